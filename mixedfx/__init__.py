@@ -1,0 +1,1 @@
+"""mixedfx: linear and generalised linear mixed models from R-like formulas."""
