@@ -1,0 +1,96 @@
+"""The interface of a relative covariance: parameters in, one lower-triangular factor and its derivatives out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+
+__all__ = ["Covariance"]
+
+
+@dataclass(frozen=True)
+class Covariance(ABC):
+    """Relative covariance of one random-effects term: ``Sigma / sigma**2 = T @ T.T``.
+
+    Parameters
+    ----------
+    size : int
+        Number q of random-effects columns of the term.
+
+    Notes
+    -----
+    A standard deviation of zero is a legal value everywhere: ``T`` and its derivatives stay finite there. Correlation
+    parameters stay strictly inside their interval, by the margin that :meth:`lower` and :meth:`upper` leave.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SpecificationError(f"a random-effects term needs at least one column, found {self.size}")
+
+    @property
+    @abstractmethod
+    def n_theta(self) -> int:
+        """Number of parameters."""
+
+    @abstractmethod
+    def factor(self, theta: Array) -> Array:
+        """Return the lower-triangular ``T`` (q, q) at ``theta`` (n_theta,)."""
+
+    @abstractmethod
+    def derivative(self, theta: Array) -> Array:
+        """Return ``dT / dtheta`` (n_theta, q, q)."""
+
+    @abstractmethod
+    def second_derivative(self, theta: Array) -> Array | None:
+        """Return ``d2T / dtheta2`` (n_theta, n_theta, q, q), or None where ``T`` is linear in ``theta``."""
+
+    @abstractmethod
+    def lower(self) -> Array:
+        """Return the smallest legal values (n_theta,): 0 for a standard deviation."""
+
+    @abstractmethod
+    def upper(self) -> Array:
+        """Return the largest legal values (n_theta,)."""
+
+    @abstractmethod
+    def start(self) -> Array:
+        """Return the parameters (n_theta,) of the identity."""
+
+    @abstractmethod
+    def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Name the parameters after the ``columns`` (q,) of the term."""
+
+    @abstractmethod
+    def closed_under_affine(self) -> bool:
+        """Say whether ``A T T' A'`` belongs to the family for every invertible ``A`` (q, q)."""
+
+    @abstractmethod
+    def closed_under_scaling(self) -> bool:
+        """Say whether ``diag(scale) T T' diag(scale)`` belongs to the family for every positive ``scale`` (q,)."""
+
+    @abstractmethod
+    def rescale(self, theta: Array, scale: Array) -> Array:
+        """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters while the columns have none: the labels of columns ``1, 2, …, q``."""
+        return self.labels([str(column + 1) for column in range(self.size)])
+
+    def covariance(self, theta: Array) -> Array:
+        """Return ``T T'`` (q, q), the covariance relative to ``sigma**2``."""
+        T = self.factor(theta)
+        return np.asarray(T @ T.T)
+
+    def covariance_derivative(self, theta: Array) -> Array:
+        """Return ``d(T T') / dtheta`` (n_theta, q, q)."""
+        half = self.derivative(theta) @ self.factor(theta).T
+        return np.asarray(half + half.transpose(0, 2, 1))

@@ -1,0 +1,107 @@
+"""Any covariance: a free lower triangle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.covariance.base import Covariance
+
+__all__ = ["UnstructuredCovariance"]
+
+
+@dataclass(frozen=True)
+class UnstructuredCovariance(Covariance):
+    """``theta`` is the lower triangle of ``T``, column-wise, with a diagonal that is not negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> UnstructuredCovariance(2).factor(np.array([2.0, 0.5, 1.0]))
+    array([[2. , 0. ],
+           [0.5, 1. ]])
+    >>> UnstructuredCovariance(2).labels(["Intercept", "Days"])
+    ('Intercept', 'Days.Intercept', 'Days')
+    """
+
+    @cached_property
+    def _positions(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns (n_theta,) of the lower triangle, column-wise."""
+        columns, rows = np.triu_indices(self.size)
+        return rows, columns
+
+    @cached_property
+    def _basis(self) -> Array:
+        rows, columns = self._positions
+        basis = np.zeros((self.n_theta, self.size, self.size))
+        basis[np.arange(self.n_theta), rows, columns] = 1.0
+        basis.flags.writeable = False
+        return basis
+
+    @property
+    def n_theta(self) -> int:
+        """``q (q + 1) / 2``."""
+        return self.size * (self.size + 1) // 2
+
+    def factor(self, theta: Array) -> Array:
+        """Return ``T`` (q, q)."""
+        T = np.zeros((self.size, self.size))
+        T[self._positions] = theta
+        return T
+
+    def derivative(self, theta: Array) -> Array:
+        """Return the constant ``dT / dtheta`` (n_theta, q, q), read-only."""
+        return self._basis
+
+    def second_derivative(self, theta: Array) -> None:
+        """Return None: ``T`` is linear in ``theta``."""
+        return None
+
+    def lower(self) -> Array:
+        """Return 0 on the diagonal, minus infinity below it."""
+        rows, columns = self._positions
+        return np.where(rows == columns, 0.0, -np.inf)
+
+    def upper(self) -> Array:
+        """Return infinity."""
+        return np.full(self.n_theta, np.inf)
+
+    def start(self) -> Array:
+        """Return the parameters of the identity."""
+        rows, columns = self._positions
+        return np.where(rows == columns, 1.0, 0.0)
+
+    def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Name the diagonal after its column, the entry below it ``row.column``."""
+        return tuple(
+            columns[row] if row == column else f"{columns[row]}.{columns[column]}"
+            for row, column in zip(*self._positions)
+        )
+
+    def closed_under_affine(self) -> bool:
+        """Return True."""
+        return True
+
+    def closed_under_scaling(self) -> bool:
+        """Return True."""
+        return True
+
+    def rescale(self, theta: Array, scale: Array) -> Array:
+        """Return the parameters of ``diag(scale) T(theta)``."""
+        return np.asarray(theta * scale[self._positions[0]])
+
+    def parameters(self, factor: Array) -> Array:
+        """Return the ``theta`` whose ``T T'`` equals ``factor @ factor.T``, for any real ``factor`` (q, k).
+
+        The inverse of :meth:`factor` and, through a QR decomposition, the way back from ``A @ T`` to a lower triangle
+        with a diagonal that is not negative. A singular ``factor`` is legal.
+        """
+        padded = np.zeros((max(factor.shape[1], self.size), self.size))
+        padded[: factor.shape[1]] = factor.T
+        R = np.asarray(np.linalg.qr(padded, mode="r"))
+        T = R.T * np.where(np.diag(R) < 0, -1.0, 1.0)
+        return np.asarray(T[self._positions])
