@@ -1,1 +1,55 @@
-"""mixedfx: linear and generalised linear mixed models from R-like formulas."""
+"""mixedfx: linear and generalised linear mixed models from R-like formulas.
+
+The public names are imported when they are first used, so that ``import mixedfx`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# To publish a name: one line here (for Python) and its twin in the block below (for type checkers and editors).
+# tests/test_imports.py fails if the two disagree or if a name cannot be imported.
+_HOME = {
+    "ConvergenceWarning": "exceptions",
+    "DataError": "exceptions",
+    "MixedfxWarning": "exceptions",
+    "RankDeficientWarning": "exceptions",
+    "SeparationWarning": "exceptions",
+    "SingularFitWarning": "exceptions",
+    "SpecificationError": "exceptions",
+    "list_datasets": "datasets",
+    "load_dataset": "datasets",
+}
+
+if TYPE_CHECKING:
+    from mixedfx.datasets import list_datasets as list_datasets
+    from mixedfx.datasets import load_dataset as load_dataset
+    from mixedfx.exceptions import ConvergenceWarning as ConvergenceWarning
+    from mixedfx.exceptions import DataError as DataError
+    from mixedfx.exceptions import MixedfxWarning as MixedfxWarning
+    from mixedfx.exceptions import RankDeficientWarning as RankDeficientWarning
+    from mixedfx.exceptions import SeparationWarning as SeparationWarning
+    from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
+    from mixedfx.exceptions import SpecificationError as SpecificationError
+
+    __version__: str
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"mixedfx.{_HOME[name]}"), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("mixedfx")
+    else:
+        raise AttributeError(f"module 'mixedfx' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, "__version__"})
