@@ -150,8 +150,8 @@ _ENTRIES = (
         "contraception",
         "Contraceptive use of 1934 women in 60 districts of Bangladesh in 1989; age is centred, livch is the number of "
         "living children.",
-        "Huq and Cleland (1990), Bangladesh Fertility Survey 1989; Steele, Diamond and Amin (1996), Journal of the Royal "
-        "Statistical Society A 159, 289-299",
+        "Huq and Cleland (1990), Bangladesh Fertility Survey 1989; Steele, Diamond and Amin (1996), Journal of the "
+        "Royal Statistical Society A 159, 289-299",
         "R package mlmRev 1.0-8, Contraception",
         {"woman": (), "district": (), "use": ("N", "Y"), "livch": ("0", "1", "2", "3+"), "urban": ("N", "Y")},
     ),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import pandas as pd
 
@@ -19,14 +20,13 @@ __all__ = ["list_datasets", "load_dataset"]
 
 def natural_key(text: str) -> tuple[tuple[bool, int, str], ...]:
     """Sort key in which runs of digits count as numbers: ``"R-2"`` comes before ``"R-10"``."""
-    return tuple(
-        (not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.findall(r"\d+|\D+", text)
-    )
+    parts = re.findall(r"\d+|\D+", text)
+    return tuple((not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts)
 
 
-def _as_categorical(column: pd.Series[str], levels: tuple[str, ...], ordered: bool) -> pd.Categorical:
+def _as_categorical(column: pd.Series[str], levels: tuple[str, ...], ordered: bool) -> pd.Series[Any]:
     categories = list(levels) or sorted(column.dropna().unique(), key=natural_key)
-    return pd.Categorical(column, categories=categories, ordered=ordered)
+    return column.astype(pd.CategoricalDtype(categories, ordered=ordered))
 
 
 @cache
@@ -91,7 +91,7 @@ def load_dataset(name: str) -> pd.DataFrame:
 
     See Also
     --------
-    list_datasets : the names with their sizes and descriptions as a table.
+    list_datasets : the names with descriptions and sources as a table.
 
     Notes
     -----
