@@ -1,0 +1,55 @@
+"""``import mixedfx`` is lazy, and the table of public names agrees with what type checkers are told."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mixedfx as mfx
+
+HEAVY = ("numpy", "pandas", "scipy", "matplotlib", "statsmodels", "formulaic", "joblib")
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_import_loads_nothing_heavy():
+    loaded = run("import sys, mixedfx; print(*sys.modules)").split()
+    assert set(HEAVY).isdisjoint(loaded)
+
+
+def test_loading_data_needs_neither_matplotlib_nor_statsmodels():
+    loaded = run("import sys, mixedfx; mixedfx.load_dataset('sleepstudy'); print(*sys.modules)").split()
+    assert {"matplotlib", "statsmodels", "scipy"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("name", mfx.__all__)
+def test_public_names_can_be_imported_and_have_docstrings(name):
+    assert getattr(mfx, name).__doc__
+    assert name in dir(mfx)
+
+
+def test_type_checkers_are_told_the_same_names():
+    tree = ast.parse(Path(mfx.__file__).read_text(encoding="utf-8"))
+    blocks = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    told = {
+        alias.asname: node.module
+        for block in blocks
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert told == {name: f"mixedfx.{room}" for name, room in mfx._HOME.items()}
+
+
+def test_version_is_the_installed_one():
+    assert mfx.__version__ == importlib.metadata.version("mixedfx")
+
+
+def test_unknown_attributes_are_attribute_errors():
+    with pytest.raises(AttributeError, match="has no attribute 'lme'"):
+        mfx.lme  # noqa: B018
