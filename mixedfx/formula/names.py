@@ -1,0 +1,99 @@
+"""Column names inside evaluable text: the identifier that stands for a name which Python could not read.
+
+A column may be called ``my x``, ``total.fruits``, ``log`` or ``__import__('os')``. Text that will be evaluated contains
+only plain identifiers; every other name is written as ``quoted_`` followed by the hexadecimal digits of its UTF-8 bytes.
+The translation is a bijection that needs no table, so each piece of a formula can be shown as the user wrote it.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+
+PREFIX = "quoted_"
+CONSTANTS: dict[str, float] = {"pi": 3.141592653589793}
+RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", "c", "Error", *CONSTANTS})
+
+_ENCODED = re.compile(rf"\b{PREFIX}((?:[0-9a-f]{{2}})+)\b")
+_WHOLE_FACTOR = re.compile(rf"(?<![^:]){PREFIX}((?:[0-9a-f]{{2}})+)(?![^:\[])")
+_READABLE = re.compile(r"(?:[^\W\d]|\.(?![\d]))[\w.]*\Z")
+_PLAIN = re.compile(r"[^\W\d]\w*\Z")
+
+
+def identifier(name: str, functions: frozenset[str] = frozenset()) -> str:
+    """Return the Python identifier that stands for the column ``name`` in evaluable text.
+
+    Parameters
+    ----------
+    name : str
+        A column name, any text.
+    functions : frozenset of str
+        Names taken by functions, which a column must not hide.
+
+    Examples
+    --------
+    >>> identifier("Days"), identifier("a.b")
+    ('Days', 'quoted_612e62')
+    """
+    plain = _PLAIN.match(name) is not None and name.isidentifier() and unicodedata.normalize("NFKC", name) == name
+    taken = name in functions or name in RESERVED or keyword.iskeyword(name) or name.startswith(("__", PREFIX))
+    return name if plain and not taken else PREFIX + name.encode("utf-8", "surrogatepass").hex()
+
+
+def column(text: str) -> str:
+    """Return the column name for which the identifier ``text`` stands.
+
+    Examples
+    --------
+    >>> column("quoted_612e62"), column("Days")
+    ('a.b', 'Days')
+    """
+    match = _ENCODED.fullmatch(text)
+    return _decode(match) if match else text
+
+
+def quote(name: str) -> str:
+    """Return ``name`` as it must be written in a formula: back-quoted unless it reads as one name.
+
+    Examples
+    --------
+    >>> quote("total.fruits"), quote("my x")
+    ('total.fruits', '`my x`')
+    """
+    readable = _READABLE.match(name) is not None and not name.startswith("__") and name != "."
+    words = keyword.iskeyword(name) or name in {"TRUE", "FALSE"}
+    return name if readable and not words else f"`{name}`"
+
+
+def display(text: str) -> str:
+    """Return evaluable ``text`` with the user's names, back-quoted where a formula needs it.
+
+    Examples
+    --------
+    >>> display("log(quoted_612e62) + quoted_6d792078")
+    'log(a.b) + `my x`'
+    """
+    return _ENCODED.sub(lambda match: quote(_decode(match)), text)
+
+
+def coefficient_name(text: str) -> str:
+    """Return the name of a coefficient with the user's names: a column that is a whole factor is not quoted.
+
+    Only names that contain a colon keep their quotes there, as in formulaic.
+
+    Examples
+    --------
+    >>> coefficient_name("quoted_6d792078:f[T.b]"), coefficient_name("log(quoted_6d792078)")
+    ('my x:f[T.b]', 'log(`my x`)')
+    """
+    return display(_WHOLE_FACTOR.sub(_bare, text))
+
+
+def _bare(match: re.Match[str]) -> str:
+    name = _decode(match)
+    return f"`{name}`" if ":" in name else name
+
+
+def _decode(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[1]).decode("utf-8", "surrogatepass")
