@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mixedfx.covariance.autoregressive import AutoregressiveCorrelation
 from mixedfx.covariance.base import Covariance
+from mixedfx.covariance.correlation import Correlation, HeterogeneousCovariance, HomogeneousCovariance
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.covariance.symmetry import ExchangeableCorrelation
+from mixedfx.covariance.toeplitz import ToeplitzCorrelation
 from mixedfx.covariance.unstructured import UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
 
 __all__ = ["COVARIANCES", "covariance_for"]
 
+
+def _heterogeneous(correlation: Callable[[int], Correlation]) -> Callable[[int], Covariance]:
+    return lambda size: HeterogeneousCovariance(size, correlation(size))
+
+
+def _homogeneous(correlation: Callable[[int], Correlation]) -> Callable[[int], Covariance]:
+    return lambda size: HomogeneousCovariance(size, correlation(size))
+
+
 COVARIANCES: dict[str, Callable[[int], Covariance]] = {
     "us": UnstructuredCovariance,
     "diag": DiagonalCovariance,
     "homdiag": HomogeneousDiagonalCovariance,
+    "cs": _heterogeneous(ExchangeableCorrelation),
+    "homcs": _homogeneous(ExchangeableCorrelation),
+    "ar1": _homogeneous(AutoregressiveCorrelation),
+    "hetar1": _heterogeneous(AutoregressiveCorrelation),
+    "toep": _heterogeneous(ToeplitzCorrelation),
     "known": UnstructuredCovariance,
 }
 
@@ -33,6 +51,8 @@ def covariance_for(keyword: str, size: int) -> Covariance:
     --------
     >>> covariance_for("diag", 3)
     DiagonalCovariance(size=3)
+    >>> covariance_for("cs", 3).labels(["a", "b", "c"])
+    ('a', 'b', 'c', 'rho')
     """
     if keyword not in COVARIANCES:
         raise SpecificationError(f"unknown covariance {keyword!r}; choose from {sorted(COVARIANCES)}")

@@ -1,0 +1,175 @@
+"""Correlation patterns, each with one standard deviation for all columns or with one for each of them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.covariance.base import Covariance
+
+__all__ = ["CORRELATION_MARGIN", "Correlation", "HeterogeneousCovariance", "HomogeneousCovariance"]
+
+CORRELATION_MARGIN = 1e-10
+"""Relative distance kept from the ends of a correlation's interval: there the last diagonal entry of ``T`` is about
+1e-5 of its scale, the smallest for which the cancellation in the gradient (about ``1e-16 / T**2``) stays harmless."""
+
+
+@dataclass(frozen=True)
+class Correlation(ABC):
+    """A family of correlation matrices ``C @ C.T`` of ``size`` columns, ``C`` lower triangular."""
+
+    size: int
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters ``rho``; none for a single column."""
+
+    @abstractmethod
+    def cholesky(self, rho: Array) -> Array:
+        """Return ``C`` (q, q) at ``rho`` (n_rho,), with a diagonal that is not negative."""
+
+    @abstractmethod
+    def derivative(self, rho: Array) -> Array:
+        """Return ``dC / drho`` (n_rho, q, q)."""
+
+    @abstractmethod
+    def second_derivative(self, rho: Array) -> Array:
+        """Return ``d2C / drho2`` (n_rho, n_rho, q, q)."""
+
+    @abstractmethod
+    def lower(self) -> Array:
+        """Return the smallest legal values (n_rho,), inside the open interval."""
+
+    @abstractmethod
+    def upper(self) -> Array:
+        """Return the largest legal values (n_rho,), inside the open interval."""
+
+    @property
+    def n_rho(self) -> int:
+        """Number of parameters; all zero means no correlation."""
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class HeterogeneousCovariance(Covariance):
+    """``T = diag(sd) C(rho)`` with ``theta = (sd_1, …, sd_q, rho…)``, standard deviations relative to sigma."""
+
+    correlation: Correlation
+
+    @property
+    def n_theta(self) -> int:
+        """One standard deviation a column, then the correlation parameters."""
+        return self.size + self.correlation.n_rho
+
+    def factor(self, theta: Array) -> Array:
+        """Return ``T`` (q, q)."""
+        sd, rho = theta[: self.size], theta[self.size :]
+        return np.asarray(sd[:, None] * self.correlation.cholesky(rho))
+
+    def derivative(self, theta: Array) -> Array:
+        """Return ``dT / dtheta`` (n_theta, q, q)."""
+        q, sd, rho = self.size, theta[: self.size], theta[self.size :]
+        result = np.zeros((self.n_theta, q, q))
+        result[np.arange(q), np.arange(q)] = self.correlation.cholesky(rho)
+        result[q:] = sd[:, None] * self.correlation.derivative(rho)
+        return result
+
+    def second_derivative(self, theta: Array) -> Array:
+        """Return ``d2T / dtheta2`` (n_theta, n_theta, q, q)."""
+        q, sd, rho = self.size, theta[: self.size], theta[self.size :]
+        result = np.zeros((self.n_theta, self.n_theta, q, q))
+        first = self.correlation.derivative(rho).transpose(1, 0, 2)
+        columns = np.arange(q)
+        result[columns, q:, columns] = first
+        result[q:, columns, columns] = first.transpose(1, 0, 2)
+        result[q:, q:] = sd[:, None] * self.correlation.second_derivative(rho)
+        return result
+
+    def lower(self) -> Array:
+        """Return 0 for the standard deviations, then the correlation's bounds."""
+        return np.concatenate([np.zeros(self.size), self.correlation.lower()])
+
+    def upper(self) -> Array:
+        """Return infinity for the standard deviations, then the correlation's bounds."""
+        return np.concatenate([np.full(self.size, np.inf), self.correlation.upper()])
+
+    def start(self) -> Array:
+        """Return the parameters of the identity."""
+        return np.concatenate([np.ones(self.size), np.zeros(self.correlation.n_rho)])
+
+    def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Name each standard deviation after its column, then the correlation parameters."""
+        return (*columns, *self.correlation.names)
+
+    def closed_under_affine(self) -> bool:
+        """Return True for a single column only."""
+        return self.size == 1
+
+    def closed_under_scaling(self) -> bool:
+        """Return True."""
+        return True
+
+    def rescale(self, theta: Array, scale: Array) -> Array:
+        """Return the parameters of ``diag(scale) T(theta)``."""
+        return np.concatenate([theta[: self.size] * scale, theta[self.size :]])
+
+
+@dataclass(frozen=True)
+class HomogeneousCovariance(Covariance):
+    """``T = sd C(rho)`` with ``theta = (sd, rho…)``, the standard deviation relative to sigma."""
+
+    correlation: Correlation
+
+    @property
+    def n_theta(self) -> int:
+        """One standard deviation, then the correlation parameters."""
+        return 1 + self.correlation.n_rho
+
+    def factor(self, theta: Array) -> Array:
+        """Return ``T`` (q, q)."""
+        return np.asarray(theta[0] * self.correlation.cholesky(theta[1:]))
+
+    def derivative(self, theta: Array) -> Array:
+        """Return ``dT / dtheta`` (n_theta, q, q)."""
+        first = theta[0] * self.correlation.derivative(theta[1:])
+        return np.concatenate([self.correlation.cholesky(theta[1:])[None], first])
+
+    def second_derivative(self, theta: Array) -> Array:
+        """Return ``d2T / dtheta2`` (n_theta, n_theta, q, q)."""
+        result = np.zeros((self.n_theta, self.n_theta, self.size, self.size))
+        result[0, 1:] = result[1:, 0] = self.correlation.derivative(theta[1:])
+        result[1:, 1:] = theta[0] * self.correlation.second_derivative(theta[1:])
+        return result
+
+    def lower(self) -> Array:
+        """Return 0 for the standard deviation, then the correlation's bounds."""
+        return np.concatenate([np.zeros(1), self.correlation.lower()])
+
+    def upper(self) -> Array:
+        """Return infinity for the standard deviation, then the correlation's bounds."""
+        return np.concatenate([np.full(1, np.inf), self.correlation.upper()])
+
+    def start(self) -> Array:
+        """Return the parameters of the identity."""
+        return np.concatenate([np.ones(1), np.zeros(self.correlation.n_rho)])
+
+    def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Name the standard deviation after a single column, else ``sd``; then the correlation parameters."""
+        return (columns[0] if self.size == 1 else "sd", *self.correlation.names)
+
+    def closed_under_affine(self) -> bool:
+        """Return True for a single column only."""
+        return self.size == 1
+
+    def closed_under_scaling(self) -> bool:
+        """Return True for a single column only."""
+        return self.size == 1
+
+    def rescale(self, theta: Array, scale: Array) -> Array:
+        """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""
+        return np.concatenate([theta[:1] * scale[:1], theta[1:]])
