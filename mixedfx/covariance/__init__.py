@@ -9,6 +9,7 @@ from mixedfx.covariance.correlation import (
     HomogeneousCovariance,
 )
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.covariance.known import RelationshipMatrix, relationship_matrix
 from mixedfx.covariance.registry import COVARIANCES, covariance_for
 from mixedfx.covariance.symmetry import ExchangeableCorrelation
 from mixedfx.covariance.toeplitz import ToeplitzCorrelation
@@ -25,7 +26,9 @@ __all__ = [
     "HeterogeneousCovariance",
     "HomogeneousCovariance",
     "HomogeneousDiagonalCovariance",
+    "RelationshipMatrix",
     "ToeplitzCorrelation",
     "UnstructuredCovariance",
     "covariance_for",
+    "relationship_matrix",
 ]
