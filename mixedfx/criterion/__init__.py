@@ -1,0 +1,1 @@
+"""Functions of the parameters that an optimiser minimises, with their exact derivatives."""

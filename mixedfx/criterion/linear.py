@@ -1,0 +1,356 @@
+"""The profiled ML and REML criterion of a Gaussian mixed model, with gradient and Hessian, from cross-products.
+
+Minus twice the log-likelihood with sigma and beta profiled out is
+
+    ``f(theta) = log|V| + [REML: log|X' V^-1 X|] + nu (1 + log(2 pi r2 / nu)) + constant``,
+
+``V = I + Z Sigma Z'`` relative to sigma squared and with the weights absorbed, ``r2 = (y - X beta)' V^-1 (y - X beta)``, nu = n
+or n - p. With ``P`` the projection and ``s = Z' P y``, the derivative with respect to a relative covariance is
+
+    ``N = sum over levels [Z' P* Z]_ll - s_l s_l' / sigma^2``,   ``P* = P`` (REML) or ``V^-1`` (ML),
+
+and the chain rule through ``Sigma(theta)`` gives the rest.
+
+References
+----------
+Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1); Gilmour, Thompson & Cullis (1995), Biometrics 51, 1440,
+for the average information.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import lapack
+
+from mixedfx._typing import Array
+from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.linalg.factor import BlockFactor, Effects, factorize
+from mixedfx.linalg.gram import Gram
+
+__all__ = ["LinearCriterion", "LinearEvaluation"]
+
+DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects
+DIFFERENCE_STEP = 1e-4  # relative step of central differences of the exact gradient
+
+
+@dataclass(frozen=True)
+class LinearCriterion:
+    """Minus twice the (restricted) log-likelihood as a function of theta.
+
+    Attributes
+    ----------
+    gram : Gram
+        Cross-products of ``[Z X y]``; the last dense column is y.
+    model : CovarianceModel
+    n : int
+        Number of rows with positive weight.
+    reml : bool
+    constant : float
+        What the criterion on the user's scale has beyond the formula above: ``- sum log w`` and the scalings.
+    sigma2 : float or None
+        Residual variance if it is known rather than estimated.
+    """
+
+    gram: Gram
+    model: CovarianceModel
+    n: int
+    reml: bool
+    constant: float = 0.0
+    sigma2: float | None = None
+
+    @property
+    def n_fixed(self) -> int:
+        """Number p of fixed effects."""
+        return self.gram.total.shape[0] - 1
+
+    @property
+    def nu(self) -> int:
+        """Divisor of the residual variance: n, or n - p under REML."""
+        return self.n - self.n_fixed if self.reml else self.n
+
+    def __call__(self, theta: Array) -> LinearEvaluation:
+        """Evaluate at ``theta`` (n_theta,)."""
+        return LinearEvaluation(self, np.asarray(theta, dtype=float))
+
+
+@dataclass(frozen=True)
+class LinearEvaluation:
+    """The criterion and everything that follows from one factorisation; each part is computed when asked for."""
+
+    criterion: LinearCriterion
+    theta: Array
+
+    @cached_property
+    def factor(self) -> BlockFactor:
+        """The factorised mixed-model equations."""
+        return factorize(self.criterion.gram, self.criterion.model.factors(self.theta))
+
+    @cached_property
+    def _solved(self) -> tuple[Effects, Effects]:
+        gram = self.criterion.gram
+        return self.factor.solve(gram.sides, gram.remainder_side)
+
+    @cached_property
+    def projected(self) -> Array:
+        """``[X y]' V^-1 [X y]`` (p + 1, p + 1)."""
+        gram, b = self.criterion.gram, self._solved[0]
+        out = gram.total - gram.remainder_side.T @ b.remainder
+        for side, effects in zip(gram.sides, b.chain, strict=True):
+            c = side.shape[2]
+            out = out - side.reshape(-1, c).T @ effects.reshape(-1, c)
+        return np.asarray(out)
+
+    @cached_property
+    def _cholesky(self) -> Array:
+        root, info = lapack.dpotrf(0.5 * (self.projected + self.projected.T), lower=1, clean=1)
+        if info > self.criterion.n_fixed:  # the response lies in the span of X: r2 is zero to rounding
+            root[-1, -1] = np.sqrt(np.finfo(float).tiny)
+        elif info:
+            raise FloatingPointError("X' V^-1 X is not positive definite")
+        return np.asarray(root)
+
+    @cached_property
+    def beta(self) -> Array:
+        """Generalised least-squares estimate (p,)."""
+        p = self.criterion.n_fixed
+        if p == 0:
+            return np.zeros(0)
+        solved, _ = lapack.dtrtrs(self._cholesky[:p, :p], self._cholesky[p, :p], lower=1, trans=1)
+        return np.asarray(solved)
+
+    @cached_property
+    def unscaled_cov(self) -> Array:
+        """``(X' V^-1 X)^-1`` (p, p)."""
+        p = self.criterion.n_fixed
+        if p == 0:
+            return np.zeros((0, 0))
+        inverse, _ = lapack.dpotri(self._cholesky[:p, :p], lower=1)
+        return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
+
+    @cached_property
+    def r2(self) -> float:
+        """Generalised residual sum of squares."""
+        return float(self._cholesky[-1, -1]) ** 2
+
+    @cached_property
+    def sigma2(self) -> float:
+        """Residual variance: estimated, or the known one."""
+        known = self.criterion.sigma2
+        return self.r2 / self.criterion.nu if known is None else known
+
+    @cached_property
+    def value(self) -> float:
+        """Minus twice the log-likelihood (restricted under REML), all constants included."""
+        criterion = self.criterion
+        total = self.factor.logdet + criterion.constant + criterion.nu * float(np.log(2.0 * np.pi * self.sigma2))
+        if criterion.reml:
+            total += 2.0 * float(np.log(self._cholesky.diagonal()[:-1]).sum())
+        return total + self.r2 / self.sigma2
+
+    @cached_property
+    def effects(self) -> tuple[Array, ...]:
+        """``b = Sigma Z' P y`` (Q, m) by factor in elimination order: the conditional modes."""
+        return self._combined(self._solved[0])
+
+    @cached_property
+    def s(self) -> tuple[Array, ...]:
+        """``Z' P y`` (Q, m) by factor."""
+        return self._combined(self._solved[1])
+
+    def _combined(self, effects: Effects) -> tuple[Array, ...]:
+        weights = np.append(-self.beta, 1.0)
+        return tuple(part @ weights for part in self._by_factor(effects))
+
+    def _by_factor(self, effects: Effects) -> list[Array]:
+        """Split effects into (Q, m, c) by factor, the remainder's factors included."""
+        layout = self.criterion.gram.layout
+        out = list(effects.chain)
+        for r in layout.remainder:
+            out.append(effects.remainder[layout.span(r)].reshape(layout.sizes[r], layout.levels[r], -1))
+        return out
+
+    @cached_property
+    def z_vinv_x(self) -> tuple[Array, ...]:
+        """``Z' V^-1 X`` (Q, m, p) by factor."""
+        return tuple(part[:, :, :-1] for part in self._by_factor(self._solved[1]))
+
+    @cached_property
+    def information(self) -> tuple[Array, ...]:
+        """Diagonal blocks (Q, Q, m) of ``Z' V^-1 Z`` by factor."""
+        return self.factor.information()
+
+    @cached_property
+    def covariance_gradient(self) -> tuple[Array, ...]:
+        """``N`` (Q, Q) by factor: the derivative with respect to the relative covariance."""
+        out = []
+        for own, s, zx in zip(self.information, self.s, self.z_vinv_x, strict=True):
+            n = own.sum(axis=2) - s @ s.T / self.sigma2
+            if self.criterion.reml and self.criterion.n_fixed:
+                size = zx.shape[0]
+                n = n - (zx @ self.unscaled_cov).reshape(size, -1) @ zx.reshape(size, -1).T
+            out.append(0.5 * (n + n.T))
+        return tuple(out)
+
+    @cached_property
+    def _sigma_derivatives(self) -> list[Array]:
+        """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
+        model = self.criterion.model
+        products = [d @ t.T for d, t in zip(model.derivatives(self.theta), self.factor.factors, strict=True)]
+        return [half + half.swapaxes(1, 2) for half in products]
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Exact gradient (n_theta,)."""
+        model = self.criterion.model
+        out = np.zeros(model.n_theta)
+        for own, n, d in zip(model.by_factor, self.covariance_gradient, self._sigma_derivatives, strict=True):
+            out[own] = d.reshape(len(own), -1) @ n.ravel()
+        return out
+
+    @cached_property
+    def _curvature(self) -> Array:
+        return self.criterion.model.curvature(self.theta, self.covariance_gradient)
+
+    @cached_property
+    def quadratic_forms(self) -> tuple[Array, Array]:
+        """``w_i' P w_j`` (k, k) and ``w_i' P y`` (k,) with ``w_i = dV/dtheta_i P y``."""
+        model, gram = self.criterion.model, self.criterion.gram
+        layout, k = gram.layout, model.n_theta
+        outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((self.criterion.n_fixed, k)), np.zeros(k)
+        t = [np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0) for d, s in zip(self._sigma_derivatives, self.s, strict=True)]
+        for f, own in enumerate(model.by_factor):
+            if own.size == 0:
+                continue
+            flat = t[f].reshape(-1, own.size)
+            cross_x[:, own] = self.z_vinv_x[f].reshape(-1, self.criterion.n_fixed).T @ flat
+            cross_y[own] = self.s[f].ravel() @ flat
+            if layout.n_factors == 1 and layout.n_chain == 1:
+                moved = [np.einsum("abm,bmk->amk", self.information[0], t[0])]
+            else:
+                moved = self._by_factor(self.factor.solve(*gram.times(f, t[f]))[1])
+            for g, other in enumerate(model.by_factor):
+                outer[np.ix_(other, own)] = t[g].reshape(-1, other.size).T @ moved[g].reshape(-1, own.size)
+        outer -= cross_x.T @ self.unscaled_cov @ cross_x
+        return 0.5 * (outer + outer.T), cross_y
+
+    def _with_trace(self, trace: Array | float) -> Array:
+        outer, cross_y = self.quadratic_forms
+        hessian = 2.0 * outer / self.sigma2 - trace + self._curvature
+        if self.criterion.sigma2 is None:
+            hessian = hessian - np.outer(cross_y, cross_y) / (self.criterion.nu * self.sigma2**2)
+        return np.asarray(hessian)
+
+    @cached_property
+    def average_information(self) -> Array:
+        """Hessian (n_theta, n_theta) with the trace replaced by the quadratic form: right for iterating."""
+        return self._with_trace(self.quadratic_forms[0] / self.sigma2)
+
+    @property
+    def has_cheap_hessian(self) -> bool:
+        """Whether the exact Hessian costs no more than an evaluation."""
+        layout = self.criterion.gram.layout
+        return layout.n_factors <= 1 and layout.n_remainder == 0
+
+    @property
+    def curvature_is_exact(self) -> bool:
+        """Whether :attr:`curvature` is the exact Hessian."""
+        return self.has_cheap_hessian
+
+    @property
+    def curvature(self) -> Array:
+        """The Hessian to iterate with: the exact one where it is cheap, else the average information."""
+        return self.hessian if self.has_cheap_hessian else self.average_information
+
+    @cached_property
+    def hessian(self) -> Array:
+        """Exact Hessian (n_theta, n_theta)."""
+        layout = self.criterion.gram.layout
+        if self.has_cheap_hessian:
+            return self._with_trace(self._trace_of_blocks())
+        if sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= DENSE_EFFECTS:
+            return self._with_trace(self._trace_dense())
+        return central_differences(lambda theta: self.criterion(theta).gradient, self.theta)
+
+    def _trace_of_blocks(self) -> Array:
+        """``tr(P* V_i P* V_j)`` (k, k) for one block-diagonal factor."""
+        if not self.criterion.model.terms:
+            return np.zeros((0, 0))
+        d, e = self._sigma_derivatives[0], self.information[0]
+        size, _, m = e.shape
+        flat = e.reshape(size * size, m)
+        pairs = (flat @ flat.T).reshape(size, size, size, size)
+        trace = _contract(d, d, pairs)
+        if self.criterion.reml and self.criterion.n_fixed:
+            zx = self.z_vinv_x[0]
+            own = np.einsum("amp,pr,bmr->abm", zx, self.unscaled_cov, zx, optimize=True).reshape(size * size, m)
+            trace = trace - 2.0 * _contract(d, d, (flat @ own.T).reshape(size, size, size, size))
+            trace = trace + self._fixed_part(0, 0)
+        return trace
+
+    def _fixed_part(self, f: int, g: int) -> Array:
+        """``tr(Phi F_f' D_i F_f Phi F_g' D_j F_g)`` (k_f, k_g), F = Z' V^-1 X."""
+        left, right = self.x_forms[f] @ self.unscaled_cov, self.x_forms[g] @ self.unscaled_cov
+        return np.asarray(np.einsum("ipq,jqp->ij", left, right))
+
+    @cached_property
+    def x_forms(self) -> list[Array]:
+        """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k_f, p, p) by factor, for the factor's own parameters."""
+        out = []
+        for d, zx in zip(self._sigma_derivatives, self.z_vinv_x, strict=True):
+            gram = np.einsum("amp,bmr->abpr", zx, zx, optimize=True)
+            out.append(np.tensordot(d, gram, axes=2))
+        return out
+
+    @cached_property
+    def dense_information(self) -> Array:
+        """``Z' P* Z`` (q, q), factor by factor, coefficient by coefficient: for small numbers of random effects."""
+        gram = self.criterion.gram
+        blocks = []
+        for f in range(gram.layout.n_factors):
+            size, m = gram.layout.sizes[f], gram.layout.levels[f]
+            t = np.eye(size * m).reshape(size, m, -1)
+            outside = self._by_factor(self.factor.solve(*gram.times(f, t))[1])
+            blocks.append(np.concatenate([part.reshape(-1, size * m) for part in outside]))
+        out = np.concatenate(blocks, axis=1)
+        if self.criterion.reml and self.criterion.n_fixed:
+            flat = np.concatenate([zx.reshape(-1, self.criterion.n_fixed) for zx in self.z_vinv_x])
+            out = out - flat @ self.unscaled_cov @ flat.T
+        return np.asarray(0.5 * (out + out.T))
+
+    def _trace_dense(self) -> Array:
+        """``tr(P* V_i P* V_j)`` (k, k) from the dense ``Z' P* Z``."""
+        layout, model = self.criterion.gram.layout, self.criterion.model
+        counts = [m * q for m, q in zip(layout.levels, layout.sizes, strict=True)]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        trace = np.zeros((model.n_theta, model.n_theta))
+        for f, own in enumerate(model.by_factor):
+            for g, other in enumerate(model.by_factor):
+                block = self.dense_information[starts[f] : starts[f + 1], starts[g] : starts[g + 1]]
+                shape = (layout.sizes[f], layout.levels[f], layout.sizes[g], layout.levels[g])
+                flat = block.reshape(shape).transpose(0, 2, 1, 3).reshape(shape[0] * shape[2], -1)
+                pairs = (flat @ flat.T).reshape(shape[0], shape[2], shape[0], shape[2])
+                trace[np.ix_(own, other)] = np.einsum(
+                    "ida,jbc,abdc->ij", self._sigma_derivatives[f], self._sigma_derivatives[g], pairs, optimize=True
+                )
+        return trace
+
+
+def _contract(left: Array, right: Array, pairs: Array) -> Array:
+    """``sum over l tr(A_l L_i B_l R_j)`` with ``pairs[a, b, c, d] = sum over l A_l[a, b] B_l[c, d]``."""
+    return np.asarray(np.einsum("ibc,jda,abcd->ij", left, right, pairs, optimize=True))
+
+
+def central_differences(gradient: Callable[[Array], Array], theta: Array) -> Array:
+    """Return the symmetric Jacobian (k, k) of an exact ``gradient`` at ``theta`` (k,), by central differences."""
+    steps = DIFFERENCE_STEP * np.maximum(np.abs(theta), 0.1)
+    columns = []
+    for i, step in enumerate(steps):
+        shift = np.zeros_like(theta)
+        shift[i] = step
+        columns.append((gradient(theta + shift) - gradient(theta - shift)) / (2.0 * step))
+    jacobian = np.array(columns)
+    return np.asarray(0.5 * (jacobian + jacobian.T))

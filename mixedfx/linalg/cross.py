@@ -1,0 +1,202 @@
+"""The block of one eliminated factor against the dense remainder, in its two storages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.linalg.layout import PairPattern
+from mixedfx.linalg.small import multiply, segment_sum
+
+__all__ = ["Cross", "DenseCross", "SparseCross"]
+
+
+class Cross(ABC):
+    """Cross-products ``C`` of a factor of m levels and Q coefficients with the remainder's columns."""
+
+    @abstractmethod
+    def schur(self, k: Array) -> Array:
+        """Return ``C' blockdiag(k) C`` (columns, columns) for symmetric ``k`` (Q, Q, m); only the lower triangle counts."""
+
+    @abstractmethod
+    def quadratic(self, inner: Array) -> Array:
+        """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for symmetric ``inner`` (columns, columns)."""
+
+    @abstractmethod
+    def rows_times(self, inner: Array) -> Cross:
+        """Return ``C @ inner``, kept only where ``C`` is stored."""
+
+    @abstractmethod
+    def scaled(self, left: Array) -> Cross:
+        """Return ``left_l @ C_l`` for ``left`` (Q', Q, m)."""
+
+    @abstractmethod
+    def dot(self, b: Array) -> Array:
+        """Return ``C @ b`` (Q, m, c) for ``b`` (columns, c)."""
+
+    @abstractmethod
+    def transpose_dot(self, r: Array) -> Array:
+        """Return ``C' @ r`` (columns, c) for ``r`` (Q, m, c)."""
+
+    @abstractmethod
+    def gathered(self, left: Array, parents: IntArray, like: Cross) -> Cross:
+        """Return ``sum over l in parent of left_l @ C_l``, stored like the parent's block ``like``."""
+
+    @abstractmethod
+    def spread(self, parents: IntArray, like: Cross) -> Cross:
+        """Return ``C_parent(l)`` of this block, a parent's, for every level l of the child, stored like ``like``."""
+
+    @abstractmethod
+    def plus(self, other: Cross, sign: float) -> Cross:
+        """Return ``self + sign * other`` for blocks of one storage."""
+
+    @abstractmethod
+    def overlap(self, other: Cross) -> Array:
+        """Return the blocks ``self_l other_l'`` (Q, Q', m), summed over stored entries."""
+
+
+@dataclass(frozen=True)
+class DenseCross(Cross):
+    """All cells stored: ``values`` (Q, m, columns)."""
+
+    values: Array
+
+    def schur(self, k: Array) -> Array:
+        q, m, columns = self.values.shape
+        weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
+        out: Array = self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns)
+        return out
+
+    def quadratic(self, inner: Array) -> Array:
+        return self.rows_times(inner).overlap(self)
+
+    def rows_times(self, inner: Array) -> DenseCross:
+        q, m, columns = self.values.shape
+        return DenseCross((self.values.reshape(q * m, columns) @ inner).reshape(q, m, columns))
+
+    def scaled(self, left: Array) -> DenseCross:
+        if left.shape[:2] == (1, 1):
+            return DenseCross(left[0, 0][None, :, None] * self.values)
+        return DenseCross(np.einsum("abm,bmc->amc", left, self.values))
+
+    def dot(self, b: Array) -> Array:
+        q, m, columns = self.values.shape
+        out: Array = (self.values.reshape(q * m, columns) @ b).reshape(q, m, -1)
+        return out
+
+    def transpose_dot(self, r: Array) -> Array:
+        q, m, columns = self.values.shape
+        out: Array = self.values.reshape(q * m, columns).T @ r.reshape(q * m, -1)
+        return out
+
+    def gathered(self, left: Array, parents: IntArray, like: Cross) -> DenseCross:
+        moved = self.scaled(left).values
+        n_parents = like.values.shape[1] if isinstance(like, DenseCross) else int(parents.max()) + 1
+        indicator = sp.csr_array(
+            (np.ones(parents.size), (parents, np.arange(parents.size))), shape=(n_parents, parents.size)
+        )
+        return DenseCross(np.stack([indicator @ plane for plane in moved]))
+
+    def spread(self, parents: IntArray, like: Cross) -> DenseCross:
+        return DenseCross(self.values[:, parents])
+
+    def plus(self, other: Cross, sign: float) -> DenseCross:
+        assert isinstance(other, DenseCross)
+        return DenseCross(self.values + sign * other.values)
+
+    def overlap(self, other: Cross) -> Array:
+        assert isinstance(other, DenseCross)
+        return np.einsum("amc,bmc->abm", self.values, other.values)
+
+
+@dataclass(frozen=True)
+class SparseCross(Cross):
+    """Only the cells of ``pattern`` stored: ``values`` (Q, nnz)."""
+
+    pattern: PairPattern
+    values: Array
+
+    @cached_property
+    def _products(self) -> sp.csr_array:
+        """Row (j1, j2), column l: the product of the entries (l, j1) and (l, j2), for one coefficient a level."""
+        first, second = self.pattern.lower_pairs
+        order, indices, starts = self.pattern.product_structure
+        data = (self.values[0, first] * self.values[0, second])[order]
+        return sp.csr_array((data, indices, starts), shape=(self.pattern.n_columns**2, self.pattern.n_rows))
+
+    def schur(self, k: Array) -> Array:
+        width = self.pattern.n_columns
+        if self.values.shape[0] == 1:
+            return (self._products @ k[0, 0]).reshape(width, width)
+        weighted = self.scaled(k).values
+        first, second = self.pattern.lower_pairs
+        product = np.einsum("ae,ae->e", self.values[:, first], weighted[:, second])
+        return np.bincount(self.pattern.target, weights=product, minlength=width * width).reshape(width, width)
+
+    def quadratic(self, inner: Array) -> Array:
+        if self.values.shape[0] == 1:
+            doubled = 2.0 * inner
+            np.fill_diagonal(doubled, inner.diagonal())
+            return (self._products.T @ doubled.ravel())[None, None]
+        return self.rows_times(inner).overlap(self)
+
+    def rows_times(self, inner: Array) -> SparseCross:
+        first, second = self.pattern.lower_pairs
+        weight = inner.ravel()[self.pattern.target]
+        off = first != second
+        values = np.empty_like(self.values)
+        for out, entry in zip(values, self.values, strict=True):
+            out[:] = np.bincount(first, weights=weight * entry[second], minlength=entry.size)
+            out += np.bincount(second[off], weights=(weight * entry[first])[off], minlength=entry.size)
+        return SparseCross(self.pattern, values)
+
+    def scaled(self, left: Array) -> SparseCross:
+        return SparseCross(
+            self.pattern, multiply(np.ascontiguousarray(left[:, :, self.pattern.rows]), self.values[:, None])[:, 0]
+        )
+
+    @cached_property
+    def _matrices(self) -> tuple[sp.csr_array, ...]:
+        shape = (self.pattern.n_rows, self.pattern.n_columns)
+        return tuple(sp.csr_array((v, self.pattern.columns, self.pattern.starts), shape=shape) for v in self.values)
+
+    def dot(self, b: Array) -> Array:
+        return np.stack([matrix @ b for matrix in self._matrices])
+
+    def transpose_dot(self, r: Array) -> Array:
+        out: Array = sum(matrix.T @ part for matrix, part in zip(self._matrices, r, strict=True))
+        return out
+
+    def gathered(self, left: Array, parents: IntArray, like: Cross) -> SparseCross:
+        assert isinstance(like, SparseCross)
+        target = _entries_in(like.pattern, self.pattern, parents)
+        moved = self.scaled(left).values
+        return SparseCross(like.pattern, segment_sum(moved, target, like.pattern.rows.size))
+
+    def spread(self, parents: IntArray, like: Cross) -> SparseCross:
+        assert isinstance(like, SparseCross)
+        source = _entries_in(self.pattern, like.pattern, parents)
+        return SparseCross(like.pattern, np.ascontiguousarray(self.values[:, source]))
+
+    def plus(self, other: Cross, sign: float) -> SparseCross:
+        assert isinstance(other, SparseCross)
+        return SparseCross(self.pattern, self.values + sign * other.values)
+
+    def overlap(self, other: Cross) -> Array:
+        assert isinstance(other, SparseCross)
+        products = self.values[:, None] * other.values[None]
+        return segment_sum(products, self.pattern.rows, self.pattern.n_rows)
+
+
+def _entries_in(outer: PairPattern, inner: PairPattern, parents: IntArray) -> IntArray:
+    """For every entry (l, j) of ``inner`` the position of the entry (parent of l, j) of ``outer``."""
+    keys = outer.rows * outer.n_columns + outer.columns
+    order = np.argsort(keys)
+    wanted = parents[inner.rows] * outer.n_columns + inner.columns
+    found: IntArray = order[np.searchsorted(keys, wanted, sorter=order)]
+    return found

@@ -1,0 +1,201 @@
+"""Weighted cross-products of ``[Z X y]`` in blocks: all that a Gaussian mixed model needs of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from mixedfx._typing import Array
+from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
+from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.small import apply, segment_sum
+
+__all__ = ["Gram", "Rows", "cross_products", "level_sums"]
+
+FEW_COLUMNS = 8  # up to so many columns are summed by one bincount each
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a model: per factor (in elimination order) ``z`` (Q, n), and the dense columns ``[X y]`` (n, c).
+
+    ``loadings`` maps a remainder factor to the matrix (m, m) that its levels are multiplied by: ``Z = Z_codes @ loading``.
+    """
+
+    layout: Layout
+    z: tuple[Array, ...]
+    columns: Array
+    loadings: dict[int, Array]
+
+
+@dataclass(frozen=True)
+class Gram:
+    """Cross-products in the blocks of a :class:`Layout`.
+
+    Attributes
+    ----------
+    diagonal : tuple of (Q, Q, m)
+        Chain factors with themselves.
+    chain : dict
+        (f, g) to the cross-products (Q_f, Q_g, m_f) of each level of f with the level of g that holds it.
+    cross : tuple of Cross
+        Chain factors with the remainder.
+    remainder : (r, r)
+        The remainder with itself.
+    sides : tuple of (Q, m, c)
+        Chain factors with the dense columns.
+    remainder_side : (r, c)
+        The remainder with the dense columns.
+    total : (c, c)
+        The dense columns with themselves.
+    """
+
+    layout: Layout
+    diagonal: tuple[Array, ...]
+    chain: dict[tuple[int, int], Array]
+    cross: tuple[Cross, ...]
+    remainder: Array
+    sides: tuple[Array, ...]
+    remainder_side: Array
+    total: Array
+
+    def times(self, factor: int, t: Array) -> tuple[tuple[Array, ...], Array]:
+        """Return ``Z' Z_f t`` for ``t`` (Q, m, k) on the levels of one factor: sides of the chain, and of the remainder."""
+        layout = self.layout
+        if factor >= layout.n_chain:
+            flat = t.reshape(-1, t.shape[2])
+            whole = np.zeros((layout.n_remainder, t.shape[2]))
+            whole[layout.span(factor)] = flat
+            return tuple(c.dot(whole) for c in self.cross), self.remainder[:, layout.span(factor)] @ flat
+        out = []
+        for g in layout.chain:
+            if g == factor:
+                out.append(apply(self.diagonal[g], t))
+            elif g < factor:
+                out.append(apply(self.chain[g, factor], t[:, layout.parents[g, factor]]))
+            else:
+                product = apply(self.chain[factor, g].swapaxes(0, 1), t)
+                parents, count = layout.parents[factor, g], layout.levels[g]
+                out.append(np.stack([segment_sum(p.T, parents, count).T for p in product]))
+        rest = self.cross[factor].transpose_dot(t) if self.cross else np.zeros((0, t.shape[2]))
+        return tuple(out), rest
+
+
+def level_sums(layout: Layout, factor: int, values: Array) -> Array:
+    """Sum the rows of ``values`` (n, c) within the levels of a factor: returns (m, c)."""
+    codes, m = layout.codes[factor], layout.levels[factor]
+    if values.shape[1] <= FEW_COLUMNS:
+        out = np.empty((m, values.shape[1]))
+        for j in range(values.shape[1]):
+            out[:, j] = np.bincount(codes, weights=values[:, j], minlength=m)
+        return out
+    n = codes.size
+    indicator = sp.csc_array((np.ones(n), codes, np.arange(n + 1)), shape=(m, n))
+    return np.asarray(indicator @ np.ascontiguousarray(values))
+
+
+def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
+    """Return the blocks of ``[Z D]' W [Z D]`` with ``D`` the dense columns, in O(n) a block.
+
+    Parameters
+    ----------
+    rows : Rows
+    weights : (n,), optional
+        Diagonal of ``W``; ones if omitted. May be negative (observed information of a non-concave likelihood).
+    """
+    layout = rows.layout
+    weighted = [z if weights is None else z * weights for z in rows.z]
+    columns = rows.columns
+    sides = tuple(
+        np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]]) for f in range(layout.n_factors)
+    )
+    remainder = np.zeros((layout.n_remainder, layout.n_remainder))
+    for i, r in enumerate(layout.remainder):
+        for s in list(layout.remainder)[: i + 1]:
+            block = _pair_table(rows, weighted, r, s)
+            remainder[layout.span(r), layout.span(s)] = block
+            remainder[layout.span(s), layout.span(r)] = block.T
+    right = columns if weights is None else columns * weights[:, None]
+    flat = [sides[r].reshape(-1, columns.shape[1]) for r in layout.remainder]
+    gram = Gram(
+        layout=layout,
+        diagonal=tuple(_diagonal(rows, weighted, f) for f in layout.chain),
+        chain={pair: _chain_pair(rows, weighted, *pair) for pair in layout.parents},
+        cross=tuple(_cross(rows, weighted, f) for f in layout.chain) if layout.n_remainder else (),
+        remainder=remainder,
+        sides=sides[: layout.n_chain],
+        remainder_side=np.concatenate(flat) if flat else np.zeros((0, columns.shape[1])),
+        total=columns.T @ right,
+    )
+    return _loaded(gram, rows.loadings) if rows.loadings else gram
+
+
+def _diagonal(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
+    codes, m, size = rows.layout.codes[f], rows.layout.levels[f], rows.layout.sizes[f]
+    out = np.empty((size, size, m))
+    for a in range(size):
+        for b in range(a + 1):
+            out[a, b] = out[b, a] = np.bincount(codes, weights=weighted[f][a] * rows.z[f][b], minlength=m)
+    return out
+
+
+def _chain_pair(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
+    codes, m = rows.layout.codes[f], rows.layout.levels[f]
+    out = np.empty((rows.layout.sizes[f], rows.layout.sizes[g], m))
+    for a in range(out.shape[0]):
+        for b in range(out.shape[1]):
+            out[a, b] = np.bincount(codes, weights=weighted[f][a] * rows.z[g][b], minlength=m)
+    return out
+
+
+def _pair_table(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
+    """Cross-products of all levels of f with all levels of g: (Q_f m_f, Q_g m_g)."""
+    layout = rows.layout
+    m_f, m_g = layout.levels[f], layout.levels[g]
+    key = layout.codes[f] * m_g + layout.codes[g]
+    out = np.empty((layout.sizes[f], m_f, layout.sizes[g], m_g))
+    for a in range(layout.sizes[f]):
+        for b in range(layout.sizes[g]):
+            table = np.bincount(key, weights=weighted[f][a] * rows.z[g][b], minlength=m_f * m_g)
+            out[a, :, b] = table.reshape(m_f, m_g)
+    return out.reshape(layout.sizes[f] * m_f, layout.sizes[g] * m_g)
+
+
+def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
+    layout = rows.layout
+    if rows.loadings or layout.dense_cross[f]:
+        blocks = [_pair_table(rows, weighted, f, r) for r in layout.remainder]
+        return DenseCross(np.concatenate(blocks, axis=1).reshape(layout.sizes[f], layout.levels[f], -1))
+    pattern = layout.patterns[f]
+    values = np.zeros((layout.sizes[f], pattern.rows.size))
+    at = 0
+    for r in layout.remainder:
+        for b in range(layout.sizes[r]):
+            entry = pattern.entry_of_row[at]
+            for a in range(layout.sizes[f]):
+                product = weighted[f][a] * rows.z[r][b]
+                values[a] += np.bincount(entry, weights=product, minlength=pattern.rows.size)
+            at += 1
+    return SparseCross(pattern, values)
+
+
+def _loaded(gram: Gram, loadings: dict[int, Array]) -> Gram:
+    """Multiply the levels of the loaded remainder factors by their loading matrices, on both sides."""
+    layout = gram.layout
+    remainder, side = gram.remainder.copy(), gram.remainder_side.copy()
+    cross = [c.values.copy() for c in gram.cross if isinstance(c, DenseCross)]
+    for r, loading in loadings.items():
+        m = layout.levels[r]
+        for a in range(layout.sizes[r]):
+            at = slice(layout.span(r).start + a * m, layout.span(r).start + (a + 1) * m)
+            remainder[at] = loading.T @ remainder[at]
+            remainder[:, at] = remainder[:, at] @ loading
+            side[at] = loading.T @ side[at]
+            for values in cross:
+                values[:, :, at] = values[:, :, at] @ loading
+    return Gram(
+        layout, gram.diagonal, gram.chain, tuple(DenseCross(v) for v in cross), remainder, gram.sides, side, gram.total
+    )

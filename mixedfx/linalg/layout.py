@@ -1,0 +1,229 @@
+"""Which blocks of the mixed-model equations exist, and in what order they are eliminated: pattern only, no numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from mixedfx._typing import IntArray
+
+__all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
+
+DENSE_TABLE = 20_000_000  # a pair table of at most this many cells is indexed directly instead of hashed
+DENSE_FILL = 0.08  # a cross block with a larger share of non-zeros is stored dense
+DENSE_CELLS = 40_000_000  # never store a dense cross block with more cells
+
+
+@dataclass(frozen=True)
+class PairPattern:
+    """The non-zero columns of the remainder for each level of one factor, in order of level, then column.
+
+    Attributes
+    ----------
+    rows, columns : (nnz,)
+        Level of the factor, and column of the dense remainder, of every entry.
+    n_rows, n_columns : int
+        Levels of the factor; columns of the remainder.
+    starts : (n_rows + 1,)
+        First entry of each level.
+    entry_of_row : tuple of (n,)
+        For each coefficient of each remainder factor in turn, the entry that every data row contributes to.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    n_rows: int
+    n_columns: int
+    starts: IntArray
+    entry_of_row: tuple[IntArray, ...]
+
+    @cached_property
+    def lower_pairs(self) -> tuple[IntArray, IntArray]:
+        """Pairs of entries (e1, e2), e2 <= e1, on the same level: their products make up the Schur complement."""
+        position = np.arange(self.rows.size) - self.starts[self.rows]
+        first = np.repeat(np.arange(self.rows.size), position + 1)
+        ends = np.cumsum(position + 1)
+        offset = np.arange(first.size) - np.repeat(ends - position - 1, position + 1)
+        return first, self.starts[self.rows[first]] + offset
+
+    @cached_property
+    def target(self) -> IntArray:
+        """Flat position in the remainder's lower triangle of every pair of :attr:`lower_pairs`."""
+        first, second = self.lower_pairs
+        j1, j2 = self.columns[first], self.columns[second]
+        return np.maximum(j1, j2) * self.n_columns + np.minimum(j1, j2)
+
+    @cached_property
+    def product_structure(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Compressed rows (targets) by levels of the pairs: their order, column indices and row starts."""
+        position = np.arange(self.target.size, dtype=float)
+        levels = self.rows[self.lower_pairs[0]]
+        shape = (self.n_columns**2, self.n_rows)
+        matrix = sp.coo_array((position, (self.target, levels)), shape=shape).tocsr()
+        return matrix.data.astype(np.intp), matrix.indices, matrix.indptr
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of pairs that :attr:`lower_pairs` would hold."""
+        degree = np.diff(self.starts).astype(float)
+        return int((degree * (degree + 1) / 2).sum())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The elimination order of the grouping factors of a model.
+
+    Attributes
+    ----------
+    codes : tuple of (n,)
+        Level of every data row, by factor, in elimination order.
+    levels, sizes : tuple of int
+        Number of levels and number of coefficients of each factor, in elimination order.
+    order : tuple of int
+        Position in the caller's list of the factors in elimination order.
+    n_chain : int
+        The first ``n_chain`` factors are nested in each other and stay block-diagonal; the others are the dense
+        *remainder*.
+    parents : dict
+        (f, g), f < g < n_chain, to the level of g (m_f,) that holds each level of f.
+    """
+
+    codes: tuple[IntArray, ...]
+    levels: tuple[int, ...]
+    sizes: tuple[int, ...]
+    order: tuple[int, ...]
+    n_chain: int
+    parents: dict[tuple[int, int], IntArray] = field(default_factory=dict)
+
+    @property
+    def n_factors(self) -> int:
+        """Number of grouping factors."""
+        return len(self.codes)
+
+    @property
+    def chain(self) -> range:
+        """Positions of the factors that are eliminated block by block."""
+        return range(self.n_chain)
+
+    @property
+    def remainder(self) -> range:
+        """Positions of the factors that make up the dense remainder."""
+        return range(self.n_chain, self.n_factors)
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """First remainder column of each remainder factor, and the total number of columns at the end."""
+        counts = [self.levels[r] * self.sizes[r] for r in self.remainder]
+        return tuple(int(i) for i in np.concatenate([[0], np.cumsum(counts)]))
+
+    @property
+    def n_remainder(self) -> int:
+        """Number of columns of the dense remainder."""
+        return self.offsets[-1]
+
+    def span(self, factor: int) -> slice:
+        """Columns of a remainder factor in the remainder (coefficient by coefficient, levels within)."""
+        at = factor - self.n_chain
+        return slice(self.offsets[at], self.offsets[at + 1])
+
+    @cached_property
+    def patterns(self) -> tuple[PairPattern, ...]:
+        """The non-zero pattern of every chain factor against the remainder."""
+        return tuple(_pattern(self, f) for f in self.chain)
+
+    @cached_property
+    def dense_cross(self) -> tuple[bool, ...]:
+        """For every chain factor, whether its block against the remainder is stored dense."""
+        return tuple(_prefers_dense(self, f) for f in self.chain)
+
+
+def analyse(codes: Sequence[IntArray], levels: Sequence[int], sizes: Sequence[int], dense: Sequence[bool]) -> Layout:
+    """Choose the elimination order: the largest factor first, then every factor that all eliminated ones are nested in.
+
+    Parameters
+    ----------
+    codes : sequence of (n,)
+        Level of each data row, by factor.
+    levels, sizes : sequence of int
+        Levels and coefficients per level of each factor.
+    dense : sequence of bool
+        Factors whose levels are correlated a priori and therefore belong to the dense remainder.
+    """
+    by_size = sorted(range(len(codes)), key=lambda f: (dense[f], -levels[f] * sizes[f], f))
+    chain: list[int] = []
+    remainder: list[int] = []
+    parents: dict[tuple[int, int], IntArray] = {}
+    for f in by_size:
+        found = None if dense[f] else [parents_of(codes[e], codes[f], levels[e]) for e in chain]
+        if found is None or any(p is None for p in found):
+            remainder.append(f)
+            continue
+        parents |= {(at, len(chain)): p for at, p in enumerate(found) if p is not None}
+        chain.append(f)
+    order = tuple(chain + remainder)
+    return Layout(
+        codes=tuple(codes[f] for f in order),
+        levels=tuple(levels[f] for f in order),
+        sizes=tuple(sizes[f] for f in order),
+        order=order,
+        n_chain=len(chain),
+        parents=parents,
+    )
+
+
+def parents_of(inner: IntArray, outer: IntArray, n_inner: int) -> IntArray | None:
+    """Return the level of ``outer`` (n_inner,) in which each level of ``inner`` lies, or None if it is not nested."""
+    parents = np.zeros(n_inner, dtype=np.intp)
+    parents[inner] = outer
+    return parents if np.array_equal(parents[inner], outer) else None
+
+
+def _distinct_pairs(first: IntArray, second: IntArray, n_first: int, n_second: int) -> tuple[IntArray, IntArray]:
+    """Return the sorted distinct keys ``first * n_second + second`` and, for every row, the position of its key."""
+    key = first * n_second + second
+    if n_first * n_second <= max(DENSE_TABLE, 4 * key.size):
+        present = np.zeros(n_first * n_second, dtype=bool)
+        present[key] = True
+        distinct = np.flatnonzero(present)
+        position = np.empty(present.size, dtype=np.intp)
+        position[distinct] = np.arange(distinct.size)
+        return distinct, position[key]
+    codes, found = pd.factorize(key)
+    order = np.argsort(found)
+    rank = np.empty(order.size, dtype=np.intp)
+    rank[order] = np.arange(order.size)
+    return np.asarray(found)[order].astype(np.intp), rank[codes]
+
+
+def _pattern(layout: Layout, f: int) -> PairPattern:
+    rows: list[IntArray] = []
+    columns: list[IntArray] = []
+    entry_of_row: list[IntArray] = []
+    filled = 0
+    for r in layout.remainder:
+        keys, inverse = _distinct_pairs(layout.codes[f], layout.codes[r], layout.levels[f], layout.levels[r])
+        for a in range(layout.sizes[r]):
+            rows.append(keys // layout.levels[r])
+            columns.append(keys % layout.levels[r] + layout.span(r).start + a * layout.levels[r])
+            entry_of_row.append(inverse + filled)
+            filled += keys.size
+    all_rows = np.concatenate(rows) if rows else np.zeros(0, dtype=np.intp)
+    all_columns = np.concatenate(columns) if columns else np.zeros(0, dtype=np.intp)
+    order = np.argsort(all_rows, kind="stable")
+    rank = np.empty(order.size, dtype=np.intp)
+    rank[order] = np.arange(order.size)
+    starts = np.concatenate([[0], np.cumsum(np.bincount(all_rows, minlength=layout.levels[f]))]).astype(np.intp)
+    shape = (layout.levels[f], layout.n_remainder)
+    return PairPattern(all_rows[order], all_columns[order], *shape, starts, tuple(rank[e] for e in entry_of_row))
+
+
+def _prefers_dense(layout: Layout, f: int) -> bool:
+    cells = layout.sizes[f] * layout.levels[f] * layout.n_remainder
+    if cells > DENSE_CELLS:
+        return False
+    return cells <= 20_000 or layout.patterns[f].rows.size > DENSE_FILL * layout.levels[f] * layout.n_remainder

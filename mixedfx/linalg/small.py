@@ -1,0 +1,133 @@
+"""Algebra of many small matrices at once, stored with the matrices along the last axis: shape (rows, columns, m).
+
+The layout makes every entry a contiguous array over the m matrices, so that sizes 1 and 2 (by far the most common)
+are a handful of whole-array expressions. Larger sizes go through LAPACK on a stack.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+
+__all__ = [
+    "apply",
+    "congruence",
+    "diagonal_blocks",
+    "left_multiply",
+    "multiply",
+    "segment_sum",
+    "symmetrize",
+    "weighted_resolvent",
+]
+
+UNROLLED_SIZE = 64  # products of at most this many terms are written out entry by entry
+
+
+def multiply(a: Array, b: Array) -> Array:
+    """Return the m products ``a[..., l] @ b[..., l]``: (i, j, m) times (j, k, m) gives (i, k, m)."""
+    rows, inner, _ = a.shape
+    columns = b.shape[1]
+    if rows * inner * columns > UNROLLED_SIZE:
+        product = np.matmul(np.moveaxis(a, 2, 0), np.moveaxis(b, 2, 0))
+        return np.ascontiguousarray(np.moveaxis(product, 0, 2))
+    out = a[:, :1] * b[:1]
+    for j in range(1, inner):
+        out += a[:, j : j + 1] * b[j : j + 1]
+    return out
+
+
+def apply(a: Array, x: Array) -> Array:
+    """Return the m products ``a[..., l] @ x[:, l]``: (i, j, m) times (j, m, c) gives (i, m, c)."""
+    rows, inner, _ = a.shape
+    if rows * inner > UNROLLED_SIZE:
+        product = np.matmul(np.moveaxis(a, 2, 0), np.moveaxis(x, 1, 0))
+        return np.ascontiguousarray(np.moveaxis(product, 0, 1))
+    out = a[:, 0, :, None] * x[0]
+    for j in range(1, inner):
+        out += a[:, j, :, None] * x[j]
+    return out
+
+
+def left_multiply(constant: Array, a: Array) -> Array:
+    """Return ``constant @ a[..., l]`` for one matrix ``constant`` (i, j) and many ``a`` (j, k, m)."""
+    out: Array = (constant @ a.reshape(a.shape[0], -1)).reshape(constant.shape[0], *a.shape[1:])
+    return out
+
+
+def congruence(constant: Array, a: Array) -> Array:
+    """Return ``constant.T @ a[..., l] @ constant`` for symmetric ``a`` (q, q, m)."""
+    half = left_multiply(constant.T, a)
+    return left_multiply(constant.T, np.ascontiguousarray(half.swapaxes(0, 1)))
+
+
+def symmetrize(a: Array) -> Array:
+    """Return the symmetric parts of ``a`` (q, q, m)."""
+    if a.shape[0] == 1:
+        return a
+    out: Array = 0.5 * (a + a.swapaxes(0, 1))
+    return out
+
+
+def weighted_resolvent(s: Array, factor: Array) -> tuple[Array, Array, Array]:
+    """Return ``F = (I + S Sigma)^-1``, ``K = Sigma F`` and ``log det(I + S Sigma)`` with ``Sigma = T T'``.
+
+    Parameters
+    ----------
+    s : (q, q, m)
+        Positive semidefinite matrices.
+    factor : (q, q)
+        Lower-triangular ``T``, possibly singular.
+
+    Notes
+    -----
+    ``K = T (T' S T + I)^-1 T'`` and ``F = I - S K``, written so that neither a vanishing nor a huge ``T`` cancels.
+    """
+    size = s.shape[0]
+    sigma = factor @ factor.T
+    if size == 1:
+        determinant = 1.0 + s[0, 0] * sigma[0, 0]
+        resolvent = (1.0 / determinant)[None, None]
+        return resolvent, sigma[0, 0] * resolvent, np.log(determinant)
+    if size == 2:
+        return _resolvent_of_pairs(s, sigma, float(factor[0, 0] * factor[1, 1]) ** 2)
+    stack = np.eye(size) + np.moveaxis(s, 2, 0) @ sigma
+    _, logdet = np.linalg.slogdet(stack)
+    resolvent = np.ascontiguousarray(np.moveaxis(np.linalg.inv(stack), 0, 2))
+    return resolvent, symmetrize(left_multiply(sigma, resolvent)), logdet
+
+
+def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: float) -> tuple[Array, Array, Array]:
+    """The 2 x 2 case, with ``det(I + S Sigma) = 1 + tr(S Sigma) + det S det Sigma``."""
+    s00, s01, s11 = s[0, 0], s[0, 1], s[1, 1]
+    v00, v01, v11 = sigma[0, 0], sigma[0, 1], sigma[1, 1]
+    trace = s00 * v00 + 2.0 * s01 * v01 + s11 * v11
+    determinant = 1.0 + trace + np.maximum(s00 * s11 - s01 * s01, 0.0) * determinant_sigma
+    inverse = 1.0 / determinant
+    resolvent = np.empty_like(s)
+    resolvent[0, 0] = (1.0 + s01 * v01 + s11 * v11) * inverse
+    resolvent[0, 1] = -(s00 * v01 + s01 * v11) * inverse
+    resolvent[1, 0] = -(s01 * v00 + s11 * v01) * inverse
+    resolvent[1, 1] = (1.0 + s00 * v00 + s01 * v01) * inverse
+    k = np.empty_like(s)
+    k[0, 0] = (v00 + s11 * determinant_sigma) * inverse
+    k[1, 1] = (v11 + s00 * determinant_sigma) * inverse
+    k[0, 1] = k[1, 0] = (v01 - s01 * determinant_sigma) * inverse
+    return resolvent, k, np.log(determinant)
+
+
+def segment_sum(values: Array, segments: IntArray, count: int) -> Array:
+    """Sum ``values`` (..., m) over equal ``segments`` (m,): returns (..., count)."""
+    flat = values.reshape(-1, values.shape[-1])
+    out = np.empty((flat.shape[0], count))
+    for row, entry in zip(out, flat, strict=True):
+        row[:] = np.bincount(segments, weights=entry, minlength=count)
+    return out.reshape(*values.shape[:-1], count)
+
+
+def diagonal_blocks(dense: Array, size: int) -> Array:
+    """Return the (size, size, m) blocks ``dense[a*m + l, b*m + l]`` of a matrix of ``size * m`` rows."""
+    m = dense.shape[0] // size
+    levels = np.arange(m)
+    view = dense.reshape(size, m, size, m)
+    return np.ascontiguousarray(view[:, levels, :, levels].transpose(1, 2, 0))

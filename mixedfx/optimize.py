@@ -1,0 +1,190 @@
+"""Safeguarded Newton minimisation with bounds. Knows no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray
+
+__all__ = ["Optimum", "Point", "minimize"]
+
+EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eigenvalue
+SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
+SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
+LARGEST_MOVE = 4.0  # no parameter moves by more than this many times (1 + its size) in one step
+ROUNDING = 1e-13  # relative rounding error of a function value
+SECANT_SAFEGUARD = 1e-8  # smallest cosine for which a secant correction is trusted
+
+
+class Point(Protocol):
+    """A function at one place: value, exact gradient, and the best curvature at hand."""
+
+    @property
+    def value(self) -> float:
+        """The function."""
+
+    @property
+    def gradient(self) -> Array:
+        """Its gradient (k,)."""
+
+    @property
+    def curvature(self) -> Array:
+        """Its Hessian (k, k), exact or approximate."""
+
+    @property
+    def curvature_is_exact(self) -> bool:
+        """Whether :attr:`curvature` is the Hessian itself."""
+
+
+P = TypeVar("P", bound=Point)
+
+
+@dataclass(frozen=True)
+class Optimum(Generic[P]):
+    """Where a minimisation ended, and why.
+
+    Attributes
+    ----------
+    x : (k,)
+    point : Point
+        The function there.
+    decrement : float
+        ``g' H^-1 g / 2``: how far a quadratic model says that the function can still fall.
+    iterations, evaluations : int
+    converged : bool
+        The decrement is below the tolerance.
+    cut : bool
+        The iteration limit ended the search.
+    path : tuple of (k,)
+        The accepted points, the start first.
+    """
+
+    x: Array
+    point: P
+    decrement: float
+    iterations: int
+    evaluations: int
+    converged: bool
+    cut: bool
+    path: tuple[Array, ...]
+
+
+def minimize(
+    function: Callable[[Array], P],
+    start: Array,
+    lower: Array,
+    upper: Array,
+    *,
+    tol: float = 1e-10,
+    max_iter: int = 100,
+    callback: Callable[[int, Array, P], None] | None = None,
+) -> Optimum[P]:
+    """Minimise a smooth function between bounds by Newton steps with a backtracking line search.
+
+    Parameters
+    ----------
+    function : callable
+        Gives the :class:`Point` at ``x`` (k,). A value of ``inf`` or nan rejects a trial step.
+    start, lower, upper : (k,)
+    tol : float
+        Stop when the Newton decrement ``g' H^-1 g / 2`` is below it.
+    max_iter : int
+        Number of accepted steps at the most.
+    callback : callable, optional
+        Called with (iteration, x, point) after every accepted step.
+
+    Notes
+    -----
+    Where the curvature is approximate, the structured secant method adds a symmetric rank-one correction learnt from
+    the gradients (Dennis, Gay & Welsch 1981, ACM TOMS 7, 348).
+    """
+    x = np.clip(start, lower, upper)
+    point = function(x)
+    correction = np.zeros((x.size, x.size))
+    path, evaluations = [x], 1
+    for iteration in range(max_iter + 1):
+        gradient = point.gradient
+        free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
+        step, decrement = _newton_step(gradient, point.curvature + correction, free)
+        if decrement <= tol or iteration == max_iter:
+            done = bool(decrement <= tol)
+            return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
+        found = _line_search(function, x, point, _limited(step, x), lower, upper)
+        evaluations += found.evaluations
+        if found.point is None:
+            within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
+            return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
+        if not found.point.curvature_is_exact:
+            correction = _secant(correction, found.x - x, found.point.gradient - gradient, found.point.curvature)
+        x, point = found.x, found.point
+        path.append(x)
+        if callback is not None:
+            callback(iteration + 1, x, point)
+    raise AssertionError("unreachable")
+
+
+def _newton_step(gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
+    """Return ``-H^-1 g`` on the free coordinates, negative or tiny curvature mended, and the decrement."""
+    step = np.zeros_like(gradient)
+    if not free.any():
+        return step, 0.0
+    g = gradient[free]
+    h = curvature if free.all() else curvature[np.ix_(free, free)]
+    diagonal = np.abs(h.diagonal())
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max()), 1.0)))
+    values, vectors = np.linalg.eigh(h / np.outer(scale, scale))
+    magnitude = np.abs(values)
+    magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * magnitude.max())
+    along = vectors.T @ (g / scale)
+    step[free] = -(vectors @ (along / magnitude)) / scale
+    return step, float(0.5 * np.sum(along**2 / magnitude))
+
+
+def _limited(step: Array, x: Array) -> Array:
+    largest = float(np.max(np.abs(step) / (1.0 + np.abs(x)), initial=0.0))
+    return step if largest <= LARGEST_MOVE else step * (LARGEST_MOVE / largest)
+
+
+@dataclass(frozen=True)
+class _Trial(Generic[P]):
+    x: Array
+    point: P | None
+    evaluations: int
+
+
+def _line_search(
+    function: Callable[[Array], P], x: Array, point: P, step: Array, lower: Array, upper: Array
+) -> _Trial[P]:
+    """Backtrack along the projected step until the function falls enough; ``point`` None if it never does."""
+    slack = ROUNDING * abs(point.value)
+    fraction, evaluations = 1.0, 0
+    while fraction > SMALLEST_STEP:
+        trial_x = np.clip(x + fraction * step, lower, upper)
+        slope = float(point.gradient @ (trial_x - x))
+        trial = function(trial_x)
+        evaluations += 1
+        value = trial.value
+        if np.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack:
+            return _Trial(trial_x, trial, evaluations)
+        fraction *= _shrinkage(value - point.value, slope)
+    return _Trial(x, None, evaluations)
+
+
+def _shrinkage(rise: float, slope: float) -> float:
+    """Minimiser of the parabola through the two values and the slope, kept between 0.1 and 0.5."""
+    if not np.isfinite(rise) or rise - slope <= 0:
+        return 0.25
+    return float(np.clip(-0.5 * slope / (rise - slope), 0.1, 0.5))
+
+
+def _secant(correction: Array, step: Array, change: Array, curvature: Array) -> Array:
+    """Symmetric rank-one update, so that ``(curvature + correction) @ step`` meets the observed change of gradient."""
+    residual = change - (curvature + correction) @ step
+    along = float(residual @ step)
+    if abs(along) <= SECANT_SAFEGUARD * float(np.linalg.norm(residual) * np.linalg.norm(step)):
+        return correction
+    return correction + np.outer(residual, residual) / along
