@@ -38,17 +38,19 @@ if TYPE_CHECKING:
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f"mixedfx.{_HOME[name]}"), name)
-    elif name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
 
-        value = version("mixedfx")
-    else:
-        raise AttributeError(f"module 'mixedfx' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        if name in _HOME:
+            value = getattr(import_module(f"mixedfx.{_HOME[name]}"), name)
+        elif name == "__version__":
+            from importlib.metadata import version
+
+            value = version("mixedfx")
+        else:
+            raise AttributeError(f"module 'mixedfx' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,0 +1,44 @@
+"""Settings of the documentation; build it with ``sphinx-build -W --keep-going docs docs/_build/html``."""
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import mixedfx  # noqa: E402  (the threads must be set before numpy is loaded)
+
+project = "mixedfx"
+author = "The mixedfx developers"
+copyright = author  # the name that Sphinx wants
+version = release = mixedfx.__version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_design",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "jupyter_execute", "images"]
+source_suffix = {".md": "myst-nb", ".rst": "restructuredtext"}
+nitpicky = False
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = True
+numpydoc_class_members_toctree = False
+numpydoc_show_inherited_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "mixedfx"
+html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
