@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from formulaic import model_matrix
 from hypothesis import given
 
 from tests import dense, dense_glmm
 from tests.differences import derivative, elementwise, gradient, hessian
-from tests.strategies import designs_with_theta
+from tests.reference.cases import load_cases
+from tests.strategies import TermSpec, dense_term, designs_with_theta
 
 
 def test_differences_are_accurate_to_ten_digits():
@@ -79,3 +81,48 @@ def test_quadrature_converges_to_the_integral():
     exact = dense_glmm.exact(*arguments)
     assert dense_glmm.adaptive_quadrature(*arguments, 1) == pytest.approx(dense_glmm.laplace(*arguments), abs=1e-9)
     assert dense_glmm.adaptive_quadrature(*arguments, 31) == pytest.approx(exact, abs=1e-9)
+
+
+def _corpus(name, columns, group):
+    """A case of the corpus with its model matrix from plain columns."""
+    case = next(case for case in load_cases() if case.name == name)
+    frame = case.frame
+    term = TermSpec(("1",), group) if len(columns) > 2 else TermSpec(("1", *columns[1:]), group)
+    X = model_matrix(" + ".join(columns), frame).to_numpy()
+    response = case["formula"].partition("~")[0].strip()
+    return case, dense.DenseModel(frame[response].to_numpy(dtype=float), X, (dense_term(frame, term),))
+
+
+@pytest.mark.parametrize("name", ["sleepstudy_slope_reml", "sleepstudy_slope_ml"])
+def test_criterion_and_satterthwaite_are_those_of_lme4_and_lmertest(name):
+    case, model = _corpus(name, ["1", "Days"], ("Subject",))
+    model = model if case["REML"] else model.ml()
+    for point in case["objective_at"]:
+        factors = dense.unstructured(model, np.array(point["theta"]))
+        assert dense.criterion(model, factors) == pytest.approx(point["value"], abs=1e-8)
+    theta, sigma = np.array(case["theta"]), case["sigma"]
+    fit = dense.estimate(model, dense.unstructured(model, theta))
+    assert fit.modes[0][0] == pytest.approx(np.array(case["ranef"]["Subject"]["values"][0]), rel=1e-6)
+    assert fit.mode_covariance[0][0] == pytest.approx(np.array(case["ranef"]["Subject"]["cond_var_first"]), rel=1e-6)
+    df = dense.satterthwaite_df(model, lambda t: dense.unstructured(model, t), theta, sigma, np.array([0.0, 1.0]))
+    assert df == pytest.approx(case["fixef"]["Days"]["df_satterthwaite"], rel=1e-6)
+    V = dense.varpar_covariance(model, lambda t: dense.unstructured(model, t), theta, sigma)
+    assert pytest.approx(np.array(case["vcov_varpar"]["matrix"]), rel=1e-4) == V
+
+
+def test_kenward_roger_is_that_of_pbkrtest():
+    case, model = _corpus("beets_sugpct_reml", ["1", "block", "sow", "harvest"], ("block", "harvest"))
+    factors = dense.unstructured(model, np.array(case["theta"]))
+    sigma2 = case["sigma"] ** 2
+    kr = dense.kenward_roger(model, factors, sigma2)
+    assert kr.adjusted == pytest.approx(np.array(case["vcov_kr"]["matrix"]), rel=1e-6)
+    hypotheses = {"sow": np.eye(8)[3:7], "harvest": np.eye(8)[7:]}
+    for name, L in hypotheses.items():
+        F, df, scaling = kr.f_test(L)
+        theirs = case["kr_modcomp"][name]
+        assert [F, df, scaling] == pytest.approx([theirs["F"], theirs["den_df"], theirs["F_scaling"]], rel=1e-4)
+        F, df = dense.satterthwaite_f(
+            model, lambda t: dense.unstructured(model, t), np.array(case["theta"]), case["sigma"], L
+        )
+        theirs = case["anova"]["type3_satterthwaite"][name]
+        assert [F, df] == pytest.approx([theirs["F"], theirs["den_df"]], rel=1e-4)

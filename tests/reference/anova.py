@@ -1,0 +1,193 @@
+"""Tests of fixed and random terms: anova tables, Kenward–Roger, likelihood ratios, profiles, fit measures."""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+import mixedfx as mfx
+from tests.reference.cases import Case, group_of, match
+from tests.reference.compare import fixed_names, vcov_against
+from tests.reference.frames import as_frame, column_of, rows_of
+from tests.reference.measures import Measures, column, measure, nan_for_null, relative
+from tests.reference.translate import Outcome, lmer_of
+
+SATTERTHWAITE = re.compile(r"type([123])_satterthwaite")
+KENWARD_ROGER = re.compile(r"type([123])_kr")
+CAR_WALD = re.compile(r"car_type([23])_chisq")
+CAR_F = re.compile(r"car_type([23])_F_kr")
+
+
+def same_hypotheses_as_car(case: Case, kind: str) -> bool:
+    """car's type III depends on the coding: ours only with sum-to-zero coding or without interactions."""
+    contrasts = case.get("contrasts") or {}
+    sum_to_zero = set(contrasts.values()) <= {"contr.sum", "contr.helmert"} and bool(contrasts)
+    fixed = case["formula"].partition("~")[2].partition("(")[0]
+    return kind == "2" or sum_to_zero or not re.search(r"[*:]", fixed)
+
+
+def _f_table(case: Case, label: str, ours: Any, theirs: dict[str, Any]) -> Measures:
+    """F always; denominator df and p only where the fit is not singular (there R's df mean nothing)."""
+    names = [name for name in theirs if name not in ("(Intercept)", "Residuals")]
+    frame = rows_of(as_frame(ours), names, case.levels)
+    num = "num_df" if "num_df" in theirs[names[0]] else "df"
+    yield measure("counts", f"{label} num df", column_of(frame, "num_df"), column(theirs, num, names), names=names)
+    yield relative("F", f"{label} F", column_of(frame, "F"), column(theirs, "F", names), names=names)
+    if case.singular:
+        return
+    yield measure("p", f"{label} p", column_of(frame, "p"), column(theirs, "p", names), names=names)
+    yield relative("df", f"{label} den df", column_of(frame, "den_df"), column(theirs, "den_df", names), names=names)
+
+
+def anova_satterthwaite(case: Case, outcome: Outcome) -> Measures:
+    for key, table in case["anova"].items():
+        if found := SATTERTHWAITE.fullmatch(key):
+            ours = as_frame(mfx.anova(outcome.fit, type=int(found[1]), ddf="satterthwaite"))
+            yield from _f_table(case, f"anova {key}", ours, table)
+            yield from _squares(case, f"anova {key}", ours, table)
+    if "sequential_lme4" in case["anova"]:
+        table, ours = case["anova"]["sequential_lme4"], as_frame(mfx.anova(outcome.fit, type=1))
+        names = list(table)
+        frame = rows_of(ours, names, case.levels)
+        yield relative("F", "anova sequential_lme4", column_of(frame, "F"), column(table, "F", names), names=names)
+
+
+def _squares(case: Case, label: str, ours: Any, theirs: dict[str, Any]) -> Measures:
+    names = list(theirs)
+    frame = rows_of(ours, names, case.levels)
+    for key in ("sum_sq", "mean_sq"):
+        yield relative("F", f"{label} {key}", column_of(frame, key), column(theirs, key, names), names=names)
+
+
+def anova_kenward_roger(case: Case, outcome: Outcome) -> Measures:
+    for key, table in case["anova"].items():
+        found = KENWARD_ROGER.fullmatch(key) or CAR_F.fullmatch(key)
+        if not found or case.get("weights"):
+            continue
+        if key.startswith("car") and not same_hypotheses_as_car(case, found[1]):
+            continue
+        ours = mfx.anova(outcome.fit, type=int(found[1]), ddf="kenward-roger")
+        yield from _f_table(case, f"anova {key}", ours, table)
+
+
+def anova_wald(case: Case, outcome: Outcome) -> Measures:
+    """car's chi-squares: F times its degrees of freedom in an LMM, the table itself in a GLMM."""
+    for key, table in case["anova"].items():
+        found = CAR_WALD.fullmatch(key)
+        if not found or not same_hypotheses_as_car(case, found[1]):
+            continue
+        names = [name for name in table if name != "(Intercept)"]
+        ours = mfx.anova(outcome.fit, type=int(found[1]), ddf="z")
+        frame = rows_of(as_frame(ours), names, case.levels)
+        yield relative("F", f"anova {key}", column_of(frame, "chisq"), column(table, "chisq", names), names=names)
+        yield measure("p", f"anova {key} p", column_of(frame, "p"), column(table, "p", names), names=names)
+
+
+def ranova(case: Case, outcome: Outcome) -> Measures:
+    """Rows: the full model, then each random term dropped, in the order of the formula."""
+    table = case["anova"].get("ranova")
+    if table is None:
+        return
+    frame = as_frame(mfx.ranova(outcome.fit))
+    for key, quantity, scale in (("lrt", "objective", 1.0), ("df", "counts", 1.0)):
+        theirs = sorted(value for row in table.values() if (value := row.get(key)) is not None)
+        ours = np.sort(column_of(frame, key).dropna().to_numpy(dtype=float))
+        yield measure(quantity, f"ranova {key}", ours, theirs, scale)
+
+
+def drop1(case: Case, outcome: Outcome) -> Measures:
+    table = case["anova"].get("drop1_satterthwaite")
+    if table is not None:
+        yield from _f_table(case, "drop1", mfx.drop1(outcome.fit), table)
+
+
+def fixef_kenward_roger(case: Case, outcome: Outcome) -> Measures:
+    table = case["fixef"]
+    if "df_kr" not in next(iter(table.values())) or case.get("weights") or case.singular:
+        return
+    names = fixed_names(case, outcome.fit)
+    order = [names[name] for name in names]
+    tests = as_frame(outcome.fit.t_test(np.eye(len(names)), ddf="kenward-roger"))
+    tests.index = outcome.fit.params.index
+    for key, meaning, quantity in (
+        ("std_error_kr", "SE", "se"),
+        ("df_kr", "df", "df"),
+        ("t_kr", "t.ratio", "statistic"),
+    ):
+        ours = column_of(tests.loc[order], meaning)
+        yield relative(quantity, key, ours, column(table, key, names), names=list(names))
+    yield measure("p", "p_kr", column_of(tests.loc[order], "p.value"), column(table, "p_kr", names), names=list(names))
+
+
+def vcov_kenward_roger(case: Case, outcome: Outcome) -> Measures:
+    if not case.get("weights") and not case.singular:
+        yield vcov_against(case, outcome.fit.cov_params(ddf="kenward-roger"), case["vcov_kr"], "vcov_kr")
+
+
+def kr_modcomp(case: Case, outcome: Outcome) -> Measures:
+    """pbkrtest's comparisons: the terms of the fixed part by name."""
+    frame = as_frame(mfx.anova(outcome.fit, type=2, ddf="kenward-roger"))
+    for name, theirs in case["kr_modcomp"].items():
+        row = rows_of(frame, [name], case.levels)
+        yield relative("F", f"KRmodcomp {name} F", column_of(row, "F"), [theirs["F"]])
+        yield relative("df", f"KRmodcomp {name} df", column_of(row, "den_df"), [theirs["den_df"]])
+        yield measure("p", f"KRmodcomp {name} p", column_of(row, "p"), [theirs["p"]])
+
+
+def lrt(case: Case, outcome: Outcome) -> Measures:
+    """``anova(reduced, full)``: REML fits are refitted by ML."""
+    for label, theirs in case["lrt"].items():
+        reduced = lmer_of(case, theirs["reduced_formula"])
+        frame = as_frame(mfx.anova(reduced.fit, outcome.fit)).iloc[-1:]
+        yield measure("objective", f"lrt {label} chisq", column_of(frame, "chisq"), [theirs["chisq"]], 2.0)
+        yield measure("counts", f"lrt {label} df", column_of(frame, "df"), [theirs["df"]])
+
+
+def confint_profile(case: Case, outcome: Outcome) -> Measures:
+    """Ends to 1e-3 of the width (open ends: of the finite end)."""
+    table = profile_table(case, outcome.fit)
+    for label, ends in case["confint_profile"].items():
+        theirs = nan_for_null(ends)
+        width = theirs[1] - theirs[0] if not np.isnan(theirs).any() else max(1e-12, float(np.nanmax(np.abs(theirs))))
+        yield measure("interval", f"profile {label}", table[profile_key(case, label)], theirs, width)
+
+
+Key = tuple[str, frozenset[str], frozenset[Any]]
+
+
+def profile_key(case: Case, label: str) -> Key | str:
+    """``sd_x|g``, ``cor_x.y|g``, ``sigma`` or a coefficient, without the accidents of naming."""
+    found = re.fullmatch(r"(sd|cor)_(.*)\|(.*)", label)
+    if not found:
+        return label
+    kind, coefficients, group = found.groups()
+    return kind, group_of(group), frozenset(re.findall(r"\(Intercept\)|[^.()]+", coefficients))
+
+
+def profile_table(case: Case, fit: Any) -> dict[Any, np.ndarray]:
+    """Our profile intervals by the same keys."""
+    intervals = mfx.profile(fit).conf_int(which="all") if case.engine == "lmer" else mfx.profile(fit).conf_int()
+    fixed = match(fit.params.index, list(case["fixef"]), case.levels)
+    out: dict[Any, np.ndarray] = {}
+    for label, row in intervals.iterrows():
+        out[label] = row[["lower", "upper"]].to_numpy(dtype=float)
+    for theirs, ours in fixed.items():
+        out[theirs] = next(
+            value for key, value in out.items() if key == ours or (isinstance(key, tuple) and ours in key)
+        )
+    return out
+
+
+def r2_nakagawa(case: Case, outcome: Outcome) -> Measures:
+    ours = mfx.r2(outcome.fit)
+    for key, theirs in case["r2_nakagawa"].items():
+        if theirs is not None and not case.singular:
+            yield relative("fit measure", f"R2 {key}", float(ours[key]), theirs)
+
+
+def icc(case: Case, outcome: Outcome) -> Measures:
+    ours = mfx.icc(outcome.fit)
+    for key, theirs in case["icc"].items():
+        if theirs is not None and not math.isnan(theirs) and not case.singular:
+            yield relative("fit measure", f"ICC {key}", float(ours[key]), theirs)

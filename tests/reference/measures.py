@@ -1,0 +1,139 @@
+"""Errors in units that mean something, their tolerances, and when a number is left out."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_DIGITS = 16.0
+
+# What an error is measured in, and how big it may be. Never loosened: a number that disagrees is somebody's mistake.
+TOLERANCES = {
+    "objective": 1e-6,  # excess over R's optimum, absolute: lower is better, never higher
+    "objective_at": 1e-6,  # at fixed theta, both sides, absolute
+    "loglik": 1e-6,
+    "fixef": 1e-6,  # standard errors
+    "fixef (GLMM)": 1e-4,  # standard errors
+    "fixef (nlme)": 1e-4,  # standard errors: nlme stops at a relative change of 1e-12 in loglik
+    "se": 1e-5,  # relative
+    "se (joint Hessian)": 1e-2,  # relative: glmmTMB's Gaussian errors come from the joint Hessian, not from GLS
+    "quadrature": 1e-5,  # log-likelihood against the exact integral, absolute
+    "vcov": 2e-5,  # of the product of the two standard errors: a variance is a square
+    "statistic": 1e-5,  # relative to max(1, |t|)
+    "df": 1e-3,  # relative
+    "p": 1e-5,  # absolute
+    "theta": 1e-5,  # of the relative sd of the coefficient
+    "sd": 1e-5,  # relative (where zero: of sigma)
+    "corr": 1e-5,  # absolute, and 1e-5 of each sd
+    "sigma": 1e-5,  # relative
+    "criteria": 1e-5,  # AIC and BIC, absolute
+    "counts": 0.0,
+    "flags": 0.0,
+    "modes": 1e-5,  # of the sd of the effect
+    "modes_sd": 1e-5,  # of the sd of the effect
+    "matrix": 1e-10,  # relative to the column
+    "fitted": 1e-5,  # of sigma (a GLMM: relative)
+    "residuals": 1e-5,
+    "predictions": 1e-5,
+    "F": 1e-5,  # relative
+    "interval": 1e-3,  # of its width
+    "estimate": 1e-6,  # marginal means: standard errors
+    "adjusted p": 1e-4,  # absolute
+    "fit measure": 1e-5,
+    "sum of squares": 1e-8,  # relative
+    "variance component": 1e-6,  # relative to the residual variance
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The worst error among the numbers of one quantity."""
+
+    quantity: str  # a key of TOLERANCES
+    label: str  # what was compared, e.g. "anova type3_kr"
+    error: float
+    worst: str  # "Days: 10.4673 against 10.4672"
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCES[self.quantity]
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+    @property
+    def digits(self) -> float:
+        return MAX_DIGITS if self.error <= 0 else min(MAX_DIGITS, -math.log10(self.error))
+
+    def __str__(self) -> str:
+        return f"{self.label}: error {self.error:.2g} > {self.tolerance:g} at {self.worst}"
+
+
+Names = Sequence[str] | None
+Values = NDArray[np.float64]
+
+
+def measure(quantity: str, label: str, ours: Any, theirs: Any, scale: Any = 1.0, names: Names = None) -> Measure:
+    """Largest ``|ours - theirs| / scale``.
+
+    A NaN of ours, or another shape, is an infinite error; R's null is no number.
+    """
+    reference = np.asarray(theirs, dtype=float)
+    values = np.asarray(ours, dtype=float)
+    if values.shape != reference.shape:
+        return Measure(quantity, label, math.inf, f"shape {values.shape} against {reference.shape}")
+    known = ~np.isnan(reference)
+    if not known.any():
+        return Measure(quantity, label, 0.0, "nothing to compare")
+    errors = _errors(values, reference, np.broadcast_to(np.asarray(scale, dtype=float), reference.shape))
+    errors = np.where(known, errors, -1.0)
+    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(errors)), errors.shape))
+    place = names[index[0]] if names is not None and index else index or ""
+    worst = f"{place} {values[index]:.10g} against {reference[index]:.10g}"
+    return Measure(quantity, label, float(errors[index]), worst)
+
+
+def _errors(values: Values, reference: Values, scale: Values) -> Values:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        errors = np.abs(values - reference) / scale
+    errors = np.where(values == reference, 0.0, errors)
+    return np.where(np.isnan(errors), math.inf, errors)
+
+
+def relative(quantity: str, label: str, ours: Any, theirs: Any, floor: Any = 0.0, names: Names = None) -> Measure:
+    """Error relative to ``max(|theirs|, floor)``."""
+    return measure(quantity, label, ours, theirs, np.maximum(np.abs(np.asarray(theirs, dtype=float)), floor), names)
+
+
+def exactly(label: str, ours: Any, theirs: Any, quantity: str = "counts") -> Measure:
+    """Numbers, flags or sets that must be the same."""
+    return Measure(quantity, label, 0.0 if ours == theirs else math.inf, f"{ours} against {theirs}")
+
+
+def excess(label: str, ours: float, theirs: float, quantity: str = "objective") -> Measure:
+    """How far our criterion is above theirs; below is welcome."""
+    value = float(ours) - float(theirs)
+    return Measure(
+        quantity, label, max(0.0, value) if math.isfinite(value) else math.inf, f"{ours:.10f} against {theirs:.10f}"
+    )
+
+
+def column(table: Mapping[str, Mapping[str, Any]], key: str, names: Iterable[str]) -> list[float]:
+    """One column of a JSON table by row; null and absent are NaN."""
+    return [math.nan if table[name].get(key) is None else float(table[name][key]) for name in names]
+
+
+def nan_for_null(values: Any) -> NDArray[np.float64]:
+    """Nested lists with null as an array with NaN."""
+    return np.array(values, dtype=object).astype(float) if np.size(values) else np.empty(0)
+
+
+def failures(measures: Iterable[Measure]) -> list[str]:
+    return [str(m) for m in measures if not m.passed]
+
+
+Measures = Iterator[Measure]
