@@ -139,9 +139,10 @@ def _labelled(name: str, value: object) -> tuple[Array, pd.Index[Any]]:
 
 def _index(name: str, labels: object) -> pd.Index[Any]:
     if isinstance(labels, pd.Index):
-        return pd.Index(labels)
+        return labels
     if isinstance(labels, Sequence | np.ndarray | pd.Series):
-        return pd.Index(list(labels))
+        index: pd.Index[Any] = pd.Index(list(labels))
+        return index
     raise TypeError(f"the labels of {name} must be a sequence, found {type(labels).__name__}")
 
 
