@@ -107,7 +107,7 @@ class TimeOrder:
         gaps = (t[order[follows]] - t[order[follows - 1]]).astype(np.float64)
         if np.any(gaps == 0):
             row = order[follows[gaps == 0][0]]
-            where = "".join(f", {name} {read(columns, name).iloc[row]!r}" for name in within)
+            where = "".join(f", {name} {read(columns, name).tolist()[row]!r}" for name in within)
             raise DataError(f"column {names[0]!r} has the same time {t[row]:g} twice in one group{where}")
         return cls(names, within, times, groups, order, follows, gaps)
 

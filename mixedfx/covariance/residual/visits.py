@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.bound import BoundCorrelation
-from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names
+from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names, read
 from mixedfx.covariance.residual.scales import Bounded, NaturalMap, Parameters, Scale
 from mixedfx.covariance.residual.structure import CorrelationStructure, check_group, check_name
 from mixedfx.covariance.residual.variance import LevelVariance
@@ -249,8 +249,9 @@ def _check_distinct(visits: Levels, names: tuple[str, ...], codes: IntArray, col
     distinct, first, count = np.unique(key, return_index=True, return_counts=True)
     if len(distinct) < len(key):
         row = first[count > 1][0]
-        where = ", ".join(f"{name} {list(columns[name])[row]!r}" for name in names)
-        raise DataError(f"column {visits.name!r} has the visit {visits.values[visits.codes[row]]!r} twice in {where}")
+        where = ", ".join(f"{name} {read(columns, name).tolist()[row]!r}" for name in names)
+        visit = visits.values.tolist()[visits.codes[row]]
+        raise DataError(f"column {visits.name!r} has the visit {visit!r} twice in {where}")
 
 
 def _check_pairs(found: VisitCorrelation) -> None:
@@ -259,7 +260,7 @@ def _check_pairs(found: VisitCorrelation) -> None:
         together[batch.patterns[:, :, None], batch.patterns[:, None, :]] = True
     if not together.all():
         i, j = np.argwhere(~together)[0]
-        names, values = ":".join(found.names), found.visits.values
+        names, values = ":".join(found.names), found.visits.values.tolist()
         raise DataError(
             f"no group of {names} has both {found.visits.name} {values[i]!r} and {values[j]!r}: "
             "their correlation cannot be estimated"
