@@ -46,6 +46,12 @@ def test_type_checkers_are_told_the_same_names():
     assert told == {name: f"mixedfx.{room}" for name, room in mfx._HOME.items()}
 
 
+def test_the_reference_lists_every_public_name():
+    page = Path(__file__).parents[1].joinpath("docs", "reference", "index.md").read_text(encoding="utf-8")
+    listed = {line.strip() for line in page.splitlines() if line.startswith("   ")}
+    assert sorted(set(mfx.__all__) - listed) == []
+
+
 def test_version_is_the_installed_one():
     assert mfx.__version__ == importlib.metadata.version("mixedfx")
 
