@@ -1,6 +1,28 @@
-"""Formulas: text in, frozen values out; what may stand in a formula is decided here."""
+"""Formulas: text in, frozen values out; what may stand in a formula is decided here.
 
-from mixedfx.formula.names import coefficient_name, display
-from mixedfx.formula.terms import Formula, RandomTerm
+`parse` gives a `Formula`. Its text is safe to evaluate in an environment that holds the columns under the identifiers
+of ``formula.names``, the functions of `FUNCTIONS`, ``contr`` with the names of `CONTRASTS`, `CONSTANTS` and the user's
+own functions.
+"""
 
-__all__ = ["Formula", "RandomTerm", "coefficient_name", "display"]
+from mixedfx.formula.functions import CONSTANTS, CONTRASTS, FUNCTIONS
+from mixedfx.formula.grammar import COVARIANCES
+from mixedfx.formula.names import coefficient_name, display, identifier, quote
+from mixedfx.formula.parse import parse, update
+from mixedfx.formula.terms import Formula, RandomTerm, Term
+
+__all__ = [
+    "CONSTANTS",
+    "CONTRASTS",
+    "COVARIANCES",
+    "FUNCTIONS",
+    "Formula",
+    "RandomTerm",
+    "Term",
+    "coefficient_name",
+    "display",
+    "identifier",
+    "parse",
+    "quote",
+    "update",
+]

@@ -1,8 +1,8 @@
 """Column names inside evaluable text: the identifier that stands for a name which Python could not read.
 
-A column may be called ``my x``, ``total.fruits``, ``log`` or ``__import__('os')``. Text that will be evaluated contains
-only plain identifiers; every other name is written as ``quoted_`` followed by the hexadecimal digits of its UTF-8 bytes.
-The translation is a bijection that needs no table, so each piece of a formula can be shown as the user wrote it.
+A column may be called ``my x``, ``total.fruits``, ``log`` or ``__import__('os')``. Text that will be evaluated holds
+plain identifiers only; every other name is written as ``quoted_`` and the hexadecimal digits of its UTF-8 bytes. This
+needs no table, so each piece of a formula can be shown as the user wrote it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import keyword
 import re
 import unicodedata
 
-PREFIX = "quoted_"
-CONSTANTS: dict[str, float] = {"pi": 3.141592653589793}
-RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", "c", "Error", *CONSTANTS})
+from mixedfx.formula.functions import CONSTANTS
 
+PREFIX = "quoted_"
+RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", *CONSTANTS})
+
+_WORDS = frozenset({"TRUE", "FALSE", *CONSTANTS})
 _ENCODED = re.compile(rf"\b{PREFIX}((?:[0-9a-f]{{2}})+)\b")
 _WHOLE_FACTOR = re.compile(rf"(?<![^:]){PREFIX}((?:[0-9a-f]{{2}})+)(?![^:\[])")
-_READABLE = re.compile(r"(?:[^\W\d]|\.(?![\d]))[\w.]*\Z")
+_READABLE = re.compile(r"(?:[^\W\d]|\.(?=[^\W\d]))[\w.]*\Z")
 _PLAIN = re.compile(r"[^\W\d]\w*\Z")
 
 
@@ -61,9 +63,10 @@ def quote(name: str) -> str:
     >>> quote("total.fruits"), quote("my x")
     ('total.fruits', '`my x`')
     """
-    readable = _READABLE.match(name) is not None and not name.startswith("__") and name != "."
-    words = keyword.iskeyword(name) or name in {"TRUE", "FALSE"}
-    return name if readable and not words else f"`{name}`"
+    readable = _READABLE.match(name) is not None and not name.startswith(("__", "contr."))
+    if readable and not keyword.iskeyword(name) and name not in _WORDS:
+        return name
+    return "`" + name.replace("`", "``") + "`"
 
 
 def display(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mixedfx.formula.names import column, display, identifier, quote
+from mixedfx.formula.names import display, quote
 
 Term = tuple[str, ...]
 """Factor expressions whose product is the term; ``()`` is the intercept."""
@@ -13,7 +13,7 @@ Term = tuple[str, ...]
 def sum_text(terms: tuple[Term, ...]) -> str:
     """Write terms as a sum that formulaic reads: ``1 + x + x:f``, or ``0 + x`` without an intercept."""
     head = "1" if () in terms else "0"
-    return " + ".join([head, *(":".join(term) for term in terms if term])
+    return " + ".join([head, *(":".join(term) for term in terms if term)])
 
 
 @dataclass(frozen=True)
@@ -148,4 +148,4 @@ class Formula:
         return f"Formula({str(self)!r})"
 
 
-__all__ = ["Formula", "RandomTerm", "Term", "column", "identifier", "sum_text"]
+__all__ = ["Formula", "RandomTerm", "Term", "sum_text"]

@@ -1,0 +1,133 @@
+"""The algebra of terms: ``a*b``, ``a/b``, ``a:b``, ``b %in% a`` and ``(a + b)^2`` become lists of interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from mixedfx.exceptions import SpecificationError
+from mixedfx.formula.grammar import Call, Chain, Dot, ErrorStrata, Leaf, Name, Node, Number, Power, Sum
+from mixedfx.formula.names import display
+from mixedfx.formula.terms import Term
+
+MAX_TERMS = 1_000
+"""Terms that one expansion may give."""
+
+_REPEATS = 100  # products of a power that may repeat one another, for each term that may come out
+
+Terms: TypeAlias = dict[frozenset[str], Term]
+"""Terms by their set of factors: ``a:b`` and ``b:a`` are one, the first spelling stays."""
+
+Resolve: TypeAlias = Callable[[Leaf], Iterable[Term]]
+
+
+def expand(node: Node, resolve: Resolve, text: str) -> Terms:
+    """Return the terms for which ``node`` stands.
+
+    Parameters
+    ----------
+    node : Node
+        A part of the tree in which only terms may stand.
+    resolve : callable
+        Gives the terms of a name, of a call or of the dot.
+    text : str
+        The formula, for messages.
+
+    Raises
+    ------
+    SpecificationError
+        Something else than a term, or more than ``MAX_TERMS`` terms.
+    """
+    match node:
+        case Name() | Call() | Dot():
+            return keyed(resolve(node))
+        case Sum(items):
+            total: Terms = {}
+            for sign, item in items:
+                change = expand(item, resolve, text)
+                total = add(total, change) if sign > 0 else remove(total, change, text, item.start)
+            return total
+        case Chain(first, rest):
+            total = expand(first, resolve, text)
+            for operator, operand in rest:
+                right = expand(operand, resolve, text)
+                _check_size(len(total) * len(right), text, operand.start)
+                total = _OPERATORS[operator](total, right)
+                _check_size(len(total), text, operand.start)
+            return total
+        case Power(base, exponent, start):
+            return _power(expand(base, resolve, text), exponent, text, start)
+    raise _misplaced(node, text)
+
+
+def keyed(terms: Iterable[Term]) -> Terms:
+    """Index terms by their set of factors; a repeated factor counts once."""
+    total: Terms = {}
+    for term in terms:
+        total.setdefault(frozenset(term), tuple(dict.fromkeys(term)))
+    return total
+
+
+def add(terms: Terms, change: Terms) -> Terms:
+    """Return ``terms`` followed by those of ``change`` that are new."""
+    return terms | {key: term for key, term in change.items() if key not in terms}
+
+
+def remove(terms: Terms, change: Terms, text: str, start: int) -> Terms:
+    """Return ``terms`` without ``change``; taking away only what is not there is an error."""
+    if not any(key in terms for key in change):
+        names = display(" + ".join(":".join(term) for term in change.values()))
+        raise SpecificationError(f"there is no term {names} to take away", formula=text, position=start)
+    return {key: term for key, term in terms.items() if key not in change}
+
+
+def _cross(left: Terms, right: Terms) -> Terms:
+    return keyed((*a, *b) for a in left.values() for b in right.values())
+
+
+def _star(left: Terms, right: Terms) -> Terms:
+    return add(add(left, right), _cross(left, right))
+
+
+def _nest(left: Terms, right: Terms) -> Terms:
+    """``(a + b)/c`` is ``a + b + a:b:c``, as in R."""
+    parents = tuple(factor for term in left.values() for factor in term)
+    return add(left, _cross(keyed([parents]), right))
+
+
+_OPERATORS: dict[str, Callable[[Terms, Terms], Terms]] = {":": _cross, "%in%": _cross, "*": _star, "/": _nest}
+
+
+def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
+    if len(base) == 1 and exponent > 1:
+        name = display(":".join(next(iter(base.values()))))
+        message = (
+            f"between terms '^' is an order of interaction and a power of one term is that term; write I({name}^2)"
+        )
+        raise SpecificationError(message, formula=text, position=start)
+    total = base
+    for _ in range(exponent - 1):
+        _check_size(len(total) * len(base) // _REPEATS, text, start)
+        larger = add(total, _cross(total, base))
+        if len(larger) == len(total):
+            break
+        total = larger
+        _check_size(len(total), text, start)
+    return total
+
+
+def _check_size(n_terms: int, text: str, start: int) -> None:
+    if n_terms > MAX_TERMS:
+        message = f"the formula expands to too many terms (more than {MAX_TERMS}); lower the order of the interactions"
+        raise SpecificationError(message, formula=text, position=start)
+
+
+def _misplaced(node: Node, text: str) -> SpecificationError:
+    match node:
+        case Number(number):
+            message = f"the number {number} is not a term; write arithmetic inside I(…), as in I(2 * x)"
+        case ErrorStrata():
+            message = "Error(…) can only be added to the other terms"
+        case _:
+            message = "a random term can only be added to the other terms: y ~ x + (1 | g)"
+    return SpecificationError(message, formula=text, position=node.start)

@@ -1,0 +1,325 @@
+"""Tokens to a tree: R's operators and precedence, lme4's bars. Columns play no part here, so the tree can be kept.
+
+From loose to tight: ``~``, ``|`` and ``||`` (inside parentheses only), ``+ -``, ``* /``, ``%in%``, ``:``, ``^``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from mixedfx.exceptions import SpecificationError
+from mixedfx.formula.tokens import OPENERS, Token, tokenize
+
+COVARIANCES = ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "toep", "known")
+_CHAINS = (("*", "/"), ("%in%",), (":",))
+_ARITHMETIC = frozenset({"<", ">", "<=", ">=", "==", "!=", "=", "//", "%%", "%/%", "%"})
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A column, ``quoted`` if it stood in back-quotes."""
+
+    text: str
+    quoted: bool
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number where a term may stand."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """The ``.`` that stands for all other columns, or for the old formula in an update."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function call ``name(…)``: its tokens, from the name to the closing parenthesis."""
+
+    name: str
+    tokens: tuple[Token, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Operands joined from left to right by operators of one precedence."""
+
+    first: Node
+    rest: tuple[tuple[str, Node], ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """``(a + b)^exponent``: all interactions up to that order."""
+
+    base: Node
+    exponent: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Signed terms ``+ a - b``."""
+
+    items: tuple[tuple[int, Node], ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A random term ``keyword(left | group, argument)``."""
+
+    left: Sum
+    group: Node
+    covariance: str
+    argument: str | None
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorStrata:
+    """``Error(…)`` of an analysis of variance."""
+
+    inner: Sum
+    start: int
+
+
+Leaf: TypeAlias = Name | Call | Dot
+Node: TypeAlias = Name | Number | Dot | Call | Chain | Power | Sum | Bar | ErrorStrata
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A whole formula: its tokens, those of the response, the right side, every name that may be a column."""
+
+    text: str
+    tokens: tuple[Token, ...]
+    response: tuple[Token, ...]
+    right: Sum
+    names: tuple[str, ...]
+    has_dot: bool
+
+
+@lru_cache(maxsize=512)
+def read(text: str) -> Tree:
+    """Return the tree of the formula ``text``; kept, because it does not depend on data."""
+    tokens = tokenize(text)
+    tilde = _tilde(tokens, text)
+    parser = _Parser(tokens, text, tilde + 1)
+    right = parser.sum()
+    parser.expect_end()
+    names = tuple(dict.fromkeys(token.text for token in tokens if token.kind in ("name", "quoted", "string")))
+    dots = any(token.text == "." and token.kind == "operator" for token in tokens)
+    return Tree(text, tokens, tokens[:tilde], right, names, dots)
+
+
+def _tilde(tokens: tuple[Token, ...], text: str) -> int:
+    places = [index for index, token in enumerate(tokens) if token[:2] == ("operator", "~")]
+    if not places:
+        message = "a formula needs a '~' between the response and the terms: y ~ x + (1 | g)"
+        raise SpecificationError(message, formula=text, position=tokens[-1].start)
+    if len(places) > 1:
+        raise SpecificationError("a formula has only one '~'", formula=text, position=tokens[places[1]].start)
+    left = [token.text for token in tokens[: places[0]] if token.kind == "operator"]
+    if sum((text in OPENERS) - (text in OPENERS.values()) for text in left):
+        message = "syntax error: the '~' stands inside parentheses"
+        raise SpecificationError(message, formula=text, position=tokens[places[0]].start)
+    return places[0]
+
+
+class _Parser:
+    """Recursive descent over the tokens; ``index`` is the next token."""
+
+    def __init__(self, tokens: tuple[Token, ...], text: str, index: int) -> None:
+        self.tokens, self.text, self.index = tokens, text, index
+
+    @property
+    def token(self) -> Token:
+        return self.tokens[self.index]
+
+    def at(self, *operators: str) -> bool:
+        return self.token.kind == "operator" and self.token.text in operators
+
+    def take(self) -> Token:
+        self.index += 1
+        return self.tokens[self.index - 1]
+
+    def error(self, message: str, start: int) -> SpecificationError:
+        return SpecificationError(message, formula=self.text, position=start)
+
+    def sum(self) -> Sum:
+        start = self.token.start
+        items = [(self.sign(), self.chain(0))]
+        while self.at("+", "-"):
+            items.append((self.sign(), self.chain(0)))
+        return Sum(tuple(items), start)
+
+    def sign(self) -> int:
+        sign = 1
+        while self.at("+", "-"):
+            sign = -sign if self.take().text == "-" else sign
+        return sign
+
+    def chain(self, level: int) -> Node:
+        if level == len(_CHAINS):
+            return self.power()
+        first = self.chain(level + 1)
+        rest: list[tuple[str, Node]] = []
+        while self.at(*_CHAINS[level]):
+            rest.append((self.take().text, self.chain(level + 1)))
+        return Chain(first, tuple(rest), first.start) if rest else first
+
+    def power(self) -> Node:
+        base = self.primary()
+        while self.at("^", "**"):
+            operator = self.take()
+            exponent = self.take()
+            if exponent.kind != "number" or not exponent.text.isdecimal() or int(exponent.text[:9]) < 1:
+                message = (
+                    f"the exponent of {operator.text!r} between terms is a whole number from 1 (an order of "
+                    "interaction); for a power of a column write I(x^2)"
+                )
+                raise self.error(message, exponent.start)
+            base = Power(base, int(exponent.text[:9]), operator.start)
+        return base
+
+    def primary(self) -> Node:
+        token = self.token
+        if token.kind in ("name", "quoted"):
+            self.take()
+            if token.kind == "name" and self.at("("):
+                return self.call(token)
+            return Name(token.text, token.kind == "quoted", token.start)
+        if token.kind == "number":
+            return Number(self.take().text, token.start)
+        if self.at("."):
+            return Dot(self.take().start)
+        if self.at("("):
+            return self.parenthesis()
+        raise self.unexpected_term()
+
+    def parenthesis(self) -> Node:
+        start = self.take().start
+        inner = self.bar_left() if self.at("|", "||") else self.sum()
+        if self.at("|", "||"):
+            return self.bar(inner, "us", start)
+        self.close()
+        sign, only = inner.items[0]
+        return only if len(inner.items) == 1 and sign > 0 else inner
+
+    def call(self, name: Token) -> Node:
+        opening, closing = self.index, self.closing(self.index)
+        if self.has_bar(opening, closing):
+            if name.text not in COVARIANCES:
+                message = (
+                    f"unknown covariance structure {name.text!r} around a bar; choose from {', '.join(COVARIANCES)}"
+                )
+                raise self.error(message, name.start)
+            self.index = opening + 1
+            inner = self.bar_left() if self.at("|", "||") else self.sum()
+            return self.bar(inner, name.text, name.start)
+        if name.text == "Error":
+            self.index = opening + 1
+            strata = ErrorStrata(self.sum(), name.start)
+            self.close()
+            return strata
+        self.index = closing + 1
+        return Call(name.text, self.tokens[opening - 1 : closing + 1], name.start)
+
+    def closing(self, opening: int) -> int:
+        depth = 0
+        for index in range(opening, len(self.tokens)):
+            if self.tokens[index].kind == "operator":
+                depth += (self.tokens[index].text in OPENERS) - (self.tokens[index].text in OPENERS.values())
+                if depth == 0:
+                    return index
+        raise self.error("syntax error: this parenthesis is never closed", self.tokens[opening].start)
+
+    def has_bar(self, opening: int, closing: int) -> bool:
+        depth = 0
+        for token in self.tokens[opening:closing]:
+            if token.kind == "operator":
+                depth += (token.text in OPENERS) - (token.text in OPENERS.values())
+                if depth == 1 and token.text in ("|", "||"):
+                    return True
+        return False
+
+    def bar_left(self) -> Sum:
+        raise self.error("nothing stands left of the bar; write (1 | g) for a random intercept", self.token.start)
+
+    def bar(self, left: Sum, covariance: str, start: int) -> Bar:
+        bar = self.take()
+        if self.at(")", ","):
+            raise self.error(f"no grouping factor stands right of '{bar.text}'; write (1 | g)", self.token.start)
+        if bar.text == "||" and covariance != "us":
+            raise self.error(f"'||' already means a diagonal covariance: write {covariance}(… | g)", bar.start)
+        group = self.chain(0)
+        if self.at("+", "-"):
+            message = (
+                "a group is one factor, a:b, a/b or a*b; write (1 | a) + (1 | b) for two groups, (1 | a:b) for cells"
+            )
+            raise self.error(message, self.token.start)
+        if self.at("|", "||"):
+            raise self.error("a random term has one bar only", self.token.start)
+        argument = self.argument(covariance, start)
+        self.close()
+        return Bar(left, group, "diag" if bar.text == "||" else covariance, argument, start)
+
+    def argument(self, covariance: str, start: int) -> str | None:
+        if not self.at(","):
+            if covariance == "known":
+                raise self.error("known(…) needs its matrix: known(1 | animal, K) with functions={'K': K}", start)
+            return None
+        comma = self.take()
+        if covariance != "known":
+            raise self.error(f"only known(… | g, K) takes an argument, {covariance} does not", comma.start)
+        if self.token.kind != "name":
+            raise self.error("the second argument of known(… | g, K) is the name of a matrix", self.token.start)
+        return self.take().text
+
+    def close(self) -> None:
+        if not self.at(")"):
+            raise self.unexpected_operator()
+        self.take()
+
+    def expect_end(self) -> None:
+        if self.token.kind != "end":
+            raise self.unexpected_operator()
+
+    def unexpected_term(self) -> SpecificationError:
+        token = self.token
+        if token.kind == "end":
+            return self.error("syntax error: the formula ends where a term was expected", token.start)
+        if token.kind == "string":
+            message = "a string is not a term; a column with an unusual name is written in back-quotes: `my x`"
+            return self.error(message, token.start)
+        if token.text in "[{":
+            return self.error(f"syntax error: {token.text!r} is not allowed in a formula; expected a term", token.start)
+        return self.error(f"syntax error: expected a term, found {token.text!r}", token.start)
+
+    def unexpected_operator(self) -> SpecificationError:
+        token = self.token
+        if token.text in ("|", "||"):
+            message = f"a random term needs parentheses around its '{token.text}': y ~ x + (1 {token.text} g)"
+        elif token.text in _ARITHMETIC:
+            message = (
+                f"{token.text!r} does not join terms; wrap arithmetic and comparisons in I(…): I(x {token.text} 2)"
+            )
+        elif token.text in ("[", "{"):
+            message = f"{token.text!r} is not allowed: a formula has no subscripts; make a column first"
+        elif token.kind == "end":
+            message = "syntax error: the formula ends too early; expected ')'"
+        else:
+            message = f"syntax error: expected an operator such as '+', found {token.text!r}"
+        return self.error(message, token.start)

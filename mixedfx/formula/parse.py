@@ -1,0 +1,192 @@
+"""The door of the room: text to `Formula`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula.assemble import assemble
+from mixedfx.formula.expression import Scope, UnknownColumn, columns_of, expression
+from mixedfx.formula.grammar import Bar, ErrorStrata, Node, Sum, Tree, read
+from mixedfx.formula.names import column, display, identifier
+from mixedfx.formula.random import group_terms
+from mixedfx.formula.split import Splitter
+from mixedfx.formula.terms import Formula, Term
+from mixedfx.formula.tokens import Token, tokenize
+
+
+def parse(text: str | Formula, *, columns: Sequence[str] | None = None, functions: Iterable[str] = ()) -> Formula:
+    """Read a mixed-model formula; nothing is evaluated.
+
+    Parameters
+    ----------
+    text : str or Formula
+        ``response ~ terms + (terms | group)``; see the grammar page of the documentation.
+    columns : sequence of str, optional
+        The columns of the data. Needed for ``.``; with them, unknown names are reported here.
+    functions : iterable of str, optional
+        Names of the user's own functions and matrices.
+
+    Returns
+    -------
+    Formula
+        Split and expanded.
+
+    Raises
+    ------
+    SpecificationError
+        The formula has no meaning, or holds something that is not allowed; the place is marked.
+    DataError
+        A name is not among ``columns``.
+    TypeError
+        The formula is not a string.
+
+    Examples
+    --------
+    >>> formula = parse("Reaction ~ Days + (Days | Subject)")
+    >>> formula.response, formula.fixed, formula.random[0].expression, formula.random[0].group
+    ('Reaction', '1 + Days', '1 + Days', ('Subject',))
+    >>> [term.label for term in parse("y ~ 1 + (1 | school/class)").random]
+    ['school', 'school:class']
+    """
+    tree, names = _read(text), _names(functions)
+    known = _known(tree, columns)
+    try:
+        return _parse(tree.text, known, names, tuple(columns) if tree.has_dot and columns is not None else None)
+    except UnknownColumn as missing:
+        raise _missing(missing, tree.text, columns) from None
+
+
+def update(
+    formula: Formula | str, change: str, *, columns: Sequence[str] | None = None, functions: Iterable[str] = ()
+) -> Formula:
+    """Change a formula as R's ``update`` does: ``.`` stands for the old side.
+
+    Parameters
+    ----------
+    formula : Formula or str
+        The formula to change.
+    change : str
+        Such as ``"~ . - x"``, ``". ~ . + (1 | g)"``, ``"log(.) ~ ."``; an empty left side keeps the response.
+    columns, functions
+        As in `parse`.
+
+    Raises
+    ------
+    SpecificationError
+        As in `parse`; also when a term to take away is not there.
+
+    Examples
+    --------
+    >>> print(update("y ~ x*z + (1 | g)", "log(.) ~ . - x:z"))
+    log(y) ~ 1 + x + z + (1 | g)
+    """
+    names = _names(functions)
+    old = parse(formula, columns=columns, functions=names)
+    tree = _read(change)
+    scope = Scope(tree.text, _known(tree, columns, old.variables), names)
+    terms = tuple(term for term in old.fixed_terms if term)
+    try:
+        response = _new_response(tree, old, scope)
+        parts = Splitter(scope, lambda start: terms, old).split(tree.right)
+    except UnknownColumn as missing:
+        raise _missing(missing, tree.text, columns) from None
+    return assemble(response, parts, scope, tree)
+
+
+@lru_cache(maxsize=512)
+def _parse(
+    text: str, known: frozenset[str] | None, functions: frozenset[str], columns: tuple[str, ...] | None
+) -> Formula:
+    tree = read(text)
+    scope = Scope(text, known, functions)
+    response = expression(tree.response, scope) if tree.response else ""
+    used = frozenset(map(column, columns_of(response, functions))) if response else frozenset()
+    if tree.has_dot:
+        used |= frozenset(_grouping(tree.right, scope))
+
+    def dots(start: int) -> Iterable[Term]:
+        if columns is None:
+            raise scope.error("'.' means all other columns, but no data are given", start)
+        return [(identifier(name, scope.taken),) for name in columns if name not in used]
+
+    return assemble(response, Splitter(scope, dots).split(tree.right), scope, tree)
+
+
+def _read(text: str | Formula) -> Tree:
+    if not isinstance(text, (str, Formula)):
+        raise TypeError(f"the formula must be a str such as 'y ~ x + (1 | g)', not {type(text).__name__}")
+    try:
+        return read(str(text))
+    except RecursionError:
+        raise SpecificationError("the formula is nested too deeply") from None
+
+
+def _names(functions: Iterable[str]) -> frozenset[str]:
+    if isinstance(functions, str):
+        raise TypeError("functions must be a dict of names and functions, not a str")
+    names = frozenset(functions)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"the names of functions must be str, not {type(name).__name__}")
+        if identifier(name) != name:
+            raise SpecificationError(f"functions: {name!r} cannot be the name of a function in a formula")
+    return names
+
+
+def _known(tree: Tree, columns: Sequence[str] | None, more: Iterable[str] = ()) -> frozenset[str] | None:
+    """Return which names of the formula are columns; None if the columns are not known."""
+    if columns is None:
+        return None
+    if isinstance(columns, str):
+        raise TypeError("columns must be a sequence of column names, not a str")
+    present = frozenset(columns)
+    if tree.has_dot:
+        _check_names(columns)
+    return present.intersection((*tree.names, *more))
+
+
+def _check_names(columns: Sequence[str]) -> None:
+    for name in columns:
+        if not isinstance(name, str):
+            raise DataError(f"'.' needs column names that are strings; found the name {name!r} ({type(name).__name__})")
+
+
+def _grouping(node: Node, scope: Scope) -> Iterator[str]:
+    """Yield the columns that the formula uses as groups; inside ``Error(…)`` those that are strata of their own."""
+    match node:
+        case Bar(group=group):
+            yield from (name for term in group_terms(group, scope) for name in term)
+        case ErrorStrata(inner):
+            yield from (term[0] for _, item in inner.items for term in group_terms(item, scope) if len(term) == 1)
+        case Sum(items):
+            for _, item in items:
+                yield from _grouping(item, scope)
+
+
+def _new_response(tree: Tree, old: Formula, scope: Scope) -> str:
+    """Return the response of an update: the old one in the place of each dot."""
+    if not tree.response:
+        return old.response
+    tokens: list[Token] = []
+    for token in tree.response:
+        dot = token[:2] == ("operator", ".")
+        inner = tokenize(f"({display(old.response)})")[:-1] if dot else (token,)
+        tokens += [Token(part.kind, part.text, token.start) for part in inner]
+    return expression(tokens, scope)
+
+
+def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -> DataError:
+    names = [name for name in columns or () if isinstance(name, str)]
+    near = difflib.get_close_matches(missing.name, names[:1000], n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
+    hint = f" ({missing.hint})" if missing.hint else ""
+    marked = SpecificationError(
+        f"the data have no column {missing.name!r}{meant}{hint} (columns: {shown or 'none with a name'})",
+        formula=text,
+        position=missing.start,
+    )
+    return DataError(str(marked))

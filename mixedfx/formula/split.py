@@ -1,0 +1,136 @@
+"""Peel bars, ``offset(…)`` and ``Error(…)`` off the right side; what is left are the fixed terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from mixedfx.formula.expand import Terms, add, expand, keyed, remove
+from mixedfx.formula.expression import Scope, expression
+from mixedfx.formula.grammar import Bar, Call, Dot, ErrorStrata, Leaf, Name, Node, Number, Sum
+from mixedfx.formula.names import display, identifier
+from mixedfx.formula.random import group_terms, random_terms, same
+from mixedfx.formula.terms import Formula, RandomTerm, Term
+
+Dots = Callable[[int], Iterable[Term]]
+INTERCEPT: Terms = {frozenset(): ()}
+
+
+@dataclass
+class Parts:
+    """The right side while it is read from left to right."""
+
+    fixed: Terms = field(default_factory=lambda: dict(INTERCEPT))
+    random: list[RandomTerm] = field(default_factory=list)
+    offsets: list[str] = field(default_factory=list)
+    error: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Reads sums of terms in a ``scope``; ``dots`` gives the terms of ``.``, ``old`` the formula that is updated."""
+
+    scope: Scope
+    dots: Dots
+    old: Formula | None = None
+
+    def split(self, right: Sum) -> Parts:
+        """Return the parts of the right side of a formula."""
+        parts = Parts()
+        self._add_sum(right, 1, parts)
+        return parts
+
+    def resolve(self, leaf: Leaf) -> Iterable[Term]:
+        """Return the terms of a name, of a function call or of the dot."""
+        match leaf:
+            case Name(text, quoted, start):
+                return [(identifier(self.scope.column(text, start, quoted), self.scope.taken),)]
+            case Call(_, tokens, _):
+                return [(expression(tokens, self.scope),)]
+        return self.dots(leaf.start)
+
+    def _add_sum(self, node: Sum, sign: int, parts: Parts) -> None:
+        for inner, item in node.items:
+            self._add(item, sign * inner, parts)
+
+    def _add(self, node: Node, sign: int, parts: Parts) -> None:
+        match node:
+            case Sum():
+                self._add_sum(node, sign, parts)
+            case Number():
+                parts.fixed = self._intercept(node, sign, parts.fixed)
+            case Bar():
+                self._add_bar(node, sign, parts)
+            case Call(name="offset"):
+                self._add_offset(node, sign, parts)
+            case ErrorStrata():
+                self._add_error(node, sign, parts)
+            case Dot() if self.old is not None and sign > 0:
+                self._add_old(self.old, parts)
+            case _:
+                parts.fixed = self._change(node, sign, parts.fixed)
+
+    def _change(self, node: Node, sign: int, terms: Terms) -> Terms:
+        change = expand(node, self.resolve, self.scope.text)
+        return add(terms, change) if sign > 0 else remove(terms, change, self.scope.text, node.start)
+
+    def _intercept(self, node: Number, sign: int, terms: Terms) -> Terms:
+        if node.text not in ("0", "1"):
+            message = f"the number {node.text} is not a term (only 1 and 0 for the intercept); write I({node.text} * x)"
+            raise self.scope.error(message, node.start)
+        wanted = (node.text == "1") == (sign > 0)
+        without = {key: term for key, term in terms.items() if key}
+        return INTERCEPT | without if wanted else without
+
+    def _add_bar(self, bar: Bar, sign: int, parts: Parts) -> None:
+        for term in random_terms(bar, self._left(bar.left), self.scope):
+            present = [other for other in parts.random if same(other, term)]
+            if sign > 0 and present:
+                raise self.scope.error(f"the random term {term} stands in the formula twice", bar.start)
+            if sign < 0 and not present:
+                raise self.scope.error(f"there is no random term {term} to take away", bar.start)
+            if sign > 0:
+                parts.random.append(term)
+            else:
+                parts.random = [other for other in parts.random if not same(other, term)]
+
+    def _left(self, left: Sum) -> Terms:
+        parts = replace(self, old=None).split(left)
+        if parts.random or parts.offsets or parts.error:
+            message = "only terms may stand left of a bar, no other bar, offset or Error"
+            raise self.scope.error(message, left.start)
+        return parts.fixed
+
+    def _add_offset(self, node: Call, sign: int, parts: Parts) -> None:
+        inner = node.tokens[2:-1]
+        if not inner:
+            raise self.scope.error("offset(…) needs an expression: offset(log(n))", node.start)
+        text = expression(inner, self.scope)
+        if sign > 0:
+            parts.offsets.append(text)
+        elif text in parts.offsets:
+            parts.offsets.remove(text)
+        else:
+            raise self.scope.error(f"there is no offset({display(text)}) to take away", node.start)
+
+    def _add_error(self, node: ErrorStrata, sign: int, parts: Parts) -> None:
+        strata = keyed(term for inner, item in node.inner.items for term in self._strata(inner, item))
+        if sign > 0 and parts.error:
+            raise self.scope.error("a formula has only one Error(…)", node.start)
+        if sign < 0 and frozenset(strata) != frozenset(keyed(parts.error)):
+            raise self.scope.error("there is no such Error(…) to take away", node.start)
+        parts.error = tuple(sorted(strata.values(), key=len)) if sign > 0 else ()
+
+    def _strata(self, sign: int, node: Node) -> tuple[Term, ...]:
+        if sign < 0 or isinstance(node, Number):
+            message = "Error(…) holds the columns of the strata only: Error(block/plot)"
+            raise self.scope.error(message, node.start)
+        return group_terms(node, self.scope)
+
+    def _add_old(self, old: Formula, parts: Parts) -> None:
+        parts.fixed = add(parts.fixed, keyed(old.fixed_terms))
+        if not old.has_intercept:
+            parts.fixed = {key: term for key, term in parts.fixed.items() if key}
+        parts.random += [term for term in old.random if not any(same(term, other) for other in parts.random)]
+        parts.offsets += old.offsets
+        parts.error = parts.error or old.error

@@ -1,0 +1,264 @@
+"""The check of one expression against the closed list; a formula is data, not code.
+
+What is not written down here is refused before anything is evaluated. Constants are folded in floating point while
+checking, so that ``10**10**8`` is refused and not computed.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mixedfx.formula.functions import CHOICES, CONSTANTS, CONTRASTS, ELEMENTWISE, SIGNATURES, WHOLE
+
+MAX_EXPONENT = 100.0
+MAX_COUNT = 1_000.0
+MAX_DEPTH = 60
+
+_FOLD: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+_COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_DESCRIPTIONS: dict[type[ast.AST], str] = {
+    ast.Attribute: "an attribute or method",
+    ast.Subscript: "a subscript",
+    ast.Starred: "a starred argument",
+    ast.List: "a list outside the arguments of a function",
+    ast.Tuple: "a list in parentheses",
+    ast.Call: "a call of an expression",
+}
+
+
+class Refused(Exception):
+    """An expression that is not on the list, with the place to mark."""
+
+    def __init__(self, message: str, node: ast.AST) -> None:
+        super().__init__(message)
+        self.message, self.node = message, node
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What is known of an expression: whether it depends on a column, and its number if it is a constant."""
+
+    varies: bool
+    number: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whitelist:
+    """The list, with the user's own ``functions`` on it."""
+
+    functions: frozenset[str] = frozenset()
+
+    def factor(self, node: ast.expr) -> Value:
+        """Check a whole factor, the place where `C`, `poly` and the splines may stand."""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WHOLE - self.functions:
+            return self._known_call(node, node.func.id, 0)
+        return self.value(node, 0)
+
+    def value(self, node: ast.expr, depth: int) -> Value:
+        """Check an expression of columns and numbers; raise `Refused` at the first thing that is not allowed."""
+        if depth > MAX_DEPTH:
+            raise Refused(f"the expression is too complex: it is nested deeper than {MAX_DEPTH}", node)
+        match node:
+            case ast.Name(id=name):
+                return _name(name, self.functions)
+            case ast.Constant():
+                return _constant(node)
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+                value = self.value(operand, depth + 1)
+                negate = value.number is not None and isinstance(sign, ast.USub)
+                return Value(value.varies, -value.number) if negate and value.number is not None else value
+            case ast.BinOp(op=op) if type(op) in _FOLD:
+                return self._arithmetic(node, depth)
+            case ast.Compare():
+                return self._comparison(node, depth)
+            case ast.Call(func=ast.Name(id=name)):
+                return self._call(node, name, depth)
+        raise Refused(f"{_DESCRIPTIONS.get(type(node), 'this')} is not allowed in a formula", node)
+
+    def _arithmetic(self, node: ast.BinOp, depth: int) -> Value:
+        left, right = self.value(node.left, depth + 1), self.value(node.right, depth + 1)
+        if isinstance(node.op, ast.Pow) and not right.varies and not _is_small(right.number, MAX_EXPONENT):
+            message = (
+                f"an exponent must be a number between -{MAX_EXPONENT:g} and {MAX_EXPONENT:g}, or contain a column"
+            )
+            raise Refused(message, node.right)
+        if left.number is None or right.number is None:
+            return Value(left.varies or right.varies)
+        return Value(False, _fold(node, left.number, right.number))
+
+    def _comparison(self, node: ast.Compare, depth: int) -> Value:
+        if len(node.ops) != 1 or not isinstance(node.ops[0], _COMPARISONS):
+            message = "one comparison of two things only: write I((1 < x) * (x < 3)) instead of 1 < x < 3"
+            raise Refused(message, node)
+        sides = [node.left, node.comparators[0]]
+        values = [self.value(side, depth + 1) for side in sides if not _is_text(side)]
+        if len(values) < len(sides) and not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            raise Refused("a string may be compared with == and != only", node)
+        return Value(any(value.varies for value in values))
+
+    def _call(self, node: ast.Call, name: str, depth: int) -> Value:
+        if name in self.functions:
+            return self._user_call(node, depth)
+        if name in WHOLE:
+            raise Refused(f"{name}(…) is a term of its own and cannot stand inside an expression", node)
+        return self._known_call(node, name, depth)
+
+    def _user_call(self, node: ast.Call, depth: int) -> Value:
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        _refuse_unpacking(node)
+        for argument in arguments:
+            if isinstance(argument, ast.List):
+                self._argument(argument, "numbers")
+        values = [self.value(a, depth + 1) for a in arguments if not isinstance(a, ast.List)]
+        return Value(any(value.varies for value in values))
+
+    def _known_call(self, node: ast.Call, name: str, depth: int) -> Value:
+        if name == "cbind":
+            return self._columns(node, depth)
+        if not node.args:
+            raise Refused(f"{name}(…) needs a column as its first argument", node)
+        inner = node.args[0]
+        value = self.factor(inner) if name == "C" and isinstance(inner, ast.Call) else self.value(inner, depth + 1)
+        if not value.varies and name not in ELEMENTWISE:
+            raise Refused(f"{name}(…) needs a column as its first argument", node)
+        self._options(node, node.args[1:], name, SIGNATURES[name])
+        return Value(value.varies)
+
+    def _columns(self, node: ast.Call, depth: int) -> Value:
+        _refuse_unpacking(node)
+        if len(node.args) < 2 or node.keywords:
+            raise Refused("cbind(…) joins two or more columns: cbind(successes, failures)", node)
+        values = [self.value(argument, depth + 1) for argument in node.args]
+        return Value(all(value.varies for value in values))
+
+    def _options(self, node: ast.Call, positional: list[ast.expr], name: str, kinds: dict[str, str]) -> None:
+        _refuse_unpacking(node)
+        if len(positional) > len(kinds):
+            known = f"takes {', '.join(kinds)}" if kinds else "takes nothing more"
+            raise Refused(f"too many arguments for {name}(…), which {known}", positional[len(kinds)])
+        given = dict(zip(kinds, positional, strict=False))
+        for keyword in node.keywords:
+            option = str(keyword.arg)
+            if option not in kinds:
+                known = f"choose from {', '.join(kinds)}" if kinds else "it takes none"
+                raise Refused(f"{name}(…) has no argument {option!r}; {known}", keyword.value)
+            if option in given:
+                raise Refused(f"the argument {option!r} of {name}(…) is given twice", keyword.value)
+            given[option] = keyword.value
+        for option, argument in given.items():
+            self._argument(argument, kinds[option])
+
+    def _argument(self, node: ast.expr, kind: str) -> None:
+        if kind == "contrasts":
+            self._contrasts(node)
+        elif not (isinstance(node, ast.Name) and node.id in self.functions) and not _KINDS[kind](self, node):
+            raise Refused(_EXPECTED[kind], node)
+
+    def _contrasts(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Name) and node.id in self.functions:
+            return
+        call = node if isinstance(node, ast.Call) else None
+        match call.func if call else node:
+            case ast.Attribute(value=ast.Name(id="contr"), attr=name) if name in CONTRASTS:
+                if call:
+                    self._options(call, call.args, f"contr.{name}", CONTRASTS[name])
+                return
+        names = ", ".join(f"contr.{name}" for name in CONTRASTS)
+        raise Refused(f"the contrasts of C(…) are {names}, or the name of a matrix given in functions=", node)
+
+    def number(self, node: ast.expr) -> float | None:
+        """Return the number of a constant expression, None for anything else."""
+        return None if _is_text(node) or isinstance(node, ast.List) else self.value(node, 0).number
+
+    def is_count(self, node: ast.expr) -> bool:
+        """Whether ``node`` is a number that may size something."""
+        return _is_small(self.number(node), MAX_COUNT)
+
+    def are_numbers(self, node: ast.expr) -> bool:
+        """Whether ``node`` is a number or a list of numbers."""
+        return all(self.number(item) is not None for item in _items(node))
+
+    def are_breaks(self, node: ast.expr) -> bool:
+        """Whether ``node`` is a list of numbers, or a number of intervals."""
+        return self.are_numbers(node) if isinstance(node, ast.List) else self.is_count(node)
+
+
+def _name(name: str, functions: frozenset[str]) -> Value:
+    if name in CONSTANTS:
+        return Value(False, CONSTANTS[name])
+    return Value(name not in functions)
+
+
+def _constant(node: ast.Constant) -> Value:
+    if isinstance(node.value, (bool, int, float)):
+        return Value(False, float(node.value))
+    raise Refused("a string is allowed in Q('name'), in comparisons and as a level or label only", node)
+
+
+def _fold(node: ast.BinOp, left: float, right: float) -> float:
+    try:
+        number = _FOLD[type(node.op)](left, right)
+    except (OverflowError, ZeroDivisionError) as error:
+        raise Refused("this constant is not a finite number", node) from error
+    if isinstance(number, complex) or not math.isfinite(number):
+        raise Refused("this constant is not a finite number", node)
+    return number
+
+
+def _is_small(number: float | None, limit: float) -> bool:
+    return number is not None and abs(number) <= limit
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _items(node: ast.expr) -> list[ast.expr]:
+    return node.elts if isinstance(node, ast.List) else [node]
+
+
+def _refuse_unpacking(node: ast.Call) -> None:
+    for argument in node.args:
+        if isinstance(argument, ast.Starred):
+            raise Refused("a starred argument is not allowed in a formula", argument)
+    for keyword in node.keywords:
+        if keyword.arg is None or keyword.arg.startswith("_"):
+            raise Refused("such an argument is not allowed in a formula", keyword.value)
+
+
+def _is_label(check: Whitelist, node: ast.expr) -> bool:
+    return _is_text(node) or check.number(node) is not None
+
+
+_KINDS: dict[str, Callable[[Whitelist, ast.expr], bool]] = {
+    "count": Whitelist.is_count,
+    "number": lambda check, node: check.number(node) is not None,
+    "numbers": Whitelist.are_numbers,
+    "breaks": Whitelist.are_breaks,
+    "flag": lambda check, node: check.number(node) is not None,
+    "label": _is_label,
+    "labels": lambda check, node: all(_is_label(check, item) for item in _items(node)),
+    "choice": lambda check, node: isinstance(node, ast.Constant) and node.value in CHOICES,
+}
+_EXPECTED = {
+    "count": f"expected a number of at most {MAX_COUNT:g}",
+    "number": "expected a number",
+    "numbers": "expected a number or a list of numbers such as [1, 2, 3]",
+    "breaks": f"expected a list of numbers such as [0, 1, 2], or a number of intervals of at most {MAX_COUNT:g}",
+    "flag": "expected True or False",
+    "label": "expected a level: a string or a number",
+    "labels": "expected labels such as ['low', 'high']",
+    "choice": f"expected one of {', '.join(map(repr, sorted(CHOICES)))}",
+}
