@@ -217,7 +217,7 @@ def an_interrupt_comes_through() -> None:
 def unlike_models_are_not_compared() -> None:
     data = cases.base()
     full = mfx.lmer("y ~ x + z + (1|g)", data)
-    with pytest.raises(ValueError, match="rows|observations"):
+    with pytest.raises(ValueError, match=r"rows|observations"):
         mfx.anova(mfx.lmer(FORMULA, data.iloc[:-10]), full)
     table = mfx.anova(mfx.lmer(FORMULA, data), full)
     assert "ML" in str(table)
