@@ -44,8 +44,9 @@ def test_ar1_counts_in_the_common_step_of_the_times():
     assert (one_step @ one_step.T)[0, 1] == pytest.approx(by_age.natural(rho)[0])
 
 
-def test_groups_may_be_combinations_of_columns():
-    bound = CompoundSymmetry(("id", "sex")).bind(DATA.assign(sex=list("mmffmmff")))
+@pytest.mark.parametrize("group", [("id", "sex"), "id:sex"])
+def test_groups_may_be_combinations_of_columns(group):
+    bound = CompoundSymmetry(group).bind(DATA.assign(sex=list("mmffmmff")))
     assert len(set(bound.groups)) == 4
     assert bound.natural(np.array([-50.0]))[0] == pytest.approx(-1)
 

@@ -90,8 +90,8 @@ class Levels:
 
 
 def group_names(group: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the columns whose combination defines the groups; none for a single group."""
-    return () if group is None else (group,) if isinstance(group, str) else group
+    """Return the columns whose combination defines the groups, ``"a:b"`` being a and b; none for a single group."""
+    return () if group is None else tuple(group.split(":")) if isinstance(group, str) else group
 
 
 def group_codes(columns: Columns, names: tuple[str, ...], n: int) -> IntArray:

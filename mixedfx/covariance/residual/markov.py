@@ -34,7 +34,8 @@ class AR1(CorrelationStructure):
         common divisor of all distances in a group, so that ages 8, 10, 12 and 14 are one step apart. Without it the
         rows of a group stand one step apart in the order in which they come.
     group : str or tuple of str, optional
-        Rows of different groups are independent; one series if omitted.
+        Rows of different groups are independent; ``"a:b"`` or ``("a", "b")`` combine two columns. One series if
+        omitted.
 
     Examples
     --------
@@ -82,7 +83,8 @@ class CAR1(CorrelationStructure):
     time : str
         Numeric, distinct within a group.
     group : str or tuple of str, optional
-        Rows of different groups are independent; one series if omitted.
+        Rows of different groups are independent; ``"a:b"`` or ``("a", "b")`` combine two columns. One series if
+        omitted.
 
     Examples
     --------

@@ -31,7 +31,7 @@ class CompoundSymmetry(CorrelationStructure):
     Parameters
     ----------
     group : str or tuple of str
-        Rows of different groups are independent.
+        Rows of different groups are independent; ``"a:b"`` or ``("a", "b")`` for combinations of two columns.
 
     Examples
     --------

@@ -32,7 +32,7 @@ class Unstructured(CorrelationStructure):
     visit : str
         Numeric or text (ascending), or categorical (in the order of the categories); distinct within a group.
     group : str or tuple of str
-        Rows of different groups are independent.
+        Rows of different groups are independent; ``"a:b"`` or ``("a", "b")`` for combinations of two columns.
 
     Examples
     --------
