@@ -28,9 +28,17 @@ def room_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def walk(node):
+    """Every node below, but for what only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from walk(child)
+
+
 def imports(tree):
-    """Yield (module, node) for every import in the file; relative ones are refused."""
-    for node in ast.walk(tree):
+    """Yield (module, node) for every import that is run; relative ones are refused."""
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
