@@ -83,7 +83,7 @@ def _group_name(fit: HasRandomEffects, group: str | None) -> str:
 
 def caterpillar(
     fit: HasRandomEffects, group: str | None = None, *, alpha: float = 0.05, ax: Axes | None = None
-) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+) -> list[Axes]:
     """Draw every level's random effects with intervals, sorted by the first coefficient.
 
     Parameters
@@ -99,7 +99,7 @@ def caterpillar(
 
     Returns
     -------
-    numpy.ndarray of matplotlib Axes
+    list of matplotlib Axes
         One a coefficient.
     """
     name = _group_name(fit, group)
@@ -113,18 +113,18 @@ def caterpillar(
     return panels
 
 
-def _panels(count: int, rows: int, ax: Axes | None) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
+def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
     from matplotlib import pyplot as plt
 
     if ax is not None:
         if count != 1:
             raise SpecificationError(f"ax= takes a term with one coefficient; this one has {count}: leave ax= out")
-        return np.array([ax], dtype=object)
+        return [ax]
     height = float(np.clip(ROW_HEIGHT * rows + 0.9, SMALLEST_HEIGHT, LARGEST_HEIGHT))
     _, axes = plt.subplots(
         1, count, figsize=(PANEL_WIDTH * count + 0.6, height), sharey=True, squeeze=False, layout="constrained"
     )
-    return np.asarray(axes[0], dtype=object)
+    return list(axes[0])
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, term: str) -> None:

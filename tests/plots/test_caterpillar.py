@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot
 
 import mixedfx as mfx
-from mixedfx.plots import caterpillar, caterpillar_frame
+from mixedfx.plots import caterpillar, caterpillar_frame, save_figure
 
 
 @pytest.fixture
@@ -54,3 +54,12 @@ def test_unknown_group_and_no_groups_are_named(fit):
         caterpillar(fit, "q")
     with pytest.raises(mfx.SpecificationError, match="no random effects"):
         caterpillar(SimpleNamespace(random_effects={}, random_effects_sd={}))
+
+
+def test_pictures_are_written_in_the_format_of_their_name(fit, tmp_path):
+    target = tmp_path / "g.svg"
+    save_figure(caterpillar(fit)[0], target)
+    assert "<svg" in target.read_text(encoding="utf-8")
+    assert pyplot.get_fignums() == []
+    with pytest.raises(mfx.SpecificationError, match=r"g\.doc.*must end in .*png"):
+        save_figure(caterpillar(fit)[0], tmp_path / "g.doc")
