@@ -1,0 +1,23 @@
+"""Design: a formula and data become matrices, names and codes; the same columns can be made of new data."""
+
+from mixedfx.design.build import Design, build_design
+from mixedfx.design.encoder import Encoder
+from mixedfx.design.fixed import FixedEffects
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.labels import nested_in
+from mixedfx.design.random import RandomEffects
+from mixedfx.design.response import Response
+from mixedfx.design.weights import OffsetEncoder
+
+__all__ = [
+    "Design",
+    "Encoder",
+    "FixedEffects",
+    "Frame",
+    "OffsetEncoder",
+    "RandomEffects",
+    "Response",
+    "as_frame",
+    "build_design",
+    "nested_in",
+]

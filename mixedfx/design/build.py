@@ -1,0 +1,212 @@
+"""From a formula and data to the design of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.design.codings import codings_for
+from mixedfx.design.encoder import Settings
+from mixedfx.design.evaluate import Evaluator, variables_in
+from mixedfx.design.fixed import FixedEffects, build_fixed
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.missing import Completeness, complete_rows, missing_of
+from mixedfx.design.random import RandomBuilder, RandomEffects
+from mixedfx.design.response import Response, read_response
+from mixedfx.design.rows import Rows
+from mixedfx.design.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import Formula, parse
+
+__all__ = ["Design", "build_design"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Everything that a model needs of its data: numbers, names, and how to make the same columns of new data.
+
+    Parameters
+    ----------
+    formula : Formula
+        The formula.
+    response : Response
+        The left side.
+    fixed : FixedEffects
+        The fixed effects.
+    random : tuple of RandomEffects
+        The random terms, in the order of the formula.
+    weights : numpy.ndarray or None
+        Prior weights (n,); None without, and for binomial responses, where they are the trials.
+    offset : numpy.ndarray or None
+        Known part (n,) of the linear predictor; None without.
+    index : pandas.Index
+        Labels of the rows that are used.
+    n_dropped : int
+        Number of rows left out because of missing values.
+    notes : tuple of str
+        What was left out, in words.
+    offsets : OffsetEncoder
+        Makes the offset of new data.
+    keep : numpy.ndarray of bool or None
+        Which rows of the data are used; None if all are.
+    weights_column : str or None
+        The column that holds the weights, if one was named.
+    """
+
+    formula: Formula
+    response: Response
+    fixed: FixedEffects
+    random: tuple[RandomEffects, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+    n_dropped: int
+    notes: tuple[str, ...]
+    offsets: OffsetEncoder
+    keep: BoolArray | None
+    weights_column: str | None
+
+    @property
+    def n_rows(self) -> int:
+        """Number n of rows that are used."""
+        return len(self.response.values)
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: str = "drop",
+    functions: Mapping[str, Any] | None = None,
+    response_kind: str = "numeric",
+) -> Design:
+    """Turn a formula and data into the arrays of a model.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The formula.
+    data : data frame or dict of arrays
+        Any data frame that narwhals reads.
+    weights, offset : str or array, optional
+        A column's name, or one value for each row of ``data``.
+    contrasts : dict, optional
+        Column -> "treatment", "sum", "helmert", "poly", "sdif", or a matrix.
+    missing : {"drop", "raise"}
+        What to do with rows that have missing values.
+    functions : dict, optional
+        Functions, constants and matrices that the formula may name.
+    response_kind : {"numeric", "binomial", "ordinal"}
+        What kind of response the family models.
+
+    Raises
+    ------
+    SpecificationError
+        If the formula or an argument has no meaning.
+    DataError
+        If the data cannot serve the formula.
+
+    Examples
+    --------
+    >>> data = {"y": [1.0, 2.5, 2.0, 4.0], "x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]}
+    >>> design = build_design("y ~ x + (1 | g)", data)
+    >>> design.fixed.names, design.random[0].group, design.random[0].codes.tolist()
+    (('Intercept', 'x'), 'g', [0, 0, 1, 1])
+    """
+    frame = as_frame(data)
+    own = {} if functions is None else functions
+    if not isinstance(own, Mapping):
+        raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
+    parsed = parse(formula, columns=frame.names, functions=own)
+    if not parsed.response:
+        raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
+    if len(frame) == 0:
+        raise DataError("the data are empty: there are no rows")
+    settings = Settings(own, codings_for(contrasts))
+    prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
+    complete = _complete(parsed, frame, settings, prior, shift)
+    complete.enforce(missing)
+    return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
+
+
+def _expressions(formula: Formula) -> tuple[str, ...]:
+    """Return every expression that needs a value in each row, groups excepted."""
+    factors = [factor for term in formula.fixed_terms for factor in term]
+    factors += [factor for random in formula.random for term in random.terms for factor in term]
+    return tuple(dict.fromkeys([formula.response, *factors, *formula.offsets]))
+
+
+def _complete(
+    formula: Formula, frame: Frame, settings: Settings, prior: RowArgument | None, shift: RowArgument | None
+) -> Completeness:
+    """Return which rows have a value of everything that the model uses."""
+    found = missing_of(frame, _expressions(formula), settings.functions)
+    for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term))):
+        places = frame.column(name).missing
+        if places is not None:
+            found[name] = places
+    for argument in (prior, shift):
+        if argument is not None:
+            found |= argument.missing()
+    return complete_rows(len(frame), found)
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """The parts of a design that is being put together."""
+
+    formula: Formula
+    rows: Rows
+    settings: Settings
+    prior: RowArgument | None
+    shift: RowArgument | None
+
+    def design(self, complete: Completeness, response_kind: str) -> Design:
+        """Build the parts."""
+        weights = None if self.prior is None else check_weights(self.prior, self.prior.used(self.rows.keep))
+        value = Evaluator(self.rows, self.settings.functions, {})
+        response = read_response(self.formula.response, value, response_kind, weights)
+        information = response.trials if response.trials is not None else weights
+        positive = None if information is None or np.all(information > 0) else information > 0
+        fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings, positive)
+        builder = RandomBuilder(self.rows, self.settings)
+        random = tuple(builder.build(term) for term in self.formula.random)
+        offset, encoder = self._offset()
+        return Design(
+            self.formula,
+            response,
+            fixed,
+            random,
+            None if response.trials is not None else weights,
+            offset,
+            self.rows.index,
+            complete.n_dropped,
+            tuple(note for note in (complete.note(), redundant) if note is not None),
+            encoder,
+            self.rows.keep,
+            None if self.prior is None else self.prior.column,
+        )
+
+    def _offset(self) -> tuple[Array | None, OffsetEncoder]:
+        """Return the offset and how to make it again."""
+        value = Evaluator(self.rows, self.settings.functions, {})
+        total = None if self.shift is None else self.shift.used(self.rows.keep)
+        if self.formula.offsets:
+            part = sum_of(self.formula.offsets, value)
+            total = part if total is None else total + part
+        encoder = OffsetEncoder(
+            self.formula.offsets,
+            None if self.shift is None else self.shift.column,
+            self.shift is not None and self.shift.column is None,
+            self.settings.functions,
+            (value.transforms, value.levels),
+        )
+        return total, encoder

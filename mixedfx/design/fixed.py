@@ -1,0 +1,147 @@
+"""The fixed effects: columns, names, terms, and what was dropped because it was redundant."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
+from mixedfx.design.rank import Rank, independent_columns
+from mixedfx.design.rows import Rows
+from mixedfx.exceptions import DataError, RankDeficientWarning
+
+__all__ = ["FixedEffects", "build_fixed"]
+
+#: Redundant columns that a warning spells out.
+DROPPED_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class FixedEffects:
+    """The columns of the fixed effects.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        The columns (n, p) that are kept, on the user's scale, in Fortran order.
+    names : tuple of str
+        Their names (p).
+    dropped : tuple of str
+        Names of redundant columns that were left out.
+    terms : dict
+        Positions in ``matrix`` of the columns of each term; a term all of whose columns were dropped has none.
+    full_names : tuple of str
+        Names (P) of all columns, redundant ones included.
+    full_terms : dict
+        Positions of the columns of each term among all columns.
+    kept : numpy.ndarray
+        Positions (p) of the kept columns among all columns.
+    alias : numpy.ndarray
+        ``full matrix = matrix @ alias`` on the data of the model, (p, P).
+    encoder : Encoder
+        Makes all columns (n, P) from any data.
+    """
+
+    matrix: Array
+    names: tuple[str, ...]
+    dropped: tuple[str, ...]
+    terms: dict[str, tuple[int, ...]]
+    full_names: tuple[str, ...]
+    full_terms: dict[str, tuple[int, ...]]
+    kept: IntArray
+    alias: Array
+    encoder: Encoder
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether a column is the intercept."""
+        return "Intercept" in self.terms
+
+    def encode(self, data: Any) -> Array:
+        """Return the kept columns (n, p) for new data; rows with missing values are NaN."""
+        full = self.encoder.encode(data)
+        return full if len(self.kept) == len(self.full_names) else np.asfortranarray(full[:, self.kept])
+
+    def encode_full(self, data: Any) -> Array:
+        """Return all columns (n, P) for new data, redundant ones included."""
+        return self.encoder.encode(data)
+
+
+def build_fixed(
+    terms: Sequence[Term], rows: Rows, settings: Settings, weighted: BoolArray | None = None
+) -> tuple[FixedEffects, str | None]:
+    """Encode the fixed part and leave out redundant columns.
+
+    Parameters
+    ----------
+    terms : sequence of tuple of str
+        The terms of the formula.
+    rows : Rows
+        The rows of the model.
+    settings : Settings
+        The user's functions and contrasts.
+    weighted : numpy.ndarray of bool, optional
+        The rows that have a positive weight; None if all have.
+
+    Returns
+    -------
+    fixed : FixedEffects
+    note : str or None
+        What was left out, in words.
+
+    Warns
+    -----
+    RankDeficientWarning
+        If columns were left out.
+
+    Raises
+    ------
+    DataError
+        If there are as many independent columns as rows.
+    """
+    encoder, matrix = learn_encoder(terms, rows, settings, "the fixed part")
+    rank = independent_columns(matrix, weighted)
+    n_used = rows.size if weighted is None else int(weighted.sum())
+    if len(rank.kept) >= n_used:
+        raise DataError(
+            f"the fixed part has {len(encoder.names)} columns, {len(rank.kept)} of them independent (rank), for "
+            f"{n_used} observations: no observation is left to estimate the variance; leave out terms"
+        )
+    note = None if rank.is_full else _note(rank, encoder.names)
+    if note is not None:
+        warnings.warn(note, RankDeficientWarning, stacklevel=2)
+        matrix = np.asfortranarray(matrix[:, rank.kept])
+    position = np.full(len(encoder.names), -1, dtype=np.intp)
+    position[rank.kept] = np.arange(len(rank.kept))
+    kept_terms = encoder.terms
+    if not rank.is_full:
+        kept_terms = {
+            term: tuple(int(position[j]) for j in columns if position[j] >= 0)
+            for term, columns in encoder.terms.items()
+        }
+    fixed = FixedEffects(
+        matrix,
+        tuple(encoder.names[j] for j in rank.kept),
+        tuple(encoder.names[j] for j in rank.dropped),
+        kept_terms,
+        encoder.names,
+        encoder.terms,
+        rank.kept,
+        rank.alias,
+        encoder,
+    )
+    return fixed, note
+
+
+def _note(rank: Rank, names: Sequence[str]) -> str:
+    described = rank.describe(names)
+    shown = "; ".join(described[:DROPPED_SHOWN]) + (
+        f"; and {len(described) - DROPPED_SHOWN} more" if len(described) > DROPPED_SHOWN else ""
+    )
+    columns = "a column" if len(described) == 1 else f"{len(described)} columns"
+    return f"the fixed part is rank deficient: dropped {columns} that follow from the others (collinear): {shown}"

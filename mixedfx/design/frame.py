@@ -1,0 +1,200 @@
+"""Any data frame as named columns: pandas, whatever narwhals reads (polars, pyarrow, …), or a dict of arrays."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.design.columns import Column, FactorColumn, RefusedColumn, column_from_array, column_from_pandas
+from mixedfx.exceptions import DataError
+
+__all__ = ["DictFrame", "Frame", "NarwhalsFrame", "PandasFrame", "as_frame", "missing_column"]
+
+
+class Frame(ABC):
+    """Columns by name; each is converted once, when it is first asked for.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the columns; columns whose name is not text cannot be used in a formula and are left out.
+    index : pandas.Index
+        Labels of the rows.
+    """
+
+    def __init__(self, names: Sequence[str], index: pd.Index[Any]) -> None:
+        self.names = tuple(names)
+        self.index = index
+        self._columns: dict[str, Column] = {}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns or name in self.names
+
+    @abstractmethod
+    def _convert(self, name: str) -> Column:
+        """Return the column called ``name``, which exists."""
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``.
+
+        Raises
+        ------
+        DataError
+            If there is none, or more than one.
+        """
+        column = self._columns.get(name)
+        if column is None:
+            count = self.names.count(name)
+            if count == 0:
+                raise missing_column([name], self.names)
+            if count > 1:
+                raise DataError(f"the data have {count} columns called {name!r}: rename or drop all but one")
+            column = self._columns[name] = self._convert(name)
+        return column
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise a DataError that names every column of ``names`` that is missing."""
+        absent = [name for name in dict.fromkeys(names) if name not in self]
+        if absent:
+            raise missing_column(absent, self.names)
+
+
+def missing_column(absent: Sequence[str], names: Sequence[str]) -> DataError:
+    """Return the error for columns that the data don't have, with close names."""
+    listed = ", ".join(map(repr, absent))
+    message = f"the data have no column {listed}" if len(absent) == 1 else f"the data have no columns {listed}"
+    close = dict.fromkeys(match for name in absent for match in get_close_matches(name, names, n=2))
+    if close:
+        return DataError(f"{message}; did you mean {' or '.join(map(repr, close))}?")
+    shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
+    return DataError(f"{message}; there are {shown or 'no columns'}")
+
+
+class PandasFrame(Frame):
+    """A pandas DataFrame."""
+
+    def __init__(self, data: pd.DataFrame) -> None:
+        super().__init__([name for name in data.columns if isinstance(name, str)], data.index)
+        self._data = data
+
+    def _convert(self, name: str) -> Column:
+        return column_from_pandas(name, self._data[name])
+
+
+class DictFrame(Frame):
+    """A dict of equally long one-dimensional arrays; a single value stands for all rows."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._values = {name: value for name, value in data.items() if isinstance(name, str)}
+        lengths = {name: len(value) for name, value in self._values.items() if not _is_single(value)}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+            raise DataError(f"the columns of the data differ in length: {listed}")
+        n = next(iter(lengths.values()), 1 if self._values else 0)
+        index = next((value.index for value in self._values.values() if isinstance(value, pd.Series)), None)
+        super().__init__(tuple(self._values), pd.RangeIndex(n) if index is None else index)
+
+    def _convert(self, name: str) -> Column:
+        value = self._values[name]
+        if _is_single(value):
+            value = [value] * len(self)
+        if isinstance(value, pd.Series):
+            return column_from_pandas(name, value)
+        if isinstance(value, np.ma.MaskedArray):
+            value = value.astype(object).filled(None)
+        if isinstance(value, np.ndarray):
+            return column_from_array(name, value)
+        if isinstance(value, (list, tuple, range, pd.Index)) or pd.api.types.is_extension_array_dtype(value):
+            return column_from_pandas(name, pd.Series(value))
+        return _from_narwhals_series(name, value)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, str) or not hasattr(value, "__len__")
+
+
+class NarwhalsFrame(Frame):
+    """Any eager data frame that narwhals knows."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(tuple(data.columns), pd.RangeIndex(len(data)))
+        self._data = data
+
+    def _convert(self, name: str) -> Column:
+        return _column_of_series(name, self._data[name])
+
+
+def _from_narwhals_series(name: str, value: Any) -> Column:
+    """Return the column of a series of another library."""
+    import narwhals as nw
+
+    try:
+        series = nw.from_native(value, series_only=True)
+    except TypeError:
+        return column_from_array(name, np.asarray(value))
+    return _column_of_series(name, series)
+
+
+def _column_of_series(name: str, series: Any) -> Column:
+    """Return the column of a narwhals Series; categories keep their order where they have one."""
+    import narwhals as nw
+
+    dtype = series.dtype
+    text = str(dtype)
+    if dtype == nw.Categorical or dtype == nw.Enum:
+        levels = pd.Index(series.cat.get_categories().to_list(), dtype=object)
+        if dtype == nw.Categorical and not _keeps_category_order(series):
+            levels = levels.sort_values()
+        codes = pd.Categorical(series.cast(nw.String()).to_list(), categories=levels).codes
+        return FactorColumn(name, text, np.asarray(codes), levels)
+    if dtype == nw.String:
+        return column_from_array(name, np.array(series.to_list(), dtype=object))
+    if dtype.is_nested() or dtype == nw.Object:
+        return RefusedColumn(name, text, "nested values are not supported; take one value a row")
+    if dtype.is_numeric() and not dtype.is_decimal() and series.null_count() == 0:
+        return column_from_array(name, np.asarray(series.to_numpy()))
+    if dtype.is_temporal():
+        return column_from_pandas(name, pd.Series(series.to_list()))
+    return column_from_array(name, np.array(series.to_list(), dtype=object))
+
+
+def _keeps_category_order(series: Any) -> bool:
+    """Say whether the storage of a categorical orders its categories (polars' Categorical is in order of appearance)."""
+    import narwhals as nw
+
+    return series.implementation is not nw.Implementation.POLARS
+
+
+def as_frame(data: Any) -> Frame:
+    """Return ``data`` as a Frame.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is not tabular.
+    """
+    if isinstance(data, Frame):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return PandasFrame(data)
+    if isinstance(data, Mapping):
+        return DictFrame(data)
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return DictFrame({name: data[name] for name in data.dtype.names})
+    import narwhals as nw
+
+    try:
+        return NarwhalsFrame(nw.from_native(data, eager_only=True))
+    except TypeError as error:
+        lazy = " (collect a lazy frame first)" if hasattr(data, "collect") else ""
+        raise TypeError(
+            f"data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, found {type(data).__name__}{lazy}"
+        ) from error

@@ -1,0 +1,150 @@
+"""Labels of a categorical variable as codes, and the codes of combinations of several variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import AnyArray, BoolArray, IntArray
+from mixedfx.exceptions import DataError
+
+__all__ = ["Labels", "combine", "compress", "factorize", "nested_in"]
+
+#: A table over the range of the integers beats hashing while the range is below this multiple of their number.
+DENSE_RANGE = 4
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of the rows: ``levels[codes]``, with code -1 where the label is missing.
+
+    Parameters
+    ----------
+    codes : numpy.ndarray
+        Level of each row (n,), or -1.
+    levels : pandas.Index
+        Distinct labels (m,) in their order: that of the categories, else sorted.
+    """
+
+    codes: IntArray
+    levels: pd.Index[Any]
+
+    def take(self, keep: BoolArray | None) -> Labels:
+        """Return the rows where ``keep`` holds, without the levels that no longer occur."""
+        codes = self.codes if keep is None else self.codes[keep]
+        return Labels(codes, self.levels).without_unused()
+
+    def without_unused(self) -> Labels:
+        """Drop the levels that no row has."""
+        counts = np.bincount(self.codes + 1, minlength=len(self.levels) + 1)[1:]
+        if counts.all():
+            return self
+        used = counts > 0
+        position = np.append(np.cumsum(used) - 1, -1)
+        return Labels(position[self.codes], self.levels[used])
+
+    def recode(self, levels: pd.Index[Any]) -> IntArray:
+        """Return codes into other ``levels``; -1 for labels that are not among them and for missing ones."""
+        if self.levels.equals(levels):
+            return self.codes
+        position = np.append(levels.get_indexer(pd.Index(self.levels)), -1)
+        return np.asarray(position[self.codes], dtype=np.intp)
+
+
+def compress(keys: IntArray) -> tuple[IntArray, IntArray]:
+    """Return ``(codes, distinct)`` with ``distinct`` sorted and ``distinct[codes] == keys``.
+
+    Integers in a short range are looked up in a table, others are hashed; nothing of length n is sorted.
+    """
+    if keys.size == 0:
+        return np.zeros(0, dtype=np.intp), keys
+    low, high = int(keys.min()), int(keys.max())
+    if high - low > DENSE_RANGE * keys.size + 1024:
+        return _sorted_codes(*pd.factorize(keys))
+    if keys.dtype != np.intp and not (keys.dtype.kind == "i" and keys.dtype.itemsize < 8):
+        offset = (keys - keys.dtype.type(low)).astype(np.intp)
+    else:
+        offset = np.subtract(keys, low, dtype=np.intp)
+    present = np.zeros(high - low + 1, dtype=bool)
+    present[offset] = True
+    distinct = np.flatnonzero(present)
+    if len(distinct) < len(present):
+        position = np.cumsum(present, dtype=np.intp)
+        position -= 1
+        offset = position[offset]
+    return offset, distinct.astype(keys.dtype) + keys.dtype.type(low)
+
+
+def _sorted_codes(codes: AnyArray, distinct: Any) -> tuple[IntArray, Any]:
+    """Order the ``distinct`` values of a factorisation and renumber the codes; -1 stays -1."""
+    order = np.asarray(distinct.argsort())
+    position = np.empty(len(order) + 1, dtype=np.intp)
+    position[order] = np.arange(len(order))
+    position[-1] = -1
+    return position[codes], distinct[order]
+
+
+def factorize(name: str, values: Any) -> Labels:
+    """Return the labels of a numpy or pandas array, levels sorted.
+
+    Raises
+    ------
+    DataError
+        If the labels can be neither hashed nor ordered.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu":
+        codes, distinct = compress(values)
+        return Labels(codes, pd.Index(distinct))
+    try:
+        codes, distinct = _sorted_codes(*pd.factorize(values))
+    except TypeError as error:
+        raise DataError(
+            f"the labels of column {name!r} have types that cannot be ordered or hashed ({error}); "
+            f"make them text: data[{name!r}].astype(str)"
+        ) from error
+    return Labels(codes, pd.Index(distinct))
+
+
+def combine(parts: Sequence[Labels], names: Sequence[str]) -> Labels:
+    """Return the labels of the combinations ``a:b:…`` that occur: a MultiIndex in lexicographic order of the codes.
+
+    Combinations are made from codes, never from pasted text, so that ``("x:y", "z")`` and ``("x", "y:z")`` differ.
+    A row in which one part is missing has code -1.
+    """
+    missing = np.logical_or.reduce([part.codes < 0 for part in parts])
+    present = None if not missing.any() else ~missing
+    used = [part.codes if present is None else part.codes[present] for part in parts]
+    cells = used[0]
+    columns: list[IntArray] = [np.arange(len(parts[0].levels), dtype=np.intp)]
+    for part, codes in zip(parts[1:], used[1:]):
+        width = max(len(part.levels), 1)
+        cells, pairs = compress(cells * width + codes)
+        columns = [column[pairs // width] for column in columns] + [pairs % width]
+    levels = pd.MultiIndex(
+        levels=[part.levels for part in parts], codes=[list(column) for column in columns], names=list(names)
+    )
+    if present is None:
+        return Labels(cells, levels)
+    all_cells = np.full(len(missing), -1, dtype=np.intp)
+    all_cells[present] = cells
+    return Labels(all_cells, levels)
+
+
+def nested_in(inner: IntArray, outer: IntArray) -> bool:
+    """Say whether each level of ``inner`` lies within one level of ``outer`` (codes of the same rows).
+
+    Examples
+    --------
+    >>> cask, batch = np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1])
+    >>> nested_in(cask, batch), nested_in(batch, cask)
+    (True, False)
+    """
+    if len(inner) == 0:
+        return True
+    home = np.full(int(inner.max()) + 1, -1, dtype=np.intp)
+    home[inner] = outer
+    return bool(np.array_equal(home[inner], outer))

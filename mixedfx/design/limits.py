@@ -1,0 +1,63 @@
+"""Sizes are checked before anything is allocated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixedfx.exceptions import SpecificationError
+
+__all__ = ["MAX_BYTES", "check_columns", "check_parameters"]
+
+#: Memory that one dense matrix of a design may take.
+MAX_BYTES = 4 * 2**30
+#: A design may have more columns than rows (empty cells of factors are dropped later), but not this many times more.
+COLUMNS_PER_ROW = 2
+SPARE_COLUMNS = 100
+
+
+def check_columns(part: str, columns: Mapping[str, int], n_rows: int) -> None:
+    """Refuse a matrix that would be far wider than long, or larger than ``MAX_BYTES``.
+
+    Parameters
+    ----------
+    part : str
+        What the matrix is, for the message.
+    columns : mapping
+        The least number of columns of each term.
+    n_rows : int
+        Its length.
+
+    Raises
+    ------
+    SpecificationError
+        With the name of the widest term.
+    """
+    total = sum(columns.values())
+    too_wide = total > COLUMNS_PER_ROW * n_rows + SPARE_COLUMNS
+    if not too_wide and 8 * total * n_rows <= MAX_BYTES:
+        return
+    widest = max(columns, key=lambda term: columns[term])
+    reason = (
+        f"more columns than observations ({n_rows} rows)"
+        if too_wide
+        else f"which would take {8 * total * n_rows / 2**30:.1f} GB of memory (the limit is {MAX_BYTES / 2**30:.0f})"
+    )
+    raise SpecificationError(
+        f"{part} would have {total} columns, {reason}; the term {widest} alone has {columns[widest]}. Leave out "
+        f"interactions, or make a factor with many levels a random effect: (1 | {widest})"
+    )
+
+
+def check_parameters(term: str, n_parameters: int, n_columns: int, n_rows: int) -> None:
+    """Refuse a random term with more covariance parameters than there are rows.
+
+    Raises
+    ------
+    SpecificationError
+        With simpler terms to write instead.
+    """
+    if n_parameters > n_rows:
+        raise SpecificationError(
+            f"the random term {term} has {n_columns} columns and so {n_parameters} covariance parameters, more than the "
+            f"{n_rows} observations can identify; write fewer columns, '||' for uncorrelated ones, or (1 | a:b)"
+        )

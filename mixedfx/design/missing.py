@@ -1,0 +1,106 @@
+"""Rows with missing values: found column by column, left out, counted and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import BoolArray
+from mixedfx.design.evaluate import Evaluator, names_in
+from mixedfx.design.frame import Frame
+from mixedfx.design.rows import Rows
+from mixedfx.design.values import Factor
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula.names import column, display
+
+__all__ = ["Completeness", "complete_rows", "missing_of"]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """Which rows are complete.
+
+    Parameters
+    ----------
+    keep : numpy.ndarray of bool or None
+        The complete rows (n,); None if all are.
+    counts : dict
+        Number of missing values by source (a column, an expression, ``weights``, ``offset``), where there are any.
+    n_rows : int
+        Number of rows before leaving any out.
+    """
+
+    keep: BoolArray | None
+    counts: dict[str, int]
+    n_rows: int
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of rows left out."""
+        return 0 if self.keep is None else int(self.n_rows - self.keep.sum())
+
+    @property
+    def listed(self) -> str:
+        """The sources with their counts: ``y (2), x (1)``."""
+        return ", ".join(f"{name} ({count})" for name, count in self.counts.items())
+
+    def note(self) -> str | None:
+        """Say in words how many rows were left out and why; None if there were none."""
+        if not self.n_dropped:
+            return None
+        were = "row was" if self.n_dropped == 1 else "rows were"
+        return f"{self.n_dropped} of {self.n_rows} {were} left out because of missing values: {self.listed}"
+
+    def enforce(self, missing: str) -> None:
+        """Apply the user's choice ``missing``: "drop" or "raise".
+
+        Raises
+        ------
+        DataError
+            If values are missing and ``missing`` is "raise", or no complete row is left.
+        """
+        if missing not in ("drop", "raise"):
+            raise SpecificationError(f"missing must be 'drop' or 'raise', found {missing!r}")
+        if self.n_dropped and missing == "raise":
+            raise DataError(
+                f"{self.n_dropped} of {self.n_rows} rows have missing values: {self.listed}; fill them in, or leave the "
+                "rows out with missing='drop'"
+            )
+        if self.n_dropped == self.n_rows:
+            raise DataError(f"no rows are left: each of the {self.n_rows} rows has a missing value: {self.listed}")
+
+
+def missing_of(frame: Frame, expressions: Iterable[str], functions: Mapping[str, Any]) -> dict[str, BoolArray]:
+    """Return where the columns that ``expressions`` need are missing, and where ``lag(…)`` reaches beyond the data."""
+    found: dict[str, BoolArray] = {}
+    seen: set[str] = set()
+    for expression in expressions:
+        names, lags = ((expression,), ()) if expression.isidentifier() else names_in(expression)
+        for identifier in names:
+            name = column(identifier)
+            if name in seen or name not in frame:
+                continue
+            seen.add(name)
+            missing = frame.column(name).missing
+            if missing is not None:
+                found[name] = missing
+        for lagged in lags:
+            found |= _missing_of_lag(frame, lagged, functions)
+    return found
+
+
+def _missing_of_lag(frame: Frame, expression: str, functions: Mapping[str, Any]) -> dict[str, BoolArray]:
+    value = Evaluator(Rows(frame), functions, {}).unchecked(expression)
+    missing = value.labels.codes < 0 if isinstance(value, Factor) else np.isnan(value)
+    return {display(expression): missing} if missing.any() else {}
+
+
+def complete_rows(n_rows: int, missing: Mapping[str, BoolArray]) -> Completeness:
+    """Combine the places that are ``missing`` by source."""
+    if not missing:
+        return Completeness(None, {}, n_rows)
+    keep = ~np.logical_or.reduce(list(missing.values()))
+    return Completeness(keep, {name: int(places.sum()) for name, places in missing.items()}, n_rows)

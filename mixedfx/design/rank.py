@@ -1,0 +1,166 @@
+"""Redundant columns: which columns are combinations of earlier ones, and of which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray, IntArray
+
+__all__ = ["Rank", "independent_columns"]
+
+#: A column is redundant if its distance from the span of the earlier ones is below this fraction of its own spread.
+RANK_TOLERANCE = 1e-7
+#: Above this, the squared Cholesky pivots of the correlation matrix are exact enough to settle the matter.
+CLEAR_PIVOT = 1e-6
+#: A column of size s is known up to this many times s: its values were rounded when they were made.
+ROUNDING = 2.0 * float(np.finfo(np.float64).eps)
+#: Coefficients of a combination below this fraction of the largest are noise.
+COEFFICIENT_NOISE = 1e-6
+#: Terms of a combination that a message spells out.
+TERMS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Columns that are linearly independent, and the others as combinations of them.
+
+    Parameters
+    ----------
+    kept : numpy.ndarray
+        Positions (r) of the independent columns: the leftmost ones.
+    dropped : numpy.ndarray
+        Positions (p - r) of the others.
+    alias : numpy.ndarray
+        ``X = X[:, kept] @ alias`` with ``alias`` (r, p); the identity on the kept columns.
+    """
+
+    kept: IntArray
+    dropped: IntArray
+    alias: Array
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no column is redundant."""
+        return len(self.dropped) == 0
+
+    def describe(self, names: Sequence[str]) -> list[str]:
+        """Return each dropped column as a combination: ``z = 3 x``."""
+        return [f"{names[j]} = {_combination(self.alias[:, j], [names[k] for k in self.kept])}" for j in self.dropped]
+
+
+def _combination(coefficients: Array, names: Sequence[str]) -> str:
+    used = np.flatnonzero(coefficients)
+    if len(used) > TERMS_SHOWN:
+        return f"a combination of {', '.join(names[k] for k in used[:TERMS_SHOWN])}, …"
+    parts = []
+    for k in used:
+        value = coefficients[k]
+        size = "" if abs(abs(value) - 1.0) < COEFFICIENT_NOISE and names[k] != "Intercept" else f"{abs(value):.6g} "
+        sign = ("-" if value < 0 else "") if not parts else (" - " if value < 0 else " + ")
+        parts.append(sign + (size.strip() if names[k] == "Intercept" else size + names[k]))
+    return "".join(parts) or "0"
+
+
+def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
+    """Find the leftmost independent columns of ``matrix`` (n, p).
+
+    The columns are judged by their spread around their means, so that ``1e9 + x`` is as good a predictor as ``x``.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        The columns (n, p); an intercept, if any, is the first.
+    rows : numpy.ndarray of bool, optional
+        The rows (n,) that count (those with a positive weight).
+
+    Examples
+    --------
+    >>> x = np.arange(5.0)
+    >>> rank = independent_columns(np.column_stack([np.ones(5), x, 1e9 + 2 * x]))
+    >>> rank.describe(["Intercept", "x", "z"])
+    ['z = 1e+09 + 2 x']
+    """
+    p = matrix.shape[1]
+    X = matrix if rows is None else matrix[rows]
+    if p == 0 or len(X) == 0:
+        return Rank(np.arange(p), np.zeros(0, dtype=np.intp), np.eye(p))
+    has_intercept = X[0, 0] != 0.0 and bool(np.all(X[:, 0] == X[0, 0]))
+    if p <= len(X) and _clearly_full(X, has_intercept):
+        return Rank(np.arange(p), np.zeros(0, dtype=np.intp), np.eye(p))
+    return _eliminate(X, has_intercept)
+
+
+def _largest(X: Array) -> Array:
+    return np.maximum(X.max(axis=0), -X.min(axis=0))
+
+
+def _clearly_full(X: Array, has_intercept: bool) -> bool:
+    """Settle the ordinary case by cross-products: the pivots of the correlation matrix are all large."""
+    others = X[:, 1:] if has_intercept else X
+    if others.shape[1] == 0:
+        return True
+    spread = others - others.mean(axis=0) if has_intercept else others
+    gram = spread.T @ spread
+    size = np.sqrt(np.diag(gram))
+    if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * _largest(others) * np.sqrt(len(X))):
+        return False
+    try:
+        factor = np.linalg.cholesky(gram / np.outer(size, size))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.min(np.diag(factor)) ** 2 > CLEAR_PIVOT)
+
+
+def _eliminate(X: Array, has_intercept: bool) -> Rank:
+    """Orthogonalise column by column (Gram-Schmidt, twice) on the triangular factor of the (centred) columns.
+
+    ``combine`` (r, r) holds the coefficients that make the orthonormal directions out of the kept columns; with it the
+    rounding errors of the kept columns are carried along.
+    """
+    n, p = X.shape
+    mean = X.mean(axis=0)
+    centred = X - mean
+    noise = ROUNDING * _largest(X) * np.sqrt(n)
+    spread = np.linalg.norm(centred, axis=0)
+    if not has_intercept:
+        spread = np.where(spread > noise, spread, np.linalg.norm(X, axis=0))
+    R = np.linalg.qr(centred if has_intercept else X, mode="r")
+    start = 1 if has_intercept else 0
+    kept: list[int] = []
+    Q = np.zeros((len(R), min(R.shape)), order="F")
+    combine = np.zeros((min(R.shape), min(R.shape)))
+    alias = np.zeros((p, p))
+    for j in range(start, p):
+        r = len(kept)
+        onto = Q[:, :r].T @ R[:, j]
+        rest = R[:, j] - Q[:, :r] @ onto
+        again = Q[:, :r].T @ rest
+        rest -= Q[:, :r] @ again
+        coefficients = combine[:r, :r] @ (onto + again)
+        size = float(np.linalg.norm(rest))
+        error = max(float(noise[j]), float(np.abs(coefficients) @ noise[kept]))
+        if r < len(combine) and size > max(RANK_TOLERANCE * spread[j], error):
+            Q[:, r] = rest / size
+            combine[:r, r], combine[r, r] = -coefficients / size, 1.0 / size
+            kept.append(j)
+        else:
+            alias[kept, j] = coefficients
+    return _rank(kept, alias, mean, has_intercept)
+
+
+def _rank(kept: list[int], alias: Array, mean: Array, has_intercept: bool) -> Rank:
+    """Complete the combinations by the intercept and clear them of noise."""
+    p = len(mean)
+    independent = np.array([0, *kept] if has_intercept else kept, dtype=np.intp)
+    dropped = np.setdiff1d(np.arange(p), independent)
+    largest = np.abs(alias).max(axis=0, initial=0.0)
+    alias[np.abs(alias) < COEFFICIENT_NOISE * largest] = 0.0
+    if has_intercept:
+        constant = mean[dropped] - mean @ alias[:, dropped]
+        scale = np.abs(mean[dropped]) + np.abs(mean) @ np.abs(alias[:, dropped])
+        alias[0, dropped] = np.where(np.abs(constant) < COEFFICIENT_NOISE * scale, 0.0, constant / mean[0])
+    alias[independent, independent] = 1.0
+    return Rank(independent, dropped, alias[independent])

@@ -1,0 +1,182 @@
+"""The left side of a formula: numbers, successes out of trials, or ordered categories."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.design.evaluate import Evaluator, syntax_tree
+from mixedfx.design.values import Basis, Factor
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import display
+
+__all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "read_response"]
+
+
+@dataclass(frozen=True)
+class Response:
+    """The response.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        The numbers (n,): the response itself, the proportion of successes, or the position of the category from 0.
+    name : str
+        The left side of the formula.
+    trials : numpy.ndarray or None
+        Number of trials (n,) behind each proportion; None if the response is not a count out of trials.
+    categories : tuple or None
+        The labels of a categorical response, in order; of two, the second one is the success.
+    """
+
+    values: Array
+    name: str
+    trials: Array | None = None
+    categories: tuple[Hashable, ...] | None = None
+
+    def with_trials(self, weights: Array | None) -> Response:
+        """Return the response with prior ``weights`` read as numbers of trials."""
+        return self if weights is None else replace(self, trials=weights)
+
+
+def is_cbind(expression: str) -> bool:
+    """Say whether the left side is ``cbind(successes, failures)``."""
+    tree = syntax_tree(expression)
+    return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "cbind"
+
+
+def read_response(expression: str, value: Evaluator, kind: str, weights: Array | None = None) -> Response:
+    """Return the response that ``expression`` describes.
+
+    Parameters
+    ----------
+    expression : str
+        Evaluable text of the left side.
+    value : Evaluator
+        Gives the values of expressions.
+    kind : {"numeric", "binomial", "ordinal"}
+        What the family models.
+    weights : numpy.ndarray, optional
+        Prior weights (n,): for "binomial" the numbers of trials.
+
+    Raises
+    ------
+    DataError
+        If the values are not what the kind needs.
+    SpecificationError
+        If the left side has the wrong form.
+    """
+    if kind not in RESPONSE_KINDS:
+        raise SpecificationError(f"unknown kind of response {kind!r}; choose from {', '.join(RESPONSE_KINDS)}")
+    return RESPONSE_KINDS[kind](expression, value, weights)
+
+
+def _read_numeric(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
+    found = value(expression)
+    if isinstance(found, Factor):
+        raise DataError(
+            f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example {_example(found)}); "
+            "convert it to numbers, or choose a family for categories such as 'binomial'"
+        )
+    return Response(_numbers(name, found), name)
+
+
+def _numbers(name: str, found: Any) -> Array:
+    """Return the values as numbers of their own: the caller's data may change later."""
+    if isinstance(found, Basis):
+        raise SpecificationError(f"the response {name} has {len(found.columns)} columns; models have one response")
+    return np.array(found, dtype=np.float64)
+
+
+def _dtype(expression: str, value: Evaluator) -> str:
+    name = display(expression)
+    return value.rows.frame.column(name).dtype if name in value.rows.frame else "category"
+
+
+def _example(found: Factor) -> str:
+    return repr(found.levels[0]) if found.levels else "nothing"
+
+
+def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        if weights is not None:
+            raise SpecificationError(
+                f"{name} already gives the trials: leave out weights, or write successes / trials ~ …"
+            )
+        return _read_cbind(expression, name, value)
+    found = value.unchecked(expression)
+    if isinstance(found, Factor):
+        return _read_two_categories(name, found).with_trials(weights)
+    values = _without_trials(np.array(found, dtype=np.float64), weights)
+    value.check_finite(expression, values)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        raise DataError(
+            f"the binomial response {name!r} has values outside 0 … 1, for example {values[outside][0]:g}; write 0 and 1, "
+            "a proportion with weights=trials, or cbind(successes, failures)"
+        )
+    if weights is None and np.any((values != 0) & (values != 1)):
+        part = values[(values != 0) & (values != 1)][0]
+        raise DataError(
+            f"the binomial response {name!r} has proportions such as {part:g}; give the number of trials: weights=…"
+        )
+    return Response(values, name, weights)
+
+
+def _without_trials(values: Array, weights: Array | None) -> Array:
+    """Set 0 / 0 successes to 0: without trials there is no information, whatever the proportion."""
+    return values if weights is None else np.where(np.isnan(values) & (weights == 0), 0.0, values)
+
+
+def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
+    call = syntax_tree(expression)
+    assert isinstance(call, ast.Call)  # is_cbind has seen it
+    if len(call.args) != 2:
+        raise SpecificationError(f"{name}: write cbind(successes, failures), two columns")
+    counts = [_numbers(name, value(ast.unparse(argument))) for argument in call.args]
+    for argument, column in zip(call.args, counts):
+        if np.any(column < 0):
+            raise DataError(
+                f"{name}: {display(ast.unparse(argument))} has negative counts, for example {column.min():g}"
+            )
+    trials = counts[0] + counts[1]
+    return Response(counts[0] / np.where(trials > 0, trials, 1.0), name, trials)
+
+
+def _read_two_categories(name: str, found: Factor) -> Response:
+    if len(found.levels) != 2:
+        shown = ", ".join(map(repr, found.levels[:5]))
+        raise DataError(
+            f"the binomial response {name!r} has {len(found.levels)} categories ({shown}); it needs exactly two levels, "
+            "of which the second counts as success"
+        )
+    return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
+
+
+def _read_ordinal(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
+    found = value(expression)
+    if isinstance(found, Factor):
+        return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
+    levels, codes = np.unique(_numbers(name, found), return_inverse=True)
+    categories = tuple(int(level) if level == int(level) else float(level) for level in levels)
+    return Response(codes.astype(np.float64), name, None, categories)
+
+
+#: The kinds of response that a family can ask for.
+RESPONSE_KINDS: dict[str, Callable[[str, Evaluator, Array | None], Response]] = {
+    "numeric": _read_numeric,
+    "binomial": _read_binomial,
+    "ordinal": _read_ordinal,
+}
