@@ -9,6 +9,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.grammar import Call, Chain, Dot, ErrorStrata, Leaf, Name, Node, Number, Power, Sum
 from mixedfx.formula.names import display
 from mixedfx.formula.terms import Term
+from mixedfx.formula.tokens import mistake
 
 MAX_TERMS = 1_000
 """Terms that one expansion may give."""
@@ -77,7 +78,7 @@ def remove(terms: Terms, change: Terms, text: str, start: int) -> Terms:
     """Return ``terms`` without ``change``; taking away only what is not there is an error."""
     if not any(key in terms for key in change):
         names = display(" + ".join(":".join(term) for term in change.values()))
-        raise SpecificationError(f"there is no term {names} to take away", formula=text, position=start)
+        raise mistake(f"there is no term {names} to take away", text, start)
     return {key: term for key, term in terms.items() if key not in change}
 
 
@@ -104,7 +105,7 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
         message = (
             f"between terms '^' is an order of interaction and a power of one term is that term; write I({name}^2)"
         )
-        raise SpecificationError(message, formula=text, position=start)
+        raise mistake(message, text, start)
     total = base
     for _ in range(exponent - 1):
         _check_size(len(total) * len(base) // _REPEATS, text, start)
@@ -119,7 +120,7 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
 def _check_size(n_terms: int, text: str, start: int) -> None:
     if n_terms > MAX_TERMS:
         message = f"the formula expands to too many terms (more than {MAX_TERMS}); lower the order of the interactions"
-        raise SpecificationError(message, formula=text, position=start)
+        raise mistake(message, text, start)
 
 
 def _misplaced(node: Node, text: str) -> SpecificationError:
@@ -130,4 +131,4 @@ def _misplaced(node: Node, text: str) -> SpecificationError:
             message = "Error(…) can only be added to the other terms"
         case _:
             message = "a random term can only be added to the other terms: y ~ x + (1 | g)"
-    return SpecificationError(message, formula=text, position=node.start)
+    return mistake(message, text, node.start)

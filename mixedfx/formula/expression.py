@@ -17,8 +17,8 @@ from math import isfinite
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.functions import CONSTANTS, CONTRASTS, ELEMENTWISE, FUNCTIONS, PATSY_CONTRASTS, REPLACEMENTS
 from mixedfx.formula.grammar import COVARIANCES
-from mixedfx.formula.names import identifier
-from mixedfx.formula.tokens import OPENERS, Token
+from mixedfx.formula.names import WORDS, identifier
+from mixedfx.formula.tokens import OPENERS, Token, mistake
 from mixedfx.formula.whitelist import Refused, Whitelist
 
 MAX_TOKENS = 2_000
@@ -71,7 +71,7 @@ class Scope:
 
     def error(self, message: str, start: int) -> SpecificationError:
         """Return an error that marks the place ``start``."""
-        return SpecificationError(message, formula=self.text, position=start)
+        return mistake(message, self.text, start)
 
     def column(self, name: str, start: int, quoted: bool) -> str:
         """Return ``name`` if it can be a column."""
@@ -79,13 +79,13 @@ class Scope:
             if name not in self.known:
                 hint = "attributes and methods of a column are not allowed" if "." in name and not quoted else ""
                 raise UnknownColumn(name, start, hint)
-        elif not quoted and (keyword.iskeyword(name) or name.startswith("__")):
+        elif not quoted and (name in WORDS or name.startswith("__")):
             raise self.error(f"{name!r} is not allowed in a formula; back-quote it if it is a column", start)
         return name
 
 
-def expression(tokens: Sequence[Token], scope: Scope) -> str:
-    """Return the checked, evaluable text of one factor, response or offset.
+def expression(tokens: Sequence[Token], scope: Scope, *, response: bool = False) -> str:
+    """Return the checked, evaluable text of one factor or offset, or of the ``response``.
 
     Raises
     ------
@@ -98,17 +98,28 @@ def expression(tokens: Sequence[Token], scope: Scope) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(text, mode="eval").body
-        value = Whitelist(scope.functions).factor(tree)
+        check = Whitelist(scope.functions)
+        value = check.response(tree) if response else check.factor(tree)
         if not value.varies:
-            raise Refused("there is no column in it: a number or a constant is not a term", tree)
+            what = "the response" if response else "a term"
+            raise Refused(f"{what} needs a column; a number or a constant alone is none", tree)
         return ast.unparse(tree)
     except SyntaxError as error:
-        raise scope.error("syntax error in this expression", _place(pieces, (error.offset or 1) - 1)) from None
+        raise _syntax_error(tokens, scope, _place(pieces, (error.offset or 1) - 1)) from None
     except Refused as error:
         offset = len(text.encode()[: getattr(error.node, "col_offset", 0)].decode())
         raise scope.error(error.message, _place(pieces, offset)) from None
     except (RecursionError, MemoryError):
         raise scope.error("the expression is too complex", tokens[0].start) from None
+
+
+def _syntax_error(tokens: Sequence[Token], scope: Scope, place: int) -> SpecificationError:
+    for token in tokens:
+        if token.kind == "name" and keyword.iskeyword(token.text) and token.start <= place:
+            return scope.error(
+                f"{token.text!r} is not allowed in a formula; back-quote it if it is a column", token.start
+            )
+    return scope.error("syntax error in this expression", place)
 
 
 def _place(pieces: list[tuple[str, int]], offset: int) -> int:
@@ -237,6 +248,8 @@ def _refusal(name: str) -> str:
         return f"{name}(…) needs a bar: {name}(x | g)"
     if name in REPLACEMENTS:
         return f"{name}(…) is not a function of formulas; write {REPLACEMENTS[name]}"
+    if keyword.iskeyword(name):
+        return f"{name!r} is not allowed in a formula"
     if "." in name:
         return f"{name}(…) is not allowed: a formula has no methods, attributes or modules (but np.log and the like)"
     known = ", ".join(sorted(FUNCTIONS))

@@ -18,11 +18,11 @@ SIGNATURES: dict[str, dict[str, str]] = {
     "round": {"decimals": "count"},
     "I": {},
     "C": {"contrasts": "contrasts", "levels": "labels"},
-    "scale": {"center": "flag", "scale": "flag", "ddof": "count"},
+    "scale": {"center": "flag", "scale": "flag"},
     "center": {},
     "poly": {"degree": "count", "raw": "flag"},
-    "bs": {**_KNOTS, "degree": "count", "include_intercept": "flag", **_BOUNDS, "extrapolation": "choice"},
-    "ns": {**_KNOTS, "include_intercept": "flag", **_BOUNDS},
+    "bs": {**_KNOTS, "degree": "count", "include_intercept": "flag", **_BOUNDS},
+    "ns": {**_KNOTS, "intercept": "flag", **_BOUNDS},
     "cr": _CUBIC,
     "cs": _CUBIC,
     "cut": {"breaks": "breaks", "labels": "labels", "right": "flag", "include_lowest": "flag"},
@@ -32,6 +32,9 @@ SIGNATURES: dict[str, dict[str, str]] = {
 """Parameters after the first one (an expression of columns) and their kinds."""
 
 FUNCTIONS = frozenset(SIGNATURES)
+KEYWORD_ONLY = frozenset({"levels"})
+"""Parameters that must be named."""
+
 WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind"})
 """Functions that give categories or several columns: a whole factor, never part of an expression."""
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from mixedfx.exceptions import SpecificationError
-from mixedfx.formula.tokens import OPENERS, Token, tokenize
+from mixedfx.formula.functions import FUNCTIONS
+from mixedfx.formula.tokens import OPENERS, Token, mistake, tokenize
 
 COVARIANCES = ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "toep", "known")
 _CHAINS = (("*", "/"), ("%in%",), (":",))
@@ -128,13 +129,13 @@ def _tilde(tokens: tuple[Token, ...], text: str) -> int:
     places = [index for index, token in enumerate(tokens) if token[:2] == ("operator", "~")]
     if not places:
         message = "a formula needs a '~' between the response and the terms: y ~ x + (1 | g)"
-        raise SpecificationError(message, formula=text, position=tokens[-1].start)
+        raise mistake(message, text, tokens[-1].start)
     if len(places) > 1:
-        raise SpecificationError("a formula has only one '~'", formula=text, position=tokens[places[1]].start)
+        raise mistake("a formula has only one '~'", text, tokens[places[1]].start)
     left = [token.text for token in tokens[: places[0]] if token.kind == "operator"]
     if sum((text in OPENERS) - (text in OPENERS.values()) for text in left):
         message = "syntax error: the '~' stands inside parentheses"
-        raise SpecificationError(message, formula=text, position=tokens[places[0]].start)
+        raise mistake(message, text, tokens[places[0]].start)
     return places[0]
 
 
@@ -156,7 +157,7 @@ class _Parser:
         return self.tokens[self.index - 1]
 
     def error(self, message: str, start: int) -> SpecificationError:
-        return SpecificationError(message, formula=self.text, position=start)
+        return mistake(message, self.text, start)
 
     def sum(self) -> Sum:
         start = self.token.start
@@ -221,6 +222,8 @@ class _Parser:
     def call(self, name: Token) -> Node:
         opening, closing = self.index, self.closing(self.index)
         if self.has_bar(opening, closing):
+            if name.text in FUNCTIONS - set(COVARIANCES):
+                raise self.error(f"a bar inside {name.text}(…) is not allowed; random terms stand outside", name.start)
             if name.text not in COVARIANCES:
                 message = (
                     f"unknown covariance structure {name.text!r} around a bar; choose from {', '.join(COVARIANCES)}"
@@ -265,6 +268,8 @@ class _Parser:
         if bar.text == "||" and covariance != "us":
             raise self.error(f"'||' already means a diagonal covariance: write {covariance}(… | g)", bar.start)
         group = self.chain(0)
+        if isinstance(group, Number):
+            raise self.error(f"a group is a column, not the number {group.text}", group.start)
         if self.at("+", "-"):
             message = (
                 "a group is one factor, a:b, a/b or a*b; write (1 | a) + (1 | b) for two groups, (1 | a:b) for cells"

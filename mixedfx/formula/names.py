@@ -16,7 +16,9 @@ from mixedfx.formula.functions import CONSTANTS
 PREFIX = "quoted_"
 RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", *CONSTANTS})
 
-_WORDS = frozenset({"TRUE", "FALSE", *CONSTANTS})
+WORDS = frozenset({"TRUE", "FALSE", "True", "False", "None"})
+"""Names that are never a column unless quoted."""
+
 _ENCODED = re.compile(rf"\b{PREFIX}((?:[0-9a-f]{{2}})+)\b")
 _WHOLE_FACTOR = re.compile(rf"(?<![^:]){PREFIX}((?:[0-9a-f]{{2}})+)(?![^:\[])")
 _READABLE = re.compile(r"(?:[^\W\d]|\.(?=[^\W\d]))[\w.]*\Z")
@@ -64,7 +66,7 @@ def quote(name: str) -> str:
     ('total.fruits', '`my x`')
     """
     readable = _READABLE.match(name) is not None and not name.startswith(("__", "contr."))
-    if readable and not keyword.iskeyword(name) and name not in _WORDS:
+    if readable and name not in WORDS and name not in CONSTANTS:
         return name
     return "`" + name.replace("`", "``") + "`"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from mixedfx.exceptions import DataError, SpecificationError
@@ -14,7 +15,9 @@ from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.random import group_terms
 from mixedfx.formula.split import Splitter
 from mixedfx.formula.terms import Formula, Term
-from mixedfx.formula.tokens import Token, tokenize
+from mixedfx.formula.tokens import Token, mistake, tokenize
+
+_TOO_DEEP = "the formula is too complex: it is nested too deeply"
 
 
 def parse(text: str | Formula, *, columns: Sequence[str] | None = None, functions: Iterable[str] = ()) -> Formula:
@@ -57,6 +60,8 @@ def parse(text: str | Formula, *, columns: Sequence[str] | None = None, function
         return _parse(tree.text, known, names, tuple(columns) if tree.has_dot and columns is not None else None)
     except UnknownColumn as missing:
         raise _missing(missing, tree.text, columns) from None
+    except RecursionError:
+        raise SpecificationError(_TOO_DEEP) from None
 
 
 def update(
@@ -93,7 +98,8 @@ def update(
         parts = Splitter(scope, lambda start: terms, old).split(tree.right)
     except UnknownColumn as missing:
         raise _missing(missing, tree.text, columns) from None
-    return assemble(response, parts, scope, tree)
+    new = assemble(response, parts, scope, tree)
+    return replace(new, source=str(new))
 
 
 @lru_cache(maxsize=512)
@@ -102,7 +108,7 @@ def _parse(
 ) -> Formula:
     tree = read(text)
     scope = Scope(text, known, functions)
-    response = expression(tree.response, scope) if tree.response else ""
+    response = expression(tree.response, scope, response=True) if tree.response else ""
     used = frozenset(map(column, columns_of(response, functions))) if response else frozenset()
     if tree.has_dot:
         used |= frozenset(_grouping(tree.right, scope))
@@ -121,7 +127,7 @@ def _read(text: str | Formula) -> Tree:
     try:
         return read(str(text))
     except RecursionError:
-        raise SpecificationError("the formula is nested too deeply") from None
+        raise SpecificationError(_TOO_DEEP) from None
 
 
 def _names(functions: Iterable[str]) -> frozenset[str]:
@@ -175,7 +181,7 @@ def _new_response(tree: Tree, old: Formula, scope: Scope) -> str:
         dot = token[:2] == ("operator", ".")
         inner = tokenize(f"({display(old.response)})")[:-1] if dot else (token,)
         tokens += [Token(part.kind, part.text, token.start) for part in inner]
-    return expression(tokens, scope)
+    return expression(tokens, scope, response=True)
 
 
 def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -> DataError:
@@ -184,9 +190,5 @@ def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -
     meant = f"; did you mean {near[0]!r}?" if near else ""
     shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
     hint = f" ({missing.hint})" if missing.hint else ""
-    marked = SpecificationError(
-        f"the data have no column {missing.name!r}{meant}{hint} (columns: {shown or 'none with a name'})",
-        formula=text,
-        position=missing.start,
-    )
-    return DataError(str(marked))
+    message = f"the data have no column {missing.name!r}{meant}{hint} (columns: {shown or 'none with a name'})"
+    return DataError(str(mistake(message, text, missing.start)))

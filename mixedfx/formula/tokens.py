@@ -31,6 +31,12 @@ _LOOK_ALIKES = {
 }  # fmt: skip
 
 
+def mistake(message: str, text: str, place: int) -> SpecificationError:
+    """Return an error that marks ``place`` in the formula, invisible characters made visible."""
+    shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return SpecificationError(message, formula=shown, position=place)
+
+
 class Token(NamedTuple):
     """A piece of the formula: its kind, its text (of a quoted name: the name) and its place."""
 
@@ -59,7 +65,7 @@ def tokenize(text: str) -> tuple[Token, ...]:
         if kind != "space":
             found = match[0][1:-1].replace("``", "`") if kind == "quoted" else match[0]
             if kind == "string" and not found.isprintable():
-                raise SpecificationError("a string holds an invisible character", formula=text, position=place)
+                raise mistake("a string holds an invisible character", text, place)
             tokens.append(Token(kind, found, place))
         place = match.end()
     tokens.append(Token("end", "", len(text)))
@@ -84,7 +90,7 @@ def _unreadable(text: str, place: int) -> SpecificationError:
         )
     else:
         message = f"syntax error: unexpected character {character!r} (U+{ord(character):04X}, {name})"
-    return SpecificationError(message, formula=text, position=place)
+    return mistake(message, text, place)
 
 
 def _check_brackets(tokens: list[Token], text: str) -> None:
@@ -96,14 +102,14 @@ def _check_brackets(tokens: list[Token], text: str) -> None:
             stack.append(token)
             if len(stack) > MAX_DEPTH:
                 message = f"the formula is too complex: parentheses are nested deeper than {MAX_DEPTH}"
-                raise SpecificationError(message, formula=text, position=token.start)
+                raise mistake(message, text, token.start)
         elif token.text in _CLOSERS:
             if not stack or stack[-1].text != _CLOSERS[token.text]:
                 message = (
                     f"syntax error: {token.text!r} closes nothing; a {_CLOSERS[token.text]!r} is missing before it"
                 )
-                raise SpecificationError(message, formula=text, position=token.start)
+                raise mistake(message, text, token.start)
             stack.pop()
     if stack:
         message = f"syntax error: the parenthesis {stack[-1].text!r} is never closed"
-        raise SpecificationError(message, formula=text, position=stack[-1].start)
+        raise mistake(message, text, stack[-1].start)

@@ -12,11 +12,11 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mixedfx.formula.functions import CHOICES, CONSTANTS, CONTRASTS, ELEMENTWISE, SIGNATURES, WHOLE
+from mixedfx.formula.functions import CHOICES, CONSTANTS, CONTRASTS, ELEMENTWISE, KEYWORD_ONLY, SIGNATURES, WHOLE
 
 MAX_EXPONENT = 100.0
 MAX_COUNT = 1_000.0
-MAX_DEPTH = 60
+MAX_DEPTH = 100
 
 _FOLD: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -62,9 +62,17 @@ class Whitelist:
 
     def factor(self, node: ast.expr) -> Value:
         """Check a whole factor, the place where `C`, `poly` and the splines may stand."""
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in WHOLE - self.functions:
-            return self._known_call(node, node.func.id, 0)
+        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if isinstance(node, ast.Call) and name in WHOLE - self.functions - {"cbind"}:
+            return self._known_call(node, name, 0)
         return self.value(node, 0)
+
+    def response(self, node: ast.expr) -> Value:
+        """Check the left side of a formula, the only place for `cbind`."""
+        name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if isinstance(node, ast.Call) and name == "cbind" and name not in self.functions:
+            return self._columns(node)
+        return self.factor(node)
 
     def value(self, node: ast.expr, depth: int) -> Value:
         """Check an expression of columns and numbers; raise `Refused` at the first thing that is not allowed."""
@@ -111,6 +119,8 @@ class Whitelist:
     def _call(self, node: ast.Call, name: str, depth: int) -> Value:
         if name in self.functions:
             return self._user_call(node, depth)
+        if name == "cbind":
+            raise Refused("cbind(…) can only be the whole left side of '~': cbind(successes, failures) ~ x", node)
         if name in WHOLE:
             raise Refused(f"{name}(…) is a term of its own and cannot stand inside an expression", node)
         return self._known_call(node, name, depth)
@@ -125,30 +135,28 @@ class Whitelist:
         return Value(any(value.varies for value in values))
 
     def _known_call(self, node: ast.Call, name: str, depth: int) -> Value:
-        if name == "cbind":
-            return self._columns(node, depth)
         if not node.args:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
-        inner = node.args[0]
-        value = self.factor(inner) if name == "C" and isinstance(inner, ast.Call) else self.value(inner, depth + 1)
+        value = self.value(node.args[0], depth + 1)
         if not value.varies and name not in ELEMENTWISE:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
         self._options(node, node.args[1:], name, SIGNATURES[name])
         return Value(value.varies)
 
-    def _columns(self, node: ast.Call, depth: int) -> Value:
+    def _columns(self, node: ast.Call) -> Value:
         _refuse_unpacking(node)
-        if len(node.args) < 2 or node.keywords:
-            raise Refused("cbind(…) joins two or more columns: cbind(successes, failures)", node)
-        values = [self.value(argument, depth + 1) for argument in node.args]
+        if len(node.args) != 2 or node.keywords:
+            raise Refused("cbind(…) takes two counts: cbind(successes, failures)", node)
+        values = [self.value(argument, 0) for argument in node.args]
         return Value(all(value.varies for value in values))
 
     def _options(self, node: ast.Call, positional: list[ast.expr], name: str, kinds: dict[str, str]) -> None:
         _refuse_unpacking(node)
-        if len(positional) > len(kinds):
-            known = f"takes {', '.join(kinds)}" if kinds else "takes nothing more"
-            raise Refused(f"too many arguments for {name}(…), which {known}", positional[len(kinds)])
-        given = dict(zip(kinds, positional, strict=False))
+        places = [option for option in kinds if option not in KEYWORD_ONLY]
+        if len(positional) > len(places):
+            known = f"one column and {', '.join(kinds)}" if kinds else "one argument only"
+            raise Refused(f"too many arguments for {name}(…), which takes {known}", positional[len(places)])
+        given = dict(zip(places, positional, strict=False))
         for keyword in node.keywords:
             option = str(keyword.arg)
             if option not in kinds:
@@ -168,6 +176,8 @@ class Whitelist:
 
     def _contrasts(self, node: ast.expr) -> None:
         if isinstance(node, ast.Name) and node.id in self.functions:
+            return
+        if isinstance(node, ast.Constant) and node.value in CONTRASTS:
             return
         call = node if isinstance(node, ast.Call) else None
         match call.func if call else node:
