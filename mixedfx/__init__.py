@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 # tests/test_imports.py fails if the two disagree or if a name cannot be imported.
 _HOME = {
     "ConvergenceWarning": "exceptions",
+    "Control": "fitting",
     "DataError": "exceptions",
+    "LinearMixedModel": "models",
     "MixedfxWarning": "exceptions",
     "RankDeficientWarning": "exceptions",
     "SeparationWarning": "exceptions",
     "SingularFitWarning": "exceptions",
     "SpecificationError": "exceptions",
     "list_datasets": "datasets",
+    "lmer": "models",
     "load_dataset": "datasets",
 }
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SeparationWarning as SeparationWarning
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
+    from mixedfx.fitting import Control as Control
+    from mixedfx.models import LinearMixedModel as LinearMixedModel
+    from mixedfx.models import lmer as lmer
 
     __version__: str
 

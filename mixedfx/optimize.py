@@ -17,6 +17,7 @@ SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
 LARGEST_MOVE = 4.0  # no parameter moves by more than this many times (1 + its size) in one step
 ROUNDING = 1e-13  # relative rounding error of a function value
+SECANT_REGION = 0.05  # the secant correction learns only from steps that began with a smaller decrement
 SECANT_SAFEGUARD = 1e-8  # smallest cosine for which a secant correction is trusted
 
 
@@ -118,7 +119,7 @@ def minimize(
         if found.point is None:
             within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
             return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
-        if not found.point.curvature_is_exact:
+        if not found.point.curvature_is_exact and decrement < SECANT_REGION:
             correction = _secant(correction, found.x - x, found.point.gradient - gradient, found.point.curvature)
         x, point = found.x, found.point
         path.append(x)

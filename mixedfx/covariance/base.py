@@ -80,6 +80,30 @@ class Covariance(ABC):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
 
+    def search_lower(self) -> Array:
+        """Return the lower bounds (n_theta,) for an optimiser: minus infinity where crossing zero stays in the family."""
+        return self.lower()
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the legal parameters (n_theta,) of the covariance at a ``theta`` within :meth:`search_lower`."""
+        return theta
+
+    def closed(self, theta: Array, rest: Array) -> Array:
+        """Return the parameters with the variance outside the columns of ``rest`` (q, k) set to exactly zero.
+
+        The default leaves ``theta`` as it is: structures other than the unstructured and diagonal ones reach a zero
+        variance only through a standard deviation, which is then zero already.
+        """
+        return theta
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return parameters with some variance ``size**2`` along the null directions ``null`` (q, k).
+
+        ``gradient`` (q, q) is the derivative of the criterion with respect to the covariance: directions in which it is
+        negative are preferred. The default raises the standard deviations that are zero.
+        """
+        return np.where((self.lower() == 0) & (np.abs(theta) < size), size, theta)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the parameters while the columns have none: the labels of columns ``1, 2, …, q``."""

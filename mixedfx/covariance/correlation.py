@@ -170,6 +170,14 @@ class HomogeneousCovariance(Covariance):
         """Return True for a single column only."""
         return self.size == 1
 
+    def search_lower(self) -> Array:
+        """Return the bounds without that of the standard deviation, of which only the square counts."""
+        return np.concatenate([[-np.inf], self.lower()[1:]])
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the parameters with a standard deviation that is not negative."""
+        return np.concatenate([np.abs(theta[:1]), theta[1:]])
+
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""
         return np.concatenate([theta[:1] * scale[:1], theta[1:]])

@@ -74,6 +74,23 @@ class DiagonalCovariance(Covariance):
         """Return True."""
         return True
 
+    def search_lower(self) -> Array:
+        """Return minus infinity: only squares enter the covariance."""
+        return np.full(self.n_theta, -np.inf)
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the absolute values."""
+        return np.abs(theta)
+
+    def closed(self, theta: Array, rest: Array) -> Array:
+        """Return the parameters with the standard deviations outside the span of ``rest`` (q, k) set to zero."""
+        return np.where(np.abs(rest).sum(axis=1) > 0, theta, 0.0)
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return the parameters with those null standard deviations raised that the criterion wants positive."""
+        wanted = (np.abs(null).sum(axis=1) > 0) & (gradient.diagonal() < 0)
+        return np.where(wanted if wanted.any() else np.abs(null).sum(axis=1) > 0, size, theta)
+
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""
         return np.asarray(theta * scale)
@@ -131,6 +148,14 @@ class HomogeneousDiagonalCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True for a single column only."""
         return self.size == 1
+
+    def search_lower(self) -> Array:
+        """Return minus infinity: only squares enter the covariance."""
+        return np.full(self.n_theta, -np.inf)
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the absolute values."""
+        return np.abs(theta)
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""

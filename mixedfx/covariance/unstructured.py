@@ -94,6 +94,26 @@ class UnstructuredCovariance(Covariance):
         """Return the parameters of ``diag(scale) T(theta)``."""
         return np.asarray(theta * scale[self._positions[0]])
 
+    def search_lower(self) -> Array:
+        """Return minus infinity: every lower triangle is the factor of some covariance."""
+        return np.full(self.n_theta, -np.inf)
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the parameters with a diagonal that is not negative."""
+        return self.parameters(self.factor(theta))
+
+    def closed(self, theta: Array, rest: Array) -> Array:
+        """Return the parameters of the covariance projected on the columns of ``rest`` (q, k)."""
+        if rest.shape[1] == 0:
+            return np.zeros(self.n_theta)
+        return self.parameters(rest @ (rest.T @ self.factor(theta)))
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return the parameters with variance added along the null direction that the criterion likes best."""
+        values, vectors = np.linalg.eigh(null.T @ gradient @ null)
+        chosen = null @ vectors[:, values <= max(float(values[0]), 0.0)]
+        return self.parameters(np.hstack([self.factor(theta), size * chosen]))
+
     def parameters(self, factor: Array) -> Array:
         """Return the ``theta`` whose ``T T'`` equals ``factor @ factor.T``, for any real ``factor`` (q, k).
 

@@ -70,7 +70,9 @@ def assemble(terms: Sequence[TermRows], columns: Array) -> Assembly:
     groups = list(members.values())
     first = [terms[own[0]] for own in groups]
     sizes = [sum(terms[i].covariance.size for i in own) for own in groups]
-    layout = analyse([t.codes for t in first], [t.n_levels for t in first], sizes, [t.loading is not None for t in first])
+    layout = analyse(
+        [t.codes for t in first], [t.n_levels for t in first], sizes, [t.loading is not None for t in first]
+    )
     slots: list[TermSlot | None] = [None] * len(terms)
     starts = np.cumsum([0] + [t.covariance.n_theta for t in terms])
     z, loadings = [], {}

@@ -65,7 +65,7 @@ class LinearCriterion:
     @property
     def n_fixed(self) -> int:
         """Number p of fixed effects."""
-        return self.gram.total.shape[0] - 1
+        return int(self.gram.total.shape[0]) - 1
 
     @property
     def nu(self) -> int:
@@ -221,7 +221,10 @@ class LinearEvaluation:
         model, gram = self.criterion.model, self.criterion.gram
         layout, k = gram.layout, model.n_theta
         outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((self.criterion.n_fixed, k)), np.zeros(k)
-        t = [np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0) for d, s in zip(self._sigma_derivatives, self.s, strict=True)]
+        t = [
+            np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0)
+            for d, s in zip(self._sigma_derivatives, self.s, strict=True)
+        ]
         for f, own in enumerate(model.by_factor):
             if own.size == 0:
                 continue

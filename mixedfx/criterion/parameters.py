@@ -112,6 +112,11 @@ class CovarianceModel:
         return np.concatenate([term.covariance.lower() for term in self.terms]) if self.terms else np.zeros(0)
 
     @cached_property
+    def search_lower(self) -> Array:
+        """Lower bounds for an optimiser, which may cross zero where only a square counts."""
+        return np.concatenate([t.covariance.search_lower() for t in self.terms]) if self.terms else np.zeros(0)
+
+    @cached_property
     def upper(self) -> Array:
         """Largest legal values."""
         return np.concatenate([term.covariance.upper() for term in self.terms]) if self.terms else np.zeros(0)

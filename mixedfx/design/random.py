@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance import Covariance, covariance_for
+from mixedfx.covariance.known import relationship_matrix
 from mixedfx.design.encoder import Encoder, Settings, learn_encoder
-from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.frame import as_frame
 from mixedfx.design.labels import Labels, combine
 from mixedfx.design.limits import check_parameters
 from mixedfx.design.rows import Rows
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import DataError
 from mixedfx.formula import RandomTerm
 
 __all__ = ["RandomBuilder", "RandomEffects"]
@@ -46,8 +45,8 @@ class RandomEffects:
         Makes the columns from any data.
     term : str
         The term as a formula has it: ``(1 + x | g)``.
-    relationship : numpy.ndarray or None
-        Known covariance (m, m) between the levels, in their order; None if they are independent.
+    loading : numpy.ndarray or None
+        Factor L (m, m) of the known covariance ``L L'`` between the levels; None if they are independent.
     """
 
     group: str
@@ -59,7 +58,7 @@ class RandomEffects:
     covariance: Covariance
     encoder: Encoder
     term: str
-    relationship: Array | None = None
+    loading: Array | None = None
 
     @property
     def n_levels(self) -> int:
@@ -119,9 +118,10 @@ class RandomBuilder:
         encoder, matrix = self._encoded(term)
         covariance = covariance_for(term.covariance, len(encoder.names))
         check_parameters(str(term), covariance.n_theta, len(encoder.names), self.rows.size)
-        relationship = None
+        loading = None
         if term.argument is not None:
-            relationship = _relationship(term, self.settings.functions[term.argument], labels.levels)
+            given = self.settings.functions[term.argument]
+            loading = relationship_matrix(term.argument, given).factor(labels.levels)
         return RandomEffects(
             term.label,
             term.group,
@@ -132,7 +132,7 @@ class RandomBuilder:
             covariance,
             encoder,
             str(term),
-            relationship,
+            loading,
         )
 
     def _labels(self, group: tuple[str, ...]) -> Labels:
@@ -159,39 +159,3 @@ def _group_labels(group: tuple[str, ...], rows: Rows) -> Labels:
             "between groups needs at least two levels"
         )
     return labels
-
-
-def _relationship(term: RandomTerm, given: Any, levels: pd.Index[Any]) -> Array:
-    """Return the known covariance between the levels of ``known(… | g, K)`` in the order of the levels.
-
-    Raises
-    ------
-    DataError
-        If a level has no row in the matrix, or the matrix is not symmetric.
-    """
-    if isinstance(given, pd.DataFrame):
-        return _symmetric(term, _by_label(term, given, levels))
-    matrix = np.asarray(given, dtype=np.float64)
-    if matrix.shape != (len(levels), len(levels)):
-        raise DataError(
-            f"the matrix {term.argument} of {term} has shape {matrix.shape}; the group has {len(levels)} levels: give a "
-            "DataFrame whose index and columns are the levels"
-        )
-    return _symmetric(term, matrix)
-
-
-def _by_label(term: RandomTerm, given: pd.DataFrame, levels: pd.Index[Any]) -> Array:
-    rows, columns = given.index.get_indexer(levels), given.columns.get_indexer(levels)
-    unknown = (rows < 0) | (columns < 0)
-    if unknown.any():
-        raise DataError(
-            f"the matrix {term.argument} of {term} has no row and column for {int(unknown.sum())} levels of "
-            f"{term.label!r}, for example {levels[unknown][0]!r}"
-        )
-    return given.to_numpy(dtype=np.float64)[np.ix_(rows, columns)]
-
-
-def _symmetric(term: RandomTerm, matrix: Array) -> Array:
-    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-10 * float(np.abs(matrix).max(initial=0.0))):
-        raise DataError(f"the matrix {term.argument} of {term} is not symmetric (or has missing values)")
-    return (matrix + matrix.T) / 2.0

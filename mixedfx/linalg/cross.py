@@ -132,17 +132,18 @@ class SparseCross(Cross):
     def schur(self, k: Array) -> Array:
         width = self.pattern.n_columns
         if self.values.shape[0] == 1:
-            return (self._products @ k[0, 0]).reshape(width, width)
+            return np.asarray(self._products @ k[0, 0]).reshape(width, width)
         weighted = self.scaled(k).values
         first, second = self.pattern.lower_pairs
         product = np.einsum("ae,ae->e", self.values[:, first], weighted[:, second])
-        return np.bincount(self.pattern.target, weights=product, minlength=width * width).reshape(width, width)
+        flat = np.bincount(self.pattern.target, weights=product, minlength=width * width)
+        return np.asarray(flat.reshape(width, width))
 
     def quadratic(self, inner: Array) -> Array:
         if self.values.shape[0] == 1:
             doubled = 2.0 * inner
             np.fill_diagonal(doubled, inner.diagonal())
-            return (self._products.T @ doubled.ravel())[None, None]
+            return np.asarray(self._products.T @ doubled.ravel())[None, None]
         return self.rows_times(inner).overlap(self)
 
     def rows_times(self, inner: Array) -> SparseCross:

@@ -163,7 +163,7 @@ class BlockFactor:
         smallest = float(np.linalg.svd(factor, compute_uv=False)[-1])
         if smallest**2 * scale > SMALL_VARIANCE:
             inside = np.eye(size)[:, :, None] - diagonal_blocks(self.remainder_inverse[at, at], size)
-            return congruence(np.linalg.inv(factor), symmetrize(inside))
+            return congruence(np.asarray(np.linalg.inv(factor)), symmetrize(inside))
         rows = self.remainder[at]
         m = self.layout.levels[r]
         product = (rows @ self.remainder_k).reshape(size, m, -1)

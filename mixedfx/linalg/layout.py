@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import IntArray
+from mixedfx._typing import AnyArray, IntArray
 
 __all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
 
@@ -59,13 +59,13 @@ class PairPattern:
         return np.maximum(j1, j2) * self.n_columns + np.minimum(j1, j2)
 
     @cached_property
-    def product_structure(self) -> tuple[IntArray, IntArray, IntArray]:
+    def product_structure(self) -> tuple[IntArray, AnyArray, AnyArray]:
         """Compressed rows (targets) by levels of the pairs: their order, column indices and row starts."""
         position = np.arange(self.target.size, dtype=float)
         levels = self.rows[self.lower_pairs[0]]
         shape = (self.n_columns**2, self.n_rows)
         matrix = sp.coo_array((position, (self.target, levels)), shape=shape).tocsr()
-        return matrix.data.astype(np.intp), matrix.indices, matrix.indptr
+        return matrix.data.astype(np.intp), np.asarray(matrix.indices), np.asarray(matrix.indptr)
 
     @property
     def n_pairs(self) -> int:

@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 UNROLLED_SIZE = 64  # products of at most this many terms are written out entry by entry
+ROUNDING = 1e-14  # a 2 x 2 determinant smaller than this times its products is rounding
 
 
 def multiply(a: Array, b: Array) -> Array:
@@ -31,7 +32,7 @@ def multiply(a: Array, b: Array) -> Array:
     if rows * inner * columns > UNROLLED_SIZE:
         product = np.matmul(np.moveaxis(a, 2, 0), np.moveaxis(b, 2, 0))
         return np.ascontiguousarray(np.moveaxis(product, 0, 2))
-    out = a[:, :1] * b[:1]
+    out: Array = a[:, :1] * b[:1]
     for j in range(1, inner):
         out += a[:, j : j + 1] * b[j : j + 1]
     return out
@@ -43,7 +44,7 @@ def apply(a: Array, x: Array) -> Array:
     if rows * inner > UNROLLED_SIZE:
         product = np.matmul(np.moveaxis(a, 2, 0), np.moveaxis(x, 1, 0))
         return np.ascontiguousarray(np.moveaxis(product, 0, 1))
-    out = a[:, 0, :, None] * x[0]
+    out: Array = a[:, 0, :, None] * x[0]
     for j in range(1, inner):
         out += a[:, j, :, None] * x[j]
     return out
@@ -75,9 +76,14 @@ def weighted_resolvent(s: Array, factor: Array) -> tuple[Array, Array, Array]:
     Parameters
     ----------
     s : (q, q, m)
-        Positive semidefinite matrices.
+        Symmetric matrices; positive semidefinite unless the weights of a likelihood that is not concave made them.
     factor : (q, q)
         Lower-triangular ``T``, possibly singular.
+
+    Raises
+    ------
+    FloatingPointError
+        If some ``det(I + S Sigma)`` is not positive.
 
     Notes
     -----
@@ -86,15 +92,22 @@ def weighted_resolvent(s: Array, factor: Array) -> tuple[Array, Array, Array]:
     size = s.shape[0]
     sigma = factor @ factor.T
     if size == 1:
-        determinant = 1.0 + s[0, 0] * sigma[0, 0]
+        determinant = _positive(1.0 + s[0, 0] * sigma[0, 0])
         resolvent = (1.0 / determinant)[None, None]
         return resolvent, sigma[0, 0] * resolvent, np.log(determinant)
     if size == 2:
         return _resolvent_of_pairs(s, sigma, float(factor[0, 0] * factor[1, 1]) ** 2)
     stack = np.eye(size) + np.moveaxis(s, 2, 0) @ sigma
-    _, logdet = np.linalg.slogdet(stack)
+    sign, logdet = np.linalg.slogdet(stack)
+    _positive(sign)
     resolvent = np.ascontiguousarray(np.moveaxis(np.linalg.inv(stack), 0, 2))
     return resolvent, symmetrize(left_multiply(sigma, resolvent)), logdet
+
+
+def _positive(determinants: Array) -> Array:
+    if not np.min(determinants, initial=1.0) > 0:
+        raise FloatingPointError("I + S Sigma is not positive definite")
+    return determinants
 
 
 def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: float) -> tuple[Array, Array, Array]:
@@ -102,7 +115,10 @@ def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: float) -> tup
     s00, s01, s11 = s[0, 0], s[0, 1], s[1, 1]
     v00, v01, v11 = sigma[0, 0], sigma[0, 1], sigma[1, 1]
     trace = s00 * v00 + 2.0 * s01 * v01 + s11 * v11
-    determinant = 1.0 + trace + np.maximum(s00 * s11 - s01 * s01, 0.0) * determinant_sigma
+    minor = s00 * s11 - s01 * s01
+    rounding = ROUNDING * np.abs(s00 * s11)
+    minor = np.where(np.abs(minor) > rounding, minor, np.maximum(minor, 0.0))
+    determinant = _positive(1.0 + trace + minor * determinant_sigma)
     inverse = 1.0 / determinant
     resolvent = np.empty_like(s)
     resolvent[0, 0] = (1.0 + s01 * v01 + s11 * v11) * inverse

@@ -19,7 +19,9 @@ from tests.strategies import designs
 def fast(design, reml=True):
     model = design.dense(reml=reml)
     terms = [
-        TermRows(spec.group, term.codes, term.n_levels, np.ascontiguousarray(term.matrix.T), UnstructuredCovariance(term.q))
+        TermRows(
+            spec.group, term.codes, term.n_levels, np.ascontiguousarray(term.matrix.T), UnstructuredCovariance(term.q)
+        )
         for spec, term in zip(design.terms, model.terms, strict=True)
     ]
     assembly = assemble(terms, np.column_stack([model.X, model.y]))

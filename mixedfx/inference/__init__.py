@@ -1,0 +1,1 @@
+"""Tests, degrees of freedom and intervals: take a fit, return numbers and tables."""

@@ -1,0 +1,5 @@
+"""The front door: models, and functions that fit them in one call."""
+
+from mixedfx.models.linear import LinearMixedModel, lmer
+
+__all__ = ["LinearMixedModel", "lmer"]

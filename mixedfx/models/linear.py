@@ -1,0 +1,323 @@
+"""Linear mixed models: build, evaluate, fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from mixedfx._typing import Array
+from mixedfx.criterion.prepare import LinearProblem, linear_problem
+from mixedfx.design import Design, build_design
+from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
+from mixedfx.fitting import Control, LinearFit, fit_linear
+from mixedfx.formula import Formula
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["LinearMixedModel", "lmer"]
+
+
+class LinearMixedModel:
+    """A linear mixed model: ``y = X beta + Z b + e``, ``b ~ N(0, sigma^2 Lambda Lambda')``, ``e ~ N(0, sigma^2 / w)``.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page.
+    data : data frame or dict of arrays
+        pandas, polars, pyarrow or anything that narwhals reads.
+    weights, offset : str or array, optional
+        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``); a known part of the mean.
+    contrasts : dict, optional
+        Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
+    missing : str
+        ``"drop"`` rows with missing values (and say so), or ``"raise"``.
+    sigma : float, optional
+        Residual standard deviation, if it is known.
+    functions : dict, optional
+        Extra names for the formula.
+
+    Raises
+    ------
+    SpecificationError, DataError
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> model = mfx.LinearMixedModel("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> value, gradient = model.objective([1.0, 0.0, 1.0])
+    >>> round(value, 4)
+    1766.6116
+    >>> round(model.fit(reml=False).llf, 4)
+    -875.9697
+    """
+
+    def __init__(
+        self,
+        formula: str | Formula,
+        data: Any,
+        *,
+        weights: Any = None,
+        offset: Any = None,
+        contrasts: Mapping[str, Any] | None = None,
+        missing: str = "drop",
+        sigma: float | None = None,
+        functions: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.design: Design = build_design(
+            formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing, functions=functions
+        )
+        self.sigma = _checked_sigma(sigma)
+        _check_identifiable(self.design, self.sigma)
+
+    @classmethod
+    def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> LinearMixedModel:
+        """Return the model; the same as calling the class (statsmodels' spelling)."""
+        return cls(formula, data, **options)
+
+    def _problem(self, reml: bool) -> LinearProblem:
+        return self._reml_problem if reml else self._ml_problem
+
+    @cached_property
+    def _reml_problem(self) -> LinearProblem:
+        return linear_problem(self.design, reml=True, sigma=self.sigma)
+
+    @cached_property
+    def _ml_problem(self) -> LinearProblem:
+        return linear_problem(self.design, reml=False, sigma=self.sigma)
+
+    def fit(self, reml: bool = True, *, control: Control | None = None) -> LinearMixedResults:
+        """Fit by REML or maximum likelihood.
+
+        Parameters
+        ----------
+        reml : bool
+        control : Control, optional
+
+        Returns
+        -------
+        LinearMixedResults
+
+        Warns
+        -----
+        SingularFitWarning
+            If a variance is estimated as zero or a correlation as -1 or 1.
+        ConvergenceWarning
+            If the optimum was not found.
+        """
+        problem = self._problem(_checked_flag("reml", reml))
+        fit = fit_linear(problem, _checked_control(control))
+        _warn(fit)
+        return LinearMixedResults(self, fit)
+
+    # ---------------------------------------------------------------- look inside without fitting
+    @property
+    def formula(self) -> Formula:
+        """The parsed formula; ``str()`` gives text."""
+        return self.design.formula
+
+    @property
+    def endog(self) -> Array:
+        """Response (n,)."""
+        return self.design.response.values
+
+    @property
+    def exog(self) -> Array:
+        """Fixed-effects matrix (n, p)."""
+        return self.design.fixed.matrix
+
+    @property
+    def endog_names(self) -> str:
+        """Name of the response."""
+        return self.design.response.name
+
+    @property
+    def exog_names(self) -> list[str]:
+        """Names of the fixed effects."""
+        return list(self.design.fixed.names)
+
+    @property
+    def groups(self) -> dict[str, pd.Index[Any]]:
+        """Levels of each grouping factor."""
+        return {term.group: term.levels for term in self.design.random}
+
+    @cached_property
+    def exog_re(self) -> sp.csr_array:
+        """Sparse ``Z`` (n, q): terms in the order of the formula, levels within a term, coefficients within a level."""
+        blocks = []
+        for term in self.design.random:
+            n, q = term.matrix.shape
+            columns = (term.codes[:, None] * q + np.arange(q)).ravel()
+            rows = np.repeat(np.arange(n), q)
+            shape = (n, len(term.levels) * q)
+            blocks.append(sp.csr_array((term.matrix.ravel(), (rows, columns)), shape=shape))
+        return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
+
+    def Lambda(self, theta: Any) -> sp.csr_array:
+        """Return the relative covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`."""
+        values = self._checked_theta(theta)
+        blocks = []
+        for term, slot in zip(self.design.random, self._reml_problem.model.terms, strict=True):
+            factor = term.covariance.factor(values[slot.theta])
+            levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
+            blocks.append(sp.kron(levels, sp.csr_array(factor)))
+        return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
+
+    def objective(self, theta: Any, *, reml: bool = True) -> tuple[float, Array]:
+        """Evaluate minus twice the profiled (restricted) log-likelihood without fitting.
+
+        Parameters
+        ----------
+        theta : array-like (n_theta,)
+            Covariance parameters relative to sigma, in the order of ``fit.theta``.
+        reml : bool
+
+        Returns
+        -------
+        value : float
+        gradient : (n_theta,) array
+        """
+        return self._problem(_checked_flag("reml", reml)).objective(self._checked_theta(theta))
+
+    def _checked_theta(self, theta: Any) -> Array:
+        values = np.asarray(theta, dtype=float)
+        expected = self._reml_problem.model.n_theta
+        if values.shape != (expected,):
+            raise SpecificationError(f"theta needs {expected} numbers, found shape {values.shape}")
+        return values
+
+    def __repr__(self) -> str:
+        return f"<LinearMixedModel: {self.formula}, {len(self.endog)} observations>"
+
+
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    reml: bool = True,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: str = "drop",
+    sigma: float | None = None,
+    functions: Mapping[str, Any] | None = None,
+    control: Control | None = None,
+) -> LinearMixedResults:
+    """Fit a linear mixed model.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page.
+    data : data frame or dict of arrays
+        pandas, polars, pyarrow or anything that narwhals reads.
+    reml : bool
+        Restricted maximum likelihood (default) or maximum likelihood.
+    weights, offset : str or array, optional
+        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``); a known part of the mean.
+    contrasts : dict, optional
+        Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
+    missing : str
+        ``"drop"`` rows with missing values (and say so), or ``"raise"``.
+    sigma : float, optional
+        Residual standard deviation, if it is known.
+    functions : dict, optional
+        Extra names for the formula.
+    control : Control, optional
+        Starting values, tolerance, iteration limit.
+
+    Returns
+    -------
+    LinearMixedResults
+
+    Raises
+    ------
+    SpecificationError
+        If the formula or an argument makes no sense.
+    DataError
+        If the data cannot serve the formula.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> round(fit.llf, 4)
+    -871.8141
+    """
+    model = LinearMixedModel(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        missing=missing,
+        sigma=sigma,
+        functions=functions,
+    )
+    return model.fit(reml=reml, control=control)
+
+
+def _checked_flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is True or False, found {value!r}")
+    return bool(value)
+
+
+def _checked_control(control: Any) -> Control:
+    if control is None:
+        return Control()
+    if not isinstance(control, Control):
+        raise TypeError(f"control is a mixedfx.Control, found {type(control).__name__}")
+    return control
+
+
+def _checked_sigma(sigma: Any) -> float | None:
+    if sigma is None:
+        return None
+    if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number):
+        raise TypeError(f"sigma is a positive number, found {type(sigma).__name__}")
+    if not (np.isfinite(sigma) and sigma > 0):
+        raise SpecificationError(f"sigma is the known residual standard deviation, a positive number; found {sigma}")
+    return float(sigma)
+
+
+def _check_identifiable(design: Design, sigma: float | None) -> None:
+    """Refuse what no linear mixed model can estimate."""
+    if not design.random:
+        raise SpecificationError(
+            "the formula has no random effects: add a term such as (1 | group), or fit it with statsmodels' ols"
+        )
+    weights = design.weights
+    used = np.ones(len(design.index), dtype=bool) if weights is None else weights > 0
+    y = design.response.values[used]
+    n, p = int(used.sum()), design.fixed.matrix.shape[1]
+    if n <= p:
+        raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
+    if np.ptp(y) == 0:
+        raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
+    if sigma is None:
+        _check_levels(design, n)
+
+
+def _check_levels(design: Design, n: int) -> None:
+    for term in design.random:
+        m, q = len(term.levels), term.matrix.shape[1]
+        if m * q >= n and term.loading is None:
+            what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
+            raise DataError(
+                f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
+                "the residual variance; is it a row identifier? (give sigma= if the residual variance is known)"
+            )
+
+
+def _warn(fit: LinearFit) -> None:
+    certificate = fit.certificate
+    if certificate.is_singular:
+        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
+    if not certificate.converged:
+        warnings.warn(str(certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)

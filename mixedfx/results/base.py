@@ -1,0 +1,210 @@
+"""What all fitted mixed models share: statsmodels' vocabulary over a few primitives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._display import Summary
+from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.exceptions import SpecificationError
+from mixedfx.results.effects import coefficients_by_level, effect_frames
+from mixedfx.results.varcorr import VarCorr
+
+__all__ = ["MixedResults", "quantile", "two_sided"]
+
+
+def two_sided(statistic: Array, df: Array) -> Array:
+    """Two-sided p-values of t statistics; of z statistics where ``df`` is infinite."""
+    absolute = np.abs(statistic)
+    finite = np.isfinite(df)
+    t = 2.0 * special.stdtr(np.where(finite, df, 1.0), -absolute)
+    return np.where(np.isnan(df), np.nan, np.where(finite, t, 2.0 * special.ndtr(-absolute)))
+
+
+def quantile(probability: float, df: Array) -> Array:
+    """Quantiles of Student's t; of the normal distribution where ``df`` is infinite."""
+    finite = np.isfinite(df)
+    t = special.stdtrit(np.where(finite, df, 1.0), probability)
+    return np.where(np.isnan(df), np.nan, np.where(finite, t, special.ndtri(probability)))
+
+
+class MixedResults(ABC):
+    """A fitted mixed model.
+
+    Subclasses supply the estimates; this class derives tests, intervals and tables from them.
+    """
+
+    @property
+    @abstractmethod
+    def design(self) -> Design:
+        """The matrices that were fitted."""
+
+    @property
+    @abstractmethod
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (p,)."""
+
+    @property
+    @abstractmethod
+    def df(self) -> pd.Series[float]:
+        """Denominator degrees of freedom of the fixed effects; inf for z tests."""
+
+    @property
+    @abstractmethod
+    def _covariance(self) -> Array:
+        """Covariance (p, p) of the fixed effects."""
+
+    @property
+    @abstractmethod
+    def _modes(self) -> tuple[Array, ...]:
+        """Conditional modes (q, m) of every random-effects term, in the order of the formula."""
+
+    @property
+    @abstractmethod
+    def _mode_variances(self) -> tuple[Array, ...]:
+        """Conditional variances (q, m) of every random-effects term."""
+
+    @property
+    @abstractmethod
+    def varcorr(self) -> VarCorr:
+        """Variances, standard deviations and correlations of the random effects."""
+
+    @property
+    @abstractmethod
+    def theta(self) -> pd.Series[float]:
+        """Covariance parameters."""
+
+    @property
+    @abstractmethod
+    def llf(self) -> float:
+        """Log-likelihood (restricted under REML), all constants included."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of estimated parameters, fixed effects included."""
+
+    @property
+    @abstractmethod
+    def certificate(self) -> Any:
+        """How sure it is that the optimum was found; prints as two sentences."""
+
+    @abstractmethod
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the summary tables."""
+
+    # ---------------------------------------------------------------- fixed effects
+    def _series(self, values: Array, name: str | None = None) -> pd.Series[float]:
+        return pd.Series(values, index=self.params.index, name=name, dtype=float)
+
+    @property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects (p,)."""
+        return self._series(np.sqrt(self._covariance.diagonal()), "bse")
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """Estimate over standard error (p,)."""
+        se = self.bse.to_numpy()
+        out = np.full(se.size, np.nan)
+        np.divide(self.params.to_numpy(), se, out=out, where=se > 0)
+        return self._series(out, "tvalues")
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values (p,)."""
+        return self._series(two_sided(self.tvalues.to_numpy(), self.df.to_numpy()), "pvalues")
+
+    @property
+    def use_t(self) -> bool:
+        """Whether the tests are t tests with finite degrees of freedom."""
+        return bool(np.isfinite(self.df).any())
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance (p, p) of the fixed effects."""
+        return pd.DataFrame(self._covariance.copy(), index=self.params.index, columns=self.params.index)
+
+    def _wald_interval(self, alpha: float) -> pd.DataFrame:
+        half = quantile(1.0 - 0.5 * alpha, self.df.to_numpy()) * self.bse.to_numpy()
+        centre = self.params.to_numpy()
+        return pd.DataFrame({"lower": centre - half, "upper": centre + half}, index=self.params.index)
+
+    @staticmethod
+    def _checked_alpha(alpha: float) -> float:
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
+            raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
+        if not 0.0 < float(alpha) < 1.0:
+            raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+        return float(alpha)
+
+    # ---------------------------------------------------------------- random effects
+    @property
+    def random_effects(self) -> dict[str, pd.DataFrame]:
+        """Conditional modes: group to DataFrame (levels x columns)."""
+        return effect_frames(self.design.random, self._modes)
+
+    @property
+    def random_effects_sd(self) -> dict[str, pd.DataFrame]:
+        """Standard deviations of the random effects given the data and the parameters, shaped as ``random_effects``."""
+        return effect_frames(self.design.random, [np.sqrt(np.maximum(v, 0.0)) for v in self._mode_variances])
+
+    @property
+    def coefficients(self) -> dict[str, pd.DataFrame]:
+        """Fixed plus random effects: group to DataFrame (levels x coefficients)."""
+        return coefficients_by_level(self.params, self.random_effects)
+
+    # ---------------------------------------------------------------- size and fit
+    @property
+    def nobs(self) -> int:
+        """Number of rows used."""
+        return len(self.design.index)
+
+    @property
+    def n_groups(self) -> dict[str, int]:
+        """Number of levels of each grouping factor."""
+        return {term.group: len(term.levels) for term in self.design.random}
+
+    @property
+    def df_resid(self) -> int:
+        """Rows less estimated parameters."""
+        return self.nobs - self.n_parameters
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice :attr:`llf`; under REML the REML criterion."""
+        return -2.0 * self.llf
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion: ``-2 llf + 2 k``, k the number of estimated parameters."""
+        return self.deviance + 2.0 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion: ``-2 llf + k log(n)``."""
+        return self.deviance + float(np.log(self.nobs)) * self.n_parameters
+
+    @property
+    def converged(self) -> bool:
+        """Whether the certificate says that nothing worth mentioning is left to gain."""
+        return bool(self.certificate.converged)
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether some variance is zero or some correlation is -1 or 1."""
+        return bool(self.certificate.is_singular)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks in plain words: rows that were dropped, redundant columns."""
+        return self.design.notes
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()

@@ -1,0 +1,314 @@
+"""Results of a linear mixed model."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import Summary
+from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Certificate, LinearFit
+from mixedfx.inference.satterthwaite import satterthwaite_df
+from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.linalg.small import diagonal_blocks
+from mixedfx.results.base import MixedResults
+from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
+from mixedfx.results.summary import summarize
+from mixedfx.results.varcorr import TermCovariance, VarCorr
+
+if TYPE_CHECKING:
+    from mixedfx.models.linear import LinearMixedModel
+
+__all__ = ["LinearMixedResults"]
+
+RESIDUALS = ("response", "pearson", "marginal")
+
+
+class LinearMixedResults(MixedResults):
+    """A fitted linear mixed model, in statsmodels' vocabulary.
+
+    Made by :func:`mixedfx.lmer` or :meth:`mixedfx.LinearMixedModel.fit`; immutable, and computed as it is asked for.
+
+    Parameters
+    ----------
+    model : LinearMixedModel
+    fit : LinearFit
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> fit.params.round(3)
+    Intercept    251.405
+    Days          10.467
+    Name: params, dtype: float64
+    >>> fit.df.round(2).tolist()
+    [17.0, 17.0]
+    """
+
+    def __init__(self, model: LinearMixedModel, fit: LinearFit) -> None:
+        self.model = model
+        self.fit = fit
+
+    @property
+    def design(self) -> Design:
+        """The matrices that were fitted."""
+        return self.fit.problem.design
+
+    @property
+    def reml(self) -> bool:
+        """Whether the fit is by REML."""
+        return self.fit.problem.criterion.reml
+
+    # ---------------------------------------------------------------- fixed effects
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (p,), by generalised least squares."""
+        beta = self.fit.problem.fixed.beta(self.fit.at.beta)
+        return pd.Series(beta, index=list(self.design.fixed.names), name="params", dtype=float)
+
+    @cached_property
+    def _covariance(self) -> Array:
+        return self.fit.problem.fixed.covariance(self.fit.at.sigma2 * self.fit.at.unscaled_cov)
+
+    @cached_property
+    def variance_parameters(self) -> VarianceParameters:
+        """Covariance of the variance parameters on the inner scale."""
+        return VarianceParameters(self.fit)
+
+    def inner_rows(self, rows: Array) -> Array:
+        """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, response scale included."""
+        basis = self.fit.problem.fixed
+        return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
+
+    @cached_property
+    def df(self) -> pd.Series[float]:
+        """Satterthwaite's denominator degrees of freedom (p,)."""
+        rows = self.inner_rows(np.eye(len(self.params)))
+        return self._series(satterthwaite_df(self.variance_parameters, rows), "df")
+
+    def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
+        """Return confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level.
+        method : str
+            ``"wald"``: estimate plus and minus a t quantile times the standard error.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``lower``, ``upper``.
+        """
+        if method != "wald":
+            raise SpecificationError(f"method is 'wald'; found {method!r}")
+        return self._wald_interval(self._checked_alpha(alpha))
+
+    # ---------------------------------------------------------------- variances
+    @property
+    def scale(self) -> float:
+        """Residual variance, sigma squared."""
+        return float(self.fit.at.sigma2 * self.fit.problem.fixed.scale**2)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(np.sqrt(self.scale))
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Covariance parameters relative to sigma, labelled by group and term."""
+        problem = self.fit.problem
+        labels = [
+            (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
+        ]
+        index = pd.MultiIndex.from_tuples(labels, names=["group", "term"]) if labels else pd.Index([])
+        return pd.Series(problem.theta_to_user(self.fit.theta), index=index, name="theta", dtype=float)
+
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances, standard deviations and correlations of the random effects and the residual."""
+        relative = self.fit.problem.relative_covariances(self.fit.theta)
+        terms = tuple(
+            TermCovariance(term.group, tuple(term.names), self.scale * matrix, correlated=written.covariance != "diag")
+            for term, written, matrix in zip(self.design.random, self.design.formula.random, relative, strict=True)
+        )
+        return VarCorr(terms, self.scale)
+
+    @property
+    def params_all(self) -> pd.Series[float]:
+        """All parameters, indexed by (component, name): conditional model, covariance, residual."""
+        parts = {("conditional", name): value for name, value in self.params.items()}
+        parts |= {("covariance", f"{group}: {term}"): value for (group, term), value in self.theta.items()}
+        parts[("residual", "sigma")] = self.sigma
+        index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
+        return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
+
+    # ---------------------------------------------------------------- random effects
+    @cached_property
+    def _modes(self) -> tuple[Array, ...]:
+        problem, at = self.fit.problem, self.fit.at
+        return tuple(
+            problem.fixed.scale * self._loaded(factor, basis.matrix @ at.effects[factor][coefficients])
+            for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
+        )
+
+    def _loaded(self, factor: int, effects: Array) -> Array:
+        loading = self.fit.problem.assembly.rows.loadings.get(factor)
+        return effects if loading is None else effects @ loading.T
+
+    @cached_property
+    def _mode_variances(self) -> tuple[Array, ...]:
+        problem = self.fit.problem
+        return tuple(
+            self.scale
+            * np.einsum("ia,abm,ib->im", basis.matrix, self._conditional_blocks(factor, coefficients), basis.matrix)
+            for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
+        )
+
+    def _conditional_blocks(self, factor: int, coefficients: slice) -> Array:
+        """Conditional covariances (q, q, m) of one term's effects on the inner scale, relative to sigma squared."""
+        layout, inverse = self.fit.problem.criterion.gram.layout, self.fit.at.factor.inverse
+        if factor < layout.n_chain:
+            return inverse.diagonal[factor][coefficients, coefficients]
+        at, size = layout.span(factor), layout.sizes[factor]
+        loading = self.fit.problem.assembly.rows.loadings.get(factor)
+        if loading is None:
+            return diagonal_blocks(inverse.remainder[at, at], size)[coefficients, coefficients]
+        m = layout.levels[factor]
+        blocks = inverse.remainder[at, at].reshape(size, m, size, m)[coefficients, :, coefficients]
+        return np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True)
+
+    # ---------------------------------------------------------------- fit
+    @property
+    def llf(self) -> float:
+        """Log-likelihood (restricted under REML), all constants included."""
+        return -0.5 * float(self.fit.at.value)
+
+    @property
+    def n_parameters(self) -> int:
+        """Fixed effects, covariance parameters, and sigma unless it is known."""
+        criterion = self.fit.problem.criterion
+        return criterion.n_fixed + criterion.model.n_theta + (criterion.sigma2 is None)
+
+    @property
+    def certificate(self) -> Certificate:
+        """How sure it is that the optimum was found."""
+        return self.fit.certificate
+
+    # ---------------------------------------------------------------- rows
+    @cached_property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Conditional fitted values (n,): fixed and random effects."""
+        eta = fitted_predictor(self.design, self.params.to_numpy(), self._modes, [True] * len(self.design.random))
+        return pd.Series(eta, index=self.design.index, name="fittedvalues")
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less conditional fitted value (n,)."""
+        return self.residuals("response")
+
+    def residuals(self, kind: str = "response") -> pd.Series[float]:
+        """Return residuals (n,) indexed as the rows that were used.
+
+        Parameters
+        ----------
+        kind : str
+            ``"response"``: y less the conditional fitted value; ``"pearson"``: that, divided by its standard deviation
+            sigma over the root of the weight; ``"marginal"``: y less ``X beta``.
+        """
+        if kind not in RESIDUALS:
+            raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
+        y = self.design.response.values
+        if kind == "marginal":
+            eta = fitted_predictor(self.design, self.params.to_numpy(), self._modes, [False] * len(self.design.random))
+            return pd.Series(y - eta, index=self.design.index, name="resid")
+        values = y - self.fittedvalues.to_numpy()
+        if kind == "pearson":
+            weights = 1.0 if self.design.weights is None else np.sqrt(self.design.weights)
+            values = values * weights / self.sigma
+        return pd.Series(values, index=self.design.index, name="resid")
+
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        random: Any = True,
+        new_levels: str = "error",
+        which: str = "mean",
+        offset: Any = None,
+        weights: Any = None,
+    ) -> pd.Series[float]:
+        """Predict the response.
+
+        Parameters
+        ----------
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        random : bool, str or list of str
+            Whether random effects are included: all, none, or those of the named groups.
+        new_levels : str
+            What to do with levels that the fit does not know: ``"error"``, ``"population"`` (no random effect) or ``"nan"``.
+        which : str
+            ``"mean"`` or ``"linear"``: the same for a linear model.
+        offset : str or array, optional
+            Offset of the new rows; needed if the model had an offset argument.
+        weights : optional
+            Accepted for symmetry with generalised models; the mean does not depend on weights.
+
+        Returns
+        -------
+        Series
+            Indexed as the data.
+
+        Raises
+        ------
+        DataError, SpecificationError
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.predict({"Days": [0, 10], "Subject": ["308", "308"]}).round(1).tolist()
+        [253.7, 450.3]
+        >>> fit.predict({"Days": [0, 10]}, random=False).round(1).tolist()
+        [251.4, 356.1]
+        """
+        if which not in ("mean", "linear"):
+            raise SpecificationError(f"which is 'mean' or 'linear'; found {which!r}")
+        chosen = chosen_terms(self.design, random)
+        beta = self.params.to_numpy()
+        if data is None:
+            eta = fitted_predictor(self.design, beta, self._modes, chosen)
+            return pd.Series(eta, index=self.design.index, name="predicted")
+        return new_predictor(self.design, beta, self._modes, chosen, data, new_levels=new_levels, offset=offset)
+
+    # ---------------------------------------------------------------- tables
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the summary tables.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the confidence intervals.
+
+        Returns
+        -------
+        Summary
+            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
+        """
+        return summarize(self, self._checked_alpha(alpha))
+
+    def __repr__(self) -> str:
+        method = "REML" if self.reml else "ML"
+        return f"<LinearMixedResults: {self.design.formula}, {method}, {self.nobs} observations>"
+
+    def __str__(self) -> str:
+        return str(self.summary())

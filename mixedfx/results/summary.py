@@ -1,0 +1,288 @@
+"""The summary of a fitted model: what was fitted, random effects, fixed effects, and notes in plain language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import (
+    Block,
+    Column,
+    ColumnFormat,
+    Each,
+    Fact,
+    Facts,
+    Numbers,
+    Summary,
+    Table,
+    format_count,
+    format_df,
+    format_number,
+    format_p,
+)
+from mixedfx.results.varcorr import TermCovariance, VarCorr
+
+__all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
+
+UNDEFINED = "—"
+PERFECT = 1 - 1e-4  # a correlation beyond this is called one
+BLANK = Fact("", "")
+
+SINGULAR_MEANING = (
+    "The data show no variation of this kind beyond what chance produces, so the estimate lies on the boundary of "
+    "what is possible. The fixed effects can be used; a simpler random part would fit equally well."
+)
+NOT_CONVERGED = (
+    "NOT CONVERGED: these are not the estimates. Look at fit.certificate; other starting values, rescaled predictors "
+    "or a simpler random part may help."
+)
+RATIOS = "Coefficients and limits are exponentiated; the tests are those of the coefficients themselves."
+
+
+class Specification(Protocol):
+    """The model of a fit, as far as a summary speaks of it."""
+
+    @property
+    def formula(self) -> object:
+        """Formula as text, or an object that prints as it."""
+
+
+class FittedModel(Protocol):
+    """What a summary needs of a fit."""
+
+    @property
+    def model(self) -> Specification: ...  # noqa: D102
+    @property
+    def params(self) -> pd.Series[float]: ...  # noqa: D102
+    @property
+    def bse(self) -> pd.Series[float]: ...  # noqa: D102
+    @property
+    def df(self) -> pd.Series[float]: ...  # noqa: D102
+    @property
+    def tvalues(self) -> pd.Series[float]: ...  # noqa: D102
+    @property
+    def pvalues(self) -> pd.Series[float]: ...  # noqa: D102
+    @property
+    def use_t(self) -> bool: ...  # noqa: D102
+    @property
+    def reml(self) -> bool: ...  # noqa: D102
+    @property
+    def varcorr(self) -> VarCorr: ...  # noqa: D102
+    @property
+    def nobs(self) -> int: ...  # noqa: D102
+    @property
+    def n_groups(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def df_resid(self) -> float: ...  # noqa: D102
+    @property
+    def llf(self) -> float: ...  # noqa: D102
+    @property
+    def aic(self) -> float: ...  # noqa: D102
+    @property
+    def bic(self) -> float: ...  # noqa: D102
+    @property
+    def converged(self) -> bool: ...  # noqa: D102
+    @property
+    def is_singular(self) -> bool: ...  # noqa: D102
+    @property
+    def certificate(self) -> object: ...  # noqa: D102
+    @property
+    def notes(self) -> Sequence[str]: ...  # noqa: D102
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame: ...  # noqa: D102
+
+
+def summarize(
+    results: FittedModel,
+    alpha: float = 0.05,
+    *,
+    title: str = "Linear mixed model",
+    facts: Sequence[tuple[str, str]] = (),
+    components: Mapping[str, pd.DataFrame] | None = None,
+    ratio: str | None = None,
+    ddf: str = "Satterthwaite",
+) -> Summary:
+    """Return the summary of a fit.
+
+    Parameters
+    ----------
+    results : FittedModel
+        Estimates in statsmodels' vocabulary; ``str(results.certificate)`` is a sentence on convergence.
+    alpha : float
+        One minus the level of the confidence intervals.
+    title : str
+        Heading; the kind of the model.
+    facts : sequence of (str, str)
+        Further entries of the model block: family, link, integration.
+    components : mapping of str to DataFrame, optional
+        Further tables of coefficients by title (dispersion, zero inflation, thresholds); see :func:`coefficient_table`.
+    ratio : str, optional
+        If given, the fixed effects are exponentiated and called this: ``"odds ratio"``, ``"rate ratio"``.
+    ddf : str
+        Whose denominator degrees of freedom the t tests have.
+
+    Returns
+    -------
+    Summary
+        Model block, random effects, fixed effects, components, and notes.
+    """
+    blocks: list[Block] = [_model_block(results, facts), results.varcorr.table()]
+    if len(results.params):
+        estimates = _estimates(results, alpha)
+        blocks.append(coefficient_table("Fixed effects", estimates, alpha, use_t=results.use_t, ratio=ratio))
+    blocks += [coefficient_table(name, frame, alpha) for name, frame in (components or {}).items()]
+    return Summary(tuple(blocks), title=title, notes=tuple(_notes(results, ddf, ratio)))
+
+
+def coefficient_table(
+    title: str, estimates: pd.DataFrame, alpha: float = 0.05, *, use_t: bool = False, ratio: str | None = None
+) -> Table:
+    """Lay out coefficients in statsmodels' manner.
+
+    Parameters
+    ----------
+    title : str
+        Caption.
+    estimates : DataFrame
+        One row a coefficient, with any of the columns ``coef, bse, df, statistic, pvalue, lower, upper``.
+    alpha : float
+        One minus the level of ``lower`` and ``upper``.
+    use_t : bool
+        Whether the statistic is a t, with degrees of freedom ``df``, or a z.
+    ratio : str, optional
+        Name of the exponentiated coefficients, which are then shown instead of the coefficients and their errors.
+
+    Returns
+    -------
+    Table
+        Columns ``coef, std err, df, t, P>|t|, [0.025, 0.975]``, as far as ``estimates`` has them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = coefficient_table("Thresholds", pd.DataFrame({"coef": [-1.2], "bse": [0.4]}, index=["low|high"]))
+    >>> list(table.to_frame().columns)
+    ['coef', 'std err']
+    """
+    if ratio is not None:
+        estimates = _exponentiated(estimates)
+    shown = estimates if use_t else estimates.drop(columns="df", errors="ignore")
+    headers = _headers("t" if use_t else "z", alpha, ratio or "coef")
+    formats = _formats(estimates)
+    names = Column("", tuple(map(str, estimates.index)), stub=True)
+    chosen = [key for key in headers if key in shown.columns and not (ratio is not None and key == "bse")]
+    return Table((names, *(Column(headers[key], tuple(shown[key]), formats[key]) for key in chosen)), title=title)
+
+
+def _estimates(results: FittedModel, alpha: float) -> pd.DataFrame:
+    limits = results.conf_int(alpha=alpha)
+    return pd.DataFrame(
+        {
+            "coef": results.params,
+            "bse": results.bse,
+            "df": results.df,
+            "statistic": results.tvalues,
+            "pvalue": results.pvalues,
+            "lower": limits["lower"],
+            "upper": limits["upper"],
+        }
+    )
+
+
+def _exponentiated(estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return coefficients and limits on the ratio scale; the standard error by the delta method gives their digits."""
+    raised = estimates.copy()
+    scale = [name for name in ("coef", "lower", "upper") if name in estimates.columns]
+    with np.errstate(over="ignore"):  # a separated coefficient has an infinite ratio
+        raised[scale] = np.exp(estimates[scale])
+        if "bse" in estimates.columns:
+            raised["bse"] = raised["coef"] * estimates["bse"]
+    return raised
+
+
+def _headers(letter: str, alpha: float, coefficient: str) -> dict[str, str]:
+    return {
+        "coef": coefficient,
+        "bse": "std err",
+        "df": "df",
+        "statistic": letter,
+        "pvalue": f"P>|{letter}|",
+        "lower": f"[{alpha / 2:.4g}",
+        "upper": f"{1 - alpha / 2:.4g}]",
+    }
+
+
+def _formats(estimates: pd.DataFrame) -> dict[str, ColumnFormat]:
+    """Return formats in which the standard error of each row says how many digits are worth writing."""
+    units = tuple(estimates["bse"]) if "bse" in estimates.columns else ()
+    return {
+        "coef": Numbers(4, units, UNDEFINED),
+        "bse": Numbers(3, units, UNDEFINED),
+        "df": Each(format_df, UNDEFINED),
+        "statistic": Numbers(3, (1.0,), UNDEFINED),
+        "pvalue": Each(format_p, UNDEFINED),
+        "lower": Numbers(3, units, UNDEFINED),
+        "upper": Numbers(3, units, UNDEFINED),
+    }
+
+
+def _model_block(results: FittedModel, extra: Sequence[tuple[str, str]]) -> Facts:
+    left = [
+        ("Method", "REML" if results.reml else "ML"),
+        *extra,
+        ("Observations", format_count(results.nobs)),
+        ("Residual df", format_count(results.df_resid)),
+    ]
+    right = [
+        ("REML log-likelihood" if results.reml else "Log-likelihood", _criterion(results.llf)),
+        ("AIC", _criterion(results.aic)),
+        ("BIC", _criterion(results.bic)),
+    ]
+    pairs = zip_longest((Fact(*pair) for pair in left), (Fact(*pair) for pair in right), fillvalue=BLANK)
+    groups = ", ".join(f"{name} ({size})" for name, size in results.n_groups.items())
+    wide = [("Formula", str(results.model.formula)), ("Groups", groups), ("Convergence", _verdict(results))]
+    formula, sizes, verdict = (Fact(label, value, wide=True) for label, value in wide)
+    return Facts((formula, *([sizes] if groups else []), *(fact for pair in pairs for fact in pair), verdict))
+
+
+def _criterion(value: float) -> str:
+    return format_number(value, 3, unit=1.0, missing=UNDEFINED)
+
+
+def _verdict(results: FittedModel) -> str:
+    verdict = "converged" if results.converged else "NOT CONVERGED"
+    singular = ", singular (see the notes)" if results.is_singular else ""
+    reasons = str(results.certificate) if results.certificate is not None else ""
+    return f"{verdict}{singular}" + (f"; {reasons}" if reasons else "")
+
+
+def _notes(results: FittedModel, ddf: str, ratio: str | None) -> Iterator[str]:
+    if not results.converged:
+        yield NOT_CONVERGED
+    if results.is_singular:
+        yield f"Singular fit: {'; '.join(_boundaries(results.varcorr))}. {SINGULAR_MEANING}"
+    yield from results.notes
+    if len(results.params) and results.use_t:
+        yield f"t tests and intervals of the fixed effects have {ddf}'s degrees of freedom."
+    if ratio is not None:
+        yield RATIOS
+
+
+def _boundaries(varcorr: VarCorr) -> list[str]:
+    """Say which variances are zero and which correlations one."""
+    found = [sentence for term in varcorr.terms for sentence in _boundaries_of(term)]
+    return found or ["some combination of the random effects has no variance"]
+
+
+def _boundaries_of(term: TermCovariance) -> Iterator[str]:
+    for name, sd in zip(term.names, term.sd):
+        if sd == 0:
+            yield f"the variance of {name} by {term.group} is estimated as zero"
+    if term.correlated:
+        correlation = np.tril(np.nan_to_num(term.correlation), -1)
+        for row, column in np.argwhere(np.abs(correlation) > PERFECT):
+            pair = f"{term.names[column]} and {term.names[row]} by {term.group}"
+            yield f"the correlation of {pair} is estimated as {np.sign(correlation[row, column]):+.0f}"
