@@ -89,12 +89,8 @@ def objective_at(case: Case, outcome: Outcome) -> Measures:
     blocks = theta_blocks(case)
     for index, point in enumerate(case["objective_at"]):
         theta = np.concatenate([point["theta"][start : start + size] for start, size in blocks])
-        yield measure("objective_at", f"objective at point {index}", objective(outcome.fit, theta), point["value"])
-
-
-def objective(fit: Any, theta: NDArray[np.float64]) -> float:
-    value = fit.model.objective(theta)
-    return float(value[0] if isinstance(value, tuple) else value)
+        ours, _ = outcome.fit.model.objective(theta, reml=case["REML"])
+        yield measure("objective_at", f"objective at point {index}", ours, point["value"])
 
 
 def information_criteria(case: Case, outcome: Outcome) -> Measures:
@@ -251,10 +247,12 @@ def sum_fitted(case: Case, outcome: Outcome) -> Measures:
 
 
 def residuals_head(case: Case, outcome: Outcome) -> Measures:
+    """Pearson residuals of an LMM are in units of sigma (as nlme's and statsmodels'); lme4 leaves that division out."""
     for kind, values in case["residuals_head"].items():
-        theirs = nan_for_null(values)
+        unit = case["sigma"] if case.engine == "lmer" and kind == "pearson" else 1.0
+        theirs = nan_for_null(values) / unit
         ours = np.asarray(outcome.fit.residuals(kind=kind))[: len(theirs)]
-        yield relative("residuals", f"{kind} residuals", ours, theirs, row_scale(case))
+        yield relative("residuals", f"{kind} residuals", ours, theirs, row_scale(case) / unit)
 
 
 def sum_sq_residuals_response(case: Case, outcome: Outcome) -> Measures:

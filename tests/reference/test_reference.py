@@ -9,18 +9,12 @@ from tests.reference.runner import Suite, measures, pairs
 from tests.reference.suites import ACTIVE, SUITES
 
 CASES = load_cases()
-SLOW = {"InstEval.csv.gz"}
-
-
-def _parameter(suite: Suite, case: Case):
-    marks = [pytest.mark.slow] if case["data"] in SLOW else []
-    return pytest.param(suite, case, id=f"{suite.name}-{case.name}", marks=marks)
 
 
 FINISHED = [suite for suite in SUITES if suite.name in ACTIVE]
 
 
-@pytest.mark.parametrize(("suite", "case"), [_parameter(*pair) for pair in pairs(FINISHED, CASES)])
+@pytest.mark.parametrize(("suite", "case"), pairs(FINISHED, CASES), ids=lambda value: value.name)
 def test_agrees_with_r(suite: Suite, case: Case):
     wrong = failures(measures(suite, case))
     assert not wrong, "\n".join(["", *wrong])
