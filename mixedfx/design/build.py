@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfx._typing import Array, BoolArray
 from mixedfx.design.codings import codings_for
 from mixedfx.design.encoder import Settings
-from mixedfx.design.evaluate import Evaluator, variables_in
+from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.fixed import FixedEffects, build_fixed
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.missing import Completeness, complete_rows, missing_of

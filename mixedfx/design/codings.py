@@ -46,7 +46,7 @@ class Coding(ABC):
     def columns(self, levels: Levels) -> tuple[Hashable, ...]:
         """Return the names (m - 1) of the columns."""
 
-    def check(self, name: str, levels: Levels) -> None:
+    def check(self, name: str, levels: Levels) -> None:  # noqa: B027  (most codings fit any levels)
         """Raise a SpecificationError if the coding does not fit the ``levels`` of the factor ``name``."""
 
 
@@ -61,7 +61,7 @@ class TreatmentCoding(Coding):
         """Refuse a base that is not a level."""
         if self.base is not None and self.base not in levels:
             raise SpecificationError(
-                f"the base {self.base!r} of the treatment contrasts is not a level of {name!r}; levels: {_listed(levels)}"
+                f"the base {self.base!r} of the treatment contrasts is not a level of {name!r}: {_listed(levels)}"
             )
 
     def _position(self, levels: Levels) -> int:
@@ -174,7 +174,7 @@ class MatrixCoding(Coding):
         """Refuse a matrix whose rows are not the levels or whose columns are not independent of the intercept."""
         if self.rows is not None and set(self.rows) != set(levels):
             raise SpecificationError(
-                f"the rows of the contrast matrix of {name!r} are {_listed(self.rows)}, its levels are {_listed(levels)}"
+                f"the contrast matrix of {name!r} has the rows {_listed(self.rows)}; the levels are {_listed(levels)}"
             )
         m, k = self.values.shape
         if m != len(levels) or k >= m:
@@ -184,7 +184,7 @@ class MatrixCoding(Coding):
             )
         if np.linalg.matrix_rank(np.column_stack([np.ones(m), self.values])) <= k:
             raise SpecificationError(
-                f"the columns of the contrast matrix of {name!r} are not linearly independent of one another and of a constant"
+                f"the contrast matrix of {name!r} needs columns that are linearly independent of each other and of 1"
             )
 
     def matrix(self, levels: Levels) -> Array:
@@ -226,7 +226,7 @@ def coding_for(name: str, choice: Any) -> Coding:
         word = _ALIASES.get(word, word)
         if word not in CODINGS:
             raise SpecificationError(
-                f"unknown contrasts {choice!r} for {name!r}; choose from {', '.join(map(repr, CODINGS))} or give a matrix"
+                f"unknown contrasts {choice!r} for {name!r}; choose from {', '.join(CODINGS)}, or give a matrix"
             )
         return CODINGS[word]()
     if isinstance(choice, pd.DataFrame):

@@ -199,7 +199,7 @@ def column_from_pandas(name: str, series: pd.Series[Any]) -> Column:
     if isinstance(dtype, pd.CategoricalDtype):
         return FactorColumn(name, "category", np.asarray(series.cat.codes), dtype.categories)
     if isinstance(dtype, pd.SparseDtype):
-        return column_from_array(name, np.asarray(series.array.to_dense()))  # type: ignore[attr-defined]
+        return column_from_array(name, np.asarray(series.array.to_dense()))
     if pd.api.types.is_string_dtype(dtype):
         return TextColumn(name, text, series.array)
     if pd.api.types.is_complex_dtype(dtype):

@@ -12,13 +12,16 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.design.codings import Coding
-from mixedfx.design.evaluate import Evaluator, variables_in
+from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import variables_in
 from mixedfx.design.frame import as_frame
 from mixedfx.design.limits import check_columns
 from mixedfx.design.missing import complete_rows, missing_of
 from mixedfx.design.rows import Rows
 from mixedfx.design.transforms import FittedTransform
-from mixedfx.formula import coefficient_name
+from mixedfx.design.values import Factor
+from mixedfx.exceptions import DataError
+from mixedfx.formula import coefficient_name, display
 from mixedfx.formula.names import column
 
 __all__ = ["Encoder", "FormulaicEncoder", "PlainEncoder", "Settings", "Term", "learn_encoder", "term_label"]
@@ -122,9 +125,9 @@ class PlainEncoder(Encoder):
         matrix = np.empty((rows.size, len(self.products)), order="F")
         value = Evaluator(rows, {}, {}, ({}, {}))
         for j, term in enumerate(self.products):
-            matrix[:, j] = value(term[0]) if term else 1.0
+            matrix[:, j] = value.numbers(term[0]) if term else 1.0
             for factor in term[1:]:
-                matrix[:, j] *= value(factor)
+                matrix[:, j] *= value.numbers(factor)
         return matrix
 
 
@@ -150,7 +153,7 @@ class FormulaicEncoder(Encoder):
     levels: dict[str, pd.Index[Any]]
     names: tuple[str, ...]
     terms: dict[str, tuple[int, ...]]
-    expressions: tuple[str, ...] = ()  # type: ignore[assignment]
+    expressions: tuple[str, ...] = ()
 
     @property
     def functions(self) -> Mapping[str, Any]:
@@ -180,19 +183,19 @@ def learn_encoder(terms: Sequence[Term], rows: Rows, settings: Settings, part: s
         What the terms are for, as error messages call it.
     """
     ordered = sorted(terms, key=len)
-    if all(_is_plain(factor, rows) for term in ordered for factor in term):
+    if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
         names = tuple(term_label(term) for term in ordered)
         plain = PlainEncoder(tuple(ordered), names, {name: (j,) for j, name in enumerate(names)})
-        check_columns(part, {name: 1 for name in names}, rows.size)
+        check_columns(part, dict.fromkeys(names, 1), rows.size)
         return plain, plain.columns(rows)
     return _learn_formulaic(ordered, rows, settings, part)
 
 
-def _is_plain(factor: str, rows: Rows) -> bool:
+def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
     if not factor.isidentifier():
         return False
     name = column(factor)
-    return name in rows.frame and not rows.is_factor(name)
+    return name in rows.frame and not rows.is_factor(name) and name not in settings.codings
 
 
 def _learn_formulaic(terms: Sequence[Term], rows: Rows, settings: Settings, part: str) -> tuple[Encoder, Array]:
@@ -201,6 +204,11 @@ def _learn_formulaic(terms: Sequence[Term], rows: Rows, settings: Settings, part
     value = Evaluator(rows, settings.functions, settings.codings)
     expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
     values = {text: value(text) for text in expressions}
+    for text, found in values.items():
+        if isinstance(found, Factor) and len(found.levels) < 2:
+            raise DataError(
+                f"the factor {display(text)} in {part} has only one level ({found.levels[0]!r}): leave it out"
+            )
     check_columns(
         part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, rows.size
     )

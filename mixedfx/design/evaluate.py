@@ -7,18 +7,28 @@ walk does not know is refused too.
 from __future__ import annotations
 
 import ast
-import operator
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design.codings import CODINGS, Coding, PolynomialCoding, TreatmentCoding, coding_for
+from mixedfx.design.codings import CODINGS, Coding, TreatmentCoding, coding_for
 from mixedfx.design.columns import column_from_pandas
+from mixedfx.design.expressions import names_in, syntax_tree
 from mixedfx.design.labels import Labels, factorize
+from mixedfx.design.operations import (
+    BINARY,
+    compared,
+    contrast_call,
+    contrast_name,
+    elementwise,
+    function_name,
+    number,
+    with_options,
+)
+from mixedfx.design.recode import ordered_levels, recoded
 from mixedfx.design.rows import Rows
 from mixedfx.design.splines import LEARN_SPLINE
 from mixedfx.design.transforms import (
@@ -35,7 +45,7 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, display
 from mixedfx.formula.names import column
 
-__all__ = ["Evaluator", "names_in", "syntax_tree", "variables_in"]
+__all__ = ["Evaluator"]
 
 _LEARN: dict[str, Callable[..., FittedTransform]] = {
     "scale": learn_scale,
@@ -44,73 +54,6 @@ _LEARN: dict[str, Callable[..., FittedTransform]] = {
     "cut": learn_cut,
     **LEARN_SPLINE,
 }
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: np.true_divide,
-    ast.FloorDiv: np.floor_divide,
-    ast.Mod: np.mod,
-    ast.Pow: np.power,
-}
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
-
-
-@lru_cache(maxsize=512)
-def syntax_tree(expression: str) -> ast.expr:
-    """Return the syntax tree of evaluable text."""
-    try:
-        return ast.parse(expression, mode="eval").body
-    except SyntaxError as error:
-        raise SpecificationError(f"{display(expression)} is not an expression: {error.msg}") from error
-
-
-@lru_cache(maxsize=512)
-def names_in(expression: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the identifiers whose values an expression needs row by row, and its ``lag(…)`` calls.
-
-    Examples
-    --------
-    >>> names_in("log(x) + lag(y, 1)")
-    (('x',), ('lag(y, 1)',))
-    """
-    names: dict[str, None] = {}
-    lags: dict[str, None] = {}
-
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name) and node.func.id == "lag":
-                lags[ast.unparse(node)] = None
-                return
-            for child in (*node.args, *(keyword.value for keyword in node.keywords)):
-                visit(child)
-        elif isinstance(node, ast.Name):
-            names[node.id] = None
-        elif not isinstance(node, ast.Attribute):
-            for child in ast.iter_child_nodes(node):
-                visit(child)
-
-    visit(syntax_tree(expression))
-    return tuple(names), tuple(lags)
-
-
-def variables_in(expressions: Iterable[str], functions: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the columns that occur anywhere in ``expressions``."""
-    found: dict[str, None] = {}
-    for expression in expressions:
-        names, lags = names_in(expression)
-        for inner in lags:
-            call = syntax_tree(inner)
-            names += tuple(node.id for node in ast.walk(call) if isinstance(node, ast.Name) and node.id != "lag")
-        found |= dict.fromkeys(column(name) for name in names if name not in functions and name not in CONSTANTS)
-    return tuple(found)
 
 
 class Evaluator:
@@ -148,6 +91,19 @@ class Evaluator:
             If a column is not what the expression needs, or the result is infinite or not a number somewhere.
         """
         return self._checked(expression, self.unchecked(expression))
+
+    def numbers(self, expression: str) -> Array:
+        """Return the value of an expression that is one column of numbers.
+
+        Raises
+        ------
+        DataError
+            If it is something else.
+        """
+        value = self(expression)
+        if isinstance(value, np.ndarray):
+            return value
+        raise DataError(f"{display(expression)} must be one column of numbers")
 
     def unchecked(self, expression: str) -> Any:
         """Return the value of an expression as it comes, missing values included."""
@@ -211,13 +167,13 @@ class Evaluator:
                 return self._unary(node)
             case ast.BinOp():
                 left, right = self._visit(node.left), self._visit(node.right)
-                return _BINARY[type(node.op)](_number(left, node.left), _number(right, node.right))
+                return BINARY[type(node.op)](number(left, node.left), number(right, node.right))
             case ast.Compare():
                 return self._compare(node)
             case ast.List():
                 return [self._visit(item) for item in node.elts]
             case ast.Attribute():
-                return _attribute(node)
+                return contrast_name(node)
             case ast.Call():
                 return self._call(node)
         raise SpecificationError(f"{display(ast.unparse(node))} is not allowed in a formula")
@@ -234,30 +190,34 @@ class Evaluator:
 
     def _column(self, name: str) -> Array | Factor:
         if not self._is_factor(name):
+            if name in self.codings:
+                raise SpecificationError(
+                    f"contrasts are given for the numeric column {name!r}: write C({name}) to make it a factor"
+                )
             return self.rows.numbers(name)
-        return Factor(self._labels(name), self.codings.get(name, TreatmentCoding()))
-
-    def _labels(self, name: str) -> Labels:
-        """Return the labels of a column, in the levels that were learnt."""
         labels = self.rows.labels(name)
+        return self._factor(name, name, labels, self.codings.get(name, TreatmentCoding()))
+
+    def _factor(self, key: str, shown: str, labels: Labels, coding: Coding, levels: Any = None) -> Factor:
+        """Return a factor; its levels are remembered under ``key``, or those remembered are enforced."""
         if self.learning:
-            self.levels[name] = labels.levels
-            return labels
-        return _recoded(name, labels, self.levels[name])
+            self.levels[key] = ordered_levels(shown, labels, levels)
+            coding.check(shown, self.levels[key].tolist())
+        return Factor(recoded(shown, labels, self.levels[key]), coding)
 
     def _unary(self, node: ast.UnaryOp) -> Any:
-        value = _number(self._visit(node.operand), node.operand)
+        value = number(self._visit(node.operand), node.operand)
         return -value if isinstance(node.op, ast.USub) else value
 
     def _compare(self, node: ast.Compare) -> Any:
         values = [self._visit(item) for item in (node.left, *node.comparators)]
         result: Any = True
         for sign, left, right in zip(node.ops, values, values[1:]):
-            result = np.logical_and(result, _compared(sign, left, right, node))
+            result = np.logical_and(result, compared(sign, left, right, node))
         return np.asarray(result, dtype=np.float64)
 
     def _call(self, node: ast.Call) -> Any:
-        name = _function_name(node.func)
+        name = function_name(node.func)
         if name == "lag":
             return self._lag(node)
         if name == "C":
@@ -269,67 +229,56 @@ class Evaluator:
         if name in _LEARN:
             return self._stateful(name, node, values, options)
         if name in ELEMENTWISE:
-            return _elementwise(name, node, values, options)
+            return elementwise(name, node, values, options)
         if name in CODINGS:
-            return _coding(name, values, options)
+            return contrast_call(name, values, options)
         raise SpecificationError(f"unknown function {name!r} in {display(ast.unparse(node))}")
 
     def _lag(self, node: ast.Call) -> Value:
         """Shift the rows of the whole frame, before rows with missing values are left out."""
         whole = Evaluator(self.rows.all(), self.functions, self.codings)
-        if not self.learning:
-            whole = Evaluator(self.rows.all(), self.functions, self.codings, (self.transforms, self.levels))
         values = [whole._visit(argument) for argument in node.args]
         options = {str(keyword.arg): whole._visit(keyword.value) for keyword in node.keywords}
-        shifted = _with_options("lag", node, lag, values, options)
+        shown = display(ast.unparse(node))
+        if whole.transforms:
+            raise SpecificationError(f"{shown}: a function that learns from the data must stand outside of lag(…)")
+        shifted = with_options("lag", node, lag, values, options)
+        keep = slice(None) if self.rows.keep is None else self.rows.keep
         if isinstance(shifted, Factor):
-            if self.rows.keep is None:
-                return shifted
-            return Factor(Labels(shifted.labels.codes[self.rows.keep], shifted.labels.levels), shifted.coding)
-        return shifted if self.rows.keep is None else shifted[self.rows.keep]
+            labels = Labels(shifted.labels.codes[keep], shifted.labels.levels).without_unused()
+            return self._factor(ast.unparse(node), shown, labels, shifted.coding)
+        return np.asarray(shifted[keep])
 
     def _stateful(self, name: str, node: ast.Call, values: list[Any], options: dict[str, Any]) -> Value:
         key = ast.unparse(node)
-        x = np.asarray(_number(values[0] if values else options.pop("x", None), node), dtype=np.float64)
+        x = np.asarray(number(values[0] if values else options.pop("x", None), node), dtype=np.float64)
         if self.learning:
-            self.transforms[key] = _with_options(name, node, _LEARN[name], [x, *values[1:]], options)
-        return self.transforms[key](x)
+            self.transforms[key] = with_options(name, node, _LEARN[name], [x, *values[1:]], options)
+        value: Value = self.transforms[key](x)
+        return value
 
     def _categorical(self, node: ast.Call) -> Factor:
-        """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: the column as a factor with given contrasts and levels."""
-        key = ast.unparse(node)
+        """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: a factor with given contrasts and levels."""
         argument = node.args[0]
-        if isinstance(argument, ast.Name) and column(argument.id) in self.rows.frame:
-            factor = self._factor_of_column(column(argument.id), key)
-        else:
-            factor = self._factor_of_value(self._visit(argument), key, argument)
+        shown = display(ast.unparse(argument))
+        labels, coding = self._labels_of(argument)
         options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
         choice = self._visit(node.args[1]) if len(node.args) > 1 else options.get("contrasts")
-        levels = options.get("levels")
-        if levels is not None:
-            factor = Factor(_relevelled(key, factor.labels, levels), factor.coding)
-        if choice is None:
-            return factor
-        return Factor(factor.labels, coding_for(display(ast.unparse(argument)), choice))
+        levels = self._visit(node.args[2]) if len(node.args) > 2 else options.get("levels")
+        if choice is not None:
+            coding = coding_for(shown, choice)
+        return self._factor(ast.unparse(node), shown, labels, coding, levels)
 
-    def _factor_of_column(self, name: str, key: str) -> Factor:
-        labels = self.rows.labels(name)
-        if self.learning:
-            self.levels[key] = labels.levels
-        else:
-            labels = _recoded(name, labels, self.levels[key])
-        return Factor(labels, self.codings.get(name, TreatmentCoding()))
-
-    def _factor_of_value(self, value: Any, key: str, node: ast.AST) -> Factor:
+    def _labels_of(self, argument: ast.expr) -> tuple[Labels, Coding]:
+        """Return the labels of any expression; those of a column are its own values, not converted to floats."""
+        if isinstance(argument, ast.Name) and column(argument.id) in self.rows.frame:
+            name = column(argument.id)
+            return self.rows.labels(name), self.codings.get(name, TreatmentCoding())
+        value = self._visit(argument)
         if isinstance(value, Factor):
-            return value
-        shown = display(ast.unparse(node))
-        labels = factorize(shown, np.asarray(_number(value, node), dtype=np.float64))
-        if self.learning:
-            self.levels[key] = labels.levels
-        else:
-            labels = _recoded(shown, labels, self.levels[key])
-        return Factor(labels)
+            return value.labels, value.coding
+        numbers = np.asarray(number(value, argument), dtype=np.float64)
+        return factorize(display(ast.unparse(argument)), numbers), TreatmentCoding()
 
     def _user(self, name: str, node: ast.Call) -> Value:
         """Call a function of the user with arrays (factors as pandas Categoricals)."""
@@ -347,109 +296,7 @@ class Evaluator:
         converted = column_from_pandas(shown, pd.Series(result))
         if not converted.is_factor:
             return converted.numbers
-        labels = converted.labels
-        if self.learning:
-            self.levels[shown] = labels.levels
-            return Factor(labels)
-        return Factor(_recoded(shown, labels, self.levels[shown]))
-
-
-def _number(value: Any, node: ast.AST) -> Any:
-    """Return ``value`` if arithmetic can use it."""
-    if isinstance(value, (Factor, Basis, str, list, Coding)) or value is None:
-        shown = display(ast.unparse(node))
-        kind = (
-            "a factor"
-            if isinstance(value, Factor)
-            else "several columns"
-            if isinstance(value, Basis)
-            else "not a number"
-        )
-        raise DataError(f"{shown} is {kind}; arithmetic and functions need a column of numbers")
-    return value
-
-
-def _compared(sign: ast.cmpop, left: Any, right: Any, node: ast.AST) -> Any:
-    """Compare numbers, or a factor with one of its labels for equality."""
-    if isinstance(right, Factor) and not isinstance(left, Factor):
-        left, right = right, left
-    if isinstance(left, Factor) and isinstance(right, (str, int, float)) and isinstance(sign, (ast.Eq, ast.NotEq)):
-        same = left.equals(right)
-        return same if isinstance(sign, ast.Eq) else ~same
-    return _COMPARE[type(sign)](_number(left, node), _number(right, node))
-
-
-def _attribute(node: ast.Attribute) -> Coding:
-    """``contr.sum`` and its like."""
-    if isinstance(node.value, ast.Name) and node.value.id == "contr":
-        return coding_for(node.attr, node.attr)
-    raise SpecificationError(f"{ast.unparse(node)} is not allowed in a formula")
-
-
-def _function_name(node: ast.AST) -> str:
-    """Return the name of a function; ``np.log`` is ``log`` and ``contr.sum(…)`` is ``sum``."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "contr"):
-        return node.attr
-    raise SpecificationError(f"{ast.unparse(node)} is not a function that a formula may use")
-
-
-def _coding(name: str, values: list[Any], options: dict[str, Any]) -> Coding:
-    """``contr.treatment(base="b")`` and ``contr.poly(scores=[…])``."""
-    argument = values[0] if values else next(iter(options.values()), None)
-    if name == "treatment":
-        return TreatmentCoding(argument)
-    if name == "poly" and argument is not None:
-        return PolynomialCoding(tuple(argument))
-    return CODINGS[name]()
-
-
-def _elementwise(name: str, node: ast.Call, values: list[Any], options: dict[str, Any]) -> Any:
-    if name == "I":
-        return values[0] if values else _number(None, node)
-    checked = [_number(value, argument) for value, argument in zip(values, node.args)]
-    return _with_options(name, node, ELEMENTWISE[name], checked, options)
-
-
-def _with_options(
-    name: str, node: ast.Call, function: Callable[..., Any], values: list[Any], options: dict[str, Any]
-) -> Any:
-    """Call ``function``; options that it does not have are the formula's fault."""
-    try:
-        return function(*values, **options)
-    except TypeError as error:
-        raise SpecificationError(
-            f"{display(ast.unparse(node))}: {name} does not take these arguments ({error})"
-        ) from error
-
-
-def _recoded(name: str, labels: Labels, levels: pd.Index[Any]) -> Labels:
-    """Return the labels in the levels that were learnt.
-
-    Raises
-    ------
-    DataError
-        If a label was unknown when the model was fitted.
-    """
-    codes = labels.recode(levels)
-    unknown = (codes < 0) & (labels.codes >= 0)
-    if unknown.any():
-        found = labels.levels[np.unique(labels.codes[unknown])].tolist()
-        known = levels.tolist()
-        shown = ", ".join(map(repr, known[:20])) + (", …" if len(known) > 20 else "")
-        raise DataError(
-            f"{name!r} has {'levels' if len(found) > 1 else 'the level'} {', '.join(map(repr, found[:5]))}, unknown to the "
-            f"fitted model; known levels: {shown}"
-        )
-    return Labels(codes, levels)
-
-
-def _relevelled(key: str, labels: Labels, levels: Any) -> Labels:
-    """Return the labels with the levels that the formula gives."""
-    if isinstance(levels, (str, float, int)):
-        levels = [levels]
-    return _recoded(display(key), labels.without_unused(), pd.Index(list(levels)))
+        return self._factor(shown, shown, converted.labels, TreatmentCoding())
 
 
 def _for_user(value: Any) -> Any:

@@ -109,7 +109,8 @@ class DictFrame(Frame):
         if isinstance(value, pd.Series):
             return column_from_pandas(name, value)
         if isinstance(value, np.ma.MaskedArray):
-            value = value.astype(object).filled(None)
+            masked, value = np.ma.getmaskarray(value), value.data.astype(object)
+            value[masked] = None
         if isinstance(value, np.ndarray):
             return column_from_array(name, value)
         if isinstance(value, (list, tuple, range, pd.Index)) or pd.api.types.is_extension_array_dtype(value):
@@ -167,7 +168,7 @@ def _column_of_series(name: str, series: Any) -> Column:
 
 
 def _keeps_category_order(series: Any) -> bool:
-    """Say whether the storage of a categorical orders its categories (polars' Categorical is in order of appearance)."""
+    """Say whether the categories have an order (polars' Categorical lists them as they appear)."""
     import narwhals as nw
 
     return series.implementation is not nw.Implementation.POLARS
@@ -196,5 +197,6 @@ def as_frame(data: Any) -> Frame:
     except TypeError as error:
         lazy = " (collect a lazy frame first)" if hasattr(data, "collect") else ""
         raise TypeError(
-            f"data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, found {type(data).__name__}{lazy}"
+            "data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, "
+            f"found {type(data).__name__}{lazy}"
         ) from error

@@ -124,9 +124,8 @@ def combine(parts: Sequence[Labels], names: Sequence[str]) -> Labels:
         width = max(len(part.levels), 1)
         cells, pairs = compress(cells * width + codes)
         columns = [column[pairs // width] for column in columns] + [pairs % width]
-    levels = pd.MultiIndex(
-        levels=[part.levels for part in parts], codes=[list(column) for column in columns], names=list(names)
-    )
+    own: Any = [part.levels for part in parts]
+    levels: pd.MultiIndex = pd.MultiIndex(levels=own, codes=[column.tolist() for column in columns], names=list(names))
     if present is None:
         return Labels(cells, levels)
     all_cells = np.full(len(missing), -1, dtype=np.intp)

@@ -58,6 +58,6 @@ def check_parameters(term: str, n_parameters: int, n_columns: int, n_rows: int) 
     """
     if n_parameters > n_rows:
         raise SpecificationError(
-            f"the random term {term} has {n_columns} columns and so {n_parameters} covariance parameters, more than the "
-            f"{n_rows} observations can identify; write fewer columns, '||' for uncorrelated ones, or (1 | a:b)"
+            f"the random term {term} has {n_columns} columns and so {n_parameters} covariance parameters, more than "
+            f"the {n_rows} observations can identify; write fewer columns, '||' for uncorrelated ones, or (1 | a:b)"
         )

@@ -97,17 +97,17 @@ class _Materializer(PandasMaterializer):  # type: ignore[misc]
         super().__init__(values)
         self.layered_context = LayeredMapping(LayeredMapping(values, name="data"))
 
-    @override  # type: ignore[misc]
+    @override
     def _init(self) -> None:
         """There is nothing to convert."""
 
     @property
-    @override  # type: ignore[misc]
+    @override
     def nrows(self) -> int:
         """Number of rows."""
         return self._n_rows
 
-    @override  # type: ignore[misc]
+    @override
     def _combine_columns(self, cols: Sequence[tuple[str, Any]], spec: Any, drop_rows: Sequence[int]) -> Array:
         matrix = np.empty((self._n_rows, len(cols)), order="F")
         for j, (_, values) in enumerate(cols):

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import BoolArray
-from mixedfx.design.evaluate import Evaluator, names_in
+from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import names_in
 from mixedfx.design.frame import Frame
 from mixedfx.design.rows import Rows
 from mixedfx.design.values import Factor
@@ -66,8 +67,8 @@ class Completeness:
             raise SpecificationError(f"missing must be 'drop' or 'raise', found {missing!r}")
         if self.n_dropped and missing == "raise":
             raise DataError(
-                f"{self.n_dropped} of {self.n_rows} rows have missing values: {self.listed}; fill them in, or leave the "
-                "rows out with missing='drop'"
+                f"{self.n_dropped} of {self.n_rows} rows have missing values: {self.listed}; fill them in, or leave "
+                "the rows out with missing='drop'"
             )
         if self.n_dropped == self.n_rows:
             raise DataError(f"no rows are left: each of the {self.n_rows} rows has a missing value: {self.listed}")

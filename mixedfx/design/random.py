@@ -71,7 +71,7 @@ class RandomEffects:
         return len(self.names)
 
     def encode(self, data: Any) -> tuple[IntArray, Array]:
-        """Return the level (n,) of each row of new data, -1 where it is unknown or missing, and the columns (n, q)."""
+        """Return the level (n,) of each row of new data (-1: unknown or missing) and the columns (n, q)."""
         frame = as_frame(data)
         return self.encode_codes(frame), self.encoder.encode(frame)
 

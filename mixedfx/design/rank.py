@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 from mixedfx._typing import Array, BoolArray, IntArray
 
@@ -54,9 +55,9 @@ class Rank:
 def _combination(coefficients: Array, names: Sequence[str]) -> str:
     used = np.flatnonzero(coefficients)
     if len(used) > TERMS_SHOWN:
-        return f"a combination of {', '.join(names[k] for k in used[:TERMS_SHOWN])}, …"
-    parts = []
-    for k in used:
+        return f"a combination of {', '.join(names[k] for k in used[:TERMS_SHOWN].tolist())}, …"
+    parts: list[str] = []
+    for k in used.tolist():
         value = coefficients[k]
         size = "" if abs(abs(value) - 1.0) < COEFFICIENT_NOISE and names[k] != "Intercept" else f"{abs(value):.6g} "
         sign = ("-" if value < 0 else "") if not parts else (" - " if value < 0 else " + ")
@@ -94,7 +95,7 @@ def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
 
 
 def _largest(X: Array) -> Array:
-    return np.maximum(X.max(axis=0), -X.min(axis=0))
+    return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
 
 
 def _clearly_full(X: Array, has_intercept: bool) -> bool:
@@ -127,7 +128,7 @@ def _eliminate(X: Array, has_intercept: bool) -> Rank:
     spread = np.linalg.norm(centred, axis=0)
     if not has_intercept:
         spread = np.where(spread > noise, spread, np.linalg.norm(X, axis=0))
-    R = np.linalg.qr(centred if has_intercept else X, mode="r")
+    R = np.asarray(linalg.qr(centred if has_intercept else X, mode="r")[0])[: min(n, p)]
     start = 1 if has_intercept else 0
     kept: list[int] = []
     Q = np.zeros((len(R), min(R.shape)), order="F")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design.evaluate import Evaluator, syntax_tree
+from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import syntax_tree
 from mixedfx.design.values import Basis, Factor
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import display
@@ -110,7 +111,7 @@ def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> 
     if is_cbind(expression):
         if weights is not None:
             raise SpecificationError(
-                f"{name} already gives the trials: leave out weights, or write successes / trials ~ …"
+                f"{name} already gives the trials: leave out weights or write successes/trials ~ …"
             )
         return _read_cbind(expression, name, value)
     found = value.unchecked(expression)
@@ -121,7 +122,7 @@ def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> 
     outside = (values < 0) | (values > 1)
     if outside.any():
         raise DataError(
-            f"the binomial response {name!r} has values outside 0 … 1, for example {values[outside][0]:g}; write 0 and 1, "
+            f"the binomial response {name!r} has values outside 0 … 1, such as {values[outside][0]:g}; write 0 and 1, "
             "a proportion with weights=trials, or cbind(successes, failures)"
         )
     if weights is None and np.any((values != 0) & (values != 1)):
@@ -156,8 +157,8 @@ def _read_two_categories(name: str, found: Factor) -> Response:
     if len(found.levels) != 2:
         shown = ", ".join(map(repr, found.levels[:5]))
         raise DataError(
-            f"the binomial response {name!r} has {len(found.levels)} categories ({shown}); it needs exactly two levels, "
-            "of which the second counts as success"
+            f"the binomial response {name!r} has {len(found.levels)} categories ({shown}); it needs exactly two "
+            "levels, of which the second counts as success"
         )
     return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,4 +182,9 @@ def _inner_knots(
     return tuple(inner.tolist())
 
 
-LEARN_SPLINE = {"bs": learn_bs, "ns": learn_ns, "cr": learn_cr, "cs": learn_cr}
+LEARN_SPLINE: dict[str, Callable[..., Callable[[Any], Basis]]] = {
+    "bs": learn_bs,
+    "ns": learn_ns,
+    "cr": learn_cr,
+    "cs": learn_cr,
+}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
@@ -28,7 +29,7 @@ class Factor:
     """
 
     labels: Labels
-    coding: Coding = TreatmentCoding()
+    coding: Coding = field(default_factory=TreatmentCoding)
 
     @property
     def levels(self) -> tuple[Hashable, ...]:
@@ -37,12 +38,12 @@ class Factor:
 
     def categorical(self) -> pd.Categorical:
         """Return the values as pandas has them (for functions of the user)."""
-        return pd.Categorical.from_codes(self.labels.codes, categories=self.labels.levels)  # type: ignore[arg-type]
+        return pd.Categorical.from_codes(self.labels.codes, categories=self.labels.levels)
 
     def equals(self, other: Any) -> BoolArray:
         """Return where the label is ``other`` (n,)."""
         position = self.labels.levels.get_indexer(pd.Index([other], dtype=object))[0]
-        return (self.labels.codes == position) & (position >= 0)
+        return np.asarray((self.labels.codes == position) & (position >= 0))
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.design.columns import column_from_array, column_from_pandas
-from mixedfx.design.evaluate import Evaluator, variables_in
+from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import variables_in
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.missing import complete_rows, missing_of
 from mixedfx.design.rows import Rows
 from mixedfx.design.transforms import FittedTransform
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import display
 
 __all__ = ["OffsetEncoder", "RowArgument", "read_argument"]
 
@@ -116,7 +116,7 @@ def check_weights(weights: RowArgument, values: Array) -> Array:
     negative = values < 0
     if negative.any():
         raise DataError(
-            f"{weights.label} must not be negative: {int(negative.sum())} values are, for example {values[negative][0]:g}"
+            f"{weights.label} must not be negative: {int(negative.sum())} values are, such as {values[negative][0]:g}"
         )
     if not np.any(values > 0):
         raise DataError(f"{weights.label} must be positive somewhere: all {len(values)} values are zero")
@@ -198,8 +198,5 @@ def sum_of(expressions: Sequence[str], value: Evaluator) -> Array:
     """
     total = np.zeros(value.rows.size)
     for expression in expressions:
-        found = value(expression)
-        if not isinstance(found, np.ndarray):
-            raise DataError(f"offset({display(expression)}) must be one column of numbers")
-        total = total + found
+        total = total + value.numbers(expression)
     return total
