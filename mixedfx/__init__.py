@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 # To publish a name: one line here (for Python) and its twin in the block below (for type checkers and editors).
 # tests/test_imports.py fails if the two disagree or if a name cannot be imported.
 _HOME = {
-    "ConvergenceWarning": "exceptions",
     "Control": "fitting",
+    "ConvergenceWarning": "exceptions",
     "DataError": "exceptions",
     "LinearMixedModel": "models",
     "MixedfxWarning": "exceptions",

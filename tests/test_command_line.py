@@ -1,0 +1,140 @@
+"""``python -m mixedfx FORMULA DATA``: output, files, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+import mixedfx as mfx
+from mixedfx.__main__ import main, read_data
+
+SLOPES = "Reaction ~ Days + (Days | Subject)"
+BATCHES = "Yield ~ 1 + (1 | Batch)"
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "mixedfx", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def dyestuff(tmp_path):
+    path = tmp_path / "dyestuff.csv"
+    mfx.load_dataset("dyestuff").to_csv(path, index=False)
+    return path
+
+
+def test_the_summary_of_a_bundled_data_set_is_printed():
+    result = run(SLOPES, "sleepstudy")
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert result.stdout.strip() == str(mfx.lmer(SLOPES, mfx.load_dataset("sleepstudy")).summary()).strip()
+
+
+def test_ml_is_the_maximum_likelihood_fit(capsys):
+    assert main([BATCHES, "dyestuff", "--ml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["deviance"] == pytest.approx(327.3270598812, abs=1e-6)  # lme4
+
+
+def test_files_of_every_kind_give_the_same_answer(tmp_path, dyestuff, capsys):
+    data = pd.read_csv(dyestuff)
+    paths = [dyestuff, tmp_path / "d.csv.gz", tmp_path / "d.tsv", tmp_path / "d.parquet"]
+    data.to_csv(paths[1], index=False)
+    data.to_csv(paths[2], index=False, sep="\t")
+    data.to_parquet(paths[3])
+    outputs = []
+    for path in paths:
+        assert main([BATCHES, str(path)]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert len(set(outputs)) == 1
+
+
+def test_json_holds_the_unrounded_estimates(tmp_path, capsys):
+    target = tmp_path / "fit.json"
+    assert main([SLOPES, "sleepstudy", "--json", str(target)]) == 0
+    assert "Reaction" in capsys.readouterr().out
+    content = json.loads(target.read_text(encoding="utf-8"))
+    fit = mfx.lmer(SLOPES, mfx.load_dataset("sleepstudy"))
+    rows = {row["term"]: row for row in content["fixed_effects"]}
+    assert rows["Days"]["estimate"] == fit.params["Days"]
+    assert rows["Days"]["std_error"] == fit.bse["Days"]
+    assert [rows["Days"]["lower"], rows["Days"]["upper"]] == fit.conf_int().loc["Days"].tolist()
+    assert content["nobs"] == 180
+    assert content["n_groups"] == {"Subject": 18}
+    assert content["converged"] is True
+    assert content["random_effects"][-1]["group"] == "Residual"
+    assert content["random_effects"][-1]["sd"] == pytest.approx(fit.sigma)
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("csv", ","), ("html", "<table"), ("latex", "\\begin{")])
+def test_other_formats_are_those_of_the_summary(kind, mark, capsys):
+    assert main([BATCHES, "dyestuff", f"--{kind}"]) == 0
+    text = capsys.readouterr().out
+    summary = mfx.lmer(BATCHES, mfx.load_dataset("dyestuff")).summary()
+    assert text.strip() == getattr(summary, f"as_{kind}")().strip()
+    assert mark in text
+
+
+def test_weights_and_offset_are_columns(tmp_path):
+    data = mfx.load_dataset("sleepstudy")
+    data = data.assign(w=[1.0, 2.0, 0.5] * 60, off=8.0 * data["Days"])
+    source, target = tmp_path / "d.csv", tmp_path / "fit.json"
+    data.to_csv(source, index=False)
+    assert main([SLOPES, str(source), "--weights", "w", "--json", str(target)]) == 0
+    assert json.loads(target.read_text())["deviance"] == pytest.approx(1754.078669, abs=1e-6)  # lme4
+    assert main(["Reaction ~ 1 + (1 | Subject)", str(source), "--offset", "off", "--ml", "--json", str(target)]) == 0
+    assert json.loads(target.read_text())["deviance"] == pytest.approx(1803.282738, abs=1e-6)  # lme4
+
+
+def test_a_plot_is_written(tmp_path):
+    target = tmp_path / "subjects.png"
+    assert main([SLOPES, "sleepstudy", "--plot", str(target)]) == 0
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "culprit"),
+    [
+        (["Reaction ~ Dayz + (1 | Subject)", "sleepstudy"], "Dayz"),
+        (["Reaction ~ Days + (1 | Subject", "sleepstudy"], "character"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudie"], "did you mean 'sleepstudy'"),
+        (["Reaction ~ Days + (1 | Subject)", "nowhere.csv"], "nowhere.csv"),
+        (["Reaction ~ Days + (1 | Subject)", "nowhere.parquet"], "nowhere.parquet"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--weights", "kg"], "kg"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--json", "/nowhere/at/all.json"], "/nowhere/at/all.json"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--plot", "subjects.doc"], "subjects.doc"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_two(arguments, culprit, capsys):
+    assert main(arguments) == 2
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert message.startswith("mixedfx: ")
+    assert culprit in message
+
+
+def test_bad_input_shows_no_traceback():
+    result = run("y ~ x + (1 | g)", "no_such_data")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_unreadable_file_is_named(tmp_path):
+    path = tmp_path / "table.xls"
+    path.write_bytes(b"\x00\x01")
+    with pytest.raises(mfx.DataError, match="must end in"):
+        read_data(str(path))
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with pytest.raises(mfx.DataError, match=r"empty\.csv"):
+        read_data(str(empty))
+
+
+def test_warnings_are_one_line_each(capsys):
+    assert main(["Yield ~ 1 + (1 | Batch)", "dyestuff2"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.startswith("mixedfx: warning: ")
+    assert captured.err.count("\n") == 1
