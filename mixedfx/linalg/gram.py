@@ -119,7 +119,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
             remainder[layout.span(r), layout.span(s)] = block
             remainder[layout.span(s), layout.span(r)] = block.T
     right = columns if weights is None else columns * weights[:, None]
-    flat = [sides[r].reshape(-1, columns.shape[1]) for r in layout.remainder]
+    flat = [sides[r].reshape(layout.sizes[r] * layout.levels[r], -1) for r in layout.remainder if columns.shape[1]]
     gram = Gram(
         layout=layout,
         diagonal=tuple(_diagonal(rows, weighted, f) for f in layout.chain),
@@ -127,7 +127,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
         cross=tuple(_cross(rows, weighted, f) for f in layout.chain) if layout.n_remainder else (),
         remainder=remainder,
         sides=sides[: layout.n_chain],
-        remainder_side=np.concatenate(flat) if flat else np.zeros((0, columns.shape[1])),
+        remainder_side=np.concatenate(flat) if flat else np.zeros((layout.n_remainder, columns.shape[1])),
         total=columns.T @ right,
     )
     return _loaded(gram, rows.loadings) if rows.loadings else gram

@@ -1,0 +1,162 @@
+"""Between rows and random effects: ``Z b`` for the rows, ``Z' g`` for the effects, ``z_i' K z_i`` row by row.
+
+Effects are one vector (q,): factor after factor in elimination order, within a factor coefficient after coefficient,
+levels within (the order of :class:`~mixedfx.linalg.factor.Effects`, flattened).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.linalg.cross import DenseCross, SparseCross
+from mixedfx.linalg.factor import BlockFactor, Effects, PatternInverse
+from mixedfx.linalg.gram import Rows, level_sums
+
+__all__ = ["RowMap"]
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """The incidence of random effects on rows, as an operator."""
+
+    rows: Rows
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """First position of every factor in the vector of effects, and the length q of the vector at the end."""
+        layout = self.rows.layout
+        counts = [m * size for m, size in zip(layout.levels, layout.sizes, strict=True)]
+        return tuple(int(i) for i in np.concatenate([[0], np.cumsum(counts)]))
+
+    @property
+    def n_effects(self) -> int:
+        """Length q of the vector of effects."""
+        return self.starts[-1]
+
+    def split(self, effects: Array) -> list[Array]:
+        """Return the effects (q, …) as views (Q, m, …), one a factor."""
+        layout = self.rows.layout
+        shapes = zip(layout.sizes, layout.levels, strict=True)
+        ends = zip(self.starts, self.starts[1:], strict=False)
+        return [
+            effects[start:end].reshape(size, m, *effects.shape[1:])
+            for (start, end), (size, m) in zip(ends, shapes, strict=True)
+        ]
+
+    def pack(self, effects: Effects) -> Array:
+        """Return effects of c columns as one array (q, c)."""
+        columns = effects.remainder.shape[1] if effects.remainder.ndim == 2 else effects.chain[0].shape[2]
+        parts = [part.reshape(-1, columns) for part in effects.chain]
+        return np.concatenate([*parts, effects.remainder.reshape(-1, columns)])
+
+    def solve(self, factor: BlockFactor, side: Array) -> tuple[Array, Array]:
+        """Return ``K side`` and ``side - Z'WZ K side`` for a ``side`` (q, c) (see :meth:`BlockFactor.solve`)."""
+        layout = self.rows.layout
+        parts = self.split(side)
+        chain, rest = parts[: layout.n_chain], side[self.starts[layout.n_chain] :]
+        inside, outside = factor.solve(chain, rest)
+        return self.pack(inside), self.pack(outside)
+
+    def spread(self, effects: Array) -> Array:
+        """Return ``Z b`` (n,) for effects (q,)."""
+        layout = self.rows.layout
+        out = np.zeros(self.rows.columns.shape[0])
+        for f, own in enumerate(self.split(effects)):
+            for z, b in zip(self.rows.z[f], self._loaded(f, own), strict=True):
+                out += z * b[layout.codes[f]]
+        return out
+
+    def _loaded(self, f: int, own: Array) -> Array:
+        loading = self.rows.loadings.get(f)
+        return own if loading is None else own @ loading.T
+
+    def collect(self, values: Array) -> Array:
+        """Return ``Z' values`` (q, c) for ``values`` (n, c)."""
+        parts = []
+        for f, z in enumerate(self.rows.z):
+            loading = self.rows.loadings.get(f)
+            for coefficient in z:
+                sums = level_sums(self.rows.layout, f, values * coefficient[:, None])
+                parts.append(sums if loading is None else loading.T @ sums)
+        return np.concatenate(parts) if parts else np.zeros((0, values.shape[1]))
+
+    def leverages(self, inverse: PatternInverse) -> Array:
+        """Return ``z_i' K z_i`` (n,), ``z_i`` the row of ``Z``."""
+        rows, layout = self.rows, self.rows.layout
+        out = np.zeros(rows.columns.shape[0])
+        for f in layout.chain:
+            out += _form(rows.z[f], rows.z[f], np.take(inverse.diagonal[f], layout.codes[f], axis=2))
+            for g in range(f + 1, layout.n_chain):
+                out += 2.0 * _form(rows.z[f], rows.z[g], np.take(inverse.chain[f, g], layout.codes[f], axis=2))
+            if layout.n_remainder:
+                out += 2.0 * self._cross_leverages(f, inverse)
+        if layout.n_remainder:
+            out += self._remainder_leverages(self._loaded_remainder(inverse.remainder))
+        return out
+
+    def _remainder_columns(self, r: int) -> list[IntArray]:
+        """Column of the remainder that every row meets, for each coefficient of a remainder factor."""
+        layout = self.rows.layout
+        start, m = layout.span(r).start, layout.levels[r]
+        return [start + a * m + layout.codes[r] for a in range(layout.sizes[r])]
+
+    @cached_property
+    def _remainder_terms(self) -> list[tuple[Array, IntArray]]:
+        """Covariate and remainder column (n,) of every coefficient of every remainder factor."""
+        return [
+            (z, column)
+            for r in self.rows.layout.remainder
+            for z, column in zip(self.rows.z[r], self._remainder_columns(r), strict=True)
+        ]
+
+    def _remainder_leverages(self, k: Array) -> Array:
+        out = np.zeros(self.rows.columns.shape[0])
+        flat, width = k.ravel(), k.shape[0]
+        for i, (z, column) in enumerate(self._remainder_terms):
+            out += z * z * k.diagonal()[column]
+            for other, second in self._remainder_terms[:i]:
+                out += 2.0 * z * other * flat[column * width + second]
+        return out
+
+    def _cross_leverages(self, f: int, inverse: PatternInverse) -> Array:
+        cross, codes = inverse.cross[f], self.rows.layout.codes[f]
+        out = np.zeros(codes.size)
+        for a, own in enumerate(self.rows.z[f]):
+            for at, (z, column) in enumerate(self._remainder_terms):
+                if isinstance(cross, DenseCross):
+                    values = self._loaded_columns(cross.values[a])
+                    out += own * z * values.ravel()[codes * values.shape[1] + column]
+                else:
+                    assert isinstance(cross, SparseCross)
+                    out += own * z * cross.values[a][cross.pattern.entry_of_row[at]]
+        return out
+
+    def _loaded_columns(self, values: Array) -> Array:
+        """Multiply the columns (…, r) of loaded remainder factors by their loading: effects to levels."""
+        if not self.rows.loadings:
+            return values
+        out, layout = values.copy(), self.rows.layout
+        for r, loading in self.rows.loadings.items():
+            for a in range(layout.sizes[r]):
+                start = layout.span(r).start + a * layout.levels[r]
+                at = slice(start, start + layout.levels[r])
+                out[:, at] = values[:, at] @ loading.T
+        return out
+
+    def _loaded_remainder(self, k: Array) -> Array:
+        if not self.rows.loadings:
+            return k
+        half = self._loaded_columns(k)
+        return self._loaded_columns(np.ascontiguousarray(half.T))
+
+
+def _form(left: Array, right: Array, blocks: Array) -> Array:
+    """Return ``sum over a, b left_a right_b blocks[a, b]`` row by row: (Q, n), (P, n), (Q, P, n) to (n,)."""
+    if blocks.shape[:2] == (1, 1):
+        out: Array = left[0] * right[0] * blocks[0, 0]
+        return out
+    return np.asarray(np.einsum("an,bn,abn->n", left, right, blocks, optimize=True))
