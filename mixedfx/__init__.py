@@ -22,6 +22,7 @@ _HOME = {
     "SpecificationError": "exceptions",
     "list_datasets": "datasets",
     "lmer": "models",
+    "load": "models",
     "load_dataset": "datasets",
 }
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from mixedfx.fitting import Control as Control
     from mixedfx.models import LinearMixedModel as LinearMixedModel
     from mixedfx.models import lmer as lmer
+    from mixedfx.models import load as load
 
     __version__: str
 

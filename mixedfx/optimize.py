@@ -80,7 +80,7 @@ def minimize(
     lower: Array,
     upper: Array,
     *,
-    tol: float = 1e-10,
+    tol: float = 1e-12,
     max_iter: int = 100,
     callback: Callable[[int, Array, P], None] | None = None,
 ) -> Optimum[P]:

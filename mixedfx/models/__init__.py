@@ -1,5 +1,6 @@
 """The front door: models, and functions that fit them in one call."""
 
 from mixedfx.models.linear import LinearMixedModel, lmer
+from mixedfx.models.storage import load
 
-__all__ = ["LinearMixedModel", "lmer"]
+__all__ = ["LinearMixedModel", "lmer", "load"]

@@ -5,18 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import Array
+from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
 from mixedfx.design import Design, build_design
+from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
+from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.storage import register, write
+from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["LinearMixedModel", "lmer"]
@@ -52,7 +57,7 @@ class LinearMixedModel:
     >>> model = mfx.LinearMixedModel("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
     >>> value, gradient = model.objective([1.0, 0.0, 1.0])
     >>> round(value, 4)
-    1766.6116
+    1773.6803
     >>> round(model.fit(reml=False).llf, 4)
     -875.9697
     """
@@ -69,10 +74,17 @@ class LinearMixedModel:
         sigma: float | None = None,
         functions: Mapping[str, Any] | None = None,
     ) -> None:
-        self.design: Design = build_design(
-            formula, data, weights=weights, offset=offset, contrasts=contrasts, missing=missing, functions=functions
-        )
+        options = {
+            "weights": weights,
+            "offset": offset,
+            "contrasts": contrasts,
+            "missing": missing,
+            "functions": functions,
+        }
+        frame = as_frame(data)
+        self.design: Design = build_design(formula, frame, **options)
         self.sigma = _checked_sigma(sigma)
+        self.inputs = ModelInputs.of(self.design.formula, frame, options | {"sigma": self.sigma})
         _check_identifiable(self.design, self.sigma)
 
     @classmethod
@@ -114,6 +126,18 @@ class LinearMixedModel:
         fit = fit_linear(problem, _checked_control(control))
         _warn(fit)
         return LinearMixedResults(self, fit)
+
+    def save(self, path: str | Path, fit: LinearFit) -> None:
+        """Write a fit of this model; :meth:`LinearMixedResults.save` calls it."""
+        o = fit.optimum
+        state: dict[str, Any] = {
+            "reml": fit.problem.criterion.reml,
+            "iterations": o.iterations,
+            "evaluations": o.evaluations,
+            "cut": o.cut,
+        }
+        state |= {"decrement": o.decrement, "converged": o.converged}
+        write(path, "linear", self.inputs, state, {"theta": fit.theta}, -0.5 * fit.at.value)
 
     # ---------------------------------------------------------------- look inside without fitting
     @property
@@ -260,6 +284,19 @@ def lmer(
         functions=functions,
     )
     return model.fit(reml=reml, control=control)
+
+
+def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearMixedResults:
+    """Rebuild a saved fit."""
+    model = LinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
+    problem = model._problem(state["reml"])
+    at = problem.criterion(arrays["theta"])
+    counts = (state["iterations"], state["evaluations"], state["converged"], state["cut"])
+    optimum = Optimum(arrays["theta"], at, state["decrement"], *counts, path=(arrays["theta"],))
+    return LinearMixedResults(model, LinearFit(problem, optimum, at))
+
+
+register("linear", _restore)
 
 
 def _checked_flag(name: str, value: Any) -> bool:

@@ -120,7 +120,9 @@ class MixedResults(ABC):
     @property
     def pvalues(self) -> pd.Series[float]:
         """Two-sided p-values (p,)."""
-        return self._series(two_sided(self.tvalues.to_numpy(), self.df.to_numpy()), "pvalues")
+        return self._series(
+            two_sided(np.asarray(self.tvalues, dtype=float), np.asarray(self.df, dtype=float)), "pvalues"
+        )
 
     @property
     def use_t(self) -> bool:
@@ -132,8 +134,8 @@ class MixedResults(ABC):
         return pd.DataFrame(self._covariance.copy(), index=self.params.index, columns=self.params.index)
 
     def _wald_interval(self, alpha: float) -> pd.DataFrame:
-        half = quantile(1.0 - 0.5 * alpha, self.df.to_numpy()) * self.bse.to_numpy()
-        centre = self.params.to_numpy()
+        half = quantile(1.0 - 0.5 * alpha, np.asarray(self.df, dtype=float)) * np.asarray(self.bse, dtype=float)
+        centre = np.asarray(self.params, dtype=float)
         return pd.DataFrame({"lower": centre - half, "upper": centre + half}, index=self.params.index)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,10 @@ class LinearMixedResults(MixedResults):
         """Fixed effects (p,), by generalised least squares."""
         beta = self.fit.problem.fixed.beta(self.fit.at.beta)
         return pd.Series(beta, index=list(self.design.fixed.names), name="params", dtype=float)
+
+    @property
+    def _beta(self) -> Array:
+        return np.asarray(self.params, dtype=float)
 
     @cached_property
     def _covariance(self) -> Array:
@@ -146,7 +151,9 @@ class LinearMixedResults(MixedResults):
     def params_all(self) -> pd.Series[float]:
         """All parameters, indexed by (component, name): conditional model, covariance, residual."""
         parts = {("conditional", name): value for name, value in self.params.items()}
-        parts |= {("covariance", f"{group}: {term}"): value for (group, term), value in self.theta.items()}
+        parts |= {
+            ("covariance", ": ".join(map(str, label))): value for label, value in zip(self.theta.index, self.theta)
+        }
         parts[("residual", "sigma")] = self.sigma
         index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
         return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
@@ -184,7 +191,7 @@ class LinearMixedResults(MixedResults):
             return diagonal_blocks(inverse.remainder[at, at], size)[coefficients, coefficients]
         m = layout.levels[factor]
         blocks = inverse.remainder[at, at].reshape(size, m, size, m)[coefficients, :, coefficients]
-        return np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True)
+        return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
 
     # ---------------------------------------------------------------- fit
     @property
@@ -207,7 +214,7 @@ class LinearMixedResults(MixedResults):
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Conditional fitted values (n,): fixed and random effects."""
-        eta = fitted_predictor(self.design, self.params.to_numpy(), self._modes, [True] * len(self.design.random))
+        eta = fitted_predictor(self.design, self._beta, self._modes, [True] * len(self.design.random))
         return pd.Series(eta, index=self.design.index, name="fittedvalues")
 
     @property
@@ -228,7 +235,7 @@ class LinearMixedResults(MixedResults):
             raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
         y = self.design.response.values
         if kind == "marginal":
-            eta = fitted_predictor(self.design, self.params.to_numpy(), self._modes, [False] * len(self.design.random))
+            eta = fitted_predictor(self.design, self._beta, self._modes, [False] * len(self.design.random))
             return pd.Series(y - eta, index=self.design.index, name="resid")
         values = y - self.fittedvalues.to_numpy()
         if kind == "pearson":
@@ -284,7 +291,7 @@ class LinearMixedResults(MixedResults):
         if which not in ("mean", "linear"):
             raise SpecificationError(f"which is 'mean' or 'linear'; found {which!r}")
         chosen = chosen_terms(self.design, random)
-        beta = self.params.to_numpy()
+        beta = self._beta
         if data is None:
             eta = fitted_predictor(self.design, beta, self._modes, chosen)
             return pd.Series(eta, index=self.design.index, name="predicted")
@@ -305,6 +312,20 @@ class LinearMixedResults(MixedResults):
             Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
         return summarize(self, self._checked_alpha(alpha))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        SpecificationError
+            If the model has functions of the user's, which are code: pickle the fit instead.
+        """
+        self.model.save(path, self.fit)
 
     def __repr__(self) -> str:
         method = "REML" if self.reml else "ML"

@@ -243,7 +243,7 @@ def _model_block(results: FittedModel, extra: Sequence[tuple[str, str]]) -> Fact
     ]
     pairs = zip_longest((Fact(*pair) for pair in left), (Fact(*pair) for pair in right), fillvalue=BLANK)
     groups = ", ".join(f"{name} ({size})" for name, size in results.n_groups.items())
-    wide = [("Formula", str(results.model.formula)), ("Groups", groups), ("Convergence", _verdict(results))]
+    wide = [("Formula", str(results.model.formula)), ("Groups", groups), ("Converged", _verdict(results))]
     formula, sizes, verdict = (Fact(label, value, wide=True) for label, value in wide)
     return Facts((formula, *([sizes] if groups else []), *(fact for pair in pairs for fact in pair), verdict))
 
@@ -253,10 +253,10 @@ def _criterion(value: float) -> str:
 
 
 def _verdict(results: FittedModel) -> str:
-    verdict = "converged" if results.converged else "NOT CONVERGED"
-    singular = ", singular (see the notes)" if results.is_singular else ""
-    reasons = str(results.certificate) if results.certificate is not None else ""
-    return f"{verdict}{singular}" + (f"; {reasons}" if reasons else "")
+    verdict = "yes" if results.converged else "NO"
+    singular = ", on the boundary (see the notes)" if results.is_singular else ""
+    reasons = [] if results.certificate is None else str(results.certificate).splitlines()
+    return f"{verdict}{singular}. {reasons[0]}" if reasons else f"{verdict}{singular}"
 
 
 def _notes(results: FittedModel, ddf: str, ratio: str | None) -> Iterator[str]:

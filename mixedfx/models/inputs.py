@@ -1,0 +1,180 @@
+"""What a model was built from, so that a saved fit can be rebuilt: text and numbers only, never code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import AnyArray
+from mixedfx.design.columns import Column, FactorColumn, NumberColumn, TimeColumn
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.exceptions import SpecificationError
+from mixedfx.formula import Formula
+
+__all__ = ["ModelInputs", "StoredFrame"]
+
+
+class StoredFrame(Frame):
+    """Columns that were converted before: those of a saved model."""
+
+    def __init__(self, columns: Mapping[str, Column], index: pd.Index[Any]) -> None:
+        super().__init__(tuple(columns), index)
+        self._columns.update(columns)
+
+    def _convert(self, name: str) -> Column:
+        return self._columns[name]
+
+
+@dataclass(frozen=True)
+class ModelInputs:
+    """The arguments of a model, with the data reduced to the columns that it uses.
+
+    Attributes
+    ----------
+    formula : str
+    frame : Frame
+    options : dict
+        Further keyword arguments of the model.
+    """
+
+    formula: str
+    frame: Frame
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, formula: Formula, data: Any, options: Mapping[str, Any], extra: tuple[str, ...] = ()) -> ModelInputs:
+        """Keep the columns that ``formula`` and the ``extra`` names use."""
+        frame = as_frame(data)
+        named = [value for key in ("weights", "offset") if isinstance(value := options.get(key), str)]
+        used = dict.fromkeys([*formula.variables, *named, *extra])
+        columns = {name: frame.column(name) for name in used if name in frame}
+        return cls(formula.source, StoredFrame(columns, frame.index), dict(options))
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """Return JSON-ready values and named arrays."""
+        arrays: dict[str, AnyArray] = {}
+        columns = {
+            name: _column_parts(f"column{i}", self.frame.column(name), arrays)
+            for i, name in enumerate(self.frame.names)
+        }
+        index = _index_parts("index", self.frame.index, arrays)
+        options = {key: _value_parts(f"option.{key}", value, arrays) for key, value in self.options.items()}
+        return {"formula": self.formula, "columns": columns, "index": index, "options": options}, arrays
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> ModelInputs:
+        """Rebuild from what :meth:`to_parts` gave."""
+        columns = {name: _column_of(name, part, arrays) for name, part in parts["columns"].items()}
+        options = {key: _value_of(part, arrays) for key, part in parts["options"].items()}
+        return cls(parts["formula"], StoredFrame(columns, _index_of(parts["index"], arrays)), options)
+
+
+def _column_parts(key: str, column: Column, arrays: dict[str, AnyArray]) -> dict[str, Any]:
+    kind = "time" if isinstance(column, TimeColumn) else "factor" if column.is_factor else "number"
+    if kind == "number":
+        arrays[key] = column.numbers if column.labels.levels.dtype.kind == "f" else _exact(column)
+        return {"kind": kind, "dtype": column.dtype, "key": key}
+    arrays[key] = column.labels.codes
+    return {
+        "kind": kind,
+        "dtype": column.dtype,
+        "key": key,
+        "levels": _index_parts(f"{key}.levels", column.labels.levels, arrays),
+    }
+
+
+def _exact(column: Column) -> AnyArray:
+    """Integers and booleans in their own type, unless some are missing."""
+    labels = column.labels
+    if labels.codes.min(initial=0) < 0:
+        return column.numbers
+    return np.asarray(labels.levels.to_numpy())[labels.codes]
+
+
+def _column_of(name: str, part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Column:
+    values = arrays[part["key"]]
+    if part["kind"] == "number":
+        return NumberColumn(name, part["dtype"], values)
+    levels = _index_of(part["levels"], arrays)
+    if part["kind"] == "time":
+        return TimeColumn(name, part["dtype"], levels.take(np.maximum(values, 0)).where(values >= 0).array)
+    return FactorColumn(name, part["dtype"], values, levels)
+
+
+def _index_parts(key: str, index: pd.Index[Any], arrays: dict[str, AnyArray]) -> dict[str, Any]:
+    if isinstance(index, pd.RangeIndex):
+        return {"kind": "range", "range": [index.start, index.stop, index.step], "name": _json_name(index.name)}
+    if isinstance(index, pd.MultiIndex):
+        levels = [_index_parts(f"{key}.{i}", index.get_level_values(i), arrays) for i in range(index.nlevels)]
+        return {"kind": "multi", "levels": levels, "names": [_json_name(name) for name in index.names]}
+    values = index.to_numpy()
+    name = _json_name(index.name)
+    if values.dtype.kind in "fiub":
+        arrays[key] = values
+        return {"kind": "number", "key": key, "name": name}
+    if values.dtype.kind in "mM":
+        arrays[key] = values.view(np.int64)
+        return {"kind": "time", "key": key, "dtype": str(values.dtype), "name": name}
+    return {"kind": "text", "values": [_json_label(value) for value in values.tolist()], "name": name}
+
+
+def _json_name(name: Any) -> str | None:
+    return None if name is None else str(name)
+
+
+def _json_label(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return None if pd.isna(value) else str(value)
+
+
+def _index_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> pd.Index[Any]:
+    kind = part["kind"]
+    if kind == "multi":
+        return pd.MultiIndex.from_arrays([_index_of(level, arrays) for level in part["levels"]], names=part["names"])
+    if kind == "range":
+        start, stop, step = part["range"]
+        return pd.RangeIndex(start, stop, step, name=part["name"])
+    values = part["values"] if kind == "text" else arrays[part["key"]]
+    index: pd.Index[Any] = pd.Index(values.view(part["dtype"]) if kind == "time" else values, name=part["name"])
+    return index
+
+
+def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
+    """One option: plain values as they are, arrays and frames by key, dicts item by item."""
+    if value is None or isinstance(value, str | bool | int | float):
+        return {"plain": value}
+    if isinstance(value, Mapping):
+        return {"dict": {str(k): _value_parts(f"{key}.{k}", v, arrays) for k, v in value.items()}}
+    if isinstance(value, pd.DataFrame):
+        arrays[key] = value.to_numpy(dtype=float)
+        rows, columns = (
+            _index_parts(f"{key}.rows", value.index, arrays),
+            _index_parts(f"{key}.columns", value.columns, arrays),
+        )
+        return {"frame": key, "rows": rows, "columns": columns}
+    if isinstance(value, pd.Series):
+        arrays[key] = value.to_numpy()
+        return {"series": key, "rows": _index_parts(f"{key}.rows", value.index, arrays)}
+    if isinstance(value, np.ndarray | np.generic | list | tuple) and np.asarray(value).dtype.kind in "fiub":
+        arrays[key] = np.asarray(value)
+        return {"array": key}
+    raise SpecificationError(
+        f"{key.removeprefix('option.')} is a {type(value).__name__}, which cannot be saved without saving code; "
+        "pickle the fit instead (and load pickles only from people you trust)"
+    )
+
+
+def _value_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
+    if "dict" in part:
+        return {key: _value_of(value, arrays) for key, value in part["dict"].items()}
+    if "frame" in part:
+        rows, columns = _index_of(part["rows"], arrays), _index_of(part["columns"], arrays)
+        return pd.DataFrame(arrays[part["frame"]], index=rows, columns=columns)
+    if "series" in part:
+        return pd.Series(arrays[part["series"]], index=_index_of(part["rows"], arrays))
+    return arrays[part["array"]] if "array" in part else part["plain"]
