@@ -107,11 +107,14 @@ def _response(rng: np.random.Generator, frame: pd.DataFrame, terms: Sequence[Ter
 
 @st.composite
 def designs(draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS), weights: bool | None = None) -> RandomDesign:
-    """A small design of one of the ``kinds`` (n <= 60), balanced or not, with or without prior weights."""
+    """A small design of one of the ``kinds`` (n <= 72), balanced or not, with or without prior weights.
+
+    Rows are at least twice the cells of g and h, so that the residual variance can be told from that of ``(1 | g:h)``.
+    """
     kind = draw(st.sampled_from(list(kinds)))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sizes = draw(st.tuples(st.integers(3, 7), st.integers(2, 4), st.integers(3, 6)))
-    n = draw(st.integers(max(20, 2 * sizes[0]), 60))
+    n = draw(st.integers(max(24, 2 * sizes[0] * sizes[1]), 72))
     frame = _frame(rng, n, sizes, draw(st.booleans()))
     spread = draw(st.sampled_from([0.3, 1.0, 3.0]))
     frame = frame.assign(y=_response(rng, frame, KINDS[kind], spread))
