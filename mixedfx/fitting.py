@@ -258,7 +258,7 @@ def _term_covariance(at: LinearEvaluation, k: int) -> tuple[Array, Array]:
 
 
 def _rise(at: LinearEvaluation, k: int) -> tuple[float, Array]:
-    """Smallest derivative of the criterion along a null direction that the term's structure allows, and its parameters."""
+    """Smallest derivative of the criterion along a null direction that the term allows, and the parameters there."""
     slot = at.criterion.model.terms[k]
     covariance, n = _term_covariance(at, k)
     null, _ = _null_space(covariance)
@@ -317,6 +317,6 @@ def _curvature_verdict(fit: LinearFit) -> tuple[float, int, int]:
 
 def _verdict(at: LinearEvaluation, k: int, label: str) -> VarianceVerdict:
     covariance, _ = _term_covariance(at, k)
-    null, rest = _null_space(covariance)
+    _, rest = _null_space(covariance)
     slope, _ = _rise(at, k)
     return VarianceVerdict(label, rest.shape[1], len(covariance), bool(slope >= -_tolerated(at)))

@@ -81,7 +81,7 @@ class Covariance(ABC):
         """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
 
     def search_lower(self) -> Array:
-        """Return the lower bounds (n_theta,) for an optimiser: minus infinity where crossing zero stays in the family."""
+        """Return lower bounds (n_theta,) for an optimiser: minus infinity where crossing zero stays in the family."""
         return self.lower()
 
     def canonical(self, theta: Array) -> Array:

@@ -4,8 +4,9 @@ Minus twice the log-likelihood with sigma and beta profiled out is
 
     ``f(theta) = log|V| + [REML: log|X' V^-1 X|] + nu (1 + log(2 pi r2 / nu)) + constant``,
 
-``V = I + Z Sigma Z'`` relative to sigma squared and with the weights absorbed, ``r2 = (y - X beta)' V^-1 (y - X beta)``, nu = n
-or n - p. With ``P`` the projection and ``s = Z' P y``, the derivative with respect to a relative covariance is
+``V = I + Z Sigma Z'`` relative to sigma squared and with the weights absorbed, nu = n or n - p, and
+``r2 = (y - X beta)' V^-1 (y - X beta)``. With ``P`` the projection and ``s = Z' P y``, the
+derivative with respect to a relative covariance is
 
     ``N = sum over levels [Z' P* Z]_ll - s_l s_l' / sigma^2``,   ``P* = P`` (REML) or ``V^-1`` (ML),
 

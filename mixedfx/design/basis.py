@@ -7,7 +7,6 @@ cross-products would lose, so that calendar years or responses of size 1e9 are o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

@@ -48,7 +48,7 @@ class VarianceParameters:
         return out
 
     def jacobian(self, rows: Array) -> Array:
-        """Derivatives of ``rows Var(beta) rows'`` with respect to the parameters: (k + 1, r, r) for ``rows`` (r, p), inner scale.
+        """Return the derivatives (k + 1, r, r) of ``rows Var(beta) rows'`` for ``rows`` (r, p) on the inner scale.
 
         Relative to ``sigma^2 = 1``: multiply by sigma squared.
         """

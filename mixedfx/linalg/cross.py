@@ -21,7 +21,7 @@ class Cross(ABC):
 
     @abstractmethod
     def schur(self, k: Array) -> Array:
-        """Return ``C' blockdiag(k) C`` (columns, columns) for symmetric ``k`` (Q, Q, m); only the lower triangle counts."""
+        """Return the lower triangle of ``C' blockdiag(k) C`` (columns, columns) for symmetric ``k`` (Q, Q, m)."""
 
     @abstractmethod
     def quadratic(self, inner: Array) -> Array:
@@ -67,34 +67,41 @@ class DenseCross(Cross):
     values: Array
 
     def schur(self, k: Array) -> Array:
+        """Return the Schur update; see :class:`Cross`."""
         q, m, columns = self.values.shape
         weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
         out: Array = self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns)
         return out
 
     def quadratic(self, inner: Array) -> Array:
+        """Return the blocks of the quadratic form."""
         return self.rows_times(inner).overlap(self)
 
     def rows_times(self, inner: Array) -> DenseCross:
+        """Return the rows times ``inner``."""
         q, m, columns = self.values.shape
         return DenseCross((self.values.reshape(q * m, columns) @ inner).reshape(q, m, columns))
 
     def scaled(self, left: Array) -> DenseCross:
+        """Return every level's rows times its ``left``."""
         if left.shape[:2] == (1, 1):
             return DenseCross(left[0, 0][None, :, None] * self.values)
         return DenseCross(np.einsum("abm,bmc->amc", left, self.values))
 
     def dot(self, b: Array) -> Array:
+        """Return the product with effects of the remainder."""
         q, m, columns = self.values.shape
         out: Array = (self.values.reshape(q * m, columns) @ b).reshape(q, m, -1)
         return out
 
     def transpose_dot(self, r: Array) -> Array:
+        """Return the product of the transpose with effects of the factor."""
         q, m, columns = self.values.shape
         out: Array = self.values.reshape(q * m, columns).T @ r.reshape(q * m, -1)
         return out
 
     def gathered(self, left: Array, parents: IntArray, like: Cross) -> DenseCross:
+        """Return the sums over the levels of each parent."""
         moved = self.scaled(left).values
         n_parents = like.values.shape[1] if isinstance(like, DenseCross) else int(parents.max()) + 1
         indicator = sp.csr_array(
@@ -103,13 +110,16 @@ class DenseCross(Cross):
         return DenseCross(np.stack([indicator @ plane for plane in moved]))
 
     def spread(self, parents: IntArray, like: Cross) -> DenseCross:
+        """Return the parents' rows for every level."""
         return DenseCross(self.values[:, parents])
 
     def plus(self, other: Cross, sign: float) -> DenseCross:
+        """Return the sum of two blocks."""
         assert isinstance(other, DenseCross)
         return DenseCross(self.values + sign * other.values)
 
     def overlap(self, other: Cross) -> Array:
+        """Return the products of the two blocks' rows."""
         assert isinstance(other, DenseCross)
         return np.einsum("amc,bmc->abm", self.values, other.values)
 
@@ -130,6 +140,7 @@ class SparseCross(Cross):
         return sp.csr_array((data, indices, starts), shape=(self.pattern.n_columns**2, self.pattern.n_rows))
 
     def schur(self, k: Array) -> Array:
+        """Return the Schur update; see :class:`Cross`."""
         width = self.pattern.n_columns
         if self.values.shape[0] == 1:
             return np.asarray(self._products @ k[0, 0]).reshape(width, width)
@@ -140,6 +151,7 @@ class SparseCross(Cross):
         return np.asarray(flat.reshape(width, width))
 
     def quadratic(self, inner: Array) -> Array:
+        """Return the blocks of the quadratic form."""
         if self.values.shape[0] == 1:
             doubled = 2.0 * inner
             np.fill_diagonal(doubled, inner.diagonal())
@@ -147,6 +159,7 @@ class SparseCross(Cross):
         return self.rows_times(inner).overlap(self)
 
     def rows_times(self, inner: Array) -> SparseCross:
+        """Return the rows times ``inner``."""
         first, second = self.pattern.lower_pairs
         weight = inner.ravel()[self.pattern.target]
         off = first != second
@@ -157,6 +170,7 @@ class SparseCross(Cross):
         return SparseCross(self.pattern, values)
 
     def scaled(self, left: Array) -> SparseCross:
+        """Return every level's rows times its ``left``."""
         return SparseCross(
             self.pattern, multiply(np.ascontiguousarray(left[:, :, self.pattern.rows]), self.values[:, None])[:, 0]
         )
@@ -167,28 +181,34 @@ class SparseCross(Cross):
         return tuple(sp.csr_array((v, self.pattern.columns, self.pattern.starts), shape=shape) for v in self.values)
 
     def dot(self, b: Array) -> Array:
+        """Return the product with effects of the remainder."""
         return np.stack([matrix @ b for matrix in self._matrices])
 
     def transpose_dot(self, r: Array) -> Array:
+        """Return the product of the transpose with effects of the factor."""
         out: Array = sum(matrix.T @ part for matrix, part in zip(self._matrices, r, strict=True))
         return out
 
     def gathered(self, left: Array, parents: IntArray, like: Cross) -> SparseCross:
+        """Return the sums over the levels of each parent."""
         assert isinstance(like, SparseCross)
         target = _entries_in(like.pattern, self.pattern, parents)
         moved = self.scaled(left).values
         return SparseCross(like.pattern, segment_sum(moved, target, like.pattern.rows.size))
 
     def spread(self, parents: IntArray, like: Cross) -> SparseCross:
+        """Return the parents' rows for every level."""
         assert isinstance(like, SparseCross)
         source = _entries_in(self.pattern, like.pattern, parents)
         return SparseCross(like.pattern, np.ascontiguousarray(self.values[:, source]))
 
     def plus(self, other: Cross, sign: float) -> SparseCross:
+        """Return the sum of two blocks."""
         assert isinstance(other, SparseCross)
         return SparseCross(self.pattern, self.values + sign * other.values)
 
     def overlap(self, other: Cross) -> Array:
+        """Return the products of the two blocks' rows."""
         assert isinstance(other, SparseCross)
         products = self.values[:, None] * other.values[None]
         return segment_sum(products, self.pattern.rows, self.pattern.n_rows)

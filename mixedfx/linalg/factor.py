@@ -1,8 +1,8 @@
 """Block elimination of ``I + Z Sigma Z'`` in the space of the random effects.
 
-With ``V = I + Z Sigma Z'`` (weights absorbed), ``Sigma = blockdiag(I x T T')`` and any columns ``C``, one pass over the
-factors gives ``log|V|``, ``b = Sigma Z' V^-1 C`` and ``Z' V^-1 C``. Eliminating a factor f whose (Schur-complemented)
-cross-products are ``S_ff`` takes only its small blocks
+With ``V = I + Z Sigma Z'`` (weights absorbed), ``Sigma = blockdiag(I x T T')`` and any columns ``C``, one pass over
+the factors gives ``log|V|``, ``b = Sigma Z' V^-1 C`` and ``Z' V^-1 C``. Eliminating a factor f whose
+(Schur-complemented) cross-products are ``S_ff`` takes only its small blocks
 
     ``F_f = (I + S_ff Sigma_f)^-1``,  ``K_f = Sigma_f F_f``,  ``S_gh <- S_gh - S_gf K_f S_fh`` for what remains,
 
@@ -10,8 +10,8 @@ so that cross-products are never scaled and a singular ``T`` is nothing special.
 
 References
 ----------
-Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), for the profiled criterion; Takahashi, Fagan & Chen (1973)
-for the inverse on the pattern of the factor.
+Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), for the profiled criterion; Takahashi, Fagan & Chen
+(1973) for the inverse on the pattern of the factor.
 """
 
 from __future__ import annotations

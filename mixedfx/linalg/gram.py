@@ -22,7 +22,7 @@ FEW_COLUMNS = 8  # up to so many columns are summed by one bincount each
 class Rows:
     """The rows of a model: per factor (in elimination order) ``z`` (Q, n), and the dense columns ``[X y]`` (n, c).
 
-    ``loadings`` maps a remainder factor to the matrix (m, m) that its levels are multiplied by: ``Z = Z_codes @ loading``.
+    ``loadings`` maps a remainder factor to the matrix (m, m) that its levels are multiplied by.
     """
 
     layout: Layout
@@ -63,7 +63,7 @@ class Gram:
     total: Array
 
     def times(self, factor: int, t: Array) -> tuple[tuple[Array, ...], Array]:
-        """Return ``Z' Z_f t`` for ``t`` (Q, m, k) on the levels of one factor: sides of the chain, and of the remainder."""
+        """Return ``Z' Z_f t`` for ``t`` (Q, m, k) on the levels of one factor: the chain's sides, the remainder's."""
         layout = self.layout
         if factor >= layout.n_chain:
             flat = t.reshape(-1, t.shape[2])

@@ -14,7 +14,7 @@ __all__ = ["coefficients_by_level", "effect_frames"]
 
 
 def effect_frames(terms: Sequence[RandomEffects], values: Sequence[Array]) -> dict[str, pd.DataFrame]:
-    """Return group to DataFrame (levels x columns) from the values (q, m) of every term; terms of a group side by side."""
+    """Return group to DataFrame (levels x columns) from the values (q, m) of every term, those of a group together."""
     out: dict[str, pd.DataFrame] = {}
     for term, value in zip(terms, values, strict=True):
         frame = pd.DataFrame(value.T.copy(), index=term.levels, columns=list(term.names))

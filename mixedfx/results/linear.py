@@ -87,7 +87,7 @@ class LinearMixedResults(MixedResults):
         return VarianceParameters(self.fit)
 
     def inner_rows(self, rows: Array) -> Array:
-        """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, response scale included."""
+        """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, in the user's units."""
         basis = self.fit.problem.fixed
         return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
 
@@ -262,7 +262,7 @@ class LinearMixedResults(MixedResults):
         random : bool, str or list of str
             Whether random effects are included: all, none, or those of the named groups.
         new_levels : str
-            What to do with levels that the fit does not know: ``"error"``, ``"population"`` (no random effect) or ``"nan"``.
+            Levels that the fit does not know: ``"error"``, ``"population"`` (predict without the effect) or ``"nan"``.
         which : str
             ``"mean"`` or ``"linear"``: the same for a linear model.
         offset : str or array, optional

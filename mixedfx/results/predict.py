@@ -19,7 +19,7 @@ NEW_LEVELS = ("error", "population", "nan")
 
 
 def chosen_terms(design: Design, random: Any) -> list[bool]:
-    """Resolve ``random=`` (True, False, a group or term, or a list of them) to one flag for each random-effects term."""
+    """Resolve ``random=`` (True, False, a group or term, or a list of them) to one flag for every term."""
     if isinstance(random, bool | np.bool_):
         return [bool(random)] * len(design.random)
     wanted = [random] if isinstance(random, str) else list(random)
