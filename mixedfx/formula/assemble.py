@@ -63,7 +63,7 @@ def _check_response(response: str, fixed: tuple[Term, ...], parts: Parts, scope:
         raise scope.error(message, place)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _outside_lag(text: str) -> frozenset[str]:
     return frozenset(_names(ast.parse(text, mode="eval").body))
 

@@ -14,6 +14,9 @@ from mixedfx.formula.tokens import mistake
 MAX_TERMS = 1_000
 """Terms that one expansion may give."""
 
+MAX_ORDER = 50
+"""Factors that one interaction may join."""
+
 _REPEATS = 100  # products of a power that may repeat one another, for each term that may come out
 
 Terms: TypeAlias = dict[frozenset[str], Term]
@@ -45,8 +48,7 @@ def expand(node: Node, resolve: Resolve, text: str) -> Terms:
         case Sum(items):
             total: Terms = {}
             for sign, item in items:
-                change = expand(item, resolve, text)
-                total = add(total, change) if sign > 0 else remove(total, change, text, item.start)
+                combine(total, sign, expand(item, resolve, text), text, item.start)
             return total
         case Chain(first, rest):
             total = expand(first, resolve, text)
@@ -55,6 +57,7 @@ def expand(node: Node, resolve: Resolve, text: str) -> Terms:
                 _check_size(len(total) * len(right), text, operand.start)
                 total = _OPERATORS[operator](total, right)
                 _check_size(len(total), text, operand.start)
+                _check_order(total, text, operand.start)
             return total
         case Power(base, exponent, start):
             return _power(expand(base, resolve, text), exponent, text, start)
@@ -69,17 +72,17 @@ def keyed(terms: Iterable[Term]) -> Terms:
     return total
 
 
-def add(terms: Terms, change: Terms) -> Terms:
-    """Return ``terms`` followed by those of ``change`` that are new."""
-    return terms | {key: term for key, term in change.items() if key not in terms}
-
-
-def remove(terms: Terms, change: Terms, text: str, start: int) -> Terms:
-    """Return ``terms`` without ``change``; taking away only what is not there is an error."""
-    if not any(key in terms for key in change):
+def combine(total: Terms, sign: int, change: Terms, text: str, start: int) -> None:
+    """Add ``change`` to ``total``, or take it away, in place; taking away only what is not there is an error."""
+    if sign > 0:
+        for key, term in change.items():
+            total.setdefault(key, term)
+        return
+    if not any(key in total for key in change):
         names = display(" + ".join(":".join(term) for term in change.values()))
         raise mistake(f"there is no term {names} to take away", text, start)
-    return {key: term for key, term in terms.items() if key not in change}
+    for key in change:
+        total.pop(key, None)
 
 
 def _cross(left: Terms, right: Terms) -> Terms:
@@ -87,13 +90,13 @@ def _cross(left: Terms, right: Terms) -> Terms:
 
 
 def _star(left: Terms, right: Terms) -> Terms:
-    return add(add(left, right), _cross(left, right))
+    return keyed([*left.values(), *right.values(), *_cross(left, right).values()])
 
 
 def _nest(left: Terms, right: Terms) -> Terms:
     """``(a + b)/c`` is ``a + b + a:b:c``, as in R."""
     parents = tuple(factor for term in left.values() for factor in term)
-    return add(left, _cross(keyed([parents]), right))
+    return keyed([*left.values(), *((*parents, *term) for term in right.values())])
 
 
 _OPERATORS: dict[str, Callable[[Terms, Terms], Terms]] = {":": _cross, "%in%": _cross, "*": _star, "/": _nest}
@@ -109,7 +112,7 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
     total = base
     for _ in range(exponent - 1):
         _check_size(len(total) * len(base) // _REPEATS, text, start)
-        larger = add(total, _cross(total, base))
+        larger = keyed([*total.values(), *_cross(total, base).values()])
         if len(larger) == len(total):
             break
         total = larger
@@ -120,6 +123,12 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
 def _check_size(n_terms: int, text: str, start: int) -> None:
     if n_terms > MAX_TERMS:
         message = f"the formula expands to too many terms (more than {MAX_TERMS}); lower the order of the interactions"
+        raise mistake(message, text, start)
+
+
+def _check_order(terms: Terms, text: str, start: int) -> None:
+    if any(len(key) > MAX_ORDER for key in terms):
+        message = f"an interaction of more than {MAX_ORDER} terms; write '+' between terms that do not interact"
         raise mistake(message, text, start)
 
 

@@ -79,7 +79,7 @@ class Scope:
             if name not in self.known:
                 hint = "attributes and methods of a column are not allowed" if "." in name and not quoted else ""
                 raise UnknownColumn(name, start, hint)
-        elif not quoted and (name in WORDS or name.startswith("__")):
+        elif not quoted and (name in WORDS or any(part.startswith("__") for part in name.split("."))):
             raise self.error(f"{name!r} is not allowed in a formula; back-quote it if it is a column", start)
         return name
 
@@ -132,7 +132,7 @@ def _place(pieces: list[tuple[str, int]], offset: int) -> int:
     return pieces[-1][1]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def columns_of(text: str, functions: frozenset[str]) -> tuple[str, ...]:
     """Return the identifiers of columns in evaluable ``text``, in order of appearance."""
     body = ast.parse(text, mode="eval").body

@@ -14,6 +14,9 @@ from mixedfx.formula.functions import FUNCTIONS
 from mixedfx.formula.tokens import OPENERS, Token, mistake, tokenize
 
 COVARIANCES = ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "toep", "known")
+MAX_KEPT = 2_000
+"""Length of the formulas that are kept once they are parsed."""
+
 _CHAINS = (("*", "/"), ("%in%",), (":",))
 _ARITHMETIC = frozenset({"<", ">", "<=", ">=", "==", "!=", "=", "//", "%%", "%/%", "%"})
 
@@ -112,17 +115,24 @@ class Tree:
     has_dot: bool
 
 
-@lru_cache(maxsize=512)
 def read(text: str) -> Tree:
-    """Return the tree of the formula ``text``; kept, because it does not depend on data."""
+    """Return the tree of the formula ``text``; short ones are kept, because they do not depend on data."""
+    return _read_short(text) if len(text) <= MAX_KEPT else _read(text)
+
+
+def _read(text: str) -> Tree:
     tokens = tokenize(text)
     tilde = _tilde(tokens, text)
     parser = _Parser(tokens, text, tilde + 1)
     right = parser.sum()
     parser.expect_end()
-    names = tuple(dict.fromkeys(token.text for token in tokens if token.kind in ("name", "quoted", "string")))
+    texts = (token.text[1:-1] if token.kind == "string" else token.text for token in tokens)
+    names = tuple(dict.fromkeys(text for text in texts if text))
     dots = any(token.text == "." and token.kind == "operator" for token in tokens)
     return Tree(text, tokens, tokens[:tilde], right, names, dots)
+
+
+_read_short = lru_cache(maxsize=256)(_read)
 
 
 def _tilde(tokens: tuple[Token, ...], text: str) -> int:

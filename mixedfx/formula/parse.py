@@ -10,7 +10,7 @@ from functools import lru_cache
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula.assemble import assemble
 from mixedfx.formula.expression import Scope, UnknownColumn, columns_of, expression
-from mixedfx.formula.grammar import Bar, ErrorStrata, Node, Sum, Tree, read
+from mixedfx.formula.grammar import MAX_KEPT, Bar, ErrorStrata, Node, Sum, Tree, read
 from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.random import group_terms
 from mixedfx.formula.split import Splitter
@@ -56,8 +56,10 @@ def parse(text: str | Formula, *, columns: Sequence[str] | None = None, function
     """
     tree, names = _read(text), _names(functions)
     known = _known(tree, columns)
+    all_columns = tuple(columns) if tree.has_dot and columns is not None else None
+    short = len(tree.text) + len(all_columns or ()) <= MAX_KEPT
     try:
-        return _parse(tree.text, known, names, tuple(columns) if tree.has_dot and columns is not None else None)
+        return (_parse_short if short else _parse)(tree.text, known, names, all_columns)
     except UnknownColumn as missing:
         raise _missing(missing, tree.text, columns) from None
     except RecursionError:
@@ -102,7 +104,6 @@ def update(
     return replace(new, source=str(new))
 
 
-@lru_cache(maxsize=512)
 def _parse(
     text: str, known: frozenset[str] | None, functions: frozenset[str], columns: tuple[str, ...] | None
 ) -> Formula:
@@ -119,6 +120,9 @@ def _parse(
         return [(identifier(name, scope.taken),) for name in columns if name not in used]
 
     return assemble(response, Splitter(scope, dots).split(tree.right), scope, tree)
+
+
+_parse_short = lru_cache(maxsize=256)(_parse)
 
 
 def _read(text: str | Formula) -> Tree:

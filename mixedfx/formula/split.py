@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from mixedfx.formula.expand import Terms, add, expand, keyed, remove
+from mixedfx.formula.expand import Terms, combine, expand, keyed
 from mixedfx.formula.expression import Scope, expression
 from mixedfx.formula.grammar import Bar, Call, Dot, ErrorStrata, Leaf, Name, Node, Number, Sum
 from mixedfx.formula.names import display, identifier
@@ -13,6 +13,7 @@ from mixedfx.formula.random import group_terms, random_terms, same
 from mixedfx.formula.terms import Formula, RandomTerm, Term
 
 Dots = Callable[[int], Iterable[Term]]
+MAX_RANDOM = 200
 INTERCEPT: Terms = {frozenset(): ()}
 
 
@@ -58,7 +59,7 @@ class Splitter:
             case Sum():
                 self._add_sum(node, sign, parts)
             case Number():
-                parts.fixed = self._intercept(node, sign, parts.fixed)
+                self._add_number(node, sign, parts)
             case Bar():
                 self._add_bar(node, sign, parts)
             case Call(name="offset"):
@@ -68,19 +69,17 @@ class Splitter:
             case Dot() if self.old is not None and sign > 0:
                 self._add_old(self.old, parts)
             case _:
-                parts.fixed = self._change(node, sign, parts.fixed)
+                change = expand(node, self.resolve, self.scope.text)
+                combine(parts.fixed, sign, change, self.scope.text, node.start)
 
-    def _change(self, node: Node, sign: int, terms: Terms) -> Terms:
-        change = expand(node, self.resolve, self.scope.text)
-        return add(terms, change) if sign > 0 else remove(terms, change, self.scope.text, node.start)
-
-    def _intercept(self, node: Number, sign: int, terms: Terms) -> Terms:
+    def _add_number(self, node: Number, sign: int, parts: Parts) -> None:
         if node.text not in ("0", "1"):
             message = f"the number {node.text} is not a term (only 1 and 0 for the intercept); write I({node.text} * x)"
             raise self.scope.error(message, node.start)
-        wanted = (node.text == "1") == (sign > 0)
-        without = {key: term for key, term in terms.items() if key}
-        return INTERCEPT | without if wanted else without
+        if (node.text == "1") == (sign > 0):
+            parts.fixed.update(INTERCEPT)
+        else:
+            parts.fixed.pop(frozenset(), None)
 
     def _add_bar(self, bar: Bar, sign: int, parts: Parts) -> None:
         for term in random_terms(bar, self._left(bar.left), self.scope):
@@ -89,6 +88,8 @@ class Splitter:
                 raise self.scope.error(f"the random term {term} stands in the formula twice", bar.start)
             if sign < 0 and not present:
                 raise self.scope.error(f"there is no random term {term} to take away", bar.start)
+            if sign > 0 and len(parts.random) >= MAX_RANDOM:
+                raise self.scope.error(f"more than {MAX_RANDOM} random terms", bar.start)
             if sign > 0:
                 parts.random.append(term)
             else:
@@ -128,9 +129,9 @@ class Splitter:
         return group_terms(node, self.scope)
 
     def _add_old(self, old: Formula, parts: Parts) -> None:
-        parts.fixed = add(parts.fixed, keyed(old.fixed_terms))
+        combine(parts.fixed, 1, keyed(old.fixed_terms), self.scope.text, 0)
         if not old.has_intercept:
-            parts.fixed = {key: term for key, term in parts.fixed.items() if key}
+            parts.fixed.pop(frozenset(), None)
         parts.random += [term for term in old.random if not any(same(term, other) for other in parts.random)]
         parts.offsets += old.offsets
         parts.error = parts.error or old.error

@@ -119,6 +119,8 @@ class Whitelist:
     def _call(self, node: ast.Call, name: str, depth: int) -> Value:
         if name in self.functions:
             return self._user_call(node, depth)
+        if name not in SIGNATURES:
+            raise Refused("only a function can be called, not a column", node)
         if name == "cbind":
             raise Refused("cbind(…) can only be the whole left side of '~': cbind(successes, failures) ~ x", node)
         if name in WHOLE:

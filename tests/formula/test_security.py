@@ -1,0 +1,341 @@
+"""A formula is data: attempts to escape are refused, wherever they stand, and nothing is run on the way."""
+
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import parse, update
+
+ATTACKS = [
+    # calls of what Python has
+    "__import__('os').system('touch f')",
+    "I(__import__('os').system('touch f'))",
+    "I(__import__('os').system('touch f') or x)",
+    "exec(\"open('f','w')\")",
+    "eval('1')",
+    "compile('1', '', 'eval')",
+    "open('f', 'w')",
+    "I(open('f', 'w').close() or x)",
+    "print(x)",
+    "getattr(x, 'values')",
+    "setattr(x, 'a', 1)",
+    "globals()",
+    "locals()",
+    "vars(x)",
+    "dir(x)",
+    "type(x)",
+    "breakpoint()",
+    "input()",
+    "help()",
+    "exit()",
+    "memoryview(x)",
+    "list(x)",
+    "map(log, x)",
+    "sum(x)",
+    "max(x)",
+    "str(x)",
+    "object()",
+    "super()",
+    "I(log)(x)",
+    "log(x)(x)",
+    "(log)(x)",
+    "I((log)(x))",
+    # attributes and methods
+    "x.to_csv('f')",
+    "I(x.to_csv('f') or x)",
+    "x.values",
+    "x.T",
+    "I(x).values",
+    "log(x).values",
+    "I(x.__class__)",
+    "x.__class__",
+    "().__class__",
+    "().__class__.__base__.__subclasses__()",
+    "I([c for c in ().__class__.__base__.__subclasses__()] and x)",
+    "I((1).real + x)",
+    "I('a'.join(x))",
+    "I('{0.__class__}'.format(x))",
+    "I('%s' % x)",
+    "np.load('f')",
+    "np.fromfile('f')",
+    "np.lib.npyio.os.system('id')",
+    "np.log.__class__(x)",
+    "np.savetxt('f', x)",
+    "np(x)",
+    "np.os(x)",
+    "os.system('id')",
+    "pd.read_pickle('f')",
+    "contr.sum(x)",
+    "contr.__class__(x)",
+    "C(f, contr.__class__)",
+    "C(f, contr.sum.__init__)",
+    "C(f, contr.sum().__class__)",
+    "C(f, contr['sum'])",
+    "C(f, contr)",
+    "C(f, __import__('os'))",
+    "log.__globals__",
+    "log.__self__(x)",
+    "scale.__wrapped__(x)",
+    "poly(x, 2).__class__",
+    "Q('x').values",
+    "Q('x')(x)",
+    "Q(x)",
+    "Q('x' + 'y')",
+    "Q(__name__)",
+    "Q('x', 'y')",
+    # dunder names
+    "__name__",
+    "__builtins__",
+    "I(__builtins__)",
+    "I(__FORMULAIC_CONTEXT__)",
+    "I(__class__)",
+    "scale(x, __state=1)",
+    "scale(x, _state=1)",
+    "scale(x, _context=1)",
+    # other syntax of Python
+    "I(lambda: x)",
+    "I((lambda: x)())",
+    "lambda x: x",
+    "I([x for x in z])",
+    "I({x for x in z})",
+    "I({x: 1})",
+    "I((x for x in z))",
+    "I(f'{x}')",
+    'I(f"{__import__(chr(111))}")',
+    "I(b'x')",
+    "I(rb'x' + x)",
+    "I(x := 3)",
+    "I(x[0])",
+    "I(x[...])",
+    "I(x[::2])",
+    "x[0]",
+    "I(*x)",
+    "I(**x)",
+    "log(*x)",
+    "log(x, **z)",
+    "poly(x, *z)",
+    "I(x if z else w)",
+    "I(x and z)",
+    "I(x or z)",
+    "I(not x)",
+    "I(x is z)",
+    "I(x in z)",
+    "I(x not in z)",
+    "I(await x)",
+    "I(yield x)",
+    "I(x, z)",
+    "I((x, z))",
+    "I([x])",
+    "I([x, z][0])",
+    "I(...)",
+    "I(x @ z)",
+    "I(x << 100)",
+    "I(x >> 1)",
+    "I(x & z)",
+    "I(x | z)",
+    "I(~x)",
+    "I(x ^ z | w)",
+    "I(x; z)",
+    "I(x\\\n)",
+    "I('\\x41' == x)",
+    "I(x) # comment",
+    "I(del x)",
+    "import os",
+    "I(x = 3)",
+    "I(x) = 3",
+    "I(0x10 * x)",
+    "I(1_000 * x)",
+    "I(1j * x)",
+    "{x}",
+    "{__import__('os')}",
+    "`x` `z`",
+    "I(`x`.values)",
+    "I(`x`(z))",
+    "I(`log`(x))",
+    "`x`.values",
+    "`log`(x)",
+    # numbers that explode
+    "I(x * 10**10**8)",
+    "I(x * 10**(10**8))",
+    "I(x * 2**2**2**2**2**2)",
+    "I(x * 9**9**9**9)",
+    "I(x * 10**abs(100000000))",
+    "I(x ** 1e308)",
+    "I(x * 1e999)",
+    "I(x * " + "9" * 400 + ")",
+    "I('a' * 10**9 == x)",
+    "I([0] * 10**9)",
+    "I(x + 1 // 0)",
+    "I(x % 0 + 1 % 0)",
+    "poly(x, 10**9)",
+    "poly(x, 999999999)",
+    "bs(x, df=10**8)",
+    "cut(x, 10**9)",
+    "cut(x, 1e12)",
+    "ns(x, df=1e300)",
+    "lag(x, 10**12)",
+    "round(x, 10**9)",
+    # look-alikes
+    "ｌｏｇ(x)",
+    "ｅｘｅｃ(x)",
+    "＿＿import＿＿('os')",
+    "еxp(x)",
+    "lоg(x)",
+    "I(x‗y)",
+    "x\u200b(z)",
+    "x\u202e)",
+    "log\x00(x)",
+    "I(x\x00)",
+    "I('a\x00' == x)",
+    "x\ufeff",
+    "x ； z",
+    "log（x）",
+]
+
+PLACES = [
+    "y ~ {}",
+    "y ~ x + {} + (1 | g)",
+    "y ~ x:{}",
+    "{} ~ x + (1 | g)",
+    "log({}) ~ x",
+    "y ~ x + ({} | g)",
+    "y ~ x + ar1(0 + {} || g)",
+    "y ~ x + (1 | {})",
+    "y ~ x + (1 | g:{})",
+    "y ~ x + offset({})",
+    "y ~ x + offset(log({}))",
+    "y ~ x + Error({})",
+    "y ~ scale({})",
+    "y ~ C({}, contr.sum)",
+    "y ~ C(f, {})",
+    "y ~ poly(x, {})",
+    "y ~ bs(x, knots=[{}])",
+    "y ~ known(1 | g, {})",
+    "~ {}",
+]
+FORBIDDEN_EVENTS = ("exec", "open", "import", "os.", "subprocess.", "socket.", "builtins.", "shutil.", "ctypes.")
+
+
+class Watch:
+    """What Python does while a formula is read; an audit hook cannot be taken away, so it is switched."""
+
+    def __init__(self):
+        self.on, self.seen = False, []
+        sys.addaudithook(self.hook)
+
+    def hook(self, event, arguments):
+        if self.on and event.startswith(FORBIDDEN_EVENTS):
+            self.seen.append((event, arguments))
+
+
+WATCH = Watch()
+
+
+@contextmanager
+def nothing_is_run():
+    WATCH.seen.clear()
+    WATCH.on = True
+    try:
+        yield
+    finally:
+        WATCH.on = False
+    assert WATCH.seen == []
+
+
+def refused(read):
+    try:
+        with nothing_is_run():
+            read()
+    except (SpecificationError, DataError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks_are_refused_everywhere(attack):
+    columns = ["y", "x", "z", "w", "f", "g"]
+    for place in PLACES:
+        text = place.replace("{}", attack)
+        assert refused(lambda text=text: parse(text, columns=columns, functions=("half", "K"))), text
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_attacks_are_refused_without_columns_or_become_a_name(attack):
+    """Without the columns a dotted name may be one, never more than a name."""
+    for place in PLACES:
+        try:
+            with nothing_is_run():
+                formula = parse(place.replace("{}", attack))
+        except SpecificationError:
+            continue
+        assert set(formula.variables) <= {"y", "x", "f", "g", attack}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_updates_are_no_way_in(attack):
+    for change in ("~ . + {}", "{} ~ .", "~ . + ({} | h)", "~ . + (1 | {})", "~ .:{}"):
+        text = change.replace("{}", attack)
+        assert refused(
+            lambda text=text: update("y ~ x + (1 | g)", text, columns=["y", "x", "z", "w", "f", "g", "h"])
+        ), text
+
+
+def test_a_column_that_looks_like_code_is_data():
+    name = "__import__('os').system('touch f')"
+    for columns in (None, ["y", "g", name]):
+        formula = parse(f"y ~ `{name}` + log(`{name}`) + (1 | `{name}`)", columns=columns)
+        assert formula.variables == ("y", name)
+        assert "import" not in formula.fixed
+        assert parse(str(formula), columns=columns) == formula
+
+
+def test_columns_cannot_make_functions():
+    columns = ["y", "x", "open", "os", "eval", "__import__", "x.to_csv", "np.load"]
+    for text in ("open(x)", "eval(x)", "__import__(x)", "x.to_csv(x)", "np.load(x)", "I(os.system(x))"):
+        with pytest.raises(SpecificationError):
+            parse(f"y ~ {text}", columns=columns)
+    assert parse("y ~ open + eval + x.to_csv + np.load + __import__", columns=columns).variables[1:] == (
+        "open",
+        "eval",
+        "x.to_csv",
+        "np.load",
+        "__import__",
+    )
+
+
+def test_functions_must_be_given_by_name():
+    assert parse("y ~ half(x)", functions={"half": abs}).fixed == "1 + half(x)"
+    for text in ("half(x, 'text')", "half.__globals__", "half(x).values", "half(*x)", "half(**x)", "half(x, _a=1)"):
+        with pytest.raises(SpecificationError):
+            parse(f"y ~ {text}", functions={"half": abs})
+
+
+def test_hostile_sizes_are_refused_at_once():
+    start = time.process_time()
+    hostile = [
+        "y ~ " + "(a+b)^" + "9" * 9000,
+        "y ~ " + "I(" * 30 + "x" + ")" * 30 + "+(" * 40,
+        "y ~ " + "x" * 99_000,
+        "y ~ " + "(a+b)*" * 2000 + "c",
+        "y ~ " + ":".join(f"v{i}" for i in range(10_000)),
+        "y ~ (" + "+".join(f"v{i}" for i in range(5000)) + ")^2",
+        "y ~ (1 | " + "/".join(f"v{i}" for i in range(2000)) + ")",
+        "y ~ " + "+".join("(x | g)" for _ in range(5000)),
+        "y ~ I(" + "(" * 49 + "x" + ")" * 49 + ")",
+        "y ~ poly(x, " + "1+" * 900 + "1)",
+        "y ~ " + "`" * 5001,
+        "y ~ " + "'" * 5001,
+        "~" * 5000,
+        "y ~ " + "|" * 5000,
+        "y ~ " + "-" * 90_000,
+        "y ~ " + "+".join(f"(1|g{i})" for i in range(9_000)),
+        "y ~ " + "+".join(f"v{i}" for i in range(7_000)) + "-".join(f"v{i}" for i in range(7_000)),
+        "y ~ " + "+".join(f"offset(v{i})" for i in range(6_000)),
+        "y ~ a" + "-(a+b)" * 15_000,
+    ]
+    for text in hostile:
+        refused(lambda text=text: parse(text))
+    assert time.process_time() - start < 10.0
