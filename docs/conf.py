@@ -21,7 +21,7 @@ extensions = [
     "numpydoc",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "**.ipynb_checkpoints", "jupyter_execute", "images"]
+exclude_patterns = ["_build", "_templates", "**.ipynb_checkpoints", "jupyter_execute", "images"]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}  # in this order: autosummary writes the first
 nitpicky = False
 
@@ -33,12 +33,15 @@ nb_execution_timeout = 300
 nb_merge_streams = True
 
 autosummary_generate = True
+templates_path = ["_templates"]
 autodoc_typehints = "none"
-numpydoc_show_class_members = True
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
+toc_object_entries_show_parents = "hide"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "mixedfx"
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["mixedfx.css"]
