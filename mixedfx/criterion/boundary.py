@@ -1,0 +1,148 @@
+"""The boundary of the parameter space: variances of zero, and whether they belong there.
+
+The derivative of a criterion with respect to a standard deviation vanishes at zero and proves nothing; the sign of the
+derivative ``N`` with respect to the *covariance*, in a direction without variance, decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.criterion.parameters import CovarianceModel
+
+__all__ = [
+    "CERTIFIED_GAP",
+    "NEGLIGIBLE_VARIANCE",
+    "CovariancePoint",
+    "CurvatureVerdict",
+    "VarianceVerdict",
+    "curvature_verdict",
+    "reopened",
+    "settled",
+    "variance_verdict",
+]
+
+NEGLIGIBLE_VARIANCE = 1e-8  # relative variance on the inner scale below which a direction counts as zero
+NEGLIGIBLE_RATIO = 1e-12  # … or relative to the largest variance of its term
+CERTIFIED_GAP = 1e-5  # a fit is converged if -2 log L can fall by no more than this
+FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
+NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
+
+
+class CovariancePoint(Protocol):
+    """A criterion at one place, as far as the covariances go."""
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters on the inner scale."""
+
+    @property
+    def covariance_gradient(self) -> tuple[Array, ...]:
+        """Derivative with respect to the covariance (Q, Q), by factor."""
+
+
+@dataclass(frozen=True)
+class VarianceVerdict:
+    """What the certificate says of one random-effects term.
+
+    Attributes
+    ----------
+    group : str
+    rank, size : int
+        Number of directions with positive variance, of all.
+    confirmed : bool
+        Where ``rank < size``: the criterion rises when any of the missing directions is given a variance.
+    """
+
+    group: str
+    rank: int
+    size: int
+    confirmed: bool
+
+
+def _null_space(covariance: Array) -> tuple[Array, Array]:
+    """Split the eigenvectors (q, q) of a relative covariance into null directions (q, k) and the others."""
+    values, vectors = np.linalg.eigh(covariance)
+    zero = values <= max(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * float(values[-1]))
+    return vectors[:, zero], vectors[:, ~zero]
+
+
+def _term_covariance(model: CovarianceModel, at: CovariancePoint, k: int) -> tuple[Array, Array]:
+    """Covariance (q, q) of term k, and the derivative ``N`` of the criterion with respect to it."""
+    slot = model.terms[k]
+    n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
+    return slot.covariance.covariance(at.theta[slot.theta]), n
+
+
+def _rise(model: CovarianceModel, at: CovariancePoint, k: int) -> tuple[float, Array]:
+    """Smallest slope along a null direction that the term's structure allows, and the parameters moved that way."""
+    slot = model.terms[k]
+    covariance, n = _term_covariance(model, at, k)
+    null, _ = _null_space(covariance)
+    own = at.theta[slot.theta]
+    if null.shape[1] == 0:
+        return np.inf, own
+    nudged = slot.covariance.reopened(own, null, n, NUDGE)
+    change = slot.covariance.covariance(nudged) - covariance
+    size = float(np.abs(change).max())
+    return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
+
+
+def _tolerated(at: CovariancePoint) -> float:
+    """Rounding level of a derivative with respect to a relative covariance."""
+    return CERTIFIED_GAP * max(1.0, max((float(np.abs(n).max()) for n in at.covariance_gradient), default=1.0))
+
+
+def reopened(model: CovarianceModel, at: CovariancePoint) -> Array | None:
+    """Return theta with the wrongly closed directions re-opened, or None where every boundary is confirmed."""
+    theta, found = at.theta.copy(), False
+    for k, slot in enumerate(model.terms):
+        slope, nudged = _rise(model, at, k)
+        if slope < -_tolerated(at):
+            theta[slot.theta], found = nudged, True
+    return theta if found else None
+
+
+def settled(model: CovarianceModel, at: CovariancePoint) -> Array:
+    """Return theta with negligible directions set to exactly zero, in its canonical form."""
+    theta = at.theta.copy()
+    for k, slot in enumerate(model.terms):
+        covariance, _ = _term_covariance(model, at, k)
+        null, rest = _null_space(covariance)
+        own = theta[slot.theta]
+        theta[slot.theta] = slot.covariance.canonical(own if null.shape[1] == 0 else slot.covariance.closed(own, rest))
+    return theta
+
+
+def variance_verdict(model: CovarianceModel, at: CovariancePoint, k: int, label: str) -> VarianceVerdict:
+    """Return the verdict on term k."""
+    covariance, _ = _term_covariance(model, at, k)
+    _, rest = _null_space(covariance)
+    slope, _ = _rise(model, at, k)
+    return VarianceVerdict(label, rest.shape[1], len(covariance), bool(slope >= -_tolerated(at)))
+
+
+@dataclass(frozen=True)
+class CurvatureVerdict:
+    """How far the criterion could still fall, and the numbers of negative and flat directions."""
+
+    gap: float
+    negative: int
+    flat: int
+
+
+def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray) -> CurvatureVerdict:
+    """Return the gap ``g' H^-1 g / 2`` over the ``free`` parameters and the signature of the Hessian."""
+    if not free.any():
+        return CurvatureVerdict(0.0, 0, 0)
+    h, g = hessian[np.ix_(free, free)], gradient[free]
+    diagonal = np.sqrt(np.maximum(np.abs(h.diagonal()), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(h / np.outer(diagonal, diagonal))
+    along = vectors.T @ (g / diagonal)
+    flat = np.abs(values) <= FLAT * max(float(np.abs(values).max()), np.finfo(float).tiny)
+    gap = 0.5 * float(np.sum(along[~flat] ** 2 / np.abs(values[~flat])))
+    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), int(flat.sum()))

@@ -1,0 +1,150 @@
+"""The conditional mode of the random effects by penalised iteratively re-weighted least squares: Newton's method.
+
+The mode solves ``t = Z' g(eta)``, ``b = Sigma t``, ``eta = fixed + Z b`` with g the derivative of the log-likelihood.
+Carrying ``t`` beside ``b`` makes the penalty ``u'u = t'b`` and its gradient available for a singular ``Sigma`` too.
+
+References
+----------
+Breslow & Clayton (1993), JASA 88, 9; Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.linalg.factor import BlockFactor, factorize
+from mixedfx.linalg.gram import cross_products
+from mixedfx.linalg.rowwise import RowMap
+
+__all__ = ["Mode", "find_mode"]
+
+MAX_STEPS = 200
+TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
+SMALLEST_FRACTION = 1e-8  # give up halving below
+RISE = 1e-12  # relative rounding of the penalised log-likelihood
+CLIPPED_WEIGHT = 1e-2  # smallest weight, relative to the mean absolute one, where the observed ones are not positive
+
+Quadratic = Callable[[Array], tuple[Array, Array, Array]]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A point of the search for the mode, or the mode itself.
+
+    Attributes
+    ----------
+    b, t : (q,)
+        Random effects and ``Sigma^-1 b``.
+    eta : (n,)
+        Linear predictor.
+    converged : bool
+    steps : int
+        Newton steps taken.
+    """
+
+    b: Array
+    t: Array
+    eta: Array
+    converged: bool = True
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    mode: Mode
+    value: float
+    gradient: Array
+    weight: Array
+
+
+def find_mode(
+    space: RowMap, quadratic: Quadratic, fixed: Array, factors: Sequence[Array], start: Array | None = None
+) -> Mode:
+    """Maximise ``sum log f(y | fixed + Z b) - t'b / 2`` over the random effects.
+
+    Parameters
+    ----------
+    space : RowMap
+    quadratic : callable
+        From eta (n,) to the log-likelihood of the rows, its derivative, and minus the second derivative.
+    fixed : (n,)
+        Linear predictor without the random effects.
+    factors : sequence of (Q, Q)
+        ``T`` of every grouping factor.
+    start : (q,), optional
+        Effects to start from; zero if omitted.
+    """
+    if start is not None and start.any():
+        mode = _search(space, quadratic, fixed, factors, start)
+        if mode.converged:
+            return mode
+    return _search(space, quadratic, fixed, factors, np.zeros(space.n_effects))
+
+
+def _search(space: RowMap, quadratic: Quadratic, fixed: Array, factors: Sequence[Array], start: Array) -> Mode:
+    """Newton steps from ``start``. The first one is taken whole: a start from elsewhere has no ``t`` of its own."""
+    state = _evaluate(Mode(start, np.zeros_like(start), fixed + space.spread(start), converged=False), quadratic)
+    consistent = not start.any()
+    for step in range(1, MAX_STEPS + 1):
+        if not np.isfinite(state.value):
+            break
+        full = _newton(space, state, fixed, factors)
+        decrement = _decrement(state, full)
+        if decrement <= TOLERANCE:
+            return replace(full, converged=True, steps=step)
+        found = _line_search(state, full, quadratic) if consistent else _evaluate(full, quadratic)
+        if found is None:
+            break
+        state, consistent = found, True
+    return state.mode
+
+
+def _evaluate(mode: Mode, quadratic: Quadratic) -> _Step:
+    with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
+        value, gradient, weight = quadratic(mode.eta)
+        return _Step(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
+
+
+def _newton(space: RowMap, state: _Step, fixed: Array, factors: Sequence[Array]) -> Mode:
+    factor, weight = _factor(space, state.weight, factors)
+    working = state.gradient + weight * (state.mode.eta - fixed)
+    b, t = space.solve(factor, space.collect(working[:, None]))
+    return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
+
+
+def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
+    """Factorise with the observed weights, or with clipped ones where those are not positive definite."""
+    try:
+        return factorize(cross_products(space.rows, weight), factors), weight
+    except FloatingPointError:
+        clipped = np.maximum(weight, CLIPPED_WEIGHT * float(np.abs(weight).mean()))
+        return factorize(cross_products(space.rows, clipped), factors), clipped
+
+
+def _decrement(state: _Step, full: Mode) -> float:
+    """Squared length of the step in the metric of the observed information."""
+    change = full.eta - state.mode.eta
+    likelihood = float(np.abs(state.weight) @ (change * change))
+    return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
+
+
+def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> _Step | None:
+    fraction, start = 1.0, state.mode
+    floor = state.value - RISE * max(1.0, abs(state.value))
+    while fraction > SMALLEST_FRACTION:
+        trial = full if fraction == 1.0 else _between(start, full, fraction)
+        found = _evaluate(trial, quadratic)
+        if found.value >= floor:
+            return found
+        fraction *= 0.5
+    return None
+
+
+def _between(start: Mode, full: Mode, fraction: float) -> Mode:
+    b = start.b + fraction * (full.b - start.b)
+    t = start.t + fraction * (full.t - start.t)
+    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), converged=False)

@@ -1,0 +1,191 @@
+"""From a design and a family to a marginal model on its inner scale, with the maps back to the user's scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.assemble import Assembly, TermRows, assemble
+from mixedfx.criterion.family_likelihood import FamilyLikelihood, Information
+from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
+from mixedfx.design import Design
+from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
+from mixedfx.families.base import Family
+from mixedfx.families.observed import Observed
+from mixedfx.linalg.rowwise import RowMap
+
+__all__ = ["Component", "GeneralizedProblem", "generalized_problem"]
+
+MAP_STEP = 1e-6  # relative step of the differences of the map of theta
+
+
+@dataclass(frozen=True)
+class Component:
+    """A further linear predictor on the user's scale: its columns (n, k) and their names."""
+
+    name: str
+    matrix: Array
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GeneralizedProblem:
+    """A generalised mixed model ready to be evaluated.
+
+    The parameters are ``x = (beta, theta, extra)``; extra are the coefficients of the further linear predictors in the
+    order of the family, then the family-wide parameters on their unbounded scales.
+
+    Attributes
+    ----------
+    design : Design
+    family : Family
+    observed : Observed
+    assembly : Assembly
+    model : MarginalModel
+        On the inner scale; its value is on the user's.
+    bases : tuple of FixedBasis
+        Of the linear predictors.
+    terms : tuple of TermBasis
+        In the order of the formula.
+    components : tuple of Component
+        The further linear predictors.
+    """
+
+    design: Design
+    family: Family
+    observed: Observed
+    assembly: Assembly
+    model: MarginalModel
+    bases: tuple[FixedBasis, ...]
+    terms: tuple[TermBasis, ...]
+    components: tuple[Component, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Length of ``x``."""
+        return self.model.n_parameters
+
+    def _blocks(self) -> list[tuple[slice, Array]]:
+        """Positions of the coefficients of every linear predictor, and their map to the user's scale."""
+        stop = self.model.theta_slice.stop
+        slices = [slice(0, self.model.n_fixed)]
+        slices += [slice(stop + at.start, stop + at.stop) for at in self.model.extra_slices[: len(self.components)]]
+        return [(at, basis.matrix) for at, basis in zip(slices, self.bases, strict=True)]
+
+    def to_user(self, x: Array) -> Array:
+        """Return the parameters on the user's scale."""
+        out = np.array(x, dtype=float)
+        for at, matrix in self._blocks():
+            out[at] = matrix @ x[at]
+        out[self.model.theta_slice] = self._theta(x, [basis.to_user for basis in self.terms])
+        return out
+
+    def to_inner(self, x: Array) -> Array:
+        """Return the parameters on the inner scale."""
+        out = np.array(x, dtype=float)
+        for at, matrix in self._blocks():
+            out[at] = np.linalg.solve(matrix, x[at])
+        out[self.model.theta_slice] = self._theta(x, [basis.to_inner for basis in self.terms])
+        return out
+
+    def _theta(self, x: Array, maps: list) -> Array:  # type: ignore[type-arg]
+        theta = x[self.model.theta_slice]
+        slots = self.model.covariance.terms
+        parts = [f(theta[slot.theta]) for f, slot in zip(maps, slots, strict=True)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def jacobian_to_user(self, x: Array) -> Array:
+        """Return the derivative (k, k) of :meth:`to_user` at an inner ``x``."""
+        out = np.eye(x.size)
+        for at, matrix in self._blocks():
+            out[at, at] = matrix
+        offset, theta = self.model.theta_slice.start, x[self.model.theta_slice]
+        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+            own = slice(offset + slot.theta.start, offset + slot.theta.stop)
+            out[own, own] = _map_jacobian(basis, theta[slot.theta])
+        return out
+
+    @cached_property
+    def terms_slots(self) -> list[tuple[TermBasis, slice]]:
+        """Every term's basis with its positions in theta."""
+        return [(b, s.theta) for b, s in zip(self.terms, self.model.covariance.terms, strict=True)]
+
+    def covariances(self, x: Array) -> list[Array]:
+        """Return the covariance (q, q) of every term on the user's scale, at an inner ``x``."""
+        theta = x[self.model.theta_slice]
+        out = []
+        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+            half = basis.matrix @ slot.covariance.factor(theta[slot.theta])
+            out.append(half @ half.T)
+        return out
+
+
+def _map_jacobian(basis: TermBasis, theta: Array) -> Array:
+    """Central differences of one term's map to the user's scale, which is linear or nearly so."""
+    size = max(float(np.abs(theta).max()), 1e-3)
+    columns = []
+    for i in range(theta.size):
+        shift = np.zeros_like(theta)
+        shift[i] = MAP_STEP * size
+        columns.append((basis.to_user(theta + shift) - basis.to_user(theta - shift)) / (2.0 * MAP_STEP * size))
+    return np.array(columns).T
+
+
+def generalized_problem(
+    design: Design,
+    family: Family,
+    observed: Observed,
+    *,
+    information: Information,
+    components: Sequence[Component] = (),
+    penalty: float = 0.0,
+) -> GeneralizedProblem:
+    """Re-base the columns of a design and put the rows together.
+
+    Parameters
+    ----------
+    design : Design
+    family : Family
+        With one linear predictor more than ``components``.
+    observed : Observed
+        The response.
+    information : Information
+        Whose determinant the Laplace approximation takes.
+    components : sequence of Component
+        The further linear predictors, in the order of the family.
+    penalty : float
+        Precision of the normal prior on every fixed effect but the intercept, with columns of standard deviation 1.
+    """
+    n = len(design.index)
+    basis, X, _ = fixed_basis(design.fixed.matrix, np.zeros(n), scale_response=False)
+    pairs = [term_basis(term.matrix, term.covariance) for term in design.random]
+    terms = [
+        TermRows(term.group, term.codes, len(term.levels), z, term.covariance, term.loading)
+        for term, (_, z) in zip(design.random, pairs, strict=True)
+    ]
+    assembly = assemble(terms, np.zeros((n, 0)))
+    further = [fixed_basis(c.matrix, np.zeros(n), scale_response=False) for c in components]
+    auxiliaries = [Auxiliary(inner) for _, inner, _ in further] + [Auxiliary(np.ones((1, 1))) for _ in family.phi_names]
+    model = MarginalModel(
+        RowMap(assembly.rows),
+        assembly.model,
+        X,
+        np.zeros(n) if design.offset is None else design.offset,
+        FamilyLikelihood(family, observed, information),
+        tuple(auxiliaries),
+        RidgePenalty(_prior_precision(design, basis, penalty)),
+    )
+    bases = (basis, *(b for b, _, _ in further))
+    return GeneralizedProblem(
+        design, family, observed, assembly, model, bases, tuple(b for b, _ in pairs), tuple(components)
+    )
+
+
+def _prior_precision(design: Design, basis: FixedBasis, penalty: float) -> Array:
+    """Precision (p, p) on the inner scale of the prior on the user's coefficients."""
+    variances = design.fixed.matrix.var(axis=0)
+    return np.asarray(basis.matrix.T @ (penalty * variances[:, None] * basis.matrix))

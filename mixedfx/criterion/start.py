@@ -1,0 +1,83 @@
+"""Where to begin: a generalised linear model for the fixed effects, moments of its scores for the variances."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.covariance.base import Covariance
+from mixedfx.criterion.family_likelihood import FamilyLikelihood
+from mixedfx.criterion.marginal import MarginalModel
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.linalg.gram import level_sums
+
+__all__ = ["starting_values"]
+
+SWEEPS = 4  # of iteratively re-weighted least squares
+SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale
+RIDGE = 1e-8  # relative, for columns that separate the response
+
+
+def starting_values(problem: GeneralizedProblem) -> Array:
+    """Return parameters ``x`` on the inner scale."""
+    model = problem.model
+    eta = problem.family.start_eta(problem.observed)
+    predictors = [eta] if eta.ndim == 1 else [eta[:, k] for k in range(eta.shape[1])]
+    extra = [
+        np.linalg.lstsq(a.matrix, predictors[k + 1], rcond=None)[0]
+        for k, a in enumerate(model.auxiliaries[: len(problem.components)])
+    ]
+    extra.append(problem.family.start_phi(problem.observed))
+    auxiliary = model.auxiliary_values(np.concatenate(extra))
+    beta = _generalized_linear(model, predictors[0], auxiliary)
+    theta = _moments(model, model.fixed_part(beta), auxiliary)
+    return np.concatenate([beta, theta, *extra])
+
+
+def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
+    likelihood = model.likelihood
+    assert isinstance(likelihood, FamilyLikelihood)
+    return likelihood.family.expected_weights(likelihood.observed, *likelihood.arguments(eta, auxiliary))
+
+
+def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
+    """Coefficients of the model without random effects, by a few steps of Fisher scoring that never lose ground."""
+    beta, best, first = np.zeros(model.n_fixed), -np.inf, True
+    if model.n_fixed == 0:
+        return beta
+    current = eta
+    for _ in range(SWEEPS):
+        _, gradient, _ = model.likelihood.quadratic(current, auxiliary)
+        weight = _expected(model, current, auxiliary)
+        weighted = model.X * weight[:, None]
+        information = model.X.T @ weighted
+        information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
+        side = weighted.T @ (current - model.offset) + model.X.T @ gradient
+        trial = np.linalg.solve(information, side)
+        found = float(model.likelihood.value(model.fixed_part(trial), auxiliary).sum())
+        if not (first or found > best) or not np.isfinite(found):
+            break
+        beta, best, first, current = trial, found, False, model.fixed_part(trial)
+    return beta
+
+
+def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
+    """Variances from the spread of the scores of the groups: ``E s s' = A + A Sigma A`` with A the information."""
+    _, gradient, _ = model.likelihood.quadratic(eta, auxiliary)
+    weight = _expected(model, eta, auxiliary)
+    rows, theta = model.space.rows, []
+    for slot in model.covariance.terms:
+        sds = []
+        for z in rows.z[slot.factor][slot.coefficients]:
+            s, own = level_sums(rows.layout, slot.factor, np.stack([gradient * z, weight * z * z], axis=1)).T
+            squares = float(own @ own)
+            variance = (float(s @ s) - float(own.sum())) / squares if squares > 0 else 1.0
+            sds.append(float(np.sqrt(np.clip(variance, SMALLEST_SD**2, LARGEST_SD**2))))
+        theta.append(_scaled(slot.covariance, np.array(sds)))
+    return np.concatenate(theta) if theta else np.zeros(0)
+
+
+def _scaled(covariance: Covariance, sds: Array) -> Array:
+    """Parameters of independent effects with these standard deviations, as far as the structure allows."""
+    scale = sds if covariance.closed_under_scaling() else np.full(sds.size, float(np.sqrt(np.mean(sds**2))))
+    return covariance.rescale(covariance.start(), scale)

@@ -1,0 +1,85 @@
+"""How sure it is that the optimum was found, in numbers and in two sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx.criterion.boundary import CERTIFIED_GAP, VarianceVerdict
+
+__all__ = ["Certificate"]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How sure it is that the optimum was found.
+
+    Attributes
+    ----------
+    gap : float
+        How far minus twice the log-likelihood could still fall, by the exact Hessian.
+    negative_directions : int
+        Eigenvalues of the Hessian that are negative: 0 at a minimum.
+    flat_directions : int
+        Eigenvalues that vanish: directions of theta that the data say nothing about (or that do not matter).
+    variances : tuple of VarianceVerdict
+    cut : bool
+        The iteration limit ended the search.
+    iterations, evaluations : int
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> print(fit.certificate)
+    This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than 1e-09.
+    Every variance is positive and no correlation is at -1 or 1.
+    """
+
+    gap: float
+    negative_directions: int
+    flat_directions: int
+    variances: tuple[VarianceVerdict, ...]
+    cut: bool
+    iterations: int
+    evaluations: int
+
+    @property
+    def converged(self) -> bool:
+        """Whether nothing worth mentioning is left to gain."""
+        boundary = all(v.confirmed for v in self.variances if v.rank < v.size)
+        return bool(np.isfinite(self.gap) and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary)
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether some variance is zero or some correlation is -1 or 1."""
+        return any(v.rank < v.size for v in self.variances)
+
+    def __str__(self) -> str:
+        return f"{self._verdict()}\n{self._boundary()}"
+
+    def _verdict(self) -> str:
+        if self.converged:
+            bound = max(1e-9, float(f"{self.gap:.0e}"))
+            return (
+                "This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than "
+                f"{bound:.0e}."
+            )
+        reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
+        if self.negative_directions:
+            return f"This is not the optimum: {reason} at a point from which the likelihood still rises (a saddle)."
+        return f"This is not the optimum: {reason}, and -2 log L could still fall by about {self.gap:.2g}."
+
+    def _boundary(self) -> str:
+        zero = [v for v in self.variances if v.rank < v.size]
+        if not zero:
+            return "Every variance is positive and no correlation is at -1 or 1."
+        named = ", ".join(
+            f"{v.group} has no variance at all"
+            if v.rank == 0
+            else f"{v.group} varies in {v.rank} of {v.size} directions"
+            for v in zero
+        )
+        sure = "the likelihood falls when more is allowed" if all(v.confirmed for v in zero) else "this is in doubt"
+        return f"The estimate lies on the boundary: {named}; {sure}."

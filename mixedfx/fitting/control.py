@@ -1,0 +1,72 @@
+"""How to optimise: what a user may say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+
+__all__ = ["Control", "checked_start"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """How to optimise.
+
+    Parameters
+    ----------
+    max_iter : int
+        Newton steps at the most; a fit that is cut says so.
+    tol : float
+        Stop when the Newton decrement, an estimate of how far -2 log L can still fall, is below it.
+    start : array-like, optional
+        Starting values of ``theta`` in the order of ``fit.theta``, on the user's scale.
+    verbose : bool
+        Print one line an iteration.
+
+    Raises
+    ------
+    SpecificationError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> mfx.Control(max_iter=50).max_iter
+    50
+    """
+
+    max_iter: int = 200
+    tol: float = 1e-12
+    start: Any = None
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer):
+            raise TypeError(f"max_iter is a whole number, found {type(self.max_iter).__name__}")
+        if self.max_iter < 0:
+            raise SpecificationError(f"max_iter is the number of iterations, at least 0; found {self.max_iter}")
+        if not 0 < self.tol < 1:
+            raise SpecificationError(f"tol is a small positive number such as 1e-12; found {self.tol}")
+
+    def callback(self) -> Callable[[int, Array, Any], None] | None:
+        """Return what the optimiser calls after every step."""
+        return _report if self.verbose else None
+
+
+def _report(iteration: int, x: Array, point: Any) -> None:
+    print(f"iteration {iteration:3d}   -2 log L = {point.value:.8f}   theta = {np.array2string(x, precision=5)}")
+
+
+def checked_start(start: Any, n_theta: int) -> Array:
+    values = np.asarray(start, dtype=float)
+    if values.shape != (n_theta,) or not np.all(np.isfinite(values)):
+        raise SpecificationError(
+            f"start needs {n_theta} finite numbers, one for each entry of fit.theta; found {values.tolist()}"
+        )
+    return values
