@@ -42,7 +42,8 @@ def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array
 
 def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     """Coefficients of the model without random effects, by a few steps of Fisher scoring that never lose ground."""
-    beta, best, first = np.zeros(model.n_fixed), -np.inf, True
+    beta: Array = np.zeros(model.n_fixed)
+    best, first = -np.inf, True
     if model.n_fixed == 0:
         return beta
     current = eta
@@ -53,7 +54,7 @@ def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]
         information = model.X.T @ weighted
         information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
         side = weighted.T @ (current - model.offset) + model.X.T @ gradient
-        trial = np.linalg.solve(information, side)
+        trial: Array = np.asarray(np.linalg.solve(information, side), dtype=float)
         found = float(model.likelihood.value(model.fixed_part(trial), auxiliary).sum())
         if not (first or found > best) or not np.isfinite(found):
             break

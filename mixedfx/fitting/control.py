@@ -64,6 +64,7 @@ def _report(iteration: int, x: Array, point: Any) -> None:
 
 
 def checked_start(start: Any, n_theta: int) -> Array:
+    """Return starting values (n_theta,) that a user gave, or say what is wrong with them."""
     values = np.asarray(start, dtype=float)
     if values.shape != (n_theta,) or not np.all(np.isfinite(values)):
         raise SpecificationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +12,14 @@ from mixedfx._typing import Array
 from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, curvature_verdict, reopened, settled, variance_verdict
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["LinearFit", "fit_linear"]
+
+Evaluation = LinearEvaluation | ResidualEvaluation
 
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 
@@ -28,27 +32,37 @@ class LinearFit:
     ----------
     problem : LinearProblem
     optimum : Optimum
-    at : LinearEvaluation
+    point : LinearEvaluation or ResidualEvaluation
         The criterion at the estimate, boundary settled.
     """
 
     problem: LinearProblem
-    optimum: Optimum[LinearEvaluation]
-    at: LinearEvaluation
+    optimum: Optimum[Evaluation]
+    point: Evaluation
+
+    @property
+    def at(self) -> LinearEvaluation:
+        """The linear algebra at the estimate: that of the whitened rows, if the residuals have a structure."""
+        return self.point.linear
 
     @property
     def theta(self) -> Array:
-        """Estimate on the inner scale."""
+        """Estimated covariance parameters on the inner scale."""
         return self.at.theta
+
+    @property
+    def rho(self) -> Array:
+        """Estimated parameters of the residual structure."""
+        return self.point.theta[self.at.theta.size :]
 
     @cached_property
     def certificate(self) -> Certificate:
         """From the exact Hessian at the estimate."""
-        at, model = self.at, self.problem.model
-        free = (at.theta > model.search_lower) & (at.theta < model.upper)
-        signature = curvature_verdict(at.hessian, at.gradient, free)
+        point, criterion = self.point, self.problem.criterion
+        free = (point.theta > criterion.search_lower) & (point.theta < criterion.upper)
+        signature = curvature_verdict(point.hessian, point.gradient, free)
         labels = [term.group for term in self.problem.design.random]
-        verdicts = tuple(variance_verdict(model, at, k, label) for k, label in enumerate(labels))
+        verdicts = tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
         o = self.optimum
         return Certificate(
             signature.gap, signature.negative, signature.flat, verdicts, o.cut, o.iterations, o.evaluations
@@ -61,40 +75,39 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
     exactly zero where it is not negative, re-opened otherwise.
     """
-    model = problem.model
-    start = (
-        model.start if control.start is None else problem.theta_to_inner(checked_start(control.start, model.n_theta))
-    )
+    start = problem.criterion.start
+    if control.start is not None:
+        k = problem.model.n_theta
+        start = np.concatenate([problem.theta_to_inner(checked_start(control.start, k)), start[k:]])
     optimum = _minimize(problem, start, control)
-    at = optimum.point
     for _ in range(RESTARTS):
-        opened = reopened(model, at)
+        opened = reopened(problem.model, optimum.point.linear)
         if opened is None or optimum.cut:
             break
-        again = _minimize(problem, opened, control)
-        if not again.point.value < at.value:
+        again = _minimize(problem, np.concatenate([opened, optimum.x[opened.size :]]), control)
+        if not again.point.value < optimum.point.value:
             break
-        optimum, at = again, again.point
-    return LinearFit(problem, optimum, _settled(at))
+        optimum = again
+    return LinearFit(problem, optimum, _settled(problem, optimum.point))
 
 
-def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[LinearEvaluation]:
-    model = problem.model
+def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[Evaluation]:
+    criterion: Callable[[Array], Evaluation] = problem.criterion
     return minimize(
-        problem.criterion,
+        criterion,
         start,
-        model.search_lower,
-        model.upper,
+        problem.criterion.search_lower,
+        problem.criterion.upper,
         tol=control.tol,
         max_iter=control.max_iter,
         callback=control.callback(),
     )
 
 
-def _settled(at: LinearEvaluation) -> LinearEvaluation:
+def _settled(problem: LinearProblem, point: Evaluation) -> Evaluation:
     """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(at.criterion.model, at)
-    if np.array_equal(theta, at.theta):
-        return at
-    moved = at.criterion(theta)
-    return moved if moved.value <= at.value + at.criterion.nu * NEGLIGIBLE_VARIANCE else at
+    theta = settled(problem.model, point.linear)
+    if np.array_equal(theta, point.linear.theta):
+        return point
+    moved: Evaluation = problem.criterion(np.concatenate([theta, point.theta[theta.size :]]))
+    return moved if moved.value <= point.value + point.linear.criterion.nu * NEGLIGIBLE_VARIANCE else point

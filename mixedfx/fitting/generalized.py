@@ -1,0 +1,247 @@
+"""Fit a generalised linear mixed model: optimise all parameters jointly, settle the boundary, certify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
+from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_state
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.start import starting_values
+from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.control import Control, checked_start
+from mixedfx.optimize import Optimum, minimize
+
+__all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hessian", "fit_generalized"]
+
+RESTARTS = 3  # restarts from a doubtful boundary at the most
+SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
+POLISHING_STEPS = 4
+DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
+SINGULAR = 1e-10  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
+
+
+class MarginalEvaluation(Protocol):
+    """Minus twice an approximate log-likelihood at one place."""
+
+    @property
+    def state(self) -> ModeState:
+        """The conditional mode that the approximation rests on."""
+
+    @property
+    def value(self) -> float:
+        """Minus twice the log-likelihood, plus the penalty."""
+
+    @property
+    def gradient(self) -> Array:
+        """Exact gradient (k,)."""
+
+    @property
+    def curvature(self) -> Array:
+        """Approximate Hessian (k, k)."""
+
+    @property
+    def curvature_is_exact(self) -> bool:
+        """Whether that is the Hessian itself."""
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters."""
+
+    @property
+    def covariance_gradient(self) -> tuple[Array, ...]:
+        """Derivative with respect to the covariances, by factor."""
+
+
+Integrator = Callable[[ModeState], MarginalEvaluation]
+
+
+@dataclass(frozen=True)
+class GeneralizedFit:
+    """A fitted generalised linear mixed model on the inner scale.
+
+    Attributes
+    ----------
+    problem : GeneralizedProblem
+    integrate : Integrator
+    optimum : Optimum
+        Where the search ended.
+    at : MarginalEvaluation
+        The criterion at the estimate, boundary settled.
+    hessian : (k, k)
+        Of minus twice the log-likelihood (plus penalty) at the estimate.
+    """
+
+    problem: GeneralizedProblem
+    integrate: Integrator
+    optimum: Optimum[MarginalEvaluation]
+    at: MarginalEvaluation
+    hessian: Array
+
+    @property
+    def x(self) -> Array:
+        """All parameters on the inner scale."""
+        return self.at.state.x
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood without the penalty, all constants included."""
+        penalty = self.problem.model.penalty.value(self.at.state.parts.beta)
+        return -0.5 * (float(self.at.value) - penalty)
+
+    @cached_property
+    def free(self) -> BoolArray:
+        """Parameters (k,) that are not held by a bound, nor part of a covariance that is zero."""
+        lower, upper = _bounds(self.problem)
+        return np.asarray((self.x > lower) & (self.x < upper))
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Joint covariance (k, k) of all parameters on the user's scale; nan for those held at the boundary."""
+        inner = np.full_like(self.hessian, np.nan)
+        inner[np.ix_(self.free, self.free)] = 2.0 * _inverse(self.hessian[np.ix_(self.free, self.free)])
+        jacobian = self.problem.jacobian_to_user(self.x)
+        known = np.where(np.isnan(inner), 0.0, inner)
+        out = jacobian @ known @ jacobian.T
+        held = np.abs(jacobian) @ (~self.free).astype(float) > 0
+        out[held] = np.nan
+        out[:, held] = np.nan
+        return np.asarray(out)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """From the Hessian at the estimate."""
+        covariance = self.problem.model.covariance
+        signature = curvature_verdict(self.hessian, self.at.gradient, self.free)
+        labels = [term.group for term in self.problem.design.random]
+        verdicts = tuple(variance_verdict(covariance, self.at, k, label) for k, label in enumerate(labels))
+        o = self.optimum
+        gap = signature.gap if self.at.state.mode.converged else np.inf
+        return Certificate(gap, signature.negative, signature.flat, verdicts, o.cut, o.iterations, o.evaluations)
+
+
+def _inverse(hessian: Array) -> Array:
+    """Inverse of a positive definite matrix; nan where it is not."""
+    scale = np.sqrt(np.maximum(np.abs(hessian.diagonal()), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
+    if values.size and values[0] <= SINGULAR * values[-1]:
+        return np.full_like(hessian, np.nan)
+    return np.asarray((vectors / values) @ vectors.T / np.outer(scale, scale))
+
+
+def _bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
+    covariance, at = problem.model.covariance, problem.model.theta_slice
+    lower = np.full(problem.n_parameters, -np.inf)
+    upper = np.full(problem.n_parameters, np.inf)
+    lower[at], upper[at] = covariance.search_lower, covariance.upper
+    return lower, upper
+
+
+def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
+    """Return the Hessian (k, k) by forward differences of the exact gradient, the mode moved by its derivative.
+
+    The error of the predicted mode is of second order in the step, as is that of the difference itself.
+    """
+    x, gradient = at.state.x, at.gradient
+    steps = DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1)
+    rows = []
+    for i, step in enumerate(steps):
+        moved = x.copy()
+        moved[i] += step
+        rows.append((integrate(predicted_state(at.state, moved)).gradient - gradient) / (moved[i] - x[i]))
+    jacobian = np.array(rows)
+    return np.asarray(0.5 * (jacobian + jacobian.T))
+
+
+def fit_generalized(problem: GeneralizedProblem, control: Control, integrate: Integrator) -> GeneralizedFit:
+    """Minimise minus twice the approximate log-likelihood over all parameters jointly.
+
+    Parameters
+    ----------
+    problem : GeneralizedProblem
+    control : Control
+    integrate : callable
+        From the state at the conditional mode to the approximation: Laplace, quadrature.
+    """
+    optimum = _minimize(problem, _start(problem, control), control, integrate)
+    at = optimum.point
+    for _ in range(RESTARTS):
+        opened = reopened(problem.model.covariance, at)
+        if opened is None or optimum.cut:
+            break
+        again = _minimize(problem, _with_theta(problem, at, opened), control, integrate)
+        if not again.point.value < at.value:
+            break
+        optimum, at = again, again.point
+    at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
+    return GeneralizedFit(problem, integrate, optimum, at, hessian)
+
+
+def _start(problem: GeneralizedProblem, control: Control) -> Array:
+    x = starting_values(problem)
+    if control.start is not None:
+        user = problem.to_user(x)
+        user[problem.model.theta_slice] = checked_start(control.start, problem.model.covariance.n_theta)
+        x = problem.to_inner(user)
+    return x
+
+
+def _with_theta(problem: GeneralizedProblem, at: MarginalEvaluation, theta: Array) -> Array:
+    x = at.state.x.copy()
+    x[problem.model.theta_slice] = theta
+    return x
+
+
+def _minimize(
+    problem: GeneralizedProblem, start: Array, control: Control, integrate: Integrator
+) -> Optimum[MarginalEvaluation]:
+    """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it."""
+    lower, upper = _bounds(problem)
+    last: list[ModeState] = []
+
+    def function(x: Array) -> MarginalEvaluation:
+        point = integrate(mode_state(problem.model, x, last[0] if last else None))
+        if np.isfinite(point.value):
+            last[:] = [point.state]
+        return point
+
+    tolerance = max(control.tol, SEARCH_TOLERANCE)
+    callback = control.callback()
+    return minimize(function, start, lower, upper, tol=tolerance, max_iter=control.max_iter, callback=callback)
+
+
+def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:
+    """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
+    theta = settled(problem.model.covariance, at)
+    if np.array_equal(theta, at.theta):
+        return at
+    moved = integrate(mode_state(problem.model, _with_theta(problem, at, theta), at.state))
+    return moved if moved.value <= at.value + CERTIFIED_GAP else at
+
+
+def _polished(
+    problem: GeneralizedProblem, at: MarginalEvaluation, control: Control, integrate: Integrator
+) -> tuple[MarginalEvaluation, Array]:
+    """Newton steps with the Hessian of the first point, and that Hessian."""
+    hessian = difference_hessian(integrate, at)
+    lower, upper = _bounds(problem)
+    for _ in range(POLISHING_STEPS if control.max_iter > 0 else 0):
+        x = at.state.x
+        free = (x > lower) & (x < upper)
+        inverse = _inverse(hessian[np.ix_(free, free)])
+        gradient = at.gradient[free]
+        if not 0.5 * float(gradient @ inverse @ gradient) > control.tol:
+            break
+        moved = x.copy()
+        moved[free] -= inverse @ gradient
+        trial = integrate(mode_state(problem.model, np.clip(moved, lower, upper), at.state))
+        if not trial.value <= at.value:
+            break
+        at = trial
+    return at, hessian
