@@ -7,6 +7,7 @@ from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.labels import nested_in
 from mixedfx.design.random import RandomEffects
 from mixedfx.design.response import Response
+from mixedfx.design.variables import Variable
 from mixedfx.design.weights import OffsetEncoder
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "OffsetEncoder",
     "RandomEffects",
     "Response",
+    "Variable",
     "as_frame",
     "build_design",
     "nested_in",

@@ -19,6 +19,7 @@ from mixedfx.design.missing import Completeness, complete_rows, missing_of
 from mixedfx.design.random import RandomBuilder, RandomEffects
 from mixedfx.design.response import Response, read_response
 from mixedfx.design.rows import Rows
+from mixedfx.design.variables import Variable, read_variables
 from mixedfx.design.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Formula, parse
@@ -56,6 +57,8 @@ class Design:
         Which rows of the data are used; None if all are.
     weights_column : str or None
         The column that holds the weights, if one was named.
+    variables : dict
+        The columns of the data that the fixed effects use, by name.
     """
 
     formula: Formula
@@ -70,6 +73,7 @@ class Design:
     offsets: OffsetEncoder
     keep: BoolArray | None
     weights_column: str | None
+    variables: dict[str, Variable]
 
     @property
     def n_rows(self) -> int:
@@ -178,6 +182,8 @@ class _Assembly:
         positive = None if information is None or np.all(information > 0) else information > 0
         fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings, positive)
         builder = RandomBuilder(self.rows, self.settings)
+        if not fixed.dropped:
+            builder.reuse(self.formula.fixed_terms, fixed.encoder, fixed.matrix)
         random = tuple(builder.build(term) for term in self.formula.random)
         offset, encoder = self._offset()
         return Design(
@@ -193,6 +199,7 @@ class _Assembly:
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,
+            read_variables(fixed.encoder.variables, self.rows),
         )
 
     def _offset(self) -> tuple[Array | None, OffsetEncoder]:

@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
-from mixedfx.design.codings import CODINGS, Coding, TreatmentCoding, coding_for
+from mixedfx._typing import Array, BoolArray
+from mixedfx.design.codings import Coding, TreatmentCoding, coding_for
 from mixedfx.design.columns import column_from_pandas
 from mixedfx.design.expressions import names_in, syntax_tree
 from mixedfx.design.labels import Labels, factorize
 from mixedfx.design.operations import (
     BINARY,
     compared,
-    contrast_call,
+    contrast,
     contrast_name,
     elementwise,
-    function_name,
     number,
     with_options,
 )
@@ -119,6 +118,7 @@ class Evaluator:
     def _checked(self, expression: str, value: Any) -> Value:
         """Return ``value``, a full column of finite numbers or a factor."""
         if isinstance(value, Factor):
+            self._refuse(expression, value.labels.codes < 0, "missing (outside of the intervals, if it is cut)")
             return value
         if isinstance(value, Basis):
             if self.learning and not np.isfinite(value.matrix).all():
@@ -137,18 +137,21 @@ class Evaluator:
         with np.errstate(over="ignore", invalid="ignore"):
             if np.isfinite(np.add.reduce(numbers)):  # one pass without a temporary array
                 return
-        bad = np.flatnonzero(~np.isfinite(numbers))
+        self._refuse(expression, np.isinf(numbers), "infinite (inf)")
+        self._refuse(expression, np.isnan(numbers), "not a number (NaN)")
+
+    def _refuse(self, expression: str, places: BoolArray, what: str) -> None:
+        """Raise a DataError that says in how many rows an expression is ``what``, with the first for an example."""
+        bad = np.flatnonzero(places)
         if not bad.size:
             return
-        first = bad[0]
+        shown, first = display(expression), bad[0]
         names = [column(name) for name in names_in(expression)[0] if column(name) in self.rows.frame]
-        shown = display(expression)
         where = ", ".join(
             f"{name} = {self.rows.numbers(name)[first]:g}"
             for name in names
             if not self._is_factor(name) and name != shown
         )
-        what = "infinite (inf)" if np.isinf(numbers[first]) else "not a number (NaN)"
         raise DataError(
             f"{shown} is {what} in {bad.size} row{'s' * (bad.size > 1)}; the first is row {self.rows.index[first]!r}"
             + (f", where {where}" if where else "")
@@ -172,8 +175,8 @@ class Evaluator:
                 return self._compare(node)
             case ast.List():
                 return [self._visit(item) for item in node.elts]
-            case ast.Attribute():
-                return contrast_name(node)
+            case ast.Attribute() if (name := contrast_name(node)) is not None:
+                return contrast(name, [], {})
             case ast.Call():
                 return self._call(node)
         raise SpecificationError(f"{display(ast.unparse(node))} is not allowed in a formula")
@@ -217,7 +220,8 @@ class Evaluator:
         return np.asarray(result, dtype=np.float64)
 
     def _call(self, node: ast.Call) -> Any:
-        name = function_name(node.func)
+        coding = contrast_name(node.func)
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
         if name == "lag":
             return self._lag(node)
         if name == "C":
@@ -226,13 +230,13 @@ class Evaluator:
             return self._user(name, node)
         values = [self._visit(argument) for argument in node.args]
         options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
+        if coding is not None:
+            return contrast(coding, values, options)
         if name in _LEARN:
             return self._stateful(name, node, values, options)
         if name in ELEMENTWISE:
             return elementwise(name, node, values, options)
-        if name in CODINGS:
-            return contrast_call(name, values, options)
-        raise SpecificationError(f"unknown function {name!r} in {display(ast.unparse(node))}")
+        raise SpecificationError(f"{display(ast.unparse(node.func))}(…) is not a function that a formula may use")
 
     def _lag(self, node: ast.Call) -> Value:
         """Shift the rows of the whole frame, before rows with missing values are left out."""

@@ -108,9 +108,10 @@ def build_fixed(
     rank = independent_columns(matrix, weighted)
     n_used = rows.size if weighted is None else int(weighted.sum())
     if len(rank.kept) >= n_used:
+        size = f"{n_used} observation{'s' * (n_used != 1)}"
         raise DataError(
-            f"the fixed part has {len(encoder.names)} columns, {len(rank.kept)} of them independent (rank), for "
-            f"{n_used} observations: no observation is left to estimate the variance; leave out terms"
+            f"the fixed part has rank {len(rank.kept)} ({len(encoder.names)} columns) for {size}: none is left to "
+            "estimate the variance; leave out terms, or bring more data"
         )
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
@@ -143,5 +144,5 @@ def _note(rank: Rank, names: Sequence[str]) -> str:
     shown = "; ".join(described[:DROPPED_SHOWN]) + (
         f"; and {len(described) - DROPPED_SHOWN} more" if len(described) > DROPPED_SHOWN else ""
     )
-    columns = "a column" if len(described) == 1 else f"{len(described)} columns"
-    return f"the fixed part is rank deficient: dropped {columns} that follow from the others (collinear): {shown}"
+    columns = "a column that follows" if len(described) == 1 else f"{len(described)} columns that follow"
+    return f"the fixed part is rank deficient: dropped {columns} from the others (collinear): {shown}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx.design.codings import CODINGS, Coding, PolynomialCoding, TreatmentCoding, coding_for
+from mixedfx.design.codings import Coding, PolynomialCoding, TreatmentCoding, coding_for
 from mixedfx.design.transforms import ELEMENTWISE
 from mixedfx.design.values import Basis, Factor
 from mixedfx.exceptions import DataError, SpecificationError
@@ -18,10 +18,9 @@ from mixedfx.formula import display
 __all__ = [
     "BINARY",
     "compared",
-    "contrast_call",
+    "contrast",
     "contrast_name",
     "elementwise",
-    "function_name",
     "number",
     "with_options",
 ]
@@ -46,18 +45,22 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 
 
 def number(value: Any, node: ast.AST) -> Any:
-    """Return ``value`` if arithmetic can use it."""
-    if isinstance(value, (Factor, Basis, str, list, Coding)) or value is None:
-        shown = display(ast.unparse(node))
-        kind = (
-            "a factor"
-            if isinstance(value, Factor)
-            else "several columns"
-            if isinstance(value, Basis)
-            else "not a number"
-        )
-        raise DataError(f"{shown} is {kind}; arithmetic and functions need a column of numbers")
-    return value
+    """Return ``value`` if arithmetic can use it.
+
+    Raises
+    ------
+    DataError
+        If it is a factor, several columns, or no number at all.
+    """
+    if isinstance(value, Factor):
+        kind = "a factor"
+    elif isinstance(value, Basis):
+        kind = "several columns"
+    elif value is None or isinstance(value, (str, list, Coding)):
+        kind = "not a number"
+    else:
+        return value
+    raise DataError(f"{display(ast.unparse(node))} is {kind}; arithmetic and functions need a column of numbers")
 
 
 def compared(sign: ast.cmpop, left: Any, right: Any, node: ast.AST) -> Any:
@@ -70,30 +73,21 @@ def compared(sign: ast.cmpop, left: Any, right: Any, node: ast.AST) -> Any:
     return COMPARE[type(sign)](number(left, node), number(right, node))
 
 
-def contrast_name(node: ast.Attribute) -> Coding:
-    """``contr.sum`` and its like."""
-    if isinstance(node.value, ast.Name) and node.value.id == "contr":
-        return coding_for(node.attr, node.attr)
-    raise SpecificationError(f"{ast.unparse(node)} is not allowed in a formula")
-
-
-def function_name(node: ast.AST) -> str:
-    """Return the name of a function; ``np.log`` is ``log`` and ``contr.sum(…)`` is ``sum``."""
-    if isinstance(node, ast.Name):
-        return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("np", "contr"):
+def contrast_name(node: ast.AST) -> str | None:
+    """Return ``"sum"`` for ``contr.sum``, None for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "contr":
         return node.attr
-    raise SpecificationError(f"{ast.unparse(node)} is not a function that a formula may use")
+    return None
 
 
-def contrast_call(name: str, values: list[Any], options: dict[str, Any]) -> Coding:
-    """``contr.treatment(base="b")`` and ``contr.poly(scores=[…])``."""
+def contrast(name: str, values: list[Any], options: dict[str, Any]) -> Coding:
+    """Return the coding of ``contr.sum``, ``contr.treatment(base="b")``, ``contr.poly(scores=[…])``."""
     argument = values[0] if values else next(iter(options.values()), None)
     if name == "treatment":
         return TreatmentCoding(argument)
     if name == "poly" and argument is not None:
         return PolynomialCoding(tuple(argument))
-    return CODINGS[name]()
+    return coding_for(name, name)
 
 
 def elementwise(name: str, node: ast.Call, values: list[Any], options: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ import pandas as pd
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance import Covariance, covariance_for
 from mixedfx.covariance.known import relationship_matrix
-from mixedfx.design.encoder import Encoder, Settings, learn_encoder
+from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.design.frame import as_frame
 from mixedfx.design.labels import Labels, combine
 from mixedfx.design.limits import check_parameters
@@ -102,7 +102,11 @@ class RandomBuilder:
     def __init__(self, rows: Rows, settings: Settings) -> None:
         self.rows, self.settings = rows, settings
         self._groups: dict[tuple[str, ...], Labels] = {}
-        self._columns: dict[str, tuple[Encoder, Array]] = {}
+        self._columns: dict[tuple[Term, ...], tuple[Encoder, Array]] = {}
+
+    def reuse(self, terms: tuple[Term, ...], encoder: Encoder, matrix: Array) -> None:
+        """Offer columns that exist already to terms that need the same."""
+        self._columns[terms] = encoder, matrix
 
     def build(self, term: RandomTerm) -> RandomEffects:
         """Return the random effects of a term.
@@ -141,10 +145,10 @@ class RandomBuilder:
         return self._groups[group]
 
     def _encoded(self, term: RandomTerm) -> tuple[Encoder, Array]:
-        if term.expression not in self._columns:
+        if term.terms not in self._columns:
             part = f"the left side of {term}"
-            self._columns[term.expression] = learn_encoder(term.terms, self.rows, self.settings, part)
-        return self._columns[term.expression]
+            self._columns[term.terms] = learn_encoder(term.terms, self.rows, self.settings, part)
+        return self._columns[term.terms]
 
 
 def _group_labels(group: tuple[str, ...], rows: Rows) -> Labels:

@@ -58,7 +58,7 @@ class RowArgument:
         DataError
             If one is infinite.
         """
-        values = self.values if keep is None else self.values[keep]
+        values = np.array(self.values if keep is None else self.values[keep])  # the caller's data may change later
         if np.isinf(values).any():
             raise DataError(f"{self.label} is infinite (inf) in {int(np.isinf(values).sum())} rows; it must be finite")
         return values
