@@ -251,21 +251,23 @@ class _Parser:
         return Call(name.text, self.tokens[opening - 1 : closing + 1], name.start)
 
     def closing(self, opening: int) -> int:
-        depth = 0
-        for index in range(opening, len(self.tokens)):
-            if self.tokens[index].kind == "operator":
-                depth += (self.tokens[index].text in OPENERS) - (self.tokens[index].text in OPENERS.values())
-                if depth == 0:
-                    return index
-        raise self.error("syntax error: this parenthesis is never closed", self.tokens[opening].start)
+        """Return where the parenthesis at ``opening`` is closed; the brackets are known to match."""
+        depth, index = 1, opening
+        while depth:
+            index += 1
+            depth += self.step(index)
+        return index
+
+    def step(self, index: int) -> int:
+        kind, text, _ = self.tokens[index]
+        return (text in OPENERS) - (text in OPENERS.values()) if kind == "operator" else 0
 
     def has_bar(self, opening: int, closing: int) -> bool:
         depth = 0
-        for token in self.tokens[opening:closing]:
-            if token.kind == "operator":
-                depth += (token.text in OPENERS) - (token.text in OPENERS.values())
-                if depth == 1 and token.text in ("|", "||"):
-                    return True
+        for index in range(opening, closing):
+            depth += self.step(index)
+            if depth == 1 and self.tokens[index][:2] in (("operator", "|"), ("operator", "||")):
+                return True
         return False
 
     def bar_left(self) -> Sum:
@@ -333,8 +335,6 @@ class _Parser:
             )
         elif token.text in ("[", "{"):
             message = f"{token.text!r} is not allowed: a formula has no subscripts; make a column first"
-        elif token.kind == "end":
-            message = "syntax error: the formula ends too early; expected ')'"
         else:
             message = f"syntax error: expected an operator such as '+', found {token.text!r}"
         return self.error(message, token.start)

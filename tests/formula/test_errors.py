@@ -1,5 +1,7 @@
 """Every mistake is a SpecificationError that says what to write and marks the place."""
 
+import sys
+
 import pytest
 
 from mixedfx.exceptions import DataError, SpecificationError
@@ -192,6 +194,9 @@ def test_limits():
         ("y ~ " + "(" * 1000 + "x" + ")" * 1000, "nested"),
         ("y ~ " + "I(" * 1000 + "x" + ")" * 1000, "nested"),
         ("y ~ " + "x +" * 50_000, "too long"),
+        ("y ~ " + " + ".join(f"(1 | g{i})" for i in range(300)), "more than 200 random terms"),
+        ("y ~ " + ":".join(f"v{i}" for i in range(60)), "more than 50"),
+        ("y ~ (1 | " + "/".join(f"v{i}" for i in range(60)) + ")", "more than 50"),
         ("y ~ I(" + "x + " * 3000 + "x)", "too long"),
         ("y ~ I(" + "x + " * 500 + "x)", "nested|complex"),
         ("y ~ I(" + "-" * 900 + "x)", "nested|complex"),
@@ -207,3 +212,30 @@ def test_long_sums_are_no_problem():
     assert len(parse("y ~ .", columns=["y", *columns]).fixed_terms) == 3001
     assert parse("y ~ " + "+" * 5000 + "x").fixed == "1 + x"
     assert parse("y ~ I(" + "x + " * 90 + "x)").variables == ("y", "x")
+
+
+def at_depth(levels, run):
+    return run() if levels == 0 else at_depth(levels - 1, run)
+
+
+def frames():
+    frame, count = sys._getframe(), 0
+    while frame is not None:
+        frame, count = frame.f_back, count + 1
+    return count
+
+
+@pytest.mark.parametrize("left", [100, 150, 200, 300, 400, 600])
+def test_a_caller_deep_in_the_stack_sees_our_error(left):
+    """Nesting within the limits may still be too deep for a caller that has used up Python's stack."""
+    texts = [
+        f"y ~ {'(' * 45}x{')' * 45} + z{left}",
+        f"y ~ I({'+'.join(['x'] * 90)}) + z{left}",
+        f"y ~ {'log(' * 45}x{')' * 45} + z{left}",
+    ]
+    for text in texts:
+        try:
+            at_depth(sys.getrecursionlimit() - frames() - left, lambda text=text: parse(text))
+        except SpecificationError as error:
+            if "complex" not in error.message:
+                raise

@@ -167,8 +167,8 @@ def test_known_takes_the_name_of_a_matrix():
 
 
 def test_functions_of_the_user():
-    formula = parse("y ~ half(x) + I(x * k) + C(f, M) + bs(x, knots=k)", functions=("half", "k", "M"))
-    assert formula.fixed == "1 + half(x) + I(x * k) + C(f, M) + bs(x, knots=k)"
+    formula = parse("y ~ half(x, [1, 2]) + I(x * k) + C(f, M) + bs(x, knots=k)", functions=("half", "k", "M"))
+    assert formula.fixed == "1 + half(x, [1, 2]) + I(x * k) + C(f, M) + bs(x, knots=k)"
     assert formula.variables == ("y", "x", "f")
 
 
@@ -209,6 +209,8 @@ def test_dot_is_all_but_response_and_groups():
 
 def test_formulas_are_values():
     formula = parse("y ~ `my x` + (x || a/b)")
+    assert [term.label for term in formula.random] == ["a", "a:b"]
+    assert repr(formula.random[1]) == "RandomTerm('(1 + x || a:b)')"
     assert pickle.loads(pickle.dumps(formula)) == formula
     assert hash(formula) == hash(parse(str(formula)))
     assert parse(formula) == formula

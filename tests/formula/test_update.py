@@ -42,6 +42,7 @@ def test_the_result_tells_its_own_source():
     ("change", "message"),
     [
         ("~ . - z", "no term z"),
+        ("~ . - Error(s)", "no such Error"),
         ("~ . - (x | g)", "no random term"),
         ("~ . - offset(x)", "no offset"),
         ("~ . + y", "response"),
