@@ -11,7 +11,7 @@ ELEMENTWISE = frozenset(
 
 _KNOTS = {"df": "count", "knots": "numbers"}
 _BOUNDS = {"lower_bound": "number", "upper_bound": "number"}
-_CUBIC = {**_KNOTS, **_BOUNDS, "constraints": "choice", "extrapolation": "choice"}
+_CUBIC = {**_KNOTS, **_BOUNDS, "constraints": "constraint", "extrapolation": "outside"}
 
 SIGNATURES: dict[str, dict[str, str]] = {
     **{name: {} for name in sorted(ELEMENTWISE)},
@@ -21,7 +21,7 @@ SIGNATURES: dict[str, dict[str, str]] = {
     "scale": {"center": "flag", "scale": "flag", "ddof": "count"},
     "center": {},
     "poly": {"degree": "count", "raw": "flag"},
-    "bs": {**_KNOTS, "degree": "count", "include_intercept": "flag", **_BOUNDS, "extrapolation": "choice"},
+    "bs": {**_KNOTS, "degree": "count", "include_intercept": "flag", **_BOUNDS, "extrapolation": "outside"},
     "ns": {**_KNOTS, "include_intercept": "flag", **_BOUNDS},
     "cr": _CUBIC,
     "cs": _CUBIC,
@@ -56,7 +56,8 @@ PATSY_CONTRASTS = {
 }
 """Names that statsmodels' users write inside ``C(…)``."""
 
-CHOICES = frozenset({"raise", "clip", "na", "zero", "extend", "center"})
+CHOICES = {"constraint": ("center",), "outside": ("raise", "clip", "na", "zero", "extend")}
+"""Words that an argument of the kind may be."""
 
 REPLACEMENTS = {
     "factor": "C(x)",

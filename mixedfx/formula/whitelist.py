@@ -250,6 +250,10 @@ def _refuse_unpacking(node: ast.Call) -> None:
             raise Refused("such an argument is not allowed in a formula", keyword.value)
 
 
+def _is_one_of(words: tuple[str, ...]) -> Callable[[Whitelist, ast.expr], bool]:
+    return lambda check, node: isinstance(node, ast.Constant) and node.value in words
+
+
 def _is_label(check: Whitelist, node: ast.expr) -> bool:
     return _is_text(node) or check.number(node) is not None
 
@@ -262,7 +266,7 @@ _KINDS: dict[str, Callable[[Whitelist, ast.expr], bool]] = {
     "flag": lambda check, node: check.number(node) is not None,
     "label": _is_label,
     "labels": lambda check, node: all(_is_label(check, item) for item in _items(node)),
-    "choice": lambda check, node: isinstance(node, ast.Constant) and node.value in CHOICES,
+    **{kind: _is_one_of(words) for kind, words in CHOICES.items()},
 }
 _EXPECTED = {
     "count": f"expected a number of at most {MAX_COUNT:g}",
@@ -272,5 +276,5 @@ _EXPECTED = {
     "flag": "expected True or False",
     "label": "expected a level: a string or a number",
     "labels": "expected labels such as ['low', 'high']",
-    "choice": f"expected one of {', '.join(map(repr, sorted(CHOICES)))}",
+    **{kind: f"expected one of {', '.join(map(repr, words))}" for kind, words in CHOICES.items()},
 }
