@@ -23,10 +23,26 @@ _HOME = {
     "list_datasets": "datasets",
     "lmer": "models",
     "load": "models",
+    "VarPower": "covariance.residual",
+    "VarIdent": "covariance.residual",
+    "VarExp": "covariance.residual",
+    "Unstructured": "covariance.residual",
+    "KnownVariance": "covariance.residual",
+    "CompoundSymmetry": "covariance.residual",
+    "CAR1": "covariance.residual",
+    "AR1": "covariance.residual",
     "load_dataset": "datasets",
 }
 
 if TYPE_CHECKING:
+    from mixedfx.covariance.residual import AR1 as AR1
+    from mixedfx.covariance.residual import CAR1 as CAR1
+    from mixedfx.covariance.residual import CompoundSymmetry as CompoundSymmetry
+    from mixedfx.covariance.residual import KnownVariance as KnownVariance
+    from mixedfx.covariance.residual import Unstructured as Unstructured
+    from mixedfx.covariance.residual import VarExp as VarExp
+    from mixedfx.covariance.residual import VarIdent as VarIdent
+    from mixedfx.covariance.residual import VarPower as VarPower
     from mixedfx.datasets import list_datasets as list_datasets
     from mixedfx.datasets import load_dataset as load_dataset
     from mixedfx.exceptions import ConvergenceWarning as ConvergenceWarning

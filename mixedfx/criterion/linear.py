@@ -73,6 +73,21 @@ class LinearCriterion:
         """Divisor of the residual variance: n, or n - p under REML."""
         return self.n - self.n_fixed if self.reml else self.n
 
+    @property
+    def start(self) -> Array:
+        """Starting values (n_theta,)."""
+        return self.model.start
+
+    @property
+    def search_lower(self) -> Array:
+        """Lower bounds for the optimiser."""
+        return self.model.search_lower
+
+    @property
+    def upper(self) -> Array:
+        """Upper bounds."""
+        return self.model.upper
+
     def __call__(self, theta: Array) -> LinearEvaluation:
         """Evaluate at ``theta`` (n_theta,)."""
         return LinearEvaluation(self, np.asarray(theta, dtype=float))
@@ -164,9 +179,9 @@ class LinearEvaluation:
 
     def _combined(self, effects: Effects) -> tuple[Array, ...]:
         weights = np.append(-self.beta, 1.0)
-        return tuple(part @ weights for part in self._by_factor(effects))
+        return tuple(part @ weights for part in self.by_factor(effects))
 
-    def _by_factor(self, effects: Effects) -> list[Array]:
+    def by_factor(self, effects: Effects) -> list[Array]:
         """Split effects into (Q, m, c) by factor, the remainder's factors included."""
         layout = self.criterion.gram.layout
         out = list(effects.chain)
@@ -175,9 +190,14 @@ class LinearEvaluation:
         return out
 
     @cached_property
+    def column_effects(self) -> tuple[Array, ...]:
+        """``Sigma Z' V^-1 [X y]`` (Q, m, p + 1) by factor: the predicted random effects of every dense column."""
+        return tuple(self.by_factor(self._solved[0]))
+
+    @cached_property
     def z_vinv_x(self) -> tuple[Array, ...]:
         """``Z' V^-1 X`` (Q, m, p) by factor."""
-        return tuple(part[:, :, :-1] for part in self._by_factor(self._solved[1]))
+        return tuple(part[:, :, :-1] for part in self.by_factor(self._solved[1]))
 
     @cached_property
     def information(self) -> tuple[Array, ...]:
@@ -212,6 +232,16 @@ class LinearEvaluation:
             out[own] = d.reshape(len(own), -1) @ n.ravel()
         return out
 
+    @property
+    def response_slopes(self) -> Array:
+        """Minus the derivative of :attr:`r2` with respect to theta (n_theta,)."""
+        return self.quadratic_forms[1]
+
+    @property
+    def linear(self) -> LinearEvaluation:
+        """This evaluation: there is no residual structure."""
+        return self
+
     @cached_property
     def _curvature(self) -> Array:
         return self.criterion.model.curvature(self.theta, self.covariance_gradient)
@@ -235,7 +265,7 @@ class LinearEvaluation:
             if layout.n_factors == 1 and layout.n_chain == 1:
                 moved = [np.einsum("abm,bmk->amk", self.information[0], t[0])]
             else:
-                moved = self._by_factor(self.factor.solve(*gram.times(f, t[f]))[1])
+                moved = self.by_factor(self.factor.solve(*gram.times(f, t[f]))[1])
             for g, other in enumerate(model.by_factor):
                 outer[np.ix_(other, own)] = t[g].reshape(-1, other.size).T @ moved[g].reshape(-1, own.size)
         outer -= cross_x.T @ self.unscaled_cov @ cross_x
@@ -310,6 +340,14 @@ class LinearEvaluation:
         return out
 
     @cached_property
+    def x_form_stack(self) -> Array:
+        """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k, p, p): minus the derivative of ``X' V^-1 X``."""
+        out = np.zeros((self.theta.size, self.criterion.n_fixed, self.criterion.n_fixed))
+        for own, forms in zip(self.criterion.model.by_factor, self.x_forms, strict=True):
+            out[own] = forms
+        return out
+
+    @cached_property
     def dense_information(self) -> Array:
         """``Z' P* Z`` (q, q), factor by factor, coefficient by coefficient: for small numbers of random effects."""
         gram = self.criterion.gram
@@ -317,7 +355,7 @@ class LinearEvaluation:
         for f in range(gram.layout.n_factors):
             size, m = gram.layout.sizes[f], gram.layout.levels[f]
             t = np.eye(size * m).reshape(size, m, -1)
-            outside = self._by_factor(self.factor.solve(*gram.times(f, t))[1])
+            outside = self.by_factor(self.factor.solve(*gram.times(f, t))[1])
             blocks.append(np.concatenate([part.reshape(-1, size * m) for part in outside]))
         out = np.concatenate(blocks, axis=1)
         if self.criterion.reml and self.criterion.n_fixed:

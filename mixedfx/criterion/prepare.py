@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.assemble import Assembly, TermRows, assemble
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.parameters import CovarianceModel
-from mixedfx.design import Design
+from mixedfx.criterion.residual import ResidualCriterion
+from mixedfx.design import Design, nested_in
 from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
-from mixedfx.linalg.gram import cross_products
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.linalg.gram import Rows, cross_products
 
 __all__ = ["LinearProblem", "linear_problem"]
 
@@ -26,18 +30,21 @@ class LinearProblem:
     design : Design
     assembly : Assembly
         Rows and parameter map on the inner scale, factors in elimination order.
-    criterion : LinearCriterion
+    criterion : LinearCriterion or ResidualCriterion
         On the inner scale, its value on the user's.
     fixed : FixedBasis
     terms : tuple of TermBasis
         In the order of the formula.
+    residual : BoundResidual or None
+        Structure of the residuals, if they are not independent with equal variances.
     """
 
     design: Design
     assembly: Assembly
-    criterion: LinearCriterion
+    criterion: LinearCriterion | ResidualCriterion
     fixed: FixedBasis
     terms: tuple[TermBasis, ...]
+    residual: BoundResidual | None = None
 
     @property
     def model(self) -> CovarianceModel:
@@ -52,7 +59,7 @@ class LinearProblem:
         """Return the parameters (n_theta,) on the inner scale."""
         return self._each_term(theta, [basis.to_inner for basis in self.terms])
 
-    def _each_term(self, theta: Array, maps: list) -> Array:  # type: ignore[type-arg]
+    def _each_term(self, theta: Array, maps: Sequence[Callable[[Array], Array]]) -> Array:
         parts = [f(theta[slot.theta]) for f, slot in zip(maps, self.model.terms, strict=True)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -64,26 +71,27 @@ class LinearProblem:
             out.append(half @ half.T)
         return out
 
-    def objective(self, theta: Array) -> tuple[float, Array]:
-        """Evaluate the criterion and its gradient (n_theta,) at parameters on the user's scale.
+    def objective(self, parameters: Array) -> tuple[float, Array]:
+        """Evaluate the criterion and its gradient at ``(theta, rho)``, theta on the user's scale.
 
         Notes
         -----
         With ``Sigma = R Sigma_inner R'`` the derivative with respect to ``Sigma`` is ``R^-T N R^-1``.
         """
-        at = self.criterion(self.theta_to_inner(np.asarray(theta, dtype=float)))
-        gradient = np.zeros(self.model.n_theta)
+        k = self.model.n_theta
+        at = self.criterion(np.concatenate([self.theta_to_inner(parameters[:k]), parameters[k:]]))
+        gradient = at.gradient.copy()
         for basis, slot in zip(self.terms, self.model.terms, strict=True):
-            n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
+            n = at.linear.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
             inverse = np.linalg.inv(basis.matrix)
-            user = inverse.T @ n @ inverse
-            own = np.asarray(theta[slot.theta], dtype=float)
-            d = slot.covariance.covariance_derivative(own)
-            gradient[slot.theta] = d.reshape(len(d), -1) @ user.ravel()
+            d = slot.covariance.covariance_derivative(parameters[slot.theta])
+            gradient[slot.theta] = d.reshape(len(d), -1) @ (inverse.T @ n @ inverse).ravel()
         return at.value, gradient
 
 
-def linear_problem(design: Design, *, reml: bool, sigma: float | None = None) -> LinearProblem:
+def linear_problem(
+    design: Design, *, reml: bool, sigma: float | None = None, residual: BoundResidual | None = None
+) -> LinearProblem:
     """Form the cross-products of a design.
 
     Parameters
@@ -92,6 +100,13 @@ def linear_problem(design: Design, *, reml: bool, sigma: float | None = None) ->
     reml : bool
     sigma : float, optional
         Residual standard deviation if it is known.
+    residual : BoundResidual, optional
+        Structure of the residuals.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If residuals are correlated across levels of a grouping factor, or have a structure and zero weights.
     """
     y = design.response.values if design.offset is None else design.response.values - design.offset
     basis, X, inner = fixed_basis(design.fixed.matrix, y)
@@ -101,19 +116,52 @@ def linear_problem(design: Design, *, reml: bool, sigma: float | None = None) ->
         for term, (_, z) in zip(design.random, pairs, strict=True)
     ]
     assembly = assemble(terms, np.column_stack([X, inner]))
-    weights = design.weights
-    positive = np.ones(len(y), dtype=bool) if weights is None else weights > 0
-    n = int(positive.sum())
-    nu = n - X.shape[1] if reml else n
-    constant = 2.0 * nu * float(np.log(basis.scale)) - (2.0 * basis.log_det if reml else 0.0)
-    if weights is not None:
-        constant -= float(np.log(weights[positive]).sum())
-    criterion = LinearCriterion(
-        cross_products(assembly.rows, weights),
-        assembly.model,
-        n,
-        reml,
-        constant,
-        None if sigma is None else (sigma / basis.scale) ** 2,
-    )
-    return LinearProblem(design, assembly, criterion, basis, tuple(b for b, _ in pairs))
+    known = sigma if residual is None or residual.sigma is None else residual.sigma
+    shared = {"reml": reml, "sigma2": None if known is None else (known / basis.scale) ** 2}
+    constant = _constant(design, basis, reml)
+    criterion: LinearCriterion | ResidualCriterion
+    if residual is None:
+        gram = cross_products(assembly.rows, design.weights)
+        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), constant=constant, **shared)
+    else:
+        _check_groups(design, residual)
+        rows = _weighted(assembly.rows, design.weights)
+        criterion = ResidualCriterion(rows, residual, assembly.model, constant=constant, **shared)
+    return LinearProblem(design, assembly, criterion, basis, tuple(b for b, _ in pairs), residual)
+
+
+def _n_positive(design: Design) -> int:
+    return design.n_rows if design.weights is None else int(np.sum(design.weights > 0))
+
+
+def _constant(design: Design, basis: FixedBasis, reml: bool) -> float:
+    """What the criterion on the user's scale has beyond that on the inner scale, and minus the log weights."""
+    n, p = _n_positive(design), basis.matrix.shape[1]
+    constant = 2.0 * (n - p if reml else n) * float(np.log(basis.scale)) - (2.0 * basis.log_det if reml else 0.0)
+    if design.weights is not None:
+        constant -= float(np.log(design.weights[design.weights > 0]).sum())
+    return constant
+
+
+def _weighted(rows: Rows, weights: Array | None) -> Rows:
+    """Rows times the roots of their weights."""
+    if weights is None:
+        return rows
+    if np.any(weights == 0):
+        raise DataError(
+            f"{int(np.sum(weights == 0))} weights are zero: with a residual structure, leave those rows out"
+        )
+    root = np.sqrt(weights)
+    return Rows(rows.layout, tuple(z * root for z in rows.z), rows.columns * root[:, None], rows.loadings)
+
+
+def _check_groups(design: Design, residual: BoundResidual) -> None:
+    """Residuals may be correlated only within levels of every grouping factor."""
+    if residual.groups is None:
+        return
+    for term in design.random:
+        if not nested_in(residual.groups, term.codes):
+            raise SpecificationError(
+                f"the residuals are correlated within groups that hold several levels of {term.group!r}: the group of a "
+                "residual structure must lie within one level of every grouping factor of the formula"
+            )

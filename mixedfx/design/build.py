@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,7 @@ def build_design(
     missing: str = "drop",
     functions: Mapping[str, Any] | None = None,
     response_kind: str = "numeric",
+    extra: Sequence[str] = (),
 ) -> Design:
     """Turn a formula and data into the arrays of a model.
 
@@ -110,6 +111,8 @@ def build_design(
         Functions, constants and matrices that the formula may name.
     response_kind : {"numeric", "binomial", "ordinal"}
         What kind of response the family models.
+    extra : sequence of str
+        Further columns that must have a value in every row that is used.
 
     Raises
     ------
@@ -136,7 +139,8 @@ def build_design(
         raise DataError("the data are empty: there are no rows")
     settings = Settings(own, codings_for(contrasts))
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
-    complete = _complete(parsed, frame, settings, prior, shift)
+    frame.require(extra)
+    complete = _complete(parsed, frame, settings, prior, shift, extra)
     complete.enforce(missing)
     return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
 
@@ -149,11 +153,16 @@ def _expressions(formula: Formula) -> tuple[str, ...]:
 
 
 def _complete(
-    formula: Formula, frame: Frame, settings: Settings, prior: RowArgument | None, shift: RowArgument | None
+    formula: Formula,
+    frame: Frame,
+    settings: Settings,
+    prior: RowArgument | None,
+    shift: RowArgument | None,
+    extra: Sequence[str],
 ) -> Completeness:
     """Return which rows have a value of everything that the model uses."""
     found = missing_of(frame, _expressions(formula), settings.functions)
-    for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term))):
+    for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term), *extra)):
         places = frame.column(name).missing
         if places is not None:
             found[name] = places
@@ -199,7 +208,7 @@ class _Assembly:
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,
-            read_variables(fixed.encoder.variables, self.rows),
+            read_variables(fixed.encoder, self.rows),
         )
 
     def _offset(self) -> tuple[Array | None, OffsetEncoder]:

@@ -16,7 +16,7 @@ __all__ = ["VarianceParameters"]
 
 @dataclass(frozen=True)
 class VarianceParameters:
-    """The parameters ``(theta, log sigma^2)`` on the inner scale, and what their uncertainty does to ``Var(beta)``.
+    """The parameters ``(theta, rho, log sigma^2)`` on the inner scale, and what their uncertainty does to ``Var(beta)``.
 
     With ``f`` minus twice the log-likelihood, their covariance is twice the inverse of the Hessian of ``f`` in which
     sigma is not profiled out. If sigma is known, its row and column are zero.
@@ -27,24 +27,15 @@ class VarianceParameters:
     @cached_property
     def covariance(self) -> Array:
         """Covariance (k + 1, k + 1) of the parameters; on the boundary, of those directions that can vary."""
-        at = self.fit.at
-        k = at.theta.size
+        at, point = self.fit.at, self.fit.point
+        k = point.theta.size
         out = np.zeros((k + 1, k + 1))
-        out[:k, :k] = 2.0 * inverse_on_range(at.hessian)
+        out[:k, :k] = 2.0 * inverse_on_range(point.hessian)
         if at.criterion.sigma2 is None:
-            slope = at.quadratic_forms[1] / (at.sigma2 * at.criterion.nu)
+            slope = point.response_slopes / (at.sigma2 * at.criterion.nu)
             shared = -out[:k, :k] @ slope
             out[:k, k] = out[k, :k] = shared
             out[k, k] = 2.0 / at.criterion.nu - slope @ shared
-        return out
-
-    @cached_property
-    def x_forms(self) -> Array:
-        """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k, p, p), relative to sigma."""
-        at = self.fit.at
-        out = np.zeros((at.theta.size, at.criterion.n_fixed, at.criterion.n_fixed))
-        for own, forms in zip(at.criterion.model.by_factor, at.x_forms, strict=True):
-            out[own] = forms
         return out
 
     def jacobian(self, rows: Array) -> Array:
@@ -54,6 +45,6 @@ class VarianceParameters:
         """
         at = self.fit.at
         spread = at.unscaled_cov @ rows.T
-        forms = np.einsum("pr,ipq,qs->irs", spread, self.x_forms, spread, optimize=True)
+        forms = np.einsum("pr,ipq,qs->irs", spread, self.fit.point.x_form_stack, spread, optimize=True)
         own = (rows @ spread)[None]
         return np.concatenate([forms, own if at.criterion.sigma2 is None else np.zeros_like(own)])

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import mul
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import AnyArray
+from mixedfx._typing import AnyArray, BoolArray
+from mixedfx.covariance.residual import (
+    AR1,
+    CAR1,
+    Combined,
+    CompoundSymmetry,
+    KnownVariance,
+    ResidualStructure,
+    Unstructured,
+    VarExp,
+    VarIdent,
+    VarPower,
+)
 from mixedfx.design.columns import Column, FactorColumn, NumberColumn, TimeColumn
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
 
-__all__ = ["ModelInputs", "StoredFrame"]
+__all__ = ["ModelInputs", "StoredFrame", "used_columns"]
 
 
 class StoredFrame(Frame):
@@ -71,6 +85,19 @@ class ModelInputs:
         columns = {name: _column_of(name, part, arrays) for name, part in parts["columns"].items()}
         options = {key: _value_of(part, arrays) for key, part in parts["options"].items()}
         return cls(parts["formula"], StoredFrame(columns, _index_of(parts["index"], arrays)), options)
+
+
+def used_columns(frame: Frame, names: Sequence[str], keep: BoolArray | None) -> pd.DataFrame:
+    """Return the named columns in the rows that are used: factors as categoricals, the others as numbers."""
+    out = {}
+    for name in names:
+        column = frame.column(name)
+        if column.is_factor or isinstance(column, TimeColumn):
+            labels = column.labels.take(keep)
+            out[name] = pd.Series(pd.Categorical.from_codes(labels.codes, categories=labels.levels))
+        else:
+            out[name] = pd.Series(column.numbers if keep is None else column.numbers[keep])
+    return pd.DataFrame(out)
 
 
 def _column_parts(key: str, column: Column, arrays: dict[str, AnyArray]) -> dict[str, Any]:
@@ -148,6 +175,12 @@ def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
     """One option: plain values as they are, arrays and frames by key, dicts item by item."""
     if value is None or isinstance(value, str | bool | int | float):
         return {"plain": value}
+    if isinstance(value, ResidualStructure):
+        return {
+            "residual": [
+                _structure_parts(part) for part in (value.factors if isinstance(value, Combined) else (value,))
+            ]
+        }
     if isinstance(value, Mapping):
         return {"dict": {str(k): _value_parts(f"{key}.{k}", v, arrays) for k, v in value.items()}}
     if isinstance(value, pd.DataFrame):
@@ -169,9 +202,31 @@ def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
     )
 
 
+def _structure_parts(structure: ResidualStructure) -> dict[str, Any]:
+    own = {field.name: getattr(structure, field.name) for field in fields(structure)}  # type: ignore[arg-type]
+    return {"type": type(structure).__name__, "fields": own}
+
+
+def _structure_of(parts: Sequence[Mapping[str, Any]]) -> ResidualStructure:
+    found = []
+    for part in parts:
+        own = {key: tuple(value) if isinstance(value, list) else value for key, value in part["fields"].items()}
+        found.append(_STRUCTURES[part["type"]](**own))
+    combined: ResidualStructure = reduce(mul, found)
+    return combined
+
+
+_STRUCTURES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (AR1, CAR1, CompoundSymmetry, KnownVariance, Unstructured, VarExp, VarIdent, VarPower)
+}
+
+
 def _value_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
     if "dict" in part:
         return {key: _value_of(value, arrays) for key, value in part["dict"].items()}
+    if "residual" in part:
+        return _structure_of(part["residual"])
     if "frame" in part:
         rows, columns = _index_of(part["rows"], arrays), _index_of(part["columns"], arrays)
         return pd.DataFrame(arrays[part["frame"]], index=rows, columns=columns)

@@ -13,13 +13,14 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array
+from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
 from mixedfx.design import Design, build_design
 from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
-from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.inputs import ModelInputs, used_columns
 from mixedfx.models.storage import register, write
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
@@ -42,6 +43,9 @@ class LinearMixedModel:
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
     missing : str
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
+    residual : ResidualStructure, optional
+        Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …
+        With one, a formula without random effects is a generalised least-squares model.
     sigma : float, optional
         Residual standard deviation, if it is known.
     functions : dict, optional
@@ -71,6 +75,7 @@ class LinearMixedModel:
         offset: Any = None,
         contrasts: Mapping[str, Any] | None = None,
         missing: str = "drop",
+        residual: ResidualStructure | None = None,
         sigma: float | None = None,
         functions: Mapping[str, Any] | None = None,
     ) -> None:
@@ -82,10 +87,15 @@ class LinearMixedModel:
             "functions": functions,
         }
         frame = as_frame(data)
-        self.design: Design = build_design(formula, frame, **options)
+        extra = _checked_residual(residual)
+        self.design: Design = build_design(formula, frame, extra=extra, **options)
         self.sigma = _checked_sigma(sigma)
-        self.inputs = ModelInputs.of(self.design.formula, frame, options | {"sigma": self.sigma})
-        _check_identifiable(self.design, self.sigma)
+        self.residual = residual
+        self.inputs = ModelInputs.of(
+            self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
+        )
+        _check_identifiable(self.design, self.sigma, residual is not None)
+        self._bound = None if residual is None else residual.bind(used_columns(frame, extra, self.design.keep))
 
     @classmethod
     def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> LinearMixedModel:
@@ -97,11 +107,11 @@ class LinearMixedModel:
 
     @cached_property
     def _reml_problem(self) -> LinearProblem:
-        return linear_problem(self.design, reml=True, sigma=self.sigma)
+        return linear_problem(self.design, reml=True, sigma=self.sigma, residual=self._bound)
 
     @cached_property
     def _ml_problem(self) -> LinearProblem:
-        return linear_problem(self.design, reml=False, sigma=self.sigma)
+        return linear_problem(self.design, reml=False, sigma=self.sigma, residual=self._bound)
 
     def fit(self, reml: bool = True, *, control: Control | None = None) -> LinearMixedResults:
         """Fit by REML or maximum likelihood.
@@ -137,7 +147,7 @@ class LinearMixedModel:
             "cut": o.cut,
         }
         state |= {"decrement": o.decrement, "converged": o.converged}
-        write(path, "linear", self.inputs, state, {"theta": fit.theta}, -0.5 * fit.at.value)
+        write(path, "linear", self.inputs, state, {"theta": fit.point.theta}, -0.5 * fit.at.value)
 
     # ---------------------------------------------------------------- look inside without fitting
     @property
@@ -210,7 +220,7 @@ class LinearMixedModel:
 
     def _checked_theta(self, theta: Any) -> Array:
         values = np.asarray(theta, dtype=float)
-        expected = self._reml_problem.model.n_theta
+        expected = self._reml_problem.criterion.start.size
         if values.shape != (expected,):
             raise SpecificationError(f"theta needs {expected} numbers, found shape {values.shape}")
         return values
@@ -228,6 +238,7 @@ def lmer(
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
     missing: str = "drop",
+    residual: ResidualStructure | None = None,
     sigma: float | None = None,
     functions: Mapping[str, Any] | None = None,
     control: Control | None = None,
@@ -248,6 +259,9 @@ def lmer(
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
     missing : str
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
+    residual : ResidualStructure, optional
+        Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …
+        With one, a formula without random effects is a generalised least-squares model.
     sigma : float, optional
         Residual standard deviation, if it is known.
     functions : dict, optional
@@ -280,6 +294,7 @@ def lmer(
         offset=offset,
         contrasts=contrasts,
         missing=missing,
+        residual=residual,
         sigma=sigma,
         functions=functions,
     )
@@ -323,11 +338,22 @@ def _checked_sigma(sigma: Any) -> float | None:
     return float(sigma)
 
 
-def _check_identifiable(design: Design, sigma: float | None) -> None:
+def _checked_residual(residual: Any) -> tuple[str, ...]:
+    """Return the columns that the residual structure reads."""
+    if residual is None:
+        return ()
+    if not isinstance(residual, ResidualStructure):
+        raise TypeError(
+            f"residual is a structure such as mfx.VarIdent('Sex') or mfx.AR1('age', group='Subject'); found {residual!r}"
+        )
+    return residual.columns
+
+
+def _check_identifiable(design: Design, sigma: float | None, has_residual: bool) -> None:
     """Refuse what no linear mixed model can estimate."""
-    if not design.random:
+    if not design.random and not has_residual:
         raise SpecificationError(
-            "the formula has no random effects: add a term such as (1 | group), or fit it with statsmodels' ols"
+            "the formula has no random effects: add a term such as (1 | group), give residual=, or use statsmodels' ols"
         )
     weights = design.weights
     used = np.ones(len(design.index), dtype=bool) if weights is None else weights > 0
@@ -337,7 +363,7 @@ def _check_identifiable(design: Design, sigma: float | None) -> None:
         raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
     if np.ptp(y) == 0:
         raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
-    if sigma is None:
+    if sigma is None and not has_residual:
         _check_levels(design, n)
 
 

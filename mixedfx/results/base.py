@@ -8,31 +8,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.denominator import Denominator, asymptotic_for
+from mixedfx.inference.distributions import quantile, two_sided
+from mixedfx.inference.hypothesis import hypothesis_from
+from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.results.effects import coefficients_by_level, effect_frames
 from mixedfx.results.varcorr import VarCorr
 
-__all__ = ["MixedResults", "quantile", "two_sided"]
-
-
-def two_sided(statistic: Array, df: Array) -> Array:
-    """Two-sided p-values of t statistics; of z statistics where ``df`` is infinite."""
-    absolute = np.abs(statistic)
-    finite = np.isfinite(df)
-    t = 2.0 * special.stdtr(np.where(finite, df, 1.0), -absolute)
-    return np.where(np.isnan(df), np.nan, np.where(finite, t, 2.0 * special.ndtr(-absolute)))
-
-
-def quantile(probability: float, df: Array) -> Array:
-    """Quantiles of Student's t; of the normal distribution where ``df`` is infinite."""
-    finite = np.isfinite(df)
-    t = special.stdtrit(np.where(finite, df, 1.0), probability)
-    return np.where(np.isnan(df), np.nan, np.where(finite, t, special.ndtri(probability)))
+__all__ = ["MixedResults"]
 
 
 class MixedResults(ABC):
@@ -145,6 +133,83 @@ class MixedResults(ABC):
         if not 0.0 < float(alpha) < 1.0:
             raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
         return float(alpha)
+
+    # ---------------------------------------------------------------- tests
+    def denominator(self, ddf: str | None = None) -> Denominator:
+        """Return what calibrates the tests of fixed effects: the covariance and the denominator degrees of freedom.
+
+        Parameters
+        ----------
+        ddf : str, optional
+            Name of the method; the usual one of the model if omitted.
+        """
+        return asymptotic_for(ddf, self._covariance)
+
+    def t_test(self, constraints: Any, *, ddf: str | None = None) -> RowTests:
+        """Test linear combinations of the fixed effects one by one.
+
+        Parameters
+        ----------
+        constraints : str, dict, array or tuple
+            Text (``"a = b, c = 1"``), ``{"c": 1}``, a matrix with a row for each combination, or ``(matrix, values)``.
+        ddf : str, optional
+            ``"satterthwaite"`` (the default of linear models), ``"kenward-roger"``, ``"containment"``, ``"residual"``
+            or ``"z"`` (all that generalised models have).
+
+        Returns
+        -------
+        RowTests
+            ``effect, sd, statistic, pvalue, df_denom, conf_int(), to_frame(), summary()``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.t_test("Days = 10").to_frame().round(3)
+                   estimate     se    df      t  pvalue  lower   upper
+        Days = 10    10.467  1.546  17.0  0.302   0.766  7.206  13.729
+        """
+        hypothesis = hypothesis_from(constraints, list(self.params.index))
+        return row_tests(hypothesis, np.asarray(self.params, dtype=float), self.denominator(ddf))
+
+    def f_test(self, constraints: Any, *, ddf: str | None = None) -> JointTest:
+        """Test linear combinations of the fixed effects all together.
+
+        Parameters
+        ----------
+        constraints, ddf
+            As for :meth:`t_test`.
+
+        Returns
+        -------
+        JointTest
+            ``fvalue, df_num, df_denom, pvalue``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.f_test("Days = 0", ddf="kenward-roger")
+        F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
+        """
+        hypothesis = hypothesis_from(constraints, list(self.params.index))
+        return joint_test(hypothesis, np.asarray(self.params, dtype=float), self.denominator(ddf))
+
+    def wald_test(self, constraints: Any, *, use_f: bool | None = None, ddf: str | None = None) -> JointTest:
+        """Test linear combinations of the fixed effects all together, by F or by chi-squared.
+
+        Parameters
+        ----------
+        constraints, ddf
+            As for :meth:`t_test`.
+        use_f : bool, optional
+            False for chi-squared; by default F where the model has denominator degrees of freedom.
+        """
+        if use_f is False and ddf is not None and ddf != "z":
+            raise SpecificationError(
+                f"ddf={ddf!r} is for F tests: a chi-squared test (use_f=False) has no denominator df"
+            )
+        return self.f_test(constraints, ddf="z" if use_f is False else ddf)
 
     # ---------------------------------------------------------------- random effects
     @property

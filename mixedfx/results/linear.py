@@ -14,6 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate, LinearFit
+from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.linalg.small import diagonal_blocks
@@ -97,6 +98,21 @@ class LinearMixedResults(MixedResults):
         rows = self.inner_rows(np.eye(len(self.params)))
         return self._series(satterthwaite_df(self.variance_parameters, rows), "df")
 
+    def denominator(self, ddf: str | None = None) -> Denominator:
+        """Return what calibrates the tests of fixed effects: the covariance and the denominator degrees of freedom.
+
+        Parameters
+        ----------
+        ddf : str, optional
+            ``"satterthwaite"`` (default), ``"kenward-roger"``, ``"containment"``, ``"residual"`` or ``"z"``.
+        """
+        return denominator_for("satterthwaite" if ddf is None else ddf, self.variance_parameters)
+
+    def cov_params(self, *, ddf: str | None = None) -> pd.DataFrame:
+        """Return the covariance (p, p) of the fixed effects; with ``ddf="kenward-roger"`` the adjusted one."""
+        matrix = self._covariance if ddf is None else self.denominator(ddf).covariance
+        return pd.DataFrame(matrix.copy(), index=self.params.index, columns=self.params.index)
+
     def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
         """Return confidence intervals of the fixed effects.
 
@@ -137,6 +153,14 @@ class LinearMixedResults(MixedResults):
         index = pd.MultiIndex.from_tuples(labels, names=["group", "term"]) if labels else pd.Index([])
         return pd.Series(problem.theta_to_user(self.fit.theta), index=index, name="theta", dtype=float)
 
+    @property
+    def residual_params(self) -> pd.Series[float]:
+        """Parameters of the residual structure on their natural scale; empty without one."""
+        bound = self.fit.problem.residual
+        if bound is None:
+            return pd.Series(np.zeros(0), index=pd.Index([], dtype=object), name="residual_params")
+        return pd.Series(bound.natural(self.fit.rho), index=list(bound.names), name="residual_params", dtype=float)
+
     @cached_property
     def varcorr(self) -> VarCorr:
         """Variances, standard deviations and correlations of the random effects and the residual."""
@@ -154,6 +178,7 @@ class LinearMixedResults(MixedResults):
         parts |= {
             ("covariance", ": ".join(map(str, label))): value for label, value in zip(self.theta.index, self.theta)
         }
+        parts |= {("residual", str(name)): value for name, value in self.residual_params.items()}
         parts[("residual", "sigma")] = self.sigma
         index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
         return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
@@ -182,7 +207,7 @@ class LinearMixedResults(MixedResults):
 
     def _conditional_blocks(self, factor: int, coefficients: slice) -> Array:
         """Conditional covariances (q, q, m) of one term's effects on the inner scale, relative to sigma squared."""
-        layout, inverse = self.fit.problem.criterion.gram.layout, self.fit.at.factor.inverse
+        layout, inverse = self.fit.problem.assembly.rows.layout, self.fit.at.factor.inverse
         if factor < layout.n_chain:
             return inverse.diagonal[factor][coefficients, coefficients]
         at, size = layout.span(factor), layout.sizes[factor]
@@ -201,9 +226,8 @@ class LinearMixedResults(MixedResults):
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, covariance parameters, and sigma unless it is known."""
-        criterion = self.fit.problem.criterion
-        return criterion.n_fixed + criterion.model.n_theta + (criterion.sigma2 is None)
+        """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
+        return len(self.params) + self.fit.point.theta.size + (self.fit.at.criterion.sigma2 is None)
 
     @property
     def certificate(self) -> Certificate:
@@ -216,6 +240,15 @@ class LinearMixedResults(MixedResults):
         """Conditional fitted values (n,): fixed and random effects."""
         eta = fitted_predictor(self.design, self._beta, self._modes, [True] * len(self.design.random))
         return pd.Series(eta, index=self.design.index, name="fittedvalues")
+
+    @property
+    def residual_variances(self) -> Array:
+        """Variance of the residual of every row (n,); infinite where the weight is zero."""
+        out = np.full(self.nobs, self.scale)
+        if self.design.weights is not None:
+            out = np.divide(out, self.design.weights, out=np.full(self.nobs, np.inf), where=self.design.weights > 0)
+        bound = self.fit.problem.residual
+        return out if bound is None else out * bound.relative_variances(self.fit.rho)
 
     @property
     def resid(self) -> pd.Series[float]:
@@ -239,8 +272,7 @@ class LinearMixedResults(MixedResults):
             return pd.Series(y - eta, index=self.design.index, name="resid")
         values = y - self.fittedvalues.to_numpy()
         if kind == "pearson":
-            weights = 1.0 if self.design.weights is None else np.sqrt(self.design.weights)
-            values = values * weights / self.sigma
+            values = values / np.sqrt(self.residual_variances)
         return pd.Series(values, index=self.design.index, name="resid")
 
     def predict(
