@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ STDOUT = "-"
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 COMPRESSIONS = {".gz", ".bz2", ".xz", ".zip", ".zst"}
 PARQUET = {".parquet", ".pq"}
+MARKED_FORMULA = "\n    "  # what a message puts before a formula with a mark under it
 FACTS = ("nobs", "llf", "deviance", "aic", "bic", "sigma", "converged", "is_singular")
 
 
@@ -147,11 +149,11 @@ def write_results(fit: LinearMixedResults, options: argparse.Namespace) -> None:
 
 
 def _one_line(error: Exception | str) -> str:
-    """The message of ``error`` without line breaks; a mark in a formula becomes a place in words."""
-    position, formula = getattr(error, "position", None), getattr(error, "formula", None)
-    text = getattr(error, "message", str(error))
-    if position is not None and formula is not None:
-        text = f"{text} (at character {position + 1} of {formula!r})"
+    """The message of ``error`` without line breaks; the mark under a formula becomes a place in words."""
+    if isinstance(error, mfx.SpecificationError) and error.position is not None:
+        text = f"{error.message} (at character {error.position + 1} of {error.formula!r})"
+    else:
+        text = str(error).split(MARKED_FORMULA)[0]
     return " ".join(text.split())
 
 
@@ -171,6 +173,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             data = read_data(options.data)
             fit = mfx.lmer(options.formula, data, reml=not options.ml, weights=options.weights, offset=options.offset)
             write_results(fit, options)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (mfx.SpecificationError, mfx.DataError, TypeError, OSError) as error:
         print(f"mixedfx: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT

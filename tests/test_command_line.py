@@ -113,6 +113,7 @@ def test_bad_input_is_one_line_and_exit_code_two(arguments, culprit, capsys):
     assert message.count("\n") == 1
     assert message.startswith("mixedfx: ")
     assert culprit in message
+    assert not message.rstrip().endswith("^")
 
 
 def test_bad_input_shows_no_traceback():
@@ -138,3 +139,11 @@ def test_warnings_are_one_line_each(capsys):
     captured = capsys.readouterr()
     assert captured.err.startswith("mixedfx: warning: ")
     assert captured.err.count("\n") == 1
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = [sys.executable, "-m", "mixedfx", BATCHES, "dyestuff"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
