@@ -135,7 +135,7 @@ class NarwhalsFrame(Frame):
 
 def _from_narwhals_series(name: str, value: Any) -> Column:
     """Return the column of a series of another library."""
-    import narwhals as nw
+    import narwhals.stable.v1 as nw
 
     try:
         series = nw.from_native(value, series_only=True)
@@ -146,7 +146,7 @@ def _from_narwhals_series(name: str, value: Any) -> Column:
 
 def _column_of_series(name: str, series: Any) -> Column:
     """Return the column of a narwhals Series; categories keep their order where they have one."""
-    import narwhals as nw
+    import narwhals.stable.v1 as nw
 
     dtype = series.dtype
     text = str(dtype)
@@ -169,7 +169,7 @@ def _column_of_series(name: str, series: Any) -> Column:
 
 def _keeps_category_order(series: Any) -> bool:
     """Say whether the categories have an order (polars' Categorical lists them as they appear)."""
-    import narwhals as nw
+    import narwhals.stable.v1 as nw
 
     return series.implementation is not nw.Implementation.POLARS
 
@@ -190,7 +190,7 @@ def as_frame(data: Any) -> Frame:
         return DictFrame(data)
     if isinstance(data, np.ndarray) and data.dtype.names:
         return DictFrame({name: data[name] for name in data.dtype.names})
-    import narwhals as nw
+    import narwhals.stable.v1 as nw
 
     try:
         return NarwhalsFrame(nw.from_native(data, eager_only=True))

@@ -17,7 +17,7 @@ RANK_TOLERANCE = 1e-7
 #: Above this, the squared Cholesky pivots of the correlation matrix are exact enough to settle the matter.
 CLEAR_PIVOT = 1e-6
 #: A column of size s is known up to this many times s: its values were rounded when they were made.
-ROUNDING = 2.0 * float(np.finfo(np.float64).eps)
+ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 #: Coefficients of a combination below this fraction of the largest are noise.
 COEFFICIENT_NOISE = 1e-6
 #: Terms of a combination that a message spells out.
@@ -94,6 +94,12 @@ def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
     return _eliminate(X, has_intercept)
 
 
+def _centred(X: Array) -> Array:
+    """Return the deviations from the column means; exactly zero for a constant column."""
+    deviations = X - X[0]
+    return np.asarray(deviations - deviations.mean(axis=0))
+
+
 def _largest(X: Array) -> Array:
     return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
 
@@ -103,7 +109,7 @@ def _clearly_full(X: Array, has_intercept: bool) -> bool:
     others = X[:, 1:] if has_intercept else X
     if others.shape[1] == 0:
         return True
-    spread = others - others.mean(axis=0) if has_intercept else others
+    spread = _centred(others) if has_intercept else others
     gram = spread.T @ spread
     size = np.sqrt(np.diag(gram))
     if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * _largest(others) * np.sqrt(len(X))):
@@ -123,7 +129,7 @@ def _eliminate(X: Array, has_intercept: bool) -> Rank:
     """
     n, p = X.shape
     mean = X.mean(axis=0)
-    centred = X - mean
+    centred = _centred(X)
     noise = ROUNDING * _largest(X) * np.sqrt(n)
     spread = np.linalg.norm(centred, axis=0)
     if not has_intercept:

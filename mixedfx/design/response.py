@@ -141,9 +141,7 @@ def _without_trials(values: Array, weights: Array | None) -> Array:
 def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
     call = syntax_tree(expression)
     assert isinstance(call, ast.Call)  # is_cbind has seen it
-    if len(call.args) != 2:
-        raise SpecificationError(f"{name}: write cbind(successes, failures), two columns")
-    counts = [_numbers(name, value(ast.unparse(argument))) for argument in call.args]
+    counts = [value.numbers(ast.unparse(argument)) for argument in call.args]
     for argument, column in zip(call.args, counts):
         if np.any(column < 0):
             raise DataError(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import ast
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.design.encoder import Encoder
+from mixedfx.design.expressions import syntax_tree, variables_in
 from mixedfx.design.labels import Labels
 from mixedfx.design.rows import Rows
+from mixedfx.formula.names import column
 
 __all__ = ["Variable", "read_variables"]
 
@@ -57,12 +61,29 @@ class Variable:
         return float(np.min(self.numbers)), float(np.max(self.numbers))
 
 
-def read_variables(names: Iterable[str], rows: Rows) -> dict[str, Variable]:
-    """Return the variables called ``names``; numbers are copied, so that the caller may change the data later."""
+def read_variables(encoder: Encoder, rows: Rows) -> dict[str, Variable]:
+    """Return the variables that an encoder uses.
+
+    A numeric column that occurs only as ``C(k)`` is a factor. Numbers are copied, so that the caller may change the
+    data later.
+    """
     found = {}
-    for name in names:
-        if rows.is_factor(name):
+    for name in encoder.variables:
+        if rows.is_factor(name) or _is_only_marked(name, encoder.expressions):
             found[name] = Variable(name, None, rows.labels(name))
         else:
             found[name] = Variable(name, np.array(rows.numbers(name)), None)
     return found
+
+
+def _is_only_marked(name: str, expressions: Sequence[str]) -> bool:
+    """Say whether every expression that uses the column is ``C(column, …)``."""
+    using = [text for text in expressions if name in variables_in([text], {})]
+    return all(_marked(text) == name for text in using)
+
+
+def _marked(expression: str) -> str | None:
+    tree = syntax_tree(expression)
+    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "C"
+    argument = tree.args[0] if isinstance(tree, ast.Call) and is_call else None
+    return column(argument.id) if isinstance(argument, ast.Name) else None
