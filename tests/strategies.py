@@ -83,17 +83,21 @@ KINDS = {
 }
 
 
-def _levels(rng: np.random.Generator, n: int, size: int, balanced: bool) -> NDArray[np.intp]:
-    """Every level occurs; the rest balanced or anyhow (single-observation levels are common then)."""
-    if balanced:
-        return np.arange(n) % size
+def _levels(rng: np.random.Generator, n: int, size: int) -> NDArray[np.intp]:
+    """Every level occurs, the rest anyhow: single-observation levels are common."""
     return rng.permutation(np.concatenate([np.arange(size), rng.integers(size, size=n - size)]))
 
 
-def _frame(rng: np.random.Generator, n: int, sizes: Sequence[int], balanced: bool) -> pd.DataFrame:
-    g, h, k = (_levels(rng, n, size, balanced) for size in sizes)
-    frame = pd.DataFrame({"g": g, "h": h if not balanced else (np.arange(n) // sizes[0]) % sizes[1], "k": k})
-    frame = frame.map(lambda code: f"L{code:02d}")
+def _balanced(n: int, sizes: tuple[int, int, int]) -> list[NDArray[np.intp]]:
+    """g, h and k in a regular pattern; no two of them are the same factor under other names."""
+    row, (g, h, k) = np.arange(n), sizes
+    shift = 1 if (g + 1) % k else 2  # else k would be g again
+    return [row % g, row // g % h, (row + shift * (row // g)) % k]
+
+
+def _frame(rng: np.random.Generator, n: int, sizes: tuple[int, int, int], balanced: bool) -> pd.DataFrame:
+    codes = _balanced(n, sizes) if balanced else [_levels(rng, n, size) for size in sizes]
+    frame = pd.DataFrame(dict(zip("ghk", codes))).map(lambda code: f"L{code:02d}")
     return frame.assign(x=rng.standard_normal(n), z=rng.standard_normal(n), w=rng.uniform(0.3, 3.0, n))
 
 
