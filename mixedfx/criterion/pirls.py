@@ -11,7 +11,7 @@ Breslow & Clayton (1993), JASA 88, 9; Bates, Maechler, Bolker & Walker (2015), J
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.rowwise import RowMap
 
-__all__ = ["Mode", "find_mode"]
+__all__ = ["Mode", "find_joint_mode", "find_mode"]
 
 MAX_STEPS = 200
 TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
@@ -41,6 +41,8 @@ class Mode:
         Random effects and ``Sigma^-1 b``.
     eta : (n,)
         Linear predictor.
+    beta : (p,)
+        Fixed effects, where they are sought too; else empty.
     converged : bool
     steps : int
         Newton steps taken.
@@ -49,6 +51,7 @@ class Mode:
     b: Array
     t: Array
     eta: Array
+    beta: Array = field(default_factory=lambda: np.zeros(0))
     converged: bool = True
     steps: int = 0
 
@@ -78,21 +81,66 @@ def find_mode(
     start : (q,), optional
         Effects to start from; zero if omitted.
     """
+
+    def newton(state: _Step) -> Mode:
+        factor, weight = _factor(space, state.weight, factors)
+        working = state.gradient + weight * (state.mode.eta - fixed)
+        b, t = space.solve(factor, space.collect(working[:, None]))
+        return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
+
+    zero = np.zeros(space.n_effects)
     if start is not None and start.any():
-        mode = _search(space, quadratic, fixed, factors, start)
+        mode = _search(newton, quadratic, Mode(start, zero, fixed + space.spread(start), converged=False))
         if mode.converged:
             return mode
-    return _search(space, quadratic, fixed, factors, np.zeros(space.n_effects))
+    return _search(newton, quadratic, Mode(zero, zero, fixed, converged=False))
 
 
-def _search(space: RowMap, quadratic: Quadratic, fixed: Array, factors: Sequence[Array], start: Array) -> Mode:
+def find_joint_mode(
+    space: RowMap,
+    quadratic: Quadratic,
+    X: Array,
+    offset: Array,
+    factors: Sequence[Array],
+    start: tuple[Array, Array],
+) -> Mode:
+    """Maximise the same function over the fixed effects too.
+
+    Parameters
+    ----------
+    space, quadratic, factors
+        As for :func:`find_mode`.
+    X : (n, p)
+    offset : (n,)
+    start : ((p,), (q,))
+        Fixed and random effects to start from.
+    """
+
+    def newton(state: _Step) -> Mode:
+        factor, weight = _factor(space, state.weight, factors)
+        working = state.gradient + weight * (state.mode.eta - offset)
+        weighted = X * weight[:, None]
+        sides = space.collect(np.column_stack([weighted, working]))
+        inside, outside = space.solve(factor, sides)
+        information = X.T @ weighted - sides[:, :-1].T @ inside[:, :-1]
+        beta = np.linalg.solve(information, X.T @ working - sides[:, :-1].T @ inside[:, -1])
+        contrast = np.append(-beta, 1.0)
+        b, t = inside @ contrast, outside @ contrast
+        return Mode(b, t, offset + X @ beta + space.spread(b), np.asarray(beta), converged=False)
+
+    beta, b = start
+    eta = offset + X @ beta + space.spread(b)
+    return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False))
+
+
+def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode) -> Mode:
     """Newton steps from ``start``. The first one is taken whole: a start from elsewhere has no ``t`` of its own."""
-    state = _evaluate(Mode(start, np.zeros_like(start), fixed + space.spread(start), converged=False), quadratic)
-    consistent = not start.any()
+    state = _evaluate(start, quadratic)
+    consistent = not start.b.any()
     for step in range(1, MAX_STEPS + 1):
         if not np.isfinite(state.value):
             break
-        full = _newton(space, state, fixed, factors)
+        full = newton(state)
         decrement = _decrement(state, full)
         if decrement <= TOLERANCE:
             return replace(full, converged=True, steps=step)
@@ -107,13 +155,6 @@ def _evaluate(mode: Mode, quadratic: Quadratic) -> _Step:
     with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
         value, gradient, weight = quadratic(mode.eta)
         return _Step(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
-
-
-def _newton(space: RowMap, state: _Step, fixed: Array, factors: Sequence[Array]) -> Mode:
-    factor, weight = _factor(space, state.weight, factors)
-    working = state.gradient + weight * (state.mode.eta - fixed)
-    b, t = space.solve(factor, space.collect(working[:, None]))
-    return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
 
 
 def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
@@ -147,4 +188,5 @@ def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> _Step | None
 def _between(start: Mode, full: Mode, fraction: float) -> Mode:
     b = start.b + fraction * (full.b - start.b)
     t = start.t + fraction * (full.t - start.t)
-    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), converged=False)
+    beta = start.beta + fraction * (full.beta - start.beta)
+    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), beta, converged=False)
