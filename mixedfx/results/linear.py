@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearMixedResults"]
 
-RESIDUALS = ("response", "pearson", "marginal")
+RESIDUALS = ("response", "pearson", "normalized", "marginal")
 
 
 class LinearMixedResults(MixedResults):
@@ -262,7 +262,8 @@ class LinearMixedResults(MixedResults):
         ----------
         kind : str
             ``"response"``: y less the conditional fitted value; ``"pearson"``: that, divided by its standard deviation
-            sigma over the root of the weight; ``"marginal"``: y less ``X beta``.
+            sigma over the root of the weight; ``"normalized"``: multiplied by the inverse root of the residual covariance
+            of its group, if that has a structure; ``"marginal"``: y less ``X beta``.
         """
         if kind not in RESIDUALS:
             raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
@@ -271,8 +272,12 @@ class LinearMixedResults(MixedResults):
             eta = fitted_predictor(self.design, self._beta, self._modes, [False] * len(self.design.random))
             return pd.Series(y - eta, index=self.design.index, name="resid")
         values = y - self.fittedvalues.to_numpy()
-        if kind == "pearson":
+        bound = self.fit.problem.residual
+        if kind == "pearson" or (kind == "normalized" and bound is None):
             values = values / np.sqrt(self.residual_variances)
+        elif kind == "normalized" and bound is not None:
+            root = 1.0 if self.design.weights is None else np.sqrt(self.design.weights)
+            values = bound.whiten(self.fit.rho, (values * root)[:, None])[:, 0] / self.sigma
         return pd.Series(values, index=self.design.index, name="resid")
 
     def predict(

@@ -51,7 +51,9 @@ class TermCovariance:
 
     @property
     def correlation(self) -> Array:
-        """Correlation matrix (q, q); NaN where a variance is zero."""
+        """Correlation matrix (q, q); NaN where a variance is zero and the correlations are parameters."""
+        if not self.correlated:
+            return np.eye(len(self.names))
         product = np.outer(self.sd, self.sd)
         result = np.full_like(product, np.nan)
         np.divide(self.matrix, product, out=result, where=product > 0)

@@ -170,10 +170,10 @@ def varcorr(case: Case, outcome: Outcome) -> Measures:
 
 
 def _correlations(label: str, ours: Any, group: Any, names: list[Any], term: dict[str, Any], floor: float) -> Any:
-    """Correlations; in a singular fit they count as much as the sds that they join."""
+    """Correlations (zero where the model has none); in a singular fit they count as much as the sds that they join."""
     rows, columns = np.tril_indices(len(names), -1)
     theirs = nan_for_null(term["corr"])[rows, columns]
-    values = [ours.get((group, frozenset([names[i], names[j]])), (0, math.nan))[1] for i, j in zip(rows, columns)]
+    values = [ours.get((group, frozenset([names[i], names[j]])), (0.0, 0.0))[1] for i, j in zip(rows, columns)]
     if not floor:
         return measure("corr", f"corr {label}", values, theirs)
     sd = nan_for_null(term["sd"])

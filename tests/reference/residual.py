@@ -50,3 +50,34 @@ def fitted_head(case: Case, outcome: Outcome) -> Measures:
     theirs = nan_for_null(values["innermost"])
     ours = np.asarray(outcome.fit.fittedvalues)[: len(theirs)]
     yield relative("fitted", "fitted", ours, theirs, compare.row_scale(case))
+
+
+def vcov_fixef(case: Case, outcome: Outcome) -> Measures:
+    """nlme's gls multiplies the covariance of an ML fit by n / (n - p); its lme does not (checked by hand)."""
+    reference = case["vcov_fixef"]
+    if case["engine"] == "gls" and not case["REML"]:
+        n, p = case["n_obs"], len(reference["names"])
+        reference = {**reference, "matrix": (np.array(reference["matrix"]) * (n - p) / n).tolist()}
+    yield compare.vcov_against(case, outcome.fit.cov_params(), reference, "vcov_fixef")
+
+
+def information_criteria(case: Case, outcome: Outcome) -> Measures:
+    """Under REML nlme takes log(n - p) for BIC where lme4 and we take log(n)."""
+    fit = outcome.fit
+    n, p = case["n_obs"], len(fit.params)
+    rows = n - p if case["REML"] else n
+    yield measure("criteria", "AIC", fit.aic, case["AIC"])
+    yield measure("criteria", "BIC", fit.bic + (np.log(rows) - np.log(n)) * fit.n_parameters, case["BIC"])
+
+
+def residuals_head(case: Case, outcome: Outcome) -> Measures:
+    """A root of the covariance is not unique: under compound symmetry nlme takes another one, of equal norm by group."""
+    if "corCompSymm" not in (case.get("correlation") or ""):
+        yield from compare.residuals_head(case, outcome)
+        return
+    plain = {kind: values for kind, values in case["residuals_head"].items() if kind != "normalized"}
+    yield from compare.residuals_head(Case(case.name, case.folder, {**case.content, "residuals_head": plain}), outcome)
+    size = case["n_obs"] // 27  # rows of each of the 27 subjects of the Orthodont data
+    theirs = np.square(nan_for_null(case["residuals_head"]["normalized"])[: 2 * size]).reshape(2, size).sum(axis=1)
+    ours = np.square(np.asarray(outcome.fit.residuals(kind="normalized"))[: 2 * size]).reshape(2, size).sum(axis=1)
+    yield relative("residuals", "norms of normalized residuals", ours, theirs)

@@ -45,13 +45,13 @@ NLME = {
     "n_obs": compare.n_obs,
     "n_groups": residual.n_groups,
     "fixef": residual.fixef,
-    "vcov_fixef": compare.vcov_fixef,
+    "vcov_fixef": residual.vcov_fixef,
     "loglik": compare.loglik,
     "varcorr": residual.varcorr,
     "ranef": residual.ranef,
     "fitted_head": residual.fitted_head,
-    "residuals_head": compare.residuals_head,
-    "AIC": compare.information_criteria,
+    "residuals_head": residual.residuals_head,
+    "AIC": residual.information_criteria,
 }
 KENWARD_ROGER = {
     "anova": anova.anova_kenward_roger,
@@ -93,4 +93,4 @@ SUITES = (
 )
 
 # Names of the suites whose features are finished: these are tested by default and shown on the scoreboard.
-ACTIVE = frozenset(["lmer"])
+ACTIVE = frozenset(["lmer", "nlme"])
