@@ -20,6 +20,7 @@ from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.linalg.small import diagonal_blocks
 from mixedfx.results.base import MixedResults
 from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
+from mixedfx.results.simulate import checked_count, generator, random_parts
 from mixedfx.results.summary import summarize
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
@@ -333,6 +334,51 @@ class LinearMixedResults(MixedResults):
             eta = fitted_predictor(self.design, beta, self._modes, chosen)
             return pd.Series(eta, index=self.design.index, name="predicted")
         return new_predictor(self.design, beta, self._modes, chosen, data, new_levels=new_levels, offset=offset)
+
+    def simulate(self, n: int = 1, *, seed: Any = None, random: str = "new") -> pd.DataFrame:
+        """Draw responses for the fitted rows.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        seed : int, SeedSequence or Generator, optional
+            The same seed gives the same draws.
+        random : str
+            ``"new"``: random effects drawn afresh (the parametric bootstrap); ``"fitted"``: the conditional modes.
+
+        Returns
+        -------
+        DataFrame
+            Rows x n.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.simulate(3, seed=1).shape
+        (180, 3)
+        """
+        draws, rng = checked_count(n), generator(seed)
+        problem = self.fit.problem
+        eta = fitted_predictor(self.design, self._beta, self._modes, [False] * len(self.design.random))
+        roots = [
+            self.sigma * (basis.matrix @ slot.covariance.factor(self.fit.theta[slot.theta]))
+            for basis, slot in zip(problem.terms, problem.model.terms, strict=True)
+        ]
+        y = eta[:, None] + random_parts(self.design, roots, self._modes, draws, rng, random)
+        y = y + self._residual_draws(rng.standard_normal((self.nobs, draws)))
+        return pd.DataFrame(y, index=self.design.index)
+
+    def _residual_draws(self, noise: Array) -> Array:
+        """Return standard normal ``noise`` (n, k) with the covariance of the residuals; nan where the weight is zero."""
+        bound, weights = self.fit.problem.residual, self.design.weights
+        shaped = noise if bound is None else bound.unwhiten(self.fit.rho, noise)
+        if weights is not None:
+            root = np.full(weights.size, np.nan)
+            np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
+            shaped = shaped * root[:, None]
+        return np.asarray(self.sigma * shaped)
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05) -> Summary:
