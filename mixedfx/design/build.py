@@ -13,6 +13,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.design.codings import codings_for
 from mixedfx.design.encoder import Settings
 from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import functions_in
 from mixedfx.design.fixed import FixedEffects, build_fixed
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.missing import Completeness, complete_rows, missing_of
@@ -222,7 +223,7 @@ class _Assembly:
             self.formula.offsets,
             None if self.shift is None else self.shift.column,
             self.shift is not None and self.shift.column is None,
-            self.settings.functions,
+            functions_in(self.formula.offsets, self.settings.functions),
             (value.transforms, value.levels),
         )
         return total, encoder

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.design.codings import Coding
 from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.expressions import variables_in
+from mixedfx.design.expressions import functions_in, variables_in
 from mixedfx.design.frame import as_frame
 from mixedfx.design.limits import check_columns
 from mixedfx.design.missing import complete_rows, missing_of
@@ -217,7 +217,7 @@ def _learn_formulaic(terms: Sequence[Term], rows: Rows, settings: Settings, part
     positions = [tuple(found) for found in spec.term_indices.values()]
     encoder = FormulaicEncoder(
         spec,
-        settings,
+        Settings(functions_in(expressions, settings.functions), settings.codings),
         value.transforms,
         value.levels,
         tuple(coefficient_name(name) for name in spec.column_names),

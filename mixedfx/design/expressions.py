@@ -11,7 +11,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import CONSTANTS, display
 from mixedfx.formula.names import column
 
-__all__ = ["names_in", "syntax_tree", "variables_in"]
+__all__ = ["functions_in", "names_in", "syntax_tree", "variables_in"]
 
 
 @lru_cache(maxsize=512)
@@ -50,6 +50,12 @@ def names_in(expression: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     visit(syntax_tree(expression))
     return tuple(names), tuple(lags)
+
+
+def functions_in(expressions: Iterable[str], functions: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the user's ``functions`` that ``expressions`` name."""
+    used = {node.id for text in expressions for node in ast.walk(syntax_tree(text)) if isinstance(node, ast.Name)}
+    return {name: function for name, function in functions.items() if name in used}
 
 
 def variables_in(expressions: Iterable[str], functions: Mapping[str, Any]) -> tuple[str, ...]:

@@ -108,11 +108,7 @@ def build_fixed(
     rank = independent_columns(matrix, weighted)
     n_used = rows.size if weighted is None else int(weighted.sum())
     if len(rank.kept) >= n_used:
-        size = f"{n_used} observation{'s' * (n_used != 1)}"
-        raise DataError(
-            f"the fixed part has rank {len(rank.kept)} ({len(encoder.names)} columns) for {size}: none is left to "
-            "estimate the variance; leave out terms, or bring more data"
-        )
+        raise _saturated(encoder, len(rank.kept), n_used)
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
         warnings.warn(note, RankDeficientWarning, stacklevel=2)
@@ -137,6 +133,17 @@ def build_fixed(
         encoder,
     )
     return fixed, note
+
+
+def _saturated(encoder: Encoder, rank: int, n_used: int) -> DataError:
+    """Return the error for as many independent columns as observations."""
+    size = f"{n_used} observation{'s' * (n_used != 1)}"
+    widest = max(encoder.terms, key=lambda term: len(encoder.terms[term]))
+    blame = f" (the term {widest} alone has {len(encoder.terms[widest])})" if len(encoder.terms[widest]) > 1 else ""
+    return DataError(
+        f"the fixed part has rank {rank} ({len(encoder.names)} columns) for {size}: none is left to estimate the "
+        f"variance; leave out terms{blame}, or bring more data"
+    )
 
 
 def _note(rank: Rank, names: Sequence[str]) -> str:

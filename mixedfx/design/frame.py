@@ -99,8 +99,15 @@ class DictFrame(Frame):
             listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
             raise DataError(f"the columns of the data differ in length: {listed}")
         n = next(iter(lengths.values()), 1 if self._values else 0)
-        index = next((value.index for value in self._values.values() if isinstance(value, pd.Series)), None)
-        super().__init__(tuple(self._values), pd.RangeIndex(n) if index is None else index)
+        series = {name: value for name, value in self._values.items() if isinstance(value, pd.Series)}
+        index: pd.Index[Any] = next((value.index for value in series.values()), pd.RangeIndex(n))
+        for name, value in series.items():
+            if not value.index.equals(index):
+                raise DataError(
+                    f"the Series {name!r} and {next(iter(series))!r} of the data have different indexes; put them into "
+                    "one DataFrame, or pass arrays to go by position"
+                )
+        super().__init__(tuple(self._values), index)
 
     def _convert(self, name: str) -> Column:
         value = self._values[name]

@@ -6,6 +6,9 @@ formulaic is handed finished values of the factors and nothing else: no data, no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import product
+from operator import mul as multiply
 from typing import Any
 
 import numpy as np
@@ -106,6 +109,15 @@ class _Materializer(PandasMaterializer):  # type: ignore[misc]
     def nrows(self) -> int:
         """Number of rows."""
         return self._n_rows
+
+    @override
+    def _get_columns_for_term(self, factors: list[dict[str, Any]], spec: Any, scale: float = 1) -> dict[str, Any]:
+        """Return the products of one column of each factor, the first factor's columns varying fastest."""
+        columns = {}
+        for reversed_product in product(*(factor.items() for factor in reversed(factors))):
+            names, values = zip(*reversed(reversed_product))
+            columns[":".join(names)] = reduce(multiply, values)
+        return columns
 
     @override
     def _combine_columns(self, cols: Sequence[tuple[str, Any]], spec: Any, drop_rows: Sequence[int]) -> Array:

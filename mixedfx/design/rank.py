@@ -20,6 +20,8 @@ CLEAR_PIVOT = 1e-6
 ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
 #: Coefficients of a combination below this fraction of the largest are noise.
 COEFFICIENT_NOISE = 1e-6
+#: Numbers of a piece of the matrix that is worked on at a time.
+CACHED_NUMBERS = 2**16
 #: Terms of a combination that a message spells out.
 TERMS_SHOWN = 4
 
@@ -107,18 +109,31 @@ def _largest(X: Array) -> Array:
 def _clearly_full(X: Array, has_intercept: bool) -> bool:
     """Settle the ordinary case by cross-products: the pivots of the correlation matrix are all large."""
     others = X[:, 1:] if has_intercept else X
-    if others.shape[1] == 0:
+    n, p = others.shape
+    if p == 0:
         return True
-    spread = _centred(others) if has_intercept else others
-    gram = spread.T @ spread
-    size = np.sqrt(np.diag(gram))
-    if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * _largest(others) * np.sqrt(len(X))):
+    mean = others.mean(axis=0) if has_intercept else np.zeros(p)
+    gram = _gram(others, mean, has_intercept)
+    size = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * (np.abs(mean) + size) * np.sqrt(n)):
         return False
     try:
         factor = np.linalg.cholesky(gram / np.outer(size, size))
     except np.linalg.LinAlgError:
         return False
     return bool(np.min(np.diag(factor)) ** 2 > CLEAR_PIVOT)
+
+
+def _gram(X: Array, mean: Array, centred: bool) -> Array:
+    """Return the cross-products of the deviations from ``mean``, from pieces of ``X`` that fit into the cache."""
+    n, p = X.shape
+    step = max(256, CACHED_NUMBERS // p)
+    gram, total = np.zeros((p, p)), np.zeros(p)
+    for start in range(0, n, step):
+        piece = X[start : start + step] - mean if centred else X[start : start + step]
+        gram += piece.T @ piece
+        total += piece.sum(axis=0)
+    return gram - np.outer(total, total) / n if centred else gram
 
 
 def _eliminate(X: Array, has_intercept: bool) -> Rank:

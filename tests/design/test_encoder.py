@@ -178,6 +178,13 @@ def test_a_whole_design_can_be_pickled():
     assert copy.formula == design.formula
 
 
+def test_only_the_functions_that_are_used_are_kept():
+    own = {"half": np.sqrt, "other": lambda x: x, "K": np.eye(4)}
+    design = build_design("y ~ f + half(z) + offset(half(z)) + (1 | g)", DATA, functions=own)
+    assert design.fixed.encoder.functions == {"half": np.sqrt}
+    assert pickle.loads(pickle.dumps(design)).fixed.encode(DATA).tolist() == design.fixed.matrix.tolist()
+
+
 def test_matrices_are_in_fortran_order_and_float():
     design = build_design("y ~ k + x + (k | g) + (f | h)", DATA)
     for matrix in (design.fixed.matrix, *(term.matrix for term in design.random)):

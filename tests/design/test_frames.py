@@ -214,6 +214,10 @@ def test_nested_values_of_polars_are_refused():
         ({"y": [1.0, 2.0], "x": np.ones((2, 2)), "g": [1, 2]}, r"'x' has 2 dimensions \(shape \(2, 2\)\)"),
         ({"y": [1.0, 2.0], "x": [1.0], "g": [1, 2]}, "differ in length: 'y' has 2, 'x' has 1, 'g' has 2"),
         ({"y": [], "x": [], "g": []}, "no rows"),
+        (
+            {"y": DATA.y, "x": DATA.x.sort_values(), "g": DATA.g},
+            "Series 'x' and 'y' of the data have different indexes",
+        ),
         (DATA.iloc[:0], "no rows"),
         (pd.concat([DATA, DATA[["x"]]], axis=1), "2 columns called 'x'"),
     ],

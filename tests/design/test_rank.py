@@ -119,6 +119,8 @@ def test_as_many_columns_as_rows_are_refused():
     columns = {f"v{j}": RANDOM.normal(size=60) for j in range(62)}
     with pytest.raises(DataError, match=r"rank 60 \(63 columns\) for 60 observations"):
         fixed_of(" + ".join(columns), **columns)
+    with pytest.raises(DataError, match=r"the term k alone has 59"):
+        fixed_of("k", k=[f"k{i}" for i in range(60)])
     with pytest.raises(DataError, match="for 1 observation:"):
         build_design("y ~ 1 + (1 | g)", DATA[:1])
 
