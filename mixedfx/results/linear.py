@@ -263,8 +263,8 @@ class LinearMixedResults(MixedResults):
         ----------
         kind : str
             ``"response"``: y less the conditional fitted value; ``"pearson"``: that, divided by its standard deviation
-            sigma over the root of the weight; ``"normalized"``: multiplied by the inverse root of the residual covariance
-            of its group, if that has a structure; ``"marginal"``: y less ``X beta``.
+            sigma over the root of the weight; ``"normalized"``: multiplied by an inverse root of the residual
+            covariance, which whitens them if that has a structure; ``"marginal"``: y less ``X beta``.
         """
         if kind not in RESIDUALS:
             raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
@@ -371,7 +371,7 @@ class LinearMixedResults(MixedResults):
         return pd.DataFrame(y, index=self.design.index)
 
     def _residual_draws(self, noise: Array) -> Array:
-        """Return standard normal ``noise`` (n, k) with the covariance of the residuals; nan where the weight is zero."""
+        """Return standard normal ``noise`` (n, k) with the residuals' covariance; nan where the weight is zero."""
         bound, weights = self.fit.problem.residual, self.design.weights
         shaped = noise if bound is None else bound.unwhiten(self.fit.rho, noise)
         if weights is not None:

@@ -49,9 +49,7 @@ def random_parts(
 ) -> Array:
     """Return ``Z b`` (rows, n), with new draws of the random effects or with the fitted ones."""
     if random not in SOURCES:
-        raise SpecificationError(
-            f'random is "new" (drawn afresh) or "fitted" (the conditional modes); found {random!r}'
-        )
+        raise SpecificationError(f'random is "new" (drawn afresh) or "fitted" (conditional modes); found {random!r}')
     out = np.zeros((design.n_rows, n))
     for term, root, mode in zip(design.random, roots, modes, strict=True):
         b = draw_effects(term, root, n, rng) if random == "new" else mode[:, :, None]

@@ -71,7 +71,7 @@ def information_criteria(case: Case, outcome: Outcome) -> Measures:
 
 
 def residuals_head(case: Case, outcome: Outcome) -> Measures:
-    """A root of the covariance is not unique: under compound symmetry nlme takes another one, of equal norm by group."""
+    """A root of a covariance is not unique: under compound symmetry nlme takes another, of equal norm by group."""
     if "corCompSymm" not in (case.get("correlation") or ""):
         yield from compare.residuals_head(case, outcome)
         return
