@@ -1,0 +1,182 @@
+"""Moments, residual quantities, simulation and starting values of any family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special as sp
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+from mixedfx.families import evaluate
+from mixedfx.families.links import LOG
+from mixedfx.families.mean import inside_domain
+from mixedfx.families.observed import Observed
+
+if TYPE_CHECKING:
+    from mixedfx.families.base import Family
+
+__all__ = [
+    "cdf_limits",
+    "link_variance",
+    "mean_and_variance",
+    "simulate",
+    "start_eta",
+    "unit_deviance",
+]
+
+N_SATURATION_STEPS = 100
+SATURATION_TOLERANCE = 1e-13
+LARGEST_SATURATION_STEP = 2.0
+METHODS = ("latent", "lognormal", "trigamma", "delta")
+
+
+def _log_precision(family: Family, weights: ArrayLike | None) -> Array | None:
+    if weights is None or not family.precision_weights:
+        return None
+    values = np.asarray(weights, dtype=float)
+    return np.log(np.where(values > 0, values, 1.0))
+
+
+def mean_and_variance(
+    family: Family,
+    eta: Array,
+    phi: ArrayLike,
+    *,
+    trials: ArrayLike = 1.0,
+    weights: ArrayLike | None = None,
+) -> tuple[Array, Array]:
+    """Mean and variance of the response on the scale of the data; NaN where the link has no mean."""
+    first = evaluate.columns(family, eta)[0]
+    inside, safe = inside_domain(family.mean_link, family.mean_range, first)
+    counts = np.asarray(trials, dtype=float)
+    parameters = evaluate.plain_parameters(family, eta, phi, _log_precision(family, weights))
+    with np.errstate(all="ignore"):  # an overflowing variance is infinite
+        average, variance = family.moments(family.mean_link.mean(safe), counts, *parameters)
+        if family.proportions:
+            average, variance = average / counts, variance / counts**2
+    average, variance = np.broadcast_arrays(average, variance)
+    if inside is None:
+        return average, variance
+    return np.where(inside, average, np.nan), np.where(inside, variance, np.nan)
+
+
+def simulate(
+    family: Family,
+    rng: np.random.Generator,
+    eta: Array,
+    phi: ArrayLike,
+    *,
+    trials: ArrayLike,
+    weights: ArrayLike | None,
+) -> Array:
+    """See :meth:`Family.simulate`."""
+    first = evaluate.columns(family, eta)[0]
+    inside, safe = inside_domain(family.mean_link, family.mean_range, first)
+    counts = np.broadcast_to(np.asarray(trials, dtype=float), first.shape)
+    parameters = evaluate.plain_parameters(family, eta, phi, _log_precision(family, weights))
+    with np.errstate(all="ignore"):  # overflowing means make infinite responses
+        drawn = np.asarray(family.draw(rng, family.mean_link.mean(safe), counts, *parameters), dtype=float)
+        drawn = drawn / counts if family.proportions else drawn
+    return drawn if inside is None else np.where(inside, drawn, np.nan)
+
+
+def cdf_limits(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> tuple[Array, Array]:
+    """See :meth:`Family.cdf_limits`."""
+    first = evaluate.columns(family, eta)[0]
+    mu = family.mean_link.mean(inside_domain(family.mean_link, family.mean_range, first)[1])
+    parameters = evaluate.plain_parameters(family, eta, phi, observed.log_precision)
+    with np.errstate(all="ignore"):  # tails underflow to 0 or 1
+        upper = np.clip(family.cumulative(observed.y, mu, observed.trials, *parameters), 0.0, 1.0)
+        if family.support.atoms == "none":
+            return upper, upper
+        if family.support.atoms == "zero":
+            return np.where(observed.y == 0, 0.0, upper), upper
+        lower = family.cumulative(observed.y - 1.0, mu, observed.trials, *parameters)
+    return np.where(observed.y > 0, np.clip(lower, 0.0, 1.0), 0.0), upper
+
+
+def unit_deviance(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
+    """See :meth:`Family.unit_deviance`."""
+    first = evaluate.columns(family, eta)[0]
+    mu = family.mean_link.mean(inside_domain(family.mean_link, family.mean_range, first)[1])
+    with np.errstate(all="ignore"):  # 0 log 0 is handled by xlogy
+        closed = family.deviance(observed, mu, *evaluate.plain_parameters(family, eta, phi))
+    if closed is None:
+        closed = 2 * (_saturated(family, observed, eta, phi) - family.mean_derivatives(observed, eta, phi, order=0)[0])
+    elif observed.log_precision is not None:
+        closed = closed * np.exp(observed.log_precision)
+        closed = closed if observed.multiplier is None else closed * observed.multiplier
+    elif observed.multiplier is not None:
+        closed = closed * observed.multiplier
+    return np.maximum(closed, 0.0)
+
+
+def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
+    """Largest log-density that any mean could give each row: damped Newton steps, all rows at once."""
+    trial = np.array(np.broadcast_to(eta, np.shape(eta)), dtype=float)
+    first = trial if len(family.predictors) == 1 else trial[..., 0]
+    first[...] = _start_mean(family, observed)
+    best = np.full(first.shape, -np.inf)
+    for _ in range(N_SATURATION_STEPS):
+        value, slope, curvature = family.mean_derivatives(observed, trial, phi)
+        gain = np.max(value - best, initial=0.0, where=np.isfinite(value))
+        best = np.maximum(best, value)
+        if gain < SATURATION_TOLERANCE:
+            break
+        weights = family.expected_weights(observed, trial, phi)
+        weights = np.where(curvature < 0, np.maximum(-curvature, weights / 2), np.maximum(weights, 1e-8))
+        step = np.where(slope == 0, 0.0, slope / np.maximum(weights, np.finfo(float).tiny))
+        first += np.clip(step, -LARGEST_SATURATION_STEP, LARGEST_SATURATION_STEP)
+    return best
+
+
+def link_variance(family: Family, eta: Array, phi: ArrayLike, method: str | None) -> Array:
+    """See :meth:`Family.link_variance`."""
+    if method is not None and method not in METHODS:
+        raise SpecificationError(f"unknown method {method!r}; choose from {', '.join(map(repr, METHODS))}")
+    first = evaluate.columns(family, eta)[0]
+    latent = family.link.latent_variance if family.latent else None
+    chosen = method or ("latent" if latent is not None else "lognormal" if family.link == LOG else "delta")
+    if chosen == "latent":
+        if latent is None:
+            raise SpecificationError(f"{family!r} has no latent variance; choose 'delta'")
+        return np.full(first.shape, latent)
+    if chosen != "delta" and family.link != LOG:
+        raise SpecificationError(f"method {chosen!r} is for a log link; choose 'delta' for {family!r}")
+    average, variance = mean_and_variance(family, eta, phi)
+    if chosen == "lognormal":
+        return np.asarray(np.log1p(variance / average**2))
+    if chosen == "trigamma":
+        return np.asarray(sp.polygamma(1, average**2 / variance))
+    slope = np.asarray(family.mean_link.inverse(first, 1)[1]) * average / family.mean_link.mean(first)
+    return np.asarray(variance / slope**2)
+
+
+def _start_mean(family: Family, observed: Observed) -> Array:
+    """Linear predictor of a mean near each response, pulled inside the range and the link's domain."""
+    y, trials = observed.y, observed.trials
+    if family.mean_range == "unit":
+        mu = (y + 0.5) / (trials + 1.0)
+    elif family.mean_range == "positive":
+        mu = 0.5 * (y + np.mean(y)) + np.finfo(float).tiny
+    else:
+        mu = y
+    with np.errstate(all="ignore"):  # means that the link cannot take are replaced below
+        eta = family.mean_link(mu)
+        inside, safe = inside_domain(family.mean_link, family.mean_range, eta)
+    usable = np.isfinite(eta) if inside is None else np.isfinite(eta) & inside
+    fallback = float(np.median(eta[usable])) if usable.any() else 0.0
+    return np.where(usable, safe, fallback)
+
+
+def start_eta(family: Family, observed: Observed) -> Array:
+    """See :meth:`Family.start_eta`."""
+    first = _start_mean(family, observed)
+    if len(family.predictors) == 1:
+        return first
+    values = dict(zip((parameter.name for parameter in family.parameters), family.start_parameters(observed)))
+    others = [np.full(first.shape, values[name]) for name in family.predictors[1:]]
+    return np.stack([first, *others], axis=-1)

@@ -1,0 +1,209 @@
+"""Too many zeros: a second process that makes zeros, beside any family, with a linear predictor of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from scipy import special as sp
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.exceptions import SpecificationError
+from mixedfx.families.base import Family
+from mixedfx.families.jets import Jet, where
+from mixedfx.families.mean import Mean
+from mixedfx.families.observed import Observed, Support
+from mixedfx.families.parameters import ZERO_INFLATION
+from mixedfx.families.special import softplus
+
+__all__ = ["ExtraZeros", "Hurdle", "ZeroInflated", "with_zero_inflation"]
+
+
+class ExtraZeros(Family):
+    """A family beside a process that makes zeros with probability ``pi``; the last component is zero_inflation."""
+
+    prefix: str
+
+    def __init__(self, base: Family) -> None:
+        self.base = base
+        self.name = f"{self.prefix}_{base.name.removeprefix('truncated_')}"
+        self.default_link, self.links = base.default_link, base.links
+        self.mean_range, self.proportions = base.mean_range, base.proportions
+        self.precision_weights = base.precision_weights
+        self.parameters = (*base.parameters, ZERO_INFLATION)
+        self.support = self.widened(base.support)
+        super().__init__(base.link)
+        self.predictors = (*base.predictors, ZERO_INFLATION.name)
+        self.fixed = base.fixed
+
+    def widened(self, support: Support) -> Support:
+        """Support of the base with zero."""
+        if support.contains(np.zeros(1))[0]:
+            return support
+        atoms = support.atoms if support.atoms == "integers" else "zero"
+        return Support(f"zeros or {support.description}", _ZeroOr(support), atoms)
+
+    def own_scale(self, y: Array, trials: Array) -> Array:
+        """That of the base."""
+        return self.base.own_scale(y, trials)
+
+    def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
+        """``(1 - pi) m`` and ``(1 - pi) (v + pi m²)``."""
+        *inner, logit = parameters
+        average, variance = self.base.moments(mu, trials, *inner)
+        present, absent = sp.expit(-logit), sp.expit(logit)
+        return present * average, present * (variance + absent * average**2)
+
+    def draw(self, rng: np.random.Generator, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """Draws of the base, some of them replaced by zero."""
+        *inner, logit = parameters
+        drawn = self.base.draw(rng, mu, trials, *inner)
+        return np.where(rng.random(size=np.shape(mu)) < sp.expit(logit), 0.0, drawn)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base.name!r}, link={self.link.name!r})"
+
+
+@dataclass(frozen=True)
+class _ZeroOr:
+    support: Support
+
+    def __call__(self, y: Array) -> BoolArray:
+        return np.equal(y, 0) | self.support.contains(y)
+
+
+@final
+class ZeroInflated(ExtraZeros):
+    """``P(0) = pi + (1 - pi) f(0)``, elsewhere ``(1 - pi) f(y)``.
+
+    Parameters
+    ----------
+    base : Family
+        A family with a probability of zero; what it leaves to ``log_normaliser`` and ``constant`` must vanish at
+        zero (it does for all families here).
+    """
+
+    prefix = "zero_inflated"
+
+    def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
+        """``log(pi + (1 - pi) f(0))`` or ``log(1 - pi) + log f(y)``."""
+        *inner, logit = parameters
+        density = self.base.log_density(observed, mean, *inner)
+        return where(observed.y == 0, logit + softplus(density - logit), density) - softplus(logit)
+
+    def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
+        """That of the base."""
+        return self.base.log_normaliser(observed, *parameters[:-1])
+
+    def constant(self, y: Array, trials: Array) -> Array:
+        """That of the base."""
+        return self.base.constant(y, trials)
+
+    def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
+        """``(1 - pi) (I - f(0) g² w)``: g the score of a zero of the base, w the probability that a zero is not."""
+        *inner, logit = parameters
+        nothing = np.zeros(observed.n)
+        zeros = Observed(nothing, observed.trials, nothing)
+        density = self.base.log_density(zeros, mean, *inner)
+        structural = sp.expit(logit.value - density.value)
+        lost = np.exp(density.value) * structural * density.part((0,)) ** 2
+        present = sp.expit(-logit.value)
+        return np.asarray(present * (self.base.expected_information(zeros, mean, *inner) - lost))
+
+    def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """``pi + (1 - pi) F(y)``."""
+        *inner, logit = parameters
+        return np.asarray(sp.expit(logit) + sp.expit(-logit) * self.base.cumulative(y, mu, trials, *inner))
+
+    def start_parameters(self, observed: Observed) -> tuple[float, ...]:
+        """Those of the base; half of the zeros are extra ones."""
+        share = 0.5 * np.mean(observed.y == 0)
+        return (*self.base.start_parameters(observed), _cautious_logit(float(share)))
+
+
+@final
+class Hurdle(ExtraZeros):
+    """``P(0) = pi``, elsewhere ``(1 - pi) f(y)``, for a base that is never zero itself.
+
+    Parameters
+    ----------
+    base : Family
+        A truncated count family, or one of positive numbers or of proportions.
+    """
+
+    prefix = "hurdle"
+
+    def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
+        """``log(pi)`` or ``log(1 - pi) + log f(y)``."""
+        *inner, logit = parameters
+        density = self.base.log_density(_positive(observed), mean, *inner)
+        return where(observed.y == 0, logit, density) - softplus(logit)
+
+    def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
+        """That of the base, where the response is positive."""
+        normaliser = self.base.log_normaliser(_positive(observed), *parameters[:-1])
+        return normaliser * np.not_equal(observed.y, 0).astype(float)
+
+    def constant(self, y: Array, trials: Array) -> Array:
+        """That of the base, where the response is positive."""
+        return np.where(y == 0, 0.0, self.base.constant(_filled(y), trials))
+
+    def within(self, observed: Observed) -> Observed:
+        """The response with another positive value in the place of each zero."""
+        return Observed(_filled(observed.y), observed.trials, observed.constant)
+
+    def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
+        """``(1 - pi) I``."""
+        *inner, logit = parameters
+        return np.asarray(sp.expit(-logit.value) * self.base.expected_information(_positive(observed), mean, *inner))
+
+    def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """``pi + (1 - pi) F(y)``."""
+        *inner, logit = parameters
+        above = np.where(y > 0, self.base.cumulative(_filled(y), mu, trials, *inner), 0.0)
+        return np.asarray(sp.expit(logit) + sp.expit(-logit) * above)
+
+    def start_parameters(self, observed: Observed) -> tuple[float, ...]:
+        """Those of the base for the positive responses; all zeros are of the hurdle."""
+        zero = observed.y == 0
+        positive = _positive(observed) if zero.all() else _positive(observed).take(~zero)
+        return (*self.base.start_parameters(positive), _cautious_logit(float(np.mean(zero))))
+
+
+def _positive(observed: Observed) -> Observed:
+    return observed if observed.inner is None else observed.inner
+
+
+def _filled(y: Array) -> Array:
+    """Replace what is not positive by the first positive value (or a half: fine for every density)."""
+    positive = y > 0
+    return np.where(positive, y, y[np.argmax(positive)] if positive.any() else 0.5)
+
+
+def _cautious_logit(share: float) -> float:
+    return float(sp.logit(np.clip(share, 0.02, 0.98)))
+
+
+def with_zero_inflation(family: Family) -> Family:
+    """Return the family with zeros of a second kind, of probability ``pi`` (a logit linear predictor).
+
+    A family that can be zero itself (counts, binomials, Tweedie) becomes :class:`ZeroInflated`; one that cannot
+    (truncated counts, Gamma, beta, …) a :class:`Hurdle`.
+
+    Raises
+    ------
+    SpecificationError
+        If zero is not a special value of the family (Gaussian, ordinal, …).
+
+    Examples
+    --------
+    >>> from mixedfx.families import family_for, with_zero_inflation
+    >>> with_zero_inflation(family_for("poisson")).predictors
+    ('mean', 'zero_inflation')
+    """
+    if isinstance(family, ExtraZeros):
+        raise SpecificationError(f"family {family.name!r} has zero inflation already")
+    if family.mean_range == "real":
+        raise SpecificationError(f"family {family.name!r} has no zeros to inflate; use one of counts or proportions")
+    return ZeroInflated(family) if family.support.contains(np.zeros(1))[0] else Hurdle(family)
