@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
@@ -20,6 +18,7 @@ from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
+from mixedfx.models.base import MixedModel, checked_control, checked_flag
 from mixedfx.models.inputs import ModelInputs, used_columns
 from mixedfx.models.storage import register, write
 from mixedfx.optimize import Optimum
@@ -28,7 +27,7 @@ from mixedfx.results.linear import LinearMixedResults
 __all__ = ["LinearMixedModel", "lmer"]
 
 
-class LinearMixedModel:
+class LinearMixedModel(MixedModel):
     """A linear mixed model: ``y = X beta + Z b + e``, ``b ~ N(0, sigma^2 Lambda Lambda')``, ``e ~ N(0, sigma^2 / w)``.
 
     Parameters
@@ -88,7 +87,7 @@ class LinearMixedModel:
         }
         frame = as_frame(data)
         extra = _checked_residual(residual)
-        self.design: Design = build_design(formula, frame, extra=extra, **options)
+        self.design = build_design(formula, frame, extra=extra, **options)
         self.sigma = _checked_sigma(sigma)
         self.residual = residual
         self.inputs = ModelInputs.of(
@@ -132,8 +131,8 @@ class LinearMixedModel:
         ConvergenceWarning
             If the optimum was not found.
         """
-        problem = self._problem(_checked_flag("reml", reml))
-        fit = fit_linear(problem, _checked_control(control))
+        problem = self._problem(checked_flag("reml", reml))
+        fit = fit_linear(problem, checked_control(control))
         _warn(fit)
         return LinearMixedResults(self, fit)
 
@@ -150,58 +149,6 @@ class LinearMixedModel:
         write(path, "linear", self.inputs, state, {"theta": fit.point.theta}, -0.5 * fit.at.value)
 
     # ---------------------------------------------------------------- look inside without fitting
-    @property
-    def formula(self) -> Formula:
-        """The parsed formula; ``str()`` gives text."""
-        return self.design.formula
-
-    @property
-    def endog(self) -> Array:
-        """Response (n,)."""
-        return self.design.response.values
-
-    @property
-    def exog(self) -> Array:
-        """Fixed-effects matrix (n, p)."""
-        return self.design.fixed.matrix
-
-    @property
-    def endog_names(self) -> str:
-        """Name of the response."""
-        return self.design.response.name
-
-    @property
-    def exog_names(self) -> list[str]:
-        """Names of the fixed effects."""
-        return list(self.design.fixed.names)
-
-    @property
-    def groups(self) -> dict[str, pd.Index[Any]]:
-        """Levels of each grouping factor."""
-        return {term.group: term.levels for term in self.design.random}
-
-    @cached_property
-    def exog_re(self) -> sp.csr_array:
-        """Sparse ``Z`` (n, q): terms in the order of the formula, levels within a term, coefficients within a level."""
-        blocks = []
-        for term in self.design.random:
-            n, q = term.matrix.shape
-            columns = (term.codes[:, None] * q + np.arange(q)).ravel()
-            rows = np.repeat(np.arange(n), q)
-            shape = (n, len(term.levels) * q)
-            blocks.append(sp.csr_array((term.matrix.ravel(), (rows, columns)), shape=shape))
-        return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
-
-    def Lambda(self, theta: Any) -> sp.csr_array:
-        """Return the relative covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`."""
-        values = self._checked_theta(theta)
-        blocks = []
-        for term, slot in zip(self.design.random, self._reml_problem.model.terms, strict=True):
-            factor = term.covariance.factor(values[slot.theta])
-            levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
-            blocks.append(sp.kron(levels, sp.csr_array(factor)))
-        return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
-
     def objective(self, theta: Any, *, reml: bool = True) -> tuple[float, Array]:
         """Evaluate minus twice the profiled (restricted) log-likelihood without fitting.
 
@@ -216,7 +163,7 @@ class LinearMixedModel:
         value : float
         gradient : (n_theta,) array
         """
-        return self._problem(_checked_flag("reml", reml)).objective(self._checked_theta(theta))
+        return self._problem(checked_flag("reml", reml)).objective(self._checked_theta(theta))
 
     def _checked_theta(self, theta: Any) -> Array:
         values = np.asarray(theta, dtype=float)
@@ -224,9 +171,6 @@ class LinearMixedModel:
         if values.shape != (expected,):
             raise SpecificationError(f"theta needs {expected} numbers, found shape {values.shape}")
         return values
-
-    def __repr__(self) -> str:
-        return f"<LinearMixedModel: {self.formula}, {len(self.endog)} observations>"
 
 
 def lmer(
@@ -312,20 +256,6 @@ def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str,
 
 
 register("linear", _restore)
-
-
-def _checked_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is True or False, found {value!r}")
-    return bool(value)
-
-
-def _checked_control(control: Any) -> Control:
-    if control is None:
-        return Control()
-    if not isinstance(control, Control):
-        raise TypeError(f"control is a mixedfx.Control, found {type(control).__name__}")
-    return control
 
 
 def _checked_sigma(sigma: Any) -> float | None:

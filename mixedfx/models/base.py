@@ -1,0 +1,102 @@
+"""What every model shows of itself without being fitted."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Control
+from mixedfx.formula import Formula
+
+__all__ = ["MixedModel", "checked_control", "checked_flag"]
+
+
+class MixedModel:
+    """A model with its data: matrices, names and groups.
+
+    Attributes
+    ----------
+    design : Design
+    """
+
+    design: Design
+
+    @property
+    def formula(self) -> Formula:
+        """The parsed formula; ``str()`` gives text."""
+        return self.design.formula
+
+    @property
+    def endog(self) -> Array:
+        """Response (n,)."""
+        return self.design.response.values
+
+    @property
+    def exog(self) -> Array:
+        """Fixed-effects matrix (n, p)."""
+        return self.design.fixed.matrix
+
+    @property
+    def endog_names(self) -> str:
+        """Name of the response."""
+        return self.design.response.name
+
+    @property
+    def exog_names(self) -> list[str]:
+        """Names of the fixed effects."""
+        return list(self.design.fixed.names)
+
+    @property
+    def groups(self) -> dict[str, pd.Index[Any]]:
+        """Levels of each grouping factor."""
+        return {term.group: term.levels for term in self.design.random}
+
+    @cached_property
+    def exog_re(self) -> sp.csr_array:
+        """Sparse ``Z`` (n, q): terms in the order of the formula, levels within a term, coefficients within a level."""
+        blocks = []
+        for term in self.design.random:
+            n, q = term.matrix.shape
+            columns = (term.codes[:, None] * q + np.arange(q)).ravel()
+            rows = np.repeat(np.arange(n), q)
+            shape = (n, len(term.levels) * q)
+            blocks.append(sp.csr_array((term.matrix.ravel(), (rows, columns)), shape=shape))
+        return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
+
+    def Lambda(self, theta: Any) -> sp.csr_array:
+        """Return the covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`."""
+        sizes = [term.covariance.n_theta for term in self.design.random]
+        values = np.asarray(theta, dtype=float)
+        if values.shape != (sum(sizes),):
+            raise SpecificationError(f"theta needs {sum(sizes)} numbers, found shape {values.shape}")
+        blocks = []
+        for term, own in zip(self.design.random, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
+            levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
+            blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(own))))
+        return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.formula}, {len(self.endog)} observations>"
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return a boolean argument, or raise a TypeError."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is True or False, found {value!r}")
+    return bool(value)
+
+
+def checked_control(control: Any) -> Control:
+    """Return the control argument or its default, or raise a TypeError."""
+    if control is None:
+        return Control()
+    if not isinstance(control, Control):
+        raise TypeError(f"control is a mixedfx.Control, found {type(control).__name__}")
+    return control
