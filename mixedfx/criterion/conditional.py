@@ -60,7 +60,7 @@ def first_order_mean(at: LaplaceEvaluation) -> Array:
 
     Notes
     -----
-    ``E b = b^ + K Z' l''' h / 2 + ...``, the standard correction of a mode by the third derivative (Tierney & Kadane 1986).
+    ``E b = b^ + K Z' l''' h / 2 + ...``: the correction of a mode by the third derivative (Tierney & Kadane 1986).
     """
     space, state = at.model.space, at.state
     inside, _ = space.solve(state.factor, space.collect(at.adjoint.a[:, None]))

@@ -103,11 +103,10 @@ def _proposal(state: ModeState) -> _Proposal:
     spread = _spread(rows, state.factors)
     weighted = sp.csr_array(spread * state.expansion.observed.weight[:, None])
     information = np.asarray((spread.T @ weighted).toarray()) + np.eye(space.n_effects)
-    root = linalg.cholesky(information, lower=True)
-    count, component = csgraph.connected_components(sp.csr_array(spread.T @ spread), directed=False)
-    u = np.concatenate(
-        [(T.T @ t).ravel() for T, t in zip(state.factors, space.split(state.mode.t), strict=True)]
-    )
+    root = np.asarray(linalg.cholesky(information, lower=True), dtype=float)
+    count, labels = csgraph.connected_components(sp.csr_array(spread.T @ spread), directed=False)
+    component = labels.astype(np.intp)
+    u = np.concatenate([(T.T @ t).ravel() for T, t in zip(state.factors, space.split(state.mode.t), strict=True)])
     first = spread.indices[np.minimum(spread.indptr[:-1], max(spread.nnz - 1, 0))]
     return _Proposal(
         spread,
@@ -116,7 +115,7 @@ def _proposal(state: ModeState) -> _Proposal:
         component,
         component[first],
         np.bincount(component, minlength=count),
-        2.0 * np.bincount(component, weights=np.log(root.diagonal()), minlength=count),
+        np.asarray(2.0 * np.bincount(component, weights=np.log(root.diagonal()), minlength=count), dtype=float),
     )
 
 

@@ -1,7 +1,7 @@
 """The fixed effects profiled out of the Laplace approximation by the inner iteration: quick and slightly off.
 
-``beta`` maximises the penalised log-likelihood together with the random effects instead of the Laplace approximation, so
-that an optimiser sees only theta and the auxiliary parameters. lme4 calls it ``nAGQ = 0``.
+``beta`` maximises the penalised log-likelihood together with the random effects instead of the Laplace approximation,
+so that an optimiser sees only theta and the auxiliary parameters. lme4 calls it ``nAGQ = 0``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Adaptive Gauss-Hermite quadrature for one grouping factor, with the exact gradient of the computed value.
 
-For each group, ``log integral exp(h(u)) du / (2 pi)^(q/2)`` with ``h(u) = l(y | fixed + Z T u) - u'u / 2`` is approximated
-with nodes ``u_k = u^ + sqrt(2) L z_k``, u^ the mode and ``L L' = M^-1 = (I + T'Z'WZ T)^-1`` there. The nodes move with the
-parameters; their movement is differentiated too (through the mode's equation and the Cholesky factor), so that the
-gradient is the one of the value and not of the integral.
+For each group, ``log integral exp(h(u)) du / (2 pi)^(q/2)`` with ``h(u) = l(y | fixed + Z T u) - u'u / 2`` is
+approximated with nodes ``u_k = u^ + sqrt(2) L z_k``, u^ the mode and ``L L' = M^-1 = (I + T'Z'WZ T)^-1`` there. The nodes
+move with the parameters; their movement is differentiated too (through the mode's equation and the Cholesky factor), so
+that the gradient is the one of the value and not of the integral.
 
 References
 ----------
@@ -147,9 +147,7 @@ class QuadratureEvaluation:
         by_row /= by_group[0][codes]
         mean = by_group[1:] / by_group[0]
         second = mean[q:].reshape(q, q, m)
-        return NodeSums(
-            top + np.log(by_group[0]), by_row[0], by_row[1 : 1 + q], by_row[1 + q :], mean[:q], second
-        )
+        return NodeSums(top + np.log(by_group[0]), by_row[0], by_row[1 : 1 + q], by_row[1 + q :], mean[:q], second)
 
     @cached_property
     def value(self) -> float:
@@ -163,13 +161,13 @@ class QuadratureEvaluation:
         q, m = self.u.shape
         log_det = float(np.log(np.einsum("aam->am", self.root)).sum())
         total = float(self.sums.log_integral.sum()) + log_det - 0.5 * q * m * float(np.log(np.pi))
-        return -2.0 * total + self.state.model.penalty.value(self.state.parts.beta)
+        return float(-2.0 * total + self.state.model.penalty.value(self.state.parts.beta))
 
     @cached_property
     def _mode_slope(self) -> Array:
         """Derivative (q, m) of the log-likelihood in the centre of the nodes: ``E (T'Z'g - u)``."""
         moved = self.u + ROOT2 * np.einsum("adm,dm->am", self.root, self.sums.first)
-        return self.factor.T @ self._level_sums(self.sums.score) - moved
+        return np.asarray(self.factor.T @ self._level_sums(self.sums.score) - moved)
 
     def _level_sums(self, values: Array) -> Array:
         """``Z' values`` (q, m)."""

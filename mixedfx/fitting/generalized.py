@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.optimize import Optimum, minimize
 
-__all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hessian", "fit_generalized"]
+__all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hessian", "fit_generalized", "free_bounds"]
 
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
@@ -76,13 +76,19 @@ class GeneralizedFit:
         The criterion at the estimate, boundary settled.
     hessian : (k, k)
         Of minus twice the log-likelihood (plus penalty) at the estimate.
+    nodes : int
+        Nodes in each dimension: 1 is the Laplace approximation, 0 the one with profiled fixed effects.
+    remaining : float, optional
+        How far the criterion could still fall, where the gradient of ``at`` does not say it (profiled fixed effects).
     """
 
     problem: GeneralizedProblem
     integrate: Integrator
-    optimum: Optimum[MarginalEvaluation]
+    optimum: Optimum[Any]
     at: MarginalEvaluation
     hessian: Array
+    nodes: int = 1
+    remaining: float | None = None
 
     @property
     def x(self) -> Array:
@@ -98,7 +104,7 @@ class GeneralizedFit:
     @cached_property
     def free(self) -> BoolArray:
         """Parameters (k,) that are not held by a bound, nor part of a covariance that is zero."""
-        lower, upper = _bounds(self.problem)
+        lower, upper = free_bounds(self.problem)
         return np.asarray((self.x > lower) & (self.x < upper))
 
     @cached_property
@@ -122,7 +128,8 @@ class GeneralizedFit:
         labels = [term.group for term in self.problem.design.random]
         verdicts = tuple(variance_verdict(covariance, self.at, k, label) for k, label in enumerate(labels))
         o = self.optimum
-        gap = signature.gap if self.at.state.mode.converged else np.inf
+        gap = signature.gap if self.remaining is None else self.remaining
+        gap = gap if self.at.state.mode.converged else np.inf
         return Certificate(gap, signature.negative, signature.flat, verdicts, o.cut, o.iterations, o.evaluations)
 
 
@@ -135,7 +142,8 @@ def _inverse(hessian: Array) -> Array:
     return np.asarray((vectors / values) @ vectors.T / np.outer(scale, scale))
 
 
-def _bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
+def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
+    """Return the bounds (k,) of all parameters for the search."""
     covariance, at = problem.model.covariance, problem.model.theta_slice
     lower = np.full(problem.n_parameters, -np.inf)
     upper = np.full(problem.n_parameters, np.inf)
@@ -159,7 +167,9 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     return np.asarray(0.5 * (jacobian + jacobian.T))
 
 
-def fit_generalized(problem: GeneralizedProblem, control: Control, integrate: Integrator) -> GeneralizedFit:
+def fit_generalized(
+    problem: GeneralizedProblem, control: Control, integrate: Integrator, start: Array | None = None
+) -> GeneralizedFit:
     """Minimise minus twice the approximate log-likelihood over all parameters jointly.
 
     Parameters
@@ -168,8 +178,10 @@ def fit_generalized(problem: GeneralizedProblem, control: Control, integrate: In
     control : Control
     integrate : callable
         From the state at the conditional mode to the approximation: Laplace, quadrature.
+    start : (k,), optional
+        Inner parameters to start from.
     """
-    optimum = _minimize(problem, _start(problem, control), control, integrate)
+    optimum = _minimize(problem, _start(problem, control) if start is None else start, control, integrate)
     at = optimum.point
     for _ in range(RESTARTS):
         opened = reopened(problem.model.covariance, at)
@@ -202,7 +214,7 @@ def _minimize(
     problem: GeneralizedProblem, start: Array, control: Control, integrate: Integrator
 ) -> Optimum[MarginalEvaluation]:
     """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it."""
-    lower, upper = _bounds(problem)
+    lower, upper = free_bounds(problem)
     last: list[ModeState] = []
 
     def function(x: Array) -> MarginalEvaluation:
@@ -230,7 +242,7 @@ def _polished(
 ) -> tuple[MarginalEvaluation, Array]:
     """Newton steps with the Hessian of the first point, and that Hessian."""
     hessian = difference_hessian(integrate, at)
-    lower, upper = _bounds(problem)
+    lower, upper = free_bounds(problem)
     for _ in range(POLISHING_STEPS if control.max_iter > 0 else 0):
         x = at.state.x
         free = (x > lower) & (x < upper)

@@ -61,4 +61,4 @@ def _hermite_function(degree: int, x: Array) -> Array:
     before, now = np.zeros_like(x), np.pi**-0.25 * np.exp(-0.5 * x * x)
     for k in range(degree):
         before, now = now, np.sqrt(2.0 / (k + 1)) * x * now - np.sqrt(k / (k + 1)) * before
-    return now
+    return np.asarray(now)

@@ -1,0 +1,64 @@
+"""Separation: a direction of the fixed effects along which the likelihood never stops rising.
+
+A row whose log-likelihood rises (or falls) over the whole line of its linear predictor never objects to being pushed that
+way. The response is separated if some direction ``d`` pushes all such rows the way they like, and leaves every other row
+where it is: a linear programme finds it.
+
+References
+----------
+Albert & Anderson (1984), Biometrika 71, 1; Konis (2007), DPhil thesis, Oxford.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from scipy import optimize
+
+from mixedfx._typing import Array
+from mixedfx.criterion.mode_state import ModeState
+
+__all__ = ["looks_separated", "separating_direction"]
+
+FAR = 15.0  # linear predictors at which a row's slope is looked at
+SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this make a fit suspicious
+SUSPICIOUS_SD = 20.0  # so do standard errors of standardised coefficients beyond this
+NEGLIGIBLE = 1e-7  # size of an entry of the direction that counts as zero
+
+
+def looks_separated(state: ModeState, sds: Array) -> bool:
+    """Say whether the programme is worth solving: huge linear predictors, or standard errors ``sds`` (p,)."""
+    model = state.model
+    if model.n_fixed == 0:
+        return False
+    largest = float(np.abs(model.X @ state.parts.beta).max(initial=0.0))
+    return largest > SUSPICIOUS_ETA or not bool(np.all(sds < SUSPICIOUS_SD))
+
+
+def separating_direction(state: ModeState) -> Array | None:
+    """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
+    model = state.model
+    n = model.X.shape[0]
+    slopes = [model.likelihood.scores(np.full(n, eta), state.auxiliary)[1] for eta in (-FAR, FAR)]
+    rising = np.where((slopes[0] > 0) & (slopes[1] >= 0), 1.0, 0.0)
+    falling = np.where((slopes[0] <= 0) & (slopes[1] < 0), 1.0, 0.0)
+    push = rising - falling
+    rows = np.unique(np.column_stack([model.X, push]), axis=0)
+    X, push = rows[:, :-1], rows[:, -1]
+    pushed = X[push != 0] * push[push != 0, None]
+    if not pushed.size:
+        return None
+    still = X[push == 0]
+    solution = optimize.linprog(
+        -pushed.sum(axis=0),
+        A_ub=sp.csr_array(-pushed),
+        b_ub=np.zeros(len(pushed)),
+        A_eq=sp.csr_array(still) if still.size else None,
+        b_eq=np.zeros(len(still)) if still.size else None,
+        bounds=(-1.0, 1.0),
+        method="highs",
+    )
+    if solution.status != 0 or -float(solution.fun) <= NEGLIGIBLE * len(pushed):
+        return None
+    direction = np.asarray(solution.x, dtype=float)
+    return np.where(np.abs(direction) > NEGLIGIBLE, direction, 0.0)

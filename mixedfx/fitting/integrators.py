@@ -1,0 +1,143 @@
+"""Which integral is computed: nagq of a user becomes one of these strategies, and a fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.criterion.mode_state import ModeState
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.profiled import ProfiledEvaluation, profiled
+from mixedfx.criterion.quadrature import QuadratureEvaluation
+from mixedfx.criterion.start import starting_values
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting.control import Control
+from mixedfx.fitting.generalized import GeneralizedFit, Integrator, difference_hessian, fit_generalized, free_bounds
+from mixedfx.linalg.quadrature import hermite_rule
+from mixedfx.optimize import minimize
+
+__all__ = [
+    "FIRST_ORDER",
+    "LARGEST_DIMENSION",
+    "LARGEST_RULE",
+    "check_quadrature",
+    "fit_automatic",
+    "fit_nodes",
+    "fit_profiled",
+    "integrator",
+    "largest_order",
+]
+
+FIRST_ORDER = 5  # nodes in each dimension that the automatic choice begins with
+LARGEST_RULE = 10_000  # nodes in all dimensions together, at the most
+LARGEST_ORDER = 500  # nodes in one dimension, at the most
+LARGEST_DIMENSION = 3  # random effects of a group
+SETTLED = 1e-6  # change of the log-likelihood, when the nodes are doubled, at which the automatic choice stops
+ROUGHLY = 1e-2  # … and at which it is worth refitting on the way
+
+
+def integrator(problem: GeneralizedProblem, nodes: int) -> Integrator:
+    """Return the Laplace approximation for one node, adaptive quadrature for more."""
+    if nodes == 1:
+        return LaplaceEvaluation
+    return partial(QuadratureEvaluation, rule=hermite_rule(nodes, problem.assembly.rows.layout.sizes[0]))
+
+
+def check_quadrature(problem: GeneralizedProblem, nodes: int) -> None:
+    """Refuse quadrature where groups do not factorise, or the rule would be huge.
+
+    Raises
+    ------
+    SpecificationError
+        With what to write instead.
+    """
+    layout = problem.assembly.rows.layout
+    if layout.n_factors != 1 or problem.assembly.rows.loadings:
+        raise SpecificationError(
+            f"quadrature (nagq > 1) needs one grouping factor with independent levels; this model has "
+            f"{layout.n_factors}: use nagq=1, and fit.compare_integrators() to see how far off it is"
+        )
+    size = layout.sizes[0]
+    if size > LARGEST_DIMENSION:
+        raise SpecificationError(
+            f"quadrature takes at most {LARGEST_DIMENSION} random effects a group, here are {size}: use nagq=1"
+        )
+    if nodes**size > LARGEST_RULE or nodes > LARGEST_ORDER:
+        raise SpecificationError(
+            f"nagq={nodes} with {size} random effects a group means {nodes**size} nodes; at most {LARGEST_RULE} "
+            f"(nagq={largest_order(size)}) are possible"
+        )
+
+
+def largest_order(size: int) -> int:
+    """Return the largest order whose rule in ``size`` dimensions is allowed."""
+    return min(LARGEST_ORDER, int(LARGEST_RULE ** (1.0 / size) + 1e-9))
+
+
+def fit_nodes(problem: GeneralizedProblem, control: Control, nodes: int) -> GeneralizedFit:
+    """Fit with a fixed number of nodes in each dimension."""
+    if nodes > 1:
+        check_quadrature(problem, nodes)
+    return replace(fit_generalized(problem, control, integrator(problem, nodes)), nodes=nodes)
+
+
+def fit_automatic(problem: GeneralizedProblem, control: Control) -> GeneralizedFit:
+    """Double the nodes until the log-likelihood at the estimate moves by less than 1e-6, or the cap is reached."""
+    check_quadrature(problem, FIRST_ORDER)
+    fit = fit_nodes(problem, control, 1)
+    order = FIRST_ORDER
+    for tolerance in (ROUGHLY, SETTLED, SETTLED, SETTLED):
+        enough = _order_for(problem, fit.at.state, order, tolerance)
+        if enough == fit.nodes:
+            break
+        order = enough
+        again = fit_generalized(problem, control, integrator(problem, order), start=fit.x)
+        fit = replace(again, nodes=order)
+    return fit
+
+
+def _order_for(problem: GeneralizedProblem, state: ModeState, order: int, tolerance: float) -> int:
+    """Smallest order of the doubling sequence whose value differs from the one before by less than the tolerance.
+
+    Returns ``order`` itself if already doubling *it* changes less than that.
+    """
+    largest = largest_order(problem.assembly.rows.layout.sizes[0])
+    value = integrator(problem, order)(state).value
+    first = order
+    while order < largest:
+        finer = min(2 * order + 1, largest)
+        found = integrator(problem, finer)(state).value
+        if abs(found - value) < 2.0 * tolerance:
+            return first if order == first else finer
+        order, value = finer, found
+    return largest
+
+
+def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFit:
+    """Fit with the fixed effects profiled out by the inner iteration (``nagq=0``)."""
+    start = starting_values(problem)
+    p = problem.model.n_fixed
+    lower, upper = free_bounds(problem)
+    near: list[tuple[Array, Array]] = [(start[:p], np.zeros(problem.model.space.n_effects))]
+
+    def function(outer: Array) -> ProfiledEvaluation:
+        point = profiled(problem.model, outer, near[0])
+        if np.isfinite(point.value):
+            state = point.inner.state
+            near[0] = (state.parts.beta, state.mode.b)
+        return point
+
+    callback = control.callback()
+    optimum = minimize(
+        function, start[p:], lower[p:], upper[p:], tol=control.tol, max_iter=control.max_iter, callback=callback
+    )
+    at = optimum.point
+    hessian = difference_hessian(LaplaceEvaluation, at.inner)
+    hessian[:p, p:], hessian[p:, :p] = 0.0, 0.0
+    hessian[:p, :p] = 2.0 * np.linalg.inv(at.covariance)
+    fit = GeneralizedFit(problem, LaplaceEvaluation, optimum, at.inner, hessian, nodes=0)
+    return replace(fit, remaining=optimum.decrement)
