@@ -107,7 +107,7 @@ def test_ordinal_numbers():
 @pytest.mark.parametrize(
     ("left", "kind", "data", "message"),
     [
-        ("f", "numeric", {}, r"response 'f' is not numeric \(dtype str, for example 'a'\)"),
+        ("f", "numeric", {}, r"response 'f' is not numeric \(dtype (str|object), for example 'a'\)"),
         ("c", "numeric", {}, r"response 'c' is not numeric \(dtype category, for example 'yes'\)"),
         ("t", "numeric", {"t": pd.date_range("2020", periods=24)}, "'t' holds dates or times"),
         ("q", "numeric", {"q": np.ones(24) * 1j}, "'q'.*complex"),
