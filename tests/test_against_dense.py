@@ -86,3 +86,18 @@ def test_predictions_of_known_and_new_levels(design, random):
     new = data.assign(g="unseen", h="unseen", k="unseen")
     ours = fit.predict(new, random=random, new_levels="population")
     assert np.asarray(ours) == pytest.approx(fixed, abs=1e-9)
+
+
+@given(designs(["one factor", "slopes", "nested", "crossed slopes", "two terms on one factor"]))
+def test_kenward_roger(design):
+    fit, model = fitted(design, reml=True), design.dense()
+    if fit.is_singular or np.min(np.abs(fit.theta)) < 0.05:  # the information is singular there
+        return
+    truth = dense.kenward_roger(model, factors_of(model)(fit.theta), fit.sigma**2)
+    se = np.sqrt(np.diag(truth.adjusted))
+    ours = np.asarray(fit.cov_params(ddf="kenward-roger"))
+    assert ours / np.outer(se, se) == pytest.approx(truth.adjusted / np.outer(se, se), abs=1e-6)
+    L = np.eye(len(fit.params))[-2:]
+    F, df, _ = truth.f_test(L)
+    test = fit.f_test(L, ddf="kenward-roger")
+    assert [test.fvalue, test.df_denom] == pytest.approx([F, df], rel=1e-5)

@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
     for suite, case in pairs(suites, cases):
         start = time.perf_counter()
         results = measures_with_errors(suite, case)
+        if not results:
+            continue
         print(_line(case.name, suite.name, results, time.perf_counter() - start), flush=True)
         for result in results:
             if not result.passed:

@@ -102,27 +102,19 @@ def drop1(case: Case, outcome: Outcome) -> Measures:
         yield from _f_table(case, "drop1", mfx.drop1(outcome.fit), table)
 
 
-def fixef_kenward_roger(case: Case, outcome: Outcome) -> Measures:
-    table = case["fixef"]
-    if "df_kr" not in next(iter(table.values())) or case.get("weights") or case.singular:
+def kenward_roger(case: Case, outcome: Outcome) -> Measures:
+    """Adjusted covariance and t tests; pbkrtest ignores weights, and has no meaning in a singular fit."""
+    if case.get("weights") or case.singular:
         return
-    names = fixed_names(case, outcome.fit)
+    table, names = case["fixef"], fixed_names(case, outcome.fit)
     order = [names[name] for name in names]
-    tests = as_frame(outcome.fit.t_test(np.eye(len(names)), ddf="kenward-roger"))
-    tests.index = outcome.fit.params.index
-    for key, meaning, quantity in (
-        ("std_error_kr", "SE", "se"),
-        ("df_kr", "df", "df"),
-        ("t_kr", "t.ratio", "statistic"),
-    ):
-        ours = column_of(tests.loc[order], meaning)
-        yield relative(quantity, key, ours, column(table, key, names), names=list(names))
-    yield measure("p", "p_kr", column_of(tests.loc[order], "p.value"), column(table, "p_kr", names), names=list(names))
-
-
-def vcov_kenward_roger(case: Case, outcome: Outcome) -> Measures:
-    if not case.get("weights") and not case.singular:
-        yield vcov_against(case, outcome.fit.cov_params(ddf="kenward-roger"), case["vcov_kr"], "vcov_kr")
+    yield vcov_against(case, outcome.fit.cov_params(ddf="kenward-roger"), case["vcov_kr"], "vcov_kr")
+    frame = outcome.fit.t_test(np.eye(len(names)), ddf="kenward-roger").to_frame()
+    tests = frame.set_axis(outcome.fit.params.index).loc[order]
+    wanted = (("std_error_kr", "SE", "se"), ("df_kr", "df", "df"), ("t_kr", "t.ratio", "statistic"))
+    for key, meaning, quantity in wanted:
+        yield relative(quantity, key, column_of(tests, meaning), column(table, key, names), names=list(names))
+    yield measure("p", "p_kr", column_of(tests, "p.value"), column(table, "p_kr", names), names=list(names))
 
 
 def kr_modcomp(case: Case, outcome: Outcome) -> Measures:

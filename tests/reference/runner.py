@@ -1,5 +1,6 @@
 """Suites of comparisons, and how to run them over a folder."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
@@ -18,9 +19,13 @@ class Suite:
     engines: frozenset[str]
     fit: Callable[[Case], Outcome]
     comparers: dict[str, Callable[..., Iterator[Measure]]]
+    table: str = ""  # for suites that look at part of case["anova"]: regular expression of its keys
 
     def applies(self, case: Case) -> bool:
-        return case.engine in self.engines and any(True for _ in plan(case, self.comparers))
+        """Whether the case is of these R functions and has something to compare."""
+        if case.engine not in self.engines or not any(True for _ in plan(case, self.comparers)):
+            return False
+        return not self.table or any(re.match(self.table, key) for key in case.get("anova", {}))
 
 
 def measures(suite: Suite, case: Case) -> Iterator[Measure]:

@@ -53,20 +53,17 @@ NLME = {
     "residuals_head": residual.residuals_head,
     "AIC": residual.information_criteria,
 }
-KENWARD_ROGER = {
-    "anova": anova.anova_kenward_roger,
-    "fixef": anova.fixef_kenward_roger,
-    "vcov_kr": anova.vcov_kenward_roger,
-    "kr_modcomp": anova.kr_modcomp,
-}
+KENWARD_ROGER = {"vcov_kr": anova.kenward_roger}
+KENWARD_ROGER_TABLES = {"anova": anova.anova_kenward_roger, "kr_modcomp": anova.kr_modcomp}
 
 SUITES = (
     Suite("lmer", _LMER, translate.fit, LMER),
-    Suite("anova", _LMER, translate.fit, {"anova": anova.anova_satterthwaite}),
-    Suite("wald", _LMER, translate.fit, {"anova": anova.anova_wald}),
+    Suite("anova", _LMER, translate.fit, {"anova": anova.anova_satterthwaite}, "type._satt"),
+    Suite("wald", _LMER, translate.fit, {"anova": anova.anova_wald}, "car_type._chisq"),
     Suite("kenward-roger", _LMER, translate.fit, KENWARD_ROGER),
-    Suite("ranova", _LMER, translate.fit, {"anova": anova.ranova}),
-    Suite("drop1", _LMER, translate.fit, {"anova": anova.drop1}),
+    Suite("anova kr", _LMER, translate.fit, KENWARD_ROGER_TABLES, ".*_kr"),
+    Suite("ranova", _LMER, translate.fit, {"anova": anova.ranova}, "ranova"),
+    Suite("drop1", _LMER, translate.fit, {"anova": anova.drop1}, "drop1"),
     Suite("lrt", _LMER, translate.fit, {"lrt": anova.lrt}),
     Suite("profile", _LMER, translate.fit, {"confint_profile": anova.confint_profile}),
     Suite("r2", _LMER, translate.fit, {"r2_nakagawa": anova.r2_nakagawa, "icc": anova.icc}),
@@ -74,7 +71,7 @@ SUITES = (
     Suite("nlme", _NLME, translate.fit, NLME),
     Suite("glmer", _GLMER, translate.fit, GLMER),
     Suite("glmmTMB", _TMB, translate.fit, TMB),
-    Suite("glmer wald", _GLMER | _TMB, translate.fit, {"anova": anova.anova_wald}),
+    Suite("glmer wald", _GLMER | _TMB, translate.fit, {"anova": anova.anova_wald}, "car_type._chisq"),
     Suite("glmer profile", _GLMER, translate.fit, {"confint_profile": anova.confint_profile}),
     Suite("glmer r2", _GLMER, translate.fit, {"r2_nakagawa": anova.r2_nakagawa, "icc": anova.icc}),
     Suite("glmer lrt", _GLMER, translate.fit, {"lrt": anova.lrt}),
@@ -93,4 +90,4 @@ SUITES = (
 )
 
 # Names of the suites whose features are finished: these are tested by default and shown on the scoreboard.
-ACTIVE = frozenset(["lmer", "nlme"])
+ACTIVE = frozenset(["lmer", "nlme", "kenward-roger"])
