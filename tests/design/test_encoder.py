@@ -15,7 +15,7 @@ from mixedfx.exceptions import DataError
 from tests.design.frames import small
 
 DATA = small(60)
-DATA["w"] = DATA.x * 2 + DATA.z
+DATA["w"] = DATA.x * 2 + DATA.z**2
 DATA["k"] = np.arange(60) % 5
 
 
