@@ -28,13 +28,19 @@ _HOME = {
     "VarExp": "covariance.residual",
     "VarIdent": "covariance.residual",
     "VarPower": "covariance.residual",
+    "anova": "analysis_of_variance",
+    "drop1": "analysis_of_variance",
     "list_datasets": "datasets",
     "lmer": "models",
     "load": "models",
     "load_dataset": "datasets",
+    "ranova": "analysis_of_variance",
 }
 
 if TYPE_CHECKING:
+    from mixedfx.analysis_of_variance import anova as anova
+    from mixedfx.analysis_of_variance import drop1 as drop1
+    from mixedfx.analysis_of_variance import ranova as ranova
     from mixedfx.covariance.residual import AR1 as AR1
     from mixedfx.covariance.residual import CAR1 as CAR1
     from mixedfx.covariance.residual import CompoundSymmetry as CompoundSymmetry

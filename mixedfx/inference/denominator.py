@@ -17,7 +17,7 @@ from mixedfx.inference.kenward_roger import KenwardRoger
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 
-__all__ = ["DDF", "Asymptotic", "Denominator", "asymptotic_for", "denominator_for", "fai_cornelius"]
+__all__ = ["DDF", "Asymptotic", "ByCoefficient", "Denominator", "asymptotic_for", "denominator_for", "fai_cornelius"]
 
 EQUAL = 1e-8  # degrees of freedom that differ by less are one number
 
@@ -123,14 +123,14 @@ class KenwardRogerDenominator(Denominator):
 class ByCoefficient(Denominator):
     """Degrees of freedom that belong to coefficients: a contrast has the smallest of those that it involves."""
 
-    fit: LinearFit
+    matrix: Array
     df: Array
     label: str
 
-    @cached_property
+    @property
     def covariance(self) -> Array:
         """The estimated covariance (p, p)."""
-        return _covariance(self.fit)
+        return self.matrix
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
@@ -175,7 +175,7 @@ def _covariance(fit: LinearFit) -> Array:
 
 def _residual(fit: LinearFit) -> Denominator:
     n, p = fit.at.criterion.n, fit.at.criterion.n_fixed
-    return ByCoefficient(fit, np.full(p, float(n - p)), "the residual")
+    return ByCoefficient(_covariance(fit), np.full(p, float(n - p)), "the residual")
 
 
 def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
@@ -197,7 +197,7 @@ def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
 DDF: dict[str, Callable[[LinearFit, VarianceParameters], Denominator]] = {
     "satterthwaite": lambda fit, parameters: Satterthwaite(parameters),
     "kenward-roger": lambda fit, parameters: KenwardRogerDenominator(fit),
-    "containment": lambda fit, parameters: ByCoefficient(fit, containment_df(fit.problem.design), "containment"),
+    "containment": lambda fit, parameters: ByCoefficient(_covariance(fit), containment_df(fit.problem.design), "containment"),
     "residual": lambda fit, parameters: _residual(fit),
     "z": lambda fit, parameters: Asymptotic(_covariance(fit)),
 }

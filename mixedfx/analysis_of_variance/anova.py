@@ -1,0 +1,109 @@
+"""The public functions: tests of the terms of one model, and comparisons of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mixedfx._display import StatsTable
+from mixedfx.analysis_of_variance.comparison import likelihood_ratio_table
+from mixedfx.analysis_of_variance.hypotheses import Droppable, TermHypotheses, type_for
+from mixedfx.analysis_of_variance.table import chi_squared_table, f_table
+from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.tested import TestedFit, tested_fit
+from mixedfx.exceptions import SpecificationError
+
+__all__ = ["anova", "drop1"]
+
+
+def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refit: bool = True) -> StatsTable:
+    """Test the terms of a fitted model, or compare several fitted models.
+
+    Parameters
+    ----------
+    fit : results
+        Of mixedfx, or an ordinary linear model of statsmodels fitted from a formula.
+    *others : results
+        Further models of the same data: then likelihood-ratio tests of each model against the next smaller one.
+    type : int
+        1: each term after those above it; 2: after all others that do not contain it; 3 (default): after all others,
+        all cells of the factors weighted equally, whatever the coding.
+    ddf : str, optional
+        Denominator degrees of freedom: ``"satterthwaite"`` (the default of linear mixed models), ``"kenward-roger"``,
+        ``"containment"``, ``"residual"``, or ``"z"`` for Wald chi-squared tests (the default of generalised models).
+    refit : bool
+        Whether REML fits are refitted by maximum likelihood before they are compared.
+
+    Returns
+    -------
+    StatsTable
+        A DataFrame with notes. One model: ``sum_sq, mean_sq, df, den_df, F, PR(>F)`` and effect sizes, or ``chi2, df,
+        PR(>chi2)``, a term a row. Several: ``n_params, aic, bic, llf, deviance, chi2, df, PR(>chi2)``, a model a row,
+        and ``PR(boundary)`` where a variance is tested.
+
+    Notes
+    -----
+    With denominator degrees of freedom, types 1 and 2 are the hypotheses of SAS and R's lmerTest, made of the
+    cross-products of the design, so that they do not depend on the estimated variances; for type 2 an interaction with
+    a covariate does not contain the factor. With ``ddf="z"`` they are those of R's car (and of lme4's own table):
+    comparisons of nested models at the estimated variances, marginality by names.
+
+    Raises
+    ------
+    SpecificationError
+        If an argument makes no sense for the model.
+    TypeError
+        If something is not a fitted model.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> data = mfx.load_dataset("sleepstudy")
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", data)
+    >>> mfx.anova(fit).to_frame()[["df", "den_df", "F", "PR(>F)"]].round(6)
+           df  den_df          F    PR(>F)
+    Days  1.0    17.0  45.853007  0.000003
+    >>> smaller = mfx.lmer("Reaction ~ Days + (1 | Subject)", data)
+    >>> mfx.anova(smaller, fit).to_frame()[["n_params", "llf", "chi2", "df"]].round(3)
+                                              n_params      llf    chi2   df
+    Reaction ~ 1 + Days + (1 | Subject)              4 -897.039     NaN  NaN
+    Reaction ~ 1 + Days + (1 + Days | Subject)       6 -875.970  42.139  2.0
+    """
+    if others:
+        if type is not None or ddf is not None:
+            raise SpecificationError(
+                "type and ddf are for the table of one model; several models are compared by likelihood"
+            )
+        return likelihood_ratio_table([fit, *others], refit=refit)
+    tested = tested_fit(fit, ddf)
+    return _table(tested, type_for(3 if type is None else type, _rule(tested)))
+
+
+def drop1(fit: Any, *, ddf: str | None = None) -> StatsTable:
+    """Test every term that can be dropped without dropping another: those that no other term contains.
+
+    Parameters
+    ----------
+    fit, ddf
+        As for :func:`anova`.
+
+    Returns
+    -------
+    StatsTable
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + I(Days**2) + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> list(mfx.drop1(fit).index)
+    ['Days', 'I(Days ** 2)']
+    """
+    return _table(tested_fit(fit, ddf), Droppable())
+
+
+def _rule(tested: TestedFit) -> Any:
+    mixed_with_df = not tested.is_asymptotic and tested.residual is None
+    return contains_by_sas if mixed_with_df else contains_by_name
+
+
+def _table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
+    return chi_squared_table(tested, kind) if tested.is_asymptotic else f_table(tested, kind)

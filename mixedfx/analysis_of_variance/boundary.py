@@ -1,0 +1,67 @@
+"""Likelihood-ratio tests of variances, which lie on the boundary of what is possible under the null hypothesis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx.design import Design
+from mixedfx.inference.distributions import chi2_tail
+
+__all__ = ["Extension", "chi_bar_square_tail", "extension_of"]
+
+
+@dataclass(frozen=True)
+class Extension:
+    """What a larger model has beyond a smaller one in its random part.
+
+    Attributes
+    ----------
+    variances : int
+        Number of variances that are zero in the smaller model.
+    others : int
+        Number of further parameters (covariances with those effects, fixed effects, …).
+    """
+
+    variances: int
+    others: int
+
+
+def chi_bar_square_tail(x: float, extension: Extension) -> float:
+    """Return the p-value of a likelihood ratio ``x``: an even mixture of chi-squared with k - 1 and k df.
+
+    Exact (asymptotically) where one variance is tested; nan where there are several, whose mixture depends on the
+    design; without variances the ordinary p-value.
+
+    References
+    ----------
+    Self & Liang (1987), J. Am. Stat. Assoc. 82, 605; Stram & Lee (1994), Biometrics 50, 1171.
+    """
+    k = extension.variances + extension.others
+    if extension.variances == 0:
+        return chi2_tail(x, k) if k else np.nan
+    if extension.variances > 1:
+        return np.nan
+    below = chi2_tail(x, k - 1) if k > 1 else float(x <= 0)
+    return 0.5 * below + 0.5 * chi2_tail(x, k)
+
+
+def extension_of(small: Sequence[Design], large: Design, n_extra: int) -> Extension | None:
+    """Return how ``large`` extends the random part of a smaller model; None if it does not contain it.
+
+    Parameters
+    ----------
+    small : sequence of Design
+        The design of the smaller model; empty if it has no random part at all.
+    large : Design
+    n_extra : int
+        Difference of the numbers of parameters.
+    """
+    had = {(term.group, name) for design in small for term in design.random for name in term.names}
+    has = {(term.group, name) for term in large.random for name in term.names}
+    if not had <= has:
+        return None
+    variances = len(has - had)
+    return Extension(variances, n_extra - variances) if n_extra >= variances else None

@@ -1,0 +1,205 @@
+"""The hypotheses of types I, II and III: the only thing in which the tables differ."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.analysis_of_variance.terms import CodedTerm, contains_by_name, contains_by_sas, type_three_rows
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.hypothesis import independent_rows
+
+__all__ = [
+    "Droppable",
+    "FixedPart",
+    "Marginal",
+    "Sequential",
+    "TermHypotheses",
+    "TermHypothesis",
+    "TypeThree",
+    "type_for",
+]
+
+ESTIMABLE = 1e-8  # relative size of what of a hypothesis lies outside of the row space of X
+
+
+@dataclass(frozen=True)
+class FixedPart:
+    """The fixed part of a model as far as hypotheses need it.
+
+    Attributes
+    ----------
+    terms : tuple of CodedTerm
+        In the order in which formulas sort them; the intercept among them, if there is one.
+    kept : (p,)
+        Positions of the estimated columns among all P columns.
+    alias : (p, P)
+        All columns are the estimated ones times this.
+    root : (p, p)
+        ``R`` with ``R'R`` the cross-products by which sequential and marginal hypotheses are orthogonalised.
+    """
+
+    terms: tuple[CodedTerm, ...]
+    kept: IntArray
+    alias: Array
+    root: Array
+
+    @property
+    def tested(self) -> list[int]:
+        """Positions of the terms that have a row in the table: all but the intercept."""
+        return [i for i, term in enumerate(self.terms) if term.expressions]
+
+    def estimated_columns(self, term: CodedTerm) -> IntArray:
+        """Positions of a term's columns among the estimated ones."""
+        return np.flatnonzero(np.isin(self.kept, term.columns))
+
+
+@dataclass(frozen=True)
+class TermHypothesis:
+    """``L beta = 0`` for one term.
+
+    Attributes
+    ----------
+    label : str
+    L : (r, p)
+    wanted : int
+        Number of independent rows, had every cell been observed.
+    """
+
+    label: str
+    L: Array
+    wanted: int
+
+
+class TermHypotheses(ABC):
+    """A type of analysis of variance."""
+
+    #: ``"I"``, ``"II"`` or ``"III"``.
+    numeral: str
+
+    @abstractmethod
+    def of(self, part: FixedPart) -> list[TermHypothesis]:
+        """Return the hypothesis of every term."""
+
+
+@dataclass(frozen=True)
+class Sequential(TermHypotheses):
+    """Type I: every term after those before it."""
+
+    numeral = "I"
+
+    def of(self, part: FixedPart) -> list[TermHypothesis]:
+        """Return the hypothesis of every term."""
+        return [_adjusted(part, part.terms[i], part.terms[:i]) for i in part.tested]
+
+
+@dataclass(frozen=True)
+class Marginal(TermHypotheses):
+    """Type II: every term after all others but those that contain it."""
+
+    contains: Callable[[CodedTerm, CodedTerm], bool]
+    numeral = "II"
+
+    def of(self, part: FixedPart) -> list[TermHypothesis]:
+        """Return the hypothesis of every term."""
+        if len(part.tested) == 1:
+            return Sequential().of(part)
+        out = []
+        for position in part.tested:
+            own = part.terms[position]
+            others = [term for term in part.terms if term is not own]
+            before = [term for term in others if not self.contains(term, own)]
+            out.append(_coefficients(part, own) if before == others else _adjusted(part, own, before))
+        return out
+
+
+@dataclass(frozen=True)
+class Droppable(TermHypotheses):
+    """The terms that no other term contains, each after all others."""
+
+    numeral = "II"
+
+    def of(self, part: FixedPart) -> list[TermHypothesis]:
+        """Return the hypothesis of every such term."""
+        contained = {inner.label for inner in part.terms if any(contains_by_name(t, inner) for t in part.terms)}
+        return [hypothesis for hypothesis in Marginal(contains_by_name).of(part) if hypothesis.label not in contained]
+
+
+@dataclass(frozen=True)
+class TypeThree(TermHypotheses):
+    """Type III: the effects of every term vanish, all cells weighted equally."""
+
+    numeral = "III"
+
+    def of(self, part: FixedPart) -> list[TermHypothesis]:
+        """Return the hypothesis of every term; where not all of it can be estimated, the part that can.
+
+        The rows of equal hypotheses matter for the pooled degrees of freedom of several rows: they are lmerTest's.
+        """
+        if len(part.tested) == 1:
+            return Sequential().of(part)
+        out = []
+        for position in part.tested:
+            own = part.terms[position]
+            if not any(contains_by_sas(term, own) for term in part.terms):
+                out.append(_coefficients(part, own))
+                continue
+            full = type_three_rows(position, part.terms, part.alias.shape[1])
+            full = full[independent_rows(full)]
+            out.append(TermHypothesis(own.label, _estimable(full, part), len(full)))
+        return out
+
+
+def _coefficients(part: FixedPart, own: CodedTerm) -> TermHypothesis:
+    """The hypothesis that a term's estimated coefficients vanish: that of any type where no term contains it."""
+    return TermHypothesis(own.label, np.eye(len(part.kept))[part.estimated_columns(own)], len(own.columns))
+
+
+def _adjusted(part: FixedPart, own: CodedTerm, before: Sequence[CodedTerm]) -> TermHypothesis:
+    """The hypothesis of a term after ``before``; what is neither comes on top and does not adjust it."""
+    columns = part.estimated_columns(own)
+    first = np.concatenate([np.zeros(0, dtype=np.intp), *(part.estimated_columns(term) for term in before)])
+    rest = np.setdiff1d(np.arange(len(part.kept)), np.concatenate([first, columns]))
+    order = np.concatenate([np.sort(first), columns, rest]).astype(np.intp)
+    upper = np.asarray(np.linalg.qr(part.root[:, order], mode="r"))
+    at = slice(len(first), len(first) + len(columns))
+    L = np.zeros((len(columns), len(part.kept)))
+    L[:, order] = upper[at] / upper.diagonal()[at, None]
+    L[:, first] = 0.0
+    return TermHypothesis(own.label, L, len(own.columns))
+
+
+def _estimable(full: Array, part: FixedPart) -> Array:
+    """Return the combinations (r, p) of the rows of ``full`` (R, P) that can be estimated, on the estimated columns."""
+    rows = full[:, part.kept]
+    if len(part.kept) == full.shape[1]:
+        return rows
+    outside = full - rows @ part.alias
+    scale = float(np.abs(full).max(initial=1.0))
+    left, sizes, _ = np.linalg.svd(outside)
+    rank = int(np.sum(sizes > ESTIMABLE * scale))
+    if rank == 0:
+        return rows
+    return np.asarray(left[:, rank:].T @ rows)
+
+
+def type_for(choice: object, contains: Callable[[CodedTerm, CodedTerm], bool]) -> TermHypotheses:
+    """Resolve ``type=``: 1, 2, 3 or a Roman numeral.
+
+    Raises
+    ------
+    SpecificationError
+        If it is anything else.
+    """
+    known: dict[object, TermHypotheses] = {1: Sequential(), 2: Marginal(contains), 3: TypeThree()}
+    known |= {made.numeral: made for made in known.values()}
+    key = choice.upper() if isinstance(choice, str) else choice
+    if isinstance(key, str) and key.isdigit():
+        key = int(key)
+    if isinstance(key, bool) or key not in known:
+        raise SpecificationError(f"type is 1, 2 or 3; found {choice!r}")
+    return known[key]

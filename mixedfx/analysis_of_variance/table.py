@@ -1,0 +1,100 @@
+"""Tables of tests of the terms of one model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable
+from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared, partial_omega_squared
+from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses, TermHypothesis
+from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.tested import TestedFit
+from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.wald import JointTest, joint_test
+
+__all__ = ["chi_squared_table", "f_table"]
+
+MEANING = {
+    "I": "Type I: each term after those above it",
+    "II": "Type II: each term after all others that do not contain it",
+    "III": "Type III: each term after all others, all cells of the factors weighted equally",
+}
+
+
+def f_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
+    """Return F tests, a term a row."""
+    hypotheses = kind.of(tested.part)
+    tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
+    f, df, den_df = (
+        np.array([getattr(test, name) for test in tests], dtype=float) for name in ("fvalue", "df_num", "df_denom")
+    )
+    frame = pd.DataFrame(
+        {
+            "sum_sq": f * df * tested.scale,
+            "mean_sq": f * tested.scale,
+            "df": df,
+            "den_df": den_df,
+            "F": f,
+            "PR(>F)": [test.pvalue for test in tests],
+            "partial_eta_sq": partial_eta_squared(f, df, den_df),
+            "partial_omega_sq": partial_omega_squared(f, df, den_df),
+            "cohen_f": cohen_f(f, df, den_df),
+        },
+        index=[hypothesis.label for hypothesis in hypotheses],
+    )
+    if tested.residual is not None:
+        residual_df, ssr = tested.residual
+        frame.loc["Residual", ["sum_sq", "mean_sq", "df"]] = [ssr, ssr / residual_df, residual_df]
+    notes = [
+        f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
+        *_notes(tested, kind, hypotheses),
+    ]
+    return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes)
+
+
+def chi_squared_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
+    """Return Wald chi-squared tests, a term a row."""
+    hypotheses = kind.of(tested.part)
+    tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
+    frame = pd.DataFrame(
+        {
+            "chi2": [test.wald for test in tests],
+            "df": [float(test.df_num) for test in tests],
+            "PR(>chi2)": [test.pvalue for test in tests],
+        },
+        index=[hypothesis.label for hypothesis in hypotheses],
+    )
+    notes = [f"{MEANING[kind.numeral]}; Wald tests.", *_notes(tested, kind, hypotheses)]
+    return StatsTable.from_frame(frame, heading="Analysis of deviance", notes=notes)
+
+
+def _test(tested: TestedFit, hypothesis: TermHypothesis) -> JointTest:
+    L = hypothesis.L
+    rows = Hypothesis(L, np.zeros(len(L)), (hypothesis.label,) * len(L))
+    return joint_test(rows, tested.beta, tested.denominator)
+
+
+def _notes(tested: TestedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+    missing = [
+        f"{h.label}: {len(h.L)} of {h.wanted} degrees of freedom can be estimated (empty cells or redundant columns)."
+        for h in hypotheses
+        if len(h.L) < h.wanted
+    ]
+    return [*missing, *(_covariate_notes(tested.part) if kind.numeral == "II" and not tested.is_asymptotic else [])]
+
+
+def _covariate_notes(part: FixedPart) -> list[str]:
+    """Say which tests hold at the origin of a covariate, because an interaction with it does not contain the factor."""
+    out = []
+    for i in part.tested:
+        own = part.terms[i]
+        above = [t.label for t in part.terms if contains_by_name(t, own) and not contains_by_sas(t, own)]
+        if above:
+            out.append(
+                f"{own.label} is adjusted for {', '.join(above)}, as in SAS and R's lmerTest: the test holds where the "
+                "covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
+            )
+    return out

@@ -1,0 +1,104 @@
+"""What a table needs of a fit, whichever package it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
+from mixedfx.analysis_of_variance.hypotheses import FixedPart
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["TestedFit", "tested_fit"]
+
+
+@dataclass(frozen=True)
+class TestedFit:
+    """A fit with what calibrates its tests.
+
+    Attributes
+    ----------
+    part : FixedPart
+    beta : (p,)
+    denominator : Denominator
+    scale : float
+        Residual variance, by which F becomes a mean square; nan if there is none.
+    residual : (float, float) or None
+        Residual degrees of freedom and sum of squares of an ordinary linear model.
+    """
+
+    part: FixedPart
+    beta: Array
+    denominator: Denominator
+    scale: float
+    residual: tuple[float, float] | None = None
+
+    @property
+    def is_asymptotic(self) -> bool:
+        """Whether the tests are chi-squared tests."""
+        return isinstance(self.denominator, Asymptotic)
+
+
+def tested_fit(fit: Any, ddf: str | None) -> TestedFit:
+    """Return what is tested, from results of mixedfx or of a statsmodels linear model.
+
+    Raises
+    ------
+    TypeError
+        If ``fit`` is neither.
+    """
+    if isinstance(fit, MixedResults):
+        return _of_mixed(fit, ddf)
+    if hasattr(fit, "normalized_cov_params") and hasattr(fit, "df_resid") and hasattr(fit, "ssr"):
+        return _of_least_squares(fit, ddf)
+    raise TypeError(
+        f"anova needs results of mixedfx or a linear model fitted by statsmodels' formulas, found {type(fit).__name__}"
+    )
+
+
+def _of_mixed(fit: MixedResults, ddf: str | None) -> TestedFit:
+    denominator = fit.denominator(ddf)
+    terms = terms_of_design(fit.design, fit.model.inputs.frame)
+    beta = np.asarray(fit.params, dtype=float)
+    if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
+        root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T
+    else:
+        root = _cross_product_root(fit)
+    part = FixedPart(terms, fit.design.fixed.kept, fit.design.fixed.alias, root)
+    return TestedFit(part, beta, denominator, fit.scale)
+
+
+def _cross_product_root(fit: LinearMixedResults) -> Array:
+    """``R`` with ``R'R = X'WX`` on the user's scale, from the cross-products of the fit."""
+    p = len(fit.params)
+    inner = np.linalg.cholesky(fit.fit.at.criterion.gram.total[:p, :p]).T
+    return np.asarray(inner @ np.linalg.inv(fit.fit.problem.fixed.matrix))
+
+
+def _of_least_squares(fit: Any, ddf: str | None) -> TestedFit:
+    info = getattr(fit.model.data, "model_spec", None)
+    if info is None or not hasattr(info, "term_codings"):
+        raise SpecificationError("the linear model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()")
+    if ddf is not None and ddf not in ("residual", "z"):
+        raise SpecificationError(f"ddf={ddf!r} is for mixed models; the tests of a linear model have ddf='residual'")
+    covariance = np.asarray(fit.normalized_cov_params) * fit.scale
+    p = len(fit.params)
+    if np.linalg.matrix_rank(np.asarray(fit.model.exog)) < p:
+        raise SpecificationError(
+            "the columns of the linear model are linearly dependent (empty cells?): leave out what cannot be estimated"
+        )
+    root = np.linalg.cholesky(np.linalg.inv(np.asarray(fit.normalized_cov_params))).T
+    denominator: Denominator
+    if ddf == "z":
+        denominator = Asymptotic(covariance)
+    else:
+        denominator = ByCoefficient(covariance, np.full(p, float(fit.df_resid)), "the residual")
+    part = FixedPart(terms_of_patsy(info), np.arange(p), np.eye(p), root)
+    beta = np.asarray(fit.params, dtype=float)
+    return TestedFit(part, beta, denominator, float(fit.scale), (float(fit.df_resid), float(fit.ssr)))
