@@ -4,12 +4,10 @@ import argparse
 import re
 import sys
 import time
-from collections import defaultdict
 from pathlib import Path
-from statistics import median
 
 from tests.reference.cases import HERE, load_cases
-from tests.reference.measures import Measure
+from tests.reference.measures import Measure, totals
 from tests.reference.runner import measures_with_errors, pairs
 from tests.reference.suites import ACTIVE, SUITES
 
@@ -24,18 +22,6 @@ def _line(name: str, suite: str, results: list[Measure], seconds: float) -> str:
     cells = " ".join(f"{digits[key]:9.1f}" if key in digits else " " * 9 for key in SHOWN)
     verdict = "ok" if not wrong else f"{wrong} WRONG"
     return f"{name:34} {suite:14} {cells}  {len(results):4d} {seconds:6.2f}s  {verdict}"
-
-
-def _totals(results: list[Measure]) -> str:
-    by_quantity: dict[str, list[Measure]] = defaultdict(list)
-    for result in results:
-        by_quantity[result.quantity].append(result)
-    lines = [f"{'quantity':20} {'number':>6} {'passed':>6} {'worst digits':>12} {'median':>7}"]
-    for quantity, group in by_quantity.items():
-        digits = [result.digits for result in group]
-        passed = sum(result.passed for result in group)
-        lines.append(f"{quantity:20} {len(group):6d} {passed:6d} {min(digits):12.1f} {median(digits):7.1f}")
-    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"    {result}")
         every += results
     wrong = sum(not result.passed for result in every)
-    print(f"\n{_totals(every)}\n\n{len(every) - wrong} of {len(every)} comparisons agree")
+    print(f"\n{totals(every)}\n\n{len(every) - wrong} of {len(every)} comparisons agree")
     return 1 if wrong else 0
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 import statsmodels.formula.api as smf
 
 import mixedfx as mfx
@@ -89,6 +90,11 @@ def variance_components(case: Case, outcome: Outcome) -> Measures:
     yield measure(
         "variance component", "components", [ours[name] for name in names], list(theirs.values()), theirs["Residual"]
     )
+
+
+def poly(x: Any, degree: int) -> Any:
+    """R's ``poly`` up to the sign and size of its columns: patsy finds it by name in the formula."""
+    return np.linalg.qr(np.vander(np.asarray(x, dtype=float) - np.mean(x), degree + 1, increasing=True))[0][:, 1:]
 
 
 @cache

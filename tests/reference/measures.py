@@ -1,8 +1,10 @@
 """Errors in units that mean something, their tolerances, and when a number is left out."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -134,6 +136,19 @@ def nan_for_null(values: Any) -> NDArray[np.float64]:
 
 def failures(measures: Iterable[Measure]) -> list[str]:
     return [str(m) for m in measures if not m.passed]
+
+
+def totals(results: Iterable[Measure]) -> str:
+    """The scoreboard in short: digits of agreement by quantity."""
+    by_quantity: dict[str, list[Measure]] = defaultdict(list)
+    for result in results:
+        by_quantity[result.quantity].append(result)
+    lines = [f"{'quantity':20} {'number':>6} {'passed':>6} {'worst digits':>12} {'median':>7}"]
+    for quantity, group in by_quantity.items():
+        digits = [result.digits for result in group]
+        passed = sum(result.passed for result in group)
+        lines.append(f"{quantity:20} {len(group):6d} {passed:6d} {min(digits):12.1f} {median(digits):7.1f}")
+    return "\n".join(lines)
 
 
 Measures = Iterator[Measure]

@@ -1,12 +1,15 @@
 """nlme's lme and gls: residual correlation and variance structures."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from tests.reference import compare
 from tests.reference.cases import Case, group_of
 from tests.reference.compare import fixed_names
 from tests.reference.measures import Measures, column, exactly, measure, nan_for_null, relative
-from tests.reference.translate import Outcome, nested_labels
+from tests.reference.translate import Outcome, form, nested_labels
 
 
 def fixef(case: Case, outcome: Outcome) -> Measures:
@@ -77,7 +80,15 @@ def residuals_head(case: Case, outcome: Outcome) -> Measures:
         return
     plain = {kind: values for kind, values in case["residuals_head"].items() if kind != "normalized"}
     yield from compare.residuals_head(Case(case.name, case.folder, {**case.content, "residuals_head": plain}), outcome)
-    size = case["n_obs"] // 27  # rows of each of the 27 subjects of the Orthodont data
-    theirs = np.square(nan_for_null(case["residuals_head"]["normalized"])[: 2 * size]).reshape(2, size).sum(axis=1)
-    ours = np.square(np.asarray(outcome.fit.residuals(kind="normalized"))[: 2 * size]).reshape(2, size).sum(axis=1)
-    yield relative("residuals", "norms of normalized residuals", ours, theirs)
+    theirs = nan_for_null(case["residuals_head"]["normalized"])
+    ours = np.asarray(outcome.fit.residuals(kind="normalized"))[: len(theirs)]
+    norms = [_norms_by_group(case, values) for values in (ours, theirs)]
+    yield relative("residuals", "norms of normalized residuals", *norms)
+
+
+def _norms_by_group(case: Case, head: Any) -> pd.Series:
+    """Root sums of squares of the groups that lie within the first rows."""
+    groups = case.frame[form(case["correlation"])[1]].astype(str)
+    within = groups.iloc[: len(head)]
+    whole = within.isin(set(within) - set(groups.iloc[len(head) :]))
+    return pd.Series(np.square(head), index=within.index)[whole].groupby(within[whole], sort=False).sum() ** 0.5

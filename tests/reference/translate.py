@@ -192,9 +192,9 @@ def _nlme_groups(case: Case) -> str | None:
 def _residual(case: Case, group: str | None) -> Any:
     """The residual structure in our objects; nlme's ``form = ~ time | group``."""
     correlation, variance = case.get("correlation"), case.get("variance_function")
-    time, within = _form(correlation) if correlation else (None, None)
+    time, within = form(correlation) if correlation else (None, None)
     within = within or group
-    by = _form(variance)[1] if variance else None
+    by = form(variance)[1] if variance else None
     if correlation is None:
         return None if by is None else mfx.VarIdent(by)
     if "corAR1" in correlation:
@@ -204,7 +204,7 @@ def _residual(case: Case, group: str | None) -> Any:
     return mfx.Unstructured(by, group=within)
 
 
-def _form(call: str) -> tuple[str | None, str | None]:
+def form(call: str) -> tuple[str | None, str | None]:
     """(covariate, group) of ``nlme::corAR1(form = ~ t | g)``; the covariate 1 is the order of the rows."""
     found = re.search(r"form = ~ ?(\w+) \| (\w+)", call)
     if found is None:
