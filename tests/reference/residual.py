@@ -22,6 +22,16 @@ def fixef(case: Case, outcome: Outcome) -> Measures:
     )
 
 
+def containment(case: Case, outcome: Outcome) -> Measures:
+    """Denominator df of ``lme``: exact counts."""
+    names = fixed_names(case, outcome.fit)
+    if case.engine != "lme":
+        return
+    tests = outcome.fit.t_test(np.eye(len(names)), ddf="containment").to_frame().set_axis(outcome.fit.params.index)
+    theirs = column(case["fixef"], "df_containment", names)
+    yield measure("counts", "df_containment", tests["df"][list(names.values())], theirs, names=list(names))
+
+
 def n_groups(case: Case, outcome: Outcome) -> Measures:
     labels = nested_labels(case, list(case["n_groups"]))
     ours = {group_of(name): int(count) for name, count in dict(outcome.fit.n_groups).items()}

@@ -69,6 +69,7 @@ SUITES = (
     Suite("r2", _LMER, translate.fit, {"r2_nakagawa": anova.r2_nakagawa, "icc": anova.icc}),
     Suite("emmeans", _LMER, translate.fit, {"emmeans": emmeans.emmeans}),
     Suite("nlme", _NLME, translate.fit, NLME),
+    Suite("containment", frozenset(["lme"]), translate.fit, {"fixef": residual.containment}),
     Suite("glmer", _GLMER, translate.fit, GLMER),
     Suite("glmmTMB", _TMB, translate.fit, TMB),
     Suite("glmer wald", _GLMER | _TMB, translate.fit, {"anova": anova.anova_wald}, "car_type._chisq"),
@@ -90,4 +91,4 @@ SUITES = (
 )
 
 # Names of the suites whose features are finished: these are tested by default and shown on the scoreboard.
-ACTIVE = frozenset(["lmer", "nlme", "kenward-roger"])
+ACTIVE = frozenset(["lmer", "nlme", "containment", "kenward-roger"])
