@@ -69,7 +69,7 @@ def first_order_mean(at: LaplaceEvaluation) -> Array:
 
 def mode_covariance(state: ModeState, factor: int) -> Array:
     """Return the blocks (Q, Q, m) of ``K``, the conditional covariance of one factor's effects around their mode."""
-    layout, inverse = state.model.space.rows.layout, state.factor.inverse
+    layout, inverse = state.model.space.rows.layout, state.determinant_factor.inverse
     if factor < layout.n_chain:
         return inverse.diagonal[factor]
     at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]

@@ -27,6 +27,8 @@ class Certificate:
     cut : bool
         The iteration limit ended the search.
     iterations, evaluations : int
+    separated : tuple of str
+        Fixed effects along which the likelihood never stops rising.
 
     Examples
     --------
@@ -44,12 +46,18 @@ class Certificate:
     cut: bool
     iterations: int
     evaluations: int
+    separated: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
         """Whether nothing worth mentioning is left to gain."""
-        boundary = all(v.confirmed for v in self.variances if v.rank < v.size)
+        boundary = all(v.confirmed for v in self.variances if v.rank < v.size) and not self.separated
         return bool(np.isfinite(self.gap) and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary)
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the data determine the parameters: no flat direction other than those of a zero variance."""
+        return self.flat_directions == 0 or self.is_singular
 
     @property
     def is_singular(self) -> bool:
@@ -66,6 +74,11 @@ class Certificate:
                 "This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than "
                 f"{bound:.0e}."
             )
+        if self.separated:
+            return (
+                f"There is no optimum: {', '.join(self.separated)} separate the outcomes, and the likelihood rises "
+                "without end as the coefficients grow."
+            )
         reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
         if self.negative_directions:
             return f"This is not the optimum: {reason} at a point from which the likelihood still rises (a saddle)."
@@ -73,6 +86,12 @@ class Certificate:
 
     def _boundary(self) -> str:
         zero = [v for v in self.variances if v.rank < v.size]
+        if not self.is_identified:
+            ways = "one direction" if self.flat_directions == 1 else f"{self.flat_directions} directions"
+            return (
+                f"The variances are not identified: the likelihood is flat in {ways}, so that other values fit equally "
+                "well. Do two terms describe the same groups, or does a fixed effect?"
+            )
         if not zero:
             return "Every variance is positive and no correlation is at -1 or 1."
         named = ", ".join(

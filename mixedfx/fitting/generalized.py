@@ -13,6 +13,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_state
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.separation import looks_separated, separating_direction
 from mixedfx.criterion.start import starting_values
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
@@ -24,6 +25,7 @@ RESTARTS = 3  # restarts from a doubtful boundary at the most
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
 POLISHING_STEPS = 4
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
+SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 SINGULAR = 1e-10  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
 
 
@@ -124,13 +126,33 @@ class GeneralizedFit:
     def certificate(self) -> Certificate:
         """From the Hessian at the estimate."""
         covariance = self.problem.model.covariance
-        signature = curvature_verdict(self.hessian, self.at.gradient, self.free)
+        signature = curvature_verdict(self.hessian, self.at.gradient, self.free, self.x)
         labels = [term.group for term in self.problem.design.random]
         verdicts = tuple(variance_verdict(covariance, self.at, k, label) for k, label in enumerate(labels))
         o = self.optimum
         gap = signature.gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
-        return Certificate(gap, signature.negative, signature.flat, verdicts, o.cut, o.iterations, o.evaluations)
+        counts = (o.cut, o.iterations, o.evaluations)
+        return Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated)
+
+    @cached_property
+    def separated(self) -> tuple[str, ...]:
+        """Names of the fixed effects that separate the response; empty under a penalty, which keeps them finite."""
+        state, problem = self.at.state, self.problem
+        p = problem.model.n_fixed
+        if problem.model.penalty.precision.any() or p == 0:
+            return ()
+        with np.errstate(invalid="ignore"):  # a separated fit may have no covariance
+            inner = np.sqrt(2.0 * _inverse(self.hessian[np.ix_(self.free, self.free)]).diagonal()[:p])
+        direction = separating_direction(state) if looks_separated(state, inner) else None
+        if direction is None:
+            return ()
+        moved = problem.bases[0].matrix @ direction
+        size = np.abs(moved) * problem.design.fixed.matrix.std(axis=0)
+        constant = problem.design.fixed.matrix.std(axis=0) == 0
+        chosen = np.where(constant, 0.0, size) > SEPARATED * max(float(size.max()), 1e-300)
+        names = problem.design.fixed.names
+        return tuple(name for name, one in zip(names, chosen, strict=True) if one) or names
 
 
 def _inverse(hessian: Array) -> Array:

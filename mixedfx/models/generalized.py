@@ -1,0 +1,412 @@
+"""Generalised linear mixed models: build, evaluate, fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
+from mixedfx.criterion.mode_state import mode_state
+from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
+from mixedfx.design import Design, FixedEffects, build_design
+from mixedfx.design.codings import codings_for
+from mixedfx.design.encoder import Settings
+from mixedfx.design.fixed import build_fixed
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.rows import Rows
+from mixedfx.exceptions import ConvergenceWarning, DataError, SeparationWarning, SingularFitWarning, SpecificationError
+from mixedfx.families import Family, family_for, with_zero_inflation
+from mixedfx.families.zero_inflated import ExtraZeros
+from mixedfx.fitting import Control
+from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.integrators import check_quadrature, fit_automatic, fit_nodes, fit_profiled, integrator
+from mixedfx.formula import Formula, parse
+from mixedfx.models.base import MixedModel, checked_control
+from mixedfx.models.inputs import ModelInputs
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+
+__all__ = ["GeneralizedLinearMixedModel", "glmer"]
+
+INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
+
+
+class GeneralizedLinearMixedModel(MixedModel):
+    """A generalised linear mixed model: ``g(E y) = X beta + Z b``, ``b ~ N(0, Lambda Lambda')``.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
+    data : data frame or dict of arrays
+        pandas, polars, pyarrow or anything that narwhals reads.
+    family : str, Family or statsmodels family
+        ``"binomial"``, ``"poisson"``, ``"nbinom2"``, ``"gamma"``, ``"beta"``, ``"ordinal"``, …
+    link : str, optional
+        Instead of the family's default.
+    weights : str or array, optional
+        The trials of a binomial proportion; elsewhere precision weights.
+    offset : str or array, optional
+        A known part of the linear predictor.
+    dispersion, zero_inflation : str, optional
+        Formulas of further linear predictors, ``"~ x"``: of the logarithm of the dispersion, of the logit of the
+        probability of extra zeros.
+    information : str
+        ``"observed"`` is the Laplace approximation proper, ``"expected"`` what lme4 computes: they differ for links
+        that are not canonical.
+    penalty : float, optional
+        Precision of a normal prior on every fixed effect but the intercept, for columns scaled to standard deviation
+        1; a weak one (0.1) keeps separated models finite. The log-likelihood is reported without it.
+    contrasts : dict, optional
+        Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
+    missing : str
+        ``"drop"`` rows with missing values (and say so), or ``"raise"``.
+    functions : dict, optional
+        Extra names for the formula.
+
+    Raises
+    ------
+    SpecificationError, DataError
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> data = mfx.load_dataset("cbpp")
+    >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    >>> model = mfx.GeneralizedLinearMixedModel(formula, data, family="binomial")
+    >>> round(model.fit().llf, 6)
+    -92.026282
+    """
+
+    def __init__(
+        self,
+        formula: str | Formula,
+        data: Any,
+        *,
+        family: Any,
+        link: Any = None,
+        weights: Any = None,
+        offset: Any = None,
+        dispersion: str | None = None,
+        zero_inflation: str | None = None,
+        information: str = "observed",
+        penalty: float | None = None,
+        contrasts: Mapping[str, Any] | None = None,
+        missing: str = "drop",
+        functions: Mapping[str, Any] | None = None,
+    ) -> None:
+        frame = as_frame(data)
+        own = {
+            "weights": weights,
+            "offset": offset,
+            "contrasts": contrasts,
+            "missing": missing,
+            "functions": functions,
+        }
+        parts = _Parts(frame, Settings({} if functions is None else functions, codings_for(contrasts)))
+        chosen, written = _completed_family(family_for(family, link), dispersion, zero_inflation)
+        formulas = {name: parts.formula(name, text) for name, text in written.items()}
+        extra = tuple(dict.fromkeys(v for f in formulas.values() for v in f.variables))
+        design = build_design(formula, frame, response_kind=_response_kind(chosen), extra=extra, **own)
+        _check_random(design)
+        self.design = design if chosen.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
+        self.family: Family = chosen.adapted(design.response.values)
+        self.components: dict[str, FixedEffects] = {
+            name: parts.fixed(formulas[name], self.design) for name in self.family.predictors[1:]
+        }
+        self.information = _checked_information(information)
+        self.penalty = _checked_penalty(penalty)
+        self.options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
+        self.inputs = ModelInputs.of(design.formula, frame, self.options | {"penalty": self.penalty}, extra)
+
+    @classmethod
+    def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> GeneralizedLinearMixedModel:
+        """Return the model; the same as calling the class (statsmodels' spelling)."""
+        return cls(formula, data, **options)
+
+    @cached_property
+    def problem(self) -> GeneralizedProblem:
+        """The model on its inner scale."""
+        response = self.design.response
+        observed = self.family.observe(response.values, trials=response.trials, weights=self.design.weights)
+        return generalized_problem(
+            self.design,
+            self.family,
+            observed,
+            information=self.information,
+            components=[Component(name, f.matrix, f.names) for name, f in self.components.items()],
+            penalty=self.penalty,
+        )
+
+    def fit(self, nagq: int | str = 1, *, control: Control | None = None) -> GeneralizedLinearMixedResults:
+        """Fit by maximum likelihood.
+
+        Parameters
+        ----------
+        nagq : int or "auto"
+            How the random effects are integrated out: 1 is the Laplace approximation, more are nodes of adaptive
+            Gauss-Hermite quadrature in each dimension, ``"auto"`` doubles them until the log-likelihood moves by less
+            than 1e-6 (at most 10 000 nodes in all), 0 takes the fixed effects from the inner iteration.
+        control : Control, optional
+
+        Returns
+        -------
+        GeneralizedLinearMixedResults
+
+        Warns
+        -----
+        SeparationWarning
+            If fixed effects separate the outcomes: their estimates are infinite.
+        SingularFitWarning
+            If a variance is estimated as zero or a correlation as -1 or 1.
+        ConvergenceWarning
+            If the optimum was not found.
+        """
+        fit = self._fit(nagq, checked_control(control))
+        _warn(fit)
+        return GeneralizedLinearMixedResults(self, fit)
+
+    def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
+        nodes = _checked_nodes(nagq)
+        if nodes is None:
+            return fit_automatic(self.problem, control)
+        return fit_profiled(self.problem, control) if nodes == 0 else fit_nodes(self.problem, control, nodes)
+
+    def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:
+        """Evaluate minus twice the approximate log-likelihood without fitting.
+
+        Parameters
+        ----------
+        parameters : array-like (k,)
+            Fixed effects, covariance parameters as in ``fit.theta``, coefficients of further linear predictors, and
+            family-wide parameters on their unbounded scales.
+        nagq : int
+            Nodes in each dimension; 1 is the Laplace approximation.
+
+        Returns
+        -------
+        value : float
+        gradient : (k,) array
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> model = mfx.GeneralizedLinearMixedModel(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> value, gradient = model.objective([-1.4, -1.0, -1.1, -1.6, 0.65], nagq=25)
+        >>> round(-value / 2, 8)
+        -91.99023365
+        """
+        problem = self.problem
+        values = np.asarray(parameters, dtype=float)
+        if values.shape != (problem.n_parameters,):
+            raise SpecificationError(f"parameters needs {problem.n_parameters} numbers, found shape {values.shape}")
+        nodes = _checked_nodes(nagq)
+        if nodes is None or nodes < 1:
+            raise SpecificationError("nagq of an objective is a number of nodes, at least 1")
+        if nodes > 1:
+            check_quadrature(problem, nodes)
+        inner = problem.to_inner(values)
+        at = integrator(problem, nodes)(mode_state(problem.model, inner))
+        gradient = np.linalg.solve(problem.jacobian_to_user(inner).T, at.gradient)
+        return float(at.value), np.asarray(gradient)
+
+
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: Any,
+    link: Any = None,
+    nagq: int | str = 1,
+    weights: Any = None,
+    offset: Any = None,
+    dispersion: str | None = None,
+    zero_inflation: str | None = None,
+    information: str = "observed",
+    penalty: float | None = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: str = "drop",
+    functions: Mapping[str, Any] | None = None,
+    control: Control | None = None,
+) -> GeneralizedLinearMixedResults:
+    """Fit a generalised linear mixed model.
+
+    Parameters
+    ----------
+    formula : str
+        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
+    data : data frame or dict of arrays
+        pandas, polars, pyarrow or anything that narwhals reads.
+    family : str, Family or statsmodels family
+        ``"binomial"``, ``"poisson"``, ``"nbinom2"``, ``"gamma"``, ``"beta"``, ``"ordinal"``, …
+    link : str, optional
+        Instead of the family's default.
+    nagq : int or "auto"
+        1 is the Laplace approximation, more are nodes of adaptive quadrature in each dimension, ``"auto"`` chooses.
+    weights, offset : str or array, optional
+        Trials of a binomial proportion, elsewhere precision weights; a known part of the linear predictor.
+    dispersion, zero_inflation : str, optional
+        Formulas of further linear predictors, ``"~ x"``.
+    information : str
+        ``"observed"`` or, as lme4, ``"expected"`` information in the Laplace approximation.
+    penalty : float, optional
+        Precision of a weak normal prior on the fixed effects.
+    contrasts, missing, functions
+        As for :func:`lmer`.
+    control : Control, optional
+        Starting values, tolerance, iteration limit.
+
+    Returns
+    -------
+    GeneralizedLinearMixedResults
+
+    Raises
+    ------
+    SpecificationError
+        If the formula or an argument makes no sense.
+    DataError
+        If the data cannot serve the formula or the family.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial", nagq="auto")
+    >>> fit.params.round(4).tolist()
+    [-1.3992, -0.9914, -1.1278, -1.5795]
+    """
+    model = GeneralizedLinearMixedModel(
+        formula,
+        data,
+        family=family,
+        link=link,
+        weights=weights,
+        offset=offset,
+        dispersion=dispersion,
+        zero_inflation=zero_inflation,
+        information=information,
+        penalty=penalty,
+        contrasts=contrasts,
+        missing=missing,
+        functions=functions,
+    )
+    return model.fit(nagq, control=control)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the further linear predictors are built from."""
+
+    frame: Frame
+    settings: Settings
+
+    def formula(self, name: str, text: str) -> Formula:
+        if not isinstance(text, str):
+            raise TypeError(f"{name} is a formula such as '~ x', found {type(text).__name__}")
+        parsed = parse(text, columns=self.frame.names, functions=self.settings.functions)
+        if parsed.response or parsed.random or parsed.offsets:
+            raise SpecificationError(f"{name}={text!r} is a formula of fixed effects only, such as '~ x'")
+        return parsed
+
+    def fixed(self, formula: Formula, design: Design) -> FixedEffects:
+        """Columns of a further linear predictor in the rows of the model."""
+        return build_fixed(formula.fixed_terms, Rows(self.frame, design.keep), self.settings)[0]
+
+
+def _completed_family(
+    family: Family, dispersion: str | None, zero_inflation: str | None
+) -> tuple[Family, dict[str, str]]:
+    """The family with its further linear predictors, and their formulas."""
+    written: dict[str, str] = {}
+    if zero_inflation is not None and not isinstance(family, ExtraZeros):
+        family = with_zero_inflation(family)
+    if isinstance(family, ExtraZeros):
+        written["zero_inflation"] = "~ 1" if zero_inflation is None else zero_inflation
+    if dispersion is not None:
+        family = family.with_predictors(*family.predictors[1:], "dispersion")
+        written["dispersion"] = dispersion
+    return family, written
+
+
+def _response_kind(family: Family) -> str:
+    if not family.has_intercept:
+        return "ordinal"
+    return "binomial" if family.proportions else "numeric"
+
+
+def _without_intercept(fixed: FixedEffects) -> FixedEffects:
+    """The columns without the intercept, whose place thresholds take."""
+    if not fixed.has_intercept:
+        raise SpecificationError("a model with thresholds has no intercept of its own: do not write 0 + … or -1")
+    (position,) = fixed.terms["Intercept"]
+    left = [j for j in range(len(fixed.names)) if j != position]
+    new = {old: place for place, old in enumerate(left)}
+    terms = {t: tuple(new[j] for j in own) for t, own in fixed.terms.items() if t != "Intercept"}
+    return replace(
+        fixed,
+        matrix=np.asfortranarray(fixed.matrix[:, left]),
+        names=tuple(fixed.names[j] for j in left),
+        terms=terms,
+        kept=fixed.kept[left],
+        alias=fixed.alias[left],
+    )
+
+
+def _check_random(design: Design) -> None:
+    if not design.random:
+        raise SpecificationError(
+            "the formula has no random effects: add a term such as (1 | group), or fit it with statsmodels' glm"
+        )
+    if np.ptp(design.response.values) == 0 and design.response.trials is None:
+        value = design.response.values[0]
+        raise DataError(f"the response {design.response.name!r} is constant ({value:g} in all rows): nothing to model")
+
+
+def _checked_information(information: Any) -> Information:
+    if information not in INFORMATION:
+        raise SpecificationError(f"information is 'observed' or 'expected'; found {information!r}")
+    return INFORMATION[information]
+
+
+def _checked_penalty(penalty: Any) -> float:
+    if penalty is None:
+        return 0.0
+    if isinstance(penalty, bool) or not isinstance(penalty, int | float | np.number):
+        raise TypeError(f"penalty is a number, found {type(penalty).__name__}")
+    if not 0 <= penalty < np.inf:
+        raise SpecificationError(f"penalty is the precision of a prior, at least 0; found {penalty}")
+    return float(penalty)
+
+
+def _checked_nodes(nagq: Any) -> int | None:
+    """Return the number of nodes, or None for the automatic choice."""
+    if isinstance(nagq, str):
+        if nagq != "auto":
+            raise SpecificationError(f"nagq is a number of nodes or 'auto'; found {nagq!r}")
+        return None
+    if isinstance(nagq, bool) or not isinstance(nagq, int | np.integer):
+        raise TypeError(f"nagq is a whole number or 'auto', found {type(nagq).__name__}")
+    if nagq < 0:
+        raise SpecificationError(f"nagq is a number of nodes, at least 0; found {nagq}")
+    return int(nagq)
+
+
+def _warn(fit: GeneralizedFit) -> None:
+    certificate = fit.certificate
+    if certificate.separated:
+        names = ", ".join(certificate.separated)
+        message = (
+            f"separation: {names} tell the outcomes apart perfectly, so the estimates run off to infinity; a weak "
+            "penalty (penalty=0.1) keeps them finite"
+        )
+        warnings.warn(message, SeparationWarning, stacklevel=4)
+    elif not certificate.converged:
+        warnings.warn(str(certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)
+    if certificate.is_singular:
+        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
