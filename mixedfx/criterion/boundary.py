@@ -30,6 +30,7 @@ NEGLIGIBLE_VARIANCE = 1e-8  # relative variance on the inner scale below which a
 NEGLIGIBLE_RATIO = 1e-12  # … or relative to the largest variance of its term
 CERTIFIED_GAP = 1e-5  # a fit is converged if -2 log L can fall by no more than this
 FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
+UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 
 
@@ -135,14 +136,20 @@ class CurvatureVerdict:
     flat: int
 
 
-def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray) -> CurvatureVerdict:
-    """Return the gap ``g' H^-1 g / 2`` over the ``free`` parameters and the signature of the Hessian."""
+def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Array) -> CurvatureVerdict:
+    """Return the gap ``g' H^-1 g / 2`` over the ``free`` parameters and the signature of the Hessian.
+
+    A direction is flat if its curvature vanishes relative to the others, or if a move by the size of the parameters
+    ``at`` (k,) changes the criterion by next to nothing.
+    """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0)
     h, g = hessian[np.ix_(free, free)], gradient[free]
+    size = np.maximum(np.abs(at[free]), 1.0)
+    unknown = int(np.sum(np.abs(np.linalg.eigvalsh(h * np.outer(size, size))) <= UNKNOWABLE))
     diagonal = np.sqrt(np.maximum(np.abs(h.diagonal()), np.finfo(float).tiny))
     values, vectors = np.linalg.eigh(h / np.outer(diagonal, diagonal))
     along = vectors.T @ (g / diagonal)
     flat = np.abs(values) <= FLAT * max(float(np.abs(values).max()), np.finfo(float).tiny)
     gap = 0.5 * float(np.sum(along[~flat] ** 2 / np.abs(values[~flat])))
-    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), int(flat.sum()))
+    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))

@@ -9,7 +9,15 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, curvature_verdict, reopened, settled, variance_verdict
+from mixedfx.criterion.boundary import (
+    NEGLIGIBLE_VARIANCE,
+    CurvatureVerdict,
+    VarianceVerdict,
+    curvature_verdict,
+    reopened,
+    settled,
+    variance_verdict,
+)
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.criterion.residual import ResidualEvaluation
@@ -56,16 +64,29 @@ class LinearFit:
         return self.point.theta[self.at.theta.size :]
 
     @cached_property
-    def certificate(self) -> Certificate:
-        """From the exact Hessian at the estimate."""
+    def verdicts(self) -> tuple[VarianceVerdict, ...]:
+        """What can be said of every term's boundary without the Hessian."""
+        labels = [term.group for term in self.problem.design.random]
+        return tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether only the certificate can tell if this is the optimum: the search had trouble, or all is flat."""
+        confirmed = all(v.confirmed for v in self.verdicts if v.rank < v.size)
+        return not self.optimum.converged or not confirmed or self._signature(self.point.curvature).flat > 0
+
+    def _signature(self, hessian: Array) -> CurvatureVerdict:
         point, criterion = self.point, self.problem.criterion
         free = (point.theta > criterion.search_lower) & (point.theta < criterion.upper)
-        signature = curvature_verdict(point.hessian, point.gradient, free)
-        labels = [term.group for term in self.problem.design.random]
-        verdicts = tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
+        return curvature_verdict(hessian, point.gradient, free, point.theta)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """From the exact Hessian at the estimate."""
+        signature = self._signature(self.point.hessian)
         o = self.optimum
         return Certificate(
-            signature.gap, signature.negative, signature.flat, verdicts, o.cut, o.iterations, o.evaluations
+            signature.gap, signature.negative, signature.flat, self.verdicts, o.cut, o.iterations, o.evaluations
         )
 
 

@@ -274,7 +274,7 @@ def _checked_residual(residual: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(residual, ResidualStructure):
         raise TypeError(
-            f"residual is a structure such as mfx.VarIdent('Sex') or mfx.AR1('age', group='Subject'); found {residual!r}"
+            f"residual is a structure such as mfx.VarIdent('sex') or mfx.AR1('age', group='id'); found {residual!r}"
         )
     return residual.columns
 
@@ -309,8 +309,11 @@ def _check_levels(design: Design, n: int) -> None:
 
 
 def _warn(fit: LinearFit) -> None:
-    certificate = fit.certificate
-    if certificate.is_singular:
-        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
-    if not certificate.converged:
-        warnings.warn(str(certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)
+    if any(v.rank < v.size for v in fit.verdicts):
+        warnings.warn(f"singular fit. {str(fit.certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
+    if not fit.is_doubtful:
+        return
+    if not fit.certificate.is_identified:
+        warnings.warn(str(fit.certificate).splitlines()[1], SingularFitWarning, stacklevel=4)
+    if not fit.certificate.converged:
+        warnings.warn(str(fit.certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)

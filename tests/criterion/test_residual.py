@@ -55,9 +55,7 @@ def dense_value(model, problem, parameters, reml):
     root = problem.residual.unwhiten(parameters[k:], np.eye(n)) / np.sqrt(model.design.weights)[:, None]
     V = root @ root.T
     if k:
-        half = (
-            model.exog_re @ model.Lambda(problem.theta_to_user(parameters[:k]).tolist() + parameters[k:].tolist())
-        ).toarray()
+        half = (model.exog_re @ model.Lambda(problem.theta_to_user(parameters[:k]))).toarray()
         V = V + half @ half.T
     X, y = model.exog, model.endog
     A = X.T @ np.linalg.solve(V, X)
