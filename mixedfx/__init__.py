@@ -17,6 +17,7 @@ _HOME = {
     "Control": "fitting",
     "ConvergenceWarning": "exceptions",
     "DataError": "exceptions",
+    "GeneralizedLinearMixedModel": "models",
     "KnownVariance": "covariance.residual",
     "LinearMixedModel": "models",
     "MixedfxWarning": "exceptions",
@@ -30,6 +31,7 @@ _HOME = {
     "VarPower": "covariance.residual",
     "anova": "analysis_of_variance",
     "drop1": "analysis_of_variance",
+    "glmer": "models",
     "list_datasets": "datasets",
     "lmer": "models",
     "load": "models",
@@ -59,7 +61,9 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
     from mixedfx.fitting import Control as Control
+    from mixedfx.models import GeneralizedLinearMixedModel as GeneralizedLinearMixedModel
     from mixedfx.models import LinearMixedModel as LinearMixedModel
+    from mixedfx.models import glmer as glmer
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
 

@@ -13,14 +13,18 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import mixedfx as mfx
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mixedfx._display import StatsTable
+    from mixedfx.results.generalized import GeneralizedLinearMixedResults
     from mixedfx.results.linear import LinearMixedResults
+
+    Results: TypeAlias = LinearMixedResults | GeneralizedLinearMixedResults
 
 __all__ = ["main"]
 
@@ -38,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mixedfx",
         description="Fit a mixed-effects model and print its summary.",
-        epilog='example: mixedfx "Reaction ~ Days + (Days | Subject)" sleepstudy --ml',
+        epilog='example: mixedfx "Reaction ~ Days + (Days | Subject)" sleepstudy --anova',
     )
     parser.add_argument("formula", metavar="FORMULA", help='as in R, e.g. "y ~ x + (x | group)"')
     parser.add_argument("data", metavar="DATA", help="a CSV, TSV or Parquet file, or the name of a bundled data set")
@@ -49,12 +53,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_model_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML")
-    group.add_argument("--weights", metavar="COLUMN", help="precision weights")
-    group.add_argument("--offset", metavar="COLUMN", help="a known part of the mean")
+    group.add_argument("--ml", action="store_true", help="maximum likelihood instead of REML (linear models)")
+    group.add_argument("--family", help="generalised linear mixed model: binomial, poisson, gamma, ordinal, …")
+    group.add_argument("--link", help="link function, if not the family's usual one")
+    group.add_argument("--nagq", metavar="K", type=_nodes, help="nodes of adaptive quadrature, or auto (1: Laplace)")
+    group.add_argument("--weights", metavar="COLUMN", help="precision weights, or the trials of a binomial proportion")
+    group.add_argument("--offset", metavar="COLUMN", help="a known part of the mean (of the linear predictor)")
+
+
+def _nodes(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--anova", metavar="TYPE", nargs="?", type=int, const=3, choices=(1, 2, 3), help="add the ANOVA table, type 1-3"
+    )
+    group.add_argument("--ddf", help="denominator df of the ANOVA table: satterthwaite, kenward-roger, …")
     for name, label in (("json", "JSON"), ("csv", "CSV"), ("html", "HTML"), ("latex", "LaTeX")):
         group.add_argument(f"--{name}", metavar="FILE", nargs="?", const=STDOUT, help=f"write {label}")
     group.add_argument("--plot", metavar="FILE", help="draw the random effects with their intervals (PNG, SVG, PDF)")
@@ -95,6 +110,41 @@ def _read_file(path: Path) -> pd.DataFrame:
     raise ValueError(f"the name must end in {', '.join([*SEPARATORS, *PARQUET])} (or one of these and .gz)")
 
 
+def fit_model(options: argparse.Namespace, data: pd.DataFrame) -> Results:
+    """Fit what the options ask for: ``lmer``, or ``glmer`` if there is a family.
+
+    Raises
+    ------
+    SpecificationError
+        If options do not go together.
+    """
+    if options.family is None:
+        for name in ("link", "nagq"):
+            if getattr(options, name) is not None:
+                raise mfx.SpecificationError(f"--{name} needs --family: without it the model is linear")
+        return mfx.lmer(options.formula, data, reml=not options.ml, weights=options.weights, offset=options.offset)
+    if options.ml:
+        raise mfx.SpecificationError("--ml is for linear models: with --family the fit is by maximum likelihood anyway")
+    return mfx.glmer(
+        options.formula,
+        data,
+        family=options.family,
+        link=options.link,
+        nagq=1 if options.nagq is None else options.nagq,
+        weights=options.weights,
+        offset=options.offset,
+    )
+
+
+def anova_table(fit: Results, options: argparse.Namespace) -> StatsTable | None:
+    """Return the ANOVA table that the options ask for, or None."""
+    if options.anova is None:
+        if options.ddf is not None:
+            raise mfx.SpecificationError("--ddf is for the ANOVA table: add --anova")
+        return None
+    return mfx.anova(fit, type=options.anova, ddf=options.ddf)
+
+
 def _plain(value: Any) -> Any:
     """A value that JSON has: numbers that are not finite become null, NumPy scalars plain ones."""
     if hasattr(value, "item"):
@@ -106,7 +156,7 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict(orient="records")]
 
 
-def as_json(fit: LinearMixedResults) -> str:
+def as_json(fit: Results, table: StatsTable | None) -> str:
     """Return the estimates, unrounded, as JSON text."""
     import pandas as pd
 
@@ -114,34 +164,41 @@ def as_json(fit: LinearMixedResults) -> str:
     coefficients.columns = pd.Index(["estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"])
     content = {
         "formula": str(fit.model.formula),
-        "method": "REML" if fit.reml else "ML",
         "n_groups": fit.n_groups,
         **{name: _plain(getattr(fit, name)) for name in FACTS},
         "fixed_effects": _records(coefficients.rename_axis("term").reset_index()),
         "random_effects": _records(fit.varcorr.to_frame()),
     }
+    if table is not None:
+        content["anova"] = _records(table.to_frame().rename_axis("term").reset_index())
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-RENDERERS: dict[str, Callable[[LinearMixedResults], str]] = {
+Renderer = Callable[["Results", "StatsTable | None"], str]
+RENDERERS: dict[str, Renderer] = {
     "json": as_json,
-    "csv": lambda fit: fit.summary().as_csv(),
-    "html": lambda fit: fit.summary().as_html(),
-    "latex": lambda fit: fit.summary().as_latex(),
+    "csv": lambda fit, table: _joined(fit.summary().as_csv(), None if table is None else table.as_csv()),
+    "html": lambda fit, table: _joined(fit.summary().as_html(), None if table is None else table.as_html()),
+    "latex": lambda fit, table: _joined(fit.summary().as_latex(), None if table is None else table.as_latex()),
 }
 
 
-def write_results(fit: LinearMixedResults, options: argparse.Namespace) -> None:
+def _joined(summary: str, table: str | None) -> str:
+    return summary if table is None else f"{summary}\n{table}"
+
+
+def write_results(fit: Results, options: argparse.Namespace) -> None:
     """Print the summary and write the files that the options ask for."""
+    table = anova_table(fit, options)
     chosen = {name: getattr(options, name) for name in RENDERERS if getattr(options, name) is not None}
     for name, target in chosen.items():
-        text = RENDERERS[name](fit)
+        text = RENDERERS[name](fit, table)
         if target == STDOUT:
             print(text)
         else:
             Path(target).write_text(text + "\n", encoding="utf-8")
     if STDOUT not in chosen.values():
-        print(fit.summary())
+        print(_joined(fit.summary().as_text(), None if table is None else str(table)))
     if options.plot is not None:
         from mixedfx.plots import caterpillar, save_figure
 
@@ -171,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", mfx.MixedfxWarning)
             data = read_data(options.data)
-            fit = mfx.lmer(options.formula, data, reml=not options.ml, weights=options.weights, offset=options.offset)
+            fit = fit_model(options, data)
             write_results(fit, options)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has had enough

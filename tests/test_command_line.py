@@ -88,6 +88,29 @@ def test_weights_and_offset_are_columns(tmp_path):
     assert json.loads(target.read_text())["deviance"] == pytest.approx(1803.282738, abs=1e-6)  # lme4
 
 
+def test_the_anova_table_follows_the_summary(capsys):
+    assert main([SLOPES, "sleepstudy", "--anova"]) == 0
+    fit = mfx.lmer(SLOPES, mfx.load_dataset("sleepstudy"))
+    assert capsys.readouterr().out.strip() == f"{fit.summary()}\n{mfx.anova(fit)}".strip()
+    assert main([SLOPES, "sleepstudy", "--anova", "2", "--ddf", "kenward-roger", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["anova"]
+    assert row["F"] == pytest.approx(45.853007, abs=1e-5)  # pbkrtest
+    assert row["den_df"] == pytest.approx(17.0)
+
+
+def test_a_family_makes_it_a_generalised_model(capsys):
+    arguments = ["cbind(incidence, size - incidence) ~ period + (1 | herd)", "cbpp", "--family", "binomial", "--json"]
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["llf"] == pytest.approx(-92.0262818648, abs=1e-6)  # glmmTMB
+    assert main([*arguments, "--nagq", "25"]) == 0
+    assert json.loads(capsys.readouterr().out)["llf"] > -92.0
+    assert main([*arguments, "--link", "probit"]) == 0
+    assert json.loads(capsys.readouterr().out)["deviance"] == pytest.approx(185.1666754, abs=1e-5)  # glmmTMB
+    proportion = ["incidence / size ~ period + (1 | herd)", "cbpp", "--family", "binomial", "--weights", "size"]
+    assert main([*proportion, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["llf"] == pytest.approx(-92.0262818648, abs=1e-6)
+
+
 def test_a_plot_is_written(tmp_path):
     target = tmp_path / "subjects.png"
     assert main([SLOPES, "sleepstudy", "--plot", str(target)]) == 0
@@ -105,6 +128,11 @@ def test_a_plot_is_written(tmp_path):
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--weights", "kg"], "kg"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--json", "/nowhere/at/all.json"], "/nowhere/at/all.json"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--plot", "subjects.doc"], "subjects.doc"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--nagq", "5"], "--family"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--family", "poison"], "poison"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--family", "gamma", "--ml"], "--ml"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--ddf", "kenward-roger"], "--anova"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--anova", "--ddf", "guess"], "guess"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(arguments, culprit, capsys):
