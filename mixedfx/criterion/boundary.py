@@ -52,14 +52,15 @@ class VarianceVerdict:
 
     Attributes
     ----------
-    group : str
+    term : str
+        As the formula has it.
     rank, size : int
         Number of directions with positive variance, of all.
     confirmed : bool
         Where ``rank < size``: the criterion rises when any of the missing directions is given a variance.
     """
 
-    group: str
+    term: str
     rank: int
     size: int
     confirmed: bool

@@ -173,6 +173,14 @@ def _complete(
     return complete_rows(len(frame), found)
 
 
+def _double_bar(term: RandomEffects) -> str | None:
+    """Return what ``(f || g)`` means for a factor f, which lme4 reads in another way."""
+    if "||" not in term.term or not any("[" in name for name in term.names):
+        return None
+    listed = ", ".join(term.names)
+    return f"{term.term}: the effects {listed} are uncorrelated, those of a factor too (lme4 correlates the latter)"
+
+
 @dataclass(frozen=True)
 class _Assembly:
     """The parts of a design that is being put together."""
@@ -205,7 +213,7 @@ class _Assembly:
             offset,
             self.rows.index,
             complete.n_dropped,
-            tuple(note for note in (complete.note(), redundant) if note is not None),
+            tuple(note for note in (complete.note(), redundant, *map(_double_bar, random)) if note is not None),
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,

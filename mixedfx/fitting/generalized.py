@@ -127,7 +127,7 @@ class GeneralizedFit:
         """From the Hessian at the estimate."""
         covariance = self.problem.model.covariance
         signature = curvature_verdict(self.hessian, self.at.gradient, self.free, self.x)
-        labels = [term.group for term in self.problem.design.random]
+        labels = [term.term for term in self.problem.design.random]
         verdicts = tuple(variance_verdict(covariance, self.at, k, label) for k, label in enumerate(labels))
         o = self.optimum
         gap = signature.gap if self.remaining is None else self.remaining

@@ -66,7 +66,7 @@ class LinearFit:
     @cached_property
     def verdicts(self) -> tuple[VarianceVerdict, ...]:
         """What can be said of every term's boundary without the Hessian."""
-        labels = [term.group for term in self.problem.design.random]
+        labels = [term.term for term in self.problem.design.random]
         return tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
 
     @property
