@@ -11,15 +11,18 @@ import pandas as pd
 
 from mixedfx._display import Summary
 from mixedfx._typing import Array
-from mixedfx.design import Design
+from mixedfx.design import Design, as_frame
+from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate, LinearFit
 from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.linalg.small import diagonal_blocks
 from mixedfx.results.base import MixedResults
-from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
+from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
+from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
 from mixedfx.results.simulate import checked_count, generator, random_parts
 from mixedfx.results.summary import summarize
 from mixedfx.results.varcorr import TermCovariance, VarCorr
@@ -171,6 +174,30 @@ class LinearMixedResults(MixedResults):
             for term, written, matrix in zip(self.design.random, self.design.formula.random, relative, strict=True)
         )
         return VarCorr(terms, self.scale)
+
+    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
+        """Return the asymptotic covariance of the variance parameters, from the exact Hessian.
+
+        Parameters
+        ----------
+        scale : str
+            ``"sd"`` (standard deviations and correlations), ``"variance"`` (variances and covariances), or ``"theta"``.
+
+        Returns
+        -------
+        DataFrame
+            Rows and columns indexed by group and effects, the residual last.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> round(float(fit.cov_varpar("variance").iloc[0, 0] ** 0.5), 1)
+        288.8
+        """
+        found = variance_estimates(self.variance_parameters, scale)
+        index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
+        return pd.DataFrame(found.covariance, index=index, columns=index)
 
     @property
     def params_all(self) -> pd.Series[float]:
@@ -334,6 +361,61 @@ class LinearMixedResults(MixedResults):
             eta = fitted_predictor(self.design, beta, self._modes, chosen)
             return pd.Series(eta, index=self.design.index, name="predicted")
         return new_predictor(self.design, beta, self._modes, chosen, data, new_levels=new_levels, offset=offset)
+
+    def get_prediction(
+        self,
+        data: Any = None,
+        *,
+        random: Any = True,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+    ) -> Prediction:
+        """Predict with standard errors and intervals.
+
+        Parameters
+        ----------
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        random, new_levels, offset
+            As in :meth:`predict`.
+        weights : str or array, optional
+            Precision weights of the new observations; 1 if omitted.
+
+        Returns
+        -------
+        Prediction
+            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation.
+
+        Notes
+        -----
+        The standard error covers the uncertainty of the fixed effects and of the random effects that are included; a
+        new observation adds its residual and the random effects that are not included. The variances count as known.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> new = {"Days": [10, 10], "Subject": ["308", "new"]}
+        >>> fit.get_prediction(new, new_levels="population").se_mean.round(1).tolist()
+        [15.9, 16.0]
+        """
+        mean = self.predict(data, random=random, new_levels=new_levels, offset=offset)
+        chosen = chosen_terms(self.design, random)
+        if data is None:
+            terms = self.design.random
+            rows = PredictedRows(self.design.fixed.matrix, [t.codes for t in terms], [t.matrix for t in terms], chosen)
+            residual = self.residual_variances
+        else:
+            frame = as_frame(data)
+            pairs = [encoded_term(t, frame, used) for t, used in zip(self.design.random, chosen, strict=True)]
+            x = self.design.fixed.encode(frame)
+            rows = PredictedRows(x, [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
+            given = read_argument("weights", weights, frame)
+            residual = np.full(len(frame), self.scale) if given is None else self.scale / given.values
+        variance, others, df = predict_rows(self.fit, rows, residual)
+        se = pd.Series(np.sqrt(np.where(np.isnan(mean), np.nan, variance)), index=mean.index, name="mean_se")
+        return Prediction(mean, se, others, df)
 
     def simulate(self, n: int = 1, *, seed: Any = None, random: str = "new") -> pd.DataFrame:
         """Draw responses for the fitted rows.

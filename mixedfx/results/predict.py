@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design import Design, RandomEffects
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["chosen_terms", "fitted_predictor", "new_predictor"]
+__all__ = ["chosen_terms", "encoded_term", "fitted_predictor", "new_predictor"]
 
 NEW_LEVELS = ("error", "population", "nan")
 
@@ -85,6 +85,13 @@ def new_predictor(
         share = np.einsum("iq,qi->i", matrix, b[:, codes])
         eta = eta + np.where(unknown, np.nan if new_levels == "nan" else 0.0, share)
     return pd.Series(eta, index=frame.index, name="predicted")
+
+
+def encoded_term(term: RandomEffects, frame: Frame, used: bool) -> tuple[IntArray, Array]:
+    """Return the levels (n,) and columns (n, q) of a term for new data; without use, no group column is needed."""
+    if used:
+        return term.encode(frame)
+    return np.full(len(frame), -1, dtype=np.intp), term.encoder.encode(frame)
 
 
 def _unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray) -> DataError:
