@@ -1,0 +1,122 @@
+"""Tables for notebooks and web pages: everything escaped, captions and scopes set, at home on light and dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import singledispatch
+from html import escape
+from itertools import groupby
+
+from mixedfx._display.blocks import Block, Cells, Fact, Facts, Table, cells
+from mixedfx._display.formats import format_text
+
+__all__ = ["as_html"]
+
+STYLE = """<style>
+.mixedfx { overflow-x: auto; margin: 0.5em 0; }
+.mixedfx > div { display: inline-block; min-width: 22em; }
+.mixedfx table { width: 100%; margin: 0 0 1em 0; border: 0; border-collapse: collapse; font-size: 0.92em;
+  border-top: 2px solid currentColor; border-bottom: 2px solid currentColor;
+  color: inherit; background: transparent; font-variant-numeric: tabular-nums lining-nums; }
+.mixedfx caption { caption-side: top; padding: 0.3em 0; text-align: left; font-weight: 600; color: inherit; }
+.mixedfx tr, .mixedfx thead, .mixedfx tbody tr:nth-child(n) { background: transparent; border: 0; }
+.mixedfx th, .mixedfx td { padding: 0.2em 0.7em; border: 0; text-align: right; vertical-align: top;
+  white-space: nowrap; color: inherit; background: transparent; }
+.mixedfx thead th { border-bottom: 1px solid currentColor; font-weight: 600; vertical-align: bottom; }
+.mixedfx tbody th { font-weight: 400; }
+.mixedfx .mixedfx-name { text-align: left; }
+.mixedfx th.mixedfx-name { white-space: normal; overflow-wrap: anywhere; min-width: 6em; }
+.mixedfx th.mixedfx-label { white-space: nowrap; opacity: 0.75; text-align: left; }
+.mixedfx td.mixedfx-wide { white-space: normal; overflow-wrap: anywhere; text-align: left; }
+.mixedfx tbody tr.mixedfx-heading:nth-child(n) th { font-style: italic; padding-top: 0.5em; text-align: left; }
+.mixedfx tbody tr:hover td, .mixedfx tbody tr:hover th { background: rgba(128, 128, 128, 0.14); }
+.mixedfx p, .mixedfx ol { margin: 0 0 0.6em 0; font-size: 0.88em; max-width: 52em; }
+.mixedfx ol { padding-left: 1.6em; }
+</style>"""
+
+
+def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str]) -> str:
+    """Write ``blocks`` as tables in one ``<div>`` that carries its own style."""
+    lines = ['<div class="mixedfx">', STYLE, "<div>"]
+    for number, block in enumerate(blocks):
+        lines += block_lines(block, block.title or (title if number == 0 else ""))
+    if notes:
+        lines += ["<ol>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ol>"]
+    return "\n".join([*lines, "</div>", "</div>"])
+
+
+def _escaped(value: object) -> str:
+    return escape(format_text(value), quote=True)
+
+
+@singledispatch
+def block_lines(block: Block, caption: str) -> list[str]:
+    """Return the lines of one ``<table>``."""
+    raise TypeError(f"a block of a summary is a Table or Facts, not {type(block).__name__}")
+
+
+@block_lines.register
+def _(block: Table, caption: str) -> list[str]:
+    content = cells(block)
+    opening = dict(block.headings)
+    lines = [*_opened(caption), f"<thead><tr>{''.join(_headers(content))}</tr></thead>", "<tbody>"]
+    for number, row in enumerate(content.rows()):
+        if number in opening:
+            span = len(content.headers)
+            heading = f'<th scope="rowgroup" colspan="{span}">{_escaped(opening[number])}</th>'
+            lines.append(f'<tr class="mixedfx-heading">{heading}</tr>')
+        lines.append(f"<tr>{''.join(_cell(text, index, content) for index, text in enumerate(row))}</tr>")
+    return [*lines, "</tbody>", "</table>", *(f"<p>{_escaped(note)}</p>" for note in block.footnotes)]
+
+
+@block_lines.register
+def _(block: Facts, caption: str) -> list[str]:
+    return [*_opened(caption), "<tbody>", *_fact_rows(block.items), "</tbody>", "</table>"]
+
+
+def _opened(caption: str) -> list[str]:
+    return ["<table>", *([f"<caption>{_escaped(caption)}</caption>"] if caption else [])]
+
+
+def _headers(content: Cells) -> Iterator[str]:
+    """Yield the header cells; one followed by empty headers spans them."""
+    index = 0
+    while index < len(content.headers):
+        last = index + 1
+        while content.stubs <= index and last < len(content.headers) and not content.headers[last]:
+            last += 1
+        span = f' colspan="{last - index}"' if last - index > 1 else ""
+        style = _style(content.aligns[index])
+        text = _escaped(content.headers[index])
+        yield f'<th scope="col"{span}{style}>{text}</th>' if text else f"<td{style}></td>"
+        index = last
+
+
+def _cell(text: str, index: int, content: Cells) -> str:
+    style = _style(content.aligns[index])
+    if index < content.stubs and text:
+        return f'<th scope="row"{style}>{_escaped(text)}</th>'
+    return f"<td{style}>{_escaped(text)}</td>"
+
+
+def _style(align: str) -> str:
+    return ' class="mixedfx-name"' if align == "left" else ""
+
+
+def _fact_rows(facts: Sequence[Fact]) -> Iterator[str]:
+    """Yield rows of two facts; wide ones stand alone."""
+    for wide, run in groupby(facts, key=lambda fact: fact.wide):
+        texts = [_label(fact) + _value(fact) for fact in run]
+        step = 1 if wide else 2
+        yield from (f"<tr>{''.join(texts[row : row + step])}</tr>" for row in range(0, len(texts), step))
+
+
+def _value(fact: Fact) -> str:
+    style = ' class="mixedfx-wide" colspan="3"' if fact.wide else ""
+    return f"<td{style}>{_escaped(fact.value)}</td>"
+
+
+def _label(fact: Fact) -> str:
+    if not fact.label:
+        return "<td></td>"
+    return f'<th scope="row" class="mixedfx-label">{_escaped(fact.label)}</th>'

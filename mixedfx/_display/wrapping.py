@@ -1,0 +1,123 @@
+"""Text measured in terminal cells: widths, padding and lossless line breaks."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+__all__ = ["aligned_at_point", "center", "display_width", "pad", "wrap_label", "wrap_sentence"]
+
+HANGING = 2  # cells by which the continuation of a long name is indented
+PIECES = re.compile(r"[^\s:|+*,.()\[\]_]*[\s:|+*,.()\[\]_]+|[^\s:|+*,.()\[\]_]+")  # a name may break after these
+WORDS = re.compile(r"\S+\s*")
+
+
+def display_width(text: str) -> int:
+    """Return the terminal cells that ``text`` takes: two for East Asian wide characters, none for accents.
+
+    Examples
+    --------
+    >>> display_width("abc"), display_width("日本")
+    (3, 4)
+    """
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def pad(text: str, width: int, align: str = "left") -> str:
+    """Fill ``text`` with blanks to ``width`` cells; ``align`` is ``"left"`` or ``"right"``."""
+    blanks = " " * (width - display_width(text))
+    return text + blanks if align == "left" else blanks + text
+
+
+def center(text: str, width: int) -> str:
+    """Put ``text`` in the middle of ``width`` cells, without trailing blanks."""
+    return " " * ((width - display_width(text)) // 2) + text
+
+
+def aligned_at_point(texts: Sequence[str]) -> list[str]:
+    """Pad numbers on the right so that their decimal points stand below each other when flush right.
+
+    Examples
+    --------
+    >>> aligned_at_point(["1.25", "10", ""])
+    ['1.25', '10   ', '']
+    """
+    tails = [len(text) - _point(text) if _is_numeric(text) else 0 for text in texts]
+    longest = max(tails, default=0)
+    return [text + " " * (longest - tail) if _is_numeric(text) else text for text, tail in zip(texts, tails)]
+
+
+def _is_numeric(text: str) -> bool:
+    return any(character.isdigit() or character == "∞" for character in text)
+
+
+def _point(text: str) -> int:
+    found = text.find(".")
+    return found if found >= 0 else len(text.rstrip("%"))
+
+
+def wrap_label(text: str, width: int) -> list[str]:
+    """Break a long name into lines of at most ``width`` cells; nothing of it is lost.
+
+    The break comes after a colon, blank, bracket or underscore if possible, and continuations are indented.
+
+    Examples
+    --------
+    >>> wrap_label("treatment[T.placebo]:week", 16)
+    ['treatment[T.', '  placebo]:week']
+    >>> wrap_label("treatment:week", 12)
+    ['treatment:', '  week']
+    """
+    return _filled(_cut(PIECES.findall(text), width - HANGING), width, "", " " * HANGING)
+
+
+def wrap_sentence(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Fill a sentence into lines of ``width``, the first opened by ``first`` and the others by ``rest``.
+
+    Examples
+    --------
+    >>> wrap_sentence("one two three", 9, first="- ", rest="  ")
+    ['- one two', '  three']
+    """
+    words = WORDS.findall(text)
+    return _filled(_cut(words, width - max(len(first), len(rest))), width, first, rest)
+
+
+def _filled(pieces: Sequence[str], width: int, first: str, rest: str) -> list[str]:
+    """Put pieces into lines, greedily; a line holds at least one."""
+    lines, line, margin = [], first, first
+    for piece in pieces:
+        if line != margin and display_width((line + piece).rstrip()) > width:
+            lines.append(line.rstrip())
+            line = margin = rest
+        line += piece
+    return [*lines, line.rstrip()]
+
+
+def _cut(pieces: Sequence[str], longest: int) -> list[str]:
+    """Cut the pieces that are too long, anywhere."""
+    result = []
+    for piece in pieces:
+        while display_width(piece.rstrip()) > max(longest, 2):
+            count = _fitting(piece, max(longest, 2))
+            result.append(piece[:count])
+            piece = piece[count:]
+        result.append(piece)
+    return result
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many leading characters take at most ``width`` cells (at least one)."""
+    used = 0
+    for count, character in enumerate(text):
+        used += _cells_of(character)
+        if used > width and count:
+            return count
+    return len(text)
