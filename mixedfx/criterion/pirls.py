@@ -22,7 +22,9 @@ from mixedfx.linalg.rowwise import RowMap
 
 __all__ = ["Mode", "find_joint_mode", "find_mode"]
 
-MAX_STEPS = 200
+MAX_STEPS = 50
+STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
+SHORT = 1e-3
 TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
 SMALLEST_FRACTION = 1e-8  # give up halving below
 RISE = 1e-12  # relative rounding of the penalised log-likelihood
@@ -136,7 +138,7 @@ def find_joint_mode(
 def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode) -> Mode:
     """Newton steps from ``start``. The first one is taken whole: a start from elsewhere has no ``t`` of its own."""
     state = _evaluate(start, quadratic)
-    consistent = not start.b.any()
+    consistent, short = not start.b.any(), 0
     for step in range(1, MAX_STEPS + 1):
         if not np.isfinite(state.value):
             break
@@ -144,8 +146,9 @@ def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode) 
         decrement = _decrement(state, full)
         if decrement <= TOLERANCE:
             return replace(full, converged=True, steps=step)
-        found = _line_search(state, full, quadratic) if consistent else _evaluate(full, quadratic)
-        if found is None:
+        fraction, found = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
+        short = short + 1 if fraction < SHORT else 0
+        if found is None or short == STUCK:
             break
         state, consistent = found, True
     return state.mode
@@ -173,16 +176,17 @@ def _decrement(state: _Step, full: Mode) -> float:
     return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
 
 
-def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> _Step | None:
+def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> tuple[float, _Step | None]:
+    """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
     fraction, start = 1.0, state.mode
     floor = state.value - RISE * max(1.0, abs(state.value))
     while fraction > SMALLEST_FRACTION:
         trial = full if fraction == 1.0 else _between(start, full, fraction)
         found = _evaluate(trial, quadratic)
         if found.value >= floor:
-            return found
+            return fraction, found
         fraction *= 0.5
-    return None
+    return fraction, None
 
 
 def _between(start: Mode, full: Mode, fraction: float) -> Mode:

@@ -71,9 +71,7 @@ class GeneralizedProblem:
 
     def _blocks(self) -> list[tuple[slice, Array]]:
         """Positions of the coefficients of every linear predictor, and their map to the user's scale."""
-        stop = self.model.theta_slice.stop
-        slices = [slice(0, self.model.n_fixed)]
-        slices += [slice(stop + at.start, stop + at.stop) for at in self.model.extra_slices[: len(self.components)]]
+        slices = [slice(0, self.model.n_fixed), *self.component_slices.values()]
         return [(at, basis.matrix) for at, basis in zip(slices, self.bases, strict=True)]
 
     def to_user(self, x: Array) -> Array:
@@ -110,9 +108,11 @@ class GeneralizedProblem:
         return out
 
     @cached_property
-    def terms_slots(self) -> list[tuple[TermBasis, slice]]:
-        """Every term's basis with its positions in theta."""
-        return [(b, s.theta) for b, s in zip(self.terms, self.model.covariance.terms, strict=True)]
+    def component_slices(self) -> dict[str, slice]:
+        """Positions of the coefficients of every further linear predictor among all parameters."""
+        stop = self.model.theta_slice.stop
+        pairs = zip(self.components, self.model.extra_slices, strict=False)
+        return {c.name: slice(stop + at.start, stop + at.stop) for c, at in pairs}
 
     def covariances(self, x: Array) -> list[Array]:
         """Return the covariance (q, q) of every term on the user's scale, at an inner ``x``."""

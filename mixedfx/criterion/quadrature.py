@@ -1,9 +1,9 @@
 """Adaptive Gauss-Hermite quadrature for one grouping factor, with the exact gradient of the computed value.
 
 For each group, ``log integral exp(h(u)) du / (2 pi)^(q/2)`` with ``h(u) = l(y | fixed + Z T u) - u'u / 2`` is
-approximated with nodes ``u_k = u^ + sqrt(2) L z_k``, u^ the mode and ``L L' = M^-1 = (I + T'Z'WZ T)^-1`` there. The nodes
-move with the parameters; their movement is differentiated too (through the mode's equation and the Cholesky factor), so
-that the gradient is the one of the value and not of the integral.
+approximated with nodes ``u_k = u^ + sqrt(2) L z_k``, u^ the mode and ``L L' = M^-1 = (I + T'Z'WZ T)^-1`` there. The
+nodes move with the parameters; their movement is differentiated too (through the mode's equation and the Cholesky
+factor), so that the gradient is the one of the value and not of the integral.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """Separation: a direction of the fixed effects along which the likelihood never stops rising.
 
-A row whose log-likelihood rises (or falls) over the whole line of its linear predictor never objects to being pushed that
-way. The response is separated if some direction ``d`` pushes all such rows the way they like, and leaves every other row
-where it is: a linear programme finds it.
+A row whose log-likelihood rises (or falls) over the whole line of its linear predictor never objects to being pushed
+that way. The response is separated if some direction ``d`` pushes all such rows the way they like, and leaves every
+other row where it is: a linear programme finds it.
 
 References
 ----------
@@ -12,7 +12,6 @@ Albert & Anderson (1984), Biometrika 71, 1; Konis (2007), DPhil thesis, Oxford.
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 from scipy import optimize
 
 from mixedfx._typing import Array
@@ -39,10 +38,10 @@ def separating_direction(state: ModeState) -> Array | None:
     """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
     model = state.model
     n = model.X.shape[0]
-    slopes = [model.likelihood.scores(np.full(n, eta), state.auxiliary)[1] for eta in (-FAR, FAR)]
-    rising = np.where((slopes[0] > 0) & (slopes[1] >= 0), 1.0, 0.0)
-    falling = np.where((slopes[0] <= 0) & (slopes[1] < 0), 1.0, 0.0)
-    push = rising - falling
+    ends = [model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-FAR, FAR)]
+    (low, left, _), (high, right, _) = ends
+    legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
+    push = np.where(legal & (left > 0) & (right >= 0), 1.0, 0.0) - np.where(legal & (left <= 0) & (right < 0), 1.0, 0.0)
     rows = np.unique(np.column_stack([model.X, push]), axis=0)
     X, push = rows[:, :-1], rows[:, -1]
     pushed = X[push != 0] * push[push != 0, None]
@@ -50,15 +49,15 @@ def separating_direction(state: ModeState) -> Array | None:
         return None
     still = X[push == 0]
     solution = optimize.linprog(
-        -pushed.sum(axis=0),
-        A_ub=sp.csr_array(-pushed),
+        np.asarray(-pushed.sum(axis=0)),
+        A_ub=-pushed,
         b_ub=np.zeros(len(pushed)),
-        A_eq=sp.csr_array(still) if still.size else None,
+        A_eq=still if still.size else None,
         b_eq=np.zeros(len(still)) if still.size else None,
         bounds=(-1.0, 1.0),
         method="highs",
     )
-    if solution.status != 0 or -float(solution.fun) <= NEGLIGIBLE * len(pushed):
+    if solution.status != 0 or -float(solution.fun or 0.0) <= NEGLIGIBLE * len(pushed):
         return None
     direction = np.asarray(solution.x, dtype=float)
     return np.where(np.abs(direction) > NEGLIGIBLE, direction, 0.0)

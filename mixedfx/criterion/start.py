@@ -13,7 +13,8 @@ from mixedfx.linalg.gram import level_sums
 
 __all__ = ["starting_values"]
 
-SWEEPS = 4  # of iteratively re-weighted least squares
+SWEEPS = 5  # of iteratively re-weighted least squares
+HALVINGS = 6  # of a step that loses ground
 SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale
 RIDGE = 1e-8  # relative, for columns that separate the response
 
@@ -41,25 +42,38 @@ def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array
 
 
 def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
-    """Coefficients of the model without random effects, by a few steps of Fisher scoring that never lose ground."""
-    beta: Array = np.zeros(model.n_fixed)
-    best, first = -np.inf, True
+    """Coefficients of the model without random effects: Fisher scoring from a constant, halved until it gains."""
     if model.n_fixed == 0:
-        return beta
-    current = eta
+        return np.zeros(0)
+
+    def value(beta: Array) -> float:
+        return float(model.likelihood.value(model.fixed_part(beta), auxiliary).sum())
+
+    beta = np.asarray(np.linalg.lstsq(model.X, float(eta.mean()) - model.offset, rcond=None)[0], dtype=float)
+    best = value(beta)
+    if not np.isfinite(best):
+        beta, best = np.asarray(np.linalg.lstsq(model.X, eta - model.offset, rcond=None)[0], dtype=float), -np.inf
     for _ in range(SWEEPS):
-        _, gradient, _ = model.likelihood.quadratic(current, auxiliary)
-        weight = _expected(model, current, auxiliary)
-        weighted = model.X * weight[:, None]
-        information = model.X.T @ weighted
-        information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
-        side = weighted.T @ (current - model.offset) + model.X.T @ gradient
-        trial: Array = np.asarray(np.linalg.solve(information, side), dtype=float)
-        found = float(model.likelihood.value(model.fixed_part(trial), auxiliary).sum())
-        if not (first or found > best) or not np.isfinite(found):
+        full = _scored(model, beta, auxiliary)
+        for halving in range(HALVINGS):
+            trial = beta + 0.5**halving * (full - beta)
+            found = value(trial)
+            if np.isfinite(found) and found > best:
+                beta, best = trial, found
+                break
+        else:
             break
-        beta, best, first, current = trial, found, False, model.fixed_part(trial)
     return beta
+
+
+def _scored(model: MarginalModel, beta: Array, auxiliary: list[Array]) -> Array:
+    """One step of Fisher scoring."""
+    eta = model.fixed_part(beta)
+    _, gradient, _ = model.likelihood.quadratic(eta, auxiliary)
+    weighted = model.X * _expected(model, eta, auxiliary)[:, None]
+    information = model.X.T @ weighted
+    information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
+    return np.asarray(beta + np.linalg.solve(information, model.X.T @ gradient))
 
 
 def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:

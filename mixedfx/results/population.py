@@ -45,7 +45,7 @@ def linear_predictor_variance(
 
 
 def averaged(function: Callable[[Array], Array], eta: Array, variance: Array) -> Array:
-    """Return ``E function(eta + e)`` (n,) with ``e ~ N(0, variance)``: every sum of random effects is one such number."""
+    """Return ``E function(eta + e)`` (n,), ``e ~ N(0, variance)``: any sum of random effects is such a number."""
     rule = hermite_rule(NODES, 1)
     points = eta + np.sqrt(2.0 * variance) * rule.nodes
     weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)

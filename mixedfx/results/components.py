@@ -1,0 +1,74 @@
+"""Parameters of a generalised model beside the fixed effects of the mean: tables and names."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.families import Ordinal
+from mixedfx.inference.distributions import two_sided
+
+__all__ = ["component_tables", "family_table", "further_parameters"]
+
+
+def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
+    """Return a table ``coef, bse, statistic, pvalue`` of every further linear predictor.
+
+    Parameters
+    ----------
+    problem : GeneralizedProblem
+    estimate, covariance : (k,), (k, k)
+        Of all parameters on the user's scale.
+    """
+    out = {}
+    for component in problem.components:
+        at = problem.component_slices[component.name]
+        out[component.name] = _table(estimate[at], covariance[at, at], component.names)
+    return out
+
+
+def _table(values: Array, covariance: Array, names: tuple[str, ...]) -> pd.DataFrame:
+    se = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+    statistic = np.full(values.size, np.nan)
+    np.divide(values, se, out=statistic, where=se > 0)
+    p = two_sided(statistic, np.full(values.size, np.inf))
+    return pd.DataFrame({"coef": values, "bse": se, "statistic": statistic, "pvalue": p}, index=list(names))
+
+
+def family_table(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> pd.DataFrame:
+    """Return natural family-wide parameters and their standard errors by the delta method (``coef, bse``)."""
+    at = _family_positions(problem, estimate)
+    natural, jacobian = problem.family.natural(estimate[at])
+    variances = (jacobian @ covariance[at, at] @ jacobian.T).diagonal()
+    table = {"coef": list(natural.values()), "bse": np.sqrt(np.maximum(variances, 0.0))}
+    return pd.DataFrame(table, index=_labels(problem, list(natural)), dtype=float)
+
+
+def _family_positions(problem: GeneralizedProblem, estimate: Array) -> slice:
+    return slice(estimate.size - len(problem.family.phi_names), estimate.size)
+
+
+def _labels(problem: GeneralizedProblem, names: list[str]) -> list[str]:
+    """Thresholds between named categories bear both names."""
+    categories = problem.design.response.categories
+    if categories is None or not isinstance(problem.family, Ordinal):
+        return names
+    return [f"{low}|{high}" for low, high in pairwise(categories)]
+
+
+def further_parameters(problem: GeneralizedProblem, estimate: Array) -> dict[tuple[str, str], float]:
+    """Return (component, name) to value: coefficients, unbounded family-wide parameters, natural thresholds."""
+    parts: dict[tuple[str, str], float] = {}
+    for component in problem.components:
+        values = estimate[problem.component_slices[component.name]]
+        parts |= {(component.name, name): float(v) for name, v in zip(component.names, values, strict=True)}
+    phi = estimate[_family_positions(problem, estimate)]
+    if isinstance(problem.family, Ordinal):
+        natural, _ = problem.family.natural(phi)
+        names = _labels(problem, list(natural))
+        return parts | {("thresholds", n): float(v) for n, v in zip(names, natural.values(), strict=True)}
+    return parts | {(name, "Intercept"): float(v) for name, v in zip(problem.family.phi_names, phi, strict=True)}

@@ -1,0 +1,46 @@
+"""Random effects of a generalised fit, term by term on the user's scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.conditional import Moments, mode_covariance, node_moments
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.quadrature import QuadratureEvaluation
+from mixedfx.fitting.generalized import GeneralizedFit
+
+__all__ = ["effects_by_term", "mode_variances", "quadrature_moments"]
+
+
+def effects_by_term(problem: GeneralizedProblem, effects: Array) -> tuple[Array, ...]:
+    """Return inner effects (q,) as the user's effects (q, m) of every term, in the order of the formula."""
+    parts = problem.model.space.split(effects)
+    out = []
+    for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True):
+        loading = problem.assembly.rows.loadings.get(factor)
+        own = basis.matrix @ parts[factor][coefficients]
+        out.append(own if loading is None else own @ loading.T)
+    return tuple(out)
+
+
+def mode_variances(fit: GeneralizedFit) -> tuple[Array, ...]:
+    """Return the conditional variances (q, m) around the modes, parameters held fixed, of every term."""
+    problem, out = fit.problem, []
+    for basis, (factor, own) in zip(problem.terms, problem.assembly.places, strict=True):
+        blocks = mode_covariance(fit.at.state, factor)[own, own]
+        out.append(np.einsum("ia,abm,ib->im", basis.matrix, blocks, basis.matrix))
+    return tuple(out)
+
+
+def quadrature_moments(fit: GeneralizedFit) -> tuple[Moments, ...] | None:
+    """Return the moments of every term's effects from the nodes of the quadrature; None after a Laplace fit."""
+    at, problem = fit.at, fit.problem
+    if not isinstance(at, QuadratureEvaluation):
+        return None
+    out = []
+    for basis, (_, coefficients) in zip(problem.terms, problem.assembly.places, strict=True):
+        matrix = np.zeros((basis.matrix.shape[0], at.factor.shape[0]))
+        matrix[:, coefficients] = basis.matrix
+        out.append(node_moments(at, matrix))
+    return tuple(out)
