@@ -30,6 +30,12 @@ _HOME = {
     "VarIdent": "covariance.residual",
     "VarPower": "covariance.residual",
     "anova": "analysis_of_variance",
+    "aicc": "diagnostics",
+    "conditional_aic": "diagnostics",
+    "icc": "diagnostics",
+    "r2": "diagnostics",
+    "random_effects_pca": "diagnostics",
+    "variance_tests": "diagnostics",
     "drop1": "analysis_of_variance",
     "glmer": "models",
     "list_datasets": "datasets",
@@ -53,6 +59,12 @@ if TYPE_CHECKING:
     from mixedfx.covariance.residual import VarPower as VarPower
     from mixedfx.datasets import list_datasets as list_datasets
     from mixedfx.datasets import load_dataset as load_dataset
+    from mixedfx.diagnostics import aicc as aicc
+    from mixedfx.diagnostics import conditional_aic as conditional_aic
+    from mixedfx.diagnostics import icc as icc
+    from mixedfx.diagnostics import r2 as r2
+    from mixedfx.diagnostics import random_effects_pca as random_effects_pca
+    from mixedfx.diagnostics import variance_tests as variance_tests
     from mixedfx.exceptions import ConvergenceWarning as ConvergenceWarning
     from mixedfx.exceptions import DataError as DataError
     from mixedfx.exceptions import MixedfxWarning as MixedfxWarning
