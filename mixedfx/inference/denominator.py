@@ -197,7 +197,9 @@ def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
 DDF: dict[str, Callable[[LinearFit, VarianceParameters], Denominator]] = {
     "satterthwaite": lambda fit, parameters: Satterthwaite(parameters),
     "kenward-roger": lambda fit, parameters: KenwardRogerDenominator(fit),
-    "containment": lambda fit, parameters: ByCoefficient(_covariance(fit), containment_df(fit.problem.design), "containment"),
+    "containment": lambda fit, parameters: ByCoefficient(
+        _covariance(fit), containment_df(fit.problem.design), "containment"
+    ),
     "residual": lambda fit, parameters: _residual(fit),
     "z": lambda fit, parameters: Asymptotic(_covariance(fit)),
 }

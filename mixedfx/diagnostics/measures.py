@@ -1,0 +1,197 @@
+"""Measures of fit: shares of variance, R squared, information criteria."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.effective_df import effective_parameters, trace_of_hat
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["aicc", "conditional_aic", "icc", "r2"]
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Variances that add up to that of the response (on the scale of the linear predictor)."""
+
+    fixed: float
+    random: dict[str, float]
+    residual: float
+
+    @property
+    def all_random(self) -> float:
+        return sum(self.random.values())
+
+    @property
+    def total(self) -> float:
+        return self.fixed + self.all_random + self.residual
+
+
+def icc(fit: Any, *, by_group: bool = False) -> Any:
+    """Return the intraclass correlation: the share of the variance that lies between groups.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+    by_group : bool
+        Whether to return one row for each grouping factor.
+
+    Returns
+    -------
+    Series or StatsTable
+        ``adjusted``: of the variance that the fixed effects leave; ``unadjusted`` (also called conditional): of all of
+        it. By group: a row a grouping factor with its variance, averaged over the rows where slopes are random.
+
+    References
+    ----------
+    Nakagawa, Johnson & Schielzeth (2017), J. R. Soc. Interface 14, 20170213; Johnson (2014), Methods Ecol. Evol. 5,
+    944, for random slopes.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.icc(fit).round(3)
+    adjusted      0.722
+    unadjusted    0.521
+    Name: icc, dtype: float64
+    """
+    shares = _shares(fit)
+    below = shares.all_random + shares.residual
+    if not by_group:
+        values = {"adjusted": shares.all_random / below, "unadjusted": shares.all_random / shares.total}
+        return pd.Series(values, name="icc")
+    variances = pd.Series(shares.random, dtype=float)
+    frame = pd.DataFrame({"variance": variances, "adjusted": variances / below, "unadjusted": variances / shares.total})
+    return StatsTable.from_frame(
+        frame,
+        heading="Intraclass correlations",
+        notes=["adjusted: share of the variance that the fixed effects leave; unadjusted: share of all variance."],
+    )
+
+
+def r2(fit: Any) -> pd.Series[float]:
+    """Return Nakagawa and Schielzeth's R squared.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+
+    Returns
+    -------
+    Series
+        ``marginal``: share of the variance explained by the fixed effects; ``conditional``: by fixed and random ones.
+
+    References
+    ----------
+    Nakagawa & Schielzeth (2013), Methods Ecol. Evol. 4, 133; Johnson (2014), Methods Ecol. Evol. 5, 944.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.r2(fit).round(3)
+    marginal       0.279
+    conditional    0.799
+    Name: r2, dtype: float64
+    """
+    shares = _shares(fit)
+    explained = shares.fixed + shares.all_random
+    return pd.Series({"marginal": shares.fixed / shares.total, "conditional": explained / shares.total}, name="r2")
+
+
+def aicc(fit: Any) -> float:
+    """Return Akaike's criterion corrected for small samples: ``aic + 2 k (k + 1) / (n - k - 1)``.
+
+    Parameters
+    ----------
+    fit : MixedResults
+
+    References
+    ----------
+    Hurvich & Tsai (1989), Biometrika 76, 297.
+    """
+    k, n = fit.n_parameters, fit.nobs
+    if n - k - 1 <= 0:
+        raise SpecificationError(f"AICc needs more than {k + 1} observations for {k} parameters, found {n}")
+    return float(fit.aic + 2.0 * k * (k + 1) / (n - k - 1))
+
+
+def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:
+    """Return the conditional Akaike criterion, for predictions about the groups at hand rather than new ones.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+    corrected : bool
+        Whether the degrees of freedom count that the variances were estimated (Greven and Kneib); otherwise they are
+        the trace of the hat matrix at the estimates (Vaida and Blanchard), which prefers larger models.
+
+    Returns
+    -------
+    Series
+        ``caic``, ``llf`` (the log-likelihood given the random effects) and ``df``, sigma included.
+
+    References
+    ----------
+    Vaida & Blanchard (2005), Biometrika 92, 351; Greven & Kneib (2010), Biometrika 97, 773.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.conditional_aic(fit).round(2)
+    caic    1711.52
+    llf     -824.51
+    df        31.25
+    Name: conditional_aic, dtype: float64
+    """
+    _check_linear(fit, "conditional_aic")
+    if fit.fit.problem.residual is not None:
+        raise SpecificationError("conditional_aic is for models without a residual structure")
+    rho = effective_parameters(fit.fit.at) if corrected else trace_of_hat(fit.fit.at)
+    df = rho + (fit.fit.at.criterion.sigma2 is None)
+    variances = fit.residual_variances
+    used = np.isfinite(variances)
+    residual = np.asarray(fit.resid)[used]
+    llf = -0.5 * float(np.sum(np.log(2.0 * np.pi * variances[used]) + residual**2 / variances[used]))
+    return pd.Series({"caic": -2.0 * llf + 2.0 * df, "llf": llf, "df": df}, name="conditional_aic")
+
+
+def _check_linear(fit: Any, name: str) -> None:
+    if not isinstance(fit, LinearMixedResults):
+        raise TypeError(f"{name} is for linear mixed models, found {type(fit).__name__}")
+
+
+def _shares(fit: Any) -> _Shares:
+    _check_linear(fit, "this measure")
+    return _Shares(_fixed_variance(fit), random_variances(fit), _residual_variance(fit))
+
+
+def _fixed_variance(fit: MixedResults) -> float:
+    """Variance of the fixed part over the rows: exactly zero if it is constant."""
+    eta = fit.design.fixed.matrix @ np.asarray(fit.params, dtype=float)
+    return float(np.var(eta, ddof=1)) if np.ptp(eta) > 0 else 0.0
+
+
+def random_variances(fit: MixedResults) -> dict[str, float]:
+    """Return the variance of ``z' b``, averaged over the rows, by grouping factor."""
+    out: dict[str, float] = {}
+    for term, covariance in zip(fit.design.random, fit.varcorr.terms, strict=True):
+        share = np.einsum("ia,ab,ib->i", term.matrix, covariance.matrix, term.matrix, optimize=True)
+        if term.loading is not None:
+            share = share * np.einsum("lk,lk->l", term.loading, term.loading)[term.codes]
+        out[term.group] = out.get(term.group, 0.0) + float(np.mean(share))
+    return out
+
+
+def _residual_variance(fit: LinearMixedResults) -> float:
+    """Residual variance of a row of weight one; averaged over the rows if the residuals have a structure."""
+    return fit.scale if fit.fit.problem.residual is None else float(np.mean(fit.residual_variances))

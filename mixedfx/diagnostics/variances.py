@@ -1,0 +1,102 @@
+"""Is a variance more than noise? Tests of single variances, and principal components of the random effects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._display import StatsTable
+from mixedfx.inference.variance_scales import variance_estimates
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["random_effects_pca", "variance_tests"]
+
+
+def variance_tests(fit: Any) -> StatsTable:
+    """Test every variance against zero by Wald's method.
+
+    A likelihood-ratio test (:func:`mixedfx.ranova`) is better: the distribution of an estimated variance is skewed, and
+    it cannot be negative. This is the test of SAS's and SPSS's tables.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+
+    Returns
+    -------
+    StatsTable
+        ``estimate, se, z, PR(>z)`` (one-sided for variances, two-sided for covariances), a parameter a row.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.variance_tests(fit).to_frame()["se"].round(1).tolist()
+    [288.8, 46.7, 14.8, 77.2]
+    """
+    if not isinstance(fit, LinearMixedResults):
+        raise TypeError(f"variance_tests is for linear mixed models, found {type(fit).__name__}")
+    found = variance_estimates(fit.variance_parameters, "variance")
+    se = np.sqrt(np.maximum(found.covariance.diagonal(), 0.0))
+    z = np.full(se.size, np.nan)
+    np.divide(found.values, se, out=z, where=se > 0)
+    single = np.array([not other for _, _, other in found.labels])
+    frame = pd.DataFrame(
+        {
+            "estimate": found.values,
+            "se": se,
+            "z": z,
+            "PR(>z)": np.where(single, special.ndtr(-z), 2.0 * special.ndtr(-np.abs(z))),
+        },
+        index=pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"]),
+    )
+    notes = [
+        "Wald tests, one-sided for variances. The distribution of an estimated variance is skewed: ranova has "
+        "likelihood-ratio tests."
+    ]
+    return StatsTable.from_frame(frame, heading="Tests of variances", notes=notes, formats={"PR(>z)": "p"})
+
+
+def random_effects_pca(fit: Any) -> StatsTable:
+    """Return the principal components of the random effects of every grouping factor.
+
+    Components with a share near zero say that the random part has more dimensions than the data support.
+
+    Parameters
+    ----------
+    fit : MixedResults
+
+    Returns
+    -------
+    StatsTable
+        A row a component: ``sd``, its ``share`` of the variance, and the ``cumulative`` share, by group.
+
+    References
+    ----------
+    Bates, Kliegl, Vasishth & Baayen (2015), arXiv:1506.04967.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.random_effects_pca(fit).to_frame()["sd"].round(2).tolist()
+    [24.74, 5.91]
+    """
+    if not isinstance(fit, MixedResults):
+        raise TypeError(f"random_effects_pca needs results of mixedfx, found {type(fit).__name__}")
+    frames = []
+    for group, covariance in fit.varcorr.covariances.items():
+        values = np.maximum(np.linalg.eigvalsh(covariance.to_numpy())[::-1], 0.0)
+        share = values / values.sum() if values.sum() > 0 else np.zeros(values.size)
+        index = pd.MultiIndex.from_product([[group], [f"PC{i + 1}" for i in range(values.size)]])
+        frames.append(pd.DataFrame({"sd": np.sqrt(values), "share": share, "cumulative": share.cumsum()}, index=index))
+    table = pd.concat(frames).rename_axis(["group", "component"])
+    return StatsTable.from_frame(
+        table,
+        heading="Principal components of the random effects",
+        formats={"share": "percent", "cumulative": "percent"},
+    )

@@ -1,0 +1,182 @@
+"""Estimates of the variance parameters with their asymptotic covariance, on the scales that users know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.variance_parameters import VarianceParameters
+
+__all__ = ["SCALES", "VarianceEstimates", "variance_estimates"]
+
+Label = tuple[str, str, str]
+RESIDUAL = "Residual"
+
+
+@dataclass(frozen=True)
+class VarianceEstimates:
+    """Parameters of the random part and the residual, the residual last.
+
+    Attributes
+    ----------
+    labels : tuple of (group, effect, other effect)
+        The other effect is empty for variances and standard deviations.
+    values : (r,)
+    covariance : (r, r)
+    """
+
+    labels: tuple[Label, ...]
+    values: Array
+    covariance: Array
+
+
+def variance_estimates(parameters: VarianceParameters, scale: str) -> VarianceEstimates:
+    """Return estimates and their covariance on one of the :data:`SCALES`.
+
+    Parameters
+    ----------
+    parameters : VarianceParameters
+    scale : str
+        ``"variance"``: variances and covariances; ``"sd"``: standard deviations and correlations; ``"theta"``: the
+        relative factor and sigma.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such scale, or the model has a residual structure.
+    """
+    if scale not in SCALES:
+        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
+    if parameters.fit.problem.residual is not None:
+        raise SpecificationError("the covariance of variance parameters is for models without a residual structure")
+    labels, values, jacobian = SCALES[scale](parameters)
+    return VarianceEstimates(tuple(labels), values, jacobian @ parameters.covariance @ jacobian.T)
+
+
+@dataclass(frozen=True)
+class _Moving:
+    """Covariance matrices of the terms on the user's scale, and their derivatives by ``(theta, log sigma^2)``."""
+
+    matrices: list[Array]
+    slopes: list[Array]  # (k + 1, q, q) of every term
+    sigma2: float
+
+
+def _covariances(parameters: VarianceParameters) -> _Moving:
+    fit = parameters.fit
+    sigma2 = fit.at.sigma2 * fit.problem.fixed.scale**2
+    matrices, slopes = [], []
+    for basis, slot in zip(fit.problem.terms, fit.problem.model.terms, strict=True):
+        own = fit.theta[slot.theta]
+        matrix = sigma2 * basis.matrix @ slot.covariance.covariance(own) @ basis.matrix.T
+        slope = np.zeros((fit.theta.size + 1, *matrix.shape))
+        inner = slot.covariance.covariance_derivative(own)
+        slope[slot.theta] = sigma2 * basis.matrix @ inner @ basis.matrix.T
+        slope[-1] = matrix
+        matrices.append(matrix)
+        slopes.append(slope)
+    return _Moving(matrices, slopes, sigma2)
+
+
+def _entries(parameters: VarianceParameters, k: int) -> list[tuple[int, int]]:
+    """Entries of a term's covariance that are parameters: the lower triangle column-wise, or only the diagonal."""
+    term = parameters.fit.problem.design.random[k]
+    q = term.n_columns
+    if isinstance(term.covariance, DiagonalCovariance | HomogeneousDiagonalCovariance):
+        return [(i, i) for i in range(q)]
+    return [(i, j) for j in range(q) for i in range(j, q)]
+
+
+def _labelled(parameters: VarianceParameters) -> list[Label]:
+    out = []
+    for k, term in enumerate(parameters.fit.problem.design.random):
+        out += [(term.group, term.names[j], "" if i == j else term.names[i]) for i, j in _entries(parameters, k)]
+    return [*out, (RESIDUAL, "", "")]
+
+
+def _on_variances(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
+    moving = _covariances(parameters)
+    values, rows = [], []
+    for k, (matrix, slope) in enumerate(zip(moving.matrices, moving.slopes, strict=True)):
+        for i, j in _entries(parameters, k):
+            values.append(matrix[i, j])
+            rows.append(slope[:, i, j])
+    return _with_residual(parameters, values, rows, moving.sigma2, moving.sigma2)
+
+
+def _on_deviations(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
+    moving = _covariances(parameters)
+    values, rows = [], []
+    for k, (matrix, slope) in enumerate(zip(moving.matrices, moving.slopes, strict=True)):
+        sd = np.sqrt(matrix.diagonal())
+        with np.errstate(divide="ignore", invalid="ignore"):  # a vanishing sd has no derivative: nan says so
+            d_sd = np.einsum("kii->ki", slope) / (2.0 * sd)
+            for i, j in _entries(parameters, k):
+                if i == j:
+                    values.append(sd[i])
+                    rows.append(d_sd[:, i])
+                    continue
+                correlation = matrix[i, j] / (sd[i] * sd[j])
+                values.append(correlation)
+                rows.append(slope[:, i, j] / (sd[i] * sd[j]) - correlation * (d_sd[:, i] / sd[i] + d_sd[:, j] / sd[j]))
+    sigma = float(np.sqrt(moving.sigma2))
+    return _with_residual(parameters, values, rows, sigma, 0.5 * sigma)
+
+
+def _with_residual(
+    parameters: VarianceParameters, values: Sequence[float], rows: Sequence[Array], value: float, slope: float
+) -> tuple[list[Label], Array, Array]:
+    last = np.zeros(parameters.fit.theta.size + 1)
+    last[-1] = slope
+    return _labelled(parameters), np.array([*values, value]), np.stack([*rows, last])
+
+
+def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
+    fit = parameters.fit
+    jacobian = np.zeros((fit.theta.size + 1, fit.theta.size + 1))
+    labels: list[Label] = []
+    for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, fit.problem.model.terms, strict=True):
+        own = fit.theta[slot.theta]
+        if basis.diagonal is None:
+            jacobian[slot.theta, slot.theta] = _triangular_jacobian(basis.matrix, slot.covariance, own)
+        else:
+            shifts = own + np.eye(own.size)
+            jacobian[slot.theta, slot.theta] = (
+                np.stack([slot.covariance.rescale(shift, basis.diagonal) for shift in shifts], axis=1)
+                - basis.to_user(own)[:, None]
+            )
+        labels += [(term.group, label, "") for label in term.covariance.labels(list(term.names))]
+    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.fixed.scale
+    jacobian[-1, -1] = 0.5 * sigma
+    values = np.append(fit.problem.theta_to_user(fit.theta), sigma)
+    return [*labels, (RESIDUAL, "sigma", "")], values, jacobian
+
+
+def _triangular_jacobian(matrix: Array, covariance: object, theta: Array) -> Array:
+    """Derivatives (k, k) of the lower triangle of ``matrix @ T(theta)``, made lower triangular again by a rotation."""
+    assert isinstance(covariance, UnstructuredCovariance)
+    T = covariance.factor(covariance.parameters(matrix @ covariance.factor(theta)))
+    if np.abs(T.diagonal()).min() == 0:
+        return np.full((theta.size, theta.size), np.nan)
+    slopes = matrix @ covariance.covariance_derivative(theta) @ matrix.T
+    inverse = np.linalg.inv(T)
+    middle = np.tril(inverse @ slopes @ inverse.T)
+    middle[:, np.arange(len(T)), np.arange(len(T))] *= 0.5
+    columns, rows = np.triu_indices(len(T))
+    return np.asarray((T @ middle)[:, rows, columns].T)
+
+
+Scaled = tuple[list[Label], Array, Array]
+
+#: Scales by name.
+SCALES: dict[str, Callable[[VarianceParameters], Scaled]] = {
+    "variance": _on_variances,
+    "sd": _on_deviations,
+    "theta": _on_theta,
+}
