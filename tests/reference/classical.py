@@ -1,5 +1,6 @@
 """Classical analysis of variance: error strata, repeated measures, expected mean squares, linear models."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -24,8 +25,9 @@ def repeated_measures(case: Case) -> Outcome:
     """afex's ``aov_ez``: cells aggregated by their mean, sum contrasts."""
     between, within = " * ".join(case["between"]), " * ".join(case["within"])
     fixed = " * ".join(part for part in (between, within) if part)
+    observed = re.findall(r"(\w+) observed", case["title"])
     formula = f"{case['dv']} ~ {fixed} + Error({case['id']}/({within}))"
-    return run(mfx.aov, formula=formula, data=case.frame, type=case["ss_type"], aggregate="mean")
+    return run(mfx.aov, formula=formula, data=case.frame, type=case["ss_type"], aggregate="mean", observed=observed)
 
 
 def _square_table(case: Case, label: str, frame: Any, theirs: Mapping[str, Any]) -> Measures:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import mixedfx as mfx
 from tests.reference.cases import Case, canonical, group_of, match
-from tests.reference.measures import Measures, column, exactly, excess, measure, nan_for_null, relative
+from tests.reference.measures import Measure, Measures, column, exactly, excess, measure, nan_for_null, relative
 from tests.reference.translate import Outcome, theta_blocks, unidentified
 
 Comparer = Callable[[Case, Outcome], Measures]
@@ -41,12 +41,14 @@ def vcov_fixef(case: Case, outcome: Outcome) -> Measures:
     yield vcov_against(case, outcome.fit.cov_params(), case["vcov_fixef"], "vcov_fixef")
 
 
-def vcov_against(case: Case, ours: pd.DataFrame, reference: dict[str, Any], label: str) -> Any:
+def vcov_against(
+    case: Case, ours: pd.DataFrame, reference: dict[str, Any], label: str, quantity: str = "vcov"
+) -> Measure:
     names = match(ours.index, reference["names"], case.levels)
     order = [names[name] for name in reference["names"]]
     theirs = nan_for_null(reference["matrix"])
     se = np.sqrt(np.diag(theirs))
-    return measure("vcov", label, ours.loc[order, order], theirs, np.outer(se, se), reference["names"])
+    return measure(quantity, label, ours.loc[order, order], theirs, np.outer(se, se), reference["names"])
 
 
 def dropped_columns(case: Case, outcome: Outcome) -> Measures:
@@ -160,13 +162,25 @@ def _number(value: Any) -> float:
 
 def varcorr(case: Case, outcome: Outcome) -> Measures:
     ours = covariance_table(case, outcome.fit)
-    floor = float(case.get("sigma", 1.0)) if case.singular else 0.0
+    floor = _boundary_scale(case)
     for label, term in case["varcorr"].items():
         group, names = group_of(label), [canonical(name, case.levels) for name in term["names"]]
         sds = [ours.get((group, frozenset([name])), (math.nan, math.nan))[0] for name in names]
         yield relative("sd", f"sd {label}", sds, nan_for_null(term["sd"]), floor, term["names"])
         if len(names) > 1:
             yield _correlations(label, ours, group, names, term, floor)
+
+
+def _boundary_scale(case: Case) -> float:
+    """0, or in a singular fit what its standard deviations are measured in: sigma, 1 for a generalised model.
+
+    glmmTMB, on its log scale, only comes near the boundary.
+    """
+    if case.engine != "glmmTMB":
+        return float(case.get("sigma", 1.0)) if case.singular else 0.0
+    small = any(sd < 1e-4 for term in case["varcorr"].values() for sd in term["sd"])
+    near = any(0.998 < abs(r) < 1 for term in case["varcorr"].values() for row in term["corr"] for r in row)
+    return 1.0 if small or near else 0.0
 
 
 def _correlations(label: str, ours: Any, group: Any, names: list[Any], term: dict[str, Any], floor: float) -> Any:
@@ -201,21 +215,18 @@ def aligned(case: Case, frames: dict[str, pd.DataFrame], label: str, term: dict[
 
 
 def ranef(case: Case, outcome: Outcome) -> Measures:
+    quantity = "modes" if case.engine == "lmer" else "modes (GLMM)"
     for label, term in case["ranef"].items():
         _, modes = aligned(case, outcome.fit.random_effects, label, term)
-        scale = effect_scale(case, label, term["names"])
+        scale, shown = effect_scale(case, label, term["names"]), term["levels"]
         yield exactly(f"levels of {label}", len(modes), term["n_levels"])
-        yield measure(
-            "modes", f"modes {label}", modes.loc[term["levels"]], nan_for_null(term["values"]), scale, term["levels"]
-        )
-        norm = np.sqrt((modes**2).sum())
-        yield measure(
-            "modes", f"norm of modes {label}", norm, np.sqrt(term["sum_of_squares"]), scale * len(modes) ** 0.5
-        )
-        if "cond_sd" in term:
+        yield measure(quantity, f"modes {label}", modes.loc[shown], nan_for_null(term["values"]), scale, shown)
+        norms, theirs = np.sqrt((modes**2).sum()), np.sqrt(term["sum_of_squares"])
+        yield measure(quantity, f"norm of modes {label}", norms, theirs, scale * len(modes) ** 0.5)
+        if "cond_sd" in term and case.engine != "glmmTMB":  # whose sds include the uncertainty of the estimates
             _, spread = aligned(case, outcome.fit.random_effects_sd, label, term)
             theirs = nan_for_null(term["cond_sd"])
-            yield measure("modes_sd", f"sd of modes {label}", spread.loc[term["levels"]], theirs, scale, term["levels"])
+            yield measure("modes_sd", f"sd of modes {label}", spread.loc[shown], theirs, scale, shown)
 
 
 def effect_scale(case: Case, label: str, names: list[str]) -> NDArray[np.float64]:
@@ -247,12 +258,25 @@ def sum_fitted(case: Case, outcome: Outcome) -> Measures:
 
 
 def residuals_head(case: Case, outcome: Outcome) -> Measures:
-    """Pearson residuals of an LMM are in units of sigma (as nlme's and statsmodels'); lme4 leaves that division out."""
+    """Ours are in units of their standard deviation; what R leaves out of Pearson's is put in by ``pearson_unit``."""
     for kind, values in case["residuals_head"].items():
-        unit = case["sigma"] if case.engine == "lmer" and kind == "pearson" else 1.0
+        unit = pearson_unit(case) if kind == "pearson" else 1.0
+        if math.isnan(unit):
+            continue
         theirs = nan_for_null(values) / unit
         ours = np.asarray(outcome.fit.residuals(kind=kind))[: len(theirs)]
         yield relative("residuals", f"{kind} residuals", ours, theirs, row_scale(case) / unit)
+
+
+def pearson_unit(case: Case) -> float:
+    """The dispersion that lme4's and glmmTMB 1.1.5's Pearson residuals leave out; NaN where it varies by row."""
+    family = case.get("family")
+    if case.engine == "lmer" or (case.engine == "glmmTMB" and family in ("gaussian", "Gamma")):
+        return float(case["sigma"])
+    if case.engine == "glmmTMB" and family == "beta_family" and case["dispformula"] == "~1":
+        return float((1 + case["sigma"]) ** -0.5)
+    varies = ("betabinomial", "beta_family", "truncated_poisson")
+    return math.nan if case.engine == "glmmTMB" and family in varies else 1.0
 
 
 def sum_sq_residuals_response(case: Case, outcome: Outcome) -> Measures:

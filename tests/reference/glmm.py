@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tests.reference import translate
 from tests.reference.cases import Case, match
 from tests.reference.compare import fixed_names, vcov_against
 from tests.reference.measures import Measures, column, exactly, excess, measure, relative
@@ -19,18 +20,21 @@ def fixef(case: Case, outcome: Outcome) -> Measures:
         "fixef (GLMM)", "fixef", outcome.fit.params[ours], column(case["fixef"], "estimate", theirs), se, theirs
     )
     if case.engine == "glmmTMB":
-        quantity = "se (joint Hessian)" if case["family"] == "gaussian" else "se"
+        quantity = "se (joint Hessian)" if case["family"] == "gaussian" else "se (glmmTMB)"
         yield relative(quantity, "std_error", outcome.fit.bse[ours], se, names=theirs)
 
 
 def vcov_accurate(case: Case, outcome: Outcome) -> Measures:
-    yield vcov_against(case, outcome.fit.cov_params(), case["vcov_fixef_accurate"], "vcov_fixef_accurate")
+    yield vcov_against(
+        case, outcome.fit.cov_params(), case["vcov_fixef_accurate"], "vcov_fixef_accurate", "vcov (glmer)"
+    )
 
 
 def optimisation(case: Case, outcome: Outcome) -> Measures:
     """Laplace: never above R's optimum. With quadrature lme4 omits a constant: the exact integral is the reference."""
     if case.get("nAGQ", 1) > 1:
-        yield measure("quadrature", "llf against the integral", outcome.fit.llf, case["loglik_exact_integral"])
+        finest = translate.glmer(case, nodes=51).fit
+        yield measure("quadrature", "llf against the integral", finest.llf, case["loglik_exact_integral"])
     else:
         yield excess("objective", -2 * outcome.fit.llf, case["optimisation"]["objective"])
     yield exactly("converged", bool(outcome.fit.converged), True, "flags")
@@ -52,13 +56,14 @@ def objective_at(case: Case, outcome: Outcome) -> Measures:
         beta = np.asarray(point["beta"])[order]
         value = outcome.fit.model.objective(np.concatenate([beta, theta]))
         ours = float(value[0] if isinstance(value, tuple) else value)
-        yield measure("objective_at", f"objective at point {index}", ours, point["value"])
+        yield measure("objective_at (glmer)", f"objective at point {index}", ours, point["value"])
 
 
 def component(case: Case, outcome: Outcome, key: str, word: str) -> Measures:
     """Estimates of another linear predictor, by the (component, name) index of ``params_all``."""
     every = outcome.fit.params_all
     ours = every[[str(name).startswith(word) for name, _ in every.index]].droplevel(0)
+    ours = -ours if key == "fixef_disp" and case["family"] == "Gamma" else ours  # betad is log shape, ours log 1/shape
     names = match(ours.index, case[key], case.levels)
     theirs = list(names)
     se = np.array(column(case[key], "std_error", theirs))

@@ -91,4 +91,22 @@ SUITES = (
 )
 
 # Names of the suites whose features are finished: these are tested by default and shown on the scoreboard.
-ACTIVE = frozenset(["lmer", "nlme", "containment", "kenward-roger"])
+ACTIVE = frozenset(
+    [
+        "lmer",
+        "nlme",
+        "containment",
+        "kenward-roger",
+        "anova",
+        "anova kr",
+        "wald",
+        "ranova",
+        "drop1",
+        "lrt",
+        "r2",
+        "glmer",
+        "glmer wald",
+        "glmer lrt",
+        "glmmTMB",
+    ]
+)

@@ -113,12 +113,6 @@ def lmer(case: Case) -> Outcome:
     return run(mfx.lmer, reml=case["REML"], **common_arguments(case))
 
 
-@cache
-def lmer_of(case: Case, formula: str) -> Outcome:
-    """The case with another formula."""
-    return run(mfx.lmer, reml=case["REML"], **{**common_arguments(case), "formula": formula})
-
-
 # --------------------------------------------------------------------------- generalised models
 FAMILIES = {
     "Gamma": "gamma",
@@ -131,7 +125,7 @@ CANONICAL = {("binomial", "logit"), ("poisson", "log")}
 
 
 @cache
-def glmer(case: Case) -> Outcome:
+def glmer(case: Case, nodes: int | None = None) -> Outcome:
     """lme4's Laplace uses the expected information; it matters where the link is not canonical."""
     family, link = case["family"], case["link"]
     information = "observed" if (family, link) in CANONICAL else "expected"
@@ -139,7 +133,7 @@ def glmer(case: Case) -> Outcome:
         mfx.glmer,
         family=FAMILIES.get(family, family),
         link=link,
-        nagq=case["nAGQ"],
+        nagq=case["nAGQ"] if nodes is None else nodes,
         information=information,
         **common_arguments(case),
     )
@@ -216,6 +210,11 @@ def fit(case: Case) -> Outcome:
     """The fit that a case is about, by its R function."""
     calls = {"lmer": lmer, "glmer": glmer, "glmer.nb": glmer, "glmmTMB": glmm_tmb, "lme": nlme, "gls": nlme}
     return calls[case.engine](case)
+
+
+def fit_with(case: Case, formula: str) -> Outcome:
+    """The case with another formula."""
+    return fit(Case(f"{case.name} with {formula}", case.folder, {**case.content, "formula": formula}))
 
 
 def nested_labels(case: Case, labels: list[str]) -> dict[str, str]:
