@@ -32,6 +32,10 @@ class Curve:
     slope: Array
     auxiliary: tuple[Array, ...]
 
+    def take(self, place: int) -> Curve:
+        """Return one of several points that were expanded together (leading axis)."""
+        return Curve(self.weight[place], self.slope[place], tuple(part[place] for part in self.auxiliary))
+
 
 @dataclass(frozen=True)
 class AuxiliaryPart:
@@ -61,6 +65,14 @@ class Expansion:
     observed: Curve
     determinant: Curve
     auxiliary: tuple[AuxiliaryPart, ...]
+
+    def take(self, place: int) -> Expansion:
+        """Return one of several points that were expanded together (leading axis)."""
+        observed = self.observed.take(place)
+        same = self.determinant is self.observed
+        parts = tuple(AuxiliaryPart(part.slope[place], part.mixed[place]) for part in self.auxiliary)
+        determinant = observed if same else self.determinant.take(place)
+        return Expansion(self.value[place], self.gradient[place], observed, determinant, parts)
 
 
 class RowLikelihood(Protocol):

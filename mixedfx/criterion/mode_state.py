@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mixedfx._typing import Array
 from mixedfx.criterion.expansion import Expansion
@@ -14,16 +16,30 @@ from mixedfx.criterion.pirls import Mode, find_mode
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 
-__all__ = ["ModeState", "mode_state", "predicted_state", "working_curvature"]
+__all__ = ["ModeState", "mode_state", "predicted_states", "working_curvature"]
+
+
+BATCH_CELLS = 100_000  # rows times points whose likelihood is expanded at a time
 
 
 @dataclass(frozen=True)
 class ModeState:
-    """The conditional mode at one value of the parameters, and the factorised equations there."""
+    """The conditional mode at one value of the parameters, and the factorised equations there.
+
+    Attributes
+    ----------
+    model : MarginalModel
+    x : (k,)
+        All parameters.
+    mode : Mode
+    known : Expansion, optional
+        The expansion of the likelihood, where it has been computed already.
+    """
 
     model: MarginalModel
     x: Array
     mode: Mode
+    known: Expansion | None = None
 
     @cached_property
     def parts(self) -> Parts:
@@ -43,6 +59,8 @@ class ModeState:
     @cached_property
     def expansion(self) -> Expansion:
         """The log-likelihood of the rows around the mode."""
+        if self.known is not None:
+            return self.known
         return self.model.likelihood.expansion(self.mode.eta, self.auxiliary)
 
     @cached_property
@@ -81,11 +99,16 @@ class ModeState:
         return out
 
     @cached_property
+    def fixed_sides(self) -> tuple[Array, Array]:
+        """``W X`` (n, p) and ``Z'W X`` (q, p)."""
+        weighted = self.model.X * self.expansion.observed.weight[:, None]
+        return weighted, self.model.space.collect(weighted)
+
+    @cached_property
     def movement(self) -> tuple[Array, Array]:
         """Derivatives of the mode, ``db/dx`` and ``dt/dx`` (q, len(x)): one solve with a side a parameter."""
         model = self.model
-        weighted = self.expansion.observed.weight
-        sides = [-model.space.collect(model.X * weighted[:, None]), -self._gram_times(self.theta_sides)]
+        sides = [-self.fixed_sides[1], -self._gram_times(self.theta_sides)]
         sides += [
             model.space.collect(derivative[:, None] * matrix)
             for derivative, matrix in zip(
@@ -122,12 +145,25 @@ def mode_state(model: MarginalModel, x: Array, near: ModeState | None = None) ->
     return ModeState(model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start))
 
 
-def predicted_state(state: ModeState, x: Array) -> ModeState:
-    """Return the state that the derivatives of the mode predict at ``x`` close by: its error is of second order."""
-    model, change = state.model, x - state.x
+def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
+    """Return the states that the derivatives of the mode predict at points close by: their errors are of second order.
+
+    The likelihood is expanded at all points with the same auxiliary values together.
+    """
+    model, found = state.model, []
     db, dt = state.movement
-    b, t = state.mode.b + db @ change, state.mode.t + dt @ change
-    return ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b)))
+    for x in xs:
+        b, t = state.mode.b + db @ (x - state.x), state.mode.t + dt @ (x - state.x)
+        found.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
+    extra = state.parts.extra
+    together = [i for i, other in enumerate(found) if np.array_equal(other.parts.extra, extra)]
+    size = max(1, BATCH_CELLS // max(state.mode.eta.size, 1))
+    for start in range(0, len(together), size):
+        chosen = together[start : start + size]
+        whole = model.likelihood.expansion(np.stack([found[i].mode.eta for i in chosen]), state.auxiliary)
+        for place, i in enumerate(chosen):
+            found[i] = replace(found[i], known=whole.take(place))
+    return found
 
 
 def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) -> Array:
@@ -137,8 +173,7 @@ def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) 
     """
     model, e, (db, dt) = state.model, state.expansion, state.movement
     p, theta, size = model.n_fixed, model.theta_slice, state.x.size
-    weighted = model.X * e.observed.weight[:, None]
-    side = model.space.collect(weighted)
+    weighted, side = state.fixed_sides
     out = np.zeros((size, size))
     out[:p] = 2.0 * side.T @ db
     out[:p, :p] += 2.0 * model.X.T @ weighted
@@ -150,8 +185,10 @@ def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) 
         out[theta.stop :, theta.stop :] = 2.0 * stacked.T @ stacked
     out[theta] = -2.0 * state.theta_sides.T @ dt
     cross = 0.5 * out[theta, :p]
-    fixed = 0.5 * out[:p, :p]
-    average = 0.5 * out[theta, theta] + cross @ np.linalg.pinv(fixed, hermitian=True) @ cross.T
+    average = 0.5 * out[theta, theta]
+    _, solved, info = lapack.dposv(0.5 * out[:p, :p], cross.T) if p else (None, cross.T, 0)
+    if info == 0:
+        average = average + cross @ np.asarray(solved)
     out[theta, theta] = average + model.covariance.curvature(state.parts.theta, covariance_gradient)
     out[:p, :p] += model.penalty.curvature()
     upper = np.triu(out)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.base import Covariance
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.marginal import MarginalModel
@@ -14,6 +16,7 @@ from mixedfx.linalg.gram import level_sums
 __all__ = ["starting_values"]
 
 SWEEPS = 5  # of iteratively re-weighted least squares
+GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
 HALVINGS = 6  # of a step that loses ground
 SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale
 RIDGE = 1e-8  # relative, for columns that separate the response
@@ -45,35 +48,46 @@ def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]
     """Coefficients of the model without random effects: Fisher scoring from a constant, halved until it gains."""
     if model.n_fixed == 0:
         return np.zeros(0)
-
-    def value(beta: Array) -> float:
-        return float(model.likelihood.value(model.fixed_part(beta), auxiliary).sum())
-
-    beta = np.asarray(np.linalg.lstsq(model.X, float(eta.mean()) - model.offset, rcond=None)[0], dtype=float)
-    best = value(beta)
-    if not np.isfinite(best):
-        beta, best = np.asarray(np.linalg.lstsq(model.X, eta - model.offset, rcond=None)[0], dtype=float), -np.inf
+    point = _point(model, np.linalg.lstsq(model.X, float(eta.mean()) - model.offset, rcond=None)[0], auxiliary)
+    if not np.isfinite(point.value):
+        point = _point(model, np.linalg.lstsq(model.X, eta - model.offset, rcond=None)[0], auxiliary)
     for _ in range(SWEEPS):
-        full = _scored(model, beta, auxiliary)
-        for halving in range(HALVINGS):
-            trial = beta + 0.5**halving * (full - beta)
-            found = value(trial)
-            if np.isfinite(found) and found > best:
-                beta, best = trial, found
-                break
-        else:
+        found = _improved(model, point, auxiliary)
+        if found is None:
             break
-    return beta
+        gained, point = found.value - point.value, found
+        if gained < GAINED:
+            break
+    return point.beta
 
 
-def _scored(model: MarginalModel, beta: Array, auxiliary: list[Array]) -> Array:
-    """One step of Fisher scoring."""
+@dataclass(frozen=True)
+class _Point:
+    beta: Array
+    eta: Array
+    value: float
+    gradient: Array
+    weight: Array
+
+
+def _point(model: MarginalModel, beta: AnyArray, auxiliary: list[Array]) -> _Point:
     eta = model.fixed_part(beta)
-    _, gradient, _ = model.likelihood.quadratic(eta, auxiliary)
-    weighted = model.X * _expected(model, eta, auxiliary)[:, None]
+    value, gradient, weight = model.likelihood.quadratic(eta, auxiliary)
+    return _Point(np.asarray(beta, dtype=float), eta, float(value.sum()), gradient, weight)
+
+
+def _improved(model: MarginalModel, point: _Point, auxiliary: list[Array]) -> _Point | None:
+    """One step of scoring, with the observed weights where they are positive; None if nothing is gained."""
+    positive = bool(np.all(point.weight > 0))
+    weighted = model.X * (point.weight if positive else _expected(model, point.eta, auxiliary))[:, None]
     information = model.X.T @ weighted
     information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
-    return np.asarray(beta + np.linalg.solve(information, model.X.T @ gradient))
+    step = np.linalg.solve(information, model.X.T @ point.gradient)
+    for halving in range(HALVINGS):
+        found = _point(model, point.beta + 0.5**halving * step, auxiliary)
+        if np.isfinite(found.value) and (found.value > point.value or not np.isfinite(point.value)):
+            return found
+    return None
 
 
 def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:

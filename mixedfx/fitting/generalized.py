@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
-from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_state
+from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import looks_separated, separating_direction
 from mixedfx.criterion.start import starting_values
@@ -180,12 +180,10 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     """
     x, gradient = at.state.x, at.gradient
     steps = DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1)
-    rows = []
-    for i, step in enumerate(steps):
-        moved = x.copy()
-        moved[i] += step
-        rows.append((integrate(predicted_state(at.state, moved)).gradient - gradient) / (moved[i] - x[i]))
-    jacobian = np.array(rows)
+    moved = x + np.diag(steps)
+    states = predicted_states(at.state, list(moved))
+    taken = moved.diagonal() - x
+    jacobian = np.array([integrate(state).gradient - gradient for state in states]) / taken[:, None]
     return np.asarray(0.5 * (jacobian + jacobian.T))
 
 

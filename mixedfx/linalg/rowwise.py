@@ -66,9 +66,14 @@ class RowMap:
         layout = self.rows.layout
         out = np.zeros(self.rows.columns.shape[0])
         for f, own in enumerate(self.split(effects)):
-            for z, b in zip(self.rows.z[f], self._loaded(f, own), strict=True):
-                out += z * b[layout.codes[f]]
+            for z, b, unit in zip(self.rows.z[f], self._loaded(f, own), self._units[f], strict=True):
+                out += b[layout.codes[f]] if unit else z * b[layout.codes[f]]
         return out
+
+    @cached_property
+    def _units(self) -> list[list[bool]]:
+        """For every coefficient of every factor, whether its covariate is 1 in all rows."""
+        return [[bool(np.all(z == 1.0)) for z in own] for own in self.rows.z]
 
     def _loaded(self, f: int, own: Array) -> Array:
         loading = self.rows.loadings.get(f)
@@ -79,8 +84,8 @@ class RowMap:
         parts = []
         for f, z in enumerate(self.rows.z):
             loading = self.rows.loadings.get(f)
-            for coefficient in z:
-                sums = level_sums(self.rows.layout, f, values * coefficient[:, None])
+            for coefficient, unit in zip(z, self._units[f], strict=True):
+                sums = level_sums(self.rows.layout, f, values if unit else values * coefficient[:, None])
                 parts.append(sums if loading is None else loading.T @ sums)
         return np.concatenate(parts) if parts else np.zeros((0, values.shape[1]))
 
@@ -89,9 +94,9 @@ class RowMap:
         rows, layout = self.rows, self.rows.layout
         out = np.zeros(rows.columns.shape[0])
         for f in layout.chain:
-            out += _form(rows.z[f], rows.z[f], np.take(inverse.diagonal[f], layout.codes[f], axis=2))
+            out += _form(rows.z[f], rows.z[f], inverse.diagonal[f], layout.codes[f])
             for g in range(f + 1, layout.n_chain):
-                out += 2.0 * _form(rows.z[f], rows.z[g], np.take(inverse.chain[f, g], layout.codes[f], axis=2))
+                out += 2.0 * _form(rows.z[f], rows.z[g], inverse.chain[f, g], layout.codes[f])
             if layout.n_remainder:
                 out += 2.0 * self._cross_leverages(f, inverse)
         if layout.n_remainder:
@@ -154,9 +159,12 @@ class RowMap:
         return self._loaded_columns(np.ascontiguousarray(half.T))
 
 
-def _form(left: Array, right: Array, blocks: Array) -> Array:
-    """Return ``sum over a, b left_a right_b blocks[a, b]`` row by row: (Q, n), (P, n), (Q, P, n) to (n,)."""
-    if blocks.shape[:2] == (1, 1):
-        out: Array = left[0] * right[0] * blocks[0, 0]
-        return out
-    return np.asarray(np.einsum("an,bn,abn->n", left, right, blocks, optimize=True))
+def _form(left: Array, right: Array, blocks: Array, codes: IntArray) -> Array:
+    """Return ``sum over a, b left_a right_b blocks[a, b, codes]`` (n,): from (Q, n), (P, n), (Q, P, m), (n,)."""
+    out = np.zeros(codes.size)
+    same = left is right
+    for a, first in enumerate(left):
+        for b, second in enumerate(right[: a + 1] if same else right):
+            part = blocks[a, b] if not same or a == b else 2.0 * blocks[a, b]
+            out += first * second * part[codes]
+    return out
