@@ -48,9 +48,9 @@ class UnstructuredCovariance(Covariance):
         return self.size * (self.size + 1) // 2
 
     def factor(self, theta: Array) -> Array:
-        """Return ``T`` (q, q)."""
-        T = np.zeros((self.size, self.size))
-        T[self._positions] = theta
+        """Return ``T`` (q, q); for a stack of parameters (…, n_theta) the stack (…, q, q)."""
+        T = np.zeros((*theta.shape[:-1], self.size, self.size))
+        T[..., *self._positions] = theta
         return T
 
     def derivative(self, theta: Array) -> Array:
@@ -118,10 +118,11 @@ class UnstructuredCovariance(Covariance):
         """Return the ``theta`` whose ``T T'`` equals ``factor @ factor.T``, for any real ``factor`` (q, k).
 
         The inverse of :meth:`factor` and, through a QR decomposition, the way back from ``A @ T`` to a lower triangle
-        with a diagonal that is not negative. A singular ``factor`` is legal.
+        with a diagonal that is not negative. A singular ``factor`` is legal, and so is a stack of factors (…, q, k).
         """
-        padded = np.zeros((max(factor.shape[1], self.size), self.size))
-        padded[: factor.shape[1]] = factor.T
+        columns = factor.shape[-1]
+        padded = np.zeros((*factor.shape[:-2], max(columns, self.size), self.size))
+        padded[..., :columns, :] = factor.swapaxes(-1, -2)
         R = np.asarray(np.linalg.qr(padded, mode="r"))
-        T = R.T * np.where(np.diag(R) < 0, -1.0, 1.0)
-        return np.asarray(T[self._positions])
+        T = R.swapaxes(-1, -2) * np.where(np.einsum("...ii->...i", R) < 0, -1.0, 1.0)[..., None, :]
+        return np.asarray(T[..., *self._positions])

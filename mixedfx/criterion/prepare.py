@@ -52,7 +52,7 @@ class LinearProblem:
         return self.assembly.model
 
     def theta_to_user(self, theta: Array) -> Array:
-        """Return the parameters (n_theta,) on the user's scale."""
+        """Return the parameters (…, n_theta) on the user's scale."""
         return self._each_term(theta, [basis.to_user for basis in self.terms])
 
     def theta_to_inner(self, theta: Array) -> Array:
@@ -60,8 +60,8 @@ class LinearProblem:
         return self._each_term(theta, [basis.to_inner for basis in self.terms])
 
     def _each_term(self, theta: Array, maps: Sequence[Callable[[Array], Array]]) -> Array:
-        parts = [f(theta[slot.theta]) for f, slot in zip(maps, self.model.terms, strict=True)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        parts = [f(theta[..., slot.theta]) for f, slot in zip(maps, self.model.terms, strict=True)]
+        return np.concatenate(parts, axis=-1) if parts else np.zeros_like(theta)
 
     def relative_covariances(self, theta: Array) -> list[Array]:
         """Return ``Sigma / sigma**2`` (q, q) of every term on the user's scale, at an inner ``theta``."""
@@ -117,16 +117,16 @@ def linear_problem(
     ]
     assembly = assemble(terms, np.column_stack([X, inner]))
     known = sigma if residual is None or residual.sigma is None else residual.sigma
-    shared = {"reml": reml, "sigma2": None if known is None else (known / basis.scale) ** 2}
+    sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)
     criterion: LinearCriterion | ResidualCriterion
     if residual is None:
         gram = cross_products(assembly.rows, design.weights)
-        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), constant=constant, **shared)
+        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), reml, constant, sigma2)
     else:
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
-        criterion = ResidualCriterion(rows, residual, assembly.model, constant=constant, **shared)
+        criterion = ResidualCriterion(rows, residual, assembly.model, reml, constant, sigma2)
     return LinearProblem(design, assembly, criterion, basis, tuple(b for b, _ in pairs), residual)
 
 

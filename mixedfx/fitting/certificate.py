@@ -95,9 +95,7 @@ class Certificate:
         if not zero:
             return "Every variance is positive and no correlation is at -1 or 1."
         named = ", ".join(
-            f"{v.term} has no variance at all"
-            if v.rank == 0
-            else f"{v.term} varies in {v.rank} of {v.size} directions"
+            f"{v.term} has no variance at all" if v.rank == 0 else f"{v.term} varies in {v.rank} of {v.size} directions"
             for v in zero
         )
         sure = "the likelihood falls when more is allowed" if all(v.confirmed for v in zero) else "this is in doubt"

@@ -121,7 +121,7 @@ class DenseCross(Cross):
     def overlap(self, other: Cross) -> Array:
         """Return the products of the two blocks' rows."""
         assert isinstance(other, DenseCross)
-        return np.einsum("amc,bmc->abm", self.values, other.values)
+        return np.asarray(np.einsum("amc,bmc->abm", self.values, other.values))
 
 
 @dataclass(frozen=True)

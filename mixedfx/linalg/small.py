@@ -1,7 +1,8 @@
-"""Algebra of many small matrices at once, stored with the matrices along the last axis: shape (rows, columns, m).
+"""Algebra of many small matrices at once, stored with the matrices along the last axes: shape (rows, columns, m).
 
-The layout makes every entry a contiguous array over the m matrices, so that sizes 1 and 2 (by far the most common)
-are a handful of whole-array expressions. Larger sizes go through LAPACK on a stack.
+Where the text says (…, m) any number of trailing axes will do, and they broadcast. The layout makes every entry a
+contiguous array over the m matrices, so that sizes 1 and 2 (by far the most common) are a handful of whole-array
+expressions. Larger sizes go through LAPACK on a stack.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ __all__ = [
     "apply",
     "congruence",
     "diagonal_blocks",
+    "from_stack",
     "left_multiply",
     "multiply",
+    "resolvent_of",
     "segment_sum",
     "symmetrize",
+    "to_stack",
     "weighted_resolvent",
 ]
 
@@ -26,16 +30,25 @@ ROUNDING = 1e-14  # a 2 x 2 determinant smaller than this times its products is 
 
 
 def multiply(a: Array, b: Array) -> Array:
-    """Return the m products ``a[..., l] @ b[..., l]``: (i, j, m) times (j, k, m) gives (i, k, m)."""
-    rows, inner, _ = a.shape
+    """Return the m products ``a[..., l] @ b[..., l]``: (i, j, …, m) times (j, k, …, m) gives (i, k, …, m)."""
+    rows, inner = a.shape[:2]
     columns = b.shape[1]
     if rows * inner * columns > UNROLLED_SIZE:
-        product = np.matmul(np.moveaxis(a, 2, 0), np.moveaxis(b, 2, 0))
-        return np.ascontiguousarray(np.moveaxis(product, 0, 2))
+        return from_stack(np.matmul(to_stack(a), to_stack(b)))
     out: Array = a[:, :1] * b[:1]
     for j in range(1, inner):
         out += a[:, j : j + 1] * b[j : j + 1]
     return out
+
+
+def to_stack(a: Array) -> Array:
+    """Return the matrices (rows, columns, …, m) with the matrix axes last, as LAPACK on stacks wants them."""
+    return np.moveaxis(a, (0, 1), (-2, -1))
+
+
+def from_stack(a: Array) -> Array:
+    """Return matrices (…, m, rows, columns) with the matrix axes first."""
+    return np.ascontiguousarray(np.moveaxis(a, (-2, -1), (0, 1)))
 
 
 def apply(a: Array, x: Array) -> Array:
@@ -89,19 +102,31 @@ def weighted_resolvent(s: Array, factor: Array) -> tuple[Array, Array, Array]:
     -----
     ``K = T (T' S T + I)^-1 T'`` and ``F = I - S K``, written so that neither a vanishing nor a huge ``T`` cancels.
     """
-    size = s.shape[0]
     sigma = factor @ factor.T
+    if s.shape[0] <= 2:
+        return resolvent_of(s, sigma, np.square(np.prod(factor.diagonal())))
+    return resolvent_of(s, sigma[:, :, None], None)
+
+
+def resolvent_of(s: Array, sigma: Array, determinant_sigma: Array | None) -> tuple[Array, Array, Array]:
+    """Return the same as :func:`weighted_resolvent`, for ``sigma`` (q, q, …) whose axes broadcast with those of ``s``.
+
+    ``determinant_sigma`` is needed for q = 2 only.
+    """
+    size = s.shape[0]
     if size == 1:
         determinant = _positive(1.0 + s[0, 0] * sigma[0, 0])
         resolvent = (1.0 / determinant)[None, None]
         return resolvent, sigma[0, 0] * resolvent, np.log(determinant)
     if size == 2:
-        return _resolvent_of_pairs(s, sigma, float(factor[0, 0] * factor[1, 1]) ** 2)
-    stack = np.eye(size) + np.moveaxis(s, 2, 0) @ sigma
+        assert determinant_sigma is not None
+        return _resolvent_of_pairs(s, sigma, determinant_sigma)
+    stacked = to_stack(sigma)
+    stack = np.eye(size) + to_stack(s) @ stacked
     sign, logdet = np.linalg.slogdet(stack)
     _positive(sign)
-    resolvent = np.ascontiguousarray(np.moveaxis(np.linalg.inv(stack), 0, 2))
-    return resolvent, symmetrize(left_multiply(sigma, resolvent)), logdet
+    inverse = np.asarray(np.linalg.inv(stack), dtype=float)
+    return from_stack(inverse), symmetrize(from_stack(stacked @ inverse)), logdet
 
 
 def _positive(determinants: Array) -> Array:
@@ -110,7 +135,7 @@ def _positive(determinants: Array) -> Array:
     return determinants
 
 
-def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: float) -> tuple[Array, Array, Array]:
+def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: Array) -> tuple[Array, Array, Array]:
     """The 2 x 2 case, with ``det(I + S Sigma) = 1 + tr(S Sigma) + det S det Sigma``."""
     s00, s01, s11 = s[0, 0], s[0, 1], s[1, 1]
     v00, v01, v11 = sigma[0, 0], sigma[0, 1], sigma[1, 1]
@@ -120,12 +145,12 @@ def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: float) -> tup
     minor = np.where(np.abs(minor) > rounding, minor, np.maximum(minor, 0.0))
     determinant = _positive(1.0 + trace + minor * determinant_sigma)
     inverse = 1.0 / determinant
-    resolvent = np.empty_like(s)
+    resolvent = np.empty((2, 2, *inverse.shape))
     resolvent[0, 0] = (1.0 + s01 * v01 + s11 * v11) * inverse
     resolvent[0, 1] = -(s00 * v01 + s01 * v11) * inverse
     resolvent[1, 0] = -(s01 * v00 + s11 * v01) * inverse
     resolvent[1, 1] = (1.0 + s00 * v00 + s01 * v01) * inverse
-    k = np.empty_like(s)
+    k = np.empty_like(resolvent)
     k[0, 0] = (v00 + s11 * determinant_sigma) * inverse
     k[1, 1] = (v11 + s00 * determinant_sigma) * inverse
     k[0, 1] = k[1, 0] = (v01 - s01 * determinant_sigma) * inverse

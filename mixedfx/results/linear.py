@@ -14,7 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.design import Design, as_frame
 from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import Certificate, LinearFit
+from mixedfx.fitting import Certificate, LinearFit, Refits, refit_many
 from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
@@ -23,6 +23,7 @@ from mixedfx.linalg.small import diagonal_blocks
 from mixedfx.results.base import MixedResults
 from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
 from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
+from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, generator, random_parts
 from mixedfx.results.summary import summarize
 from mixedfx.results.varcorr import TermCovariance, VarCorr
@@ -461,6 +462,33 @@ class LinearMixedResults(MixedResults):
             np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
             shaped = shaped * root[:, None]
         return np.asarray(self.sigma * shaped)
+
+    # ---------------------------------------------------------------- other responses
+    def refit(self, y: Any) -> LinearMixedResults:
+        """Fit the same model to another response (n,), starting from this fit; see :meth:`refit_many`."""
+        return self.model.refitted(self.fit, checked_responses(self.design, y)[:, 0])
+
+    def refit_many(self, Y: Any) -> Refits:
+        """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
+
+        Parameters
+        ----------
+        Y : array-like (n, R)
+            A response in each column, in the rows of the fit (or of its data).
+
+        Returns
+        -------
+        Refits
+            Arrays ``theta, beta, sigma, values`` (minus twice the log-likelihoods), ``converged, singular``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.refit_many(fit.simulate(200, seed=1)).beta.std(axis=0).round(1).tolist()
+        [6.8, 1.5]
+        """
+        return refit_many(self.fit.problem, checked_responses(self.design, Y), self.fit.point.theta)
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05) -> Summary:

@@ -1,0 +1,268 @@
+"""The criterion of :mod:`~mixedfx.criterion.linear` for many responses of one design at once, with exact Hessian.
+
+Replicates are one more array axis: matrices have the shape (Q, Q, R, m), R replicates by m blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.criterion.blocks import BlockGram
+from mixedfx.linalg.small import multiply, resolvent_of
+from mixedfx.optimize_many import Derivatives
+
+__all__ = ["BatchCriterion", "BatchPoint", "ResponseGram"]
+
+
+@dataclass(frozen=True)
+class ResponseGram:
+    """Cross-products with R responses: ``zy`` (Q, R, m), ``xy`` (R, p), ``yy`` (R,); known ``sigma2`` (R,) or None."""
+
+    zy: Array
+    xy: Array
+    yy: Array
+    sigma2: Array | None
+
+    def take(self, which: IntArray) -> ResponseGram:
+        """Return the responses number ``which``."""
+        known = None if self.sigma2 is None else self.sigma2[which]
+        return ResponseGram(self.zy[:, which], self.xy[which], self.yy[which], known)
+
+
+@dataclass(frozen=True)
+class BatchCriterion:
+    """Minus twice the (restricted) log-likelihood of R responses, each at its own theta, without constants.
+
+    Attributes
+    ----------
+    gram : BlockGram
+    basis : (k, Q, Q)
+        ``T = sum of theta_i basis_i``.
+    responses : ResponseGram
+    nu : int
+        Divisor of the residual variance.
+    reml : bool
+    """
+
+    gram: BlockGram
+    basis: Array
+    responses: ResponseGram
+    nu: int
+    reml: bool
+
+    def at(self, theta: Array, which: IntArray) -> BatchPoint:
+        """Evaluate the responses number ``which`` (r,) at ``theta`` (r, k)."""
+        whole = which.size == self.responses.yy.size
+        return BatchPoint(self, theta, self.responses if whole else self.responses.take(which))
+
+    def __call__(self, theta: Array, which: IntArray) -> Derivatives:
+        """Return values, gradients and Hessians; see :meth:`at`."""
+        point = self.at(theta, which)
+        return Derivatives(point.value, point.gradient, point.hessian)
+
+    @cached_property
+    def basis_products(self) -> Array:
+        """Symmetric parts of ``basis_i basis_j'`` (k, k, Q, Q)."""
+        product = np.einsum("iac,jbc->ijab", self.basis, self.basis)
+        return np.asarray(0.5 * (product + product.swapaxes(2, 3)))
+
+
+@dataclass(frozen=True)
+class BatchPoint:
+    """The criterion of R responses at R places; each part is computed when asked for."""
+
+    criterion: BatchCriterion
+    theta: Array
+    responses: ResponseGram
+
+    @cached_property
+    def _factor(self) -> Array:
+        """``T`` (Q, Q, R)."""
+        return np.tensordot(self.criterion.basis, self.theta, axes=(0, 1))
+
+    @cached_property
+    def _sigma(self) -> Array:
+        """``Sigma = T T'`` (Q, Q, R)."""
+        return multiply(self._factor, self._factor.swapaxes(0, 1))
+
+    @cached_property
+    def _resolved(self) -> tuple[Array, Array]:
+        """``F = (I + S Sigma)^-1`` (Q, Q, R, u) of the distinct blocks, and ``log|V|`` (R,)."""
+        gram = self.criterion.gram
+        root = np.einsum("aar->ar", self._factor).prod(axis=0)
+        resolvent, _, logdet = resolvent_of(gram.s[:, :, None], self._sigma[..., None], np.square(root)[:, None])
+        return resolvent, logdet @ gram.counts
+
+    @cached_property
+    def _by_block(self) -> Array:
+        """``F`` (Q, Q, R, m)."""
+        return self._spread(self._resolved[0])
+
+    def _spread(self, values: Array) -> Array:
+        kind = self.criterion.gram.kind
+        return values if values.shape[-1] == kind.size else np.take(values, kind, axis=-1)
+
+    @cached_property
+    def _zvx(self) -> Array:
+        """``Z' V^-1 X`` (Q, p, R, m)."""
+        return multiply(self._by_block, self.criterion.gram.zx[:, :, None])
+
+    @cached_property
+    def _zvy(self) -> Array:
+        """``Z' V^-1 y`` (Q, R, m)."""
+        return multiply(self._by_block, self.responses.zy[:, None])[:, 0]
+
+    @cached_property
+    def _root(self) -> Array:
+        """Lower Cholesky factors of ``X' V^-1 X`` (R, p, p)."""
+        gram = self.criterion.gram
+        b = multiply(self._sigma[..., None], self._zvx)
+        explained = np.tensordot(gram.zx, b, axes=((0, 2), (0, 3))).transpose(2, 0, 1)
+        return np.asarray(np.linalg.cholesky(gram.xx - 0.5 * (explained + explained.swapaxes(1, 2))))
+
+    @cached_property
+    def _whitener(self) -> Array:
+        """``L^-T`` (R, p, p) with ``L L' = X' V^-1 X``."""
+        return np.asarray(np.linalg.inv(self._root).swapaxes(1, 2))
+
+    @cached_property
+    def _solved(self) -> tuple[Array, Array]:
+        """``L^-1 X' V^-1 y`` (R, p) and ``r2`` (R,)."""
+        b = multiply(self._sigma[..., None], self._zvy[:, None])[:, 0]
+        xvy = self.responses.xy - np.tensordot(b, self.criterion.gram.zx, axes=((0, 2), (0, 2)))
+        half = np.einsum("rqp,rq->rp", self._whitener, xvy)
+        r2 = self.responses.yy - np.einsum("arm,arm->r", self.responses.zy, b) - np.einsum("rp,rp->r", half, half)
+        return half, np.maximum(r2, np.finfo(float).tiny)
+
+    @cached_property
+    def beta(self) -> Array:
+        """Generalised least-squares estimates (R, p)."""
+        return np.asarray(np.einsum("rpq,rq->rp", self._whitener, self._solved[0]))
+
+    @property
+    def r2(self) -> Array:
+        """Generalised residual sums of squares (R,)."""
+        return self._solved[1]
+
+    @cached_property
+    def sigma2(self) -> Array:
+        """Residual variances (R,): estimated, or the known ones."""
+        known = self.responses.sigma2
+        return self.r2 / self.criterion.nu if known is None else known
+
+    @cached_property
+    def value(self) -> Array:
+        """Minus twice the log-likelihood (R,), but for a constant."""
+        criterion = self.criterion
+        total = self._resolved[1] + criterion.nu * np.log(2.0 * np.pi * self.sigma2) + self.r2 / self.sigma2
+        if criterion.reml:
+            total = total + 2.0 * np.log(np.einsum("rpp->rp", self._root)).sum(axis=1)
+        return np.asarray(total)
+
+    @cached_property
+    def _columns(self) -> Array:
+        """``Z' V^-1 X L^-T`` and ``Z' P y`` side by side (Q, p + 1, R, m)."""
+        whitened = np.einsum("aprm,rpq->aqrm", self._zvx, self._whitener, optimize=True)
+        s = self._zvy - np.einsum("aprm,rp->arm", whitened, self._solved[0])
+        return np.concatenate([whitened, s[:, None]], axis=1)
+
+    @cached_property
+    def _information(self) -> Array:
+        """``E = Z_l' V^-1 Z_l`` (Q, Q, R, u) of the distinct blocks."""
+        return multiply(self._resolved[0], self.criterion.gram.s[:, :, None])
+
+    @cached_property
+    def covariance_gradient(self) -> Array:
+        """``N`` (R, Q, Q): the derivative with respect to the relative covariance."""
+        columns, weights = self._columns, np.ones((self.theta.shape[0], self._columns.shape[1]))
+        weights[:, :-1] = 1.0 if self.criterion.reml else 0.0
+        weights[:, -1] = 1.0 / self.sigma2
+        out = (self._information @ self.criterion.gram.counts).transpose(2, 0, 1)
+        out = out - np.einsum("aprm,bprm,rp->rab", columns, columns, weights, optimize=True)
+        return np.asarray(0.5 * (out + out.swapaxes(1, 2)))
+
+    @cached_property
+    def _slopes(self) -> Array:
+        """``dSigma / dtheta`` (k, Q, Q, R)."""
+        half = np.einsum("kac,bcr->kabr", self.criterion.basis, self._factor)
+        return np.asarray(half + half.swapaxes(1, 2))
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Exact gradients (R, k)."""
+        return np.asarray(np.einsum("kabr,rab->rk", self._slopes, self.covariance_gradient))
+
+    def _forms(self, slopes: Array) -> _Forms:
+        """Traces and quadratic forms of ``V_i = Z D_i Z'`` for the directions ``slopes`` (j, Q, Q, R)."""
+        moved = np.einsum("kabr,bprm->kaprm", slopes, self._columns)
+        information = self._spread(self._information)
+        resolved = np.einsum("abrm,kbprm->kaprm", information, moved)
+        forms = np.einsum("aprm,kaqrm->rkpq", self._columns, moved, optimize=True)
+        outer = np.einsum("iarm,jarm->rij", moved[:, :, -1], resolved[:, :, -1], optimize=True)
+        outer = outer - np.einsum("rip,rjp->rij", forms[:, :, :-1, -1], forms[:, :, :-1, -1])
+        blocks = np.stack([multiply(d[..., None], self._information) for d in slopes])
+        trace = np.einsum("iabrm,jbarm,m->rij", blocks, blocks, self.criterion.gram.counts, optimize=True)
+        fixed = np.einsum("ripq,rjqp->rij", forms[:, :, :-1, :-1], forms[:, :, :-1, :-1])
+        fixed -= 2.0 * np.einsum("iaprm,japrm->rij", moved[:, :, :-1], resolved[:, :, :-1], optimize=True)
+        return _Forms(outer, forms[:, :, -1, -1], trace, fixed)
+
+    @cached_property
+    def hessian(self) -> Array:
+        """Exact Hessians (R, k, k)."""
+        criterion, forms, sigma2 = self.criterion, self._forms(self._slopes), self.sigma2[:, None, None]
+        out = 2.0 * forms.outer / sigma2 - (forms.trace + forms.fixed if criterion.reml else forms.trace)
+        out += 2.0 * np.einsum("ijab,rab->rij", criterion.basis_products, self.covariance_gradient)
+        if self.responses.sigma2 is None:
+            out -= forms.own[:, :, None] * forms.own[:, None, :] / (criterion.nu * sigma2**2)
+        return np.asarray(0.5 * (out + out.swapaxes(1, 2)))
+
+    def scoring_step(self, directions: Array) -> Array:
+        """Return the relative covariances ``c`` (R, j), ``Sigma = sum of c_j directions_j``, after one scoring step.
+
+        Fisher scoring in ``(sigma^2, sigma^2 c)`` for REML, a linear model for ``E(y y')``: its step does not depend on
+        how far the estimate is, and for balanced data it *is* the estimate if that is legal.
+
+        Notes
+        -----
+        The rows of the information that belong to sigma squared follow from ``P V P = P``. Rao's MINQUE (1971,
+        J. Multivar. Anal. 1, 257) is this step.
+        """
+        replicates, rank = len(self.theta), self.criterion.gram.xx.shape[0]
+        flat = directions.reshape(len(directions), -1)
+        now = np.linalg.lstsq(flat.T, self._sigma.reshape(flat.shape[1], -1), rcond=None)[0].T
+        forms = self._forms(np.repeat(directions[..., None], replicates, axis=3))
+        inner = forms.trace + forms.fixed
+        n = self.criterion.nu - (0 if self.criterion.reml else rank)
+        slopes = np.einsum("jab,rab->rj", directions, self._projected_information)
+        edge = slopes - np.einsum("rj,rij->ri", now, inner)
+        corner = n - np.einsum("rj,rj->r", now, slopes + edge)
+        matrix = np.zeros((replicates, 1 + len(directions), 1 + len(directions)))
+        matrix[:, 1:, 1:], matrix[:, 0, 1:], matrix[:, 1:, 0], matrix[:, 0, 0] = inner, edge, edge, corner
+        side = np.column_stack([self.r2 - np.einsum("rj,rj->r", now, forms.own), forms.own])
+        found = np.einsum("rij,rj->ri", np.linalg.pinv(matrix, hermitian=True), side)
+        sensible = found[:, :1] > 0
+        return np.where(sensible, np.divide(found[:, 1:], found[:, :1], where=sensible, out=now.copy()), now)
+
+    @cached_property
+    def _projected_information(self) -> Array:
+        """``sum over l of Z_l' P Z_l`` (R, Q, Q)."""
+        columns = self._columns[:, :-1]
+        out = (self._information @ self.criterion.gram.counts).transpose(2, 0, 1)
+        return np.asarray(out - np.einsum("aprm,bprm->rab", columns, columns, optimize=True))
+
+
+@dataclass(frozen=True)
+class _Forms:
+    """For directions ``V_i``: ``w_i' P w_j`` with ``w_i = V_i P y`` (R, j, j), ``y' P V_i P y`` (R, j), and the traces.
+
+    ``trace`` is ``tr(V^-1 V_i V^-1 V_j)``; with ``fixed`` added it is ``tr(P V_i P V_j)``.
+    """
+
+    outer: Array
+    own: Array
+    trace: Array
+    fixed: Array

@@ -1,0 +1,164 @@
+"""Fit many responses at once where the design falls into small blocks, the boundary settled for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.criterion.batch import BatchCriterion, BatchPoint, ResponseGram
+from mixedfx.criterion.blocks import BlockMap, covariance_directions
+from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIBLE_VARIANCE
+from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.criterion.parameters import TermSlot
+from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.responses import InnerResponses, inner_responses
+from mixedfx.fitting.control import Control
+from mixedfx.optimize_many import minimize_many
+
+__all__ = ["Refits", "batch_fit"]
+
+SMALLEST_SHARE = 1e-2  # starting variances are at least this share of the largest of their term
+CHUNK_CELLS = 4e6  # numbers in the largest array of a batch
+
+
+@dataclass(frozen=True)
+class Refits:
+    """Estimates of R fits, on the user's scale.
+
+    Attributes
+    ----------
+    theta : (R, k)
+        Covariance parameters relative to sigma (and the parameters of a residual structure after them).
+    beta : (R, p)
+    sigma : (R,)
+    values : (R,)
+        Minus twice the log-likelihood (restricted under REML).
+    converged, singular : (R,)
+        Whether the optimum was found; whether some variance is zero or some correlation -1 or 1.
+    """
+
+    theta: Array
+    beta: Array
+    sigma: Array
+    values: Array
+    converged: BoolArray
+    singular: BoolArray
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Refits]) -> Refits:
+        """Return the fits of all parts in turn."""
+        columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def replaced(self, which: IntArray, others: Refits) -> Refits:
+        """Return the fits with those number ``which`` replaced by ``others``."""
+        columns = []
+        for f in fields(self):
+            column = getattr(self, f.name).copy()
+            column[which] = getattr(others, f.name)
+            columns.append(column)
+        return Refits(*columns)
+
+
+def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, control: Control) -> Refits:
+    """Fit every column of ``Y`` (n, R), starting from the inner parameters ``start`` (k,).
+
+    ``converged`` is True only where the boundary, if any, is confirmed as well.
+    """
+    inner = inner_responses(problem, Y)
+    criterion = _criterion(problem, blocks, inner)
+    count, width = Y.shape[1], problem.fixed.matrix.shape[1] + 1 + blocks.size
+    cells = float(blocks.size * blocks.count * max(len(start), 1) * width)
+    chunk = max(1, int(CHUNK_CELLS / cells))
+    parts = []
+    for first in range(0, count, chunk):
+        which = np.arange(first, min(first + chunk, count))
+        local = replace(criterion, responses=criterion.responses.take(which))
+        parts.append(_fit(problem, blocks, local, inner.take(which), start, control))
+    return Refits.concatenated(parts)
+
+
+def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) -> BatchCriterion:
+    rows, weights = problem.assembly.rows, problem.design.weights
+    X, Y = rows.columns[:, :-1], inner.values
+    incidence = blocks.incidence(rows)
+    weighted = Y if weights is None else Y * weights[:, None]
+    zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
+    yy = np.einsum("nr,nr->r", Y, weighted)
+    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, inner.known_sigma2(problem))
+    gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.model)
+    assert isinstance(problem.criterion, LinearCriterion)
+    return BatchCriterion(gram, basis, responses, problem.criterion.nu, problem.criterion.reml)
+
+
+def _fit(
+    problem: LinearProblem,
+    blocks: BlockMap,
+    criterion: BatchCriterion,
+    inner: InnerResponses,
+    start: Array,
+    control: Control,
+) -> Refits:
+    everything = np.arange(inner.scale.size)
+    begin = _scored(problem, blocks, criterion.at(np.tile(start, (everything.size, 1)), everything))
+    optima = minimize_many(criterion, begin, tol=control.tol, max_iter=control.max_iter)
+    at = criterion.at(optima.x, everything)
+    theta, confirmed, singular = _settled(problem, blocks, at)
+    if singular.any():
+        at = criterion.at(theta, everything)
+    fixed = problem.fixed
+    beta = inner.scale[:, None] * (at.beta @ fixed.matrix.T) + inner.shift[:, None] * fixed.intercept
+    sigma = np.sqrt(at.sigma2) * inner.scale
+    values = at.value + inner.constants(problem)
+    converged = optima.converged & confirmed
+    return Refits(problem.theta_to_user(theta), beta, sigma, values, converged, singular)
+
+
+def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:
+    """Return starting values (R, k): one scoring step in the covariances, brought back among the legal ones."""
+    directions, spans = blocks.covariance_basis(problem.model)
+    found = at.scoring_step(directions)
+    theta = at.theta.copy()
+    for slot, own in zip(problem.model.terms, spans, strict=True):
+        if isinstance(slot.covariance, UnstructuredCovariance):
+            small = np.array(covariance_directions(slot.covariance))
+            values, vectors = np.linalg.eigh(np.tensordot(found[:, own], small, axes=1))
+            floor = SMALLEST_SHARE * np.maximum(np.abs(values).max(axis=1, keepdims=True), SMALLEST_SHARE)
+            theta[:, slot.theta] = slot.covariance.parameters(vectors * np.sqrt(np.maximum(values, floor))[:, None, :])
+        else:
+            floor = SMALLEST_SHARE * np.maximum(np.abs(found[:, own]).max(axis=1, keepdims=True), SMALLEST_SHARE)
+            theta[:, slot.theta] = np.sqrt(np.maximum(found[:, own], floor))
+    return theta
+
+
+def _settled(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> tuple[Array, BoolArray, BoolArray]:
+    """Set negligible directions to zero; return theta (R, k), if the boundary is confirmed, if there is one."""
+    theta = at.theta.copy()
+    confirmed, singular = np.ones(len(theta), dtype=bool), np.zeros(len(theta), dtype=bool)
+    tolerated = CERTIFIED_GAP * np.maximum(1.0, np.abs(at.covariance_gradient).max(axis=(1, 2), initial=0.0))
+    for slot in problem.model.terms:
+        own = theta[:, slot.theta]
+        root = np.tensordot(own, slot.covariance.derivative(own[0]), axes=1)
+        values, vectors = np.linalg.eigh(root @ root.swapaxes(1, 2))
+        zero = values <= np.maximum(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * values[:, -1:])
+        closed = zero.any(axis=1)
+        null = vectors * zero[:, None, :]
+        gradient = blocks.term_gradient(at.covariance_gradient, slot)
+        slope = np.linalg.eigvalsh(null.swapaxes(1, 2) @ gradient @ null)[:, 0]
+        confirmed &= ~closed | (slope >= -tolerated)
+        singular |= closed
+        rest = vectors * ~zero[:, None, :]
+        theta[closed, slot.theta] = _closed(slot, own[closed], root[closed], rest[closed])
+    return theta, confirmed, singular
+
+
+def _closed(slot: TermSlot, theta: Array, root: Array, rest: Array) -> Array:
+    """Parameters (R, k) with the variance outside the columns of ``rest`` (R, q, q) set to exactly zero."""
+    if isinstance(slot.covariance, UnstructuredCovariance):
+        return slot.covariance.parameters(rest @ (rest.swapaxes(1, 2) @ root))
+    negligible = np.maximum(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * np.square(theta).max(axis=1, keepdims=True))
+    return np.where(np.square(theta) > negligible, theta, 0.0)

@@ -1,0 +1,75 @@
+"""Fit many responses to one design: one set-up, and where the design falls into small blocks all responses at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.blocks import BlockMap, block_map
+from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.responses import with_response
+from mixedfx.fitting.batch import Refits, batch_fit
+from mixedfx.fitting.control import Control
+from mixedfx.fitting.linear import fit_linear
+
+__all__ = ["Refits", "refit_many"]
+
+BLOCK_WORK = 4e6  # multiplications an evaluation, above which one fit after the other is as fast as all at once
+PARAMETER_CELLS = 1e6  # numbers that the products of the factor's derivatives may take
+
+
+def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, control: Control | None = None) -> Refits:
+    """Fit every column of ``Y`` in place of the response.
+
+    Parameters
+    ----------
+    problem : LinearProblem
+    Y : (n, R)
+        Responses in the rows of the design, on the user's scale, offset included.
+    start : (k,), optional
+        Inner parameters to start from: those of a fit to a similar response.
+    control : Control, optional
+        Tolerance and iteration limit.
+    """
+    control = Control() if control is None else control
+    start = problem.criterion.start if start is None else start
+    blocks = _blocks(problem)
+    if blocks is None:
+        return _one_by_one(problem, Y, start, control)
+    found = batch_fit(problem, blocks, Y, start, control)
+    doubtful = np.flatnonzero(~found.converged)
+    return found.replaced(doubtful, _one_by_one(problem, Y[:, doubtful], start, control)) if doubtful.size else found
+
+
+def _blocks(problem: LinearProblem) -> BlockMap | None:
+    """The blocks of the design, or None where its shape or size is not one for a batch."""
+    layout, model = problem.assembly.rows.layout, problem.model
+    linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
+    free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
+    plain = isinstance(problem.criterion, LinearCriterion) and not problem.assembly.rows.loadings
+    if not (linear and free and plain and layout.n_factors):
+        return None
+    blocks = block_map(layout)
+    work = blocks.count * blocks.size**3 * (4 + 2 * model.n_theta)
+    single = layout.n_factors == 1
+    fits = (work <= BLOCK_WORK or single) and (model.n_theta * blocks.size) ** 2 <= PARAMETER_CELLS
+    return blocks if fits else None
+
+
+def _one_by_one(problem: LinearProblem, Y: Array, start: Array, control: Control) -> Refits:
+    k = problem.model.n_theta
+    warm = replace(control, start=problem.theta_to_user(start[:k]))
+    rows = []
+    for y in Y.T:
+        own = with_response(problem, y)
+        fit = fit_linear(own, warm)
+        theta = np.concatenate([own.theta_to_user(fit.theta), fit.rho])
+        sigma = np.sqrt(fit.at.sigma2) * own.fixed.scale
+        certain = fit.optimum.converged and not fit.is_doubtful
+        converged = certain or fit.certificate.converged
+        singular = any(v.rank < v.size for v in fit.verdicts)
+        rows.append((theta, own.fixed.beta(fit.at.beta), sigma, fit.point.value, converged, singular))
+    return Refits(*(np.array(part) for part in zip(*rows, strict=True)))

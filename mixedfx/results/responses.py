@@ -1,0 +1,35 @@
+"""Responses that a user gives in place of the fitted one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.exceptions import DataError
+
+__all__ = ["checked_responses"]
+
+
+def checked_responses(design: Design, values: Any) -> Array:
+    """Return responses as (n, R), one row for each row that the fit uses.
+
+    Raises
+    ------
+    DataError
+        If the number of rows is not that of the fit (or of its data), or a value is missing or infinite.
+    """
+    Y = np.asarray(values, dtype=float)
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    n = design.n_rows
+    if design.keep is not None and Y.ndim == 2 and len(Y) == design.keep.size:
+        Y = Y[design.keep]
+    if Y.ndim != 2 or len(Y) != n:
+        raise DataError(f"a response needs one number for each of the {n} rows of the fit; found shape {Y.shape}")
+    used = np.ones(n, dtype=bool) if design.weights is None else design.weights > 0
+    missing = int(np.sum(~np.isfinite(Y[used])))
+    if missing:
+        raise DataError(f"{missing} values of the new responses are missing or infinite")
+    return Y

@@ -1,0 +1,114 @@
+"""Refits against fits from scratch, and the batch criterion against the dense definition."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+
+import mixedfx as mfx
+from mixedfx.criterion.batch import BatchCriterion, ResponseGram
+from mixedfx.criterion.blocks import block_map
+from tests import dense
+from tests.criterion.test_linear import fast, theta_for
+from tests.differences import gradient as numerical_gradient
+from tests.differences import jacobian
+from tests.strategies import designs
+
+MODELS = {
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+    "penicillin": "diameter ~ 1 + (1 | plate) + (1 | sample)",
+    "pastes": "strength ~ 1 + (1 | batch / cask)",
+    "machines": "score ~ Machine + (Machine | Worker)",
+    "dyestuff2": "Yield ~ 1 + (1 | Batch)",
+}
+
+
+def batch(design, reml):
+    """The batch criterion of a random design with its response and another one."""
+    model, assembly, _ = fast(design, reml)
+    blocks = block_map(assembly.rows.layout)
+    incidence = blocks.incidence(assembly.rows)
+    Y = np.column_stack([model.y, np.cos(np.arange(len(model.y))) + 0.3 * model.y])
+    weighted = Y if model.weights is None else Y * model.weights[:, None]
+    zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
+    responses = ResponseGram(zy, weighted.T @ model.X, np.einsum("nr,nr->r", Y, weighted), None)
+    gram = blocks.gram(incidence, model.X, model.weights)
+    return model, Y, BatchCriterion(gram, blocks.factor_basis(assembly.model), responses, model.nu, reml)
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@given(design=designs())
+@settings(max_examples=40)
+def test_batch_criterion_against_the_dense_definition(reml, design):
+    model, Y, criterion = batch(design, reml)
+    both = np.arange(2)
+    thetas = np.stack([theta_for(design, 1), theta_for(design, 2)])
+    at = criterion.at(thetas, both)
+    shift = 0.0 if model.weights is None else -np.log(model.weights).sum()
+    for r, theta in enumerate(thetas):
+        own = dense.replace(model, y=Y[:, r])
+        expected = dense.criterion(own, dense.unstructured(own, theta))
+        assert at.value[r] + shift == pytest.approx(expected, rel=1e-10, abs=1e-8)
+
+    def value(theta):
+        return criterion.at(np.stack([theta, thetas[1]]), both).value[0]
+
+    def gradient(theta):
+        return criterion.at(np.stack([theta, thetas[1]]), both).gradient[0]
+
+    expected = numerical_gradient(value, thetas[0])
+    np.testing.assert_allclose(at.gradient[0], expected, rtol=1e-6, atol=1e-7 * (1 + np.abs(expected).max()))
+    expected = jacobian(gradient, thetas[0])
+    np.testing.assert_allclose(at.hessian[0], expected, rtol=1e-6, atol=1e-6 * (1 + np.abs(expected).max()))
+
+
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_refits_are_fits(name, reml):
+    frame = mfx.load_dataset(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.SingularFitWarning)
+        fit = mfx.lmer(MODELS[name], frame, reml=reml)
+        Y = fit.simulate(6, seed=3) * [1, 1, 1, 1e-3, 1e3, 1] + [0, 0, 0, 0, 0, 1e6]
+        found = fit.refit_many(Y)
+        for r in range(6):
+            other = mfx.lmer(MODELS[name], frame.assign(**{MODELS[name].split()[0]: Y[r]}), reml=reml)
+            assert found.values[r] == pytest.approx(-2 * other.llf, rel=1e-9, abs=1e-7)
+            np.testing.assert_allclose(found.theta[r], other.theta, rtol=1e-4, atol=2e-4)
+            np.testing.assert_allclose(found.beta[r], other.params, rtol=1e-6)
+            assert found.sigma[r] == pytest.approx(other.sigma, rel=1e-5)
+            assert found.singular[r] == other.is_singular
+            single = fit.refit(Y[r])
+            assert single.llf == pytest.approx(other.llf, rel=1e-9, abs=1e-7)
+            np.testing.assert_allclose(single.params, other.params, rtol=1e-6)
+    assert found.converged.all()
+
+
+def test_one_by_one_where_blocks_are_large_or_structured():
+    """Known relationship, compound symmetry, weights with a zero, offset, residual structure."""
+    frame = mfx.load_dataset("sleepstudy").assign(w=1.0, o=lambda d: 2.0 * d["Days"])
+    frame.loc[3, "w"] = 0.0
+    for options in (
+        {"formula": "Reaction ~ Days + cs(1 + Days | Subject)"},
+        {"formula": "Reaction ~ Days + (Days | Subject)", "weights": "w", "offset": "o"},
+        {"formula": "Reaction ~ Days + (1 | Subject)", "residual": mfx.AR1("Days", group="Subject")},
+        {"formula": "Reaction ~ Days + (1 | Subject)", "sigma": 30.0},
+    ):
+        fit = mfx.lmer(data=frame, **options)
+        y = pd.Series(np.roll(frame["Reaction"].to_numpy(), 10))
+        expected = mfx.lmer(data=frame.assign(Reaction=y), **options)
+        found = fit.refit_many(np.column_stack([y, frame["Reaction"]]))
+        np.testing.assert_allclose(found.values, [-2 * expected.llf, -2 * fit.llf], rtol=1e-9)
+        np.testing.assert_allclose(found.beta[0], expected.params, rtol=1e-5)
+        assert found.sigma[0] == pytest.approx(expected.sigma, rel=1e-6)
+        assert fit.refit(y).llf == pytest.approx(expected.llf, rel=1e-9)
+
+
+def test_wrong_responses_are_refused():
+    fit = mfx.lmer(MODELS["sleepstudy"], mfx.load_dataset("sleepstudy"))
+    with pytest.raises(mfx.DataError, match="each of the 180 rows"):
+        fit.refit(np.zeros(3))
+    with pytest.raises(mfx.DataError, match="2 values of the new responses"):
+        fit.refit_many(np.where(np.arange(180)[:, None] == 3, np.nan, np.ones((180, 2))))
