@@ -201,7 +201,7 @@ def profile_table(case: Case, fit: Any) -> dict[Any, np.ndarray]:
 
 
 def performance_sees_all_slopes(case: Case) -> bool:
-    """R's performance 0.10 finds a random slope only beside its intercept, in one term, and as a fixed effect of the same name.
+    """R's performance 0.10 finds a random slope only beside its intercept, in one term, and as a fixed effect too.
 
     Its numbers for ``(x || g)``, ``(0 + f | g)`` and ``poly(x, 3) + (x | g)`` leave variance out: they differ between
     parametrisations of one model (machines_factorslopes and machines_slopes), which ours do not.
