@@ -83,11 +83,29 @@ class Table:
 
 @dataclass(frozen=True)
 class Fact:
-    """A labelled value of the model block; two stand in a line, but a ``wide`` one has a line for itself."""
+    """A labelled value of the model block; two stand in a line, but a ``wide`` one has a line for itself.
+
+    Parameters
+    ----------
+    label : str
+        What the value is; an empty label leaves the place empty.
+    value : object
+        Unrounded value.
+    text : str, optional
+        How it is written, if not as ``str(value)``.
+    wide : bool
+        Whether it has a line for itself.
+    """
 
     label: str
-    value: str
+    value: Any
+    text: str | None = None
     wide: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The value on one line."""
+        return format_text(self.value if self.text is None else self.text)
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,7 @@ class Facts:
 
     Examples
     --------
-    >>> Facts((Fact("Observations", "180"),)).to_frame()
+    >>> Facts((Fact("Observations", 180),)).to_frame()
                  value
     Observations   180
     """

@@ -12,6 +12,7 @@ import pandas as pd
 
 __all__ = [
     "ColumnFormat",
+    "DegreesOfFreedom",
     "Each",
     "Numbers",
     "OnceOnly",
@@ -28,7 +29,7 @@ __all__ = [
 SIGNIFICANT = 3  # least digits of a number
 OF_UNIT = 2  # least digits of the size that matters, as in metrology
 EXTRA_DECIMALS = 2  # more than the asked decimals, to show those digits without an exponent
-FIXED_WIDTH = 9  # digits of a number written without an exponent
+FIXED_WIDTH = 8  # digits of a number written without an exponent
 LONGEST_INTEGER = 13  # digits before the point that a small standard error may ask for
 
 
@@ -185,6 +186,18 @@ class Each(ColumnFormat):
 
     def __call__(self, values: Sequence[Any]) -> list[str]:
         return [self.write(value, missing=self.missing) for value in values]
+
+
+@dataclass(frozen=True)
+class DegreesOfFreedom(ColumnFormat):
+    """Whole numbers if all are whole, else one decimal."""
+
+    missing: str = ""
+
+    def __call__(self, values: Sequence[Any]) -> list[str]:
+        known = [float(value) for value in values if not is_missing(value)]
+        write = format_count if all(map(float.is_integer, filter(math.isfinite, known))) else format_df
+        return [write(value, missing=self.missing) for value in values]
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import pandas as pd
 from mixedfx._display.blocks import Column, Table
 from mixedfx._display.formats import (
     ColumnFormat,
+    DegreesOfFreedom,
     Each,
     Numbers,
     OnceOnly,
     Text,
     format_count,
-    format_df,
     format_p,
     format_percent,
     format_text,
@@ -30,7 +30,7 @@ FORMATS: dict[str, ColumnFormat] = {
     "statistic": Numbers(3, units=(1.0,)),
     "criterion": Numbers(3, units=(1.0,)),
     "p": Each(format_p),
-    "df": Each(format_df),
+    "df": DegreesOfFreedom(),
     "count": Each(format_count),
     "percent": Each(format_percent),
     "text": Text(),
@@ -76,12 +76,12 @@ class StatsTable(pd.DataFrame):
     >>> frame = pd.DataFrame({"F": [45.853], "df": [17.0], "p": [3.264e-06]}, index=["Days"])
     >>> table = StatsTable.from_frame(frame, heading="Analysis of variance", notes=["Type III."])
     >>> print(table)
-          Analysis of variance
-    ================================
-                F        df        p
-    --------------------------------
-    Days    45.853      17.0  <0.001
-    ================================
+         Analysis of variance
+    ==============================
+                 F    df         p
+    ------------------------------
+    Days    45.853    17    <0.001
+    ==============================
     Notes:
     [1] Type III.
     >>> table.loc["Days", "F"]

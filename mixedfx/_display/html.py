@@ -12,32 +12,35 @@ from mixedfx._display.formats import format_text
 
 __all__ = ["as_html"]
 
+# The doubled class outranks the table rules of Jupyter and of Sphinx themes.
 STYLE = """<style>
-.mixedfx { overflow-x: auto; margin: 0.5em 0; }
-.mixedfx > div { display: inline-block; min-width: 22em; }
-.mixedfx table { width: 100%; margin: 0 0 1em 0; border: 0; border-collapse: collapse; font-size: 0.92em;
-  border-top: 2px solid currentColor; border-bottom: 2px solid currentColor;
+.mfx.mfx { overflow-x: auto; margin: 0.5em 0; }
+.mfx.mfx > div { display: inline-block; min-width: 22em; }
+.mfx.mfx table { width: 100%; margin: 0 0 1em 0; border: 0; border-collapse: collapse; table-layout: auto;
+  font-size: 0.92em; border-top: 2px solid currentColor; border-bottom: 2px solid currentColor;
   color: inherit; background: transparent; font-variant-numeric: tabular-nums lining-nums; }
-.mixedfx caption { caption-side: top; padding: 0.3em 0; text-align: left; font-weight: 600; color: inherit; }
-.mixedfx tr, .mixedfx thead, .mixedfx tbody tr:nth-child(n) { background: transparent; border: 0; }
-.mixedfx th, .mixedfx td { padding: 0.2em 0.7em; border: 0; text-align: right; vertical-align: top;
+.mfx.mfx caption { caption-side: top; padding: 0.3em 0; text-align: left; font-weight: 600; color: inherit; }
+.mfx.mfx tr, .mfx.mfx thead, .mfx.mfx tbody tr:nth-child(n) { background: transparent; border: 0; }
+.mfx.mfx th, .mfx.mfx td { padding: 0.2em 0.7em; border: 0; text-align: right; vertical-align: top;
   white-space: nowrap; color: inherit; background: transparent; }
-.mixedfx thead th { border-bottom: 1px solid currentColor; font-weight: 600; vertical-align: bottom; }
-.mixedfx tbody th { font-weight: 400; }
-.mixedfx .mixedfx-name { text-align: left; }
-.mixedfx th.mixedfx-name { white-space: normal; overflow-wrap: anywhere; min-width: 6em; }
-.mixedfx th.mixedfx-label { white-space: nowrap; opacity: 0.75; text-align: left; }
-.mixedfx td.mixedfx-wide { white-space: normal; overflow-wrap: anywhere; text-align: left; }
-.mixedfx tbody tr.mixedfx-heading:nth-child(n) th { font-style: italic; padding-top: 0.5em; text-align: left; }
-.mixedfx tbody tr:hover td, .mixedfx tbody tr:hover th { background: rgba(128, 128, 128, 0.14); }
-.mixedfx p, .mixedfx ol { margin: 0 0 0.6em 0; font-size: 0.88em; max-width: 52em; }
-.mixedfx ol { padding-left: 1.6em; }
+.mfx.mfx thead th, .mfx.mfx thead td { border-bottom: 1px solid currentColor; vertical-align: bottom; }
+.mfx.mfx thead th { font-weight: 600; white-space: normal; }
+.mfx.mfx tbody th { font-weight: 400; }
+.mfx.mfx .mfx-name { text-align: left; }
+.mfx.mfx tbody th.mfx-name { white-space: normal; overflow-wrap: break-word; max-width: 30em; }
+.mfx.mfx thead th[colspan] { text-align: center; }
+.mfx.mfx th.mfx-label { white-space: nowrap; opacity: 0.75; text-align: left; }
+.mfx.mfx td.mfx-wide { white-space: normal; overflow-wrap: anywhere; text-align: left; }
+.mfx.mfx tbody tr.mfx-heading:nth-child(n) th { font-style: italic; padding-top: 0.5em; text-align: left; }
+.mfx.mfx tbody tr:hover td, .mfx.mfx tbody tr:hover th { background: rgba(128, 128, 128, 0.14); }
+.mfx.mfx p, .mfx.mfx ol { margin: 0 0 0.6em 0; font-size: 0.88em; max-width: 52em; }
+.mfx.mfx ol { padding-left: 1.6em; }
 </style>"""
 
 
 def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str]) -> str:
     """Write ``blocks`` as tables in one ``<div>`` that carries its own style."""
-    lines = ['<div class="mixedfx">', STYLE, "<div>"]
+    lines = ['<div class="mfx">', STYLE, "<div>"]
     for number, block in enumerate(blocks):
         lines += block_lines(block, block.title or (title if number == 0 else ""))
     if notes:
@@ -64,7 +67,7 @@ def _(block: Table, caption: str) -> list[str]:
         if number in opening:
             span = len(content.headers)
             heading = f'<th scope="rowgroup" colspan="{span}">{_escaped(opening[number])}</th>'
-            lines.append(f'<tr class="mixedfx-heading">{heading}</tr>')
+            lines.append(f'<tr class="mfx-heading">{heading}</tr>')
         lines.append(f"<tr>{''.join(_cell(text, index, content) for index, text in enumerate(row))}</tr>")
     return [*lines, "</tbody>", "</table>", *(f"<p>{_escaped(note)}</p>" for note in block.footnotes)]
 
@@ -87,7 +90,7 @@ def _headers(content: Cells) -> Iterator[str]:
             last += 1
         span = f' colspan="{last - index}"' if last - index > 1 else ""
         style = _style(content.aligns[index])
-        text = _escaped(content.headers[index])
+        text = _escaped(content.headers[index]).replace("_", "_<wbr>")
         yield f'<th scope="col"{span}{style}>{text}</th>' if text else f"<td{style}></td>"
         index = last
 
@@ -100,7 +103,7 @@ def _cell(text: str, index: int, content: Cells) -> str:
 
 
 def _style(align: str) -> str:
-    return ' class="mixedfx-name"' if align == "left" else ""
+    return ' class="mfx-name"' if align == "left" else ""
 
 
 def _fact_rows(facts: Sequence[Fact]) -> Iterator[str]:
@@ -112,11 +115,11 @@ def _fact_rows(facts: Sequence[Fact]) -> Iterator[str]:
 
 
 def _value(fact: Fact) -> str:
-    style = ' class="mixedfx-wide" colspan="3"' if fact.wide else ""
-    return f"<td{style}>{_escaped(fact.value)}</td>"
+    style = ' class="mfx-wide" colspan="3"' if fact.wide else ""
+    return f"<td{style}>{_escaped(fact.shown)}</td>"
 
 
 def _label(fact: Fact) -> str:
     if not fact.label:
         return "<td></td>"
-    return f'<th scope="row" class="mixedfx-label">{_escaped(fact.label)}</th>'
+    return f'<th scope="row" class="mfx-label">{_escaped(fact.label)}</th>'

@@ -14,7 +14,7 @@ __all__ = ["as_latex"]
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "∞": r"$\infty$", "χ": r"$\chi$", "²": r"$^2$",
+    '"': r"\char34{}", "[": "{[}", "]": "{]}", "∞": r"$\infty$", "χ": r"$\chi$", "²": r"$^2$",
     "±": r"$\pm$", "σ": r"$\sigma$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "−": r"$-$", "—": "---",
     "–": "--", "…": r"\ldots{}", "θ": r"$\theta$", "β": r"$\beta$", "ρ": r"$\rho$",
     "·": r"$\cdot$", "→": r"$\to$", "≠": r"$\neq$",
@@ -81,5 +81,5 @@ def _headers(content: Cells) -> Iterator[str]:
 
 @block_lines.register
 def _(block: Facts) -> list[str]:
-    rows = [rf"{_escaped(fact.label)} & {_escaped(fact.value)} \\" for fact in block.items if fact.label]
+    rows = [rf"{_escaped(fact.label)} & {_escaped(fact.shown)} \\" for fact in block.items if fact.label]
     return [r"\begin{tabular}{lp{0.7\linewidth}}", r"\toprule", *rows, r"\bottomrule", r"\end{tabular}"]

@@ -85,5 +85,5 @@ def _(block: Table) -> str:
 
 @block_text.register
 def _(block: Facts) -> str:
-    rows = [_row([_escaped(fact.label), _escaped(fact.value)]) for fact in block.items if fact.label]
+    rows = [_row([_escaped(fact.label), _escaped(fact.shown)]) for fact in block.items if fact.label]
     return "\n".join([_row(["", ""]), _row([":---", ":---"]), *rows])

@@ -12,10 +12,12 @@ from mixedfx._display.wrapping import aligned_at_point, center, display_width, p
 
 __all__ = ["as_text"]
 
-GAP = 2  # least blanks between columns
+TIGHT_GAP = 1  # blanks between columns where there is no room for more
+GAP = 2
 USUAL_GAP = 4  # of a table that stands alone
 WIDEST_GAP = 5
 NARROWEST_STUB = 12  # cells that the names of rows keep at least
+SHORT_HEADER = 8  # cells that a header may take in a table that is too wide
 FACT_GAP = 4  # blanks between the two halves of the model block
 
 
@@ -27,9 +29,7 @@ def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: in
     used = width if len(blocks) > 1 else min(width, max((_natural_width(block) for block in blocks), default=width))
     lines = _title_lines(title, used)
     for block in blocks:
-        if block.title and block.title != title:
-            lines += _title_lines(block.title, used)
-        lines += block_lines(block, used)
+        lines += block_lines(block, used, block.title if block.title != title else "")
     if blocks:
         lines.append("=" * used)
     return "\n".join(line.rstrip() for line in [*lines, *_note_lines(notes, max(used, min(width, 60)))])
@@ -48,8 +48,8 @@ def _note_lines(notes: Sequence[str], width: int) -> Iterator[str]:
 
 
 @singledispatch
-def block_lines(block: Block, width: int) -> list[str]:
-    """Return the lines of a block, from its upper rule to its last row."""
+def block_lines(block: Block, width: int, title: str) -> list[str]:
+    """Return the lines of a block, from its upper rule to its last row; the title stands above the names of rows."""
     raise TypeError(f"a block of a summary is a Table or Facts, not {type(block).__name__}")
 
 
@@ -62,11 +62,11 @@ def _natural_width(block: Block) -> int:
 
 
 @block_lines.register
-def _(block: Table, width: int) -> list[str]:
-    content = _aligned(cells(block))
+def _(block: Table, width: int, title: str) -> list[str]:
+    content = _with_short_headers(_aligned(cells(block)), width)
     lines: list[str] = []
     for panel in _panels(content, width):
-        lines += ["=" * width, *_panel_lines(panel, block.headings, width)]
+        lines += ["=" * width, *_panel_lines(panel, block.headings, width, title)]
     for footnote in block.footnotes:
         lines += wrap_sentence(format_text(footnote), width)
     return lines
@@ -87,17 +87,38 @@ def _aligned(content: Cells) -> Cells:
 
 
 def _widths(content: Cells) -> list[int]:
-    return [max(map(display_width, (header, *column))) for header, column in zip(content.headers, content.body)]
+    return [
+        max(map(display_width, (*header.split("\n"), *column))) for header, column in zip(content.headers, content.body)
+    ]
+
+
+def _least_width(content: Cells, columns: Sequence[int], gap: int) -> int:
+    """Return the width of a table of these columns with its names of rows as narrow as they may be."""
+    widths = _widths(content)
+    names = [min(widths[stub], NARROWEST_STUB) for stub in range(content.stubs)]
+    shown = names + [widths[column] for column in columns]
+    return sum(shown) + gap * (len(shown) - 1)
+
+
+def _with_short_headers(content: Cells, width: int) -> Cells:
+    """Break the long headers of a table that is too wide into several lines."""
+    stubs = content.stubs
+    if _least_width(content, range(stubs, len(content.headers)), GAP) <= width:
+        return content
+    widths = [max(map(display_width, column), default=0) for column in content.body]
+    headers = (
+        header if index < stubs else "\n".join(wrap_label(header, max(widths[index], SHORT_HEADER), hanging=0))
+        for index, header in enumerate(content.headers)
+    )
+    return Cells(tuple(headers), content.body, content.aligns, stubs)
 
 
 def _panels(content: Cells, width: int) -> Iterator[Cells]:
     """Cut a table that is too wide into tables with the same names of rows."""
-    widths = _widths(content)
     stubs = range(content.stubs)
-    names = sum(min(widths[stub], NARROWEST_STUB) + GAP for stub in stubs)
     chosen: list[int] = []
-    for column in range(content.stubs, len(widths)):
-        if chosen and names + sum(widths[index] + GAP for index in [*chosen, column]) - GAP > width:
+    for column in range(content.stubs, len(content.headers)):
+        if chosen and _least_width(content, [*chosen, column], TIGHT_GAP) > width:
             yield _selected(content, [*stubs, *chosen])
             chosen = []
         chosen.append(column)
@@ -114,16 +135,31 @@ def _selected(content: Cells, columns: Sequence[int]) -> Cells:
     )
 
 
-def _panel_lines(content: Cells, headings: Sequence[tuple[int, str]], width: int) -> list[str]:
+def _panel_lines(content: Cells, headings: Sequence[tuple[int, str]], width: int, title: str) -> list[str]:
     widths = _fitted(_widths(content), content.stubs, width)
     gaps = _gaps(widths, content.stubs, width)
     opening = dict(headings)
-    lines = [*_row_lines(content.headers, content, widths, gaps), "-" * width]
+    lines = [*_header_lines(content, widths, gaps, title), "-" * width]
     for number, row in enumerate(content.rows()):
         if number in opening:
             lines += wrap_label(format_text(opening[number]), width)
         lines += _row_lines(row, content, widths, gaps)
     return lines
+
+
+def _header_lines(content: Cells, widths: list[int], gaps: list[int], title: str) -> list[str]:
+    """Return the headers; a title replaces those of the names of rows, or stands above them if it is long."""
+    stubs = content.stubs
+    room = sum(widths[:stubs]) + sum(gaps[: stubs + 1]) - GAP
+    replaces = bool(title) and display_width(title) <= room
+    above = wrap_sentence(format_text(title), sum(widths) + sum(gaps)) if title and not replaces else []
+    shown = [""] * stubs + list(content.headers[stubs:]) if replaces else content.headers
+    headers = [header.split("\n") for header in shown]
+    height = max(map(len, headers))
+    lines = _joined([[""] * (height - len(header)) + header for header in headers], content, widths, gaps)
+    if replaces:
+        lines[-1] = format_text(title) + lines[-1][display_width(title) :]
+    return above + lines
 
 
 def _fitted(widths: list[int], stubs: int, width: int) -> list[int]:
@@ -144,7 +180,7 @@ def _gaps(widths: list[int], stubs: int, width: int) -> list[int]:
     count = len(widths) - 1
     if count < 1:
         return [0]
-    even = max(GAP, min(WIDEST_GAP, (width - sum(widths)) // count))
+    even = max(TIGHT_GAP, min(WIDEST_GAP, (width - sum(widths)) // count))
     gaps = [0] + [even] * count
     gaps[min(max(stubs, 1), count)] += max(0, width - sum(widths) - even * count)
     return gaps
@@ -157,12 +193,16 @@ def _row_lines(row: Sequence[str], content: Cells, widths: list[int], gaps: list
         for index, (text, width) in enumerate(zip(row, widths))
     ]
     height = max(map(len, parts), default=1)
-    filled = [part + [""] * (height - len(part)) for part in parts]
+    return _joined([part + [""] * (height - len(part)) for part in parts], content, widths, gaps)
+
+
+def _joined(parts: Sequence[Sequence[str]], content: Cells, widths: list[int], gaps: list[int]) -> list[str]:
+    """Put cells of equally many lines beside each other."""
     return [
         "".join(
             " " * gap + pad(text, width, align) for text, width, gap, align in zip(line, widths, gaps, content.aligns)
         )
-        for line in zip(*filled)
+        for line in zip(*parts)
     ]
 
 
@@ -170,10 +210,10 @@ def _row_lines(row: Sequence[str], content: Cells, widths: list[int], gaps: list
 
 
 @block_lines.register
-def _(block: Facts, width: int) -> list[str]:
+def _(block: Facts, width: int, title: str) -> list[str]:
     half = (width - FACT_GAP) // 2
     margin = max((display_width(fact.label) for fact in block.items if fact.wide), default=0) + 3
-    lines = ["=" * width]
+    lines = ["=" * width, *_title_lines(title, width)]
     for wide, run in groupby(block.items, key=lambda fact: fact.wide or not _fits(fact, half)):
         facts = list(run)
         lines += _wide_lines(facts, margin, width) if wide else _paired_lines(facts, half)
@@ -182,7 +222,7 @@ def _(block: Facts, width: int) -> list[str]:
 
 @_natural_width.register
 def _(block: Facts) -> int:
-    return max((display_width(fact.label) + display_width(fact.value) + 3 for fact in block.items), default=0)
+    return max((display_width(fact.label) + display_width(fact.shown) + 3 for fact in block.items), default=0)
 
 
 def _fits(fact: Fact, width: int) -> bool:
@@ -190,12 +230,12 @@ def _fits(fact: Fact, width: int) -> bool:
 
 
 def _wide_lines(facts: Sequence[Fact], margin: int, width: int) -> list[str]:
-    lines = []
-    for fact in facts:
-        label = pad(f"{format_text(fact.label)}:" if fact.label else "", margin)
-        first, *rest = wrap_label(format_text(fact.value), max(width - display_width(label), NARROWEST_STUB))
-        lines += [label + first, *(" " * margin + line for line in rest)]
-    return lines
+    labels = [pad(f"{format_text(fact.label)}:" if fact.label else "", margin) for fact in facts]
+    return [
+        line
+        for fact, label in zip(facts, labels)
+        for line in wrap_sentence(fact.shown, width, label, " " * min(margin, width // 2))
+    ]
 
 
 def _paired_lines(facts: Sequence[Fact], half: int) -> list[str]:
@@ -205,4 +245,4 @@ def _paired_lines(facts: Sequence[Fact], half: int) -> list[str]:
 
 def _fact_line(fact: Fact, width: int) -> str:
     label = f"{format_text(fact.label)}:" if fact.label else ""
-    return label + pad(format_text(fact.value), width - display_width(label), "right")
+    return label + pad(fact.shown, width - display_width(label), "right")

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 __all__ = ["aligned_at_point", "center", "display_width", "pad", "wrap_label", "wrap_sentence"]
 
 HANGING = 2  # cells by which the continuation of a long name is indented
-PIECES = re.compile(r"[^\s:|+*,.()\[\]_]*[\s:|+*,.()\[\]_]+|[^\s:|+*,.()\[\]_]+")  # a name may break after these
+PARTS = re.compile(r"[^\s:]*[\s:]+|[^\s:]+")  # a name breaks best after these
+PIECES = re.compile(r"[^|+*,.()\[\]_]*[|+*,.()\[\]_]+|[^|+*,.()\[\]_]+")  # and next best after these
 WORDS = re.compile(r"\S+\s*")
 
 
@@ -44,6 +45,8 @@ def center(text: str, width: int) -> str:
 def aligned_at_point(texts: Sequence[str]) -> list[str]:
     """Pad numbers on the right so that their decimal points stand below each other when flush right.
 
+    Numbers with an exponent stay as they are.
+
     Examples
     --------
     >>> aligned_at_point(["1.25", "10", ""])
@@ -55,7 +58,7 @@ def aligned_at_point(texts: Sequence[str]) -> list[str]:
 
 
 def _is_numeric(text: str) -> bool:
-    return any(character.isdigit() or character == "∞" for character in text)
+    return "e" not in text and any(character.isdigit() or character == "∞" for character in text)
 
 
 def _point(text: str) -> int:
@@ -63,10 +66,11 @@ def _point(text: str) -> int:
     return found if found >= 0 else len(text.rstrip("%"))
 
 
-def wrap_label(text: str, width: int) -> list[str]:
+def wrap_label(text: str, width: int, hanging: int = HANGING) -> list[str]:
     """Break a long name into lines of at most ``width`` cells; nothing of it is lost.
 
-    The break comes after a colon, blank, bracket or underscore if possible, and continuations are indented.
+    The break comes after a colon or blank, else after a bracket, dot or underscore if possible; continuations are
+    indented by ``hanging``.
 
     Examples
     --------
@@ -75,7 +79,9 @@ def wrap_label(text: str, width: int) -> list[str]:
     >>> wrap_label("treatment:week", 12)
     ['treatment:', '  week']
     """
-    return _filled(_cut(PIECES.findall(text), width - HANGING), width, "", " " * HANGING)
+    longest = width - hanging
+    parts = ([part] if display_width(part) <= longest else PIECES.findall(part) for part in PARTS.findall(text))
+    return _filled(_cut([piece for part in parts for piece in part], longest), width, "", " " * hanging)
 
 
 def wrap_sentence(text: str, width: int, first: str = "", rest: str = "") -> list[str]:

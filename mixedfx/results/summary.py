@@ -30,11 +30,10 @@ __all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
 
 UNDEFINED = "—"
 PERFECT = 1 - 1e-4  # a correlation beyond this is called one
-BLANK = Fact("", "")
 
 SINGULAR_MEANING = (
-    "The data show no variation of this kind beyond what chance produces, so the estimate lies on the boundary of "
-    "what is possible. The fixed effects can be used; a simpler random part would fit equally well."
+    "The estimate lies on the boundary of what is possible: the data hold too little information for this random "
+    "part, and a simpler one would describe them as well. Estimates and tests of the fixed effects remain usable."
 )
 NOT_CONVERGED = (
     "NOT CONVERGED: these are not the estimates. Look at fit.certificate; other starting values, rescaled predictors "
@@ -100,7 +99,7 @@ def summarize(
     alpha: float = 0.05,
     *,
     title: str = "Linear mixed model",
-    facts: Sequence[tuple[str, str]] = (),
+    facts: Sequence[tuple[str, object]] = (),
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
     ddf: str = "Satterthwaite",
@@ -115,7 +114,7 @@ def summarize(
         One minus the level of the confidence intervals.
     title : str
         Heading; the kind of the model.
-    facts : sequence of (str, str)
+    facts : sequence of (str, object)
         Further entries of the model block: family, link, integration.
     components : mapping of str to DataFrame, optional
         Further tables of coefficients by title (dispersion, zero inflation, thresholds); see :func:`coefficient_table`.
@@ -229,27 +228,27 @@ def _formats(estimates: pd.DataFrame) -> dict[str, ColumnFormat]:
     }
 
 
-def _model_block(results: FittedModel, extra: Sequence[tuple[str, str]]) -> Facts:
+def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]]) -> Facts:
     left = [
-        ("Method", "REML" if results.reml else "ML"),
-        *extra,
-        ("Observations", format_count(results.nobs)),
-        ("Residual df", format_count(results.df_resid)),
+        Fact("Method", "REML" if results.reml else "ML"),
+        *(Fact(label, value) for label, value in extra),
+        Fact("Observations", results.nobs),
+        Fact("Residual df", results.df_resid, format_count(results.df_resid)),
     ]
     right = [
-        ("REML log-likelihood" if results.reml else "Log-likelihood", _criterion(results.llf)),
-        ("AIC", _criterion(results.aic)),
-        ("BIC", _criterion(results.bic)),
+        _criterion("REML log-likelihood" if results.reml else "Log-likelihood", results.llf),
+        _criterion("AIC", results.aic),
+        _criterion("BIC", results.bic),
     ]
-    pairs = zip_longest((Fact(*pair) for pair in left), (Fact(*pair) for pair in right), fillvalue=BLANK)
+    pairs = zip_longest(left, right, fillvalue=Fact("", ""))
     groups = ", ".join(f"{name} ({size})" for name, size in results.n_groups.items())
-    wide = [("Formula", str(results.model.formula)), ("Groups", groups), ("Converged", _verdict(results))]
-    formula, sizes, verdict = (Fact(label, value, wide=True) for label, value in wide)
+    wide = [("Formula", results.model.formula), ("Groups", groups), ("Converged", _verdict(results))]
+    formula, sizes, verdict = (Fact(label, str(value), wide=True) for label, value in wide)
     return Facts((formula, *([sizes] if groups else []), *(fact for pair in pairs for fact in pair), verdict))
 
 
-def _criterion(value: float) -> str:
-    return format_number(value, 3, unit=1.0, missing=UNDEFINED)
+def _criterion(label: str, value: float) -> Fact:
+    return Fact(label, value, format_number(value, 3, unit=1.0, missing=UNDEFINED))
 
 
 def _verdict(results: FittedModel) -> str:

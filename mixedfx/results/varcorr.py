@@ -90,9 +90,8 @@ class VarCorr:
     >>> matrix = np.array([[612.1, 9.6], [9.6, 35.07]])
     >>> varcorr = VarCorr.from_terms([("Subject", ("Intercept", "Days"), matrix)], residual=654.9)
     >>> print(varcorr)
-                        Random effects
     =======================================================
-    Group       Term         Variance    Std. dev.    Corr.
+    Random effects           Variance    Std. dev.    Corr.
     -------------------------------------------------------
     Subject     Intercept    612.1000      24.7407
                 Days          35.0700       5.9220    0.066
