@@ -8,7 +8,7 @@ import mixedfx
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_typing", "exceptions"},
-    {"formula", "covariance", "linalg", "families", "optimize", "optimize_many", "datasets", "_display"},
+    {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
     {"design"},
     {"criterion"},
     {"fitting", "scale"},

@@ -13,7 +13,7 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.blocks import BlockGram
 from mixedfx.linalg.small import multiply, resolvent_of
-from mixedfx.optimize_many import Derivatives
+from mixedfx.optimize import Derivatives
 
 __all__ = ["BatchCriterion", "BatchPoint", "ResponseGram"]
 

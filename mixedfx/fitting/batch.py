@@ -17,7 +17,7 @@ from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.criterion.responses import InnerResponses, inner_responses
 from mixedfx.fitting.control import Control
-from mixedfx.optimize_many import minimize_many
+from mixedfx.optimize import minimize_many
 
 __all__ = ["Refits", "batch_fit"]
 

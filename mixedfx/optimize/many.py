@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.optimize import EIGENVALUE_FLOOR, LARGEST_MOVE, ROUNDING, SMALLEST_STEP, SUFFICIENT_DECREASE
+from mixedfx.optimize.newton import EIGENVALUE_FLOOR, LARGEST_MOVE, ROUNDING, SMALLEST_STEP, SUFFICIENT_DECREASE
 
 __all__ = ["Derivatives", "Optima", "minimize_many"]
 
