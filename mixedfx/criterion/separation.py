@@ -19,7 +19,7 @@ from mixedfx.criterion.mode_state import ModeState
 
 __all__ = ["looks_separated", "separating_direction"]
 
-FAR = 15.0  # linear predictors at which a row's slope is looked at
+FAR = 15.0  # linear predictors at which a row's slope is looked at, beyond ten times the fitted ones
 SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this make a fit suspicious
 SUSPICIOUS_SD = 20.0  # so do standard errors of standardised coefficients beyond this
 NEGLIGIBLE = 1e-7  # size of an entry of the direction that counts as zero
@@ -38,15 +38,16 @@ def separating_direction(state: ModeState) -> Array | None:
     """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
     model = state.model
     n = model.X.shape[0]
-    ends = [model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-FAR, FAR)]
+    far = FAR + 10.0 * float(np.abs(state.mode.eta).max())
+    ends = [model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-far, far)]
     (low, left, _), (high, right, _) = ends
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
     push = np.where(legal & (left > 0) & (right >= 0), 1.0, 0.0) - np.where(legal & (left <= 0) & (right < 0), 1.0, 0.0)
+    if not push.any():
+        return None
     rows = np.unique(np.column_stack([model.X, push]), axis=0)
     X, push = rows[:, :-1], rows[:, -1]
     pushed = X[push != 0] * push[push != 0, None]
-    if not pushed.size:
-        return None
     still = X[push == 0]
     solution = optimize.linprog(
         np.asarray(-pushed.sum(axis=0)),

@@ -1,0 +1,249 @@
+"""Fits of generalised mixed models: exact maxima, boundaries, separation, predictions, honest verdicts."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, special, stats
+
+import mixedfx as mfx
+from mixedfx.criterion.mode_state import mode_state
+from mixedfx.fitting.generalized import difference_hessian
+from tests.criterion import exact_cases
+from tests.differences import hessian
+
+CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+
+
+@pytest.fixture(scope="module")
+def cbpp():
+    return mfx.load_dataset("cbpp")
+
+
+@pytest.fixture(scope="module")
+def laplace(cbpp):
+    return mfx.glmer(CBPP, cbpp, family="binomial")
+
+
+def panel(seed=0, groups=30, size=8):
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(groups), size)
+    x = rng.normal(size=g.size)
+    eta = 0.2 + 0.5 * x + rng.normal(size=groups)[g] * 0.8 + rng.normal(size=groups)[g] * 0.4 * x
+    frame = pd.DataFrame({"g": g, "x": x, "h": rng.integers(0, 6, g.size)})
+    return frame.assign(y=rng.poisson(np.exp(eta)), b=rng.binomial(1, special.expit(eta)))
+
+
+@pytest.mark.parametrize("name", exact_cases.NAMES)
+def test_automatic_quadrature_finds_the_exact_maximum(name):
+    reference, model = exact_cases.load(name)
+    exact = reference["exact_mle"]
+    fit = model.fit("auto")
+    assert fit.converged
+    assert fit.llf == pytest.approx(exact["loglik"], abs=1e-6)
+    se = np.array(exact["se_beta"])
+    np.testing.assert_allclose((fit.params - exact["beta"]) / se, 0.0, atol=1e-4)
+    np.testing.assert_allclose(fit.bse, se, rtol=1e-4)
+    assert fit.varcorr.to_frame()["sd"][0] == pytest.approx(exact["sigma"], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", exact_cases.NAMES)
+def test_laplace_maximum(name):
+    reference, model = exact_cases.load(name)
+    expected = reference["laplace_mle"]
+    fit = model.fit()
+    assert fit.converged
+    assert fit.llf == pytest.approx(expected["laplace_loglik"], abs=1e-7)
+    np.testing.assert_allclose(fit.params, expected["beta"], atol=1e-4)
+
+
+def test_hessian_by_differences_of_the_gradient(laplace):
+    fit = laplace.fit
+    exact = hessian(lambda x: fit.integrate(mode_state(fit.problem.model, x)).value, fit.x)
+    np.testing.assert_allclose(fit.hessian, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    np.testing.assert_allclose(difference_hessian(fit.integrate, fit.at), exact, atol=1e-5 * np.abs(exact).max())
+
+
+def test_gradient_of_the_objective_on_the_users_scale(laplace):
+    value, gradient = laplace.model.objective([*laplace.params, *laplace.theta])
+    assert value == pytest.approx(-2 * laplace.llf, abs=1e-8)
+    np.testing.assert_allclose(gradient, 0.0, atol=1e-4)
+
+
+def test_scale_of_the_predictors_does_not_matter():
+    frame = panel()
+    near = mfx.glmer("y ~ x + (x | g)", frame, family="poisson")
+    far = mfx.glmer("y ~ x + (x | g)", frame.assign(x=1e-4 * frame["x"] + 2000), family="poisson")
+    assert far.llf == pytest.approx(near.llf, abs=1e-5)
+    assert far.params["x"] == pytest.approx(1e4 * near.params["x"], rel=1e-4)
+    assert far.bse["x"] == pytest.approx(1e4 * near.bse["x"], rel=1e-4)
+
+
+def test_no_variance_is_found_and_confirmed():
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "x": rng.normal(size=200)})
+    frame["y"] = np.tile([0, 1, 1, 2, 2, 2, 3, 0, 4, 1], 20)  # every group has the same sum
+    with pytest.warns(mfx.SingularFitWarning):
+        fit = mfx.glmer("y ~ x + (1 | g)", frame, family="poisson")
+    assert fit.is_singular
+    assert fit.converged
+    assert fit.theta.iloc[0] == 0.0
+    assert np.all(np.isfinite(fit.bse))
+
+
+def test_a_gaussian_model_is_the_linear_mixed_model():
+    sleep = mfx.load_dataset("sleepstudy")
+    linear = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep, reml=False)
+    fit = mfx.glmer("Reaction ~ Days + (Days | Subject)", sleep, family="gaussian")
+    assert fit.llf == pytest.approx(linear.llf, abs=1e-7)
+    assert fit.sigma == pytest.approx(linear.sigma, rel=1e-5)
+    np.testing.assert_allclose(fit.params, linear.params, rtol=1e-6)
+    np.testing.assert_allclose(fit.random_effects["Subject"], linear.random_effects["Subject"], atol=1e-3)
+
+
+def test_quadrature_with_slopes_tends_to_a_limit():
+    frame = panel()
+    values = [mfx.glmer("b ~ x + (x | g)", frame, family="binomial", nagq=k).llf for k in (7, 15, "auto")]
+    assert abs(values[1] - values[2]) < 1e-3
+    assert abs(values[1] - values[2]) < abs(values[0] - values[2]) + 1e-6
+
+
+def test_expected_information_is_another_approximation(cbpp):
+    observed = mfx.glmer(CBPP, cbpp, family="binomial", link="cloglog")
+    expected = mfx.glmer(CBPP, cbpp, family="binomial", link="cloglog", information="expected")
+    assert -2 * observed.llf == pytest.approx(183.51600, abs=1e-4)
+    assert -2 * expected.llf == pytest.approx(183.60408, abs=1e-4)
+
+
+def separated(frame):
+    return frame.assign(s=(frame["b"] == 1) & (frame["x"] > 0)).astype({"s": float})
+
+
+def test_separation_names_the_column():
+    frame = separated(panel())
+    with pytest.warns(mfx.SeparationWarning, match=r"\bs\b"):
+        fit = mfx.glmer("b ~ x + s + (1 | g)", frame, family="binomial")
+    assert not fit.converged
+    assert fit.certificate.separated == ("s",)
+    assert np.all(np.isfinite(fit.params))
+
+
+def test_a_weak_penalty_keeps_a_separated_model_finite():
+    frame = separated(panel())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", mfx.SeparationWarning)
+        fit = mfx.glmer("b ~ x + s + (1 | g)", frame, family="binomial", penalty=0.1)
+    assert fit.converged
+    assert abs(fit.params["s"]) < 30
+    free = mfx.glmer("b ~ x + (1 | g)", frame, family="binomial")
+    weak = mfx.glmer("b ~ x + (1 | g)", frame, family="binomial", penalty=1e-9)
+    assert weak.llf == pytest.approx(free.llf, abs=1e-6)
+
+
+def test_zeros_only_in_one_category_are_separation_of_counts():
+    frame = panel().assign(c="u")
+    frame.loc[frame["g"] % 3 == 0, "c"] = "v"
+    frame.loc[frame["c"] == "v", "y"] = 0
+    with pytest.warns(mfx.SeparationWarning, match=r"c\[T.v\]"):
+        fit = mfx.glmer("y ~ c + (1 | g)", frame, family="poisson")
+    assert not fit.converged
+
+
+def test_groups_of_zeros_only_are_no_separation():
+    frame = panel()
+    frame.loc[frame["g"] < 5, "y"] = 0
+    fit = mfx.glmer("y ~ x + (1 | g)", frame, family="poisson")
+    assert fit.converged
+    assert fit.certificate.separated == ()
+
+
+def test_population_average_is_the_integral(laplace):
+    new = {"period": ["1", "3"]}
+    eta = laplace.predict(new, random=False, which="linear").to_numpy()
+    sd = laplace.varcorr.to_frame()["sd"][0]
+    expected = [
+        integrate.quad(lambda b, e=e: special.expit(e + b) * stats.norm.pdf(b, scale=sd), -8, 8)[0] for e in eta
+    ]
+    found = laplace.predict(new, random=False, integrate=True)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_simulated_responses_have_the_fitted_distribution():
+    fit = mfx.glmer("y ~ x + (1 | g)", panel(), family="poisson")
+    draws = fit.simulate(4000, seed=1)
+    mean = fit.predict(random=False, integrate=True)
+    error = draws.to_numpy().std(axis=1) / np.sqrt(4000)
+    assert np.abs((draws.mean(axis=1) - mean) / error).mean() == pytest.approx(np.sqrt(2 / np.pi), abs=0.15)
+
+
+def test_joint_mode_has_no_maximum(laplace):
+    path = laplace.joint_map_path()
+    assert np.all(np.diff(path["joint"].to_numpy()) > 0)
+    assert path["marginal"].idxmax() == 1.0
+
+
+def test_integrators_side_by_side(laplace):
+    table = laplace.compare_integrators()
+    assert table.loc["Laplace", "difference"] == pytest.approx(-0.0425, abs=1e-3)
+    sampled = table.loc["importance sampling"]
+    assert abs(sampled["difference"]) < 4 * sampled["standard_error"]
+
+
+def test_dispersion_and_zero_inflation_formulas_are_components():
+    fit = mfx.glmer("y ~ x + (1 | g)", panel(), family="nbinom2", dispersion="~ x", zero_inflation="~ 1")
+    assert list(fit.component_params) == ["dispersion", "zero_inflation"]
+    assert ("dispersion", "x") in fit.params_all.index
+    assert fit.n_parameters == len(fit.params_all)
+    assert 0 <= fit.predict(which="zero_inflation").iloc[0] < 1
+
+
+def test_ordinal_thresholds_take_the_place_of_the_intercept():
+    rng = np.random.default_rng(3)
+    frame = panel()
+    latent = frame["x"] + rng.logistic(size=len(frame))
+    frame["o"] = pd.cut(latent, [-np.inf, -1, 1, np.inf], labels=["low", "mid", "high"])
+    fit = mfx.glmer("o ~ x + (1 | g)", frame, family="ordinal")
+    assert list(fit.params.index) == ["x"]
+    assert list(fit.family_params.index) == ["low|mid", "mid|high"]
+    chances = fit.predict(which="probabilities")
+    np.testing.assert_allclose(chances.sum(axis=1), 1.0)
+    assert fit.converged
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"nagq": "many"}, "auto"),
+        ({"nagq": -1}, "at least 0"),
+        ({"information": "some"}, "observed"),
+        ({"penalty": -1.0}, "precision"),
+        ({"dispersion": "~ x"}, "dispersion"),
+        ({"zero_inflation": "y ~ x"}, "fixed effects only"),
+    ],
+)
+def test_arguments_without_meaning(arguments, message):
+    with pytest.raises(mfx.SpecificationError, match=message):
+        mfx.glmer("y ~ x + (1 | g)", panel(), family="poisson", **arguments)
+
+
+def test_quadrature_is_refused_for_crossed_factors():
+    with pytest.raises(mfx.SpecificationError, match="one grouping factor"):
+        mfx.glmer("y ~ x + (1 | g) + (1 | h)", panel(), family="poisson", nagq=5)
+
+
+def test_a_huge_rule_is_refused():
+    with pytest.raises(mfx.SpecificationError, match="at most"):
+        mfx.glmer("y ~ x + (x | g)", panel(), family="poisson", nagq=200)
+
+
+def test_arguments_of_the_wrong_type():
+    with pytest.raises(TypeError):
+        mfx.glmer("y ~ x + (1 | g)", panel(), family="poisson", nagq=2.5)
+    with pytest.raises(TypeError):
+        mfx.glmer("y ~ x + (1 | g)", panel(), family=3)
+
+
+def test_a_formula_without_random_effects():
+    with pytest.raises(mfx.SpecificationError, match="random effects"):
+        mfx.glmer("y ~ x", panel(), family="poisson")
