@@ -212,7 +212,7 @@ def fit_generalized(
             break
         optimum, at = again, again.point
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
-    return GeneralizedFit(problem, integrate, optimum, at, hessian)
+    return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian)
 
 
 def _start(problem: GeneralizedProblem, control: Control) -> Array:
