@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +15,7 @@ __all__ = ["CodedTerm", "contains_by_name", "contains_by_sas", "type_three_rows"
 
 @dataclass(frozen=True)
 class CodedTerm:
-    """One term, such as ``f:g:x``, and what its columns are on every cell of its factors.
+    """One term, such as ``f:g:x``.
 
     Attributes
     ----------
@@ -26,15 +26,20 @@ class CodedTerm:
         Its categorical expressions.
     covariates : frozenset of str
         Its numeric expressions.
-    cells : (*levels, k, columns)
-        Its columns for each combination of levels and each of the k products of numeric columns.
+    coding : callable
+        Gives the cells of all terms by label: they are needed for type III only.
     """
 
     label: str
     columns: tuple[int, ...]
     factors: tuple[str, ...]
     covariates: frozenset[str]
-    cells: Array
+    coding: Callable[[], Mapping[str, Array]] = field(repr=False, compare=False)
+
+    @property
+    def cells(self) -> Array:
+        """Its columns for each combination of levels and each of the k products of numeric columns: (*levels, k, q)."""
+        return self.coding()[self.label]
 
     @property
     def expressions(self) -> frozenset[str]:
@@ -66,6 +71,17 @@ def _effects_of(position: int, terms: Sequence[CodedTerm]) -> list[tuple[str, ..
 def type_three_rows(position: int, terms: Sequence[CodedTerm], n_columns: int) -> Array:
     """Return the hypothesis (r, n_columns) that a term's effects vanish, cells weighted equally.
 
+    Parameters
+    ----------
+    position : int
+        Of the term among the ``terms``.
+    terms : sequence of CodedTerm
+        In the order in which formulas sort them.
+    n_columns : int
+        Number of all columns.
+
+    Notes
+    -----
     The mean of a model is a function on the cells of its factors; a term's effect is what remains of it after averaging
     over all other factors with equal weights and subtracting the effects of lower order. This does not depend on the
     coding. Where a term's lower-order relatives are missing from the model, their effects are part of it.

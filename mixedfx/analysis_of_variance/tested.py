@@ -64,13 +64,13 @@ def tested_fit(fit: Any, ddf: str | None) -> TestedFit:
 
 def _of_mixed(fit: MixedResults, ddf: str | None) -> TestedFit:
     denominator = fit.denominator(ddf)
-    terms = terms_of_design(fit.design, fit.model.inputs.frame)  # type: ignore[attr-defined]
+    frame = fit.model.inputs.frame  # type: ignore[attr-defined]
     beta = np.asarray(fit.params, dtype=float)
     if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
         root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T
     else:
         root = _cross_product_root(fit)
-    part = FixedPart(terms, fit.design.fixed.kept, fit.design.fixed.alias, root)
+    part = FixedPart(terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root)
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
     return TestedFit(part, beta, denominator, scale)
 

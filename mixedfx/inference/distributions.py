@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from mixedfx._typing import Array
@@ -25,11 +26,14 @@ def quantile(probability: float, df: Array) -> Array:
     return np.where(np.isnan(df), np.nan, np.where(finite, t, special.ndtri(probability)))
 
 
-def f_tail(f: float, df_num: float, df_denom: float) -> float:
+def f_tail(f: ArrayLike, df_num: ArrayLike, df_denom: ArrayLike) -> Array:
     """Upper tail of F; of chi-squared over its df where ``df_denom`` is infinite; nan where it is not positive."""
-    if np.isinf(df_denom):
-        return float(special.chdtrc(df_num, df_num * f))
-    return float(special.fdtrc(df_num, df_denom, max(f, 0.0))) if df_denom > 0 else np.nan
+    f, df_num, df_denom = (np.asarray(x, dtype=float) for x in (f, df_num, df_denom))
+    limit = np.isinf(df_denom) & (df_denom > 0)
+    usual = np.isfinite(df_denom) & (df_denom > 0)
+    positive = np.maximum(f, 0.0)
+    tail = special.fdtrc(df_num, np.where(usual, df_denom, 1.0), positive)
+    return np.where(usual, tail, np.where(limit, special.chdtrc(df_num, df_num * positive), np.nan))
 
 
 def chi2_tail(x: float, df: float) -> float:

@@ -170,7 +170,9 @@ class JointTest:
         """Upper tail probability."""
         if not self.df_num:
             return np.nan
-        return f_tail(self.fvalue, self.df_num, self.df_denom) if self.use_f else chi2_tail(self.wald, self.df_num)
+        if not self.use_f:
+            return chi2_tail(self.wald, self.df_num)
+        return float(f_tail(self.fvalue, self.df_num, self.df_denom))
 
     def summary(self) -> str:
         """Return one line of text."""
