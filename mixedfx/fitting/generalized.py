@@ -26,6 +26,7 @@ SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvat
 POLISHING_STEPS = 4
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
+AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
 SINGULAR = 1e-10  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
 
 
@@ -105,9 +106,16 @@ class GeneralizedFit:
 
     @cached_property
     def free(self) -> BoolArray:
-        """Parameters (k,) that are not held by a bound, nor part of a covariance that is zero."""
+        """Parameters (k,) that are neither held by a bound nor at a limit."""
         lower, upper = free_bounds(self.problem)
-        return np.asarray((self.x > lower) & (self.x < upper))
+        return np.asarray((self.x > lower) & (self.x < upper) & ~self.at_limit)
+
+    @cached_property
+    def at_limit(self) -> BoolArray:
+        """Parameters (k,) beside the mean that have run to a limit, such as a dispersion that the data do not show."""
+        beyond = np.arange(self.x.size) >= self.problem.model.theta_slice.stop
+        flat = (np.abs(self.hessian.diagonal()) < AT_LIMIT) & (np.abs(self.at.gradient) < AT_LIMIT)
+        return np.asarray(beyond & flat)
 
     @cached_property
     def covariance(self) -> Array:

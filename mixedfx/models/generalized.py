@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode_state import mode_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
@@ -29,6 +30,8 @@ from mixedfx.fitting.integrators import check_quadrature, fit_automatic, fit_nod
 from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, checked_control
 from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.storage import register, write
+from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
 __all__ = ["GeneralizedLinearMixedModel", "glmer"]
@@ -121,8 +124,9 @@ class GeneralizedLinearMixedModel(MixedModel):
         }
         self.information = _checked_information(information)
         self.penalty = _checked_penalty(penalty)
-        self.options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
-        self.inputs = ModelInputs.of(design.formula, frame, self.options | {"penalty": self.penalty}, extra)
+        options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
+        options |= {"family": family, "link": link, "penalty": self.penalty}
+        self.inputs = ModelInputs.of(design.formula, frame, options, extra)
 
     @classmethod
     def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> GeneralizedLinearMixedModel:
@@ -176,6 +180,18 @@ class GeneralizedLinearMixedModel(MixedModel):
         if nodes is None:
             return fit_automatic(self.problem, control)
         return fit_profiled(self.problem, control) if nodes == 0 else fit_nodes(self.problem, control, nodes)
+
+    def save(self, path: str | Path, fit: GeneralizedFit) -> None:
+        """Write a fit of this model; :meth:`GeneralizedLinearMixedResults.save` calls it."""
+        o = fit.optimum
+        state: dict[str, Any] = {
+            "iterations": o.iterations,
+            "evaluations": o.evaluations,
+            "cut": o.cut,
+            "converged": o.converged,
+        }
+        state |= {"decrement": o.decrement, "nodes": fit.nodes, "remaining": fit.remaining}
+        write(path, "generalized", self.inputs, state, {"x": fit.x, "hessian": fit.hessian}, fit.llf)
 
     def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:
         """Evaluate minus twice the approximate log-likelihood without fitting.
@@ -297,6 +313,23 @@ def glmer(
         functions=functions,
     )
     return model.fit(nagq, control=control)
+
+
+def _restore(
+    inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]
+) -> GeneralizedLinearMixedResults:
+    """Rebuild a saved fit."""
+    model = GeneralizedLinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
+    problem, x = model.problem, arrays["x"]
+    integrate = integrator(problem, max(1, state["nodes"]))
+    at = integrate(mode_state(problem.model, x))
+    counts = (state["iterations"], state["evaluations"], state["converged"], state["cut"])
+    optimum: Optimum[Any] = Optimum(x, at, state["decrement"], *counts, path=(x,))
+    fit = GeneralizedFit(problem, integrate, optimum, at, arrays["hessian"], state["nodes"], state["remaining"])
+    return GeneralizedLinearMixedResults(model, fit)
+
+
+register("generalized", _restore)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -245,6 +246,28 @@ class GeneralizedLinearMixedResults(MixedResults):
         if nodes == 0:
             return "Laplace, fixed effects profiled"
         return "Laplace" if nodes == 1 else f"adaptive quadrature, {nodes} nodes"
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks in plain words."""
+        beyond = [name for name, _ in further_parameters(self.fit.problem, self._estimate)]
+        limits = [name for name, out in zip(beyond, self.fit.at_limit[self.fit.x.size - len(beyond) :]) if out]
+        found = [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
+        return (*self.design.notes, *found)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        SpecificationError
+            If the model has a family object or functions of the user's, which are code: pickle the fit instead.
+        """
+        self.model.save(path, self.fit)
 
     def compare_integrators(self, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
         """Evaluate the log-likelihood at the estimate by Laplace, quadrature and importance sampling.

@@ -247,3 +247,28 @@ def test_arguments_of_the_wrong_type():
 def test_a_formula_without_random_effects():
     with pytest.raises(mfx.SpecificationError, match="random effects"):
         mfx.glmer("y ~ x", panel(), family="poisson")
+
+
+@pytest.mark.parametrize("nagq", [0, 1, "auto"])
+def test_a_saved_fit_comes_back(cbpp, tmp_path, nagq):
+    fit = mfx.glmer(CBPP, cbpp, family="binomial", nagq=nagq)
+    fit.save(tmp_path / "fit.mfx")
+    again = mfx.load(tmp_path / "fit.mfx")
+    assert again.llf == pytest.approx(fit.llf, abs=1e-10)
+    assert again.converged
+    pd.testing.assert_series_equal(again.bse, fit.bse)
+    pd.testing.assert_frame_equal(again.random_effects["herd"], fit.random_effects["herd"], atol=1e-8)
+
+
+@pytest.mark.parametrize("nagq", [1, "auto"])
+def test_a_dispersion_that_the_data_do_not_show_is_at_its_limit(nagq):
+    rng = np.random.default_rng(0)
+    g, x = rng.integers(0, 25, 300), rng.normal(size=300)
+    y = rng.poisson(20 + 2 * x + rng.normal(size=25)[g] * 2)
+    frame = pd.DataFrame({"g": g, "x": x, "y": y})
+    fit = mfx.glmer("y ~ x + (1 | g)", frame, family="nbinom2", nagq=nagq)
+    limit = mfx.glmer("y ~ x + (1 | g)", frame, family="poisson", nagq=nagq)
+    assert fit.converged
+    assert fit.llf == pytest.approx(limit.llf, abs=1e-6)
+    assert any("dispersion" in note for note in fit.notes)
+    np.testing.assert_allclose(fit.bse, limit.bse, rtol=1e-4)
