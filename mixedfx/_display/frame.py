@@ -56,12 +56,17 @@ def column_format(name: object, values: pd.Series[Any]) -> ColumnFormat:
     >>> column_format("mean", pd.Series(["a"]))
     Text(missing='')
     """
-    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+    if not _is_real(values):
         return FORMATS["text"]
     usual = next((keyword for pattern, keyword in USUAL if pattern.fullmatch(str(name))), None)
     if usual is not None:
         return FORMATS[usual]
     return FORMATS["count" if pd.api.types.is_integer_dtype(values) else "number"]
+
+
+def _is_real(values: pd.Series[Any]) -> bool:
+    types = pd.api.types
+    return types.is_numeric_dtype(values) and not (types.is_bool_dtype(values) or types.is_complex_dtype(values))
 
 
 class StatsTable(pd.DataFrame):
@@ -201,5 +206,5 @@ def _table(table: StatsTable) -> Table:
 
 def _column(name: Any, values: pd.Series[Any], chosen: Mapping[str, str]) -> Column:
     label = " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-    form = FORMATS[chosen[label]] if label in chosen else column_format(label, values)
+    form = FORMATS[chosen[label]] if label in chosen and _is_real(values) else column_format(label, values)
     return Column(label, tuple(values), form)

@@ -18,6 +18,7 @@ USUAL_GAP = 4  # of a table that stands alone
 WIDEST_GAP = 5
 NARROWEST_STUB = 12  # cells that the names of rows keep at least
 SHORT_HEADER = 8  # cells that a header may take in a table that is too wide
+NOTE_WIDTH = 60  # cells that notes may take below a narrower table
 FACT_GAP = 4  # blanks between the two halves of the model block
 
 
@@ -26,13 +27,13 @@ def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: in
 
     Several blocks take the whole width, as in a regression summary; a single one takes what it needs.
     """
-    used = width if len(blocks) > 1 else min(width, max((_natural_width(block) for block in blocks), default=width))
+    used = width if len(blocks) != 1 else min(width, max(_natural_width(blocks[0]), display_width(title)))
     lines = _title_lines(title, used)
     for block in blocks:
         lines += block_lines(block, used, block.title if block.title != title else "")
     if blocks:
         lines.append("=" * used)
-    return "\n".join(line.rstrip() for line in [*lines, *_note_lines(notes, max(used, min(width, 60)))])
+    return "\n".join(line.rstrip() for line in [*lines, *_note_lines(notes, max(used, min(width, NOTE_WIDTH)))])
 
 
 def _title_lines(title: str, width: int) -> list[str]:
@@ -75,7 +76,9 @@ def _(block: Table, width: int, title: str) -> list[str]:
 @_natural_width.register
 def _(block: Table) -> int:
     content = _aligned(cells(block))
-    return max(sum(_widths(content)) + USUAL_GAP * (len(content.headers) - 1), display_width(block.title))
+    longest = max(map(display_width, (block.title, *(heading for _, heading in block.headings))))
+    footnotes = max(map(display_width, block.footnotes), default=0)
+    return max(sum(_widths(content)) + USUAL_GAP * (len(content.headers) - 1), longest, min(footnotes, NOTE_WIDTH))
 
 
 def _aligned(content: Cells) -> Cells:

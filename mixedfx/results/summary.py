@@ -128,7 +128,8 @@ def summarize(
     Summary
         Model block, random effects, fixed effects, components, and notes.
     """
-    blocks: list[Block] = [_model_block(results, facts), results.varcorr.table()]
+    random = results.varcorr.table()
+    blocks: list[Block] = [_model_block(results, facts), *([random] if len(random.to_frame()) else [])]
     if len(results.params):
         estimates = _estimates(results, alpha)
         blocks.append(coefficient_table("Fixed effects", estimates, alpha, use_t=results.use_t, ratio=ratio))
