@@ -30,18 +30,23 @@ def repeated_measures(case: Case) -> Outcome:
     return run(mfx.aov, formula=formula, data=case.frame, type=case["ss_type"], aggregate="mean", observed=observed)
 
 
+ROUNDING = 1e-6  # of the largest sum of squares of a stratum: R's 6e-30 is a zero
+
+
 def _square_table(case: Case, label: str, frame: Any, theirs: Mapping[str, Any]) -> Measures:
     names = list(theirs)
     rows = rows_of(frame, ["Residual" if n == "Residuals" and n not in frame.index else n for n in names], case.levels)
     yield measure("counts", f"{label} df", column_of(rows, "df"), column(theirs, "df", names), names=names)
+    floor = ROUNDING * np.nanmax(column(theirs, "sum_sq", names))
     for key in ("sum_sq", "mean_sq"):
         yield relative(
-            "sum of squares", f"{label} {key}", column_of(rows, key), column(theirs, key, names), names=names
+            "sum of squares", f"{label} {key}", column_of(rows, key), column(theirs, key, names), floor, names=names
         )
     tested = [name for name in names if theirs[name].get("F") is not None]
     if tested:
         rows = rows_of(frame, tested, case.levels)
-        yield relative("sum of squares", f"{label} F", column_of(rows, "F"), column(theirs, "F", tested), names=tested)
+        ours, f = column_of(rows, "F"), column(theirs, "F", tested)
+        yield relative("sum of squares", f"{label} F", ours, f, ROUNDING, names=tested)
         yield measure("p", f"{label} p", column_of(rows, "p"), column(theirs, "p", tested), names=tested)
 
 

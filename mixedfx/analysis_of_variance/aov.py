@@ -1,0 +1,317 @@
+"""Classical analysis of variance, with error strata: the function and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable, Summary
+from mixedfx.analysis_of_variance.hypotheses import type_for
+from mixedfx.analysis_of_variance.observations import Observations, observe
+from mixedfx.analysis_of_variance.repeated_measures import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
+from mixedfx.analysis_of_variance.strata import Effect, Stratum, analysed
+from mixedfx.analysis_of_variance.table import MEANING
+from mixedfx.analysis_of_variance.terms import contains_by_name
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.inference.distributions import f_tail
+
+__all__ = ["AovResults", "aov"]
+
+OF_CORRECTION = {
+    "none": "Degrees of freedom are not corrected: right if the differences between levels have equal variances.",
+    "GG": "Degrees of freedom of repeated measures multiplied by Greenhouse and Geisser's epsilon.",
+    "HF": "Degrees of freedom of repeated measures multiplied by Huynh and Feldt's epsilon, at most 1.",
+}
+
+
+def aov(
+    formula: str,
+    data: Any,
+    *,
+    type: Any = 1,
+    aggregate: str | None = None,
+    observed: Sequence[str] | str = (),
+    contrasts: Mapping[str, Any] | None = None,
+    missing: str = "drop",
+    functions: Mapping[str, Any] | None = None,
+) -> AovResults:
+    """Analyse the variance of a designed experiment, every term in the stratum where it varies.
+
+    Parameters
+    ----------
+    formula : str
+        ``"y ~ A * B"``, or with the units that were randomised, or measured repeatedly, in ``Error(…)``:
+        ``"y ~ A * B + Error(block/plot)"``, ``"y ~ A * B + Error(subject/B)"``, ``"y ~ A + Error(row + column)"``.
+    data : data frame or dict of arrays
+    type : int
+        Which other terms of the stratum a term is adjusted for: 1 (default): those above it; 2: all that do not contain
+        it; 3: all, cells weighted equally. They are the same in balanced designs.
+    aggregate : str, optional
+        ``"mean"`` or ``"median"``: first replace the rows of a cell (of the units and the terms) by one.
+    observed : str or sequence of str
+        Factors that were observed rather than manipulated: their variation counts in generalised eta squared.
+    contrasts, missing, functions
+        As for :func:`mixedfx.lmer`. The tables do not depend on the contrasts.
+
+    Returns
+    -------
+    AovResults
+
+    Raises
+    ------
+    SpecificationError, DataError
+
+    Examples
+    --------
+    A split plot: varieties on plots, nitrogen on parts of plots.
+
+    >>> import mixedfx as mfx
+    >>> oats = mfx.load_dataset("oats").astype({"nitro": "category"})
+    >>> result = mfx.aov("yield ~ Variety * nitro + Error(Block/Variety)", oats)
+    >>> list(result.strata)
+    ['Block', 'Block:Variety', 'Within']
+    >>> result.strata["Block:Variety"].to_frame().round(3)
+               df    sum_sq  mean_sq      F  PR(>F)
+    Variety   2.0  1786.361  893.181  1.485   0.272
+    Residual 10.0  6013.306  601.331    NaN     NaN
+    """
+    kind = type_for(type, contains_by_name)
+    options = {"contrasts": contrasts, "missing": missing, "functions": functions}
+    made = observe(formula, data, aggregate, options)
+    return AovResults(
+        made.name,
+        tuple(analysed(made, kind)),
+        {term.label: term.expressions for term in made.tested},
+        kind.numeral,
+        _observed(observed, made),
+        repeated_measures(made.error, made.groupings, made.factors),
+        bool(made.error),
+        made.notes,
+    )
+
+
+def _observed(names: Sequence[str] | str, data: Observations) -> frozenset[str]:
+    chosen = [names] if isinstance(names, str) else list(names)
+    factors = {text for term in data.tested for text in term.expressions}
+    unknown = [name for name in chosen if name not in factors]
+    if unknown:
+        raise SpecificationError(
+            f"observed names {unknown[0]!r}, which is not in the formula; choose from {sorted(factors)}"
+        )
+    return frozenset(chosen)
+
+
+@dataclass(frozen=True, eq=False)
+class AovResults:
+    """Tables of an analysis of variance.
+
+    Made by :func:`mixedfx.aov`. Printing it shows all strata.
+
+    Parameters
+    ----------
+    name : str
+        Of the response.
+    analysis : tuple of Stratum
+    expressions : dict
+        The factors and covariates of every term.
+    numeral : str
+        Type of the sums of squares.
+    observed : frozenset of str
+        Factors that were not manipulated.
+    repeated : RepeatedMeasures or None
+        The layout, if every unit is measured once in each cell.
+    has_error : bool
+        Whether the formula has ``Error(…)``.
+    notes : tuple of str
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> md = mfx.load_dataset("md_12.1")
+    >>> result = mfx.aov("rt ~ angle * noise + Error(id/(angle * noise))", md)
+    >>> result.table(correction="GG").to_frame()[["num_df", "den_df", "F", "PR(>F)", "ges"]].round(3)
+                 num_df  den_df       F  PR(>F)    ges
+    angle         1.923  17.309  40.719     0.0  0.390
+    noise         1.000   9.000  33.766     0.0  0.387
+    angle:noise   1.808  16.272  45.310     0.0  0.188
+    """
+
+    name: str
+    analysis: tuple[Stratum, ...]
+    expressions: dict[str, frozenset[str]]
+    numeral: str
+    observed: frozenset[str]
+    repeated: RepeatedMeasures | None
+    has_error: bool
+    notes: tuple[str, ...]
+
+    @cached_property
+    def strata(self) -> dict[str, StatsTable]:
+        """The table of every stratum: ``df, sum_sq, mean_sq, F, PR(>F)``, and ``efficiency`` if some term is split."""
+        split = any(stratum.is_split for stratum in self.analysis)
+        return {stratum.name: stratum.table(split=split) for stratum in self.analysis}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all rows, indexed by stratum and term; by term alone without ``Error(…)``."""
+        tables = {name: table.to_frame() for name, table in self.strata.items()}
+        if not self.has_error:
+            return next(iter(tables.values()))
+        return pd.concat(tables, names=["stratum", "term"])
+
+    def efficiency(self) -> StatsTable:
+        """Return the share of the information on every term that each stratum holds.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> result = mfx.aov("yield ~ N * P * K + Error(block)", mfx.load_dataset("npk"))
+        >>> result.efficiency().to_frame().loc[["N", "N:P:K"]]
+               block  Within
+        N        0.0     1.0
+        N:P:K    1.0     0.0
+        """
+        frame = pd.DataFrame(0.0, index=list(self.expressions), columns=[stratum.name for stratum in self.analysis])
+        for stratum in self.analysis:
+            for effect in stratum.effects:
+                frame.loc[effect.label, stratum.name] = round(effect.efficiency, 12)
+        notes = ["1: the term varies in this stratum only. Between 0 and 1: it is partly confounded with the units."]
+        return StatsTable.from_frame(frame, heading="Efficiency of the strata", notes=notes)
+
+    # ---------------------------------------------------------------- repeated measures
+    def table(self, *, correction: str = "none") -> StatsTable:
+        """Return one row a term, with effect sizes, the degrees of freedom corrected for lack of sphericity if asked.
+
+        Parameters
+        ----------
+        correction : str
+            ``"none"``, ``"GG"`` (Greenhouse and Geisser) or ``"HF"`` (Huynh and Feldt); for designs in which every unit
+            is measured once in each cell: ``Error(unit/(a * b))``.
+
+        Returns
+        -------
+        StatsTable
+            ``stratum, num_df, den_df, mse, F, PR(>F), pes, ges``: ``pes`` is partial, ``ges`` generalised eta squared
+            (Olejnik and Algina 2003; Bakeman 2005).
+        """
+        if correction not in CORRECTIONS:
+            raise SpecificationError(f"correction is one of {', '.join(map(repr, CORRECTIONS))}; found {correction!r}")
+        sphericities = self._sphericities if correction != "none" else {}
+        rows = {}
+        for stratum in self.analysis:
+            found = sphericities.get(stratum.name)
+            epsilon = 1.0 if found is None else found.epsilon(correction)
+            for effect in stratum.effects:
+                rows[(stratum.name, effect.label)] = self._row(stratum, effect, epsilon)
+        order = {label: place for place, label in enumerate(self.expressions)}
+        keys = sorted(rows, key=lambda key: order[key[1]])
+        frame = pd.DataFrame([rows[key] for key in keys], index=[label for _, label in keys])
+        notes = [f"{MEANING[self.numeral]}.", OF_CORRECTION[correction], *self.notes]
+        return StatsTable.from_frame(
+            frame,
+            heading=f"Analysis of variance of {self.name}",
+            notes=notes,
+            formats={"pes": "statistic", "ges": "statistic"},
+        )
+
+    def _row(self, stratum: Stratum, effect: Effect, epsilon: float) -> dict[str, Any]:
+        f, df, den_df = stratum.f_value(effect), effect.df * epsilon, stratum.df * epsilon
+        total = effect.sum_sq + stratum.error
+        return {
+            "stratum": stratum.name,
+            "num_df": df,
+            "den_df": den_df,
+            "mse": stratum.mean_sq / epsilon,
+            "F": f,
+            "PR(>F)": float(f_tail(f, df, den_df)),
+            "pes": effect.sum_sq / total if total > 0 else np.nan,
+            "ges": self._generalised(effect),
+        }
+
+    def _generalised(self, effect: Effect) -> float:
+        """Share of an effect in what varies between units as they are met: errors, observed factors, itself."""
+        effects = [other for stratum in self.analysis for other in stratum.effects]
+        of_observed = sum(other.sum_sq for other in effects if self._is_observed(other))
+        own = 0.0 if self._is_observed(effect) else effect.sum_sq
+        total = own + of_observed + sum(stratum.error for stratum in self.analysis)
+        return effect.sum_sq / total if total > 0 else np.nan
+
+    def _is_observed(self, effect: Effect) -> bool:
+        return bool(self.expressions[effect.label] & self.observed)
+
+    def sphericity(self) -> StatsTable:
+        """Return Mauchly's test and the estimates of epsilon, for every term with repeated measures.
+
+        Returns
+        -------
+        StatsTable
+            ``W, p``: Mauchly's; ``GG, HF``: the factors of the degrees of freedom by Greenhouse and Geisser and by
+            Huynh and Feldt (which can exceed 1; the tables use at most 1).
+
+        Raises
+        ------
+        DataError
+            If the design is not one of repeated measures, each unit once in each cell.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> result = mfx.aov("rt ~ angle * noise + Error(id/(angle * noise))", mfx.load_dataset("md_12.1"))
+        >>> result.sphericity().to_frame().round(3)
+                         W      p     GG     HF
+        angle        0.960  0.850  0.962  1.218
+        angle:noise  0.894  0.638  0.904  1.118
+        """
+        rows: dict[str, dict[str, float]] = {}
+        for stratum in self.analysis:
+            found = self._sphericities.get(stratum.name)
+            if found is None or found.size < 2:
+                continue
+            w, p = found.mauchly
+            row = {"W": w, "p": p, "GG": found.greenhouse_geisser, "HF": found.huynh_feldt}
+            rows |= {effect.label: row for effect in stratum.effects}
+        frame = pd.DataFrame(list(rows.values()), index=list(rows), columns=["W", "p", "GG", "HF"], dtype=float)
+        notes = [
+            "W and p: Mauchly's test of sphericity. GG, HF: epsilons of Greenhouse and Geisser and of Huynh and Feldt.",
+            "Terms with one degree of freedom within units need no correction.",
+        ]
+        formats = {"W": "statistic", "GG": "statistic", "HF": "statistic"}
+        return StatsTable.from_frame(frame, heading="Sphericity", notes=notes, formats=formats)
+
+    @cached_property
+    def _sphericities(self) -> dict[str, Sphericity]:
+        design = self.repeated
+        if design is None:
+            raise DataError(
+                "sphericity is for repeated measures: Error(unit/(a * b)) with one row for each unit and combination "
+                "of the factors within units. Several rows a cell: aggregate='mean'. Missing cells: drop the unit, or "
+                "fit with lmer"
+            )
+        found = {stratum.name: design.sphericity(stratum) for stratum in self.analysis}
+        return {name: sphericity for name, sphericity in found.items() if sphericity is not None}
+
+    # ---------------------------------------------------------------- display
+    def summary(self) -> Summary:
+        """Return the tables of all strata, ready to be written."""
+        title = f"Analysis of variance of {self.name}"
+        blocks = [
+            replace(block, title=table.heading if self.has_error else "")
+            for table in self.strata.values()
+            for block in table.summary().blocks
+        ]
+        own = (note for table in self.strata.values() for note in table.notes)
+        notes = dict.fromkeys([f"{MEANING[self.numeral]}.", *self.notes, *own])
+        return Summary(tuple(blocks), title, tuple(notes))
+
+    def __str__(self) -> str:
+        return self.summary().as_text()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()

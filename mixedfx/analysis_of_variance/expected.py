@@ -1,0 +1,192 @@
+"""Expected mean squares: what every mean square estimates, and the variance components that solve the equations.
+
+With ``P_a`` the projection onto what term a adds to those before it,
+
+    ``E MS_a = sigma^2 + sum over b of sigma_b^2 tr(P_a Z_b Z_b') / df_a + what fixed effects contribute``.
+
+Fixed terms come first, so that the mean squares of random terms are free of fixed effects (Henderson's method 3; in
+balanced designs the rules of Cornfield and Tukey).
+
+References
+----------
+Searle, Casella & McCulloch (1992), Variance Components, ch. 4 and 5; Cornfield & Tukey (1956), Ann. Math. Stat.
+27, 907.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.combinations import MeanSquareSum
+from mixedfx.analysis_of_variance.groupings import Grouping
+from mixedfx.analysis_of_variance.projections import Averages, Projector, increments
+from mixedfx.analysis_of_variance.strata import RESIDUAL
+from mixedfx.analysis_of_variance.variance_terms import Layout, VarianceTerm
+from mixedfx.exceptions import DataError, SpecificationError
+
+__all__ = ["CONVENTIONS", "Expected", "expected_mean_squares"]
+
+CONVENTIONS = ("unrestricted", "restricted")
+NEGLIGIBLE = 1e-9  # a coefficient below this fraction of the largest is zero
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Mean squares and their expectations.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        The terms and the residual.
+    random : (K,)
+        Which of them are variance components; the residual is.
+    df, sum_sq : (K,)
+    coefficients : (K, R)
+        Of the variance components in every expectation; the residual's is last.
+    fixed : tuple of tuple of str
+        Fixed terms that contribute to each expectation.
+    is_balanced : bool
+        Whether every mean square is made of whole strata, so that REML and mean squares give the same equations.
+    """
+
+    labels: tuple[str, ...]
+    random: Array
+    df: Array
+    sum_sq: Array
+    coefficients: Array
+    fixed: tuple[tuple[str, ...], ...]
+    is_balanced: bool
+
+    @property
+    def mean_sq(self) -> Array:
+        """Mean squares (K,)."""
+        return self.sum_sq / self.df
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names (R,) of the variance components."""
+        return tuple(label for label, random in zip(self.labels, self.random) if random)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Weights (R, K) of the mean squares in the estimate of every component."""
+        out = np.zeros((len(self.components), len(self.labels)))
+        out[:, self.random.astype(bool)] = np.linalg.inv(self.coefficients[self.random.astype(bool)])
+        return out
+
+    def combination(self, weights: Array) -> MeanSquareSum:
+        """Return the sum of mean squares that estimates a combination (R,) of the components."""
+        total = weights @ self.weights
+        total[np.abs(total) < NEGLIGIBLE * np.abs(total).max(initial=0.0)] = 0.0
+        return MeanSquareSum(total, self.mean_sq, self.df)
+
+    def denominator(self, row: int) -> MeanSquareSum:
+        """Return what estimates the expectation of a mean square if its own effects are zero.
+
+        A single mean square where there is one with that expectation; else it is synthesised (Satterthwaite's quasi-F).
+        """
+        target = self.coefficients[row].copy()
+        if self.random[row]:
+            target[self.components.index(self.labels[row])] = 0.0
+        return self.combination(target)
+
+
+def expected_mean_squares(layout: Layout, convention: str) -> Expected:
+    """Return mean squares and expectations.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If a term cannot be separated from those before it, if nothing is left for the residual, or if the restricted
+        convention is asked for a design that is not balanced.
+    """
+    if convention not in CONVENTIONS:
+        raise SpecificationError(f"convention is {' or '.join(map(repr, CONVENTIONS))}; found {convention!r}")
+    projectors = increments([term.space for term in layout.terms], layout.n)
+    _check_ranks(layout, projectors)
+    df = np.array([projector.rank for projector in projectors], dtype=float)
+    left = layout.n - 1 - df.sum()
+    random = [layout.partition(term) for term in layout.random]
+    overlaps = np.array([[projector.overlap(grouping) for grouping in random] for projector in projectors])
+    C = np.vstack([np.column_stack([overlaps / df[:, None], np.ones(len(df))]), np.append(np.zeros(len(random)), 1.0)])
+    C[np.abs(C) < NEGLIGIBLE * np.abs(C).max()] = 0.0
+    balanced = _is_balanced(layout, projectors, overlaps, df)
+    if convention == "restricted":
+        C[:-1, :-1] *= _restriction(layout, balanced)
+    return Expected(
+        (*(term.label for term in layout.terms), RESIDUAL),
+        np.array([*(term.random for term in layout.terms), True], dtype=float),
+        np.append(df, left),
+        _sums_of_squares(layout, projectors),
+        C,
+        (*(_contributing(layout, place, projector) for place, projector in enumerate(projectors)), ()),
+        balanced,
+    )
+
+
+def _check_ranks(layout: Layout, projectors: list[Projector]) -> None:
+    for term, projector in zip(layout.terms, projectors):
+        if projector.rank == 0:
+            raise DataError(
+                f"the term {term.label} adds nothing to those before it: its variance cannot be separated from theirs; "
+                "leave it out"
+            )
+    if layout.n - 1 <= sum(projector.rank for projector in projectors):
+        raise DataError(
+            f"the term {layout.terms[-1].label} takes up all degrees of freedom: without replication it is the "
+            "residual; leave it out"
+        )
+
+
+def _sums_of_squares(layout: Layout, projectors: list[Projector]) -> Array:
+    left, out = layout.y[:, None], []
+    for projector in projectors:
+        part = projector.apply(left)
+        out.append(float(np.sum(part**2)))
+        left = left - part
+    return np.array([*out, float(np.sum(left**2))])
+
+
+def _is_balanced(layout: Layout, projectors: list[Projector], overlaps: Array, df: Array) -> bool:
+    """Say whether every increment is an eigenspace of every ``Z_b Z_b'``."""
+    if not all(isinstance(projector, Averages) for projector in projectors):
+        return False
+    groupings = [layout.partition(term) for term in layout.random]
+    if not all(grouping.is_balanced for grouping in groupings):
+        return False
+    sizes = np.array([grouping.counts[0] for grouping in groupings])
+    share = overlaps / (sizes * df[:, None])
+    return bool(np.all((np.abs(share) < NEGLIGIBLE) | (np.abs(share - 1.0) < NEGLIGIBLE)))
+
+
+def _restriction(layout: Layout, balanced: bool) -> Array:
+    """Which components (K, R) stay in which expectation if effects sum to zero over the levels of fixed factors.
+
+    That of b stays in the expectation of a if all that b has beyond a is random.
+    """
+    if not balanced:
+        raise SpecificationError("the restricted convention is defined for balanced designs only: take 'unrestricted'")
+    fixed = {factor for term in layout.terms if not term.random for factor in term.factors}
+
+    def stays(a: VarianceTerm, b: VarianceTerm) -> bool:
+        return a is b or not (b.factors - a.factors) & fixed
+
+    return np.array([[stays(a, b) for b in layout.random] for a in layout.terms], dtype=float)
+
+
+def _contributing(layout: Layout, place: int, projector: Projector) -> tuple[str, ...]:
+    """Labels of the fixed terms whose effects are in the space of an increment."""
+    out = []
+    for term in layout.terms[place:]:
+        if term.random:
+            break
+        space = term.space
+        inside = projector.overlap(space) if isinstance(space, Grouping) else float(np.sum(projector.apply(space) ** 2))
+        total = float(len(layout.y)) if isinstance(space, Grouping) else float(np.sum(space**2))
+        if inside > NEGLIGIBLE * total:
+            out.append(term.label)
+    return tuple(out)

@@ -1,0 +1,182 @@
+"""What a classical analysis of variance needs of its data: centred response, coded terms, groupings of the rows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.analysis_of_variance.coding import terms_of_design
+from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
+from mixedfx.analysis_of_variance.terms import CodedTerm
+from mixedfx.design import Design, Frame, as_frame, build_design
+from mixedfx.design.labels import combine
+from mixedfx.design.rows import Rows
+from mixedfx.exceptions import RankDeficientWarning, SpecificationError
+
+__all__ = ["Observations", "centred", "observe", "row_grouping"]
+
+
+@dataclass(frozen=True)
+class Observations:
+    """The rows of an analysis of variance.
+
+    Attributes
+    ----------
+    name : str
+        Of the response.
+    y : (n,)
+        Response less its mean.
+    X : (n, P)
+        All columns of the fixed part, redundant ones included, less their means.
+    terms : tuple of CodedTerm
+        The terms of the fixed part.
+    groupings : dict
+        The partitions of the rows by the terms of ``Error(…)``, finer ones after coarser ones.
+    error : tuple of tuple of str
+        The columns of each of those terms.
+    factors : dict
+        The partition of the rows by each of those columns.
+    notes : tuple of str
+        What a reader should know.
+    """
+
+    name: str
+    y: Array
+    X: Array
+    terms: tuple[CodedTerm, ...]
+    groupings: dict[str, Grouping]
+    error: tuple[tuple[str, ...], ...]
+    factors: dict[str, Grouping]
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def tested(self) -> list[CodedTerm]:
+        """The terms but for the intercept."""
+        return [term for term in self.terms if term.expressions]
+
+
+def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str, Any]) -> Observations:
+    """Read a formula and data, and average the rows of a cell if asked.
+
+    Raises
+    ------
+    SpecificationError, DataError
+    """
+    frame = as_frame(data)
+    design = _design(formula, frame, options)
+    fixed, rows = design.fixed, Rows(frame, design.keep)
+    X = fixed.matrix if len(fixed.kept) == len(fixed.full_names) else fixed.matrix @ fixed.alias
+    error = design.formula.error
+    factors = {name: row_grouping(rows, [name]) for term in error for name in term}
+    made = Observations(
+        design.response.name,
+        design.response.values,
+        X,
+        terms_of_design(design, frame),
+        {":".join(term): row_grouping(rows, term) for term in error},
+        error,
+        factors,
+        (*design.notes, *_labels_note(design, frame)),
+    )
+    made = made if aggregate is None else _aggregated(made, _reducer(aggregate))
+    columns = made.X - made.X[0]
+    return replace(made, y=centred(made.y), X=columns - columns.mean(axis=0))
+
+
+def centred(y: Array) -> Array:
+    """Return the deviations from the mean: first from a value of the data, which is exact, then from what is left."""
+    middle = y - y[np.argmin(np.abs(y - y.mean()))]
+    return np.asarray(middle - math.fsum(middle) / len(y))
+
+
+def row_grouping(rows: Rows, columns: Sequence[str]) -> Grouping:
+    """Return the partition of the rows by the combinations of labels of some columns."""
+    parts = [rows.labels(name) for name in columns]
+    return grouping_of(parts[0].codes if len(parts) == 1 else combine(parts, columns).codes)
+
+
+def _design(formula: Any, frame: Frame, options: Mapping[str, Any]) -> Design:
+    """Build the design; that columns are redundant is said in the table, where it is normal in confounded designs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RankDeficientWarning)
+        design = build_design(formula, frame, **options)
+    _check(design)
+    return design
+
+
+def _check(design: Design) -> None:
+    formula = design.formula
+    if formula.random:
+        term = formula.random[0]
+        raise SpecificationError(
+            f"aov has error strata instead of bars: write Error({term.label}) instead of {term}, or fit with lmer"
+        )
+    if not formula.has_intercept:
+        raise SpecificationError("an analysis of variance needs the intercept: leave out '0 +' or '- 1'")
+    if design.offset is not None:
+        raise SpecificationError("aov has no offsets: subtract it from the response")
+
+
+def _labels_note(design: Design, frame: Frame) -> list[str]:
+    """Say which columns are a number in one place and a label in the other."""
+    used = set(design.fixed.encoder.variables)
+    errors = dict.fromkeys(name for term in design.formula.error for name in term)
+    numeric = [name for name in errors if name in used and not frame.column(name).is_factor]
+    return [
+        f"{name} is a number: a slope in the fixed part, though a label in Error(…). Make it categorical for a factor."
+        for name in numeric
+    ]
+
+
+# --------------------------------------------------------------------------- several rows a cell
+def _mean(order: IntArray, cells: Grouping, y: Array) -> Array:
+    return np.asarray(np.bincount(cells.codes, weights=y) / cells.counts)
+
+
+def _median(order: IntArray, cells: Grouping, y: Array) -> Array:
+    low, high = (cells.counts - 1) // 2, cells.counts // 2
+    start = np.cumsum(cells.counts) - cells.counts
+    ordered = y[order]
+    return np.asarray(0.5 * (ordered[start + low] + ordered[start + high]))
+
+
+REDUCERS: dict[str, Callable[[IntArray, Grouping, Array], Array]] = {"mean": _mean, "median": _median}
+
+
+def _reducer(name: object) -> Callable[[IntArray, Grouping, Array], Array]:
+    if not isinstance(name, str) or name not in REDUCERS:
+        raise SpecificationError(f"aggregate is {' or '.join(map(repr, REDUCERS))}, or None; found {name!r}")
+    return REDUCERS[name]
+
+
+def _aggregated(full: Observations, reduce: Callable[[IntArray, Grouping, Array], Array]) -> Observations:
+    """Return one row for every combination of error strata and values of the fixed part."""
+    strata = [grouping.codes for grouping in full.groupings.values()]
+    _, kinds = np.unique(full.X, axis=0, return_inverse=True)
+    _, labels = np.unique(np.column_stack([*strata, kinds]), axis=0, return_inverse=True)
+    cells = grouping_of(labels.ravel())
+    if cells.size == full.n:
+        return full
+    order = np.lexsort((full.y, cells.codes))
+    first = np.unique(cells.codes, return_index=True)[1]
+    y = reduce(order, cells, full.y - full.y[0]) + full.y[0]
+    note = f"{full.n} rows were aggregated to {cells.size} cells."
+    return replace(
+        full,
+        y=y,
+        X=full.X[first],
+        groupings={label: grouping_of(grouping.codes[first]) for label, grouping in full.groupings.items()},
+        factors={name: grouping_of(grouping.codes[first]) for name, grouping in full.factors.items()},
+        notes=(*full.notes, note),
+    )

@@ -1,0 +1,186 @@
+"""Orthogonal projections onto successive spaces: what a grouping, or a set of columns, adds to those before it.
+
+In a balanced design they are signed sums of averages over groupings, exact and as cheap as a few sums over the rows.
+Where groupings are not orthogonal to each other, an orthonormal basis of what is new is found by a rank-revealing QR.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import linalg
+
+from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.groupings import Grouping, meet, orthogonal, whole
+from mixedfx.exceptions import DataError
+
+__all__ = ["Averages", "Projector", "Space", "Span", "increments", "orthonormal"]
+
+Space = Grouping | Array
+RANK_TOLERANCE = 1e-7  # what is left of a column, relative to it, below which it adds nothing
+LARGEST_BASIS = 10_000  # columns of a space that is not orthogonal to the others
+
+
+class Projector(ABC):
+    """An orthogonal projection of vectors of n rows."""
+
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """Dimension of the space."""
+
+    @abstractmethod
+    def apply(self, values: Array) -> Array:
+        """Return the projections of the columns of ``values`` (n, c)."""
+
+    @abstractmethod
+    def overlap(self, grouping: Grouping) -> float:
+        """Return ``tr(P Z Z')`` with ``Z`` the indicators of ``grouping``."""
+
+
+@dataclass(frozen=True)
+class Averages(Projector):
+    """A signed sum of averages over groupings: ``A(a:b) - A(a) - A(b) + A(1)``.
+
+    Attributes
+    ----------
+    parts : tuple of (int, Grouping)
+    """
+
+    parts: tuple[tuple[int, Grouping], ...]
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the space."""
+        return sum(sign * grouping.size for sign, grouping in self.parts)
+
+    def apply(self, values: Array) -> Array:
+        """Return the projections of the columns of ``values`` (n, c)."""
+        out = np.zeros_like(values)
+        for sign, grouping in self.parts:
+            out += sign * grouping.averages(values)
+        return out
+
+    def overlap(self, grouping: Grouping) -> float:
+        """Return ``tr(P Z Z')``: with each average, the sum of ``n_jb^2 / n_j`` over the cells."""
+        total = 0.0
+        for sign, own in self.parts:
+            level, _, counts = own.cells(grouping)
+            total += sign * float(np.sum(counts**2 / own.counts[level]))
+        return total
+
+    def plus(self, other: Averages, sign: int = 1) -> Averages:
+        """Return the sum, equal groupings put together."""
+        groupings = {g.key: g for _, g in (*self.parts, *other.parts)}
+        signs = dict.fromkeys(groupings, 0)
+        for s, g in self.parts:
+            signs[g.key] += s
+        for s, g in other.parts:
+            signs[g.key] += sign * s
+        return Averages(tuple((signs[key], g) for key, g in groupings.items() if signs[key]))
+
+    def restricted(self, grouping: Grouping) -> Averages | None:
+        """Return the product with the averages over ``grouping``; None if they do not commute."""
+        out = Averages(())
+        for sign, own in self.parts:
+            common = meet(own, grouping)
+            if not orthogonal(own, grouping, common):
+                return None
+            out = out.plus(Averages(((1, common),)), sign)
+        return out
+
+
+@dataclass(frozen=True)
+class Span(Projector):
+    """The space of orthonormal columns.
+
+    Attributes
+    ----------
+    basis : (n, r)
+    """
+
+    basis: Array
+
+    @property
+    def rank(self) -> int:
+        """Dimension of the space."""
+        return int(self.basis.shape[1])
+
+    def apply(self, values: Array) -> Array:
+        """Return the projections of the columns of ``values`` (n, c)."""
+        return np.asarray(self.basis @ (self.basis.T @ values))
+
+    def overlap(self, grouping: Grouping) -> float:
+        """Return ``tr(P Z Z')``: the squared sums of the basis over the levels."""
+        return float(np.sum((grouping.indicators @ self.basis) ** 2))
+
+
+@dataclass
+class _Accumulated:
+    """The sum of the increments so far: one signed sum of averages, and bases."""
+
+    averages: Averages
+    spans: list[Span] = field(default_factory=list)
+
+    def remainder(self, values: Array) -> Array:
+        """Return what of ``values`` is orthogonal to all so far; twice is enough for full precision."""
+        for _ in range(2):
+            values = values - self.averages.apply(values)
+            for span in self.spans:
+                values = values - span.apply(values)
+        return values
+
+    def add(self, space: Space) -> Projector:
+        """Return the projection onto what ``space`` adds."""
+        if isinstance(space, Grouping) and not self.spans:
+            known = self.averages.restricted(space)
+            if known is not None:
+                new = Averages(((1, space),)).plus(known, -1)
+                self.averages = self.averages.plus(new)
+                return new
+        span = Span(orthonormal(self.remainder(_columns(space)), _sizes(space)))
+        self.spans.append(span)
+        return span
+
+
+def increments(spaces: Sequence[Space], n: int) -> list[Projector]:
+    """Return the projections onto what each space adds to the constant and to the spaces before it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mixedfx.analysis_of_variance.groupings import grouping_of
+    >>> a, b = np.repeat([0, 1, 2], 4), np.tile([0, 1], 6)
+    >>> [p.rank for p in increments([grouping_of(a), grouping_of(b), grouping_of(2 * a + b)], 12)]
+    [2, 1, 2]
+    """
+    so_far = _Accumulated(Averages(((1, whole(n)),)))
+    return [so_far.add(space) for space in spaces]
+
+
+def orthonormal(columns: Array, sizes: Array) -> Array:
+    """Return an orthonormal basis (n, r) of ``columns`` (n, c), each of which is judged by its original size (c,)."""
+    scale = np.where(sizes > 0, sizes, 1.0)
+    if columns.shape[1] == 0:
+        return columns
+    Q, R, _ = linalg.qr(columns / scale, mode="economic", pivoting=True)
+    rank = int(np.sum(np.abs(R.diagonal()) > RANK_TOLERANCE))
+    return np.asarray(Q[:, :rank])
+
+
+def _columns(space: Space) -> Array:
+    if not isinstance(space, Grouping):
+        return space
+    if space.size > LARGEST_BASIS:
+        raise DataError(
+            f"a grouping with {space.size} levels is not orthogonal to the others: its projection needs a dense basis "
+            f"of more than {LARGEST_BASIS} columns. Fit the model with lmer instead"
+        )
+    return space.indicators.toarray().T
+
+
+def _sizes(space: Space) -> Array:
+    return np.linalg.norm(_columns(space), axis=0) if not isinstance(space, Grouping) else np.sqrt(space.counts)
