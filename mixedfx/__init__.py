@@ -30,6 +30,7 @@ _HOME = {
     "VarIdent": "covariance.residual",
     "VarPower": "covariance.residual",
     "anova": "analysis_of_variance",
+    "aov": "analysis_of_variance",
     "aicc": "diagnostics",
     "conditional_aic": "diagnostics",
     "icc": "diagnostics",
@@ -40,14 +41,19 @@ _HOME = {
     "glmer": "models",
     "list_datasets": "datasets",
     "lmer": "models",
+    "profile": "results.profile",
+    "Profile": "results.profile",
     "load": "models",
     "load_dataset": "datasets",
+    "mean_squares": "analysis_of_variance",
     "ranova": "analysis_of_variance",
 }
 
 if TYPE_CHECKING:
     from mixedfx.analysis_of_variance import anova as anova
+    from mixedfx.analysis_of_variance import aov as aov
     from mixedfx.analysis_of_variance import drop1 as drop1
+    from mixedfx.analysis_of_variance import mean_squares as mean_squares
     from mixedfx.analysis_of_variance import ranova as ranova
     from mixedfx.covariance.residual import AR1 as AR1
     from mixedfx.covariance.residual import CAR1 as CAR1
@@ -78,6 +84,8 @@ if TYPE_CHECKING:
     from mixedfx.models import glmer as glmer
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
+    from mixedfx.results.profile import Profile as Profile
+    from mixedfx.results.profile import profile as profile
 
     __version__: str
 

@@ -260,7 +260,7 @@ class LinearEvaluation:
             if own.size == 0:
                 continue
             flat = t[f].reshape(-1, own.size)
-            cross_x[:, own] = self.z_vinv_x[f].reshape(-1, self.criterion.n_fixed).T @ flat
+            cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), self.criterion.n_fixed).T @ flat
             cross_y[own] = self.s[f].ravel() @ flat
             if layout.n_factors == 1 and layout.n_chain == 1:
                 moved = [np.einsum("abm,bmk->amk", self.information[0], t[0])]

@@ -188,15 +188,12 @@ def profile_key(case: Case, label: str) -> Key | str:
 
 def profile_table(case: Case, fit: Any) -> dict[Any, np.ndarray]:
     """Our profile intervals by the same keys."""
-    intervals = mfx.profile(fit).conf_int(which="all") if case.engine == "lmer" else mfx.profile(fit).conf_int()
-    fixed = match(fit.params.index, list(case["fixef"]), case.levels)
+    intervals = mfx.profile(fit).conf_int()
     out: dict[Any, np.ndarray] = {}
     for label, row in intervals.iterrows():
-        out[label] = row[["lower", "upper"]].to_numpy(dtype=float)
-    for theirs, ours in fixed.items():
-        out[theirs] = next(
-            value for key, value in out.items() if key == ours or (isinstance(key, tuple) and ours in key)
-        )
+        out[profile_key(case, re.sub(r"(?<![A-Za-z(])Intercept(?![A-Za-z)])", "(Intercept)", str(label)))] = row.to_numpy(dtype=float)
+    for theirs, ours in match(fit.params.index, list(case["fixef"]), case.levels).items():
+        out[theirs] = intervals.loc[ours].to_numpy(dtype=float)
     return out
 
 

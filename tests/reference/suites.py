@@ -106,6 +106,7 @@ ACTIVE = frozenset(
         "ranova",
         "drop1",
         "lrt",
+        "profile",
         "r2",
         "glmer",
         "glmer wald",

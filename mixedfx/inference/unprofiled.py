@@ -1,0 +1,155 @@
+"""The criterion of a linear mixed model with sigma as a parameter of its own, and quantities to hold fixed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
+from mixedfx.criterion.parameters import TermSlot
+
+__all__ = ["Correlation", "Quantity", "ResidualSd", "StandardDeviation", "UnprofiledPoint"]
+
+STEP = 1e-6  # relative step of the differences of a quantity's exact gradient
+
+
+@dataclass(frozen=True)
+class UnprofiledPoint:
+    """Minus twice the log-likelihood at ``phi = (theta, log sigma^2)``, beta profiled out."""
+
+    criterion: LinearCriterion
+    phi: Array
+
+    @cached_property
+    def at(self) -> LinearEvaluation:
+        """The criterion at theta with this sigma."""
+        return replace(self.criterion, sigma2=float(np.exp(self.phi[-1])))(self.phi[:-1])
+
+    @property
+    def value(self) -> float:
+        """The criterion."""
+        return self.at.value
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Exact gradient (k + 1,)."""
+        return np.append(self.at.gradient, self.criterion.nu - self.at.r2 / self.at.sigma2)
+
+    @cached_property
+    def hessian(self) -> Array:
+        """Hessian (k + 1, k + 1): exact where that is cheap, else with the average information."""
+        k = self.phi.size - 1
+        out = np.empty((k + 1, k + 1))
+        out[:k, :k] = self.at.curvature
+        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.sigma2
+        out[k, k] = self.at.r2 / self.at.sigma2
+        return out
+
+
+class Quantity(ABC):
+    """A smooth function of ``phi`` that a profile holds fixed."""
+
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    @abstractmethod
+    def value(self, phi: Array) -> float:
+        """Return the quantity on the user's scale."""
+
+    @abstractmethod
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k + 1,)."""
+
+    def hessian(self, phi: Array) -> Array:
+        """Return its Hessian (k + 1, k + 1), by central differences of the gradient: a handful of tiny products."""
+        steps = STEP * np.maximum(np.abs(phi), 1.0)
+        rows = [
+            (self.gradient(phi + h * e) - self.gradient(phi - h * e)) / (2.0 * h)
+            for h, e in zip(steps, np.eye(phi.size), strict=True)
+        ]
+        jacobian = np.array(rows)
+        return np.asarray(0.5 * (jacobian + jacobian.T))
+
+
+@dataclass(frozen=True)
+class ResidualSd(Quantity):
+    """The residual standard deviation; ``scale`` is that of the response."""
+
+    scale: float
+    lower: float = 0.0
+
+    def value(self, phi: Array) -> float:
+        """Return ``scale exp(tau / 2)``."""
+        return float(self.scale * np.exp(0.5 * phi[-1]))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return the gradient (k + 1,)."""
+        out = np.zeros(phi.size)
+        out[-1] = 0.5 * self.value(phi)
+        return out
+
+
+@dataclass(frozen=True)
+class _TermQuantity(Quantity):
+    slot: TermSlot
+    matrix: Array
+
+    def _covariance(self, phi: Array) -> Array:
+        half = self.matrix @ self.slot.covariance.factor(phi[self.slot.theta])
+        return np.asarray(half @ half.T)
+
+    def _derivative(self, phi: Array, i: int, j: int) -> Array:
+        """Derivatives of entry (i, j) of the term's relative covariance with respect to its theta."""
+        d = self.slot.covariance.covariance_derivative(phi[self.slot.theta])
+        return np.asarray(np.einsum("a,kab,b->k", self.matrix[i], d, self.matrix[j]))
+
+
+@dataclass(frozen=True)
+class StandardDeviation(_TermQuantity):
+    """The standard deviation of effect ``i`` of a term: ``scale exp(tau / 2) sqrt(Sigma_ii)``."""
+
+    i: int
+    scale: float
+    lower: float = 0.0
+
+    def value(self, phi: Array) -> float:
+        """Return the standard deviation."""
+        return float(self.scale * np.exp(0.5 * phi[-1]) * np.sqrt(max(self._covariance(phi)[self.i, self.i], 0.0)))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return the gradient (k + 1,)."""
+        out = np.zeros(phi.size)
+        relative = np.sqrt(max(self._covariance(phi)[self.i, self.i], np.finfo(float).tiny))
+        unit = self.scale * np.exp(0.5 * phi[-1])
+        out[self.slot.theta] = unit * 0.5 * self._derivative(phi, self.i, self.i) / relative
+        out[-1] = 0.5 * unit * relative
+        return out
+
+
+@dataclass(frozen=True)
+class Correlation(_TermQuantity):
+    """The correlation of effects ``i`` and ``j`` of a term."""
+
+    i: int
+    j: int
+    lower: float = -1.0
+    upper: float = 1.0
+
+    def value(self, phi: Array) -> float:
+        """Return the correlation."""
+        c = self._covariance(phi)
+        return float(c[self.i, self.j] / np.sqrt(c[self.i, self.i] * c[self.j, self.j]))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return the gradient (k + 1,)."""
+        c = self._covariance(phi)
+        sii, sjj, rho = c[self.i, self.i], c[self.j, self.j], self.value(phi)
+        out = np.zeros(phi.size)
+        own = self._derivative(phi, self.i, self.j) / np.sqrt(sii * sjj)
+        own -= 0.5 * rho * (self._derivative(phi, self.i, self.i) / sii + self._derivative(phi, self.j, self.j) / sjj)
+        out[self.slot.theta] = own
+        return out

@@ -1,0 +1,236 @@
+"""Profile likelihood of a linear mixed model: intervals that need no normal approximation, and zeta curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._typing import Array
+from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import LinearFit
+from mixedfx.inference.linear_algebra import inverse_on_range
+from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, QuantityProfile, find_end
+from mixedfx.inference.unprofiled import Correlation, Quantity, ResidualSd, StandardDeviation, UnprofiledPoint
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["Profile", "profile"]
+
+NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
+VANISHING = 1e-3  # share of a standard deviation that stands for none
+CURVE_END = 2.6  # zeta at which the curves end: a little beyond a 99 % interval
+CURVE_POINTS = 6  # on each side of the estimate
+WHICH = ("fixed", "random", "all")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Profiles of the parameters; made by :func:`profile`, computed as they are asked for.
+
+    Attributes
+    ----------
+    deviance : float
+        Minus twice the maximal log-likelihood.
+    profiles : mapping of str to HeldProfile
+        By parameter: ``sd_x|g``, ``cor_x.y|g``, ``sigma``, and the names of the fixed effects.
+    fixed : tuple of str
+        Which of them are fixed effects.
+    joined : mapping of str to pair of str
+        For every correlation, the standard deviations that it joins.
+    """
+
+    deviance: float
+    profiles: Mapping[str, HeldProfile]
+    fixed: tuple[str, ...]
+    joined: Mapping[str, tuple[str, str]]
+
+    def conf_int(self, alpha: float = 0.05, which: str = "all") -> pd.DataFrame:
+        """Return profile intervals: all values at which the likelihood-ratio test does not reject.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level.
+        which : str
+            ``"fixed"``, ``"random"`` (standard deviations, correlations, sigma) or ``"all"``.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``lower, upper``. An end at 0 (standard deviations) or at -1, 1 (correlations) means that the data
+            do not exclude any smaller, or larger, value.
+        """
+        if which not in WHICH:
+            raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
+        zeta = float(special.ndtri(1.0 - 0.5 * alpha))
+        names = [name for name in self.profiles if which == "all" or (name in self.fixed) == (which == "fixed")]
+        ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
+        return pd.DataFrame(np.array(ends).reshape(-1, 2), index=names, columns=["lower", "upper"])
+
+    def end(self, name: str, zeta: float) -> End:
+        """Return where the signed root likelihood ratio of a parameter equals ``zeta``."""
+        held = self.profiles[name]
+        ceiling = min((self._without(sd) for sd in self.joined.get(name, ())), default=np.inf)
+        if ceiling < abs(zeta):
+            return End(held.upper if zeta > 0 else held.lower, float(np.sign(zeta)) * ceiling, False, held.start)
+        return find_end(held, self.deviance, zeta)
+
+    def _without(self, sd: str) -> float:
+        """Return zeta of the model without one standard deviation: no correlation with it is any less likely."""
+        if sd not in self._ceilings:
+            held = self.profiles[sd]
+            end = held.hold(VANISHING * max(held.estimate, held.se), held.start)
+            self._ceilings[sd] = float(np.sqrt(max(end.value - self.deviance, 0.0)))
+        return self._ceilings[sd]
+
+    @cached_property
+    def _ceilings(self) -> dict[str, float]:
+        return {}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the zeta curves: columns ``parameter, value, zeta``, ``zeta`` the signed root likelihood ratio."""
+        rows = [(name, value, zeta) for name in self.profiles for value, zeta in self._curve(name)]
+        return pd.DataFrame(rows, columns=["parameter", "value", "zeta"])
+
+    @cached_property
+    def _curves(self) -> dict[str, list[tuple[float, float]]]:
+        return {}
+
+    def _curve(self, name: str) -> list[tuple[float, float]]:
+        if name not in self._curves:
+            grid = np.linspace(0.0, CURVE_END, CURVE_POINTS + 1)[1:]
+            found = [(self.profiles[name].estimate, 0.0)]
+            for side in (-1.0, 1.0):
+                for zeta in grid:
+                    end = self.end(name, float(side * zeta))
+                    found.append((end.value, end.zeta))
+                    if not end.reached:
+                        break
+            self._curves[name] = sorted(set(found))
+        return self._curves[name]
+
+    def plot(self, kind: str = "zeta", **options: Any) -> Any:
+        """Draw the zeta curves, or the densities that they imply; see :func:`mixedfx.plots.plot_profile`."""
+        from mixedfx.plots.profile import plot_profile
+
+        return plot_profile(self, kind=kind, **options)
+
+
+def profile(fit: LinearMixedResults) -> Profile:
+    """Profile the likelihood of every parameter of a linear mixed model.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+        A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects.
+
+    Returns
+    -------
+    Profile
+        ``conf_int(alpha, which)``, ``to_frame()`` and ``plot()``.
+
+    Raises
+    ------
+    SpecificationError
+        If sigma is known or the residuals have a structure.
+
+    References
+    ----------
+    Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 5.1.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.profile(fit).conf_int().round(2)
+                                lower   upper
+    sd_Intercept|Subject        14.38   37.72
+    sd_Days|Subject              3.80    8.75
+    cor_Days.Intercept|Subject  -0.48    0.69
+    sigma                       22.90   28.86
+    Intercept                  237.68  265.13
+    Days                         7.36   13.58
+    """
+    if not isinstance(fit, LinearMixedResults):
+        raise TypeError(f"profile takes a fitted linear mixed model, found {type(fit).__name__}")
+    criterion = fit.fit.problem.criterion
+    if not isinstance(criterion, LinearCriterion) or criterion.sigma2 is not None:
+        raise SpecificationError("profiles are for models with independent residuals and an estimated sigma")
+    ml = fit.model.fit(reml=False).fit if fit.reml else fit.fit
+    profiles = _random_profiles(ml, fit) | _fixed_profiles(ml, fit)
+    return Profile(float(ml.at.value), profiles, tuple(fit.params.index), _joined(fit))
+
+
+def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
+    phi = np.append(ml.theta, np.log(ml.at.sigma2))
+    scale = ml.problem.fixed.scale
+    quantities: dict[str, Quantity] = {}
+    for term, basis, slot in zip(fit.design.random, ml.problem.terms, ml.problem.model.terms, strict=True):
+        names = list(term.names)
+        quantities |= {
+            f"sd_{a}|{term.group}": StandardDeviation(slot, basis.matrix, i, scale) for i, a in enumerate(names)
+        }
+        if slot.covariance.n_theta > len(names):
+            for j, b in enumerate(names):
+                for i in range(j + 1, len(names)):
+                    quantities[f"cor_{names[i]}.{b}|{term.group}"] = Correlation(slot, basis.matrix, i, j)
+    quantities["sigma"] = ResidualSd(scale)
+    criterion = ml.problem.criterion
+    assert isinstance(criterion, LinearCriterion)
+    covariance = 2.0 * inverse_on_range(UnprofiledPoint(criterion, phi).hessian)
+    start = _opened(ml, phi)
+    return {name: _quantity_profile(criterion, q, phi, covariance, start) for name, q in quantities.items()}
+
+
+def _joined(fit: LinearMixedResults) -> dict[str, tuple[str, str]]:
+    return {
+        f"cor_{a}.{b}|{term.group}": (f"sd_{a}|{term.group}", f"sd_{b}|{term.group}")
+        for term in fit.design.random
+        for a in term.names
+        for b in term.names
+    }
+
+
+def _opened(ml: LinearFit, phi: Array) -> Array:
+    """The estimate, singular terms given some variance: where a standard deviation is 0 its gradient vanishes."""
+    out = phi.copy()
+    for slot, verdict in zip(ml.problem.model.terms, ml.verdicts, strict=True):
+        if verdict.rank < verdict.size:
+            own = out[slot.theta]
+            values, vectors = np.linalg.eigh(slot.covariance.covariance(own))
+            null = vectors[:, values <= 1e-8 * max(float(values[-1]), 1.0)]
+            if null.shape[1]:
+                out[slot.theta] = slot.covariance.reopened(own, null, -np.eye(len(values)), 0.1)
+    return out
+
+
+def _quantity_profile(
+    criterion: LinearCriterion, quantity: Quantity, phi: Array, covariance: Array, start: Array
+) -> HeldProfile:
+    estimate = quantity.value(phi)
+    gradient = quantity.gradient(phi)
+    se = float(np.sqrt(max(float(gradient @ covariance @ gradient), 0.0)))
+    opened = quantity.value(start)
+    if not np.isfinite(se) or (quantity.lower == 0.0 and estimate < NEARLY_ZERO * opened):
+        se = opened
+    return QuantityProfile(criterion, quantity, float(np.nan_to_num(estimate)), se, start)
+
+
+def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
+    basis, at = ml.problem.fixed, ml.at
+    criterion = ml.problem.criterion
+    assert isinstance(criterion, LinearCriterion)
+    beta = basis.beta(at.beta)
+    out: dict[str, HeldProfile] = {}
+    for j, name in enumerate(fit.params.index):
+        row = basis.matrix[j]
+        se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
+        shift = float(basis.shift * basis.intercept[j])
+        out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, at.theta)
+    return out

@@ -1,0 +1,64 @@
+"""Profile intervals: ends where the likelihood-ratio test says so, open ends honest, laws."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+import mixedfx as mfx
+
+Z = norm.ppf(0.975)
+
+
+def test_ends_reach_the_cutoff_by_brute_force():
+    """At an end of sigma's interval, minus twice the log-likelihood has risen by z squared (dense refit at known sigma)."""
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"), reml=False)
+    for end in mfx.profile(fit).conf_int(which="random").loc["sigma"]:
+        held = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"), reml=False, sigma=end)
+        assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-5)
+
+
+def test_fixed_effects_by_offset():
+    data = mfx.load_dataset("sleepstudy")
+    fit = mfx.lmer("Reaction ~ Days + (1 | Subject)", data, reml=False)
+    for end in mfx.profile(fit).conf_int(which="fixed").loc["Days"]:
+        held = mfx.lmer("Reaction ~ 1 + (1 | Subject)", data, reml=False, offset=end * data.Days.to_numpy(float))
+        assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_open_ends():
+    """A zero variance: the interval of its standard deviation begins at zero; free correlations reach one."""
+    flat = mfx.profile(mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff2"))).conf_int()
+    assert flat.loc["sd_Intercept|Batch", "lower"] == 0
+    assert flat.loc["sd_Intercept|Batch", "upper"] == pytest.approx(2.084, abs=1e-3)
+    data = mfx.load_dataset("orthodont")
+    slopes = mfx.profile(mfx.lmer("distance ~ age * Sex + (I(age - 11) | Subject)", data)).conf_int(which="random")
+    assert slopes.filter(like="cor_", axis=0).to_numpy().tolist() == [[-1.0, 1.0]]
+
+
+def test_reml_and_ml_fits_have_one_profile():
+    data = mfx.load_dataset("penicillin")
+    formula = "diameter ~ 1 + (1 | plate) + (1 | sample)"
+    pair = [mfx.profile(mfx.lmer(formula, data, reml=reml)).conf_int() for reml in (True, False)]
+    np.testing.assert_allclose(pair[0], pair[1], rtol=1e-5)
+
+
+def test_curves_rise_through_zero_at_the_estimate():
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"), reml=False)
+    curves = mfx.profile(fit).to_frame()
+    for name, curve in curves.groupby("parameter"):
+        assert (np.diff(curve.value) > 0).all(), name
+        assert (np.diff(curve.zeta) > 0).all(), name
+    at_zero = curves[curves.zeta == 0].set_index("parameter").value
+    assert at_zero["Days"] == pytest.approx(fit.params["Days"])
+    assert at_zero["sigma"] == pytest.approx(fit.sigma)
+
+
+def test_what_cannot_be_profiled_is_said():
+    data = mfx.load_dataset("sleepstudy")
+    with pytest.raises(mfx.SpecificationError, match="sigma"):
+        mfx.profile(mfx.lmer("Reaction ~ Days + (1 | Subject)", data, sigma=30.0))
+    with pytest.raises(mfx.SpecificationError, match="which"):
+        mfx.profile(mfx.lmer("Reaction ~ Days + (1 | Subject)", data)).conf_int(which="beta")
+    with pytest.raises(TypeError, match="fitted"):
+        mfx.profile("Reaction ~ Days")
