@@ -14,6 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.conditional import Moments, first_order_mean
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.design import Design
+from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
@@ -21,9 +22,11 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.components import component_tables, family_table, further_parameters
 from mixedfx.results.conditional import effects_by_term, mode_variances, quadrature_moments
 from mixedfx.results.effects import effect_frames
+from mixedfx.results.generalized_prediction import GeneralizedPrediction, predictor_variance
 from mixedfx.results.integration import compare_integrators, joint_map_path
 from mixedfx.results.population import linear_predictor_variance
-from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
+from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
+from mixedfx.results.prediction import PredictedRows
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.simulate import checked_count, generator, random_parts
 from mixedfx.results.summary import summarize
@@ -405,6 +408,44 @@ class GeneralizedLinearMixedResults(MixedResults):
             self.design, self._beta, self._modes, chosen, data, new_levels=new_levels, offset=offset
         )
         return predicted, {name: fixed.encode(data) for name, fixed in self.model.components.items()}
+
+    def get_prediction(
+        self, data: Any = None, *, random: Any = True, new_levels: str = "error", offset: Any = None
+    ) -> GeneralizedPrediction:
+        """Predict with standard errors and intervals.
+
+        Parameters
+        ----------
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        random, new_levels, offset
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        GeneralizedPrediction
+            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation.
+        """
+        chosen = chosen_terms(self.design, random)
+        eta, matrices = self._linear(data, chosen, new_levels, offset)
+        terms = self.design.random
+        frame = None if data is None else as_frame(data)
+        x = self.design.fixed.matrix if frame is None else self.design.fixed.encode(frame)
+        pairs = [
+            (t.codes, t.matrix) if frame is None else encoded_term(t, frame, used)
+            for t, used in zip(terms, chosen, strict=True)
+        ]
+        rows = PredictedRows(x, [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
+        variance, others = predictor_variance(self.fit, rows)
+        model = self._response
+        family, phi = self.fit.problem.family, self.phi
+        return GeneralizedPrediction(
+            eta,
+            np.sqrt(variance),
+            others,
+            lambda e: model.mean(model.predictors(e, matrices)),
+            lambda e, rng: family.simulate(rng, model.predictors(e, matrices), phi),
+        )
 
     def simulate(self, n: int = 1, *, seed: Any = None, random: str = "new") -> pd.DataFrame:
         """Draw responses from the fitted model.

@@ -272,3 +272,21 @@ def test_a_dispersion_that_the_data_do_not_show_is_at_its_limit(nagq):
     assert fit.llf == pytest.approx(limit.llf, abs=1e-6)
     assert any("dispersion" in note for note in fit.notes)
     np.testing.assert_allclose(fit.bse, limit.bse, rtol=1e-4)
+
+
+def test_prediction_errors_are_those_of_the_linear_model():
+    sleep = mfx.load_dataset("sleepstudy")
+    linear = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep, reml=False)
+    fit = mfx.glmer("Reaction ~ Days + (Days | Subject)", sleep, family="gaussian")
+    new = {"Days": [3, 10], "Subject": ["308", "309"]}
+    for random in (True, False):
+        ours, theirs = (f.get_prediction(new, random=random) for f in (fit, linear))
+        np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, rtol=1e-6)
+        np.testing.assert_allclose(ours.se_mean, theirs.se_mean, rtol=1e-2)
+
+
+def test_intervals_stay_within_the_range_of_the_mean(laplace):
+    frame = laplace.get_prediction().summary_frame()
+    assert (frame["mean_ci_lower"] >= 0).all()
+    assert (frame["mean_ci_upper"] <= 1).all()
+    assert (frame["mean_ci_lower"] < frame["mean"]).all()
