@@ -166,10 +166,17 @@ def lrt(case: Case, outcome: Outcome) -> Measures:
 
 
 def confint_profile(case: Case, outcome: Outcome) -> Measures:
-    """Ends to 1e-3 of the width (open ends: of the finite end)."""
+    """Ends to 1e-3 of the width (open ends: of the finite end).
+
+    In a singular fit lme4's interpolation puts the lower end for sigma at 0, where the likelihood is zero; that end is
+    left out (ours is where the likelihood ratio says, see tests/results/test_profile.py).
+    """
     table = profile_table(case, outcome.fit)
     for label, ends in case["confint_profile"].items():
         theirs = nan_for_null(ends)
+        if label == "sigma" and theirs[0] == 0.0:
+            yield measure("interval", "profile sigma upper", table["sigma"][1:], theirs[1:], theirs[1:])
+            continue
         width = theirs[1] - theirs[0] if not np.isnan(theirs).any() else max(1e-12, float(np.nanmax(np.abs(theirs))))
         yield measure("interval", f"profile {label}", table[profile_key(case, label)], theirs, width)
 

@@ -9,11 +9,17 @@ import mixedfx as mfx
 Z = norm.ppf(0.975)
 
 
-def test_ends_reach_the_cutoff_by_brute_force():
-    """At an end of sigma's interval, minus twice the log-likelihood has risen by z squared (dense refit at known sigma)."""
-    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"), reml=False)
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize(
+    ("formula", "name"),
+    [("Reaction ~ Days + (Days | Subject)", "sleepstudy"), ("Yield ~ 1 + (1 | Batch)", "dyestuff2")],
+)
+def test_ends_reach_the_cutoff(formula, name):
+    """At an end of sigma's interval, minus twice the log-likelihood has risen by z squared (refit at known sigma)."""
+    data = mfx.load_dataset(name)
+    fit = mfx.lmer(formula, data, reml=False)
     for end in mfx.profile(fit).conf_int(which="random").loc["sigma"]:
-        held = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"), reml=False, sigma=end)
+        held = mfx.lmer(formula, data, reml=False, sigma=end)
         assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-5)
 
 
