@@ -114,14 +114,17 @@ class GeneralizedProblem:
         pairs = zip(self.components, self.model.extra_slices, strict=False)
         return {c.name: slice(stop + at.start, stop + at.stop) for c, at in pairs}
 
+    def roots(self, x: Array) -> list[Array]:
+        """Return ``R`` (q, q) with ``R R'`` the covariance on the user's scale, of every term, at an inner ``x``."""
+        theta = x[self.model.theta_slice]
+        return [
+            np.asarray(basis.matrix @ slot.covariance.factor(theta[slot.theta]))
+            for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True)
+        ]
+
     def covariances(self, x: Array) -> list[Array]:
         """Return the covariance (q, q) of every term on the user's scale, at an inner ``x``."""
-        theta = x[self.model.theta_slice]
-        out = []
-        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
-            half = basis.matrix @ slot.covariance.factor(theta[slot.theta])
-            out.append(half @ half.T)
-        return out
+        return [root @ root.T for root in self.roots(x)]
 
 
 def _map_jacobian(basis: TermBasis, theta: Array) -> Array:

@@ -10,9 +10,17 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.families import Ordinal
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.distributions import two_sided
 
-__all__ = ["component_tables", "family_table", "further_parameters"]
+__all__ = [
+    "all_parameters",
+    "component_tables",
+    "family_table",
+    "further_parameters",
+    "limit_notes",
+    "summary_tables",
+]
 
 
 def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
@@ -72,3 +80,32 @@ def further_parameters(problem: GeneralizedProblem, estimate: Array) -> dict[tup
         names = _labels(problem, list(natural))
         return parts | {("thresholds", n): float(v) for n, v in zip(names, natural.values(), strict=True)}
     return parts | {(name, "Intercept"): float(v) for name, v in zip(problem.family.phi_names, phi, strict=True)}
+
+
+def all_parameters(
+    problem: GeneralizedProblem, estimate: Array, params: pd.Series[float], theta: pd.Series[float]
+) -> pd.Series[float]:
+    """Return all parameters, indexed by (component, name)."""
+    parts = {("conditional", str(name)): float(value) for name, value in params.items()}
+    parts |= further_parameters(problem, estimate)
+    names = [f"{group}: {term}" for group, term in theta.index.tolist()]
+    parts |= {("covariance", name): float(v) for name, v in zip(names, theta.to_numpy(), strict=True)}
+    index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
+    return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
+
+
+def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
+    """Return a sentence for every parameter that has run to a limit."""
+    beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
+    reached = fit.at_limit[fit.x.size - len(beyond) :]
+    limits = [name for name, out in zip(beyond, reached, strict=True) if out]
+    return [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
+
+
+def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
+    """Return the tables below the fixed effects of a summary, by title."""
+    tables = component_tables(problem, estimate, covariance)
+    titled = {name.replace("_", " ").capitalize(): table for name, table in tables.items()}
+    if problem.family.phi_names:
+        titled["Family parameters"] = family_table(problem, estimate, covariance)
+    return titled

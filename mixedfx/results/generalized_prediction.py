@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,13 @@ from scipy import special
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.design.frame import as_frame
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.results.predict import encoded_term
 from mixedfx.results.prediction import PredictedRows
 
-__all__ = ["GeneralizedPrediction", "predictor_variance"]
+__all__ = ["GeneralizedPrediction", "predicted_rows", "predictor_variance"]
 
 CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
 SLOPE_STEP = 1e-4  # of the central difference of the mean, in linear predictor units
@@ -107,6 +111,16 @@ class GeneralizedPrediction:
             "obs_ci_upper": obs["upper"],
         }
         return StatsTable(pd.DataFrame(columns))
+
+
+def predicted_rows(design: Design, data: Any, chosen: Sequence[bool]) -> PredictedRows:
+    """Return the fitted rows, or those of new data."""
+    if data is None:
+        terms = design.random
+        return PredictedRows(design.fixed.matrix, [t.codes for t in terms], [t.matrix for t in terms], chosen)
+    frame = as_frame(data)
+    pairs = [encoded_term(t, frame, used) for t, used in zip(design.random, chosen, strict=True)]
+    return PredictedRows(design.fixed.encode(frame), [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
 
 
 def predictor_variance(fit: GeneralizedFit, rows: PredictedRows) -> tuple[Array, Array]:

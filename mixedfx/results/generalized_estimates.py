@@ -1,0 +1,270 @@
+"""Estimates of a generalised linear mixed model: parameters, variances, random effects, verdicts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array
+from mixedfx.criterion.conditional import Moments, first_order_mean
+from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.design import Design
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Certificate
+from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.results.base import MixedResults
+from mixedfx.results.components import all_parameters, component_tables, family_table, limit_notes
+from mixedfx.results.conditional import effects_by_term, mode_variances, quadrature_moments
+from mixedfx.results.effects import effect_frames
+from mixedfx.results.integration import compare_integrators, joint_map_path
+from mixedfx.results.simulate import checked_count
+from mixedfx.results.varcorr import TermCovariance, VarCorr
+
+if TYPE_CHECKING:
+    from mixedfx.models.generalized import GeneralizedLinearMixedModel
+
+__all__ = ["GeneralizedEstimates"]
+
+
+class GeneralizedEstimates(MixedResults):
+    """What a generalised fit says of its parameters; :class:`GeneralizedLinearMixedResults` adds the rows.
+
+    Parameters
+    ----------
+    model : GeneralizedLinearMixedModel
+    fit : GeneralizedFit
+    """
+
+    reml = False
+
+    def __init__(self, model: GeneralizedLinearMixedModel, fit: GeneralizedFit) -> None:
+        self.model = model
+        self.fit = fit
+
+    @property
+    def design(self) -> Design:
+        """The matrices that were fitted."""
+        return self.fit.problem.design
+
+    @cached_property
+    def _estimate(self) -> Array:
+        """All parameters on the user's scale."""
+        return self.fit.problem.to_user(self.fit.x)
+
+    # ---------------------------------------------------------------- parameters
+    @property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (p,) of the first linear predictor."""
+        return pd.Series(self._beta, index=list(self.design.fixed.names), name="params", dtype=float)
+
+    @property
+    def _beta(self) -> Array:
+        return self._estimate[: self.fit.problem.model.n_fixed]
+
+    @cached_property
+    def _covariance(self) -> Array:
+        p = self.fit.problem.model.n_fixed
+        return np.asarray(self.fit.covariance[:p, :p])
+
+    @property
+    def df(self) -> pd.Series[float]:
+        """Infinity: the tests are z tests."""
+        return self._series(np.full(len(self.params), np.inf), "df")
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Covariance parameters, labelled by group and term; absolute."""
+        labels = [
+            (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
+        ]
+        index = pd.MultiIndex.from_tuples(labels, names=["group", "term"])
+        return pd.Series(self._estimate[self.fit.problem.model.theta_slice], index=index, name="theta", dtype=float)
+
+    @property
+    def phi(self) -> Array:
+        """Family-wide parameters on their unbounded scales, named by ``model.family.phi_names``."""
+        names = self.fit.problem.family.phi_names
+        return np.asarray(self._estimate[self._estimate.size - len(names) :])
+
+    @property
+    def family_params(self) -> pd.Series[float]:
+        """Family-wide parameters on their natural scales: dispersion, degrees of freedom, power, thresholds."""
+        return family_table(self.fit.problem, self._estimate, self.fit.covariance)["coef"].rename("family_params")
+
+    @property
+    def scale(self) -> float:
+        """Dispersion of an exponential dispersion model (the residual variance of a Gaussian one); 1 elsewhere."""
+        family = self.fit.problem.family
+        if not family.precision_weights or "dispersion" not in family.phi_names:
+            return 1.0
+        return float(np.exp(self.phi[family.phi_names.index("dispersion")]))
+
+    @property
+    def sigma(self) -> float:
+        """Root of :attr:`scale`."""
+        return float(np.sqrt(self.scale))
+
+    @property
+    def component_params(self) -> dict[str, pd.DataFrame]:
+        """Estimates of the further linear predictors: name to DataFrame (``coef, bse, statistic, pvalue``)."""
+        return component_tables(self.fit.problem, self._estimate, self.fit.covariance)
+
+    @property
+    def params_all(self) -> pd.Series[float]:
+        """All parameters, indexed by (component, name), on the scales on which they are linear or unbounded.
+
+        Components: ``conditional``, the further linear predictors, the logarithm of the ``dispersion`` and other
+        family-wide parameters, ``thresholds``, ``covariance``.
+        """
+        return all_parameters(self.fit.problem, self._estimate, self.params, self.theta)
+
+    def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
+        """Return confidence intervals of the fixed effects.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level.
+        method : str
+            ``"wald"``: estimate plus and minus a normal quantile times the standard error.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``lower``, ``upper``.
+        """
+        if method != "wald":
+            raise SpecificationError(f"method is 'wald'; found {method!r}")
+        return self._wald_interval(self._checked_alpha(alpha))
+
+    # ---------------------------------------------------------------- variances and random effects
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances, standard deviations and correlations of the random effects; a residual where there is one."""
+        covariances = self.fit.problem.covariances(self.fit.x)
+        terms = tuple(
+            TermCovariance(term.group, tuple(term.names), matrix, correlated=written.covariance != "diag")
+            for term, written, matrix in zip(self.design.random, self.design.formula.random, covariances, strict=True)
+        )
+        return VarCorr(terms, self.scale if self.fit.problem.family.precision_weights else None)
+
+    @cached_property
+    def _modes(self) -> tuple[Array, ...]:
+        return effects_by_term(self.fit.problem, self.fit.at.state.mode.b)
+
+    @cached_property
+    def _mode_variances(self) -> tuple[Array, ...]:
+        return mode_variances(self.fit)
+
+    @cached_property
+    def _moments(self) -> tuple[Moments, ...] | None:
+        return quadrature_moments(self.fit)
+
+    @property
+    def random_effects_mean(self) -> dict[str, pd.DataFrame]:
+        """Conditional means: group to DataFrame (levels x columns).
+
+        From the nodes of the quadrature where there is one; after a Laplace fit the modes corrected to first order by
+        the skewness of the likelihood.
+        """
+        if self._moments is not None:
+            return effect_frames(self.design.random, [m.mean for m in self._moments])
+        means = first_order_mean(LaplaceEvaluation(self.fit.at.state))
+        return effect_frames(self.design.random, effects_by_term(self.fit.problem, means))
+
+    @property
+    def random_effects_moments(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """Conditional ``mean``, ``sd`` and ``skewness`` from the nodes of the quadrature, each group to DataFrame.
+
+        Raises
+        ------
+        SpecificationError
+            After a fit without quadrature.
+        """
+        if self._moments is None:
+            raise SpecificationError('conditional moments come from quadrature: fit with nagq="auto" or nagq > 1')
+        return {
+            kind: effect_frames(self.design.random, [getattr(m, kind) for m in self._moments])
+            for kind in ("mean", "sd", "skewness")
+        }
+
+    @property
+    def mode_mean_distance(self) -> dict[str, pd.DataFrame]:
+        """Distance of conditional mean and mode in conditional standard deviations: above 0.3 the mode misleads."""
+        modes, sds = self.random_effects, self.random_effects_sd
+        return {g: (mean - modes[g]).abs() / sds[g] for g, mean in self.random_effects_mean.items()}
+
+    # ---------------------------------------------------------------- fit
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, all constants included."""
+        return self.fit.llf
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of estimated parameters."""
+        return self.fit.problem.n_parameters
+
+    @property
+    def certificate(self) -> Certificate:
+        """How sure it is that the optimum was found."""
+        return self.fit.certificate
+
+    @property
+    def integration(self) -> str:
+        """How the random effects were integrated out."""
+        nodes = self.fit.nodes
+        if nodes == 0:
+            return "Laplace, fixed effects profiled"
+        return "Laplace" if nodes == 1 else f"adaptive quadrature, {nodes} nodes"
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks in plain words."""
+        return (*self.design.notes, *limit_notes(self.fit, self._estimate))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        SpecificationError
+            If the model has a family object or functions of the user's, which are code: pickle the fit instead.
+        """
+        self.model.save(path, self.fit)
+
+    def compare_integrators(self, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
+        """Evaluate the log-likelihood at the estimate by Laplace, quadrature and importance sampling.
+
+        Parameters
+        ----------
+        draws : int
+            Draws of importance sampling.
+        seed : int
+
+        Returns
+        -------
+        DataFrame
+            One row a method; columns ``llf, standard_error, pareto_k, difference`` (to the most accurate one).
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> fit.compare_integrators().loc["Laplace", "difference"].round(4)
+        np.float64(-0.0425)
+        """
+        return compare_integrators(self.fit, checked_count(draws), seed)
+
+    def joint_map_path(self) -> pd.DataFrame:
+        """Follow the joint mode of fixed and random effects as the standard deviations shrink: it has no maximum."""
+        return joint_map_path(self.fit)
