@@ -201,7 +201,9 @@ def kenward_roger_moments(rank: int, first: float, second: float) -> tuple[float
     top = 0.0 if abs(top) < VANISHES else top
     rest = 1.0 - second / rank
     ratio = 1.0 if abs(rest) < VANISHES and abs(bottom) < VANISHES else rest / bottom
-    rho = ratio**2 * top / (rank * outer)
-    df = 4.0 + (rank + 2.0) / (rank * rho - 1.0)
+    spread = ratio**2 * top - outer  # (r rho - 1) times outer
+    df = 4.0 + (rank + 2.0) * outer / spread if spread != 0 else np.inf
+    if np.isinf(df):
+        return np.inf, float(rest)
     scaling = 1.0 if abs(df - 2.0) < NO_SCALING else df * rest / (df - 2.0)
     return float(df), float(scaling)

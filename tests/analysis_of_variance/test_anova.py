@@ -1,0 +1,244 @@
+"""Tables of terms: laws that they must obey, and statsmodels' own on the models that both can fit."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+import statsmodels.formula.api as smf
+from scipy import stats
+from statsmodels.stats.anova import anova_lm
+
+import mixedfx as mfx
+from mixedfx.analysis_of_variance.boundary import Extension, chi_bar_square_tail
+from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared
+
+pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+
+CODINGS = ["treatment", "sum", "helmert", "poly", "sdif"]
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Unbalanced, three groups of three sizes, one factor of two and one of three levels, a covariate."""
+    rng = np.random.default_rng(11)
+    n = 150
+    frame = pd.DataFrame(
+        {
+            "a": rng.choice(list("pqr"), n, p=[0.5, 0.3, 0.2]),
+            "b": rng.choice(list("uv"), n, p=[0.7, 0.3]),
+            "x": rng.normal(2, 1, n),
+            "g": rng.choice([f"g{i:02d}" for i in range(15)], n),
+        }
+    )
+    effect = dict(zip(sorted(frame["g"].unique()), rng.normal(size=15)))
+    frame["y"] = 0.3 * frame["x"] * (frame["a"] == "q") + frame["g"].map(effect) + rng.normal(size=n)
+    return frame
+
+
+FORMULA = "y ~ a * b + a * x + (1 | g)"
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_no_type_depends_on_the_coding(data, kind):
+    tables = [
+        mfx.anova(mfx.lmer(FORMULA, data, contrasts={"a": a, "b": b}), type=kind)
+        for a, b in zip(CODINGS, [*CODINGS[1:], CODINGS[0]])
+    ]
+    for table in tables[1:]:
+        assert list(table.index) == list(tables[0].index)
+        for column in ("F", "df"):
+            assert table[column].to_numpy() == pytest.approx(tables[0][column].to_numpy(), rel=1e-6)
+        single = tables[0]["df"] == 1
+        assert table["den_df"][single].to_numpy() == pytest.approx(tables[0]["den_df"][single].to_numpy(), rel=1e-5)
+
+
+def test_order_of_the_levels_does_not_matter(data):
+    other = data.assign(a=pd.Categorical(data["a"], categories=list("rqp")))
+    ours, theirs = mfx.anova(mfx.lmer(FORMULA, data)), mfx.anova(mfx.lmer(FORMULA, other))
+    assert theirs["F"].to_numpy() == pytest.approx(ours["F"].to_numpy(), rel=1e-6)
+
+
+def test_type_three_tests_unweighted_cell_means(data):
+    """The term's hypothesis, written out by hand on the treatment coding."""
+    fit = mfx.lmer("y ~ a * b + (1 | g)", data)
+    names = list(fit.params.index)
+    cells = {}
+    for a, b in itertools.product("pqr", "uv"):
+        wanted = ["Intercept", f"a[T.{a}]", f"b[T.{b}]", f"a[T.{a}]:b[T.{b}]"]
+        cells[a, b] = np.isin(names, wanted).astype(float)
+    mean_a = {a: (cells[a, "u"] + cells[a, "v"]) / 2 for a in "pqr"}
+    mean_b = {b: sum(cells[a, b] for a in "pqr") / 3 for b in "uv"}
+    by_hand = {
+        "a": np.array([mean_a["q"] - mean_a["p"], mean_a["r"] - mean_a["p"]]),
+        "b": mean_b["v"] - mean_b["u"],
+    }
+    table = mfx.anova(fit)
+    for term, rows in by_hand.items():
+        test = fit.f_test(np.atleast_2d(rows))
+        assert table.loc[term, "F"] == pytest.approx(test.fvalue, rel=1e-9)
+        assert table.loc[term, "df"] == test.df_num
+
+
+def test_without_an_intercept_the_first_factor_has_all_its_means(data):
+    table = mfx.anova(mfx.lmer("y ~ 0 + a + b + (1 | g)", data))
+    assert table["df"].to_dict() == {"a": 3.0, "b": 1.0}
+
+
+def test_missing_margins_belong_to_the_interaction(data):
+    whole = mfx.anova(mfx.lmer("y ~ a + a:b + (1 | g)", data))
+    assert whole["df"].to_dict() == {"a": 2.0, "a:b": 3.0}
+
+
+def test_last_term_is_the_same_in_all_types(data):
+    fit = mfx.lmer(FORMULA, data)
+    rows = [mfx.anova(fit, type=kind).loc["a:x", "F"] for kind in (1, 2, 3)]
+    assert rows == pytest.approx([rows[0]] * 3, rel=1e-8)
+
+
+def test_type_two_wald_tests_do_not_depend_on_the_origin_of_a_covariate(data):
+    ours = mfx.anova(mfx.lmer(FORMULA, data), type=2, ddf="z")
+    shifted = mfx.anova(mfx.lmer(FORMULA, data.assign(x=data["x"] - 7)), type=2, ddf="z")
+    assert shifted["chi2"].to_numpy() == pytest.approx(ours["chi2"].to_numpy(), rel=1e-6)
+
+
+def test_the_f_table_says_that_a_covariate_is_at_zero(data):
+    notes = " ".join(mfx.anova(mfx.lmer(FORMULA, data), type=2).notes)
+    assert "a is adjusted for a:x" in notes
+    assert "adjusted for" not in " ".join(mfx.anova(mfx.lmer(FORMULA, data), type=2, ddf="z").notes)
+
+
+def test_sequential_chi_squares_add_up(data):
+    fit = mfx.lmer(FORMULA, data)
+    p = len(fit.params)
+    total = fit.wald_test(np.eye(p)[1:], use_f=False).statistic
+    assert mfx.anova(fit, type=1, ddf="z")["chi2"].sum() == pytest.approx(total, rel=1e-8)
+
+
+def test_empty_cells_are_reported(data):
+    holes = data[~((data["a"] == "r") & (data["b"] == "v"))]
+    with pytest.warns(mfx.RankDeficientWarning):
+        fit = mfx.lmer("y ~ a * b + (1 | g)", holes)
+    table = mfx.anova(fit)
+    assert table["df"].to_dict() == {"a": 1.0, "b": 0.0, "a:b": 1.0}
+    assert any("a:b: 1 of 2" in note for note in table.notes)
+    assert np.isnan(table.loc["b", "F"])
+
+
+def test_columns_and_effect_sizes(data):
+    table = mfx.anova(mfx.lmer("y ~ a + x + (1 | g)", data))
+    row = table.loc["x"]
+    assert row["mean_sq"] * row["df"] == pytest.approx(row["sum_sq"])
+    assert row["PR(>F)"] == pytest.approx(stats.f.sf(row["F"], row["df"], row["den_df"]))
+    eta = row["partial_eta_sq"]
+    assert row["cohen_f"] == pytest.approx(np.sqrt(eta / (1 - eta)))
+    assert row["partial_omega_sq"] < eta
+
+
+def test_eta_squared_of_a_one_way_layout():
+    """F and df give back the ratio of the sums of squares."""
+    rng = np.random.default_rng(2)
+    g, y = np.repeat([0, 1, 2], 10), rng.normal(size=30)
+    means = np.array([y[g == i].mean() for i in range(3)])[g]
+    between, within = np.sum((means - y.mean()) ** 2), np.sum((y - means) ** 2)
+    f = between / 2 / (within / 27)
+    assert partial_eta_squared(f, 2.0, 27.0) == pytest.approx(between / (between + within))
+    assert cohen_f(f, 2.0, 27.0) == pytest.approx(np.sqrt(between / within))
+
+
+# --------------------------------------------------------------------------- ordinary linear models
+@pytest.mark.parametrize("formula", ["y ~ a * b", "y ~ a + b + x", "y ~ C(a, Sum) * b + x"])
+@pytest.mark.parametrize("kind", [1, 2])
+def test_least_squares_against_statsmodels(data, formula, kind):
+    fit = smf.ols(formula, data).fit()
+    ours, theirs = mfx.anova(fit, type=kind), anova_lm(fit, typ=kind)
+    for column in ("sum_sq", "df", "F", "PR(>F)"):
+        expected = theirs[column].to_numpy()
+        assert ours.loc[theirs.index, column].to_numpy() == pytest.approx(expected, rel=1e-8, nan_ok=True)
+
+
+def test_least_squares_type_three_is_that_of_sum_coding_whatever_the_coding(data):
+    ours = mfx.anova(smf.ols("y ~ a * b * x", data).fit())
+    theirs = anova_lm(smf.ols("y ~ C(a, Sum) * C(b, Sum) * x", data).fit(), typ=3)
+    theirs.index = [name.replace("C(a, Sum)", "a").replace("C(b, Sum)", "b") for name in theirs.index]
+    for term in ours.index.drop("Residual"):
+        assert ours.loc[term, "sum_sq"] == pytest.approx(theirs.loc[term, "sum_sq"], rel=1e-8)
+
+
+def test_what_anova_refuses(data):
+    fit = mfx.lmer("y ~ a + (1 | g)", data)
+    with pytest.raises(mfx.SpecificationError, match="type is 1, 2 or 3"):
+        mfx.anova(fit, type=4)
+    with pytest.raises(TypeError, match="anova needs results"):
+        mfx.anova("a fit")
+    with pytest.raises(mfx.SpecificationError, match="one model"):
+        mfx.anova(fit, fit, type=2)
+    with pytest.raises(mfx.SpecificationError, match="formula"):
+        mfx.anova(sm.OLS(data["y"], data[["x"]]).fit())
+    with pytest.raises(mfx.SpecificationError, match="mixed models"):
+        mfx.anova(smf.ols("y ~ a", data).fit(), ddf="kr")
+
+
+# --------------------------------------------------------------------------- comparisons
+def test_likelihood_ratio_table(data):
+    small, large = mfx.lmer("y ~ a + (1 | g)", data), mfx.lmer("y ~ a * b + (1 | g)", data)
+    table = mfx.anova(large, small)
+    by_ml = [fit.model.fit(reml=False) for fit in (small, large)]
+    chi2 = 2 * (by_ml[1].llf - by_ml[0].llf)
+    assert table["chi2"].iloc[1] == pytest.approx(chi2)
+    assert table["PR(>chi2)"].iloc[1] == pytest.approx(stats.chi2.sf(chi2, 3))
+    assert table["aic"].to_list() == pytest.approx([fit.aic for fit in by_ml])
+    assert table["bic"].to_list() == pytest.approx([fit.bic for fit in by_ml])
+    assert any("refitted" in note for note in table.notes)
+    assert "PR(boundary)" not in table
+
+
+def test_a_single_variance_is_tested_on_the_boundary(data):
+    large = mfx.lmer("y ~ a + (1 | g)", data, reml=False)
+    small = smf.ols("y ~ a", data).fit()
+    table = mfx.anova(small, large)
+    p = table["PR(>chi2)"].iloc[1]
+    assert table["df"].iloc[1] == 1
+    assert table["PR(boundary)"].iloc[1] == pytest.approx(p / 2)
+
+
+def test_mixtures():
+    assert chi_bar_square_tail(2.0, Extension(1, 1)) == pytest.approx((stats.chi2.sf(2, 1) + stats.chi2.sf(2, 2)) / 2)
+    assert chi_bar_square_tail(0.0, Extension(1, 0)) == pytest.approx(1.0)
+    assert chi_bar_square_tail(2.0, Extension(0, 2)) == pytest.approx(stats.chi2.sf(2, 2))
+    assert np.isnan(chi_bar_square_tail(2.0, Extension(2, 1)))
+
+
+def test_comparisons_that_make_no_sense(data):
+    fit = mfx.lmer("y ~ a + (1 | g)", data)
+    with pytest.raises(mfx.DataError, match="rows"):
+        mfx.anova(fit, mfx.lmer("y ~ (1 | g)", data.iloc[:-3]))
+    with pytest.raises(mfx.DataError, match="different responses"):
+        mfx.anova(fit, mfx.lmer("x ~ (1 | g)", data))
+    with pytest.raises(mfx.SpecificationError, match="fixed effects"):
+        mfx.anova(fit, mfx.lmer("y ~ (1 | g)", data), refit=False)
+    with pytest.raises(TypeError, match="compares fitted models"):
+        mfx.anova(fit, 3)
+
+
+def test_ranova_against_the_models_written_out(data):
+    fit = mfx.lmer("y ~ a + (x | g)", data)
+    without = mfx.lmer("y ~ a + (1 | g)", data)
+    table = mfx.ranova(fit)
+    assert table["lrt"].iloc[1] == pytest.approx(2 * (fit.llf - without.llf), abs=1e-6)
+    assert table["df"].iloc[1] == 2
+
+
+def test_ranova_goes_down_to_the_fixed_effects(data):
+    fit = mfx.lmer("y ~ a + (1 | g)", data, reml=False)
+    table = mfx.ranova(fit)
+    assert table["llf"].iloc[1] == pytest.approx(smf.ols("y ~ a", data).fit().llf, abs=1e-8)
+    assert table["PR(boundary)"].iloc[1] == pytest.approx(table["PR(>chi2)"].iloc[1] / 2)
+
+
+def test_drop1_tests_only_what_can_go(data):
+    fit = mfx.lmer("y ~ a * b + x + (1 | g)", data)
+    table = mfx.drop1(fit)
+    assert list(table.index) == ["x", "a:b"]
+    assert table["F"].to_numpy() == pytest.approx(mfx.anova(fit).loc[table.index, "F"].to_numpy())
