@@ -80,6 +80,20 @@ class Covariance(ABC):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
 
+    def near(self, covariance: Array) -> Array:
+        """Return parameters (n_theta,) to start from near a symmetric matrix (q, q) that may be indefinite.
+
+        The default is :meth:`start`.
+        """
+        return self.start()
+
+    def absorbs_residual(self) -> bool:
+        """Say whether ``T T' + c I`` belongs to the family for every ``c > 0``: one row a level then hides a residual.
+
+        The default says so for a single column only.
+        """
+        return self.size == 1
+
     def search_lower(self) -> Array:
         """Return lower bounds (n_theta,) for an optimiser: minus infinity where crossing zero stays in the family."""
         return self.lower()

@@ -50,6 +50,11 @@ class Correlation(ABC):
         """Return the largest legal values (n_rho,), inside the open interval."""
 
     @property
+    def is_exchangeable(self) -> bool:
+        """Whether all correlations are equal, so that adding a multiple of the identity stays in the family."""
+        return self.size == 1
+
+    @property
     def n_rho(self) -> int:
         """Number of parameters; all zero means no correlation."""
         return len(self.names)
@@ -169,6 +174,10 @@ class HomogeneousCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True for a single column only."""
         return self.size == 1
+
+    def absorbs_residual(self) -> bool:
+        """Return whether all correlations are equal."""
+        return self.correlation.is_exchangeable
 
     def search_lower(self) -> Array:
         """Return the bounds without that of the standard deviation, of which only the square counts."""

@@ -62,6 +62,10 @@ class DiagonalCovariance(Covariance):
         """Return ones."""
         return np.ones(self.size)
 
+    def near(self, covariance: Array) -> Array:
+        """Return the standard deviations."""
+        return np.asarray(np.sqrt(covariance.diagonal()))
+
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name each standard deviation after its column."""
         return tuple(columns)
@@ -71,6 +75,10 @@ class DiagonalCovariance(Covariance):
         return self.size == 1
 
     def closed_under_scaling(self) -> bool:
+        """Return True."""
+        return True
+
+    def absorbs_residual(self) -> bool:
         """Return True."""
         return True
 
@@ -137,6 +145,10 @@ class HomogeneousDiagonalCovariance(Covariance):
         """Return one."""
         return np.ones(1)
 
+    def near(self, covariance: Array) -> Array:
+        """Return the root of the mean variance."""
+        return np.sqrt(covariance.diagonal().mean(keepdims=True))
+
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name the parameter after a single column, else ``sd``."""
         return (columns[0],) if self.size == 1 else ("sd",)
@@ -148,6 +160,10 @@ class HomogeneousDiagonalCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True for a single column only."""
         return self.size == 1
+
+    def absorbs_residual(self) -> bool:
+        """Return True."""
+        return True
 
     def search_lower(self) -> Array:
         """Return minus infinity: only squares enter the covariance."""

@@ -13,6 +13,8 @@ from mixedfx.covariance.base import Covariance
 
 __all__ = ["UnstructuredCovariance"]
 
+SMALLEST_EIGENVALUE = 0.05  # of a correlation matrix to start from
+
 
 @dataclass(frozen=True)
 class UnstructuredCovariance(Covariance):
@@ -75,6 +77,12 @@ class UnstructuredCovariance(Covariance):
         rows, columns = self._positions
         return np.where(rows == columns, 1.0, 0.0)
 
+    def near(self, covariance: Array) -> Array:
+        """Return the parameters with correlations cut until the matrix is well positive definite."""
+        sd = np.sqrt(covariance.diagonal())
+        values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
+        return self.parameters(sd[:, None] * vectors * np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE)))
+
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name the diagonal after its column, the entry below it ``row.column``."""
         return tuple(
@@ -93,6 +101,10 @@ class UnstructuredCovariance(Covariance):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""
         return np.asarray(theta * scale[self._positions[0]])
+
+    def absorbs_residual(self) -> bool:
+        """Return True."""
+        return True
 
     def search_lower(self) -> Array:
         """Return minus infinity: every lower triangle is the factor of some covariance."""

@@ -318,7 +318,7 @@ def _check_identifiable(design: Design, sigma: float | None, has_residual: bool)
 def _check_levels(design: Design, n: int) -> None:
     for term in design.random:
         m, q = len(term.levels), term.matrix.shape[1]
-        if m * q >= n and term.loading is None:
+        if m * q >= n and term.loading is None and term.covariance.absorbs_residual():
             what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
             raise DataError(
                 f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
