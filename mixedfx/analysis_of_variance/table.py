@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx.analysis_of_variance.analysed import AnalysedFit
 from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared, partial_omega_squared
 from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses, TermHypothesis
 from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
-from mixedfx.analysis_of_variance.tested import TestedFit
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 
@@ -24,7 +24,7 @@ MEANING = {
 }
 
 
-def f_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
+def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     """Return F tests, a term a row."""
     hypotheses = kind.of(tested.part)
     tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
@@ -55,7 +55,7 @@ def f_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
     return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes)
 
 
-def chi_squared_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
+def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     """Return Wald chi-squared tests, a term a row."""
     hypotheses = kind.of(tested.part)
     tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
@@ -71,13 +71,13 @@ def chi_squared_table(tested: TestedFit, kind: TermHypotheses) -> StatsTable:
     return StatsTable.from_frame(frame, heading="Analysis of deviance", notes=notes)
 
 
-def _test(tested: TestedFit, hypothesis: TermHypothesis) -> JointTest:
+def _test(tested: AnalysedFit, hypothesis: TermHypothesis) -> JointTest:
     L = hypothesis.L
     rows = Hypothesis(L, np.zeros(len(L)), (hypothesis.label,) * len(L))
     return joint_test(rows, tested.beta, tested.denominator)
 
 
-def _notes(tested: TestedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:
     missing = [
         f"{h.label}: {len(h.L)} of {h.wanted} degrees of freedom can be estimated (empty cells or redundant columns)."
         for h in hypotheses

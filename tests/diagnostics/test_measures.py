@@ -9,7 +9,6 @@ from mixedfx.inference.effective_df import effective_parameters, trace_of_hat
 from mixedfx.inference.variance_scales import variance_estimates
 from tests.differences import gradient
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
 
 

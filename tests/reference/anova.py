@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import mixedfx as mfx
+from mixedfx.analysis_of_variance.analysed import analysed_fit
 from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
-from mixedfx.analysis_of_variance.tested import tested_fit
 from tests.reference.cases import Case, canonical, group_of, match
 from tests.reference.compare import fixed_names, vcov_against
 from tests.reference.frames import as_frame, column_of, rows_of
@@ -37,7 +37,7 @@ def same_terms_as_car(outcome: Outcome, names: list[str], levels: dict[str, list
     They differ where a factor interacts with a covariate: by SAS's rule that interaction does not contain the factor.
     The Wald tests follow car there, and are compared.
     """
-    terms = tested_fit(outcome.fit, None).part.terms
+    terms = analysed_fit(outcome.fit, None).part.terms
     other = {
         canonical(own.label, levels)
         for own in terms
@@ -198,7 +198,9 @@ def profile_table(case: Case, fit: Any) -> dict[Any, np.ndarray]:
     intervals = mfx.profile(fit).conf_int()
     out: dict[Any, np.ndarray] = {}
     for label, row in intervals.iterrows():
-        out[profile_key(case, re.sub(r"(?<![A-Za-z(])Intercept(?![A-Za-z)])", "(Intercept)", str(label)))] = row.to_numpy(dtype=float)
+        out[profile_key(case, re.sub(r"(?<![A-Za-z(])Intercept(?![A-Za-z)])", "(Intercept)", str(label)))] = (
+            row.to_numpy(dtype=float)
+        )
     for theirs, ours in match(fit.params.index, list(case["fixef"]), case.levels).items():
         out[theirs] = intervals.loc[ours].to_numpy(dtype=float)
     return out

@@ -15,11 +15,11 @@ from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["TestedFit", "tested_fit"]
+__all__ = ["AnalysedFit", "analysed_fit"]
 
 
 @dataclass(frozen=True)
-class TestedFit:
+class AnalysedFit:
     """A fit with what calibrates its tests.
 
     Attributes
@@ -45,7 +45,7 @@ class TestedFit:
         return isinstance(self.denominator, Asymptotic)
 
 
-def tested_fit(fit: Any, ddf: str | None) -> TestedFit:
+def analysed_fit(fit: Any, ddf: str | None) -> AnalysedFit:
     """Return what is tested, from results of mixedfx or of a statsmodels linear model.
 
     Raises
@@ -62,7 +62,7 @@ def tested_fit(fit: Any, ddf: str | None) -> TestedFit:
     )
 
 
-def _of_mixed(fit: MixedResults, ddf: str | None) -> TestedFit:
+def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     denominator = fit.denominator(ddf)
     frame = fit.model.inputs.frame  # type: ignore[attr-defined]
     beta = np.asarray(fit.params, dtype=float)
@@ -72,7 +72,7 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> TestedFit:
         root = _cross_product_root(fit)
     part = FixedPart(terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root)
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
-    return TestedFit(part, beta, denominator, scale)
+    return AnalysedFit(part, beta, denominator, scale)
 
 
 def _cross_product_root(fit: LinearMixedResults) -> Array:
@@ -82,7 +82,7 @@ def _cross_product_root(fit: LinearMixedResults) -> Array:
     return np.asarray(inner @ np.linalg.inv(fit.fit.problem.fixed.matrix))
 
 
-def _of_least_squares(fit: Any, ddf: str | None) -> TestedFit:
+def _of_least_squares(fit: Any, ddf: str | None) -> AnalysedFit:
     info = getattr(fit.model.data, "model_spec", None)
     if info is None or not hasattr(info, "term_codings"):
         raise SpecificationError("the linear model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()")
@@ -102,4 +102,4 @@ def _of_least_squares(fit: Any, ddf: str | None) -> TestedFit:
         denominator = ByCoefficient(covariance, np.full(p, float(fit.df_resid)), "the residual")
     part = FixedPart(terms_of_patsy(info), np.arange(p), np.eye(p), root)
     beta = np.asarray(fit.params, dtype=float)
-    return TestedFit(part, beta, denominator, float(fit.scale), (float(fit.df_resid), float(fit.ssr)))
+    return AnalysedFit(part, beta, denominator, float(fit.scale), (float(fit.df_resid), float(fit.ssr)))
