@@ -46,6 +46,8 @@ class Family(ABC):
     precision_weights : bool
         Whether the weight of a row divides the dispersion (a parameter of that name) or multiplies the
         log-likelihood.
+    exponential_dispersion : bool
+        Whether the unit deviance is to be free of the dispersion, as in exponential dispersion models.
     proportions : bool
         Whether the response is a proportion of trials, held as successes.
     has_intercept : bool
@@ -90,6 +92,7 @@ class Family(ABC):
     support: Support = REAL
     parameters: tuple[Parameter, ...] = ()
     precision_weights: bool = False
+    exponential_dispersion: bool = False
     proportions: bool = False
     has_intercept: bool = True
     latent: bool = False
@@ -140,8 +143,8 @@ class Family(ABC):
         """Rough values of the parameters beside the mean, on their unbounded scales."""
         return (0.0,) * len(self.parameters)
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array | None:
-        """Unit deviance in closed form, or None to have it computed from the largest possible log-density."""
+    def saturated(self, observed: Observed, *parameters: Array) -> Array | None:
+        """Largest :meth:`log_density` that any mean could give to each row; None to have it computed."""
         return None
 
     def own_scale(self, y: Array, trials: Array) -> Array:

@@ -38,6 +38,7 @@ class Gaussian(Family):
     links = tuple(LINKS)
     parameters = (DISPERSION,)
     precision_weights = True
+    exponential_dispersion = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``-(y - mu)² / (2 phi)``."""
@@ -64,9 +65,9 @@ class Gaussian(Family):
         """``Phi((y - mu) / sigma)``."""
         return np.asarray(sp.ndtr((y - mu) * np.exp(-0.5 * parameters[0])))
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``(y - mu)²``."""
-        return np.square(observed.y - mu)
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: the density has no larger value."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Sample variance."""
@@ -118,6 +119,10 @@ class StudentT(Family):
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """Distribution function of t."""
         return np.asarray(sp.stdtr(np.exp(parameters[1]), (y - mu) * np.exp(-0.5 * parameters[0])))
+
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: the density has no larger value."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Half the sample variance, with four degrees of freedom."""

@@ -26,6 +26,12 @@ LARGEST_RATE = 1e18  # of the Poisson generator
 POISSON_LIMIT = 1e10  # sizes beyond it are Poisson to working precision
 
 
+def draw_poisson(rng: np.random.Generator, rate: Array) -> Array:
+    """Poisson numbers, of the largest rate that the generator takes if need be."""
+    usable = np.clip(np.nan_to_num(rate, nan=0.0, posinf=LARGEST_RATE), 0.0, LARGEST_RATE)
+    return np.asarray(rng.poisson(usable), dtype=float)
+
+
 class CountFamily(Family):
     """A count as a Poisson variable whose rate is Gamma distributed; the Poisson family is its limit."""
 
@@ -52,7 +58,7 @@ class CountFamily(Family):
         mixed = size < POISSON_LIMIT
         shape = np.where(mixed, size, 1.0)
         rate = np.where(mixed, rng.gamma(shape, mu / shape), mu)
-        return rng.poisson(np.minimum(rate, LARGEST_RATE)).astype(float)
+        return draw_poisson(rng, rate)
 
     def draw_positive(self, rng: np.random.Generator, mu: Array, *parameters: Array) -> Array:
         """Draw given that the count is not zero: one event at its time in (0, 1), then those after it."""
@@ -63,8 +69,7 @@ class CountFamily(Family):
         survival = np.log1p(rng.random(size=np.shape(mu)) * np.expm1(none))
         time = np.where(mixed, shape * np.expm1(-survival / shape), -survival) / mu
         rate = np.where(mixed, rng.gamma(shape + 1.0) / (shape / mu + time), mu)
-        after = np.clip(rate * (1 - time), 0.0, LARGEST_RATE)
-        return 1.0 + rng.poisson(np.where(np.isfinite(after), after, 0.0)).astype(float)
+        return 1.0 + draw_poisson(rng, rate * (1 - time))
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """Regularised incomplete Beta function, or Gamma function in the Poisson limit."""
@@ -100,9 +105,9 @@ class Poisson(CountFamily):
         """``log(mu)``."""
         return mean.log
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``2 (y log(y/mu) - (y - mu))``."""
-        return np.asarray(2 * (sp.xlogy(observed.y, observed.y / mu) - (observed.y - mu)))
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """``y log(y) - y``."""
+        return np.asarray(sp.xlogy(observed.y, observed.y) - observed.y)
 
 
 @final
@@ -137,10 +142,10 @@ class NegativeBinomial2(CountFamily):
         """``log(phi log(1 + mu/phi))``."""
         return parameters[0] + log_softplus(mean.log - parameters[0])
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``2 (y log(y/mu) - (y + phi) log((y + phi)/(mu + phi)))``."""
-        y, size = observed.y, np.exp(parameters[0])
-        return np.asarray(2 * (sp.xlogy(y, y / mu) - (y + size) * np.log1p((y - mu) / (mu + size))))
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """``y log(y) - (y + phi) log(1 + y/phi)``."""
+        y, log_size = observed.y, parameters[0]
+        return np.asarray(sp.xlogy(y, y) - (y + saturated_exp(log_size)) * np.log1p(y * np.exp(-log_size)))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """By the method of moments."""

@@ -30,6 +30,7 @@ __all__ = [
 N_SATURATION_STEPS = 100
 SATURATION_TOLERANCE = 1e-13
 LARGEST_SATURATION_STEP = 2.0
+SMALLEST_MEAN, LARGEST_MEAN, LARGEST_PROBABILITY = 1e-280, 1e280, 1 - np.finfo(float).epsneg
 METHODS = ("latent", "lognormal", "trigamma", "delta")
 
 
@@ -38,6 +39,16 @@ def _log_precision(family: Family, weights: ArrayLike | None) -> Array | None:
         return None
     values = np.asarray(weights, dtype=float)
     return np.log(np.where(values > 0, values, 1.0))
+
+
+def _plain_mean(family: Family, eta: Array) -> Array:
+    """Mean parameter, inside its open range; a harmless one where the link cannot take the linear predictor."""
+    _, safe = inside_domain(family.mean_link, family.mean_range, eta)
+    with np.errstate(all="ignore"):  # a pole of the link is infinite
+        mu = family.mean_link.mean(safe)
+    if family.mean_range == "real":
+        return mu
+    return np.clip(mu, SMALLEST_MEAN, LARGEST_MEAN if family.mean_range == "positive" else LARGEST_PROBABILITY)
 
 
 def mean_and_variance(
@@ -50,11 +61,11 @@ def mean_and_variance(
 ) -> tuple[Array, Array]:
     """Mean and variance of the response on the scale of the data; NaN where the link has no mean."""
     first = evaluate.columns(family, eta)[0]
-    inside, safe = inside_domain(family.mean_link, family.mean_range, first)
+    inside, _ = inside_domain(family.mean_link, family.mean_range, first)
     counts = np.asarray(trials, dtype=float)
     parameters = evaluate.plain_parameters(family, eta, phi, _log_precision(family, weights))
     with np.errstate(all="ignore"):  # an overflowing variance is infinite
-        average, variance = family.moments(family.mean_link.mean(safe), counts, *parameters)
+        average, variance = family.moments(_plain_mean(family, first), counts, *parameters)
         if family.proportions:
             average, variance = average / counts, variance / counts**2
     average, variance = np.broadcast_arrays(average, variance)
@@ -74,11 +85,11 @@ def simulate(
 ) -> Array:
     """See :meth:`Family.simulate`."""
     first = evaluate.columns(family, eta)[0]
-    inside, safe = inside_domain(family.mean_link, family.mean_range, first)
+    inside, _ = inside_domain(family.mean_link, family.mean_range, first)
     counts = np.broadcast_to(np.asarray(trials, dtype=float), first.shape)
     parameters = evaluate.plain_parameters(family, eta, phi, _log_precision(family, weights))
     with np.errstate(all="ignore"):  # overflowing means make infinite responses
-        drawn = np.asarray(family.draw(rng, family.mean_link.mean(safe), counts, *parameters), dtype=float)
+        drawn = np.asarray(family.draw(rng, _plain_mean(family, first), counts, *parameters), dtype=float)
         drawn = drawn / counts if family.proportions else drawn
     return drawn if inside is None else np.where(inside, drawn, np.nan)
 
@@ -86,7 +97,7 @@ def simulate(
 def cdf_limits(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> tuple[Array, Array]:
     """See :meth:`Family.cdf_limits`."""
     first = evaluate.columns(family, eta)[0]
-    mu = family.mean_link.mean(inside_domain(family.mean_link, family.mean_range, first)[1])
+    mu = _plain_mean(family, first)
     parameters = evaluate.plain_parameters(family, eta, phi, observed.log_precision)
     with np.errstate(all="ignore"):  # tails underflow to 0 or 1
         upper = np.clip(family.cumulative(observed.y, mu, observed.trials, *parameters), 0.0, 1.0)
@@ -100,18 +111,19 @@ def cdf_limits(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -
 
 def unit_deviance(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
     """See :meth:`Family.unit_deviance`."""
-    first = evaluate.columns(family, eta)[0]
-    mu = family.mean_link.mean(inside_domain(family.mean_link, family.mean_range, first)[1])
-    with np.errstate(all="ignore"):  # 0 log 0 is handled by xlogy
-        closed = family.deviance(observed, mu, *evaluate.plain_parameters(family, eta, phi))
-    if closed is None:
-        closed = 2 * (_saturated(family, observed, eta, phi) - family.mean_derivatives(observed, eta, phi, order=0)[0])
-    elif observed.log_precision is not None:
-        closed = closed * np.exp(observed.log_precision)
-        closed = closed if observed.multiplier is None else closed * observed.multiplier
-    elif observed.multiplier is not None:
-        closed = closed * observed.multiplier
-    return np.maximum(closed, 0.0)
+    parameters = evaluate.plain_parameters(family, eta, phi, observed.log_precision)
+    value = family.mean_derivatives(observed, eta, phi, order=0)[0]
+    with np.errstate(all="ignore"):  # parameters so extreme that nothing fits give an infinite deviance
+        best = family.saturated(observed, *parameters)
+        if best is None:
+            best = _saturated(family, observed, eta, phi)
+        elif observed.multiplier is not None:
+            best = best * observed.multiplier
+        result = np.where(np.isfinite(value), 2 * np.maximum(best - value, 0.0), np.inf)
+        if not family.exponential_dispersion:
+            return result
+        place = [parameter.name for parameter in family.parameters].index("dispersion")
+        return np.asarray(result * np.exp(evaluate.plain_parameters(family, eta, phi)[place]))
 
 
 def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
@@ -122,9 +134,10 @@ def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -
     best = np.full(first.shape, -np.inf)
     for _ in range(N_SATURATION_STEPS):
         value, slope, curvature = family.mean_derivatives(observed, trial, phi)
-        gain = np.max(value - best, initial=0.0, where=np.isfinite(value))
+        better = value > best
+        gains = value[better] - best[better]
         best = np.maximum(best, value)
-        if gain < SATURATION_TOLERANCE:
+        if not np.any(gains > SATURATION_TOLERANCE):
             break
         weights = family.expected_weights(observed, trial, phi)
         weights = np.where(curvature < 0, np.maximum(-curvature, weights / 2), np.maximum(weights, 1e-8))

@@ -100,7 +100,8 @@ def numeric(y: Any, what: str) -> Array:
     try:
         return values.astype(float)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{what} must be numeric; found {values.flat[0]!r}") from error
+        text = next((str(value) for value in values.flat if isinstance(value, str)), str(values.flat[0]))
+        raise DataError(f"{what} must be numeric; found {text!r}") from error
 
 
 def first_offender(good: BoolArray, values: Array) -> str | None:

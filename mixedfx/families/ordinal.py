@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.jets import Jet, Space, constant, where
+from mixedfx.families.jets import Jet, where
 from mixedfx.families.links import IDENTITY
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import Observed, Support, _is_count
@@ -140,12 +140,9 @@ class Ordinal(Family):
         places = np.broadcast_to(column, cumulated.shape[:-1])[..., None]
         return np.asarray(np.take_along_axis(cumulated, places, axis=-1)[..., 0])
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``-2 log P(Y = y)``."""
-        space = Space(1, 0)
-        jets = (constant(value, space) for value in parameters)
-        location = Mean(IDENTITY, constant(mu, space))
-        return np.asarray(-2 * self.log_density(observed, location, *jets).value)
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: a certain category."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Thresholds that give the observed shares of the categories."""

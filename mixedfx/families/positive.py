@@ -38,6 +38,7 @@ class Gamma(Family):
     support = POSITIVE
     parameters = (DISPERSION,)
     precision_weights = True
+    exponential_dispersion = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``-(y/mu - 1 - log(y/mu)) / phi``."""
@@ -68,10 +69,9 @@ class Gamma(Family):
         shape = np.exp(-parameters[0])
         return np.asarray(sp.gammainc(shape, shape * y / mu))
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``2 (y/mu - 1 - log(y/mu))``."""
-        ratio = observed.y / mu
-        return np.asarray(2 * (ratio - 1 - np.log(ratio)))
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: the density has no larger value."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Squared coefficient of variation."""
@@ -89,6 +89,7 @@ class InverseGaussian(Family):
     support = POSITIVE
     parameters = (DISPERSION,)
     precision_weights = True
+    exponential_dispersion = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``-(y/mu - 1)² / (2 phi y)``."""
@@ -116,15 +117,15 @@ class InverseGaussian(Family):
         return rng.wald(mu, np.exp(-parameters[0]), size=np.shape(mu))
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """Sum of two normal tail areas."""
-        shape = np.exp(-parameters[0])
-        root = np.sqrt(shape / y)
-        reflected = np.exp(2 * shape / mu + sp.log_ndtr(-root * (y / mu + 1)))
-        return np.asarray(sp.ndtr(root * (y / mu - 1)) + reflected)
+        """Sum of two normal tail areas, the second with its exponential factor absorbed."""
+        root = np.exp(-0.5 * parameters[0]) / np.sqrt(y)
+        distance = np.where(y == mu, 0.0, root * (y / mu - 1))
+        reflected = 0.5 * sp.erfcx(root * (y / mu + 1) / np.sqrt(2)) * np.exp(-0.5 * distance**2)
+        return np.asarray(sp.ndtr(distance) + reflected)
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``(y - mu)² / (mu² y)``."""
-        return np.asarray(np.square(observed.y / mu - 1) / observed.y)
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: the density has no larger value."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Variance over the cube of the mean."""
@@ -177,6 +178,10 @@ class LogNormal(Family):
         """``Phi`` of the standardised logarithm."""
         phi = np.exp(parameters[0])
         return np.asarray(sp.ndtr((np.log(y / mu) + phi / 2) / np.sqrt(phi)))
+
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """Zero: the density has no larger value."""
+        return np.zeros(observed.n)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Variance of ``log y``."""

@@ -13,7 +13,7 @@ from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI
 from mixedfx.families.evaluate import CLOSED_FORMS
 from mixedfx.families.gamma_functions import log_rising, stirling
-from mixedfx.families.jets import Jet
+from mixedfx.families.jets import Jet, Space, constant
 from mixedfx.families.links import LOGIT, PROBIT
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, first_offender
@@ -25,6 +25,7 @@ __all__ = ["Beta", "BetaBinomial", "Binomial"]
 PROBABILITY_LINKS = ("logit", "probit", "cloglog", "cauchit", "log", "identity")
 ROUNDING_OF_SUCCESSES = 1e-3  # a printed proportion times its trials may miss a whole number by so much
 START_PRECISION = 10.0
+LARGEST_LOG_PRECISION = 200.0
 
 
 def successes(y: Array, trials: Array) -> Array:
@@ -92,10 +93,10 @@ class Binomial(Family):
         failures = np.maximum(trials - y, np.finfo(float).tiny)
         return np.where(y >= trials, 1.0, np.where(y < 0, 0.0, sp.betainc(failures, y + 1, 1 - mu)))
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """``2 (y log(y/(n mu)) + (n - y) log((n - y)/(n (1 - mu))))``."""
-        y, n = observed.y, observed.trials
-        return np.asarray(2 * (sp.xlogy(y, y / (n * mu)) + sp.xlogy(n - y, (n - y) / (n * (1 - mu)))))
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """``y log(y/n) + (n - y) log(1 - y/n)``."""
+        y, n = observed.y, np.maximum(observed.trials, 1.0)
+        return np.asarray(sp.xlogy(y, y / n) + sp.xlogy(observed.trials - y, (n - y) / n))
 
 
 @final
@@ -140,14 +141,18 @@ class BetaBinomial(Family):
         return rng.binomial(trials.astype(np.int64), chance).astype(float)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """Sum of the probabilities, from their ratios."""
+        """Sum of the probabilities, from that of zero and their ratios."""
+        log_phi = np.clip(parameters[0], -LARGEST_LOG_PRECISION, LARGEST_LOG_PRECISION)
+        per_trial = np.exp(-log_phi)
         steps = np.arange(max(int(np.max(y, initial=0.0)), 0)).reshape(-1, *(1,) * np.ndim(mu * trials))
-        a, b = np.exp(parameters[0]) * mu, np.exp(parameters[0]) * (1 - mu)
-        remaining = np.maximum(trials - steps, 0.0)
-        log_ratio = np.log(remaining) + np.log(steps + a) - np.log(steps + 1) - np.log(remaining - 1 + b)
-        first = sp.betaln(a, b + trials) - sp.betaln(a, b)
-        later = np.where(steps < y, first + np.cumsum(log_ratio, axis=0), -np.inf)
-        total = np.exp(first) + np.sum(np.exp(later), axis=0)
+        remaining = np.maximum(trials - steps, 1.0)
+        up, down = mu + steps * per_trial, 1 - mu + (remaining - 1) * per_trial
+        log_ratio = np.log(remaining / (steps + 1)) + np.log(up / down)
+        space = Space(1, 0)
+        none_down = log_rising(trials, constant(np.log1p(-mu) + log_phi, space))
+        none = none_down.value + trials * np.log1p(-mu) - log_rising(trials, constant(log_phi, space)).value
+        later = np.where(steps < y, none + np.cumsum(log_ratio, axis=0), -np.inf)
+        total = np.exp(none) + np.sum(np.exp(later), axis=0)
         return np.where(y >= trials, 1.0, np.where(y < 0, 0.0, total))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
@@ -204,9 +209,10 @@ class Beta(Family):
         return draw_beta(rng, mu, np.exp(parameters[0]))
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """Regularised incomplete Beta function."""
+        """Regularised incomplete Beta function; a step where the precision is beyond its reach."""
         phi = np.exp(parameters[0])
-        return np.asarray(sp.betainc(mu * phi, (1 - mu) * phi, y))
+        area = sp.betainc(mu * phi, (1 - mu) * phi, y)
+        return np.where(np.isfinite(area), area, np.greater_equal(y, mu))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """By the method of moments."""

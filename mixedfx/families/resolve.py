@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
@@ -57,6 +57,7 @@ def _zero_inflated(count: type[CountFamily]) -> Maker:
 
 FAMILIES: dict[str, Maker] = {
     **{family.name: family for family in SIMPLE},
+    "negative_binomial": NegativeBinomial2,
     **{f"truncated_{name}": _truncated(count) for name, count in COUNTS.items()},
     **{f"zero_inflated_{name}": _zero_inflated(count) for name, count in COUNTS.items()},
     **{f"hurdle_{name}": _hurdle(count) for name, count in COUNTS.items()},
@@ -64,7 +65,6 @@ FAMILIES: dict[str, Maker] = {
 """Every family by its name."""
 
 ALIASES = {
-    "negative_binomial": "nbinom2",
     "bernoulli": "binomial",
     "normal": "gaussian",
     "t": "student_t",
@@ -73,6 +73,13 @@ ALIASES = {
     "beta_family": "beta",
     "t_family": "student_t",
     "inversegaussian": "inverse_gaussian",
+}
+STATSMODELS_FAMILIES: dict[str, type[Family]] = {
+    "Gaussian": Gaussian,
+    "Binomial": Binomial,
+    "Poisson": Poisson,
+    "Gamma": Gamma,
+    "InverseGaussian": InverseGaussian,
 }
 TWEEDIE_POWERS: dict[float, type[Family]] = {0.0: Gaussian, 1.0: Poisson, 2.0: Gamma, 3.0: InverseGaussian}
 
@@ -93,11 +100,9 @@ def _from_statsmodels(family: Any, link: object) -> Family:
         if power in TWEEDIE_POWERS:
             return TWEEDIE_POWERS[power](chosen)
         return Tweedie(chosen).with_fixed(power=power)
-    simple: Mapping[str, type[Family]] = {made.__name__: made for made in (Gaussian, Binomial, Poisson, Gamma)}
-    known = {**simple, "InverseGaussian": InverseGaussian}
-    if class_name not in known:
+    if class_name not in STATSMODELS_FAMILIES:
         raise SpecificationError(f"statsmodels family {class_name} is not known; write a name: {_choices()}")
-    return known[class_name](chosen)
+    return STATSMODELS_FAMILIES[class_name](chosen)
 
 
 def _choices() -> str:
@@ -107,7 +112,7 @@ def _choices() -> str:
 def _made(family: object) -> Family | None:
     """A user's family, given as an object or as its class; None if it is neither."""
     if isinstance(family, type) and issubclass(family, Family):
-        return cast("Callable[[], Family]", family)()
+        return family()
     return family if isinstance(family, Family) else None
 
 

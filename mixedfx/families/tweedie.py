@@ -10,6 +10,7 @@ from scipy import special as sp
 from mixedfx._typing import Array, IntArray
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import log_variance
+from mixedfx.families.counts import draw_poisson
 from mixedfx.families.gamma_functions import gammaln
 from mixedfx.families.jets import Jet, Part, where
 from mixedfx.families.mean import Mean
@@ -25,6 +26,8 @@ __all__ = ["Tweedie"]
 GRID = np.arange(-24, 29) / 2.0
 LEFT_REACH, RIGHT_REACH, EXTRA_TERMS = 12.0, 14.0, 25.0
 NARROWEST_INTEGRAL = 2.0
+NORMAL_LIMIT = 1e8
+MOST_TERMS = 2000
 BLOCK = 2048  # rows that are summed at a time, for the sake of memory
 
 
@@ -46,6 +49,7 @@ class Tweedie(Family):
     support = NON_NEGATIVE
     parameters = (DISPERSION, POWER)
     precision_weights = True
+    exponential_dispersion = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``-(y mu**(1-p)/(p-1) + mu**(2-p)/(2-p)) / phi``."""
@@ -82,22 +86,28 @@ class Tweedie(Family):
     def draw(self, rng: np.random.Generator, mu: Array, trials: Array, *parameters: Array) -> Array:
         """Sums of a Poisson number of Gamma variables."""
         rate, shape, scale = self._compound(mu, parameters)
-        number = rng.poisson(rate, size=np.shape(mu))
+        number = draw_poisson(rng, np.broadcast_to(rate, np.shape(mu)))
         return np.where(number > 0, rng.gamma(np.maximum(number, 1) * shape, scale), 0.0)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """Poisson mixture of Gamma distribution functions."""
+        """Poisson mixture of Gamma distribution functions; normal where the Poisson rate is beyond 1e8."""
         rate, shape, scale = (np.broadcast_to(part, np.shape(mu)) for part in self._compound(mu, parameters))
+        mixed = rate < NORMAL_LIMIT
+        rate = np.where(mixed, rate, 1.0)
         reach = RIGHT_REACH * np.sqrt(rate) + EXTRA_TERMS
         first = np.maximum(np.floor(rate - reach), 1.0)
-        numbers = first + np.arange(int(np.max(2 * reach, initial=0.0)) + 2).reshape(-1, *(1,) * np.ndim(rate))
-        chances = np.exp(sp.xlogy(numbers, rate) - rate - sp.gammaln(numbers + 1))
-        return np.asarray(np.exp(-rate) + np.sum(chances * sp.gammainc(numbers * shape, y / scale), axis=0))
+        n_terms = min(int(np.max(2 * reach, initial=0.0)) + 2, MOST_TERMS)
+        step = np.maximum((2 * reach + 2) / n_terms, 1.0)
+        numbers = first + step * np.arange(n_terms).reshape(-1, *(1,) * rate.ndim)
+        chances = step * np.exp(sp.xlogy(numbers, rate) - rate - sp.gammaln(numbers + 1))
+        total = np.exp(-rate) + np.sum(chances * sp.gammainc(numbers * shape, y / scale), axis=0)
+        _, variance = self.moments(mu, trials, *parameters)
+        return np.where(mixed, total, sp.ndtr((y - mu) / np.sqrt(variance)))
 
-    def deviance(self, observed: Observed, mu: Array, *parameters: Array) -> Array:
-        """Unit deviance of the power."""
-        y, above, below = observed.y, sp.expit(parameters[1]), sp.expit(-parameters[1])
-        return np.asarray(2 * (mu**below / below + y * mu**-above / above - y**below / (above * below)))
+    def saturated(self, observed: Observed, *parameters: Array) -> Array:
+        """The density's value at a mean of y."""
+        above, below = sp.expit(parameters[1]), sp.expit(-parameters[1])
+        return np.asarray(-(observed.y**below) * np.exp(-parameters[0]) / (above * below))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Variance over the mean to the power 3/2."""

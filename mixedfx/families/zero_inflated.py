@@ -108,8 +108,11 @@ class ZeroInflated(ExtraZeros):
         density = self.base.log_density(zeros, mean, *inner)
         structural = sp.expit(logit.value - density.value)
         lost = np.exp(density.value) * structural * density.part((0,)) ** 2
-        present = sp.expit(-logit.value)
-        return np.asarray(present * (self.base.expected_information(zeros, mean, *inner) - lost))
+        exact = sp.expit(-logit.value) * (self.base.expected_information(zeros, mean, *inner) - lost)
+        values = [parameter.value for parameter in parameters]
+        average, variance = self.moments(mean.value.value, observed.trials, *values)
+        bound = np.square(average * mean.log.part((0,))) / variance  # where that of the base is only a bound
+        return np.fmax(exact, bound)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """``pi + (1 - pi) F(y)``."""
