@@ -162,6 +162,6 @@ def _check_groups(design: Design, residual: BoundResidual) -> None:
     for term in design.random:
         if not nested_in(residual.groups, term.codes):
             raise SpecificationError(
-                f"the residuals are correlated within groups that hold several levels of {term.group!r}: the group of a "
-                "residual structure must lie within one level of every grouping factor of the formula"
+                f"the residuals are correlated within groups that hold several levels of {term.group!r}: the group of "
+                "a residual structure must lie within one level of every grouping factor of the formula"
             )

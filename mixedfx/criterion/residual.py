@@ -1,8 +1,8 @@
 """The criterion of a Gaussian mixed model whose residuals have a structure of their own: a function of (theta, rho).
 
 With ``Var(e) = sigma^2 D(rho)`` the rows are whitened by ``D^-1/2``, and the criterion is that of ordinary residuals
-plus ``log|D|``. For the derivative with respect to rho let ``E = C - Z B`` be the columns ``C = [X y]`` less their predicted
-random effects; then, everything whitened,
+plus ``log|D|``. For the derivative with respect to rho let ``E = C - Z B`` be the columns ``C = [X y]`` less their
+predicted random effects; then, everything whitened,
 
     ``d (C' V^-1 C) = E' dE + dE' E``,  ``dE = dC - dZ B``,   and   ``d log|V| = d log|D| + tr(K d(Z'Z))``
 

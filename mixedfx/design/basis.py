@@ -72,7 +72,7 @@ class TermBasis:
     def to_inner(self, theta: Array) -> Array:
         """Return the parameters on the inner scale."""
         inverse = None if self.diagonal is None else 1.0 / self.diagonal
-        return self._mapped(theta, np.linalg.inv(self.matrix), inverse)
+        return self._mapped(theta, np.asarray(np.linalg.inv(self.matrix)), inverse)
 
     def _mapped(self, theta: Array, matrix: Array, diagonal: Array | None) -> Array:
         canonical = self.covariance.canonical(theta)
@@ -152,7 +152,7 @@ def _orthogonalizer(inner: Array) -> Array | None:
     n, p = inner.shape
     if p < 2 or n <= p or _gram_root(inner) is not None:
         return None
-    upper = np.linalg.qr(inner, mode="r")
+    upper = np.asarray(np.linalg.qr(inner, mode="r"))
     if np.abs(upper.diagonal()).min() == 0:
         return None
     return np.asarray(np.linalg.inv(upper) * np.sqrt(n))
@@ -161,7 +161,7 @@ def _orthogonalizer(inner: Array) -> Array | None:
 def _gram_root(columns: Array) -> Array | None:
     """Upper Cholesky factor of the columns' mean products, or None where they are too collinear to trust it."""
     try:
-        upper = np.linalg.cholesky(columns.T @ columns / len(columns)).T
+        upper: Array = np.asarray(np.linalg.cholesky(columns.T @ columns / len(columns)).T)
     except np.linalg.LinAlgError:
         return None
     return upper if float(np.min(upper.diagonal() ** 2)) > COLLINEAR else None
@@ -209,7 +209,7 @@ def _orthonormal_map(rows: Array) -> Array:
     scaled = centred / size[:, None]
     upper = _gram_root(scaled.T)
     if upper is None:
-        upper = np.linalg.qr(scaled.T, mode="r") / np.sqrt(n)
+        upper = np.asarray(np.linalg.qr(scaled.T, mode="r") / np.sqrt(n))
     if np.abs(upper.diagonal()).min() < np.sqrt(SPAN_TOLERANCE):
         return matrix
     return np.asarray(matrix @ np.linalg.inv(upper))

@@ -16,7 +16,7 @@ __all__ = ["VarianceParameters"]
 
 @dataclass(frozen=True)
 class VarianceParameters:
-    """The parameters ``(theta, rho, log sigma^2)`` on the inner scale, and what their uncertainty does to ``Var(beta)``.
+    """The parameters ``(theta, rho, log sigma^2)`` on the inner scale, and what they do to ``Var(beta)``.
 
     With ``f`` minus twice the log-likelihood, their covariance is twice the inverse of the Hessian of ``f`` in which
     sigma is not profiled out. If sigma is known, its row and column are zero.

@@ -13,7 +13,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
-from mixedfx.results.base import quantile
+from mixedfx.inference.distributions import quantile
 
 __all__ = ["PredictedRows", "Prediction", "predict_rows"]
 
