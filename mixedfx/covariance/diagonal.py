@@ -147,7 +147,7 @@ class HomogeneousDiagonalCovariance(Covariance):
 
     def near(self, covariance: Array) -> Array:
         """Return the root of the mean variance."""
-        return np.sqrt(covariance.diagonal().mean(keepdims=True))
+        return np.asarray(np.sqrt(covariance.diagonal().mean(keepdims=True)))
 
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name the parameter after a single column, else ``sd``."""

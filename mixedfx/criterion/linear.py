@@ -28,6 +28,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from mixedfx._typing import Array
+from mixedfx.criterion.moments import moment_start
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize
 from mixedfx.linalg.gram import Gram
@@ -73,10 +74,10 @@ class LinearCriterion:
         """Divisor of the residual variance: n, or n - p under REML."""
         return self.n - self.n_fixed if self.reml else self.n
 
-    @property
+    @cached_property
     def start(self) -> Array:
-        """Starting values (n_theta,)."""
-        return self.model.start
+        """Starting values (n_theta,), from moments."""
+        return moment_start(self.gram, self.model, self.n)
 
     @property
     def search_lower(self) -> Array:
@@ -249,27 +250,31 @@ class LinearEvaluation:
     @cached_property
     def quadratic_forms(self) -> tuple[Array, Array]:
         """``w_i' P w_j`` (k, k) and ``w_i' P y`` (k,) with ``w_i = dV/dtheta_i P y``."""
-        model, gram = self.criterion.model, self.criterion.gram
-        layout, k = gram.layout, model.n_theta
-        outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((self.criterion.n_fixed, k)), np.zeros(k)
+        model, k, p = self.criterion.model, self.criterion.model.n_theta, self.criterion.n_fixed
+        outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((p, k)), np.zeros(k)
         t = [
             np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0)
             for d, s in zip(self._sigma_derivatives, self.s, strict=True)
         ]
-        for f, own in enumerate(model.by_factor):
-            if own.size == 0:
-                continue
-            flat = t[f].reshape(-1, own.size)
-            cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), self.criterion.n_fixed).T @ flat
+        order = np.concatenate([np.zeros(0, dtype=np.intp), *model.by_factor])
+        for f, (own, moved) in enumerate(zip(model.by_factor, self._moved(t), strict=True)):
+            flat = t[f].reshape(self.s[f].size, own.size)
+            cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
             cross_y[own] = self.s[f].ravel() @ flat
-            if layout.n_factors == 1 and layout.n_chain == 1:
-                moved = [np.einsum("abm,bmk->amk", self.information[0], t[0])]
-            else:
-                moved = self.by_factor(self.factor.solve(*gram.times(f, t[f]))[1])
-            for g, other in enumerate(model.by_factor):
-                outer[np.ix_(other, own)] = t[g].reshape(-1, other.size).T @ moved[g].reshape(-1, own.size)
+            outer[np.ix_(own, order)] = flat.T @ moved.reshape(len(flat), k)
         outer -= cross_x.T @ self.unscaled_cov @ cross_x
         return 0.5 * (outer + outer.T), cross_y
+
+    def _moved(self, t: list[Array]) -> list[Array]:
+        """``Z_g' V^-1 Z_f t_f`` (Q, m, k) by factor g, the columns of all factors f side by side."""
+        gram = self.criterion.gram
+        if not t:
+            return []
+        if gram.layout.n_factors == 1 and gram.layout.n_chain == 1:
+            return [np.einsum("abm,bmk->amk", self.information[0], t[0])]
+        sides, rests = zip(*(gram.times(f, own) for f, own in enumerate(t)), strict=True)
+        chain = [np.concatenate(parts, axis=2) for parts in zip(*sides, strict=True)]
+        return self.by_factor(self.factor.solve(chain, np.concatenate(rests, axis=1))[1])
 
     def _with_trace(self, trace: Array | float) -> Array:
         outer, cross_y = self.quadratic_forms

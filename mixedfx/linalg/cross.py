@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.linalg import blas
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.layout import PairPattern
@@ -21,15 +22,15 @@ class Cross(ABC):
 
     @abstractmethod
     def schur(self, k: Array) -> Array:
-        """Return the lower triangle of ``C' blockdiag(k) C`` (columns, columns) for symmetric ``k`` (Q, Q, m)."""
+        """Return the lower triangle of ``C' blockdiag(k) C`` (columns, columns), zeros above, for symmetric ``k``."""
 
     @abstractmethod
     def quadratic(self, inner: Array) -> Array:
-        """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for symmetric ``inner`` (columns, columns)."""
+        """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for the symmetric matrix whose lower triangle is ``inner``."""
 
     @abstractmethod
     def rows_times(self, inner: Array) -> Cross:
-        """Return ``C @ inner``, kept only where ``C`` is stored."""
+        """Return ``C @ inner`` where ``C`` is stored, for the symmetric matrix whose lower triangle is ``inner``."""
 
     @abstractmethod
     def scaled(self, left: Array) -> Cross:
@@ -56,6 +57,10 @@ class Cross(ABC):
         """Return ``self + sign * other`` for blocks of one storage."""
 
     @abstractmethod
+    def squared_columns(self) -> Array:
+        """Return the squared norms (Q, columns) of the columns of every coefficient."""
+
+    @abstractmethod
     def overlap(self, other: Cross) -> Array:
         """Return the blocks ``self_l other_l'`` (Q, Q', m), summed over stored entries."""
 
@@ -70,8 +75,7 @@ class DenseCross(Cross):
         """Return the Schur update; see :class:`Cross`."""
         q, m, columns = self.values.shape
         weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
-        out: Array = self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns)
-        return out
+        return np.tril(self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns))
 
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
@@ -80,7 +84,8 @@ class DenseCross(Cross):
     def rows_times(self, inner: Array) -> DenseCross:
         """Return the rows times ``inner``."""
         q, m, columns = self.values.shape
-        return DenseCross((self.values.reshape(q * m, columns) @ inner).reshape(q, m, columns))
+        product = blas.dsymm(1.0, inner.T, self.values.reshape(q * m, columns).T, lower=0)
+        return DenseCross(np.asarray(product.T).reshape(q, m, columns))
 
     def scaled(self, left: Array) -> DenseCross:
         """Return every level's rows times its ``left``."""
@@ -117,6 +122,10 @@ class DenseCross(Cross):
         """Return the sum of two blocks."""
         assert isinstance(other, DenseCross)
         return DenseCross(self.values + sign * other.values)
+
+    def squared_columns(self) -> Array:
+        """Return the squared norms of the columns."""
+        return np.asarray(np.einsum("amc,amc->ac", self.values, self.values))
 
     def overlap(self, other: Cross) -> Array:
         """Return the products of the two blocks' rows."""
@@ -206,6 +215,10 @@ class SparseCross(Cross):
         """Return the sum of two blocks."""
         assert isinstance(other, SparseCross)
         return SparseCross(self.pattern, self.values + sign * other.values)
+
+    def squared_columns(self) -> Array:
+        """Return the squared norms of the columns."""
+        return segment_sum(np.square(self.values), self.pattern.columns, self.pattern.n_columns)
 
     def overlap(self, other: Cross) -> Array:
         """Return the products of the two blocks' rows."""

@@ -21,17 +21,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import lapack
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.remainder import Remainder, factorize_remainder, mirrored
 from mixedfx.linalg.small import (
     apply,
-    congruence,
-    diagonal_blocks,
-    left_multiply,
     multiply,
     segment_sum,
     symmetrize,
@@ -39,8 +36,6 @@ from mixedfx.linalg.small import (
 )
 
 __all__ = ["BlockFactor", "Effects", "factorize"]
-
-SMALL_VARIANCE = 1e-6  # below this, relative to the information, the inverse of T would cancel
 
 
 @dataclass(frozen=True)
@@ -65,10 +60,8 @@ class BlockFactor:
         (f, g) to ``S_fg`` (Q_f, Q_g, m_f).
     cross : tuple of Cross
         ``S_fR`` of every chain factor.
-    remainder : (r, r)
-        Schur complement of the remainder; symmetric.
-    cholesky : (r, r)
-        Lower factor of ``Lambda' S_RR Lambda + I``.
+    remainder : Remainder or None
+        What is left, factorised; None if there is nothing.
     logdet : float
         ``log|V|``.
     """
@@ -80,8 +73,7 @@ class BlockFactor:
     k: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Array
-    cholesky: Array
+    remainder: Remainder | None
     logdet: float
 
     def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[Effects, Effects]:
@@ -105,8 +97,7 @@ class BlockFactor:
                 forward[g] = forward[g] - np.stack([_sum_rows(p, parents, layout.levels[g]) for p in push])
             if self.cross:
                 rest = rest - self.cross[f].transpose_dot(eliminated)
-        b_rest = self._solve_remainder(rest)
-        g_rest = rest - self.remainder @ b_rest
+        b_rest, g_rest = self.remainder.solve(rest) if self.remainder else (rest, rest)
         b: list[Array] = [np.empty(0)] * layout.n_chain
         outside: list[Array] = [np.empty(0)] * layout.n_chain
         for f in reversed(layout.chain):
@@ -119,63 +110,17 @@ class BlockFactor:
             outside[f] = apply(self.resolvents[f], residual)
         return Effects(tuple(b), b_rest), Effects(tuple(outside), g_rest)
 
-    def _solve_remainder(self, rest: Array) -> Array:
-        if not rest.size:
-            return rest
-        scaled = self._by_lambda(rest, transpose=True)
-        solved, info = lapack.dpotrs(self.cholesky, scaled, lower=1)
-        assert info == 0
-        return self._by_lambda(np.asarray(solved), transpose=False)
-
-    def _by_lambda(self, rows: Array, *, transpose: bool) -> Array:
-        """Multiply the remainder's rows by Lambda (or its transpose)."""
-        out = np.empty_like(rows)
-        for r in self.layout.remainder:
-            factor = self.factors[r].T if transpose else self.factors[r]
-            at = self.layout.span(r)
-            size, m = self.layout.sizes[r], self.layout.levels[r]
-            out[at] = left_multiply(factor, rows[at].reshape(size, m, -1)).reshape(size * m, -1)
-        return out
-
-    @cached_property
-    def remainder_inverse(self) -> Array:
-        """``(Lambda' S_RR Lambda + I)^-1`` (r, r)."""
-        inverse, info = lapack.dpotri(self.cholesky, lower=1)
-        assert info == 0
-        lower = np.tril(inverse)
-        return np.asarray(lower + np.tril(inverse, -1).T)
-
-    @cached_property
-    def remainder_k(self) -> Array:
-        """``K_RR = Lambda (Lambda' S_RR Lambda + I)^-1 Lambda'`` (r, r)."""
-        half = self._by_lambda(self.remainder_inverse, transpose=False)
-        return self._by_lambda(np.ascontiguousarray(half.T), transpose=False)
-
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""
-        return tuple(self._chain_information()) + tuple(self._remainder_information(r) for r in self.layout.remainder)
-
-    def _remainder_information(self, r: int) -> Array:
-        """Blocks of ``S - S K S`` for one remainder factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
-        at, size = self.layout.span(r), self.layout.sizes[r]
-        factor = self.factors[r]
-        scale = float(np.max(np.einsum("aal->al", diagonal_blocks(self.remainder[at, at], size)), initial=0.0))
-        smallest = float(np.linalg.svd(factor, compute_uv=False)[-1])
-        if smallest**2 * scale > SMALL_VARIANCE:
-            inside = np.eye(size)[:, :, None] - diagonal_blocks(self.remainder_inverse[at, at], size)
-            return congruence(np.asarray(np.linalg.inv(factor)), symmetrize(inside))
-        rows = self.remainder[at]
-        m = self.layout.levels[r]
-        product = (rows @ self.remainder_k).reshape(size, m, -1)
-        quadratic = np.einsum("amc,bmc->abm", product, rows.reshape(size, m, -1))
-        return symmetrize(diagonal_blocks(self.remainder[at, at], size) - quadratic)
+        rest = [] if self.remainder is None else [self.remainder.information(r) for r in self.layout.remainder]
+        return (*self._chain_information(), *rest)
 
     def _chain_information(self) -> list[Array]:
         layout = self.layout
         if layout.n_chain == 0:
             return []
         if layout.n_chain == 1:
-            inner = self.cross[0].quadratic(self.remainder_k) if self.cross else None
+            inner = self.cross[0].quadratic(self.remainder.k) if self.remainder else None
             return [self._own_information(0, inner)]
         inverse = self.inverse
         return [self._own_information(f, inverse.quadratics[f]) for f in layout.chain]
@@ -218,7 +163,7 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
     s = list(gram.diagonal)
     chain = dict(gram.chain)
     cross = list(gram.cross)
-    remainder = gram.remainder
+    remainder = gram.remainder_lower
     resolvents, k = [], []
     logdet = 0.0
     for f in layout.chain:
@@ -236,35 +181,9 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
                 cross[g] = cross[g].plus(cross[f].gathered(left, parents, cross[g]), -1.0)
         if cross:
             remainder = remainder - cross[f].schur(k_f)
-    return _with_remainder(layout, tuple(factors), s, resolvents, k, chain, cross, remainder, logdet)
-
-
-def _with_remainder(
-    layout: Layout,
-    factors: tuple[Array, ...],
-    s: list[Array],
-    resolvents: list[Array],
-    k: list[Array],
-    chain: dict[tuple[int, int], Array],
-    cross: list[Cross],
-    remainder: Array,
-    logdet: float,
-) -> BlockFactor:
-    cholesky = remainder
-    if layout.n_remainder:
-        lower = np.tril(remainder)
-        remainder = lower + np.tril(remainder, -1).T
-        shell = BlockFactor(layout, factors, (), (), (), {}, (), remainder, remainder, 0.0)
-        half = shell._by_lambda(remainder, transpose=True)
-        inner = shell._by_lambda(np.ascontiguousarray(half.T), transpose=True)
-        inner.flat[:: inner.shape[0] + 1] += 1.0
-        cholesky, info = lapack.dpotrf(inner.T, lower=1, overwrite_a=1, clean=1)
-        if info:
-            raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-        logdet += 2.0 * float(np.log(cholesky.diagonal()).sum())
-    return BlockFactor(
-        layout, factors, tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), remainder, cholesky, logdet
-    )
+    rest = factorize_remainder(layout, factors, remainder) if layout.n_remainder else None
+    logdet += rest.logdet if rest else 0.0
+    return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
 
 
 def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
@@ -274,11 +193,11 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
     chain: dict[tuple[int, int], Array] = {}
     cross: dict[int, Cross] = {}
     quadratics: dict[int, Array] = {}
-    remainder = factor.remainder_k if layout.n_remainder else factor.remainder
+    remainder = factor.remainder.k if factor.remainder else np.zeros((0, 0))
     for f in reversed(layout.chain):
         later = range(f + 1, layout.n_chain)
         quadratic = np.zeros_like(factor.s[f])
-        rows = factor.cross[f].rows_times(remainder) if factor.cross else None
+        rows = factor.cross[f].rows_times(remainder) if factor.remainder else None
         for g in later:
             parents = layout.parents[f, g]
             product = multiply(factor.chain[f, g], diagonal[g][:, :, parents])
@@ -304,6 +223,6 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
         tuple(diagonal[f] for f in order),
         chain,
         tuple(cross[f] for f in order) if cross else (),
-        remainder,
+        mirrored(remainder),
         tuple(quadratics[f] for f in order),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -61,6 +63,32 @@ class Gram:
     sides: tuple[Array, ...]
     remainder_side: Array
     total: Array
+
+    @cached_property
+    def remainder_lower(self) -> Array:
+        """Lower triangle of :attr:`remainder`, zeros above."""
+        return np.tril(self.remainder)
+
+    def squared_norms(self) -> Array:
+        """Return the squared Frobenius norms (k, k) of ``Z_i' Z_j`` for all coefficients of all factors."""
+        layout = self.layout
+        starts = np.concatenate([[0], np.cumsum(layout.sizes)])
+        out = np.zeros((starts[-1], starts[-1]))
+        at = [slice(a, b) for a, b in pairwise(starts)]
+        for f in layout.chain:
+            out[at[f], at[f]] = np.square(self.diagonal[f]).sum(axis=2)
+        for (f, g), block in self.chain.items():
+            out[at[f], at[g]] = np.square(block).sum(axis=2)
+        spans = layout.coefficient_starts
+        rest = slice(starts[layout.n_chain], starts[-1])
+        for f in layout.chain if layout.n_remainder else ():
+            out[at[f], rest] = np.add.reduceat(self.cross[f].squared_columns(), spans, axis=1)
+        if layout.n_remainder:
+            sums = np.add.reduceat(np.square(self.remainder), spans, axis=0)
+            out[rest, rest] = np.add.reduceat(sums, spans, axis=1)
+        lower = np.tril_indices(len(out), -1)
+        out[lower] = out.T[lower]
+        return out
 
     def times(self, factor: int, t: Array) -> tuple[tuple[Array, ...], Array]:
         """Return ``Z' Z_f t`` for ``t`` (Q, m, k) on the levels of one factor: the chain's sides, the remainder's."""

@@ -126,6 +126,12 @@ class Layout:
         """Number of columns of the dense remainder."""
         return self.offsets[-1]
 
+    @cached_property
+    def coefficient_starts(self) -> IntArray:
+        """First remainder column of every coefficient of the remainder factors."""
+        counts = [self.levels[r] for r in self.remainder for _ in range(self.sizes[r])]
+        return np.concatenate([[0], np.cumsum(counts)])[:-1].astype(np.intp)
+
     def span(self, factor: int) -> slice:
         """Columns of a remainder factor in the remainder (coefficient by coefficient, levels within)."""
         at = factor - self.n_chain

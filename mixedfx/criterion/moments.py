@@ -1,0 +1,172 @@
+"""Starting values from moments: unbiased estimates of the variances that need one look at the cross-products.
+
+With the coefficients of the random terms taken as uncorrelated, ``E(y y')`` is linear in ``(sigma^2, sigma^2 gamma)``.
+Equating the quadratic forms ``y' P Z_i Z_i' P y`` with their expectations, ``P`` the projection off the fixed effects,
+is Rao's MINQUE(0): exact for balanced designs, and close for most others. Correlations within a term follow in the same
+way from the products ``Z_a' P y y' P Z_b``, the other factors set aside.
+
+References
+----------
+Rao (1972), J. Am. Stat. Assoc. 67, 112.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.linalg.gram import Gram
+from mixedfx.linalg.small import diagonal_blocks
+
+__all__ = ["moment_start"]
+
+SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
+
+
+def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
+    """Return starting values (n_theta,); those of the identity where the moments make no sense."""
+    start = model.start.copy()
+    if not model.terms:
+        return start
+    moments = _Moments(gram, n)
+    if moments.relative_variances is None:
+        return start
+    for term in model.terms:
+        start[term.theta] = term.covariance.near(moments.covariance(term.factor, term.coefficients))
+    return start
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Quadratic forms of the data and their expectations, one for each coefficient of each factor."""
+
+    gram: Gram
+    n: int
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """First coefficient of every factor."""
+        return [int(i) for i in np.concatenate([[0], np.cumsum(self.gram.layout.sizes)])]
+
+    @cached_property
+    def _hat(self) -> Array:
+        """``(X'X)^-1`` (p, p)."""
+        return np.asarray(np.linalg.inv(self.gram.total[:-1, :-1]), dtype=float)
+
+    @cached_property
+    def _sides(self) -> list[Array]:
+        """``Z_i' [X y]`` (m, p + 1) of every coefficient."""
+        layout = self.gram.layout
+        rest = [
+            self.gram.remainder_side[layout.span(r)].reshape(layout.sizes[r], layout.levels[r], -1)
+            for r in layout.remainder
+        ]
+        return [side for factor in (*self.gram.sides, *rest) for side in factor]
+
+    @cached_property
+    def _expectations(self) -> Array:
+        """``tr(P Z_i Z_i' P Z_j Z_j')`` (k, k)."""
+        frobenius = self.gram.squared_norms()
+        X = [side[:, :-1] for side in self._sides]
+        if X[0].shape[1] == 0:
+            return frobenius
+        inner = [self._hat @ (x.T @ x) for x in X]
+        both = np.array([[np.sum(a * b.T) for b in inner] for a in inner])
+        mixed = np.empty_like(frobenius)
+        layout = self.gram.layout
+        for g in range(layout.n_factors):
+            for b in range(layout.sizes[g]):
+                j = self.starts[g] + b
+                t = np.zeros((layout.sizes[g], layout.levels[g], X[j].shape[1]))
+                t[b] = X[j] @ self._hat
+                moved = self._split(*self.gram.times(g, t))
+                mixed[:, j] = [np.vdot(x, own) for x, own in zip(X, moved, strict=True)]
+        return np.asarray(frobenius - mixed - mixed.T + both)
+
+    def _split(self, chain: tuple[Array, ...], rest: Array) -> list[Array]:
+        layout = self.gram.layout
+        parts = [side for factor in chain for side in factor]
+        for r in layout.remainder:
+            parts.extend(rest[layout.span(r)].reshape(layout.sizes[r], layout.levels[r], -1))
+        return parts
+
+    @cached_property
+    def _traces(self) -> Array:
+        """``tr(P Z_i Z_i')`` (k,)."""
+        layout, gram = self.gram.layout, self.gram
+        own = [gram.diagonal[f][a, a].sum() for f in layout.chain for a in range(layout.sizes[f])]
+        for r in layout.remainder:
+            own.extend(gram.remainder.diagonal()[layout.span(r)].reshape(layout.sizes[r], -1).sum(axis=1))
+        fixed = [np.sum((side[:, :-1] @ self._hat) * side[:, :-1]) for side in self._sides]
+        return np.array(own) - np.array(fixed)
+
+    @cached_property
+    def _beta(self) -> Array:
+        """Ordinary least squares (p,)."""
+        return np.asarray(self._hat @ self.gram.total[:-1, -1])
+
+    @cached_property
+    def _variances(self) -> Array:
+        """``(sigma^2, sigma^2 gamma)`` (1 + k,)."""
+        total, weights = self.gram.total, np.append(-self._beta, 1.0)
+        forms = np.array([weights @ total @ weights, *(np.sum((side @ weights) ** 2) for side in self._sides)])
+        matrix = np.empty((forms.size, forms.size))
+        matrix[0, 0], matrix[0, 1:], matrix[1:, 0] = self.n - self._beta.size, self._traces, self._traces
+        matrix[1:, 1:] = self._expectations
+        scale = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+        return np.asarray(np.linalg.lstsq(matrix / np.outer(scale, scale), forms / scale, rcond=None)[0] / scale)
+
+    @property
+    def _residual_variance(self) -> float:
+        return float(self._variances[0])
+
+    @cached_property
+    def relative_variances(self) -> Array | None:
+        """``gamma`` (k,), not below what is worth a start; None without a sensible residual variance."""
+        found = self._variances
+        if not (np.all(np.isfinite(found)) and found[0] > 0):
+            return None
+        levels = np.array([len(side) for side in self._sides])
+        smallest = SMALLEST_SHARE * levels / np.maximum(self._traces, np.finfo(float).tiny)
+        return np.asarray(np.maximum(found[1:] / found[0], np.minimum(smallest, 1.0)))
+
+    def covariance(self, f: int, coefficients: slice) -> Array:
+        """Relative covariance (q, q) of coefficients of a factor: variances from all factors, the rest from its own."""
+        assert self.relative_variances is not None
+        start = self.starts[f]
+        out = np.diag(self.relative_variances[start : self.starts[f + 1]][coefficients])
+        rows, columns = np.tril_indices(len(out), -1)
+        if rows.size == 0:
+            return out
+        expected, excess = self._products(f, coefficients)
+        of_variances = np.einsum("abcc,c->ab", expected, out.diagonal())[rows, columns]
+        matrix = (expected + expected.swapaxes(2, 3))[rows, columns][:, rows, columns]
+        found = np.linalg.lstsq(matrix, excess[rows, columns] - of_variances, rcond=None)[0]
+        out[rows, columns] = out[columns, rows] = found
+        return out
+
+    def _products(self, f: int, coefficients: slice) -> tuple[Array, Array]:
+        """``<M_ac, M_bd>`` (q, q, q, q) with ``M = Z' P Z``, and ``Z_a' P y y' P Z_b / sigma^2 - tr M_ab`` (q, q)."""
+        side = np.stack(self._sides[self.starts[f] : self.starts[f + 1]])[coefficients]
+        X, e = side[:, :, :-1], side @ np.append(-self._beta, 1.0)
+        own = self._own(f)[coefficients, coefficients]
+        q, _, m = own.shape
+        fixed = np.einsum("aml,lk,bmk->abm", X, self._hat, X, optimize=True)
+        flat, less = own.reshape(q * q, m), (own - 2.0 * fixed).reshape(q * q, m)
+        half = (flat @ less.T).reshape(q, q, q, q)
+        inner = np.einsum("aml,bmk->ablk", X, X, optimize=True) @ self._hat
+        both = np.einsum("cdlk,bakl->abcd", inner, inner, optimize=True)
+        expected = 0.5 * (half + half.transpose(2, 3, 0, 1)).transpose(0, 2, 1, 3) + both
+        excess = e @ e.T / self._residual_variance - own.sum(axis=2) + np.einsum("abll->ab", inner)
+        return expected, excess
+
+    def _own(self, f: int) -> Array:
+        """``Z_f' Z_f`` (Q, Q, m) of one factor."""
+        layout = self.gram.layout
+        if f < layout.n_chain:
+            return self.gram.diagonal[f]
+        return diagonal_blocks(self.gram.remainder[layout.span(f), layout.span(f)], layout.sizes[f])

@@ -1,0 +1,151 @@
+"""The dense remainder: what is left of the equations when all block-diagonal factors are eliminated.
+
+Square matrices are row-major with zeros above the diagonal; only lower triangles are computed. LAPACK is column-major
+and sees them, without a copy, as upper triangles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from mixedfx._typing import Array
+from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, symmetrize
+
+__all__ = ["Remainder", "factorize_remainder", "mirrored"]
+
+SMALL_VARIANCE = 1e-6  # below this, relative to the information, the inverse of T would cancel
+
+
+def mirrored(lower: Array) -> Array:
+    """Return the symmetric matrix with this lower triangle (zeros above)."""
+    out = lower + lower.T
+    out.flat[:: len(lower) + 1] *= 0.5
+    return np.asarray(out)
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """``Lambda`` of the remainder: ``T`` of every factor, repeated over its levels."""
+
+    layout: Layout
+    factors: tuple[Array, ...]
+
+    @cached_property
+    def diagonal(self) -> Array | None:
+        """The diagonal (r,), if ``Lambda`` is diagonal."""
+        parts = []
+        for r in self.layout.remainder:
+            own = self.factors[r]
+            if np.any(own[~np.eye(len(own), dtype=bool)] != 0):
+                return None
+            parts.append(np.repeat(own.diagonal(), self.layout.levels[r]))
+        return np.concatenate(parts)
+
+    def times(self, rows: Array, *, transpose: bool) -> Array:
+        """Return ``Lambda @ rows``, or with its transpose."""
+        if self.diagonal is not None:
+            return np.asarray(self.diagonal[:, None] * rows)
+        out = np.empty_like(rows)
+        for r in self.layout.remainder:
+            factor = self.factors[r].T if transpose else self.factors[r]
+            at = self.layout.span(r)
+            size, m = self.layout.sizes[r], self.layout.levels[r]
+            out[at] = left_multiply(factor, rows[at].reshape(size, m, -1)).reshape(size * m, -1)
+        return out
+
+    def both_sides(self, lower: Array, *, transpose: bool) -> Array:
+        """Return the lower triangle of ``Lambda @ A @ Lambda'`` (or of ``Lambda' A Lambda``) from that of ``A``."""
+        if self.diagonal is not None:
+            out = self.diagonal[:, None] * lower
+            out *= self.diagonal
+            return np.asarray(out)
+        half = self.times(mirrored(lower), transpose=transpose)
+        return np.tril(self.times(np.ascontiguousarray(half.T), transpose=transpose))
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """The factorised remainder.
+
+    Attributes
+    ----------
+    scaling : _Scaling
+    schur : (r, r)
+        Lower triangle of the Schur complement ``S``.
+    root : (r, r)
+        ``L`` with ``L L' = Lambda' S Lambda + I``.
+    """
+
+    scaling: _Scaling
+    schur: Array
+    root: Array
+
+    @property
+    def logdet(self) -> float:
+        """``log|Lambda' S Lambda + I|``."""
+        return 2.0 * float(np.log(self.root.diagonal()).sum())
+
+    def solve(self, side: Array) -> tuple[Array, Array]:
+        """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
+        scaled = self.scaling.times(side, transpose=True)
+        solved, info = lapack.dpotrs(self.root.T, scaled, lower=0)
+        assert info == 0
+        b = self.scaling.times(np.asarray(solved), transpose=False)
+        return b, side - self._times_schur(b)
+
+    def _times_schur(self, b: Array) -> Array:
+        if b.shape[1] == 0:
+            return b
+        return np.asarray(blas.dsymm(1.0, self.schur.T, b, lower=0))
+
+    @cached_property
+    def inverse(self) -> Array:
+        """Lower triangle of ``(Lambda' S Lambda + I)^-1``."""
+        inverse, info = lapack.dpotri(self.root.T, lower=0)
+        assert info == 0
+        return np.asarray(inverse.T)
+
+    @cached_property
+    def k(self) -> Array:
+        """Lower triangle of ``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'``."""
+        return self.scaling.both_sides(self.inverse, transpose=False)
+
+    def information(self, r: int) -> Array:
+        """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
+        layout, factor = self.scaling.layout, self.scaling.factors[r]
+        at, size = layout.span(r), layout.sizes[r]
+        own = _blocks(self.schur[at, at], size)
+        scale = float(np.max(np.einsum("aal->al", own), initial=0.0))
+        smallest = float(np.linalg.svd(factor, compute_uv=False)[-1])
+        if smallest**2 * scale > SMALL_VARIANCE:
+            inside = np.eye(size)[:, :, None] - _blocks(self.inverse[at, at], size)
+            return congruence(np.asarray(np.linalg.inv(factor)), symmetrize(inside))
+        rows = mirrored(self.schur)[at]
+        product = np.asarray(rows @ mirrored(self.k)).reshape(size, layout.levels[r], -1)
+        quadratic = np.einsum("amc,bmc->abm", product, rows.reshape(product.shape))
+        return symmetrize(own - quadratic)
+
+
+def _blocks(lower: Array, size: int) -> Array:
+    """Return the diagonal blocks (size, size, m) of a symmetric matrix with this lower triangle."""
+    blocks = diagonal_blocks(lower, size)
+    above, below = np.triu_indices(size, 1)
+    blocks[above, below] = blocks[below, above]
+    return blocks
+
+
+def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array) -> Remainder:
+    """Factorise the remainder with the Schur complement ``schur`` (lower triangle)."""
+    scaling = _Scaling(layout, tuple(factors))
+    inner = scaling.both_sides(schur, transpose=True)
+    inner.flat[:: len(inner) + 1] += 1.0
+    root, info = lapack.dpotrf(inner.T, lower=0, overwrite_a=1, clean=0)
+    if info:
+        raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
+    return Remainder(scaling, schur, np.asarray(root.T))
