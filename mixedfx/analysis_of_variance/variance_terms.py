@@ -20,7 +20,7 @@ from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, display, parse
 
-__all__ = ["Layout", "VarianceTerm", "read_layout"]
+__all__ = ["Layout", "VarianceTerm", "factor_columns", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,17 @@ def _built(formula: Formula, frame: Frame, needed: Sequence[str], options: Mappi
 
 def _fixed_term(term: tuple[str, ...], design: Design, rows: Rows) -> VarianceTerm:
     label, factors = term_label(term), frozenset(map(display, term))
-    names = variables_in(term, {})
-    if len(names) == len(term) and all(design.variables[name].is_factor for name in names):
+    names = factor_columns(term, design)
+    if names is not None:
         return VarianceTerm(label, factors, False, row_grouping(rows, names))
     fixed = design.fixed
     columns = (fixed.matrix @ fixed.alias)[:, list(fixed.full_terms[label])]
     shifted = columns - columns[0]
     return VarianceTerm(label, factors, False, np.asarray(shifted - shifted.mean(axis=0)))
+
+
+def factor_columns(expressions: Sequence[str], design: Design) -> tuple[str, ...] | None:
+    """Return the columns of which a term's factors are made; None if there is a covariate among them."""
+    names = variables_in(expressions, {})
+    is_plain = len(names) == len(expressions) and all(design.variables[name].is_factor for name in names)
+    return names if is_plain else None
