@@ -24,6 +24,7 @@ from mixedfx._display import (
     format_number,
     format_p,
 )
+from mixedfx.inference.wald import RowTests
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 __all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
@@ -102,7 +103,7 @@ def summarize(
     facts: Sequence[tuple[str, object]] = (),
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
-    ddf: str = "Satterthwaite",
+    tests: RowTests | None = None,
 ) -> Summary:
     """Return the summary of a fit.
 
@@ -120,8 +121,8 @@ def summarize(
         Further tables of coefficients by title (dispersion, zero inflation, thresholds); see :func:`coefficient_table`.
     ratio : str, optional
         If given, the fixed effects are exponentiated and called this: ``"odds ratio"``, ``"rate ratio"``.
-    ddf : str
-        Whose denominator degrees of freedom the t tests have.
+    tests : RowTests, optional
+        Tests of the fixed effects by a method that is not the usual one of the model.
 
     Returns
     -------
@@ -131,10 +132,14 @@ def summarize(
     random = results.varcorr.table()
     blocks: list[Block] = [_model_block(results, facts), *([random] if len(random.to_frame()) else [])]
     if len(results.params):
-        estimates = _estimates(results, alpha)
-        blocks.append(coefficient_table("Fixed effects", estimates, alpha, use_t=results.use_t, ratio=ratio))
+        estimates = _estimates(results, alpha) if tests is None else _tested(tests, alpha)
+        blocks.append(
+            coefficient_table(
+                "Fixed effects", estimates, alpha, use_t=results.use_t if tests is None else tests.use_t, ratio=ratio
+            )
+        )
     blocks += [coefficient_table(name, frame, alpha) for name, frame in (components or {}).items()]
-    return Summary(tuple(blocks), title=title, notes=tuple(_notes(results, ddf, ratio)))
+    return Summary(tuple(blocks), title=title, notes=tuple(_notes(results, tests, ratio)))
 
 
 def coefficient_table(
@@ -190,6 +195,11 @@ def _estimates(results: FittedModel, alpha: float) -> pd.DataFrame:
             "upper": limits["upper"],
         }
     )
+
+
+def _tested(tests: RowTests, alpha: float) -> pd.DataFrame:
+    frame = tests.to_frame(alpha).rename(columns={"estimate": "coef", "se": "bse", "t": "statistic", "z": "statistic"})
+    return frame[["coef", "bse", "df", "statistic", "pvalue", "lower", "upper"]]
 
 
 def _exponentiated(estimates: pd.DataFrame) -> pd.DataFrame:
@@ -259,14 +269,16 @@ def _verdict(results: FittedModel) -> str:
     return f"{verdict}{singular}. {reasons[0]}" if reasons else f"{verdict}{singular}"
 
 
-def _notes(results: FittedModel, ddf: str, ratio: str | None) -> Iterator[str]:
+def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> Iterator[str]:
     if not results.converged:
         yield NOT_CONVERGED
     if results.is_singular:
         yield f"Singular fit: {'; '.join(_boundaries(results.varcorr))}. {SINGULAR_MEANING}"
     yield from results.notes
-    if len(results.params) and results.use_t:
-        yield f"t tests and intervals of the fixed effects have {ddf}'s degrees of freedom."
+    if tests is not None and tests.use_t:
+        yield f"t tests and intervals of the fixed effects have degrees of freedom by {tests.method}."
+    elif tests is None and len(results.params) and results.use_t:
+        yield "t tests and intervals of the fixed effects have Satterthwaite's degrees of freedom."
     if ratio is not None:
         yield RATIOS
 
