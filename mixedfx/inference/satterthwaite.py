@@ -28,9 +28,9 @@ def satterthwaite_df(parameters: VarianceParameters, rows: Array) -> Array:
     ----------
     Satterthwaite (1946), Biometrics Bulletin 2, 110; Fai & Cornelius (1996), J. Stat. Comput. Simul. 54, 363.
     """
-    gradient = np.einsum("irr->ir", parameters.jacobian(rows))
-    variance = np.einsum("rp,pq,rq->r", rows, parameters.fit.at.unscaled_cov, rows)
-    spread = np.einsum("ir,ij,jr->r", gradient, parameters.covariance, gradient)
+    gradient = parameters.slopes(rows)
+    variance = ((rows @ parameters.fit.at.unscaled_cov) * rows).sum(axis=1)
+    spread = (gradient * (parameters.covariance @ gradient)).sum(axis=0)
     out = np.full(len(rows), np.inf)
     np.divide(2.0 * variance**2, spread, out=out, where=spread > 0)
     return np.where(variance > 0, out, np.nan)

@@ -38,13 +38,13 @@ class VarianceParameters:
             out[k, k] = 2.0 / at.criterion.nu - slope @ shared
         return out
 
-    def jacobian(self, rows: Array) -> Array:
-        """Return the derivatives (k + 1, r, r) of ``rows Var(beta) rows'`` for ``rows`` (r, p) on the inner scale.
+    def slopes(self, rows: Array) -> Array:
+        """Return the derivatives (k + 1, r) of the variances of ``rows @ beta`` for ``rows`` (r, p) on the inner scale.
 
         Relative to ``sigma^2 = 1``: multiply by sigma squared.
         """
         at = self.fit.at
-        spread = at.unscaled_cov @ rows.T
-        forms = np.einsum("pr,ipq,qs->irs", spread, self.fit.point.x_form_stack, spread, optimize=True)
-        own = (rows @ spread)[None]
+        spread = rows @ at.unscaled_cov
+        forms = ((spread @ self.fit.point.x_form_stack) * spread).sum(axis=2)
+        own = (rows * spread).sum(axis=1)[None]
         return np.concatenate([forms, own if at.criterion.sigma2 is None else np.zeros_like(own)])
