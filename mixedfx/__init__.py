@@ -31,12 +31,16 @@ _HOME = {
     "VarPower": "covariance.residual",
     "anova": "analysis_of_variance",
     "aov": "analysis_of_variance",
+    "batches": "analysis_of_variance",
     "aicc": "diagnostics",
     "conditional_aic": "diagnostics",
     "icc": "diagnostics",
     "r2": "diagnostics",
     "random_effects_pca": "diagnostics",
     "variance_tests": "diagnostics",
+    "Bootstrap": "results.bootstrap",
+    "bootstrap": "results.bootstrap",
+    "bootstrap_test": "results.ratio_bootstrap",
     "drop1": "analysis_of_variance",
     "glmer": "models",
     "list_datasets": "datasets",
@@ -52,6 +56,7 @@ _HOME = {
 if TYPE_CHECKING:
     from mixedfx.analysis_of_variance import anova as anova
     from mixedfx.analysis_of_variance import aov as aov
+    from mixedfx.analysis_of_variance import batches as batches
     from mixedfx.analysis_of_variance import drop1 as drop1
     from mixedfx.analysis_of_variance import mean_squares as mean_squares
     from mixedfx.analysis_of_variance import ranova as ranova
@@ -84,8 +89,11 @@ if TYPE_CHECKING:
     from mixedfx.models import glmer as glmer
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
+    from mixedfx.results.bootstrap import Bootstrap as Bootstrap
+    from mixedfx.results.bootstrap import bootstrap as bootstrap
     from mixedfx.results.profile import Profile as Profile
     from mixedfx.results.profile import profile as profile
+    from mixedfx.results.ratio_bootstrap import bootstrap_test as bootstrap_test
 
     __version__: str
 

@@ -13,7 +13,7 @@ from mixedfx.covariance.unstructured import UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_parameters import VarianceParameters
 
-__all__ = ["SCALES", "VarianceEstimates", "variance_estimates"]
+__all__ = ["SCALES", "VarianceEstimates", "deviations", "variance_estimates"]
 
 Label = tuple[str, str, str]
 RESIDUAL = "Residual"
@@ -112,21 +112,41 @@ def _on_variances(parameters: VarianceParameters) -> tuple[list[Label], Array, A
 
 def _on_deviations(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
     moving = _covariances(parameters)
-    values, rows = [], []
+    values: list[float] = []
+    rows: list[Array] = []
     for k, (matrix, slope) in enumerate(zip(moving.matrices, moving.slopes, strict=True)):
-        sd = np.sqrt(matrix.diagonal())
-        with np.errstate(divide="ignore", invalid="ignore"):  # a vanishing sd has no derivative: nan says so
-            d_sd = np.einsum("kii->ki", slope) / (2.0 * sd)
-            for i, j in _entries(parameters, k):
-                if i == j:
-                    values.append(sd[i])
-                    rows.append(d_sd[:, i])
-                    continue
-                correlation = matrix[i, j] / (sd[i] * sd[j])
-                values.append(correlation)
-                rows.append(slope[:, i, j] / (sd[i] * sd[j]) - correlation * (d_sd[:, i] / sd[i] + d_sd[:, j] / sd[j]))
+        found, own = deviations(matrix, slope, _entries(parameters, k))
+        values += found
+        rows += own
     sigma = float(np.sqrt(moving.sigma2))
     return _with_residual(parameters, values, rows, sigma, 0.5 * sigma)
+
+
+def deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) -> tuple[list[float], list[Array]]:
+    """Return standard deviations ``(i, i)`` and correlations ``(i, j)`` of a covariance, and their derivatives (k,).
+
+    Parameters
+    ----------
+    matrix : (q, q)
+        The covariance.
+    slope : (k, q, q)
+        Its derivatives.
+    entries : sequence of pairs
+    """
+    values: list[float] = []
+    rows: list[Array] = []
+    sd = np.sqrt(matrix.diagonal())
+    with np.errstate(divide="ignore", invalid="ignore"):  # a vanishing sd has no derivative: nan says so
+        d_sd = np.einsum("kii->ki", slope) / (2.0 * sd)
+        for i, j in entries:
+            if i == j:
+                values.append(float(sd[i]))
+                rows.append(d_sd[:, i])
+                continue
+            correlation = matrix[i, j] / (sd[i] * sd[j])
+            values.append(float(correlation))
+            rows.append(slope[:, i, j] / (sd[i] * sd[j]) - correlation * (d_sd[:, i] / sd[i] + d_sd[:, j] / sd[j]))
+    return values, rows
 
 
 def _with_residual(

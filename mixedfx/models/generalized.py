@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import check_quadrature, fit_automatic, fit_nodes, fit_profiled, integrator
+from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, checked_control
 from mixedfx.models.inputs import ModelInputs
@@ -126,7 +128,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         self.penalty = _checked_penalty(penalty)
         options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
-        self.inputs = ModelInputs.of(design.formula, frame, options, extra)
+        self.inputs: ModelInputs | None = ModelInputs.of(design.formula, frame, options, extra)
 
     @classmethod
     def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> GeneralizedLinearMixedModel:
@@ -174,6 +176,15 @@ class GeneralizedLinearMixedModel(MixedModel):
         fit = self._fit(nagq, checked_control(control))
         _warn(fit)
         return GeneralizedLinearMixedResults(self, fit)
+
+    def refitted(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedLinearMixedResults:
+        """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
+        other = copy.copy(self)
+        other.design, other.inputs = problem.design, None
+        other.__dict__["problem"] = problem
+        fit = refit_generalized(earlier, problem)
+        _warn(fit)
+        return GeneralizedLinearMixedResults(other, fit)
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
         nodes = _checked_nodes(nagq)

@@ -14,7 +14,6 @@ import numpy as np
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
-from mixedfx.criterion.responses import with_response
 from mixedfx.design import Design, build_design
 from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
@@ -138,24 +137,19 @@ class LinearMixedModel(MixedModel):
         _warn(fit)
         return LinearMixedResults(self, fit)
 
-    def refitted(self, earlier: LinearFit, y: Array) -> LinearMixedResults:
-        """Fit this model to another response (n,); :meth:`LinearMixedResults.refit` calls it."""
-        problem = with_response(earlier.problem, y)
+    def refitted(self, earlier: LinearFit, problem: LinearProblem) -> LinearMixedResults:
+        """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
         other = copy.copy(self)
         other.design, other.inputs = problem.design, None
         for name in ("_reml_problem", "_ml_problem"):
             other.__dict__.pop(name, None)
         other.__dict__["_reml_problem" if problem.criterion.reml else "_ml_problem"] = problem
-        fit = fit_linear(problem, Control(start=problem.theta_to_user(earlier.theta)))
+        fit = fit_linear(problem, Control(start=earlier.problem.theta_to_user(earlier.theta)))
         _warn(fit)
         return LinearMixedResults(other, fit)
 
     def save(self, path: str | Path, fit: LinearFit) -> None:
         """Write a fit of this model; :meth:`LinearMixedResults.save` calls it."""
-        if self.inputs is None:
-            raise SpecificationError(
-                "a refit has no data of its own to save: fit the model to a frame with the response"
-            )
         o = fit.optimum
         state: dict[str, Any] = {
             "reml": fit.problem.criterion.reml,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import AnyArray
-from mixedfx.exceptions import DataError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.models.inputs import ModelInputs
 
 __all__ = ["load", "register", "write"]
@@ -30,12 +30,14 @@ def register(kind: str, restore: Callable[[ModelInputs, Mapping[str, Any], Mappi
 def write(
     path: str | Path,
     kind: str,
-    inputs: ModelInputs,
+    inputs: ModelInputs | None,
     state: Mapping[str, Any],
     arrays: Mapping[str, AnyArray],
     llf: float,
 ) -> None:
     """Write a fit: its inputs and the numbers that fix the estimate."""
+    if inputs is None:
+        raise SpecificationError("a refit has no data of its own to save: fit the model to a frame with the response")
     parts, data = inputs.to_parts()
     head = {"format": FORMAT, "kind": kind, "inputs": parts, "state": dict(state), "llf": llf}
     text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)

@@ -126,6 +126,50 @@ class MixedResults(ABC):
         centre = np.asarray(self.params, dtype=float)
         return pd.DataFrame({"lower": centre - half, "upper": centre + half}, index=self.params.index)
 
+    def conf_int(
+        self, alpha: float = 0.05, method: str = "wald", which: str = "fixed", *, n: int = 1000, seed: Any = None
+    ) -> pd.DataFrame:
+        """Return confidence intervals.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level.
+        method : str
+            ``"wald"``: for fixed effects estimate plus and minus a t (or normal) quantile times the standard error; for
+            standard deviations on the logarithmic scale, for correlations on that of the inverse hyperbolic tangent.
+            ``"profile"``: where the likelihood-ratio test does not reject (:func:`mixedfx.profile`).
+            ``"bootstrap"``: percentiles of a parametric bootstrap; :func:`mixedfx.bootstrap` has other kinds.
+        which : str
+            ``"fixed"``: the fixed effects; ``"random"``: standard deviations ``sd_x|g``, correlations ``cor_x.y|g`` and
+            ``sigma``; ``"all"``.
+        n : int
+            Bootstrap replicates.
+        seed : int, SeedSequence or Generator, optional
+            Of the bootstrap.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``lower``, ``upper``. Wald limits of a variance at zero are missing: it has no standard error there.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.conf_int(which="all").round(2)
+                                     lower   upper
+        sd_Intercept|Subject         15.58   39.28
+        sd_Days|Subject               3.92    8.95
+        cor_Days.Intercept|Subject   -0.52    0.61
+        sigma                        22.80   28.72
+        Intercept                   237.01  265.80
+        Days                          7.21   13.73
+        """
+        from mixedfx.results.intervals import confidence_intervals
+
+        return confidence_intervals(self, self._checked_alpha(alpha), method, which, n=n, seed=seed)
+
     @staticmethod
     def _checked_alpha(alpha: float) -> float:
         if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):

@@ -11,12 +11,14 @@ import pandas as pd
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting.refit_generalized import with_values
 from mixedfx.results.components import summary_tables
 from mixedfx.results.generalized_estimates import GeneralizedEstimates
 from mixedfx.results.generalized_prediction import GeneralizedPrediction, predicted_rows, predictor_variance
 from mixedfx.results.population import linear_predictor_variance
 from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
 from mixedfx.results.response import RESIDUALS, ResponseModel
+from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, generator, random_parts
 from mixedfx.results.summary import summarize
 
@@ -213,6 +215,11 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         eta = fixed + random_parts(self.design, roots, self._modes, draws, rng, random).T
         y = self._response.drawn(self._response.predictors(eta, self._response.matrices), rng)
         return pd.DataFrame(y.T, index=self.design.index)
+
+    def refit(self, y: Any) -> GeneralizedLinearMixedResults:
+        """Fit the same model to another response (n,) as :meth:`simulate` gives it, starting from this fit."""
+        values = checked_responses(self.design, y)[:, 0]
+        return self.model.refitted(self.fit, with_values(self.fit.problem, values))
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05, *, exp: bool = False) -> Summary:

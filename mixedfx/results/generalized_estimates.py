@@ -122,25 +122,6 @@ class GeneralizedEstimates(MixedResults):
         """
         return all_parameters(self.fit.problem, self._estimate, self.params, self.theta)
 
-    def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
-        """Return confidence intervals of the fixed effects.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the level.
-        method : str
-            ``"wald"``: estimate plus and minus a normal quantile times the standard error.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``lower``, ``upper``.
-        """
-        if method != "wald":
-            raise SpecificationError(f"method is 'wald'; found {method!r}")
-        return self._wald_interval(self._checked_alpha(alpha))
-
     # ---------------------------------------------------------------- variances and random effects
     @cached_property
     def varcorr(self) -> VarCorr:

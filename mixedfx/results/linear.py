@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._display import Summary
 from mixedfx._typing import Array
+from mixedfx.criterion.responses import with_response
 from mixedfx.design import Design, as_frame
 from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
@@ -117,25 +118,6 @@ class LinearMixedResults(MixedResults):
         """Return the covariance (p, p) of the fixed effects; with ``ddf="kenward-roger"`` the adjusted one."""
         matrix = self._covariance if ddf is None else self.denominator(ddf).covariance
         return pd.DataFrame(matrix.copy(), index=self.params.index, columns=self.params.index)
-
-    def conf_int(self, alpha: float = 0.05, method: str = "wald") -> pd.DataFrame:
-        """Return confidence intervals of the fixed effects.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the level.
-        method : str
-            ``"wald"``: estimate plus and minus a t quantile times the standard error.
-
-        Returns
-        -------
-        DataFrame
-            Columns ``lower``, ``upper``.
-        """
-        if method != "wald":
-            raise SpecificationError(f"method is 'wald'; found {method!r}")
-        return self._wald_interval(self._checked_alpha(alpha))
 
     # ---------------------------------------------------------------- variances
     @property
@@ -466,7 +448,8 @@ class LinearMixedResults(MixedResults):
     # ---------------------------------------------------------------- other responses
     def refit(self, y: Any) -> LinearMixedResults:
         """Fit the same model to another response (n,), starting from this fit; see :meth:`refit_many`."""
-        return self.model.refitted(self.fit, checked_responses(self.design, y)[:, 0])
+        problem = with_response(self.fit.problem, checked_responses(self.design, y)[:, 0])
+        return self.model.refitted(self.fit, problem)
 
     def refit_many(self, Y: Any) -> Refits:
         """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
@@ -491,20 +474,24 @@ class LinearMixedResults(MixedResults):
         return refit_many(self.fit.problem, checked_responses(self.design, Y), self.fit.point.theta)
 
     # ---------------------------------------------------------------- tables
-    def summary(self, alpha: float = 0.05) -> Summary:
+    def summary(self, alpha: float = 0.05, *, ddf: str | None = None) -> Summary:
         """Return the summary tables.
 
         Parameters
         ----------
         alpha : float
             One minus the level of the confidence intervals.
+        ddf : str, optional
+            Whose standard errors and degrees of freedom the tests of the fixed effects have: ``"satterthwaite"``
+            (default), ``"kenward-roger"``, ``"containment"``, ``"residual"`` or ``"z"``.
 
         Returns
         -------
         Summary
             Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
-        return summarize(self, self._checked_alpha(alpha))
+        tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
+        return summarize(self, self._checked_alpha(alpha), tests=tests)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.

@@ -1,0 +1,43 @@
+"""Fit a generalised mixed model again: to another response or to other rows, starting from an earlier fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mixedfx._typing import Array
+from mixedfx.criterion.family_likelihood import FamilyLikelihood
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.fitting.control import Control
+from mixedfx.fitting.generalized import GeneralizedFit, fit_generalized
+from mixedfx.fitting.integrators import fit_profiled
+
+__all__ = ["refit_generalized", "with_values"]
+
+
+def with_values(problem: GeneralizedProblem, y: Array) -> GeneralizedProblem:
+    """Return the problem with the response ``y`` (n,), proportions if binomial; all else is shared.
+
+    Raises
+    ------
+    DataError
+        If the family cannot have such a response.
+    """
+    response = replace(problem.design.response, values=y)
+    design = replace(problem.design, response=response)
+    observed = problem.family.observe(y, trials=response.trials, weights=design.weights)
+    likelihood = problem.model.likelihood
+    assert isinstance(likelihood, FamilyLikelihood)
+    model = replace(problem.model, likelihood=replace(likelihood, observed=observed))
+    return replace(problem, design=design, observed=observed, model=model)
+
+
+def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:
+    """Fit a problem with the parameters of an earlier fit from its estimate, integrated in the same way.
+
+    Where a variance of the earlier fit is zero the usual starting values are better: no slope leads away from there.
+    """
+    if earlier.nodes == 0:
+        return fit_profiled(problem, Control())
+    singular = any(verdict.rank < verdict.size for verdict in earlier.certificate.variances)
+    start = None if singular else problem.to_inner(earlier.problem.to_user(earlier.x))
+    return replace(fit_generalized(problem, Control(), earlier.integrate, start), nodes=earlier.nodes)

@@ -1,0 +1,154 @@
+"""Confidence intervals of a fit by method: Wald, profile, bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.variance_scales import deviations, variance_estimates
+from mixedfx.results.base import MixedResults
+from mixedfx.results.bootstrap import bootstrap
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.profile import profile
+from mixedfx.results.quantities import Quantities, estimates, quantities, term_entries
+
+__all__ = ["confidence_intervals"]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Arguments of ``conf_int``."""
+
+    fit: MixedResults
+    alpha: float
+    which: str
+    n: int
+    seed: Any
+
+
+def confidence_intervals(
+    fit: MixedResults, alpha: float, method: str, which: str, *, n: int = 1000, seed: Any = None
+) -> pd.DataFrame:
+    """Return the intervals; :meth:`MixedResults.conf_int` calls it."""
+    if method not in METHODS:
+        raise SpecificationError(f"method is one of {', '.join(map(repr, METHODS))}; found {method!r}")
+    return METHODS[method](_Request(fit, alpha, which, n, seed))
+
+
+def _wald(request: _Request) -> pd.DataFrame:
+    fit, known = request.fit, quantities(request.fit)
+    chosen = known.chosen(request.which)
+    parts = []
+    if chosen.start < known.n_random:
+        parts.append(_random_wald(fit, known, request.alpha))
+    if chosen.stop > known.n_random:
+        parts.append(fit._wald_interval(request.alpha))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["lower", "upper"], dtype=float)
+
+
+def _random_wald(fit: MixedResults, known: Quantities, alpha: float) -> pd.DataFrame:
+    """Limits of standard deviations on the log scale, of correlations on the atanh scale."""
+    names = known.names[: known.n_random]
+    if isinstance(fit, LinearMixedResults):
+        found = _linear_errors(fit)
+    else:
+        assert isinstance(fit, GeneralizedLinearMixedResults)
+        found = _generalized_errors(fit)
+    values = estimates(fit)[: known.n_random]
+    se = np.array([found[name] for name in names])
+    reach = special.ndtri(1.0 - 0.5 * alpha) * se
+    limits = np.full((len(names), 2), np.nan)
+    for row, (low, value, half) in enumerate(zip(known.lower, values, reach, strict=False)):
+        scale = LOGARITHM if low == 0.0 else FISHER
+        if np.isfinite(half) and scale.inside(value):
+            limits[row] = scale.limits(value, half)
+    return pd.DataFrame(limits, index=list(names), columns=["lower", "upper"])
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """A scale on which an estimate is closer to normal."""
+
+    inside: Callable[[float], bool]
+    free: Callable[[float], float]
+    slope: Callable[[float], float]
+    natural: Callable[[Array], Array]
+
+    def limits(self, value: float, half: float) -> Array:
+        reach = half * self.slope(value)
+        return self.natural(self.free(value) + np.array([-reach, reach]))
+
+
+LOGARITHM = _Scale(lambda v: v > 0.0, lambda v: float(np.log(v)), lambda v: 1.0 / v, np.exp)
+FISHER = _Scale(lambda v: abs(v) < 1.0, lambda v: float(np.arctanh(v)), lambda v: 1.0 / (1.0 - v**2), np.tanh)
+
+
+def _linear_errors(fit: LinearMixedResults) -> dict[str, float]:
+    """Standard errors of the random part by name."""
+    found = variance_estimates(fit.variance_parameters, "sd")
+    with np.errstate(invalid="ignore"):  # nan where there is no standard error
+        errors = np.sqrt(found.covariance.diagonal())
+    names = [_name(*label) for label in found.labels]
+    return dict(zip(names, errors.tolist(), strict=True))
+
+
+def _name(group: str, effect: str, other: str) -> str:
+    if not effect:
+        return "sigma"
+    return f"cor_{other}.{effect}|{group}" if other else f"sd_{effect}|{group}"
+
+
+def _generalized_errors(fit: GeneralizedLinearMixedResults) -> dict[str, float]:
+    """Standard errors of the random part by name, by the delta method from the joint covariance."""
+    problem = fit.fit.problem
+    at = problem.model.theta_slice
+    covariance = fit.fit.covariance[at, at]
+    held = np.isnan(covariance.diagonal())
+    known = np.where(np.isnan(covariance), 0.0, covariance)
+    theta: Array = np.asarray(fit.theta, dtype=np.float64)
+    out, start = {}, 0
+    for term in fit.design.random:
+        entries = term_entries(term)
+        own = slice(start, start + term.covariance.n_theta)
+        start = own.stop
+        slope = term.covariance.covariance_derivative(theta[own])
+        pairs = [(i, j) for _, i, j in entries]
+        _, rows = deviations(term.covariance.covariance(theta[own]), slope, pairs)
+        for (name, _, _), row in zip(entries, rows, strict=True):
+            variance = float(row @ known[own, own] @ row)
+            touches = bool(np.any(row[held[own]] != 0.0))
+            out[name] = float("nan") if touches or not variance > 0.0 else float(np.sqrt(variance))
+    position = problem.family.phi_names.index("dispersion") if "dispersion" in problem.family.phi_names else None
+    if position is not None:
+        place = problem.n_parameters - len(problem.family.phi_names) + position
+        out["sigma"] = 0.5 * fit.sigma * float(np.sqrt(fit.fit.covariance[place, place]))
+    return out
+
+
+def _profile(request: _Request) -> pd.DataFrame:
+    if not isinstance(request.fit, LinearMixedResults):
+        raise SpecificationError(
+            'method="profile" is for linear mixed models; use method="bootstrap" for generalised ones'
+        )
+    return profile(request.fit).conf_int(request.alpha, request.which)
+
+
+def _bootstrap(request: _Request) -> pd.DataFrame:
+    replicates = bootstrap(request.fit, request.n, seed=request.seed)
+    return replicates.conf_int(request.alpha, request.which)
+
+
+METHODS: dict[str, Callable[[_Request], pd.DataFrame]] = {
+    "wald": _wald,
+    "profile": _profile,
+    "bootstrap": _bootstrap,
+}
+"""Methods by name."""

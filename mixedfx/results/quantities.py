@@ -1,0 +1,149 @@
+"""The numbers that intervals are made for: standard deviations, correlations, sigma, fixed effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.covariance.base import Covariance
+from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.design import RandomEffects
+from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Refits
+from mixedfx.results.base import MixedResults
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["WHICH", "Quantities", "estimates", "quantities", "refitted_estimates", "term_entries"]
+
+WHICH = ("fixed", "random", "all")
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Names and bounds: first those of the random part (``sd_x|g``, ``cor_x.y|g``, ``sigma``), then the fixed effects.
+
+    Attributes
+    ----------
+    names : tuple of str
+    n_random : int
+    lower, upper : (k,)
+        Smallest and largest possible values.
+    """
+
+    names: tuple[str, ...]
+    n_random: int
+    lower: Array
+    upper: Array
+
+    def chosen(self, which: str) -> slice:
+        """Resolve ``"fixed"``, ``"random"`` or ``"all"``."""
+        if which not in WHICH:
+            raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
+        whole = slice(0, len(self.names))
+        return {"fixed": slice(self.n_random, whole.stop), "random": slice(0, self.n_random), "all": whole}[which]
+
+
+def term_entries(term: RandomEffects) -> list[tuple[str, int, int]]:
+    """Return names and entries ``(name, i, j)`` of a term's standard deviations (i = j) and correlations (i > j)."""
+    names = term.names
+    out = [(f"sd_{name}|{term.group}", i, i) for i, name in enumerate(names)]
+    if isinstance(term.covariance, DiagonalCovariance | HomogeneousDiagonalCovariance):
+        return out
+    pairs = [(i, j) for j in range(len(names)) for i in range(j + 1, len(names))]
+    return out + [(f"cor_{names[i]}.{names[j]}|{term.group}", i, j) for i, j in pairs]
+
+
+def quantities(fit: MixedResults) -> Quantities:
+    """Return what a fit has."""
+    entries = [entry for term in fit.design.random for entry in term_entries(term)]
+    names = [name for name, _, _ in entries]
+    lower = [0.0 if i == j else -1.0 for _, i, j in entries]
+    upper = [np.inf if i == j else 1.0 for _, i, j in entries]
+    further = [*_structure_names(fit), *(["sigma"] if has_sigma(fit) else [])]
+    names += further
+    lower += [0.0 if name == "sigma" else -np.inf for name in further]
+    upper += [np.inf] * len(further)
+    p = len(fit.params)
+    return Quantities(
+        (*names, *map(str, fit.params.index)),
+        len(names),
+        np.array(lower + [-np.inf] * p),
+        np.array(upper + [np.inf] * p),
+    )
+
+
+def has_sigma(fit: MixedResults) -> bool:
+    """Say whether sigma is estimated."""
+    if isinstance(fit, LinearMixedResults):
+        return fit.fit.problem.criterion.sigma2 is None
+    assert isinstance(fit, GeneralizedLinearMixedResults)
+    family = fit.fit.problem.family
+    return family.precision_weights and "dispersion" in family.phi_names
+
+
+def _structure_names(fit: MixedResults) -> list[str]:
+    return list(map(str, fit.residual_params.index)) if isinstance(fit, LinearMixedResults) else []
+
+
+def estimates(fit: MixedResults) -> Array:
+    """Return the values (k,) of :func:`quantities` in one fit."""
+    assert isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults)
+    unit = fit.sigma if isinstance(fit, LinearMixedResults) else 1.0
+    structure = list(fit.residual_params) if isinstance(fit, LinearMixedResults) else []
+    theta: Array = np.asarray(fit.theta, dtype=np.float64)
+    random = _random_values(fit, theta[None], np.array([unit]))[0]
+    sigma = [fit.sigma] if has_sigma(fit) else []
+    return np.concatenate([random, structure, sigma, np.asarray(fit.params, dtype=float)])
+
+
+def refitted_estimates(fit: LinearMixedResults, refits: Refits) -> Array:
+    """Return the values (R, k) of :func:`quantities` in many fits of one model."""
+    k = sum(term.covariance.n_theta for term in fit.design.random)
+    bound = fit.fit.problem.residual
+    parts = [_random_values(fit, refits.theta[:, :k], refits.sigma)]
+    if bound is not None:
+        parts.append(np.array([bound.natural(rho) for rho in refits.theta[:, k:]]))
+    if has_sigma(fit):
+        parts.append(refits.sigma[:, None])
+    return np.concatenate([*parts, refits.beta], axis=1)
+
+
+def _random_values(fit: MixedResults, theta: Array, unit: Array) -> Array:
+    """Standard deviations and correlations (R, r) at ``theta`` (R, k) in units (R,); nan without a variance."""
+    columns = [
+        column
+        for term, own in zip(fit.design.random, _by_term(fit, theta), strict=True)
+        for column in _term_values(term, own, unit)
+    ]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(theta), 0))
+
+
+def _by_term(fit: MixedResults, theta: Array) -> list[Array]:
+    ends = np.cumsum([term.covariance.n_theta for term in fit.design.random])[:-1]
+    return np.split(theta, ends, axis=1)
+
+
+def _term_values(term: RandomEffects, theta: Array, unit: Array) -> Iterator[Array]:
+    factor = _factors(term.covariance, theta)
+    covariance = factor @ factor.swapaxes(1, 2)
+    sd = np.sqrt(np.einsum("rii->ri", covariance))
+    for _, i, j in term_entries(term):
+        if i == j:
+            yield unit * sd[:, i]
+            continue
+        product = sd[:, i] * sd[:, j]
+        correlation = np.full(product.shape, np.nan)
+        np.divide(covariance[:, i, j], product, out=correlation, where=product > 0)
+        yield np.clip(correlation, -1.0, 1.0)
+
+
+def _factors(covariance: Covariance, theta: Array) -> Array:
+    """Relative factors (R, q, q) of many ``theta`` (R, k)."""
+    start = covariance.start()
+    if covariance.second_derivative(start) is None:
+        return np.tensordot(theta, covariance.derivative(start), axes=1)
+    return np.array([covariance.factor(own) for own in theta])

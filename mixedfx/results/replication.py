@@ -1,0 +1,102 @@
+"""Run bootstrap replicates in blocks: the same numbers whatever the number of workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mixedfx.exceptions import SpecificationError
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.resampling import Measure, Outcome, Responses, Scheme
+
+__all__ = ["Block", "Workers", "blocks_for", "replicated", "seed_sequence"]
+
+TOGETHER = 200  # replicates of a block that is fitted all at once
+ONE_BY_ONE = 10  # replicates of a block whose fits follow one another
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some replicates with a seed of their own, which depends on nothing but their place."""
+
+    count: int
+    seed: np.random.SeedSequence
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How the work is done.
+
+    Attributes
+    ----------
+    n_jobs : int
+        Processes, as joblib counts them.
+    progress : bool
+        Whether to show a progress bar.
+    """
+
+    n_jobs: int = 1
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_jobs, bool) or not isinstance(self.n_jobs, int | np.integer):
+            raise TypeError(f"n_jobs is the number of processes, a whole number; found {self.n_jobs!r}")
+        if self.n_jobs == 0:
+            raise SpecificationError("n_jobs is the number of processes: 1 or more, or -1 for one each core; found 0")
+
+    def run(self, function: Any, tasks: list[tuple[Any, ...]], counts: list[int], title: str) -> list[Any]:
+        """Return ``function(*task)`` of all tasks in their order."""
+        return list(self._watched(self._results(function, tasks), counts, title))
+
+    def _results(self, function: Any, tasks: list[tuple[Any, ...]]) -> Iterable[Any]:
+        if self.n_jobs == 1 or len(tasks) == 1:
+            return (function(*task) for task in tasks)
+        from joblib import Parallel, delayed
+
+        results: Iterable[Any] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(function)(*task) for task in tasks
+        )
+        return results
+
+    def _watched(self, results: Iterable[Any], counts: list[int], title: str) -> Iterator[Any]:
+        if not self.progress:
+            yield from results
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(total=sum(counts), desc=title) as bar:
+            for result, count in zip(results, counts, strict=True):
+                bar.update(count)
+                yield result
+
+
+def seed_sequence(seed: Any) -> np.random.SeedSequence:
+    """Return the sequence from which the seeds of the blocks are spawned, fresh ones however often it was used."""
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence(seed.integers(2**63, size=4).tolist())
+    if seed is None or isinstance(seed, int | np.integer):
+        return np.random.SeedSequence(seed if seed is None else int(seed))
+    raise TypeError(f"seed is a whole number, a SeedSequence, a Generator or None; found {type(seed).__name__}")
+
+
+def blocks_for(n: int, size: int, seed: Any) -> list[Block]:
+    """Cut ``n`` replicates into blocks of ``size``, the last one smaller."""
+    counts = [min(size, n - start) for start in range(0, n, size)]
+    seeds = seed_sequence(seed).spawn(len(counts))
+    return [Block(count, own) for count, own in zip(counts, seeds, strict=True)]
+
+
+def replicated(
+    fit: MixedResults, scheme: Scheme, measure: Measure, n: int, seed: Any, workers: Workers
+) -> list[Outcome]:
+    """Return the outcomes of all blocks in their order."""
+    together = isinstance(fit, LinearMixedResults) and isinstance(scheme, Responses) and measure.statistic is None
+    blocks = blocks_for(n, TOGETHER if together else ONE_BY_ONE, seed)
+    tasks = [(fit, measure, block.count, block.seed) for block in blocks]
+    return workers.run(scheme.replicate, tasks, [block.count for block in blocks], "bootstrap")
