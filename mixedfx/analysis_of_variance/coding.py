@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.terms import CodedTerm
 from mixedfx.design import Design, Frame
 from mixedfx.design.encoder import FormulaicEncoder, term_label
 from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.labels import Labels
-from mixedfx.design.materialize import materialize
 from mixedfx.design.rows import Rows
 from mixedfx.design.values import Basis, Factor, Value
 
@@ -31,7 +27,7 @@ def terms_of_design(design: Design, frame: Frame) -> tuple[CodedTerm, ...]:
         ones = {label: np.ones((1, 1)) for label in expressions}
         return tuple(CodedTerm(key, columns[key], (), frozenset(own), lambda: ones) for key, own in expressions.items())
     examples = _example_values(encoder, design, frame)
-    cells = cache(lambda: _cells_of_design(encoder, expressions, columns, examples))
+    cells = cache(lambda: _cells_of_design(encoder, expressions, examples))
     out = []
     for label, own in expressions.items():
         factors = tuple(text for text in own if isinstance(examples[text], Factor))
@@ -40,30 +36,40 @@ def terms_of_design(design: Design, frame: Frame) -> tuple[CodedTerm, ...]:
 
 
 def _cells_of_design(
-    encoder: FormulaicEncoder,
-    expressions: Mapping[str, tuple[str, ...]],
-    columns: Mapping[str, tuple[int, ...]],
-    examples: Mapping[str, Value],
+    encoder: FormulaicEncoder, labels: Iterable[str], examples: Mapping[str, Value]
 ) -> dict[str, Array]:
-    """The columns of every term on the cells of its factors, (*levels, k, columns), by evaluating them there."""
-    ordered = {
-        key: sorted(own, key=lambda text: not isinstance(examples[text], Factor)) for key, own in expressions.items()
-    }
-    shapes = {label: tuple(_n_cells(examples[text]) for text in own) for label, own in ordered.items()}
-    starts = np.cumsum([0, *(math.prod(shape) for shape in shapes.values())])
-    spans = {label: slice(*pair) for label, pair in zip(shapes, pairwise(starts), strict=True)}
-    places = {text: np.zeros(starts[-1], dtype=np.intp) for text in examples}
-    for label, own in ordered.items():
-        for text, grid in zip(own, np.indices(shapes[label]), strict=True):
-            places[text][spans[label]] = grid.ravel()
-    values = {text: _at_cells(example, places[text]) for text, example in examples.items()}
-    whole = materialize(encoder.spec, values, int(starts[-1]))[0]
+    """The columns of every term on the cells of its factors, from the structure that formulaic found."""
     out = {}
-    for label, own in ordered.items():
-        block = whole[spans[label], list(columns[label])]
-        levels = [n for text, n in zip(own, shapes[label], strict=True) if isinstance(examples[text], Factor)]
-        out[label] = block.reshape(*levels, -1, block.shape[1])
+    for label, structure in zip(labels, encoder.spec.structure, strict=True):
+        parts = [[(factor.factor.expr, factor.reduced) for factor in part.factors] for part in structure.scoped_terms]
+        texts = [factor.expr for factor in structure.term.factors if factor.expr in examples]
+        ordered = sorted(texts, key=lambda text: not isinstance(examples[text], Factor))
+        shape = [_n_cells(examples[text]) for text in ordered]
+        n_factors = sum(isinstance(examples[text], Factor) for text in ordered)
+        blocks = [
+            _block(shape, {ordered.index(text): _coding(examples[text], reduced) for text, reduced in part})
+            for part in parts
+        ]
+        whole = np.concatenate(blocks, axis=-1)
+        out[label] = whole.reshape(*shape[:n_factors], -1, whole.shape[-1])
     return out
+
+
+def _coding(value: Value, reduced: bool) -> Array:
+    """Columns of a factor on its levels, or of a covariate's columns on unit vectors."""
+    full = np.eye(_n_cells(value))
+    if not reduced:
+        return full
+    return value.coding.matrix(value.levels) if isinstance(value, Factor) else full[:, 1:]
+
+
+def _block(shape: Sequence[int], codings: Mapping[int, Array]) -> Array:
+    """Products of columns along the axes of ``shape``, (*shape, columns); the first one's columns vary fastest."""
+    block = np.ones((*shape, 1))
+    for axis, coding in codings.items():
+        spread = coding.reshape([1] * axis + [shape[axis]] + [1] * (len(shape) - axis - 1) + [coding.shape[1], 1])
+        block = (spread * block[..., None, :]).reshape(*shape, -1)
+    return block
 
 
 def _expressions(design: Design) -> dict[str, tuple[str, ...]]:
@@ -88,15 +94,6 @@ def _n_cells(value: Value) -> int:
     return len(value.columns) if isinstance(value, Basis) else 1
 
 
-def _at_cells(value: Value, cells: IntArray) -> Value:
-    """The value with the levels, or the unit columns, that ``cells`` (n,) number."""
-    if isinstance(value, Factor):
-        return Factor(Labels(cells, value.labels.levels), value.coding)
-    if isinstance(value, Basis):
-        return Basis(np.eye(len(value.columns))[cells], value.columns, value.spans_constant)
-    return np.ones(len(cells))
-
-
 # --------------------------------------------------------------------------- patsy
 def terms_of_patsy(info: Any) -> tuple[CodedTerm, ...]:
     """Return the terms of a patsy ``DesignInfo``, as statsmodels keeps it."""
@@ -116,8 +113,13 @@ def _cells_of_patsy(info: Any) -> dict[str, Array]:
         factors, covariates = _patsy_kinds(info, term)
         levels = [len(info.factor_infos[factor].categories) for factor in factors]
         widths = [info.factor_infos[factor].num_columns for factor in covariates]
-        blocks = [_patsy_block(subterm, factors, covariates, levels, widths) for subterm in subterms]
-        out[term.name()] = np.concatenate(blocks, axis=-1)
+        ordered, shape = [*factors, *covariates], [*levels, *widths]
+        blocks = [
+            _block(shape, {ordered.index(factor): _patsy_coding(subterm, factor, info) for factor in subterm.factors})
+            for subterm in subterms
+        ]
+        whole = np.concatenate(blocks, axis=-1)
+        out[term.name()] = whole.reshape(*levels, -1, whole.shape[-1])
     return out
 
 
@@ -126,15 +128,7 @@ def _patsy_kinds(info: Any, term: Any) -> tuple[list[Any], list[Any]]:
     return [f for f, kind in kinds if kind == "categorical"], [f for f, kind in kinds if kind != "categorical"]
 
 
-def _patsy_block(
-    subterm: Any, factors: Sequence[Any], covariates: Sequence[Any], levels: Sequence[int], widths: Sequence[int]
-) -> Array:
-    """Columns of one subterm on the cells: products in which the last factor's columns vary slowest."""
-    shape = (*levels, *widths)
-    block = np.ones((*shape, 1))
-    for factor in subterm.factors:
-        axis = [*factors, *covariates].index(factor)
-        columns = subterm.contrast_matrices[factor].matrix if factor in factors else np.eye(shape[axis])
-        spread = columns.reshape([1] * axis + [shape[axis]] + [1] * (len(shape) - axis - 1) + [columns.shape[1], 1])
-        block = (spread * block[..., None, :]).reshape(*shape, -1)
-    return block.reshape(*levels, -1, block.shape[-1])
+def _patsy_coding(subterm: Any, factor: Any, info: Any) -> Array:
+    if factor in subterm.contrast_matrices:
+        return np.asarray(subterm.contrast_matrices[factor].matrix, dtype=float)
+    return np.eye(info.factor_infos[factor].num_columns)

@@ -1,6 +1,7 @@
 """Tables of terms: laws that they must obey, and statsmodels' own on the models that both can fit."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from statsmodels.stats.anova import anova_lm
 
 import mixedfx as mfx
 from mixedfx.analysis_of_variance.boundary import Extension, chi_bar_square_tail
+from mixedfx.analysis_of_variance.coding import terms_of_design
 from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
@@ -242,3 +244,25 @@ def test_drop1_tests_only_what_can_go(data):
     table = mfx.drop1(fit)
     assert list(table.index) == ["x", "a:b"]
     assert table["F"].to_numpy() == pytest.approx(mfx.anova(fit).loc[table.index, "F"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["y ~ a * b + a:x + (1 | g)", "y ~ 0 + a:b + poly(x, 2) : a + (1 | g)", "y ~ bs(x, df=4) + x:b + a + (1 | g)"],
+)
+@pytest.mark.parametrize("coding", CODINGS)
+def test_cells_are_the_columns_of_the_design(data, formula, coding):
+    """The columns of a term in every row are those of its cell, times the covariates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.RankDeficientWarning)
+        model = mfx.LinearMixedModel(formula, data, contrasts={"a": coding, "b": coding})
+    fixed = model.design.fixed
+    X = fixed.encode_full(data)
+    covariates = {"x": data[["x"]].to_numpy()}
+    for name, label in (("poly(x, 2)", "y ~ 0 + poly(x, 2)"), ("bs(x, df=4)", "y ~ 0 + bs(x, df=4)")):
+        covariates[name] = mfx.LinearMixedModel(f"{label} + (1 | g)", data).exog
+    for term in terms_of_design(model.design, model.inputs.frame):
+        codes = [pd.Categorical(data[factor]).codes for factor in term.factors]
+        units = covariates[next(iter(term.covariates))] if term.covariates else np.ones((len(data), 1))
+        own = term.cells[tuple(codes)] if codes else np.broadcast_to(term.cells, (len(data), *term.cells.shape))
+        assert np.einsum("nk,nkc->nc", units, own) == pytest.approx(X[:, list(term.columns)])
