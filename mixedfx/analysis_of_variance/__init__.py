@@ -1,4 +1,4 @@
-"""Analysis of variance: tests of terms, error strata, mean squares, batches of coefficients, tests of random effects."""
+"""Analysis of variance: tests of terms, error strata, mean squares, batches of coefficients, random effects."""
 
 from mixedfx.analysis_of_variance.anova import anova, drop1
 from mixedfx.analysis_of_variance.aov import AovResults, aov

@@ -1,7 +1,7 @@
 """The batches of coefficients of a model: those of a fixed term, of a random term, the residuals.
 
 A batch has a standard deviation in the population from which its coefficients come, and another one among the
-coefficients that are there: with constraints ``A' b = 0`` and ``C`` the projection that enforces them, ``s^2 = b' C b / df``.
+coefficients that are there: ``s^2 = b' C b / df`` with ``C`` the projection that enforces the constraints ``A' b = 0``.
 """
 
 from __future__ import annotations
