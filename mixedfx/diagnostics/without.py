@@ -1,0 +1,272 @@
+"""Estimates of a linear mixed model without each of many sets of rows, from those with all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import scipy.sparse as sp
+
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.criterion.blocks import BlockMap, block_map
+from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.criterion.prepare import LinearProblem, linear_problem
+from mixedfx.diagnostics.deletion import Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
+from mixedfx.fitting import LinearFit
+from mixedfx.fitting.control import Control
+from mixedfx.fitting.linear import fit_linear
+from mixedfx.linalg.gram import Rows
+from mixedfx.linalg.layout import parents_of
+from mixedfx.optimize import minimize_many
+
+__all__ = ["Without", "fits_without"]
+
+EXACT_WORK = 3e6  # numbers an exact evaluation of all sets may take
+BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
+ESTIMABLE = 1e-9  # smallest share of the information about a fixed effect that must be left
+TRUSTED = 3e-4  # standard errors of theta that a step may leave
+DIFFERENCE_STEP = 1e-3  # of the third derivatives, relative to 1 + |theta|
+NUDGE = 1e-2  # where a standard deviation of zero starts, relative to the largest
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True)
+class Without:
+    """Estimates without each of R sets of rows; nan where the fixed effects cannot be told apart any more.
+
+    Attributes
+    ----------
+    theta : (R, k)
+        On the inner scale.
+    beta : (R, p)
+        On the user's scale.
+    covariance : (R, p, p)
+        Of beta.
+    sigma2 : (R,)
+        Residual variances on the user's scale.
+    """
+
+    theta: Array
+    beta: Array
+    covariance: Array
+    sigma2: Array
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Without]) -> Without:
+        """Return the estimates of all parts in turn."""
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
+
+    def filled(self, which: IntArray | BoolArray, others: Without) -> Without:
+        """Return the estimates with those of ``which`` replaced."""
+        columns = []
+        for f in fields(self):
+            column = getattr(self, f.name).copy()
+            column[which] = getattr(others, f.name)
+            columns.append(column)
+        return Without(*columns)
+
+
+def fits_without(fit: LinearFit, sets: IntArray) -> Without:
+    """Return the estimates without the rows of each set.
+
+    Parameters
+    ----------
+    fit : LinearFit
+        Without a residual structure.
+    sets : (n,)
+        Number of the set that every row belongs to.
+    """
+    blocks = _blocks(fit.problem, sets)
+    return _one_by_one(fit, sets) if blocks is None else _all_at_once(fit, sets, *blocks)
+
+
+def _blocks(problem: LinearProblem, sets: IntArray) -> tuple[BlockMap, IntArray] | None:
+    """The blocks of the design and the block of every set; None where sets or covariances do not fit in."""
+    rows, model = problem.assembly.rows, problem.model
+    linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
+    if not linear or rows.loadings or not model.terms or not np.all(np.isneginf(model.search_lower)):
+        return None
+    blocks = block_map(rows.layout)
+    count = int(sets.max()) + 1
+    home = parents_of(sets, blocks.block[0][rows.layout.codes[0]], count)
+    work = float(blocks.size) ** 3 * (blocks.count + count) * (1 + model.n_theta)
+    return None if home is None or work > BLOCK_WORK else (blocks, home)
+
+
+def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray) -> Without:
+    problem = fit.problem
+    criterion = _criterion(fit, sets, blocks, home)
+    full = _gram(problem)[:-1, :-1]
+    which = np.flatnonzero(estimable(criterion.total[:, :-1, :-1], full, ESTIMABLE) & (criterion.nu > 0))
+    out = _empty(len(home), problem)
+    if which.size == 0:
+        return out
+    work = len(home) * blocks.count * blocks.size * len(fit.theta) * max(blocks.size, len(full) + 1)
+    far = which
+    if work > EXACT_WORK:
+        near, trusted = _expanded(fit, criterion.take(which))
+        out, far = out.filled(which, near), which[~trusted]
+    return out.filled(far, _exact(fit, criterion.take(far))) if far.size else out
+
+
+def _exact(fit: LinearFit, criterion: DeletedCriterion) -> Without:
+    """Newton steps for all sets at once, to convergence."""
+    start = np.tile(_nudged(fit), (len(criterion.home), 1))
+    theta = minimize_many(criterion, start, tol=TOLERANCE).x
+    parts = []
+    for own in criterion.chunks(len(theta), len(criterion.blocks.s)):
+        chosen = criterion.take(np.arange(len(theta))[own])
+        parts.append(_estimates(fit.problem, chosen.at(theta[own]), theta[own]))
+    return Without.concatenated(parts)
+
+
+def _expanded(fit: LinearFit, criterion: DeletedCriterion) -> tuple[Without, BoolArray]:
+    """One third-order step for all sets from the estimate with all rows, and whether it is accurate enough."""
+    blocks = criterion.blocks
+    centre = block_sums(criterion.basis, fit.theta[None], blocks.s[None], blocks.c[None])
+    third = _third_derivatives(fit)
+    parts, trusted = [], []
+    for own in criterion.chunks(len(criterion.home), 1):
+        chosen = criterion.take(np.arange(len(criterion.home))[own])
+        point = chosen.around(fit.theta, centre)
+        shift, good = _third_order_step(point.gradient, point.hessian, third)
+        parts.append(_estimates(fit.problem, chosen.point(point.sums.moved(shift)), fit.theta + shift))
+        trusted.append(good)
+    return Without.concatenated(parts), np.concatenate(trusted)
+
+
+def _third_order_step(gradient: Array, hessian: Array, third: Array) -> tuple[Array, BoolArray]:
+    """Minimise ``g'd + d'Hd/2 + T[d, d, d]/6`` from the Newton step by one more (Halley's method).
+
+    What the step leaves is about the square of the correction over the step: trusted if small in standard errors.
+    """
+    safe = np.linalg.eigvalsh(hessian)[:, 0] > 0
+    hessian = np.where(safe[:, None, None], hessian, np.eye(hessian.shape[1]))
+    first = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
+    bend = np.einsum("ijk,rj,rk->ri", third, first, first, optimize=True)
+    turned = hessian + np.tensordot(first, third, axes=1)
+    correction = -np.linalg.solve(turned, 0.5 * bend[..., None])[..., 0]
+    length, corrected = (np.sqrt(np.einsum("ri,rij,rj->r", d, hessian, d) / 2.0) for d in (first, correction))
+    trusted: BoolArray = safe & (corrected**2 <= TRUSTED * length)
+    return np.asarray(first + correction), trusted
+
+
+def _third_derivatives(fit: LinearFit) -> Array:
+    """Third derivatives (k, k, k) of the criterion of all rows: central differences of its exact Hessian."""
+    slopes = []
+    for i, step in enumerate(DIFFERENCE_STEP * (1.0 + np.abs(fit.theta))):
+        shift = np.zeros_like(fit.theta)
+        shift[i] = step
+        ahead, behind = (fit.problem.criterion(fit.theta + sign * shift).hessian for sign in (1.0, -1.0))
+        slopes.append((ahead - behind) / (2.0 * step))
+    return np.array(slopes)
+
+
+def _gram(problem: LinearProblem) -> Array:
+    """``[X y]'[X y]`` (C, C)."""
+    assert isinstance(problem.criterion, LinearCriterion)
+    return problem.criterion.gram.total
+
+
+def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray) -> DeletedCriterion:
+    problem = fit.problem
+    assert isinstance(problem.criterion, LinearCriterion)
+    rows, weights, count = problem.assembly.rows, problem.design.weights, len(home)
+    everything = _cross_products(blocks, rows, weights, blocks.block[0][rows.layout.codes[0]], blocks.count)
+    deleted = _cross_products(blocks, rows, weights, sets, count)
+    positive = None if weights is None else (weights > 0).astype(float)
+    sizes = np.bincount(sets, weights=positive, minlength=count).astype(float)
+    emptied = sizes == np.bincount(blocks.block[0][rows.layout.codes[0]], weights=positive)[home]
+    return DeletedCriterion(
+        blocks.factor_basis(problem.model),
+        everything,
+        home,
+        everything.take(home).less(deleted, emptied),
+        problem.criterion.gram.total - _outer_sums(rows.columns, weights, sets, count),
+        problem.criterion.nu - sizes,
+        problem.criterion.reml,
+        problem.criterion.sigma2,
+    )
+
+
+def _cross_products(blocks: BlockMap, rows: Rows, weights: Array | None, owner: IntArray, count: int) -> Blocks:
+    """Cross-products of the rows of each of ``count`` owners, in the coefficients of their blocks."""
+    layout, n = rows.layout, len(rows.columns)
+    places, values = [], []
+    for f, z in enumerate(rows.z):
+        rank = blocks.position[f][layout.codes[f]]
+        for a, covariate in enumerate(z):
+            places.append((blocks.start[f] + a * blocks.width[f] + rank) * count + owner)
+            values.append(covariate)
+    entries = (np.concatenate(values), (np.concatenate(places), np.tile(np.arange(n), len(places))))
+    incidence = sp.csr_array(sp.coo_array(entries, shape=(blocks.size * count, n)))
+    weighted = incidence if weights is None else sp.csr_array(incidence * weights)
+    product = sp.coo_array(weighted @ incidence.T)
+    row, column = product.coords
+    s = np.zeros((count, blocks.size, blocks.size))
+    s[row % count, row // count, column // count] = product.data
+    c = np.asarray(weighted @ rows.columns).reshape(blocks.size, count, -1).swapaxes(0, 1)
+    return Blocks(s, np.ascontiguousarray(c))
+
+
+def _outer_sums(columns: Array, weights: Array | None, sets: IntArray, count: int) -> Array:
+    """``[X y]'[X y]`` (R, C, C) of the rows of each set."""
+    n, width = columns.shape
+    indicator = sp.csr_array((np.ones(n), (sets, np.arange(n))), shape=(count, n))
+    weighted = columns if weights is None else columns * weights[:, None]
+    out = np.empty((count, width, width))
+    for a in range(width):
+        out[:, a, :] = np.asarray(indicator @ (weighted[:, a : a + 1] * columns))
+    return out
+
+
+def _nudged(fit: LinearFit) -> Array:
+    """The estimate with standard deviations of zero a little above it, where their slope is not zero."""
+    theta, model = fit.theta, fit.problem.model
+    floor = NUDGE * max(float(np.abs(theta).max(initial=0.0)), NUDGE)
+    return np.where((model.lower == 0) & (np.abs(theta) < floor), floor, theta)
+
+
+def _estimates(problem: LinearProblem, point: DeletedPoint, theta: Array) -> Without:
+    basis = problem.fixed
+    return Without(
+        theta,
+        basis.scale * (point.beta @ basis.matrix.T) + basis.shift * basis.intercept,
+        basis.scale**2 * point.sigma2[:, None, None] * (basis.matrix @ point.unscaled_cov @ basis.matrix.T),
+        basis.scale**2 * point.sigma2,
+    )
+
+
+def _empty(count: int, problem: LinearProblem) -> Without:
+    p, k = problem.fixed.matrix.shape[0], problem.model.n_theta
+    shapes = ((count, k), (count, p), (count, p, p), (count,))
+    return Without(*(np.full(shape, np.nan) for shape in shapes))
+
+
+def _one_by_one(fit: LinearFit, sets: IntArray) -> Without:
+    """Fit anew without each set, from the estimate with all rows."""
+    problem = fit.problem
+    criterion = problem.criterion
+    assert isinstance(criterion, LinearCriterion)
+    count = int(sets.max()) + 1
+    X = criterion.gram.total[:-1, :-1] - _outer_sums(
+        problem.assembly.rows.columns[:, :-1], problem.design.weights, sets, count
+    )
+    kept = estimable(X, criterion.gram.total[:-1, :-1], ESTIMABLE)
+    out = _empty(count, problem)
+    control = Control(start=problem.theta_to_user(fit.theta))
+    sigma = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
+    for number in np.flatnonzero(kept):
+        weights = np.ones(len(sets)) if problem.design.weights is None else problem.design.weights.copy()
+        weights[sets == number] = 0.0
+        other = linear_problem(replace(problem.design, weights=weights), reml=criterion.reml, sigma=sigma)
+        at = fit_linear(other, control).at
+        estimate = Without(
+            at.theta[None],
+            other.fixed.beta(at.beta)[None],
+            other.fixed.covariance(at.sigma2 * at.unscaled_cov)[None],
+            np.array([at.sigma2 * other.fixed.scale**2]),
+        )
+        out = out.filled(np.array([number]), estimate)
+    return out
