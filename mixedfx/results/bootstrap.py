@@ -113,7 +113,7 @@ class Bootstrap:
         if self.n_failed:
             warnings.warn(f"{self._failed_note()} The intervals rest on the others.", ConvergenceWarning, stacklevel=2)
         moved = self._acceleration if kind == "bca" else np.zeros(len(self.estimate))
-        lower, upper = self._bounds
+        lower, upper = self.bounds.to_numpy().T
         rows = []
         for j in columns:
             values = self.replicates.iloc[:, j].to_numpy(dtype=float)
@@ -137,12 +137,14 @@ class Bootstrap:
         return range(len(self.estimate))
 
     @property
-    def _bounds(self) -> tuple[Array, Array]:
+    def bounds(self) -> pd.DataFrame:
+        """Smallest and largest possible value of every quantity (``lower, upper``)."""
+        k = len(self.estimate)
+        lower, upper = np.full(k, -np.inf), np.full(k, np.inf)
         if self.measure.statistic is None:
             known = quantities(self.fit)
-            return known.lower, known.upper
-        k = len(self.estimate)
-        return np.full(k, -np.inf), np.full(k, np.inf)
+            lower, upper = known.lower, known.upper
+        return pd.DataFrame({"lower": lower, "upper": upper}, index=self.estimate.index)
 
     @cached_property
     def _acceleration(self) -> Array:
