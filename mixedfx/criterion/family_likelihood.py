@@ -62,22 +62,16 @@ class FamilyLikelihood:
         """Return the log-likelihood and its first derivatives in ``eta`` and in the auxiliary variables."""
         arguments = self.arguments(eta, auxiliary)
         value, gradient = self.family.derivatives(self.observed, *arguments, order=1)
-        phi = self._phi(arguments, 0)
+        phi = self.family.phi_derivatives(self.observed, *arguments, order=0)
         if self.n_predictors == 1:
             return value, gradient, tuple(phi[0][..., j] for j in range(self.n_auxiliary))
         further = tuple(gradient[..., k] for k in range(1, self.n_predictors))
         return value, gradient[..., 0], further + tuple(phi[0][..., j] for j in range(phi[0].shape[-1]))
 
-    def _phi(self, arguments: tuple[Array, Array], order: int) -> tuple[Array, ...]:
-        if not self.family.phi_names:
-            return tuple(np.zeros((*arguments[0].shape, 0)) for _ in range(order + 1))
-        return self.family.phi_derivatives(self.observed, *arguments, order=order)
-
     def expansion(self, eta: Array, auxiliary: Sequence[Array]) -> Expansion:
         """Return everything up to the third order."""
         arguments = self.arguments(eta, auxiliary)
-        value, first, second, third = self.family.derivatives(self.observed, *arguments, order=3)
-        phi = self._phi(arguments, 2)
+        (value, first, second, third), phi = self.family.all_derivatives(self.observed, *arguments)
         parts: list[AuxiliaryPart] = []
         curves: list[Array] = []
         if self.n_predictors > 1:

@@ -30,6 +30,7 @@ from scipy.linalg import lapack
 from mixedfx._typing import Array
 from mixedfx.criterion.moments import moment_start
 from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.refinement import Refinement
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize
 from mixedfx.linalg.gram import Gram
 
@@ -55,6 +56,8 @@ class LinearCriterion:
         What the criterion on the user's scale has beyond the formula above: ``- sum log w`` and the scalings.
     sigma2 : float or None
         Residual variance if it is known rather than estimated.
+    refinement : Refinement or None
+        Split of the columns for data whose residuals are tiny.
     """
 
     gram: Gram
@@ -63,6 +66,7 @@ class LinearCriterion:
     reml: bool
     constant: float = 0.0
     sigma2: float | None = None
+    refinement: Refinement | None = None
 
     @property
     def n_fixed(self) -> int:
@@ -107,26 +111,29 @@ class LinearEvaluation:
         return factorize(self.criterion.gram, self.criterion.model.factors(self.theta))
 
     @cached_property
-    def _solved(self) -> tuple[Effects, Effects]:
-        gram = self.criterion.gram
-        return self.factor.solve(gram.sides, gram.remainder_side)
-
-    @cached_property
-    def projected(self) -> Array:
-        """``[X y]' V^-1 [X y]`` (p + 1, p + 1)."""
-        gram, b = self.criterion.gram, self._solved[0]
-        out = gram.total - gram.remainder_side.T @ b.remainder
+    def _solved(self) -> tuple[Effects, Effects, Array]:
+        """``Sigma Z' V^-1 C``, ``Z' V^-1 C`` and ``C' V^-1 C`` for ``C = [X y]``."""
+        gram, refinement = self.criterion.gram, self.criterion.refinement
+        if refinement is not None:
+            return refinement.solve(self.factor)
+        b, outside = self.factor.solve(gram.sides, gram.remainder_side)
+        projected = gram.total - gram.remainder_side.T @ b.remainder
         for side, effects in zip(gram.sides, b.chain, strict=True):
             c = side.shape[2]
-            out = out - side.reshape(-1, c).T @ effects.reshape(-1, c)
-        return np.asarray(out)
+            projected = projected - side.reshape(-1, c).T @ effects.reshape(-1, c)
+        return b, outside, np.asarray(projected)
+
+    @property
+    def projected(self) -> Array:
+        """``[X y]' V^-1 [X y]`` (p + 1, p + 1)."""
+        return self._solved[2]
 
     @cached_property
     def _cholesky(self) -> Array:
         root, info = lapack.dpotrf(0.5 * (self.projected + self.projected.T), lower=1, clean=1)
-        if info > self.criterion.n_fixed:  # the response lies in the span of X: r2 is zero to rounding
-            root[-1, -1] = np.sqrt(np.finfo(float).tiny)
-        elif info:
+        if info > self.criterion.n_fixed:
+            raise FloatingPointError("the residuals vanish in rounding")
+        if info:
             raise FloatingPointError("X' V^-1 X is not positive definite")
         return np.asarray(root)
 
@@ -280,7 +287,8 @@ class LinearEvaluation:
         outer, cross_y = self.quadratic_forms
         hessian = 2.0 * outer / self.sigma2 - trace + self._curvature
         if self.criterion.sigma2 is None:
-            hessian = hessian - np.outer(cross_y, cross_y) / (self.criterion.nu * self.sigma2**2)
+            slopes = cross_y / self.sigma2
+            hessian = hessian - np.outer(slopes, slopes) / self.criterion.nu
         return np.asarray(hessian)
 
     @cached_property

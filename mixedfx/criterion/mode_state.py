@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 from mixedfx._typing import Array
 from mixedfx.criterion.expansion import Expansion
 from mixedfx.criterion.marginal import MarginalModel, Parts
-from mixedfx.criterion.pirls import Mode, find_mode
+from mixedfx.criterion.pirls import TOLERANCE, Mode, find_mode
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 
@@ -132,17 +132,30 @@ class ModeState:
         return out
 
 
-def mode_state(model: MarginalModel, x: Array, near: ModeState | None = None) -> ModeState:
-    """Find the conditional mode at the parameters ``x`` (k,), from where another state leads one to expect it."""
+def mode_state(
+    model: MarginalModel, x: Array, near: ModeState | None = None, tolerance: float = TOLERANCE
+) -> ModeState:
+    """Find the conditional mode at the parameters ``x`` (k,), from where another state leads one to expect it.
+
+    ``tolerance`` is that of :func:`~mixedfx.criterion.pirls.find_mode`.
+    """
     parts = model.parts(x)
     auxiliary = model.auxiliary_values(parts.extra)
 
     def quadratic(eta: Array) -> tuple[Array, Array, Array]:
         return model.likelihood.quadratic(eta, auxiliary)
 
-    start = None if near is None else near.mode.b + near.movement[0] @ (x - near.x)
     factors = model.covariance.factors(parts.theta)
-    return ModeState(model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start))
+    start = None if near is None else _predicted(near, x)
+    return ModeState(
+        model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start, tolerance)
+    )
+
+
+def _predicted(near: ModeState, x: Array) -> tuple[Array, Array]:
+    """``b`` and ``t`` at ``x`` to first order."""
+    (db, dt), change = near.movement, x - near.x
+    return near.mode.b + db @ change, near.mode.t + dt @ change
 
 
 def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
@@ -151,9 +164,8 @@ def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
     The likelihood is expanded at all points with the same auxiliary values together.
     """
     model, found = state.model, []
-    db, dt = state.movement
     for x in xs:
-        b, t = state.mode.b + db @ (x - state.x), state.mode.t + dt @ (x - state.x)
+        b, t = _predicted(state, x)
         found.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
     extra = state.parts.extra
     together = [i for i, other in enumerate(found) if np.array_equal(other.parts.extra, extra)]

@@ -24,6 +24,9 @@ from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
+# A variance is approached from above: the criterion is steeper below. It also keeps balanced data, whose moments are the
+# estimate, from starting at the optimum, so that an iteration limit means the same for all data.
+FROM_ABOVE = 1.5
 SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
 
 
@@ -36,7 +39,7 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     if moments.relative_variances is None:
         return start
     for term in model.terms:
-        start[term.theta] = term.covariance.near(moments.covariance(term.factor, term.coefficients))
+        start[term.theta] = term.covariance.near(FROM_ABOVE * moments.covariance(term.factor, term.coefficients))
     return start
 
 

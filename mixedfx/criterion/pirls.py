@@ -20,7 +20,7 @@ from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.rowwise import RowMap
 
-__all__ = ["Mode", "find_joint_mode", "find_mode"]
+__all__ = ["TOLERANCE", "Mode", "find_joint_mode", "find_mode"]
 
 MAX_STEPS = 50
 STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
@@ -67,7 +67,12 @@ class _Step:
 
 
 def find_mode(
-    space: RowMap, quadratic: Quadratic, fixed: Array, factors: Sequence[Array], start: Array | None = None
+    space: RowMap,
+    quadratic: Quadratic,
+    fixed: Array,
+    factors: Sequence[Array],
+    start: tuple[Array, Array] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Mode:
     """Maximise ``sum log f(y | fixed + Z b) - t'b / 2`` over the random effects.
 
@@ -80,8 +85,10 @@ def find_mode(
         Linear predictor without the random effects.
     factors : sequence of (Q, Q)
         ``T`` of every grouping factor.
-    start : (q,), optional
-        Effects to start from; zero if omitted.
+    start : ((q,), (q,)), optional
+        Effects ``b`` and ``t`` to start from; zero if omitted.
+    tolerance : float
+        Newton decrement before the last step; the log-likelihood at the mode is then wrong by about as much.
     """
 
     def newton(state: _Step) -> Mode:
@@ -90,12 +97,13 @@ def find_mode(
         b, t = space.solve(factor, space.collect(working[:, None]))
         return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
 
-    zero = np.zeros(space.n_effects)
-    if start is not None and start.any():
-        mode = _search(newton, quadratic, Mode(start, zero, fixed + space.spread(start), converged=False))
+    if start is not None and start[0].any():
+        b, t = start
+        mode = _search(newton, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
         if mode.converged:
             return mode
-    return _search(newton, quadratic, Mode(zero, zero, fixed, converged=False))
+    zero = np.zeros(space.n_effects)
+    return _search(newton, quadratic, Mode(zero, zero, fixed, converged=False), tolerance)
 
 
 def find_joint_mode(
@@ -132,11 +140,11 @@ def find_joint_mode(
 
     beta, b = start
     eta = offset + X @ beta + space.spread(b)
-    return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False))
+    return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False), TOLERANCE)
 
 
-def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode) -> Mode:
-    """Newton steps from ``start``. The first one is taken whole: a start from elsewhere has no ``t`` of its own."""
+def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
+    """Newton steps from ``start``. The first one is taken whole: ``t`` and ``b`` from elsewhere need not belong."""
     state = _evaluate(start, quadratic)
     consistent, short = not start.b.any(), 0
     for step in range(1, MAX_STEPS + 1):
@@ -144,7 +152,7 @@ def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode) 
             break
         full = newton(state)
         decrement = _decrement(state, full)
-        if decrement <= TOLERANCE:
+        if decrement <= tolerance:
             return replace(full, converged=True, steps=step)
         fraction, found = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
         short = short + 1 if fraction < SHORT else 0

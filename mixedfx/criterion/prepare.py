@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,13 +12,14 @@ from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.assemble import Assembly, TermRows, assemble
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.design import Design, nested_in
 from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 
-__all__ = ["LinearProblem", "linear_problem"]
+__all__ = ["LinearProblem", "linear_problem", "refined"]
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,22 @@ def linear_problem(
     criterion: LinearCriterion | ResidualCriterion
     if residual is None:
         gram = cross_products(assembly.rows, design.weights)
-        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), reml, constant, sigma2)
+        refined = refinement(assembly.rows, gram, design.weights) if loses_digits(gram) else None
+        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), reml, constant, sigma2, refined)
     else:
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
         criterion = ResidualCriterion(rows, residual, assembly.model, reml, constant, sigma2)
     return LinearProblem(design, assembly, criterion, basis, tuple(b for b, _ in pairs), residual)
+
+
+def refined(problem: LinearProblem) -> LinearProblem | None:
+    """Return the problem with its columns split for precision, or None if that is done or not possible."""
+    criterion = problem.criterion
+    if not isinstance(criterion, LinearCriterion) or criterion.refinement is not None:
+        return None
+    split = refinement(problem.assembly.rows, criterion.gram, problem.design.weights)
+    return None if split is None else replace(problem, criterion=replace(criterion, refinement=split))
 
 
 def _n_positive(design: Design) -> int:

@@ -20,6 +20,7 @@ from mixedfx._typing import Array
 from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation, central_differences
 from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.refinement import less_effects
 from mixedfx.linalg.gram import Gram, Rows, cross_products
 
 __all__ = ["ResidualCriterion", "ResidualEvaluation"]
@@ -124,8 +125,8 @@ class ResidualEvaluation:
     def _forms(self) -> Array:
         """``d([X y]' V^-1 [X y]) / drho`` (n_rho, p + 1, p + 1)."""
         effects = self.linear.column_effects
-        E = _less_effects(self.rows, effects)
-        half = [E.T @ _less_effects(d, effects) for d in self._derivatives]
+        E = less_effects(self.rows, effects)
+        half = [E.T @ less_effects(d, effects) for d in self._derivatives]
         return np.array([h + h.T for h in half]).reshape(len(half), E.shape[1], E.shape[1])
 
     @cached_property
@@ -164,17 +165,6 @@ class ResidualEvaluation:
     def curvature_is_exact(self) -> bool:
         """True."""
         return True
-
-
-def _less_effects(rows: Rows, effects: tuple[Array, ...]) -> Array:
-    """``C - Z B`` (n, c) for effects (Q, m, c) by factor."""
-    out = rows.columns.copy()
-    for f, (z, b) in enumerate(zip(rows.z, effects, strict=True)):
-        loading = rows.loadings.get(f)
-        own = b if loading is None else np.einsum("lm,qmc->qlc", loading, b)
-        for entry, part in zip(z, own, strict=True):
-            out -= entry[:, None] * part[rows.layout.codes[f]]
-    return out
 
 
 def _trace(at: LinearEvaluation, rows: Rows, change: Rows) -> float:

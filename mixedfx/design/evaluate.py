@@ -54,6 +54,9 @@ _LEARN: dict[str, Callable[..., FittedTransform]] = {
     **LEARN_SPLINE,
 }
 
+#: Numbers beyond this overflow when they are squared and summed.
+LARGEST = 1e140
+
 
 class Evaluator:
     """Values of expressions on some rows: learning from them, or replaying what was learnt on others.
@@ -135,9 +138,10 @@ class Evaluator:
     def check_finite(self, expression: str, numbers: Array) -> None:
         """Refuse infinities and NaNs in the value (n,) of an expression, with a row for an example."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.add.reduce(numbers)):  # one pass without a temporary array
+            if np.isfinite(np.dot(numbers, numbers)):  # one pass without a temporary array
                 return
         self._refuse(expression, np.isinf(numbers), "infinite (inf)")
+        self._refuse(expression, np.abs(numbers) > LARGEST, f"beyond {LARGEST:g} in size, too large to be squared")
         self._refuse(expression, np.isnan(numbers), "not a number (NaN)")
 
     def _refuse(self, expression: str, places: BoolArray, what: str) -> None:

@@ -51,7 +51,7 @@ class Certificate:
     @property
     def converged(self) -> bool:
         """Whether nothing worth mentioning is left to gain."""
-        boundary = all(v.confirmed for v in self.variances if v.rank < v.size) and not self.separated
+        boundary = all(v.confirmed for v in self.variances if v.rank < v.size) and not self.separated and not self.cut
         return bool(np.isfinite(self.gap) and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary)
 
     @property

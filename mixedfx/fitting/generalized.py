@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import numpy as np
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
+from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import looks_separated, separating_direction
 from mixedfx.criterion.start import starting_values
@@ -24,6 +25,7 @@ __all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hes
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
 POLISHING_STEPS = 4
+INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
@@ -243,17 +245,26 @@ def _minimize(
 ) -> Optimum[MarginalEvaluation]:
     """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it."""
     lower, upper = free_bounds(problem)
-    last: list[ModeState] = []
+    last: list[MarginalEvaluation] = []
 
     def function(x: Array) -> MarginalEvaluation:
-        point = integrate(mode_state(problem.model, x, last[0] if last else None))
+        near = last[0].state if last else None
+        point = integrate(mode_state(problem.model, x, near, _inner_tolerance(x, last)))
         if np.isfinite(point.value):
-            last[:] = [point.state]
+            last[:] = [point]
         return point
 
     tolerance = max(control.tol, SEARCH_TOLERANCE)
     callback = control.callback()
     return minimize(function, start, lower, upper, tol=tolerance, max_iter=control.max_iter, callback=callback)
+
+
+def _inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
+    """Accuracy of the mode that a step deserves: a share of the change that the gradient leads one to expect."""
+    if not last:
+        return COARSEST
+    expected = abs(float(last[0].gradient @ (x - last[0].state.x)))
+    return float(np.clip(INNER_SHARE * expected, TOLERANCE, COARSEST))
 
 
 def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:

@@ -19,8 +19,9 @@ from mixedfx.criterion.boundary import (
     variance_verdict,
 )
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.prepare import LinearProblem, refined
 from mixedfx.criterion.residual import ResidualEvaluation
+from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.optimize import Optimum, minimize
@@ -29,6 +30,7 @@ __all__ = ["LinearFit", "fit_linear"]
 
 Evaluation = LinearEvaluation | ResidualEvaluation
 
+TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 
 
@@ -96,20 +98,50 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
     exactly zero where it is not negative, re-opened otherwise.
     """
-    start = problem.criterion.start
-    if control.start is not None:
-        k = problem.model.n_theta
-        start = np.concatenate([problem.theta_to_inner(checked_start(control.start, k)), start[k:]])
-    optimum = _minimize(problem, start, control)
+    problem, optimum = _searched(problem, control)
     for _ in range(RESTARTS):
         opened = reopened(problem.model, optimum.point.linear)
         if opened is None or optimum.cut:
             break
-        again = _minimize(problem, np.concatenate([opened, optimum.x[opened.size :]]), control)
+        try:
+            again = _minimize(problem, np.concatenate([opened, optimum.x[opened.size :]]), control)
+        except FloatingPointError:
+            break
         if not again.point.value < optimum.point.value:
             break
         optimum = again
     return LinearFit(problem, optimum, _settled(problem, optimum.point))
+
+
+def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[Evaluation]]:
+    """Minimise; where the residual variance is lost in rounding, again with the columns split for precision."""
+    failure: FloatingPointError | None = None
+    try:
+        optimum = _minimize(problem, _start(problem, control), control)
+        if optimum.point.linear.sigma2 > TINY_RESIDUAL:
+            return problem, optimum
+    except FloatingPointError as error:
+        failure = error
+    finer = refined(problem)
+    if finer is not None:
+        try:
+            return finer, _minimize(finer, _start(finer, control), control)
+        except FloatingPointError as error:
+            failure = error
+    if failure is not None:
+        raise DataError(
+            f"the likelihood of {problem.design.response.name!r} cannot be computed ({failure}): do the predictors and "
+            "groups leave no residual, or are columns of very different size involved?"
+        ) from failure
+    return problem, optimum
+
+
+def _start(problem: LinearProblem, control: Control) -> Array:
+    start = problem.criterion.start
+    if control.start is None:
+        return start
+    k = problem.model.n_theta
+    return np.concatenate([problem.theta_to_inner(checked_start(control.start, k)), start[k:]])
 
 
 def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[Evaluation]:
@@ -131,4 +163,8 @@ def _settled(problem: LinearProblem, point: Evaluation) -> Evaluation:
     if np.array_equal(theta, point.linear.theta):
         return point
     moved: Evaluation = problem.criterion(np.concatenate([theta, point.theta[theta.size :]]))
-    return moved if moved.value <= point.value + point.linear.criterion.nu * NEGLIGIBLE_VARIANCE else point
+    try:
+        value = moved.value
+    except FloatingPointError:
+        return point
+    return moved if value <= point.value + point.linear.criterion.nu * NEGLIGIBLE_VARIANCE else point

@@ -164,7 +164,7 @@ class CoefficientProfile(HeldProfile):
         """Return the minimum with the coefficient at ``value``."""
         inner = (value - self.shift) / self.unit
         columns = self._columns(inner)
-        held = replace(self.criterion, gram=_mapped(self.criterion.gram, columns))
+        held = replace(self.criterion, gram=_mapped(self.criterion.gram, columns), refinement=None)
         model = self.criterion.model
         found = minimize(held, state, model.search_lower, model.upper, tol=DECREMENT)
         full = self.criterion(found.x)

@@ -98,6 +98,11 @@ def minimize(
     callback : callable, optional
         Called with (iteration, x, point) after every accepted step.
 
+    Raises
+    ------
+    FloatingPointError
+        If the function or its derivatives cannot be computed at an accepted point.
+
     Notes
     -----
     Where the curvature is approximate, the structured secant method adds a symmetric rank-one correction learnt from
@@ -137,6 +142,8 @@ def _newton_step(gradient: Array, curvature: Array, free: BoolArray) -> tuple[Ar
     h = curvature if free.all() else curvature[np.ix_(free, free)]
     diagonal = np.abs(h.diagonal())
     scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max()), 1.0)))
+    if not (np.isfinite(h).all() and np.isfinite(g).all()):
+        raise FloatingPointError("its derivatives are not finite")
     values, vectors = np.linalg.eigh(h / np.outer(scale, scale))
     magnitude = np.abs(values)
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * magnitude.max())
@@ -168,11 +175,19 @@ def _line_search(
         slope = float(point.gradient @ (trial_x - x))
         trial = function(trial_x)
         evaluations += 1
-        value = trial.value
+        value = _value(trial)
         if np.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack:
             return _Trial(trial_x, trial, evaluations)
         fraction *= _shrinkage(value - point.value, slope)
     return _Trial(x, None, evaluations)
+
+
+def _value(trial: Point) -> float:
+    """The function, infinite where floating point cannot compute it."""
+    try:
+        return trial.value
+    except FloatingPointError:
+        return np.inf
 
 
 def _shrinkage(rise: float, slope: float) -> float:
