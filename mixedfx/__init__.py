@@ -42,8 +42,10 @@ _HOME = {
     "bootstrap": "results.bootstrap",
     "bootstrap_test": "results.ratio_bootstrap",
     "drop1": "analysis_of_variance",
+    "emmeans": "marginal_means",
     "glmer": "models",
     "list_datasets": "datasets",
+    "joint_tests": "marginal_means",
     "lmer": "models",
     "profile": "results.profile",
     "Profile": "results.profile",
@@ -51,6 +53,7 @@ _HOME = {
     "load_dataset": "datasets",
     "mean_squares": "analysis_of_variance",
     "ranova": "analysis_of_variance",
+    "trends": "marginal_means",
 }
 
 if TYPE_CHECKING:
@@ -84,6 +87,9 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
     from mixedfx.fitting import Control as Control
+    from mixedfx.marginal_means import emmeans as emmeans
+    from mixedfx.marginal_means import joint_tests as joint_tests
+    from mixedfx.marginal_means import trends as trends
     from mixedfx.models import GeneralizedLinearMixedModel as GeneralizedLinearMixedModel
     from mixedfx.models import LinearMixedModel as LinearMixedModel
     from mixedfx.models import glmer as glmer

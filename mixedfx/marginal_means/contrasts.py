@@ -1,0 +1,198 @@
+"""Coefficients of contrasts between k means, by method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import pairwise
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+
+__all__ = ["Contrasts", "contrasts_for"]
+
+DEGREES = ("linear", "quadratic", "cubic", "quartic")
+HIGHEST_DEGREE = 6
+ZERO = Fraction(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Contrasts:
+    """Combinations of means.
+
+    Attributes
+    ----------
+    coefficients : (c, k)
+    names : tuple of c str
+        With ``{}`` for the sign between two means: a minus, or a slash for ratios.
+    adjust : str
+        The usual adjustment.
+    are_all_pairs : bool
+        Whether these are all pairwise differences.
+    """
+
+    coefficients: Array
+    names: tuple[str, ...]
+    adjust: str
+    are_all_pairs: bool = False
+
+
+def _escaped(label: object) -> str:
+    return str(label).replace("{", "{{").replace("}", "}}")
+
+
+def _named(label: str) -> str:
+    """Bracket a label that would be misread beside a minus."""
+    text = _escaped(label)
+    return f"({text})" if any(sign in text for sign in (" - ", " / ", " + ")) else text
+
+
+def _pairs(order: int, labels: Sequence[str]) -> Contrasts:
+    k = len(labels)
+    first, second = np.triu_indices(k, 1)
+    eye = np.eye(k)
+    left, right = (first, second) if order > 0 else (second, first)
+    names = tuple(f"{_named(labels[i])} {{}} {_named(labels[j])}" for i, j in zip(left.tolist(), right.tolist()))
+    return Contrasts(eye[left] - eye[right], names, "tukey", are_all_pairs=True)
+
+
+def _treatment(reference: int, labels: Sequence[str]) -> Contrasts:
+    k = len(labels)
+    others = [i for i in range(k) if i != reference]
+    eye = np.eye(k)
+    names = tuple(f"{_named(labels[i])} {{}} {_named(labels[reference])}" for i in others)
+    return Contrasts(eye[others] - eye[reference], names, "dunnett")
+
+
+def _sequential(labels: Sequence[str]) -> Contrasts:
+    names = tuple(f"{_named(after)} {{}} {_named(before)}" for before, after in pairwise(labels))
+    return Contrasts(np.diff(np.eye(len(labels)), axis=0), names, "dunnett")
+
+
+def _effects(labels: Sequence[str]) -> Contrasts:
+    k = len(labels)
+    return Contrasts(np.eye(k) - 1.0 / k, tuple(f"{_named(label)} effect" for label in labels), "fdr")
+
+
+def _helmert(labels: Sequence[str]) -> Contrasts:
+    k = len(labels)
+    rows = np.array([[-1.0 / j] * j + [1.0] + [0.0] * (k - j - 1) for j in range(1, k)]).reshape(-1, k)
+    names = [f"{_named(labels[1])} {{}} {_named(labels[0])}"] if k > 1 else []
+    first = _named(labels[0])
+    names += [f"{_named(label)} {{}} mean of {first}…{_named(before)}" for before, label in pairwise(labels[1:])]
+    return Contrasts(rows, tuple(names), "dunnett")
+
+
+def _identity(labels: Sequence[str]) -> Contrasts:
+    return Contrasts(np.eye(len(labels)), tuple(map(_escaped, labels)), "none")
+
+
+def _polynomial(labels: Sequence[str]) -> Contrasts:
+    """Orthogonal polynomials of equally spaced levels, as the smallest whole numbers."""
+    k = len(labels)
+    basis: list[list[Fraction]] = [[Fraction(1)] * k]
+    for degree in range(1, min(k - 1, HIGHEST_DEGREE) + 1):
+        column = [Fraction(i) ** degree for i in range(k)]
+        for other in basis:
+            share = sum((a * b for a, b in zip(column, other)), ZERO) / sum((b * b for b in other), ZERO)
+            column = [a - share * b for a, b in zip(column, other)]
+        basis.append(_whole(column))
+    names = tuple(DEGREES[d] if d < len(DEGREES) else f"degree {d + 1}" for d in range(len(basis) - 1))
+    return Contrasts(np.array([[float(v) for v in row] for row in basis[1:]]).reshape(-1, k), names, "none")
+
+
+def _whole(column: list[Fraction]) -> list[Fraction]:
+    common = lcm(*(value.denominator for value in column))
+    numbers = [int(value * common) for value in column]
+    divisor = gcd(*numbers)
+    return [Fraction(number, divisor) for number in numbers]
+
+
+METHODS: dict[str, Callable[[Sequence[str]], Contrasts]] = {
+    "pairwise": partial(_pairs, 1),
+    "revpairwise": partial(_pairs, -1),
+    "sequential": _sequential,
+    "polynomial": _polynomial,
+    "helmert": _helmert,
+    "effects": _effects,
+    "identity": _identity,
+}
+ALIASES = {
+    "pairs": "pairwise",
+    "tukey": "pairwise",
+    "consec": "sequential",
+    "poly": "polynomial",
+    "eff": "effects",
+    "deviation": "effects",
+    "trt.vs.ctrl": "treatment",
+    "dunnett": "treatment",
+}
+
+
+def contrasts_for(method: Any, labels: Sequence[str], reference: Hashable | None = None) -> Contrasts:
+    """Return the contrasts between the means called ``labels`` (k).
+
+    Parameters
+    ----------
+    method : str, dict or array
+        A word; names and coefficients; or a matrix (c, k).
+    labels : sequence of str
+    reference : str or int, optional
+        Of treatment contrasts: the label of the mean, or its position; the first if omitted.
+
+    Raises
+    ------
+    SpecificationError
+        If the method is unknown, or the coefficients do not fit.
+
+    Examples
+    --------
+    >>> contrasts_for("polynomial", ["0", "1", "2", "3"]).coefficients
+    array([[-3., -1.,  1.,  3.],
+           [ 1., -1., -1.,  1.],
+           [-1.,  3., -3.,  1.]])
+    """
+    if isinstance(method, str):
+        key = ALIASES.get(method.lower(), method.lower())
+        if key == "treatment":
+            return _treatment(_position(reference, labels), labels)
+        if reference is not None:
+            raise SpecificationError(f"reference={reference!r} is for contrasts of the method 'treatment'")
+        if key not in METHODS:
+            known = ", ".join(map(repr, (*METHODS, "treatment")))
+            raise SpecificationError(f"unknown contrasts {method!r}; choose from {known}, or give coefficients")
+        return METHODS[key](labels)
+    if isinstance(method, Mapping):
+        return _given(list(method.values()), [str(name) for name in method], labels)
+    matrix = np.atleast_2d(np.asarray(method, dtype=float))
+    names = list(map(str, method.index)) if hasattr(method, "index") and not callable(method.index) else []
+    return _given(matrix, names or [f"c{i + 1}" for i in range(len(matrix))], labels)
+
+
+def _position(reference: Hashable | None, labels: Sequence[str]) -> int:
+    if reference is None:
+        return 0
+    if str(reference) in labels:
+        return list(labels).index(str(reference))
+    if isinstance(reference, int) and -len(labels) <= reference < len(labels):
+        return reference % len(labels)
+    raise SpecificationError(f"reference={reference!r} is none of {', '.join(map(repr, labels))}")
+
+
+def _given(rows: Any, names: Sequence[str], labels: Sequence[str]) -> Contrasts:
+    try:
+        matrix = np.asarray([np.asarray(row, dtype=float) for row in rows])
+    except (TypeError, ValueError) as error:
+        raise SpecificationError("coefficients of contrasts must be numbers, equally many in each contrast") from error
+    if matrix.ndim != 2 or matrix.shape[1] != len(labels) or not np.isfinite(matrix).all():
+        raise SpecificationError(
+            f"a contrast needs {len(labels)} finite coefficients, one for each of {', '.join(labels)}; found shape "
+            f"{matrix.shape}"
+        )
+    return Contrasts(matrix, tuple(map(_escaped, names)), "none")

@@ -1,0 +1,301 @@
+"""The public functions: estimated marginal means, their slopes, and joint tests of the terms of a model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mixedfx._display import StatsTable
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+from mixedfx.linalg.quadrature import hermite_rule
+from mixedfx.marginal_means.fits import fitted_model
+from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
+from mixedfx.marginal_means.means import MarginalMeans
+from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.scales import IDENTITY
+from mixedfx.marginal_means.slopes import STEP, slope_rows, step_of
+
+__all__ = ["emmeans", "joint_tests", "trends"]
+
+SCALES = ("link", "response")
+NODES = 61
+
+Specs = str | Sequence[str] | None
+
+
+def emmeans(
+    fit: Any,
+    specs: Specs = None,
+    by: Specs = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    weights: Any = "equal",
+    ddf: str | float | None = None,
+    scale: str = "link",
+    integrate: bool = False,
+) -> MarginalMeans:
+    """Estimate marginal means: what the model predicts on a reference grid, averaged.
+
+    The grid has every combination of the levels of the factors, and numeric predictors at their means (those with no
+    more than two values at both of them). Random effects are at zero.
+
+    Parameters
+    ----------
+    fit : results
+        Of mixedfx, or of a statsmodels model that was fitted from a formula.
+    specs : str or list of str
+        Predictors for whose values means are wanted: ``"A"``, ``["A", "B"]`` or ``"~ A + B | C"``; the overall mean if
+        omitted.
+    by : str or list of str, optional
+        Predictors within whose values means are compared.
+    at : dict, optional
+        Values of predictors that shall make the grid: ``{"x": [0, 1]}``.
+    weights : str or list of numbers
+        How the other predictors are averaged over: ``"equal"``, ``"proportional"`` (to their frequencies),
+        ``"outer"``, ``"cells"`` (frequencies within each mean), ``"flat"`` (equal, empty cells left out).
+    ddf : str or number, optional
+        ``"satterthwaite"`` (the default of linear mixed models), ``"kenward-roger"``, ``"containment"``,
+        ``"residual"``, ``"z"``, or a number of degrees of freedom.
+    scale : str
+        ``"link"``: the scale of the linear predictor; ``"response"``: means are transformed back (after averaging),
+        contrasts of logarithms and logits become ratios and odds ratios. Responses such as ``log(y)`` are transformed
+        back too.
+    integrate : bool
+        Average over the distribution of the random effects: population means rather than those of an average group.
+        Contrasts then compare populations. The variances count as known.
+
+    Returns
+    -------
+    MarginalMeans
+        ``to_frame()``, ``contrast()``, ``pairs()``, ``test()``, ``conf_int()``, ``joint_tests()``, ``letters()``,
+        ``plot()``.
+
+    Raises
+    ------
+    SpecificationError
+        If a name is no predictor of the model, or an argument has no meaning.
+
+    References
+    ----------
+    Searle, Speed & Milliken (1980), Am. Stat. 34, 216.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
+    >>> print(mfx.emmeans(fit, "Type"))  # doctest: +SKIP
+    >>> print(mfx.emmeans(fit, "Type").pairs().to_frame()[["contrast", "estimate", "pvalue"]].round(3).head(2))
+      contrast  estimate  pvalue
+    0  T1 - T2    -3.889   0.000
+    1  T1 - T3    -2.222   0.000
+    """
+    chosen = _scale(scale)
+    model = fitted_model(fit, ddf, population=integrate)
+    specs_, by_ = _names(specs, by)
+    grid = _grid(model, (*specs_, *by_), at)
+    rows, eta = _grid_functions(model, grid)
+    if integrate:
+        rows, eta = _integrated(model, grid, rows, eta)
+    functions, notes = _averaged(model, grid, rows, eta, weights)
+    if integrate:
+        notes.append("Averaged over the distribution of the random effects (population means).")
+    shown = model.scale if chosen == "response" else IDENTITY
+    notes += _scale_notes(model, chosen)
+    return MarginalMeans(
+        grid.labels,
+        functions,
+        by_,
+        "mean",
+        shown,
+        "Marginal means",
+        tuple(notes),
+        response=shown if chosen == "response" else None,
+    )
+
+
+def trends(
+    fit: Any,
+    variable: str,
+    specs: Specs = None,
+    by: Specs = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    weights: Any = "equal",
+    ddf: str | float | None = None,
+) -> MarginalMeans:
+    """Estimate slopes of the linear predictor in a numeric predictor, on the reference grid of :func:`emmeans`.
+
+    Parameters
+    ----------
+    fit : results
+    variable : str
+        The predictor; where the formula transforms it, the slope is that at its mean (or at ``at``).
+    specs, by, at, weights, ddf
+        As for :func:`emmeans`.
+
+    Returns
+    -------
+    MarginalMeans
+        Whose rows are slopes.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("distance ~ age * Sex + (age | Subject)", mfx.load_dataset("orthodont"))
+    >>> mfx.trends(fit, "age", "Sex").to_frame()[["Sex", "estimate", "se"]].round(4)
+          Sex  estimate      se
+    0    Male    0.7844  0.0860
+    1  Female    0.4795  0.1037
+    """
+    model = fitted_model(fit, ddf)
+    specs_, by_ = _names(specs, by)
+    step = step_of(model, variable)
+    grid = _grid(model, (*specs_, *by_), at)
+    functions, notes = _averaged(model, grid, *slope_rows(model, grid.frame, variable, step), weights)
+    if not model.scale.is_identity:
+        notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
+    return MarginalMeans(grid.labels, functions, by_, "estimate", IDENTITY, f"Slopes in {variable}", tuple(notes))
+
+
+def joint_tests(
+    fit: Any, by: Specs = None, *, at: Mapping[str, Any] | None = None, ddf: str | float | None = None
+) -> StatsTable:
+    """Test main effects and interactions on the reference grid: an analysis of variance of the marginal means.
+
+    Of a numeric predictor the slope at its mean is tested. With ``by`` these are the simple effects within its levels.
+
+    Parameters
+    ----------
+    fit : results
+    by, at, ddf
+        As for :func:`emmeans`.
+
+    Returns
+    -------
+    StatsTable
+        One row a term.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("distance ~ age * Sex + (age | Subject)", mfx.load_dataset("orthodont"))
+    >>> mfx.joint_tests(fit)[["df", "F"]].round(3)
+             df       F
+    age     1.0  88.002
+    Sex     1.0   8.026
+    age:Sex 1.0   5.118
+    """
+    model = fitted_model(fit, ddf)
+    _, by_ = _names(None, by)
+    given = dict(at or {})
+    for name, predictor in model.predictors.items():
+        if not predictor.is_discrete and name not in given and name not in by_:
+            half = STEP * (predictor.upper - predictor.lower)
+            given[name] = [predictor.mean - half, predictor.mean + half]
+    grid = _grid(model, (*(name for name in model.predictors if name not in by_), *by_), given)
+    functions = Functions(model, *reversed(_grid_functions(model, grid)))
+    return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means").joint_tests()
+
+
+# ---------------------------------------------------------------- arguments
+def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the predictors of the means and those within which they are compared."""
+    inside: Specs = None
+    if isinstance(specs, str) and ("~" in specs or "|" in specs):
+        left, _, right = specs.rpartition("~")
+        if left.strip():
+            raise SpecificationError(
+                f"specs={specs!r}: write nothing left of '~', and ask for contrasts by emmeans(…).contrast({left!r})"
+            )
+        specs, _, inside = right.partition("|")
+    if inside and by is not None:
+        raise SpecificationError("by= was given twice: in specs, behind the bar, and as an argument")
+    chosen, within = _listed("specs", specs), _listed("by", inside if inside else by)
+    return tuple(name for name in chosen if name not in within), within
+
+
+def _listed(argument: str, names: Specs) -> tuple[str, ...]:
+    if names is None:
+        return ()
+    if isinstance(names, str):
+        parts = [name.strip().strip("`") for name in re.split(r"[+*:]", names)]
+        return tuple(dict.fromkeys(name for name in parts if name not in ("", "1")))
+    found = tuple(names)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument} is the name of a predictor, or a list of names; found {names!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def _scale(scale: str) -> str:
+    if scale not in SCALES:
+        raise SpecificationError(f"scale is 'link' or 'response'; found {scale!r}")
+    return scale
+
+
+def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | None) -> Grid:
+    for name in names:
+        if name not in model.predictors:
+            known = ", ".join(map(repr, model.predictors)) or "none"
+            raise SpecificationError(f"{name!r} is no predictor of the model; they are {known}")
+    return Grid(reference_values(model, at), names)
+
+
+# ---------------------------------------------------------------- averaging
+def _grid_functions(model: FittedModel, grid: Grid) -> tuple[Array, Array]:
+    """Return the columns (n, P) and the linear predictor (n,) of the grid."""
+    rows = model.columns.matrix(grid.frame)
+    return rows, rows[:, model.kept] @ model.beta + model.columns.offset(grid.frame)
+
+
+def _averaged(model: FittedModel, grid: Grid, rows: Array, values: Array, weights: Any) -> tuple[Functions, list[str]]:
+    """Return the means over the other predictors, and what was averaged over in words."""
+    share = weights_for(weights).normed(grid, model)
+    shape = (grid.n_others, grid.n_cells)
+    functions = Functions(
+        model,
+        np.einsum("oc,oc->c", share, values.reshape(shape)),
+        np.einsum("oc,ocp->cp", share, rows.reshape(*shape, -1)),
+    )
+    over = [name for name in grid.others if len(grid.values[name]) > 1]
+    how = "" if isinstance(weights, str) and weights == "equal" else f" ({_word(weights)} weights)"
+    notes = [f"Averaged over the levels of: {', '.join(over)}{how}."] if over else []
+    held = [f"{n} = {_shown(grid.values[n][0])}" for n in grid.others if len(grid.values[n]) == 1]
+    return functions, notes + ([f"Held at: {', '.join(held)}."] if held else [])
+
+
+def _word(weights: Any) -> str:
+    return weights if isinstance(weights, str) else "given"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _scale_notes(model: FittedModel, chosen: str) -> list[str]:
+    if model.scale.is_identity:
+        return []
+    if chosen == "response":
+        return [f"Tests and intervals were made on the {model.scale.name} scale, estimates are on the response scale."]
+    return [f"Estimates are on the {model.scale.name} scale."]
+
+
+def _integrated(model: FittedModel, grid: Grid, rows: Array, eta: Array) -> tuple[Array, Array]:
+    """Return the link of the population mean of every row of the grid, and its gradient.
+
+    With e the random part, ``eta* = g(E mu(eta + e))`` and ``d eta* / d eta = E mu'(eta + e) / mu'(eta*)``.
+    """
+    variance = model.columns.variance(grid.frame)
+    if model.scale.is_identity or not variance.any():
+        return rows, eta
+    rule = hermite_rule(NODES, 1)
+    points = eta + np.sqrt(2.0 * variance) * rule.nodes
+    weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
+    mean, slope, _ = model.scale.inverse(points)
+    marginal = model.scale.function(weights @ mean)
+    ratio = (weights @ slope) / model.scale.inverse(marginal)[1]
+    return ratio[:, None] * rows, marginal

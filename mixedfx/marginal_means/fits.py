@@ -1,0 +1,281 @@
+"""From the results of a fit, ours or statsmodels', to what marginal means need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array
+from mixedfx.design import Design
+from mixedfx.design.encoder import Encoder, FormulaicEncoder
+from mixedfx.design.expressions import variables_in
+from mixedfx.design.rows import Rows
+from mixedfx.design.variables import Variable
+from mixedfx.exceptions import SpecificationError
+from mixedfx.families import family_for
+from mixedfx.inference.denominator import Asymptotic, Denominator
+from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
+from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["fitted_model"]
+
+RANK = 1e-9  # singular values of scaled columns, relative to the largest, that count as zero
+
+Ours = LinearMixedResults | GeneralizedLinearMixedResults
+
+
+def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False) -> FittedModel:
+    """Return what marginal means need of ``fit``.
+
+    Parameters
+    ----------
+    fit : results
+        Of mixedfx, or of a statsmodels model that was given as a formula.
+    ddf : str or float, optional
+        Method of the denominator degrees of freedom, or a number of them.
+    population : bool
+        Whether the columns of the random effects will be needed.
+
+    Raises
+    ------
+    TypeError
+        If ``fit`` is nothing of the kind.
+    """
+    if isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
+        return _of_mixed(fit, ddf, population)
+    if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
+        return _of_statsmodels(fit, ddf)
+    raise TypeError(
+        "marginal means need results of mixedfx or of a statsmodels model fitted from a formula, found "
+        f"{type(fit).__name__}"
+    )
+
+
+def _number_or_none(ddf: Any) -> float | None:
+    if isinstance(ddf, bool) or not isinstance(ddf, int | float | np.number):
+        return None
+    if not ddf > 0:
+        raise SpecificationError(f"ddf is the name of a method or a positive number; found {ddf}")
+    return float(ddf)
+
+
+# ---------------------------------------------------------------- mixed models
+@dataclass(frozen=True, eq=False)
+class MixedColumns(Columns):
+    """Columns by the encoders of a design."""
+
+    design: Design
+    covariances: Sequence[Array]
+    residual: float
+
+    def matrix(self, data: pd.DataFrame) -> Array:
+        """Return all columns (n, P)."""
+        return self.design.fixed.encode_full(data)
+
+    def offset(self, data: pd.DataFrame) -> Array:
+        """Return the offset (n,): an array argument counts with its mean."""
+        if self.design.offset is None:
+            return np.zeros(len(data))
+        if self.design.offsets.needs_array:
+            return np.full(len(data), float(self.design.offset.mean()))
+        found = self.design.offsets.encode(data)
+        return np.zeros(len(data)) if found is None else found
+
+    def variance(self, data: pd.DataFrame) -> Array:
+        """Return the variance (n,) of random effects (and residuals, where the response was transformed)."""
+        total = np.full(len(data), self.residual)
+        for term, covariance in zip(self.design.random, self.covariances, strict=True):
+            z = term.encoder.encode(data)
+            own = 1.0 if term.loading is None else float(np.mean(np.sum(term.loading**2, axis=1)))
+            total += own * np.einsum("ia,ab,ib->i", z, covariance, z)
+        return total
+
+
+def _of_mixed(fit: Ours, ddf: str | float | None, population: bool) -> FittedModel:
+    design = fit.design
+    fixed = design.fixed
+    dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
+    null = np.zeros((len(fixed.full_names), len(dropped)))
+    null[fixed.kept] = -fixed.alias[:, dropped]
+    null[dropped, np.arange(len(dropped))] = 1.0
+    scale, covariances, residual = _scale_and_variances(fit)
+    predictors, observed = _predictors(fit, population)
+    columns = MixedColumns(design, covariances, residual)
+    beta = np.asarray(fit.params, dtype=float)
+    return FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
+
+
+def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
+    number = _number_or_none(ddf)
+    if number is None and ddf == "residual" and isinstance(fit, GeneralizedLinearMixedResults):
+        number = float(fit.df_resid)
+    if number is None:
+        return fit.denominator(ddf)  # type: ignore[arg-type]
+    return fixed_df(np.asarray(fit.cov_params()), number, "the user" if ddf != "residual" else "the residual")
+
+
+def _scale_and_variances(fit: Ours) -> tuple[Scale, Sequence[Array], float]:
+    if isinstance(fit, GeneralizedLinearMixedResults):
+        covariances = [np.asarray(c) for c in fit.fit.problem.covariances(fit.fit.x)]
+        return scale_of_link(fit.fit.problem.family.link), covariances, 0.0
+    problem = fit.fit.problem
+    size = problem.fixed.scale**2 * fit.fit.at.sigma2
+    scale = scale_of_response(fit.design.formula.response)
+    covariances = [size * c for c in problem.relative_covariances(fit.fit.theta)]
+    return scale, covariances, 0.0 if scale.is_identity else float(fit.scale)
+
+
+def _predictors(fit: Ours, population: bool) -> tuple[dict[str, Predictor], pd.DataFrame]:
+    """Return the predictors of the fixed part, the offset and, for a population, of the random effects' columns."""
+    design = fit.design
+    variables = dict(design.variables)
+    encoders = [design.fixed.encoder, *(term.encoder for term in design.random if population)]
+    further = [name for encoder in encoders for name in encoder.variables if name not in variables]
+    further += [name for name in _offset_columns(design) if name not in variables]
+    if further:
+        rows = _rows(fit, further)
+        for name in further:
+            factor = rows.is_factor(name)
+            variables[name] = Variable(
+                name, None if factor else rows.numbers(name), rows.labels(name) if factor else None
+            )
+    made_of = {name for encoder in encoders for name in _factor_columns(encoder)}
+    observed = pd.DataFrame({name: _values(variable) for name, variable in variables.items()})
+    found = {
+        name: predictor_of(name, observed[name], is_factor=variable.is_factor or name in made_of)
+        for name, variable in variables.items()
+    }
+    return found, observed
+
+
+def _rows(fit: Ours, names: Sequence[str]) -> Rows:
+    inputs = fit.model.inputs
+    if inputs is None:
+        raise SpecificationError(
+            f"a refit does not keep the columns {', '.join(map(repr, names))}, which are needed here: fit the model "
+            "to data with the new response"
+        )
+    return Rows(inputs.frame, fit.design.keep)
+
+
+def _values(variable: Variable) -> pd.Series:
+    if variable.labels is None:
+        return pd.Series(variable.numbers)
+    return pd.Series(pd.Categorical.from_codes(variable.labels.codes, categories=variable.labels.levels))
+
+
+def _factor_columns(encoder: Encoder) -> tuple[str, ...]:
+    """Return the columns of which the factors of an encoder are made."""
+    if not isinstance(encoder, FormulaicEncoder):
+        return ()
+    return variables_in([text for text in encoder.expressions if text in encoder.levels], encoder.functions)
+
+
+def _offset_columns(design: Design) -> tuple[str, ...]:
+    offsets = design.offsets
+    named = () if offsets.column is None else (offsets.column,)
+    return (*variables_in(offsets.expressions, offsets.functions), *named)
+
+
+# ---------------------------------------------------------------- statsmodels
+@dataclass(frozen=True, eq=False)
+class StatsmodelsColumns(Columns):
+    """Columns by the formula engine of statsmodels."""
+
+    encode: Callable[[pd.DataFrame], Array]
+    mean_offset: float
+
+    def matrix(self, data: pd.DataFrame) -> Array:
+        """Return all columns (n, P)."""
+        return self.encode(data)
+
+    def offset(self, data: pd.DataFrame) -> Array:
+        """Return the mean (n,) of the offset."""
+        return np.full(len(data), self.mean_offset)
+
+    def variance(self, data: pd.DataFrame) -> Array:
+        """Return zero (n,): there are no random effects."""
+        return np.zeros(len(data))
+
+
+def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
+    spec, frame = getattr(fit.model.data, "model_spec", None), getattr(fit.model.data, "frame", None)
+    if spec is None:
+        spec = getattr(fit.model.data, "design_info", None)  # statsmodels before 0.15
+    if spec is None or frame is None:
+        raise SpecificationError(
+            "the statsmodels model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()"
+        )
+    expressions, encode = _patsy(spec) if hasattr(spec, "factor_infos") else _formulaic(spec)
+    used = frame.drop(frame.index[list(fit.model.data.missing_row_idx or [])])
+    names = [name for name in variables_in(expressions, {}) if name in frame.columns]
+    factors = variables_in([text for text, categorical in expressions.items() if categorical], {})
+    observed = used[names].reset_index(drop=True)
+    predictors = {name: predictor_of(name, observed[name], is_factor=name in factors) for name in names}
+    exog = np.asarray(fit.model.exog, dtype=float)
+    p = exog.shape[1]
+    beta, covariance = np.asarray(fit.params, dtype=float)[:p], np.asarray(fit.cov_params(), dtype=float)[:p, :p]
+    return FittedModel(
+        beta,
+        _statsmodels_denominator(fit, covariance, ddf),
+        np.arange(p),
+        _null_space(exog),
+        StatsmodelsColumns(encode, _statsmodels_offset(fit)),
+        predictors,
+        observed,
+        _statsmodels_scale(fit),
+    )
+
+
+def _patsy(info: Any) -> tuple[Mapping[str, bool], Callable[[pd.DataFrame], Array]]:
+    from patsy import build_design_matrices
+
+    kinds = {factor.code: found.type == "categorical" for factor, found in info.factor_infos.items()}
+    return kinds, lambda data: np.asarray(build_design_matrices([info], data, NA_action="raise")[0], dtype=float)
+
+
+def _formulaic(spec: Any) -> tuple[Mapping[str, bool], Callable[[pd.DataFrame], Array]]:
+    kinds = {text: "categorical" in str(kind) for text, (kind, _) in spec.encoder_state.items()}
+    context = {"np": np}
+    return kinds, lambda data: np.asarray(spec.get_model_matrix(data, context=context), dtype=float)
+
+
+def _null_space(exog: Array) -> Array:
+    """Return an orthonormal basis (P, d) of the combinations of columns that are zero in every row."""
+    size = np.sqrt(np.einsum("ij,ij->j", exog, exog))
+    size = np.where(size > 0, size, 1.0)
+    _, singular, right = np.linalg.svd(exog / size, full_matrices=False)
+    return np.asarray(right[singular <= RANK * singular[0]].T / size[:, None])
+
+
+def _statsmodels_offset(fit: Any) -> float:
+    parts = (getattr(fit.model, name, None) for name in ("offset", "exposure"))
+    return float(sum(np.mean(part) for part in parts if part is not None and np.size(part)))
+
+
+def _statsmodels_scale(fit: Any) -> Scale:
+    family = getattr(fit.model, "family", None)
+    if family is not None:
+        return scale_of_link(family_for(family).link)
+    named = scale_of_discrete(type(fit.model).__name__)
+    if named is not None:
+        return named
+    response = fit.model.endog_names
+    return scale_of_response(response) if isinstance(response, str) and response.isprintable() else IDENTITY
+
+
+def _statsmodels_denominator(fit: Any, covariance: Array, ddf: str | float | None) -> Denominator:
+    number = _number_or_none(ddf)
+    if number is not None:
+        return fixed_df(covariance, number, "the user")
+    if ddf not in (None, "residual", "z"):
+        raise SpecificationError(f"ddf={ddf!r} is for mixed models; a model of statsmodels has 'residual' and 'z'")
+    if ddf == "z" or (ddf is None and not fit.use_t):
+        return Asymptotic(covariance)
+    return fixed_df(covariance, float(fit.df_resid), "the residual")

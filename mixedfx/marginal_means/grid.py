@@ -1,0 +1,253 @@
+"""The reference grid: every combination of levels, covariates at their means, and how it is averaged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.exceptions import SpecificationError
+from mixedfx.marginal_means.model import FittedModel, Predictor
+
+__all__ = ["Grid", "Weights", "reference_values", "weights_for"]
+
+LARGEST = 2_000_000  # rows of a grid
+
+
+def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[str, tuple[Hashable, ...]]:
+    """Return the values of every predictor in the grid.
+
+    Raises
+    ------
+    SpecificationError
+        If ``at`` names something else, or a level that the fit does not know.
+    """
+    if at is not None and not isinstance(at, Mapping):
+        raise TypeError(f"at is a dict of predictors and values, such as {{'x': [0, 1]}}; found {type(at).__name__}")
+    given = dict(at or {})
+    for name in given:
+        if name not in model.predictors:
+            raise SpecificationError(
+                f"at={{{name!r}: …}} is no predictor of the model; they are {_listed(model.predictors)}"
+            )
+    return {
+        name: _checked(predictor, given[name]) if name in given else predictor.reference
+        for name, predictor in model.predictors.items()
+    }
+
+
+def _checked(predictor: Predictor, wanted: Any) -> tuple[Hashable, ...]:
+    values = (wanted,) if isinstance(wanted, str | bytes) or not hasattr(wanted, "__iter__") else tuple(wanted)
+    if not values:
+        raise SpecificationError(f"at={{{predictor.name!r}: …}} has no values")
+    if predictor.is_factor and np.isnan(predictor.mean):
+        unknown = [value for value in values if value not in predictor.levels]
+        if unknown:
+            raise SpecificationError(
+                f"at={{{predictor.name!r}: …}}: {unknown[0]!r} is no level of it; they are {_listed(predictor.levels)}"
+            )
+        return values
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"at={{{predictor.name!r}: …}} must be numbers; found {wanted!r}") from error
+    return tuple(int(v) if v.is_integer() and isinstance(predictor.levels[0], int) else v for v in numbers)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(repr, names))
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """All combinations of the values of the predictors; those that label the means come first and vary fastest.
+
+    Attributes
+    ----------
+    values : dict
+        Values of every predictor.
+    names : tuple of str
+        The predictors that label the means.
+    """
+
+    values: Mapping[str, tuple[Hashable, ...]]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        size = self.n_cells * self.n_others
+        if size > LARGEST:
+            raise SpecificationError(
+                f"the reference grid would have {size} rows; hold some predictors at a value with at={{…}}"
+            )
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The predictors that are averaged over or held."""
+        return tuple(name for name in self.values if name not in self.names)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of means."""
+        return int(np.prod([len(self.values[name]) for name in self.names], dtype=float))
+
+    @property
+    def n_others(self) -> int:
+        """Number of combinations of the other predictors."""
+        return int(np.prod([len(self.values[name]) for name in self.others], dtype=float))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """All predictors; the first varies fastest."""
+        return (*self.names, *self.others)
+
+    @cached_property
+    def codes(self) -> dict[str, IntArray]:
+        """Position (n,) of each row's value among those of a predictor."""
+        shape = [len(self.values[name]) for name in reversed(self.order)]
+        indices = np.indices(shape).reshape(len(shape), -1) if shape else np.zeros((0, 1), dtype=np.intp)
+        return dict(zip(reversed(self.order), indices.astype(np.intp), strict=True))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The grid; the cells of the means vary within combinations of the others."""
+        columns = {name: _column(self.values[name], self.codes[name]) for name in self.values}
+        return pd.DataFrame(columns, index=pd.RangeIndex(self.n_cells * self.n_others))
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """What the means (r,) are means of."""
+        return self.frame[list(self.names)].iloc[: self.n_cells].reset_index(drop=True)
+
+
+def _column(values: tuple[Hashable, ...], codes: IntArray) -> pd.Series:
+    """Return the values of the rows; text stays text whatever pandas would make of it."""
+    levels = pd.Index(list(values))
+    return pd.Series(levels.take(codes))
+
+
+# ---------------------------------------------------------------- weights
+class Weights(ABC):
+    """How much each combination of the other predictors counts in a mean."""
+
+    @abstractmethod
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the weights (others, cells), not yet normed."""
+
+    def normed(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the weights (others, cells) that sum to 1 for every mean; nan for a mean of nothing."""
+        weights = self.of(grid, model)
+        total = weights.sum(axis=0)
+        out = np.full(weights.shape, np.nan)
+        np.divide(weights, total, out=out, where=total > 0)
+        return out
+
+
+class Equal(Weights):
+    """Every combination counts the same: what a balanced experiment would have."""
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return ones."""
+        return np.ones((grid.n_others, grid.n_cells))
+
+
+class Cells(Weights):
+    """As often as the combination occurs within each cell of the data: means of fitted values."""
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the counts."""
+        return _counts(grid, model, grid.order).reshape(grid.n_others, grid.n_cells)
+
+
+class Flat(Weights):
+    """Every combination that occurs counts the same."""
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return ones for what occurs."""
+        return np.asarray((Cells().of(grid, model) > 0).astype(float))
+
+
+class Proportional(Weights):
+    """As often as the combination occurs in the data, for all means alike."""
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the counts."""
+        return np.broadcast_to(_counts(grid, model, grid.others)[:, None], (grid.n_others, grid.n_cells))
+
+
+class Outer(Weights):
+    """The product of how often each value of each predictor occurs."""
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the products."""
+        weights = np.ones(1)
+        for name in grid.others:
+            weights = np.multiply.outer(_counts(grid, model, (name,)), weights).ravel()
+        return np.broadcast_to(weights[:, None], (grid.n_others, grid.n_cells))
+
+
+@dataclass(frozen=True, eq=False)
+class Given(Weights):
+    """Numbers of the user's, one a combination of the other predictors (the first varies fastest)."""
+
+    numbers: Array
+
+    def of(self, grid: Grid, model: FittedModel) -> Array:
+        """Return the numbers."""
+        if self.numbers.shape != (grid.n_others,):
+            raise SpecificationError(
+                f"weights must be {grid.n_others} numbers, one for each combination of {_listed(grid.others)} in the "
+                f"reference grid; found {self.numbers.size}"
+            )
+        return np.broadcast_to(self.numbers[:, None], (grid.n_others, grid.n_cells))
+
+
+def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
+    """Return how often each combination of ``names`` (first fastest) occurs; one value stands for all."""
+    shape = tuple(len(grid.values[name]) for name in names)
+    position = np.zeros(len(model.observed), dtype=np.intp)
+    known = np.ones(len(model.observed), dtype=bool)
+    stride = 1
+    for name in names:
+        values = grid.values[name]
+        if len(values) > 1 or model.predictors[name].is_discrete:
+            code = pd.Index(list(values)).get_indexer(pd.Index(model.observed[name].tolist()))
+            known &= code >= 0
+            position += stride * np.maximum(code, 0)
+        stride *= len(values)
+    return np.bincount(position[known], minlength=int(np.prod(shape, dtype=float))).astype(float)
+
+
+WEIGHTS: dict[str, type[Weights]] = {
+    "equal": Equal,
+    "proportional": Proportional,
+    "outer": Outer,
+    "cells": Cells,
+    "flat": Flat,
+}
+
+
+def weights_for(weights: Any) -> Weights:
+    """Resolve ``weights=``: a word, or numbers.
+
+    Raises
+    ------
+    SpecificationError
+        If it is another word, or the numbers are negative.
+    """
+    if isinstance(weights, str):
+        if weights not in WEIGHTS:
+            raise SpecificationError(f"weights is numbers or one of {_listed(WEIGHTS)}; found {weights!r}")
+        return WEIGHTS[weights]()
+    try:
+        numbers = np.asarray(weights, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"weights is a word or numbers; found {type(weights).__name__}") from error
+    if numbers.ndim != 1 or not np.all(numbers >= 0):
+        raise SpecificationError("weights must be a list of numbers that are not negative")
+    return Given(numbers)

@@ -1,0 +1,81 @@
+"""Tests of several rows of a table at once: main effects and interactions of the factors that label them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable
+from mixedfx._typing import Array
+from mixedfx.inference.wald import JointTest
+from mixedfx.marginal_means.combine import factor_levels
+from mixedfx.marginal_means.families import split_by
+
+if TYPE_CHECKING:
+    from mixedfx.marginal_means.means import MarginalMeans
+
+__all__ = ["joint_table", "term_table"]
+
+
+def joint_table(means: MarginalMeans) -> StatsTable:
+    """Return the test that all rows of each family are zero."""
+    tests = [means.functions.taken(own).joint() for own in split_by(means.labels, means.by)]
+    rows = [own[0] for own in split_by(means.labels, means.by)]
+    return _table(means, tests, means.labels.iloc[rows][list(means.by)].reset_index(drop=True), [])
+
+
+def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
+    """Return the tests of all main effects and interactions within each combination of the columns ``by``."""
+    names = [name for name in means.labels.columns if name not in by]
+    tests, labels, partial = [], [], []
+    for own in split_by(means.labels, by):
+        rows = means.labels.iloc[own].reset_index(drop=True)
+        sizes = [len(levels) for levels in factor_levels(rows, names)]
+        within = {name: rows[name].iloc[0] for name in by}
+        for term in _terms([name for name, size in zip(names, sizes) if size > 1]):
+            coefficients = _coefficients([name in term for name in names], sizes)
+            test = means.functions.taken(own).combined(coefficients).joint()
+            tests.append(test)
+            labels.append({"term": ":".join(term), **within})
+            if test.df_num < len(coefficients):
+                partial.append(":".join(term))
+    return _table(means, tests, pd.DataFrame(labels), partial)
+
+
+def _terms(names: Sequence[str]) -> list[tuple[str, ...]]:
+    return [term for size in range(1, len(names) + 1) for term in combinations(names, size)]
+
+
+def _coefficients(included: Sequence[bool], sizes: Sequence[int]) -> Array:
+    """Return a basis of the effects of the included factors, averaged over the others."""
+    out = np.ones((1, 1))
+    for own, size in zip(included, sizes):
+        part = np.eye(size)[1:] - np.eye(size)[:1] if own else np.full((1, size), 1.0 / size)
+        out = np.kron(part, out)
+    return out
+
+
+def _table(
+    means: MarginalMeans, tests: Sequence[JointTest], labels: pd.DataFrame, partial: Sequence[str]
+) -> StatsTable:
+    frame = labels.assign(df=[float(test.df_num) for test in tests])
+    columns: dict[str, list[Any]]
+    if any(test.use_f and test.df_num for test in tests):
+        columns = {
+            "den_df": [test.df_denom for test in tests],
+            "F": [test.fvalue for test in tests],
+            "PR(>F)": [test.pvalue for test in tests],
+        }
+    else:
+        columns = {"chi2": [test.wald for test in tests], "PR(>chi2)": [test.pvalue for test in tests]}
+    frame = frame.assign(**columns)
+    stubs = [name for name in ("term", *means.by) if name in frame]
+    frame = frame.set_index(stubs) if stubs else frame
+    notes = [f"Denominator degrees of freedom by {means.functions.model.denominator.label}."] if "F" in frame else []
+    if partial:
+        notes.append(f"Only a part can be estimated (empty cells) of: {', '.join(dict.fromkeys(partial))}.")
+    return StatsTable.from_frame(frame, heading="Joint tests", notes=notes)

@@ -1,0 +1,367 @@
+"""A table of marginal means, slopes or contrasts of them, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable, Summary
+from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
+from mixedfx.marginal_means.adjust import Adjustment, Unadjusted, adjustment_for
+from mixedfx.marginal_means.combine import contrasted, interactions
+from mixedfx.marginal_means.families import families, split_by
+from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.joint import joint_table, term_table
+from mixedfx.marginal_means.letters import compact_letters
+from mixedfx.marginal_means.scales import Scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["MarginalMeans"]
+
+UNADJUSTED = Unadjusted()
+SIDES = {"two-sided": 0, "greater": 1, "less": -1}
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalMeans:
+    """Estimated marginal means, slopes, or contrasts of them: made by :func:`mixedfx.emmeans` and its methods.
+
+    Attributes
+    ----------
+    labels : DataFrame
+        What each row is: levels of factors, or the name of a contrast.
+    functions : Functions
+        Estimates on the scale of the linear predictor, with their gradients.
+    by : tuple of str
+        Columns of ``labels`` within whose combinations rows are compared and tests adjusted.
+    estimate : str
+        What the column of estimates is called.
+    scale : Scale
+        By which rows are shown: the identity, or the way back to the response.
+    heading : str
+    notes : tuple of str
+    adjustment : Adjustment
+        For tests and intervals of the rows of one family.
+    pairs_of : int or None
+        Of how many means the rows of one family are all the pairwise differences.
+    response : Scale or None
+        The scale of the response, if contrasts are to be shown on it.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("score ~ Machine + (1 | Worker/Machine)", mfx.load_dataset("machines"))
+    >>> means = mfx.emmeans(fit, "Machine")
+    >>> means.to_frame()[["Machine", "mean", "se", "df"]].round(3)
+      Machine    mean     se     df
+    0       A  52.356  2.486  8.522
+    1       B  60.322  2.486  8.522
+    2       C  66.272  2.486  8.522
+    """
+
+    labels: pd.DataFrame
+    functions: Functions
+    by: tuple[str, ...]
+    estimate: str
+    scale: Scale
+    heading: str
+    notes: tuple[str, ...] = ()
+    adjustment: Adjustment = UNADJUSTED
+    pairs_of: int | None = None
+    response: Scale | None = None
+
+    # ---------------------------------------------------------------- estimates
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """Columns of ``labels`` that are compared."""
+        return tuple(name for name in self.labels.columns if name not in self.by)
+
+    @property
+    def estimates(self) -> Array:
+        """Estimates (r,), on the scale that is shown; nan where the data say nothing."""
+        return self.scale.inverse(self.functions.estimates)[0]
+
+    @property
+    def se(self) -> Array:
+        """Standard errors (r,), by the delta method on a transformed scale."""
+        return np.abs(self.scale.inverse(self.functions.estimates)[1]) * self.functions.se
+
+    @property
+    def df(self) -> Array:
+        """Degrees of freedom (r,); infinite for z tests."""
+        return self.functions.df
+
+    def cov(self) -> pd.DataFrame:
+        """Return the covariance (r, r) of the estimates on the scale of the linear predictor."""
+        names = self._row_names
+        return pd.DataFrame(self.functions.covariance, index=names, columns=names)
+
+    @property
+    def _row_names(self) -> list[str]:
+        return [" ".join(map(str, row)) for row in self.labels.itertuples(index=False, name=None)]
+
+    @cached_property
+    def _missing(self) -> tuple[str, ...]:
+        count = int((~self.functions.estimable).sum())
+        cells = "One row is" if count == 1 else f"{count} rows are"
+        return (f"{cells} not estimable: the data have no information on them (empty cells).",) if count else ()
+
+    def _limits(self, alpha: float, adjustment: Adjustment) -> tuple[Array, tuple[str, ...]]:
+        multipliers, notes = families(self, adjustment, lambda own, f: own.multipliers(f, alpha))
+        link, half = self.functions.estimates, multipliers * self.functions.se
+        ends = np.stack([self.scale.inverse(link - half)[0], self.scale.inverse(link + half)[0]])
+        return np.sort(ends, axis=0).T, notes
+
+    def conf_int(self, alpha: float = 0.05, adjust: str | None = None) -> pd.DataFrame:
+        """Return confidence limits.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level.
+        adjust : str, optional
+            As for :meth:`contrast`; that of the table if omitted.
+
+        Returns
+        -------
+        DataFrame
+            Labels, and columns ``lower``, ``upper``.
+        """
+        limits, _ = self._limits(_checked(alpha), self._adjustment(adjust))
+        return self.labels.assign(lower=limits[:, 0], upper=limits[:, 1])
+
+    def _adjustment(self, adjust: str | None) -> Adjustment:
+        return self.adjustment if adjust is None else adjustment_for(adjust)
+
+    # ---------------------------------------------------------------- tests
+    def test(
+        self, null: float = 0.0, *, side: str = "two-sided", adjust: str | None = None, joint: bool = False
+    ) -> StatsTable:
+        """Test every row, or all rows of a family together.
+
+        Parameters
+        ----------
+        null : float
+            What the estimates are compared with, on the scale of the linear predictor.
+        side : str
+            ``"two-sided"``, ``"greater"`` or ``"less"``.
+        adjust : str, optional
+            As for :meth:`contrast`; that of the table if omitted.
+        joint : bool
+            One F (or chi-squared) test that all rows of a family are zero.
+
+        Returns
+        -------
+        StatsTable
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("score ~ Machine + (1 | Worker/Machine)", mfx.load_dataset("machines"))
+        >>> table = mfx.emmeans(fit, "Machine").pairs().test(side="less", adjust="none")
+        >>> table["pvalue"].round(4).tolist()
+        [0.0019, 0.0, 0.0101]
+        """
+        if joint:
+            return joint_table(self)
+        if side not in SIDES:
+            raise SpecificationError(f"side is one of {', '.join(map(repr, SIDES))}; found {side!r}")
+        frame, notes = self._tested(null, SIDES[side], self._adjustment(adjust))
+        sided = () if side == "two-sided" else (f"One-sided tests: {side} than {null:g}.",)
+        return self._shown(self.labels.join(frame), "Tests", (*notes, *sided))
+
+    def _tested(self, null: float, side: int, adjustment: Adjustment) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        pvalues, notes = families(self, adjustment, lambda own, f: own.pvalues(f), null=null, side=side)
+        f = self.functions
+        statistic = np.full(len(f.values), np.nan)
+        np.divide(f.estimates - null, f.se, out=statistic, where=f.se > 0)
+        columns = {self.estimate: self.estimates, "se": self.se, "df": self.df}
+        return pd.DataFrame({**columns, self._letter: statistic, "pvalue": pvalues}), notes
+
+    @property
+    def _letter(self) -> str:
+        finite = self.df[~np.isnan(self.df)]
+        return "t" if np.isfinite(finite).any() else "z"
+
+    def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return labels, estimates, standard errors, degrees of freedom, limits, statistics and p-values.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the limits.
+        """
+        return self._whole(alpha)[0]
+
+    def _whole(self, alpha: float) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        tests, notes = self._tested(0.0, 0, self.adjustment)
+        limits, others = self._limits(_checked(alpha), self.adjustment)
+        frame = self.labels.join(tests)
+        frame = frame.assign(lower=limits[:, 0], upper=limits[:, 1])
+        order = [*self.labels.columns, self.estimate, "se", "df", "lower", "upper", self._letter, "pvalue"]
+        return frame[order], tuple(dict.fromkeys((*notes, *others)))
+
+    # ---------------------------------------------------------------- comparisons
+    def contrast(
+        self,
+        method: Any = "pairwise",
+        *,
+        adjust: str | None = None,
+        by: str | Sequence[str] | None = None,
+        reference: Hashable | None = None,
+        interaction: Any = None,
+    ) -> MarginalMeans:
+        """Compare the rows with each other.
+
+        Parameters
+        ----------
+        method : str, dict or array
+            ``"pairwise"``, ``"revpairwise"``, ``"treatment"`` (each with the reference; Dunnett), ``"sequential"``
+            (each with the one before), ``"polynomial"``, ``"helmert"`` (each with the mean of those before),
+            ``"effects"`` (each with the mean of all), ``"identity"``; ``{"name": coefficients}``; or a matrix.
+        adjust : str, optional
+            ``"tukey"``, ``"dunnett"`` (exact, for any contrasts), ``"sidak"``, ``"holm"``, ``"bonferroni"``,
+            ``"fdr"``, ``"scheffe"`` or ``"none"``. By default what suits the method: Tukey for pairs, Dunnett for
+            treatments, sequences and Helmert's, the false discovery rate for effects, else none.
+        by : str or list of str, optional
+            Columns within which to compare; those of the table if omitted, ``[]`` to compare across.
+        reference : str or int, optional
+            Level (or position) with which treatment contrasts compare; the first if omitted.
+        interaction : str, list or dict, optional
+            A method for each factor (or one for all): contrasts of contrasts.
+
+        Returns
+        -------
+        MarginalMeans
+            On the response scale the contrasts of logarithms are ratios, those of logits odds ratios.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("score ~ Machine + (1 | Worker/Machine)", mfx.load_dataset("machines"))
+        >>> mfx.emmeans(fit, "Machine").contrast("treatment").to_frame()[["contrast", "estimate", "pvalue"]].round(3)
+          contrast  estimate  pvalue
+        0    B - A     7.967   0.007
+        1    C - A    13.917   0.000
+        """
+        within = self.by if by is None else self._columns(by)
+        if interaction is not None:
+            return interactions(self, interaction, within, adjust)
+        return contrasted(self, method, within, adjust, reference)
+
+    def pairs(self, *, adjust: str | None = None, by: str | Sequence[str] | None = None) -> MarginalMeans:
+        """Return all pairwise differences: ``contrast("pairwise")``."""
+        return self.contrast("pairwise", adjust=adjust, by=by)
+
+    def joint_tests(self, by: str | Sequence[str] | None = None) -> StatsTable:
+        """Test the main effects and interactions of the factors that label the rows.
+
+        Parameters
+        ----------
+        by : str or list of str, optional
+            Columns within whose levels to test (simple effects); those of the table if omitted.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("yield ~ Variety * nitro + (1 | Block/Variety)", mfx.load_dataset("oats"))
+        >>> mfx.emmeans(fit, ["Variety", "nitro"], at={"nitro": [0, 0.6]}).joint_tests().round(3)["F"].tolist()
+        [1.485, 88.159, 0.352]
+        """
+        return term_table(self, self.by if by is None else self._columns(by))
+
+    def letters(self, *, alpha: float = 0.05, adjust: str | None = None) -> StatsTable:
+        """Return the rows in increasing order with a compact letter display.
+
+        Means that share a letter do not differ at level ``alpha``; this is no evidence that they are equal.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
+        >>> mfx.emmeans(fit, "Type").letters()["letters"].to_dict()
+        {'T1': 'a', 'T4': 'a', 'T3': 'b', 'T2': 'c'}
+        """
+        pairs = self.pairs(adjust=adjust)
+        pvalues = pairs.to_frame()["pvalue"].to_numpy(dtype=float)
+        letters = np.full(len(self.labels), "", dtype=object)
+        start = 0
+        for own in split_by(self.labels, self.by):
+            k = len(own)
+            differ = np.zeros((k, k), dtype=bool)
+            count = k * (k - 1) // 2
+            differ[np.triu_indices(k, 1)] = pvalues[start : start + count] < _checked(alpha)
+            letters[own] = compact_letters(self.functions.estimates[own], differ | differ.T)
+            start += count
+        frame, notes = self._whole(alpha)
+        order = [own[np.argsort(self.estimates[own])] for own in split_by(self.labels, self.by)]
+        frame = frame.drop(columns=[self._letter, "pvalue"]).assign(letters=letters).iloc[np.concatenate(order)]
+        label = pairs.adjustment.label
+        how = f", p-values adjusted by {label}" if label else ""
+        told = (
+            f"Rows that share a letter do not differ at level {alpha:g}{how}; that does not show that they are equal."
+        )
+        return self._shown(frame.reset_index(drop=True), self.heading, (*notes, told))
+
+    def _columns(self, names: str | Sequence[str]) -> tuple[str, ...]:
+        chosen = (names,) if isinstance(names, str) else tuple(names)
+        for name in chosen:
+            if name not in self.labels.columns:
+                known = ", ".join(map(repr, self.labels.columns))
+                raise SpecificationError(f"by={name!r} is no column of the table; they are {known}")
+        return chosen
+
+    # ---------------------------------------------------------------- showing
+    def _shown(self, frame: pd.DataFrame, heading: str, notes: Sequence[str]) -> StatsTable:
+        named = [*self.by, *self.specs]
+        frame = frame.set_index(named) if named else frame.set_index(pd.Index(["overall"]))
+        return StatsTable.from_frame(frame, heading=heading, notes=(*self.notes, *notes, *self._missing))
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the table ready to be shown: text, HTML, LaTeX, CSV, Markdown."""
+        frame, notes = self._whole(alpha)
+        if not self._is_comparison:
+            frame = frame.drop(columns=[self._letter, "pvalue"])
+        level = f"Intervals of level {1 - alpha:g}."
+        return self._shown(frame, self.heading, (*notes, level)).summary()
+
+    @property
+    def _is_comparison(self) -> bool:
+        return self.estimate != "mean"
+
+    def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
+        """Draw the estimates with their intervals; see :func:`mixedfx.plots.marginal_means`."""
+        from mixedfx.plots.marginal_means import marginal_means
+
+        return marginal_means(self, alpha=alpha, ax=ax)
+
+    def changed(self, **fields: Any) -> MarginalMeans:
+        """Return a copy with other fields."""
+        return replace(self, **fields)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __str__(self) -> str:
+        return str(self.summary())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+
+def _checked(alpha: Any) -> float:
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
+        raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
+    if not 0.0 < float(alpha) < 1.0:
+        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+    return float(alpha)

@@ -1,0 +1,116 @@
+"""What marginal means need of a fit, whichever package it comes from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.inference.denominator import ByCoefficient, Denominator
+from mixedfx.marginal_means.scales import Scale
+
+__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of"]
+
+KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A column of the data that the linear predictor uses.
+
+    Attributes
+    ----------
+    name : str
+    levels : tuple
+        Distinct values, in order.
+    is_factor : bool
+        Whether formulas read it as a factor, or some factor of the formula is made of it.
+    mean, lower, upper : float
+        Of a numeric one.
+    """
+
+    name: str
+    levels: tuple[Hashable, ...]
+    is_factor: bool
+    mean: float = np.nan
+    lower: float = np.nan
+    upper: float = np.nan
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the reference grid has all its values."""
+        return self.is_factor or len(self.levels) <= KEPT_VALUES
+
+    @property
+    def reference(self) -> tuple[Hashable, ...]:
+        """Values in the reference grid: all of them, or the mean."""
+        return self.levels if self.is_discrete else (self.mean,)
+
+
+def predictor_of(name: str, values: pd.Series, *, is_factor: bool) -> Predictor:
+    """Return the predictor of a column without missing values."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return Predictor(name, tuple(values.cat.remove_unused_categories().cat.categories.tolist()), True)
+    levels = tuple(np.sort(values.unique()).tolist()) if values.dtype.kind in "biuf" else tuple(sorted(set(values)))
+    if values.dtype.kind not in "iuf":
+        return Predictor(name, levels, True)
+    numbers = values.to_numpy(dtype=float)
+    return Predictor(name, levels, is_factor, float(numbers.mean()), float(numbers.min()), float(numbers.max()))
+
+
+class Columns(ABC):
+    """Makes what depends on predictors, for the rows of any data frame that has them."""
+
+    @abstractmethod
+    def matrix(self, data: pd.DataFrame) -> Array:
+        """Return all columns (n, P) of the fixed effects, redundant ones included."""
+
+    @abstractmethod
+    def offset(self, data: pd.DataFrame) -> Array:
+        """Return the known part (n,) of the linear predictor."""
+
+    @abstractmethod
+    def variance(self, data: pd.DataFrame) -> Array:
+        """Return the variance (n,) of the linear predictor between the groups of a population."""
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A fit as far as its linear predictor goes.
+
+    Attributes
+    ----------
+    beta : (p,)
+        Estimated coefficients.
+    denominator : Denominator
+        Their covariance, and the degrees of freedom of combinations of them.
+    kept : (p,)
+        Positions of the estimated columns among all P.
+    null : (P, d)
+        Basis of the combinations of coefficients that the data say nothing about: what is not orthogonal to them
+        cannot be estimated.
+    columns : Columns
+    predictors : dict of Predictor
+    observed : DataFrame
+        Their values in the rows of the fit.
+    scale : Scale
+        Of the linear predictor.
+    """
+
+    beta: Array
+    denominator: Denominator
+    kept: IntArray
+    null: Array
+    columns: Columns = field(repr=False)
+    predictors: Mapping[str, Predictor]
+    observed: pd.DataFrame = field(repr=False)
+    scale: Scale
+
+
+def fixed_df(covariance: Array, df: float, label: str) -> Denominator:
+    """Return the denominator that has the same degrees of freedom for everything."""
+    return ByCoefficient(covariance, np.full(len(covariance), float(df)), label)
