@@ -10,8 +10,8 @@ from scipy import special as sp
 
 from mixedfx._typing import Array
 from mixedfx.families.base import Family
-from mixedfx.families.evaluate import CLOSED_FORMS
-from mixedfx.families.gamma_functions import log_rising
+from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
+from mixedfx.families.gamma_functions import log_rising, log_rising_slope
 from mixedfx.families.jets import Jet
 from mixedfx.families.links import LOG
 from mixedfx.families.mean import Mean
@@ -77,6 +77,13 @@ class CountFamily(Family):
         mixed = size < POISSON_LIMIT
         shape = np.where(mixed, size, 1.0)
         return np.where(mixed, sp.betainc(shape, y + 1, shape / (shape + mu)), sp.pdtr(y, mu))
+
+    def survival(self, y: Array, mu: Array, *parameters: Array) -> Array:
+        """Probability of a count above y, without the cancellation of one minus the distribution function."""
+        size = np.broadcast_to(self.size(mu, *parameters), np.broadcast_shapes(np.shape(mu), np.shape(y)))
+        mixed = size < POISSON_LIMIT
+        shape = np.where(mixed, size, 1.0)
+        return np.where(mixed, sp.betainc(y + 1, shape, mu / (shape + mu)), sp.pdtrc(y, mu))
 
 
 @final
@@ -215,5 +222,20 @@ def _nbinom2_log(observed: Observed, eta: Array, parameters: list[Array], order:
     return (value, observed.y - total * p, second, second * (1 - 2 * p))[: order + 1]
 
 
+def _nbinom2_log_slopes(observed: Observed, eta: Array, parameters: list[Array]) -> tuple[Array, Array, Array]:
+    """Derivatives in ``log phi`` of the log-density, its gradient and its second derivative."""
+    size = saturated_exp(parameters[0])
+    distance = eta - parameters[0]
+    small = np.exp(-np.abs(distance))
+    inverse = 1.0 / (1.0 + small)
+    p = np.where(distance >= 0, inverse, small * inverse)
+    pq = small * inverse * inverse
+    total = observed.y + size
+    soft = np.maximum(distance, 0.0) + np.log1p(small)
+    value = total * p - size * soft + log_rising_slope(observed.y, parameters[0])
+    return value, total * pq - size * p, pq * (total * (1 - 2 * p) - size)
+
+
 CLOSED_FORMS[Poisson, LOG] = _poisson_log
 CLOSED_FORMS[NegativeBinomial2, LOG] = _nbinom2_log
+CLOSED_SLOPES[NegativeBinomial2, LOG] = _nbinom2_log_slopes

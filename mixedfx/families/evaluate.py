@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSED_FORMS",
+    "CLOSED_SLOPES",
     "ClosedForm",
+    "ClosedSlopes",
+    "all_derivatives",
     "derivatives",
     "expected_weights",
     "mean_derivatives",
@@ -36,6 +39,11 @@ ClosedForm: TypeAlias = Callable[[Observed, Array, list[Array], int], tuple[Arra
 
 CLOSED_FORMS: dict[tuple[type, Link], ClosedForm] = {}
 """Hand-written ``log_density`` of the commonest pairs: (observed, eta, parameters, order) -> derivatives in eta."""
+
+ClosedSlopes: TypeAlias = Callable[[Observed, Array, list[Array]], tuple[Array, Array, Array]]
+
+CLOSED_SLOPES: dict[tuple[type, Link], ClosedSlopes] = {}
+"""Derivatives of a log-density, its gradient and second derivative in the one parameter beside the mean."""
 
 
 def columns(family: Family, eta: Array) -> list[Array]:
@@ -168,6 +176,37 @@ def phi_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLi
         jet = _log_likelihood(family, observed, Mean(family.mean_link, jets[0]), parameters)
         slices = [_phi_slice(jet, n_predictors, n_predictors + j, order, inside) for j in range(n_phi)]
     return tuple(np.stack(parts, axis=-1) for parts in zip(*slices))
+
+
+def all_derivatives(
+    family: Family, observed: Observed, eta: Array, phi: ArrayLike
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """See :meth:`Family.all_derivatives`: one pass over the log-density for both."""
+    values = np.asarray(phi, dtype=float)
+    closed = _closed_form(family, observed)
+    if closed is not None and len(family.predictors) == 1:
+        return derivatives(family, observed, eta, phi, 3), _closed_slopes(family, observed, eta, values)
+    if values.size == 0:
+        return derivatives(family, observed, eta, phi, 3), phi_derivatives(family, observed, eta, phi, 2)
+    inside, predictors = _safe_columns(family, eta)
+    n_predictors = len(predictors)
+    with np.errstate(all="ignore"):  # unrepresentable values are settled or zeros in the end
+        jets, numbers = seeds(predictors, list(values), 3, whole=True)
+        parameters = _arrange(family, observed, jets, numbers)
+        jet = _log_likelihood(family, observed, Mean(family.mean_link, jets[0]), parameters)
+        keys = list(Space(n_predictors, 3))
+        settled = _settle([jet.part(key) for key in keys], inside)
+        slices = [_phi_slice(jet, n_predictors, n_predictors + j, 2, inside) for j in range(values.size)]
+    parts = _tensors(dict(zip(keys, settled)), n_predictors, 3)
+    return parts, tuple(np.stack(slopes, axis=-1) for slopes in zip(*slices))
+
+
+def _closed_slopes(family: Family, observed: Observed, eta: Array, phi: Array) -> tuple[Array, ...]:
+    closed = CLOSED_SLOPES.get((type(family), family.link))
+    if closed is None or phi.size != 1:
+        return phi_derivatives(family, observed, eta, phi, 2)
+    slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi))
+    return tuple(slope[..., None] for slope in slopes)
 
 
 def _phi_slice(jet: Jet, n_predictors: int, variable: int, order: int, inside: BoolArray | None) -> tuple[Array, ...]:

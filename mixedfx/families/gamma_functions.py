@@ -14,7 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.families.jets import UFUNCS, Derivatives, Jet, Primitive
 from mixedfx.families.special import LARGEST_EXPONENT, horner
 
-__all__ = ["gammaln", "log_rising", "stirling"]
+__all__ = ["gammaln", "log_rising", "log_rising_slope", "stirling"]
 
 STIRLING_START = 10.0
 STIRLING_COEFFICIENTS = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
@@ -130,6 +130,20 @@ def _power_gaps(q: Array, u: Array, ratio: Array, order: int) -> list[Array]:
 
 
 def _log_rising(y: Array) -> Primitive:
+    """For one number ``log_r`` every distinct count is computed once."""
+    direct = _log_rising_directly(y)
+
+    def primitive(log_r: Array, order: int) -> Derivatives:
+        if np.ndim(log_r) > 0 or not 0 < float(y.max(initial=0.0)) < y.size:
+            return direct(log_r, order)
+        place = y.astype(np.intp)
+        table = _log_rising_directly(np.arange(float(place.max()) + 1.0))(log_r, order)
+        return tuple(None if part is None else np.broadcast_to(part, (place.max() + 1,))[place] for part in table)
+
+    return primitive
+
+
+def _log_rising_directly(y: Array) -> Primitive:
     def primitive(log_r: Array, order: int) -> Derivatives:
         clipped = np.clip(log_r, SMALLEST_LOG_SIZE, LARGEST_LOG_SIZE)
         r = np.exp(clipped)
@@ -156,6 +170,11 @@ def stirling(log_x: Jet) -> Jet:
 def log_rising(y: Array, log_r: Jet) -> Jet:
     """``log Gamma(y + r) - log Gamma(r) - y log r``: the excess of a rising factorial over ``r**y``; tends to 0."""
     return log_r.compose(_log_rising(y))
+
+
+def log_rising_slope(y: Array, log_r: Array) -> Array:
+    """Derivative of :func:`log_rising` in ``log r``, of plain arrays."""
+    return np.asarray(_log_rising(y)(log_r, 1)[1])
 
 
 UFUNCS |= {sp.gammaln: gammaln}

@@ -52,15 +52,18 @@ class Space:
         Highest order, 0 to 3.
     parameters : int, default 0
         Further variables, differentiated once at most; the predictors then only ``order - 1`` times by themselves.
+    whole : bool, default False
+        Whether the predictors are differentiated ``order`` times by themselves even so.
     """
 
     predictors: int
     order: int
     parameters: int = 0
+    whole: bool = False
 
     def __contains__(self, key: Key) -> bool:
         n_parameters = sum(index >= self.predictors for index in key)
-        spare = 1 if self.parameters and not n_parameters else 0
+        spare = 1 if self.parameters and not n_parameters and not self.whole else 0
         return n_parameters <= 1 and len(key) + spare <= self.order
 
     def __iter__(self) -> Iterator[Key]:
@@ -259,9 +262,11 @@ def constant(value: Number, space: Space) -> Jet:
     return Jet({(): value}, space)
 
 
-def seeds(predictors: list[Array], parameters: list[Array], order: int) -> tuple[list[Jet], list[Jet]]:
+def seeds(
+    predictors: list[Array], parameters: list[Array], order: int, *, whole: bool = False
+) -> tuple[list[Jet], list[Jet]]:
     """Return the variables themselves: linear predictors, then family-wide parameters (differentiated once)."""
-    space = Space(len(predictors), order, len(parameters))
+    space = Space(len(predictors), order, len(parameters), whole)
     jets = []
     for index, value in enumerate([*predictors, *parameters]):
         parts: dict[Key, Part] = {(): value}

@@ -106,7 +106,7 @@ def cdf_limits(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -
         if family.support.atoms == "zero":
             return np.where(observed.y == 0, 0.0, upper), upper
         lower = family.cumulative(observed.y - 1.0, mu, observed.trials, *parameters)
-    return np.where(observed.y > 0, np.clip(lower, 0.0, 1.0), 0.0), upper
+    return np.where(observed.y > 0, np.clip(lower, 0.0, upper), 0.0), upper
 
 
 def unit_deviance(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:

@@ -80,9 +80,9 @@ class Truncated(Family):
         return self.base.draw_positive(rng, mu, *parameters)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """``(F(y) - P(0))/(1 - P(0))``."""
-        rate = self._zero_rate(mu, parameters)
-        return np.asarray((self.base.cumulative(y, mu, trials, *parameters) - np.exp(-rate)) / -np.expm1(-rate))
+        """``1 - (1 - F(y))/(1 - P(0))``."""
+        above = self.base.survival(y, mu, *parameters) / -np.expm1(-self._zero_rate(mu, parameters))
+        return np.asarray(1.0 - np.clip(above, 0.0, 1.0))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Those of the count."""

@@ -96,8 +96,8 @@ class Tweedie(Family):
         rate = np.where(mixed, rate, 1.0)
         reach = RIGHT_REACH * np.sqrt(rate) + EXTRA_TERMS
         first = np.maximum(np.floor(rate - reach), 1.0)
-        n_terms = min(int(np.max(2 * reach, initial=0.0)) + 2, MOST_TERMS)
-        step = np.maximum((2 * reach + 2) / n_terms, 1.0)
+        n_terms = min(int(np.max(2 * reach, initial=0.0)) + 3, MOST_TERMS)
+        step = np.maximum(2 * reach / n_terms, 1.0)
         numbers = first + step * np.arange(n_terms).reshape(-1, *(1,) * rate.ndim)
         chances = step * np.exp(sp.xlogy(numbers, rate) - rate - sp.gammaln(numbers + 1))
         total = np.exp(-rate) + np.sum(chances * sp.gammainc(numbers * shape, y / scale), axis=0)
