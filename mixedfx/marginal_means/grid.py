@@ -54,10 +54,9 @@ def _checked(predictor: Predictor, wanted: Any) -> tuple[Hashable, ...]:
             )
         return values
     try:
-        numbers = tuple(float(value) for value in values)
+        return tuple(int(value) if isinstance(value, int | np.integer) else float(value) for value in values)
     except (TypeError, ValueError) as error:
         raise SpecificationError(f"at={{{predictor.name!r}: …}} must be numbers; found {wanted!r}") from error
-    return tuple(int(v) if v.is_integer() and isinstance(predictor.levels[0], int) else v for v in numbers)
 
 
 def _listed(names: Any) -> str:

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import mixedfx as mfx
-from tests.reference.cases import Case
+from tests.reference.cases import Case, match
 from tests.reference.frames import as_frame, column_of
 from tests.reference.measures import Measures, column, measure, nan_for_null, relative
 from tests.reference.translate import Outcome
 
 NUMBERS = {"emmean", "estimate", "SE", "df", "lower.CL", "upper.CL", "t.ratio", "p.value", "response", "prob", "rate"}
 NUMBERS |= {"z.ratio", "asymp.LCL", "asymp.UCL", "odds.ratio", "ratio", "null", "effect.size"}
+KEYS = ("vcov_fixef", "vcov_fixef_accurate")
 METHODS = {"trt.vs.ctrl": "treatment", "poly": "polynomial", "eff": "effects", "pairwise": "pairwise"}
 
 
@@ -20,16 +22,31 @@ def emmeans(case: Case, outcome: Outcome) -> Measures:
         if request is None:
             continue
         means = requested(case, outcome.fit, request)
-        response = request["type"] == "response"
-        yield from _table(case, f"emmeans {label}", as_frame(means), request["means"])
-        if response:
-            continue
+        yield from _table(case, f"emmeans {label}", _as_reported(case, outcome, means), request["means"])
         for key, rows in request.get("contrasts", {}).items():
             if request["specs"] == "~ 1":
                 continue
             method, _, adjust = key.rpartition("_")
-            ours = as_frame(means.contrast(METHODS.get(method, method), adjust=adjust))
-            yield from _contrast(f"emmeans {label} {key}", ours, rows)
+            ours = means.contrast(METHODS.get(method, method), adjust=adjust)
+            yield from _contrast(f"emmeans {label} {key}", _as_reported(case, outcome, ours), rows)
+
+
+def _as_reported(case: Case, outcome: Outcome, means: Any) -> pd.DataFrame:
+    """Our table; for ``glmer`` with the error of lme4's differences in the standard errors put in (see NOTES.md)."""
+    frame = as_frame(means)
+    if "vcov_fixef_accurate" not in case.content:
+        return frame
+    theirs = {ours: name for name, ours in match(outcome.fit.params.index, case["fixef"], case.levels).items()}
+    names = [theirs[name] for name in outcome.fit.params.index]
+    rough, accurate = (_variances(means.functions.L, case[key], names) for key in KEYS)
+    error = np.sqrt(rough / accurate)
+    return frame.assign(se=frame["se"] * error, z=frame["z"] / error)
+
+
+def _variances(rows: Any, covariance: dict[str, Any], names: list[str]) -> Any:
+    order = [covariance["names"].index(name) for name in names]
+    matrix = np.asarray(covariance["matrix"], dtype=float)[np.ix_(order, order)]
+    return np.einsum("rp,pq,rq->r", rows, matrix, rows)
 
 
 def requested(case: Case, fit: Any, request: dict[str, Any]) -> Any:
@@ -39,6 +56,8 @@ def requested(case: Case, fit: Any, request: dict[str, Any]) -> Any:
     arguments: dict[str, Any] = {"by": by.strip() or None, "at": request["at"]}
     if request["df_method"]:
         arguments["ddf"] = request["df_method"]
+    if case.engine == "glmmTMB":  # whose marginal means have residual degrees of freedom
+        arguments["ddf"] = "residual"
     arguments = {key: value for key, value in arguments.items() if value is not None}
     if request["trend_variable"]:
         return mfx.trends(fit, request["trend_variable"], specs or None, **arguments)
@@ -73,14 +92,17 @@ def _table(case: Case, label: str, frame: pd.DataFrame, rows: list[dict[str, Any
 def _spread(label: str, frame: pd.DataFrame, rows: list[dict[str, Any]], se: Any) -> Measures:
     yield relative("se", f"{label} SE", column_of(frame, "SE"), se)
     yield relative("df", f"{label} df", column_of(frame, "df"), column(dict(enumerate(rows)), "df", range(len(rows))))
-    for side, ours in (("lower.CL", "lower.CL"), ("upper.CL", "upper.CL")):
-        if side in rows[0]:
-            yield measure("interval", f"{label} {side}", column_of(frame, ours), _values(rows, side), 2 * se)
+    for side, names in (("lower.CL", ("lower.CL", "asymp.LCL")), ("upper.CL", ("upper.CL", "asymp.UCL"))):
+        yield measure("interval", f"{label} {side}", column_of(frame, side), _values(rows, *names), 2 * se)
+    ratio = next(name for name in ("t.ratio", "z.ratio") if name in rows[0])
+    theirs = _values(rows, ratio)
+    yield relative("statistic", f"{label} {ratio}", column_of(frame, ratio), theirs, 1.0)
     yield measure("adjusted p", f"{label} p", column_of(frame, "p.value"), _values(rows, "p.value"))
 
 
 def _contrast(label: str, frame: pd.DataFrame, rows: list[dict[str, Any]]) -> Measures:
     """Contrasts come in R's order: pairs (1-2, 1-3, 2-3 …), treatments, polynomial degrees."""
     se = _values(rows, "SE")
-    yield measure("estimate", f"{label} estimate", column_of(frame, "estimate"), _values(rows, "estimate"), se)
+    theirs = _values(rows, "estimate", "odds.ratio", "ratio")
+    yield measure("estimate", f"{label} estimate", column_of(frame, "estimate"), theirs, se)
     yield from _spread(label, frame, rows, se)

@@ -22,7 +22,7 @@ COLUMNS = {
     "npar": ("n_params", "npar"),
     "SE": ("SE", "se", "std_err", "bse"),
     "emmean": ("mean", "emmean", "estimate"),
-    "estimate": ("estimate", "contrast_estimate", "mean"),
+    "estimate": ("estimate", "odds_ratio", "ratio", "mean"),
     "t.ratio": ("t", "tvalue", "t_ratio", "statistic"),
     "z.ratio": ("z", "zvalue", "t", "statistic"),
     "p.value": ("pvalue", "p", "PR(>|t|)"),

@@ -112,5 +112,8 @@ ACTIVE = frozenset(
         "glmer wald",
         "glmer lrt",
         "glmmTMB",
+        "emmeans",
+        "glmer emmeans",
+        "lm emmeans",
     ]
 )
