@@ -11,7 +11,7 @@ from mixedfx.covariance.base import Covariance
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.linalg.gram import level_sums
+from mixedfx.linalg.gram import cross_products
 
 __all__ = ["starting_values"]
 
@@ -91,19 +91,21 @@ def _improved(model: MarginalModel, point: _Point, auxiliary: list[Array]) -> _P
 
 
 def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
-    """Variances from the spread of the scores of the groups: ``E s s' = A + A Sigma A`` with A the information."""
+    """Variances from the spread of the scores: ``E |Z_i' g|^2 = tr Z_i' W Z_i + sum_j |Z_i' W Z_j|^2 variance_j``."""
+    if not model.covariance.terms:
+        return np.zeros(0)
     _, gradient, _ = model.likelihood.quadratic(eta, auxiliary)
     weight = _expected(model, eta, auxiliary)
-    rows, theta = model.space.rows, []
-    for slot in model.covariance.terms:
-        sds = []
-        for z in rows.z[slot.factor][slot.coefficients]:
-            s, own = level_sums(rows.layout, slot.factor, np.stack([gradient * z, weight * z * z], axis=1)).T
-            squares = float(own @ own)
-            variance = (float(s @ s) - float(own.sum())) / squares if squares > 0 else 1.0
-            sds.append(float(np.sqrt(np.clip(variance, SMALLEST_SD**2, LARGEST_SD**2))))
-        theta.append(_scaled(slot.covariance, np.array(sds)))
-    return np.concatenate(theta) if theta else np.zeros(0)
+    scores = model.space.split(model.space.collect(gradient[:, None])[:, 0])
+    spread = np.concatenate([np.square(s).sum(axis=1) for s in scores])
+    expected = np.array([weight @ np.square(z) for own in model.space.rows.z for z in own])
+    shared = cross_products(model.space.rows, weight).squared_norms()
+    variances = np.linalg.lstsq(shared, spread - expected, rcond=None)[0]
+    sds = np.sqrt(np.clip(variances, SMALLEST_SD**2, LARGEST_SD**2))
+    by_factor = np.split(sds, np.cumsum(model.covariance.sizes)[:-1])
+    return np.concatenate(
+        [_scaled(slot.covariance, by_factor[slot.factor][slot.coefficients]) for slot in model.covariance.terms]
+    )
 
 
 def _scaled(covariance: Covariance, sds: Array) -> Array:

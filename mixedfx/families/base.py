@@ -188,10 +188,8 @@ class Family(ABC):
     def with_link(self, link: object) -> Self:
         """Return the family with another link."""
         other = copy.copy(self)
-        chosen = self._accepted(link_for(link))
-        if other.mean_link is other.link:
-            other.mean_link = chosen
-        other.link = chosen
+        other.link = self._accepted(link_for(link))
+        other.mean_link = other.link if self.mean_link == self.link else self.mean_link
         return other
 
     @final
