@@ -64,9 +64,9 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
     Days  1.0    17.0  45.853     0.0
     >>> smaller = mfx.lmer("Reaction ~ Days + (1 | Subject)", data)
     >>> mfx.anova(smaller, fit).to_frame()[["n_params", "llf", "chi2", "df"]].round(3)
-                                              n_params      llf    chi2   df
-    Reaction ~ 1 + Days + (1 | Subject)              4 -897.039     NaN  NaN
-    Reaction ~ 1 + Days + (1 + Days | Subject)       6 -875.970  42.139  2.0
+             n_params      llf    chi2   df
+    model 1         4 -897.039     NaN  NaN
+    model 2         6 -875.970  42.139  2.0
     """
     if others:
         if type is not None or ddf is not None:

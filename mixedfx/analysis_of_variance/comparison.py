@@ -69,12 +69,13 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
             "llf": [model.llf for model in models],
             "deviance": [-2.0 * model.llf for model in models],
         },
-        index=[model.label for model in models],
+        index=[f"model {i + 1}" for i in range(len(models))],
     )
     steps = [_step(small, large) for small, large in pairwise(models)]
     for name, position in (("chi2", 0), ("df", 1), ("PR(>chi2)", 2)):
         frame[name] = [np.nan, *(step[position] for step in steps)]
-    notes = [REFITTED] if refitted else [RESTRICTED] if any(model.reml for model in models) else []
+    notes = [f"model {i + 1}: {model.label}" for i, model in enumerate(models)]
+    notes += [REFITTED] if refitted else [RESTRICTED] if any(model.reml for model in models) else []
     if any(np.isnan(step[2]) and step[1] > 0 for step in steps):
         notes.append(NOT_NESTED)
     variances = [step[4] for step in steps]
