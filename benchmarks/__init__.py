@@ -1,0 +1,1 @@
+"""Times, memory and objectives of mixedfx beside its peers: ``python -m benchmarks``."""

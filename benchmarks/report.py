@@ -1,0 +1,105 @@
+"""Tables and pictures of the measurements."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+
+
+def duration(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "—"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _engines(results: list[Result]) -> list[str]:
+    found = dict.fromkeys(engine for result in results for engine in result["engines"])
+    return [engine for engine in found if engine != "mixedfx"]
+
+
+def _cell(result: Result, engine: str) -> str:
+    measured, own = result["engines"].get(engine), result["engines"]["mixedfx"]["seconds"]
+    if measured is None:
+        return ""
+    if measured["failure"]:
+        return "> cap" if measured["failure"].startswith("more than") else "—"
+    ratio = measured["seconds"] / own
+    mark = "" if reaches(result, engine) else "†"
+    return f"{duration(measured['seconds'])} **{ratio:.3g}×**{mark}"
+
+
+def reaches(result: Result, engine: str, slack: float = 1e-2) -> bool:
+    """Whether an engine's objective is the best one, but for rounding of its stopping rule."""
+    excess = result["engines"][engine]["excess"]
+    return excess is None or math.isnan(excess) or excess <= slack
+
+
+def times_table(results: list[Result]) -> str:
+    """Median seconds of a warm fit; in bold, how many times longer than mixedfx."""
+    peers = _engines(results)
+    rows = [
+        [r["name"], r["note"], duration(r["engines"]["mixedfx"]["seconds"]), *(_cell(r, e) for e in peers)]
+        for r in results
+    ]
+    return markdown(["problem", "", "mixedfx", *peers], rows)
+
+
+def memory_table(results: list[Result]) -> str:
+    """Peak memory of the first fit in MB, above what data and package take."""
+    engines = ["mixedfx", *_engines(results)]
+    rows = []
+    for r in results:
+        cells = [r["engines"].get(e, {"peak": float("nan")})["peak"] for e in engines]
+        rows.append([r["name"], *("—" if math.isnan(c) else f"{c:.0f}" for c in cells)])
+    return markdown(["problem", *engines], rows)
+
+
+def objective_table(results: list[Result]) -> str:
+    """How far above the best engine's each objective is (-2 log L)."""
+    engines = ["mixedfx", *_engines(results)]
+    rows = []
+    for r in results:
+        cells = [r["engines"].get(e, {"excess": None})["excess"] for e in engines]
+        rows.append([r["name"], *("—" if c is None or math.isnan(c) else f"{c:.1e}" for c in cells)])
+    return markdown(["problem", *engines], rows)
+
+
+def picture(results: list[Result], scaling: list[Result], path: Path) -> None:
+    """Times by problem and engine, and the scaling curves."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(14, 0.42 * len(results) + 2), width_ratios=[3, 2])
+    for engine in ("mixedfx", *_engines(results)):
+        seconds = [r["engines"].get(engine, {"seconds": float("nan")})["seconds"] for r in results]
+        size, order = (70, 3) if engine == "mixedfx" else (28, 2)
+        left.scatter(seconds, range(len(results)), s=size, zorder=order, label=engine)
+    left.set_yticks(range(len(results)), [r["name"] for r in results])
+    left.invert_yaxis()
+    left.set_xscale("log")
+    left.set_xlabel("seconds of a warm fit, one core")
+    left.grid(axis="x", alpha=0.4)
+    left.legend(fontsize=8)
+    for curve in dict.fromkeys(s["curve"] for s in scaling):
+        own = [s for s in scaling if s["curve"] == curve]
+        right.plot([s["size"] / own[-1]["size"] for s in own], [s["seconds"] for s in own], "o-", label=curve)
+    right.set_xscale("log", base=2)
+    right.set_yscale("log", base=2)
+    right.set_xlabel("size, relative to the largest")
+    right.set_ylabel("seconds, mixedfx")
+    right.grid(alpha=0.4)
+    if scaling:
+        right.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

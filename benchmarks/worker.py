@@ -1,0 +1,63 @@
+"""Fit one problem with one Python engine in a process of its own: ``python -m benchmarks.worker ENGINE TASK``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+def memory(field: str) -> float:
+    """A line of the process's status in MB: ``VmRSS`` now, ``VmHWM`` at the peak."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    line = next(line for line in status.read_text().splitlines() if line.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def timed(fit: Callable[[], Any], task: dict[str, Any]) -> tuple[list[float], float, Any]:
+    """Times of warm fits, peak memory of the first above what was there, and the first fit."""
+    before = memory("VmRSS")
+    forget_peak()
+    begin = time.perf_counter()
+    first = fit()
+    duration = time.perf_counter() - begin
+    peak = memory("VmHWM") - before
+    times = [duration] if duration > task["long"] else []
+    while len(times) < task["repeats"] and (not times or time.perf_counter() - begin < task["budget"]):
+        start = time.perf_counter()
+        fit()
+        times.append(time.perf_counter() - start)
+    return times, peak, first
+
+
+def main(engine: str, task_file: str) -> None:
+    warnings.simplefilter("ignore")
+    task = json.loads(Path(task_file).read_text())
+    peer = import_module(f"benchmarks.peers.{engine}")
+    from benchmarks.problems import PROBLEMS
+
+    problem = PROBLEMS[task["name"]]
+    frame = pd.read_csv(task["csv"], dtype=dict.fromkeys(task["factors"], str))
+    frame = frame.astype(dict.fromkeys(task["factors"], "category"))
+    times, peak, first = timed(lambda: peer.fit(problem, frame), task)
+    print(json.dumps(asdict(peer.estimates(first)) | {"times": times, "peak": peak, "version": peer.VERSION}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
