@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.problems import PROBLEMS, Problem
+
 
 def memory(field: str) -> float:
     """A line of the process's status in MB: ``VmRSS`` now, ``VmHWM`` at the peak."""
@@ -46,13 +48,19 @@ def timed(fit: Callable[[], Any], task: dict[str, Any]) -> tuple[list[float], fl
     return times, peak, first
 
 
+def load(peer: Any) -> None:
+    """Fit something tiny, so that what a package loads at its first fit is no memory of the problem's."""
+    rows = range(40)
+    tiny = pd.DataFrame({"y": [(7 * i) % 11 + i % 8 for i in rows], "g": pd.Categorical([f"L{i % 8}" for i in rows])})
+    peer.fit(Problem("tiny", "y ~ 1 + (1 | g)", lambda: tiny, ""), tiny)
+
+
 def main(engine: str, task_file: str) -> None:
     warnings.simplefilter("ignore")
     task = json.loads(Path(task_file).read_text())
     peer = import_module(f"benchmarks.peers.{engine}")
-    from benchmarks.problems import PROBLEMS
-
     problem = PROBLEMS[task["name"]]
+    load(peer)
     frame = pd.read_csv(task["csv"], dtype=dict.fromkeys(task["factors"], str))
     frame = frame.astype(dict.fromkeys(task["factors"], "category"))
     times, peak, first = timed(lambda: peer.fit(problem, frame), task)
