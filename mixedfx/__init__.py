@@ -47,6 +47,11 @@ _HOME = {
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
     "lmer": "models",
+    "summary_col": "explanation.side_by_side",
+    "compare": "explanation.side_by_side",
+    "augment": "explanation.tidy",
+    "glance": "explanation.tidy",
+    "tidy": "explanation.tidy",
     "profile": "results.profile",
     "Profile": "results.profile",
     "load": "models",
@@ -86,6 +91,11 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SeparationWarning as SeparationWarning
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
+    from mixedfx.explanation.side_by_side import compare as compare
+    from mixedfx.explanation.side_by_side import summary_col as summary_col
+    from mixedfx.explanation.tidy import augment as augment
+    from mixedfx.explanation.tidy import glance as glance
+    from mixedfx.explanation.tidy import tidy as tidy
     from mixedfx.fitting import Control as Control
     from mixedfx.marginal_means import emmeans as emmeans
     from mixedfx.marginal_means import joint_tests as joint_tests

@@ -15,8 +15,8 @@ FLOORS = [
     {"inference"},
     {"results"},
     {"models"},
-    {"analysis_of_variance", "marginal_means", "diagnostics", "explanation"},
-    {"plots"},
+    {"analysis_of_variance", "marginal_means", "diagnostics"},
+    {"explanation", "plots"},
     {"__init__"},
     {"__main__"},
 ]
