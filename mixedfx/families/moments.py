@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import special as sp
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import evaluate
-from mixedfx.families.links import LOG
+from mixedfx.families.links import IDENTITY, LOG, LOGIT
 from mixedfx.families.mean import inside_domain
 from mixedfx.families.observed import Observed
 
@@ -31,6 +32,7 @@ N_SATURATION_STEPS = 100
 SATURATION_TOLERANCE = 1e-13
 LARGEST_SATURATION_STEP = 2.0
 SMALLEST_MEAN, LARGEST_MEAN, LARGEST_PROBABILITY = 1e-280, 1e280, 1 - np.finfo(float).epsneg
+UNBOUNDED = {"real": IDENTITY, "positive": LOG, "unit": LOGIT}
 METHODS = ("latent", "lognormal", "trigamma", "delta")
 
 
@@ -127,20 +129,22 @@ def unit_deviance(family: Family, observed: Observed, eta: Array, phi: ArrayLike
 
 
 def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
-    """Largest log-density that any mean could give each row: damped Newton steps, all rows at once."""
-    trial = np.array(np.broadcast_to(eta, np.shape(eta)), dtype=float)
+    """Largest log-density that any mean could give each row: damped Newton steps in its unbounded scale."""
+    unbounded = copy.copy(family)
+    unbounded.link = unbounded.mean_link = UNBOUNDED[family.mean_range]  # whatever links the family accepts
+    trial = np.array(eta, dtype=float)
     first = trial if len(family.predictors) == 1 else trial[..., 0]
-    first[...] = _start_mean(family, observed)
+    first[...] = _start_mean(unbounded, observed)
     best = np.full(first.shape, -np.inf)
     for _ in range(N_SATURATION_STEPS):
-        value, slope, curvature = family.mean_derivatives(observed, trial, phi)
+        value, slope, curvature = evaluate.mean_derivatives(unbounded, observed, trial, phi, 2)
         better = value > best
         gains = value[better] - best[better]
         best = np.maximum(best, value)
         if not np.any(gains > SATURATION_TOLERANCE):
             break
-        weights = family.expected_weights(observed, trial, phi)
-        weights = np.where(curvature < 0, np.maximum(-curvature, weights / 2), np.maximum(weights, 1e-8))
+        expected = evaluate.expected_weights(unbounded, observed, trial, phi)
+        weights = np.where(curvature < 0, np.maximum(-curvature, expected / 2), np.maximum(expected, np.abs(slope)))
         step = np.where(slope == 0, 0.0, slope / np.maximum(weights, np.finfo(float).tiny))
         first += np.clip(step, -LARGEST_SATURATION_STEP, LARGEST_SATURATION_STEP)
     return best

@@ -6,6 +6,9 @@ log-density of a user's family can be written with the functions that everybody 
 
 The exponential saturates at ``exp(200)``: its third power is still a number. A mean of 1e86 is nonsense all the same,
 and the log-density there is finite, hugely negative and rejected by any line search.
+
+Where a formula has two branches both are computed and one is chosen; :mod:`mixedfx.families.evaluate` silences NumPy
+around the whole.
 """
 
 from __future__ import annotations

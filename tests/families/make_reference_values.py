@@ -1,4 +1,6 @@
-"""Make reference_values.json: log-densities and their derivatives from textbook formulas, with mpmath at 50 digits.
+"""Make reference_values.json and reference_special.json with mpmath: log-densities and special functions.
+
+Textbook formulas and their derivatives, with 50 digits and more.
 
 Nothing of mixedfx is used. Run ``python make_reference_values.py`` (needs mpmath); the tests read the JSON only.
 Keys of a row: family, link, y, trials, eta (one number a linear predictor), phi (unbounded scale), and ``partials``:
@@ -243,7 +245,48 @@ def partials(density, link, y, n, eta, phi):
     return result
 
 
+def stirling(x):
+    a = mp.exp(x)
+    return mp.loggamma(a) - (a - H) * x + a - mp.log(2 * mp.pi) / 2
+
+
+def rising(y):
+    return lambda x: mp.loggamma(y + mp.exp(x)) - mp.loggamma(mp.exp(x)) - y * x
+
+
+LINE = [-700, -100, -40.5, -36.1, -35.9, -20, -6, -1.5, -0.2, 0, 0.3, 1, 2.4, 5.1, 9, 30, 100]
+SPECIAL = {
+    "softplus": (lambda x: mp.log1p(mp.exp(x)), LINE),
+    "log_expit": (lambda x: -mp.log1p(mp.exp(-x)), LINE),
+    "log_softplus": (lambda x: mp.log(mp.log1p(mp.exp(x))), LINE),
+    "log_ndtr": (lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2), [-1000, -100, -20, -5.1, -4.9, -3, 0, 0.5, 3, 7, 30]),
+    "cloglog_log_mean": (lambda x: mp.log(-mp.expm1(-mp.exp(x))), [-700, -31, -29, -5, -0.7, -0.68, 0, 0.5, 2, 4, 5]),
+    "log1m_exp": (lambda x: mp.log(-mp.expm1(-x)), [1e-3, 0.1, 0.69, 0.7, 1, 5, 20, 100]),
+    "exp_excess": (lambda x: mp.expm1(x) - x, [-100, -5, -0.11, -0.09, -1e-3, -1e-8, 1e-8, 0.09, 0.11, 1, 10]),
+    "log1p_ratio": (lambda x: mp.log1p(mp.exp(x)) / mp.exp(x), [-500, -20, -7, -6.8, -3, 0, 1, 5, 20, 100]),
+    "stirling": (stirling, [-40, -10, -3, -1, 0, 1, 2, 2.3, 2.31, 3, 5, 10]),
+    **{f"log_rising {y}": (rising(y), [-40, -10, -3, -1, 0, 1, 2, 3, 5, 10, 20, 30]) for y in (0, 1, 2, 7, 100, 10**4)},
+}
+
+
+def special_functions():
+    mp.mp.dps = 140
+    rows = []
+    for name, (function, points) in SPECIAL.items():
+        for x in points:
+            at = mp.mpf(x)
+            slopes = [mp.diff(function, at, order, h=mp.mpf(10) ** -25) for order in (1, 2, 3)]
+            rows.append({"function": name, "x": x, "derivatives": [float(v) for v in (function(at), *slopes)]})
+    return rows
+
+
+def save(name, rows):
+    text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+    Path(__file__).with_name(name).write_text(text)
+
+
 def main():
+    save("reference_special.json", special_functions())
     rows = []
     for name, link, responses, etas, phis in grids():
         for (y, n), eta, phi in product(responses, etas, phis):
@@ -254,8 +297,7 @@ def main():
                 {"family": name, "link": link, "y": y, "trials": n, "eta": predictors, "phi": phi, "partials": found}
             )
         print(name, link, len(rows), flush=True)
-    text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
-    Path(__file__).with_name("reference_values.json").write_text(text)
+    save("reference_values.json", rows)
 
 
 if __name__ == "__main__":
