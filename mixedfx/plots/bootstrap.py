@@ -78,8 +78,8 @@ def plot_bootstrap(
         values = column[np.isfinite(column)]
         if values.size < FEWEST:
             raise SpecificationError(f"{name} has {values.size} replicates; a picture needs at least {FEWEST}")
-        _distribution(panel, values, *bounds.loc[name].to_numpy(dtype=float).tolist())
-        _interval(panel, float(replicates.estimate[name]), limits.loc[name].tolist())
+        _distribution(panel, values, *np.asarray(bounds.loc[name], dtype=float).tolist())
+        _interval(panel, float(replicates.estimate[name]), np.asarray(limits.loc[name]).tolist())
         finish(panel, name)
     return panels
 

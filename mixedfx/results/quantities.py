@@ -94,10 +94,16 @@ def estimates(fit: MixedResults) -> Array:
     assert isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults)
     unit = fit.sigma if isinstance(fit, LinearMixedResults) else 1.0
     structure = list(fit.residual_params) if isinstance(fit, LinearMixedResults) else []
-    theta: Array = np.asarray(fit.theta, dtype=np.float64)
-    random = _random_values(fit, theta[None], np.array([unit]))[0]
+    random = _random_values(fit, _theta(fit)[None], np.array([unit]))[0]
     sigma = [fit.sigma] if has_sigma(fit) else []
     return np.concatenate([random, structure, sigma, np.asarray(fit.params, dtype=float)])
+
+
+def _theta(fit: LinearMixedResults | GeneralizedLinearMixedResults) -> Array:
+    """Covariance parameters on the user's scale, without their labels, which take their time."""
+    if isinstance(fit, LinearMixedResults):
+        return fit.fit.problem.theta_to_user(fit.fit.theta)
+    return fit.fit.problem.to_user(fit.fit.x)[fit.fit.problem.model.theta_slice]
 
 
 def refitted_estimates(fit: LinearMixedResults, refits: Refits) -> Array:
