@@ -33,10 +33,20 @@ _HOME = {
     "aov": "analysis_of_variance",
     "batches": "analysis_of_variance",
     "aicc": "diagnostics",
+    "comparisons": "marginal_means",
     "conditional_aic": "diagnostics",
     "icc": "diagnostics",
     "r2": "diagnostics",
     "random_effects_pca": "diagnostics",
+    "check": "diagnostics",
+    "check_design": "diagnostics",
+    "influence": "diagnostics",
+    "leverage": "diagnostics",
+    "overdispersion": "diagnostics",
+    "quantile_residuals": "diagnostics",
+    "random_effects_independence": "diagnostics",
+    "random_effects_normality": "diagnostics",
+    "vif": "diagnostics",
     "variance_tests": "diagnostics",
     "Bootstrap": "results.bootstrap",
     "bootstrap": "results.bootstrap",
@@ -56,6 +66,7 @@ _HOME = {
     "Profile": "results.profile",
     "load": "models",
     "load_dataset": "datasets",
+    "marginal_effects": "marginal_means",
     "mean_squares": "analysis_of_variance",
     "ranova": "analysis_of_variance",
     "trends": "marginal_means",
@@ -79,11 +90,20 @@ if TYPE_CHECKING:
     from mixedfx.datasets import list_datasets as list_datasets
     from mixedfx.datasets import load_dataset as load_dataset
     from mixedfx.diagnostics import aicc as aicc
+    from mixedfx.diagnostics import check as check
+    from mixedfx.diagnostics import check_design as check_design
     from mixedfx.diagnostics import conditional_aic as conditional_aic
     from mixedfx.diagnostics import icc as icc
+    from mixedfx.diagnostics import influence as influence
+    from mixedfx.diagnostics import leverage as leverage
+    from mixedfx.diagnostics import overdispersion as overdispersion
+    from mixedfx.diagnostics import quantile_residuals as quantile_residuals
     from mixedfx.diagnostics import r2 as r2
+    from mixedfx.diagnostics import random_effects_independence as random_effects_independence
+    from mixedfx.diagnostics import random_effects_normality as random_effects_normality
     from mixedfx.diagnostics import random_effects_pca as random_effects_pca
     from mixedfx.diagnostics import variance_tests as variance_tests
+    from mixedfx.diagnostics import vif as vif
     from mixedfx.exceptions import ConvergenceWarning as ConvergenceWarning
     from mixedfx.exceptions import DataError as DataError
     from mixedfx.exceptions import MixedfxWarning as MixedfxWarning
@@ -97,8 +117,10 @@ if TYPE_CHECKING:
     from mixedfx.explanation.tidy import glance as glance
     from mixedfx.explanation.tidy import tidy as tidy
     from mixedfx.fitting import Control as Control
+    from mixedfx.marginal_means import comparisons as comparisons
     from mixedfx.marginal_means import emmeans as emmeans
     from mixedfx.marginal_means import joint_tests as joint_tests
+    from mixedfx.marginal_means import marginal_effects as marginal_effects
     from mixedfx.marginal_means import trends as trends
     from mixedfx.models import GeneralizedLinearMixedModel as GeneralizedLinearMixedModel
     from mixedfx.models import LinearMixedModel as LinearMixedModel

@@ -1,6 +1,39 @@
 """Diagnostics: how well a model fits, and where it does not."""
 
+from mixedfx.diagnostics.collinearity import vif
+from mixedfx.diagnostics.design_check import DesignCheck, check_design
+from mixedfx.diagnostics.dispersion import overdispersion
+from mixedfx.diagnostics.influence import Influence, influence
+from mixedfx.diagnostics.leverage import leverage
 from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2
+from mixedfx.diagnostics.page import Check, check
+from mixedfx.diagnostics.random_effects import (
+    random_effects_independence,
+    random_effects_normality,
+    standardized_effects,
+)
+from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.diagnostics.variances import random_effects_pca, variance_tests
 
-__all__ = ["aicc", "conditional_aic", "icc", "r2", "random_effects_pca", "variance_tests"]
+__all__ = [
+    "Check",
+    "DesignCheck",
+    "Influence",
+    "QuantileResiduals",
+    "aicc",
+    "check",
+    "check_design",
+    "conditional_aic",
+    "icc",
+    "influence",
+    "leverage",
+    "overdispersion",
+    "quantile_residuals",
+    "r2",
+    "random_effects_independence",
+    "random_effects_normality",
+    "random_effects_pca",
+    "standardized_effects",
+    "variance_tests",
+    "vif",
+]

@@ -1,0 +1,282 @@
+"""A look at the data with the formula in mind, before anything is fitted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable, Summary
+from mixedfx._typing import Array, IntArray
+from mixedfx.design import Design, RandomEffects, as_frame, build_design
+from mixedfx.linalg.layout import parents_of
+
+__all__ = ["DesignCheck", "check_design"]
+
+FEW_LEVELS = 5  # a variance from fewer levels is hardly known
+CONSTANT = 1e-10  # share of a column's sum of squares below which it does not vary
+
+
+@dataclass(frozen=True)
+class DesignCheck:
+    """What a design can and cannot tell; made by :func:`check_design`.
+
+    Attributes
+    ----------
+    rows : dict
+        Rows of the data, rows used.
+    factors : StatsTable
+        Levels and rows per level of every grouping factor.
+    relations : StatsTable
+        How every pair of grouping factors is arranged.
+    predictors : StatsTable
+        For every column of the fixed effects and every grouping factor, the share of its variance between levels.
+    problems : tuple of str
+        What keeps the model from being fitted or understood.
+    remarks : tuple of str
+        What is worth knowing.
+    """
+
+    formula: str
+    rows: dict[str, int]
+    factors: StatsTable
+    relations: StatsTable
+    predictors: StatsTable
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no problem was found."""
+        return not self.problems
+
+    def summary(self) -> Summary:
+        """Return tables and sentences, ready to be written."""
+        tables = [t for t in (self.factors, self.relations, self.predictors) if len(t)]
+        verdict = [f"Problem: {problem}" for problem in self.problems] or ["No problem found."]
+        used = f"{self.rows['used']} of {self.rows['total']} rows are used."
+        return Summary(
+            tuple(block for table in tables for block in table.summary().blocks),
+            title=f"Design of {self.formula}",
+            notes=(*verdict, used, *self.remarks),
+        )
+
+    def __str__(self) -> str:
+        return self.summary().as_text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.summary().as_html()
+
+
+def check_design(formula: str, data: Any, *, family: str = "gaussian", **options: Any) -> DesignCheck:
+    """Say what a formula asks of the data and whether they can answer, before fitting.
+
+    Parameters
+    ----------
+    formula : str
+    data : data frame
+    family : str
+        Name of the family; a Gaussian one cannot tell an effect of every single row from its residual.
+    **options
+        ``weights``, ``offset``, ``contrasts``, ``functions`` as for :func:`mixedfx.lmer`.
+
+    Returns
+    -------
+    DesignCheck
+        Prints in plain words; ``problems, remarks, factors, relations, predictors, ok``.
+
+    Raises
+    ------
+    SpecificationError, DataError
+        If the formula cannot be read with these data at all.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> found = mfx.check_design("strength ~ 1 + (1 | batch/cask)", mfx.load_dataset("pastes"))
+    >>> found.ok
+    True
+    >>> found.relations["relation"].tolist()
+    ['batch:cask is nested in batch']
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what they say is among the remarks
+        kind = {"binomial": "binomial", "ordinal": "ordinal"}.get(family, "numeric")
+        design = build_design(formula, as_frame(data), response_kind=kind, **_checked(options))
+    factors = {term.group: term for term in design.random}
+    relations = [_relation(a, b) for a, b in combinations(factors.values(), 2)]
+    return DesignCheck(
+        str(design.formula),
+        {"total": design.n_rows + design.n_dropped, "used": design.n_rows},
+        _factor_table(factors),
+        _relation_table(relations),
+        _predictor_table(design, factors),
+        (*_confounded(relations), *_unidentified(design, family == "gaussian")),
+        (*design.notes, *_few_levels(factors), *_between(design), *_both(design)),
+    )
+
+
+OPTIONS = ("weights", "offset", "contrasts", "functions", "missing")
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise TypeError(f"check_design has no argument {unknown[0]!r}; it has {', '.join(OPTIONS)}")
+    return dict(options)
+
+
+# ------------------------------------------------------------------ tables
+def _factor_table(factors: Mapping[str, RandomEffects]) -> StatsTable:
+    rows = {}
+    for name, term in factors.items():
+        counts = np.bincount(term.codes, minlength=term.n_levels)
+        rows[name] = (term.n_levels, counts.min(), float(np.median(counts)), counts.max(), int(np.sum(counts == 1)))
+    columns = ["levels", "fewest rows", "median", "most rows", "single rows"]
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("grouping factor")
+    return StatsTable.from_frame(frame, heading="Grouping factors")
+
+
+@dataclass(frozen=True)
+class _Relation:
+    first: str
+    second: str
+    kind: str
+    filled: float
+
+    @property
+    def words(self) -> str:
+        return {
+            "same": f"{self.first} and {self.second} are the same grouping",
+            "inside": f"{self.first} is nested in {self.second}",
+            "holds": f"{self.second} is nested in {self.first}",
+            "full": f"{self.first} and {self.second} are fully crossed",
+            "partly": f"{self.first} and {self.second} are partly crossed",
+        }[self.kind]
+
+
+def _relation(a: RandomEffects, b: RandomEffects) -> _Relation:
+    inside = parents_of(a.codes, b.codes, a.n_levels) is not None
+    holds = parents_of(b.codes, a.codes, b.n_levels) is not None
+    cells = np.unique(a.codes * b.n_levels + b.codes).size
+    filled = cells / (a.n_levels * b.n_levels)
+    crossed = "full" if filled == 1.0 else "partly"
+    kind = "same" if inside and holds else "inside" if inside else "holds" if holds else crossed
+    return _Relation(a.group, b.group, kind, filled)
+
+
+def _relation_table(relations: list[_Relation]) -> StatsTable:
+    index = pd.MultiIndex.from_tuples([(r.first, r.second) for r in relations], names=["factor", "other"])
+    words, filled = [r.words for r in relations], [r.filled for r in relations]
+    frame = pd.DataFrame({"relation": words, "cells filled": filled}, index=index)
+    return StatsTable.from_frame(frame, heading="How they are arranged", formats={"cells filled": "percent"})
+
+
+def _predictor_table(design: Design, factors: Mapping[str, RandomEffects]) -> StatsTable:
+    X, names = design.fixed.matrix, design.fixed.names
+    rows = {
+        name: [_share_between(column, term.codes) for term in factors.values()]
+        for name, column in zip(names, X.T, strict=True)
+        if np.ptp(column) > 0
+    }
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=[f"between {g}" for g in factors], dtype=float)
+    return StatsTable.from_frame(
+        frame.rename_axis("predictor"),
+        heading="Where the predictors vary",
+        formats=dict.fromkeys(frame.columns, "percent"),
+    )
+
+
+def _share_between(column: Array, codes: IntArray) -> float:
+    """Share of the variance of a column that lies between levels."""
+    counts = np.bincount(codes)
+    means = np.bincount(codes, weights=column) / np.maximum(counts, 1)
+    total = float(np.var(column))
+    return float(np.average(np.square(means - column.mean()), weights=counts)) / total if total > 0 else np.nan
+
+
+# ------------------------------------------------------------------ sentences
+def _confounded(relations: list[_Relation]) -> list[str]:
+    return [
+        f"{r.first} and {r.second} group the rows in the same way: their variances cannot be told apart; keep one"
+        for r in relations
+        if r.kind == "same"
+    ]
+
+
+def _unidentified(design: Design, gaussian: bool) -> list[str]:
+    out = []
+    for term in design.random:
+        if gaussian and term.n_levels >= design.n_rows and np.all(np.ptp(term.matrix, axis=0) == 0):
+            out.append(
+                f"{term.term}: every row is a level of its own, so that the effect cannot be told from the residual; "
+                "leave the term out"
+            )
+        elif gaussian and term.n_levels * term.n_columns >= design.n_rows:
+            out.append(
+                f"{term.term} has {term.n_levels * term.n_columns} random effects for {design.n_rows} rows: they "
+                "cannot be told from the residuals; leave a slope out"
+            )
+        out += [
+            f"{term.term}: {name} does not vary within any level of {term.group}, so that its slope cannot differ from "
+            f"level to level; write it as a fixed effect only"
+            for name, column in zip(term.names, term.matrix.T, strict=True)
+            if np.ptp(column) > 0 and not _varies_within(column, term.codes)
+        ]
+    return out
+
+
+def _varies_within(column: Array, codes: IntArray) -> bool:
+    means = np.bincount(codes, weights=column) / np.maximum(np.bincount(codes), 1)
+    return bool(np.sum(np.square(column - means[codes])) > CONSTANT * np.sum(np.square(column)))
+
+
+def _few_levels(factors: Mapping[str, RandomEffects]) -> list[str]:
+    return [
+        f"{name} has only {term.n_levels} levels: the variance between them will be hardly known; a fixed effect may "
+        "serve better"
+        for name, term in factors.items()
+        if term.n_levels < FEW_LEVELS
+    ]
+
+
+def _between(design: Design) -> list[str]:
+    """Predictors that are constant within the levels of a factor: their tests have few degrees of freedom."""
+    X, names, out = design.fixed.matrix, design.fixed.names, []
+    for term in {term.group: term for term in design.random}.values():
+        found = [
+            name
+            for name, column in zip(names, X.T, strict=True)
+            if np.ptp(column) > 0 and not _varies_within(column, term.codes) and term.n_levels < design.n_rows
+        ]
+        if found:
+            verb = "differs" if len(found) == 1 else "differ"
+            out.append(
+                f"{', '.join(found)} {verb} only between levels of {term.group}: the {term.n_levels} levels, not the "
+                f"{design.n_rows} rows, are what its test counts"
+            )
+    return out
+
+
+def _both(design: Design) -> list[str]:
+    return [
+        f"{term.group} is both a fixed effect and a grouping factor: the fixed effect takes all of its variance"
+        for term in {term.group: term for term in design.random}.values()
+        if len(term.factors) == 1 and term.factors[0] in design.variables and _spans(design, term)
+    ]
+
+
+def _spans(design: Design, term: RandomEffects) -> bool:
+    """Whether the fixed effects can take on any value for every level of the factor."""
+    if term.n_levels > design.fixed.matrix.shape[1]:
+        return False
+    indicators = np.eye(term.n_levels)[term.codes]
+    left = indicators - design.fixed.matrix @ np.linalg.lstsq(design.fixed.matrix, indicators, rcond=None)[0]
+    return bool(np.sum(np.square(left)) < CONSTANT * design.n_rows)

@@ -1,0 +1,242 @@
+"""One page about a fit: what is well, what to look at, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from mixedfx._display import StatsTable
+from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.collinearity import vif
+from mixedfx.diagnostics.influence import influence
+from mixedfx.diagnostics.random_effects import random_effects_independence, random_effects_normality
+from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["Check", "check"]
+
+WELL, LOOK, WRONG = "well", "look", "wrong"
+SUSPICIOUS = 0.01  # p-values below are worth a look: several tests are made
+INFLATED = 3.0  # standard errors this many times longer than without collinearity
+LARGE_COOK = 1.0  # Cook's distance of a set that moves the estimates by a standard error or so
+UNEVEN = 0.2  # rank correlation of the size of the residuals with the fitted values
+FEW_LEVELS = 5
+DRAWS = 250
+MOST_SETS = 5000  # groups, beyond which their influence is left to a call of its own
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the page."""
+
+    topic: str
+    verdict: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """The findings about a fit; made by :func:`check`. Prints as a page; ``plot()`` draws the pictures."""
+
+    fit: MixedResults
+    findings: tuple[Finding, ...]
+    residuals: QuantileResiduals
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing needs a look."""
+        return all(finding.verdict == WELL for finding in self.findings)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return ``verdict`` ("well", "look", "wrong") and ``found`` by topic."""
+        rows = {f.topic: (f.verdict, f.words) for f in self.findings}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "found"]).rename_axis("topic")
+
+    def table(self) -> StatsTable:
+        """Return the page as a table."""
+        open_points = [f.topic for f in self.findings if f.verdict != WELL]
+        note = f"Worth a look: {', '.join(open_points)}." if open_points else "Nothing stands out."
+        return StatsTable.from_frame(self.to_frame(), heading="Check of the fit", notes=[note])
+
+    def plot(self) -> Any:
+        """Draw the pictures of the page; see :func:`mixedfx.plots.dashboard`."""
+        from mixedfx.plots.dashboard import dashboard
+
+        return dashboard(self.fit, self.residuals)
+
+    def __str__(self) -> str:
+        width = max(len(f.topic) for f in self.findings) + 2
+        lines = [f"Check of {self.fit.design.formula}", ""]
+        lines += [f"{MARKS[f.verdict]} {f.topic.ljust(width)}{f.words}" for f in self.findings]
+        return "\n".join([*lines, "", *self.table().notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+MARKS = {WELL: "[ok]  ", LOOK: "[look]", WRONG: "[!]   "}
+
+
+def check(fit: Any, *, seed: Any = 0) -> Check:
+    """Look a fit over: convergence, residuals, random effects, collinearity, influence.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    seed : int, optional
+        Of the simulated residuals.
+
+    Returns
+    -------
+    Check
+        Prints as one page; ``to_frame()``, ``ok``, ``plot()``.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    >>> mfx.check(fit).to_frame()["verdict"].to_dict()["convergence"]
+    'well'
+    """
+    results = mixed_results(fit, "check")
+    residuals = quantile_residuals(fit, DRAWS, seed=seed)
+    findings = (
+        _convergence(results),
+        _boundary(results),
+        *_residuals(residuals),
+        *_spread(results),
+        _normality(results),
+        *_independence(results),
+        *_levels(results),
+        *_collinearity(results),
+        *_influence(results),
+    )
+    return Check(results, findings, residuals)
+
+
+def _convergence(fit: MixedResults) -> Finding:
+    if fit.converged:
+        return Finding("convergence", WELL, "the optimum was found and certified")
+    return Finding("convergence", WRONG, f"the optimum is in doubt: {fit.certificate}")
+
+
+def _boundary(fit: MixedResults) -> Finding:
+    if not fit.is_singular:
+        return Finding("variances", WELL, "none is zero, no correlation is -1 or 1")
+    return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")
+
+
+def _residuals(residuals: QuantileResiduals) -> Iterator[Finding]:
+    uniform, spread, outside = residuals.uniformity(), residuals.dispersion(), residuals.outliers()
+    yield Finding(
+        "distribution",
+        _verdict(uniform["pvalue"]),
+        f"simulated residuals {_agree(uniform['pvalue'])} their distribution (Kolmogorov-Smirnov p = "
+        f"{uniform['pvalue']:.2g})",
+    )
+    yield Finding(
+        "dispersion",
+        _verdict(spread["pvalue"]),
+        f"the data vary {spread['statistic']:.2f} times as much as draws from the model (p = {spread['pvalue']:.2g})",
+    )
+    yield Finding(
+        "outliers",
+        _verdict(outside["pvalue"]),
+        f"{int(residuals.outside.sum())} of {residuals.outside.size} responses lie beyond all "
+        f"{residuals.n_draws} draws",
+    )
+    if residuals.zeros:
+        zeros = residuals.zero_counts()
+        yield Finding(
+            "zeros",
+            _verdict(zeros["pvalue"]),
+            f"{zeros['statistic']:.2f} times as many zeros as in draws from the model (p = {zeros['pvalue']:.2g})",
+        )
+
+
+def _verdict(pvalue: float) -> str:
+    return LOOK if pvalue < SUSPICIOUS else WELL
+
+
+def _agree(pvalue: float) -> str:
+    return "do not follow" if pvalue < SUSPICIOUS else "follow"
+
+
+def _spread(fit: MixedResults) -> Iterator[Finding]:
+    if not isinstance(fit, LinearMixedResults):
+        return
+    residuals, fitted = np.abs(fit.residuals("pearson").to_numpy()), fit.fittedvalues.to_numpy()
+    used = np.isfinite(residuals)
+    if np.ptp(fitted[used]) == 0:
+        return
+    found = stats.spearmanr(residuals[used], fitted[used])
+    correlation, pvalue = float(found.statistic), float(found.pvalue)
+    uneven = abs(correlation) > UNEVEN and pvalue < SUSPICIOUS
+    trend = "grow" if correlation > 0 else "shrink"
+    words = f"residuals {trend} with the fitted values" if uneven else "residuals are as large for all fitted values"
+    yield Finding("equal spread", LOOK if uneven else WELL, f"{words} (rank correlation {correlation:.2f})")
+
+
+def _normality(fit: MixedResults) -> Finding:
+    frame = random_effects_normality(fit).to_frame()
+    far = frame[frame["p"] < SUSPICIOUS]
+    if far.empty:
+        return Finding("random effects", WELL, "no departure from the normal distribution")
+    labels = [f"{term} of {group}" for group, term in far.index]
+    names = ", ".join(f"{label} (p = {p:.2g})" for label, p in zip(labels, far["p"], strict=True))
+    return Finding("random effects", LOOK, f"not normal: {names}")
+
+
+def _independence(fit: MixedResults) -> Iterator[Finding]:
+    frame = random_effects_independence(fit).to_frame()
+    if frame.empty:
+        return
+    related = frame[frame["p"] < SUSPICIOUS / len(frame)]
+    if related.empty:
+        yield Finding("within and between", WELL, "random effects are unrelated to group means of the predictors")
+        return
+    pairs = ", ".join(f"{predictor} ({group})" for group, _, predictor in related.index)
+    yield Finding(
+        "within and between",
+        LOOK,
+        f"random effects go with the group means of {pairs}: its effect may differ within and between groups",
+    )
+
+
+def _levels(fit: MixedResults) -> Iterator[Finding]:
+    few = {group: m for group, m in fit.n_groups.items() if m < FEW_LEVELS}
+    if few:
+        names = ", ".join(f"{group} ({m})" for group, m in few.items())
+        yield Finding("levels", LOOK, f"few levels: {names}; their variance is hardly known")
+
+
+def _collinearity(fit: MixedResults) -> Iterator[Finding]:
+    if sum(term != "Intercept" for term in fit.design.fixed.terms) < 2:
+        return
+    scaled = vif(fit).to_frame()["scaled"]
+    worst = str(scaled.idxmax())
+    words = f"standard errors are at most {scaled.max():.1f} times longer for it ({worst})"
+    yield Finding("collinearity", LOOK if scaled.max() > INFLATED else WELL, words)
+
+
+def _influence(fit: MixedResults) -> Iterator[Finding]:
+    if not isinstance(fit, LinearMixedResults) or fit.fit.problem.residual is not None or not fit.n_groups:
+        return
+    group, count = min(fit.n_groups.items(), key=lambda pair: pair[1])
+    if count > MOST_SETS or not len(fit.params):
+        return
+    distance = influence(fit, group).cooks_distance
+    if distance.isna().all():
+        return
+    words = f"no {group} moves the fixed effects much: the largest Cook's distance is {distance.max():.2g}"
+    if distance.max() > LARGE_COOK:
+        words = f"{group} {distance.idxmax()} moves the fixed effects a lot (Cook's distance {distance.max():.2g})"
+    yield Finding("influence", LOOK if distance.max() > LARGE_COOK else WELL, f"{words}")
