@@ -7,23 +7,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor, population_mean
 from mixedfx.marginal_means.scales import IDENTITY
-from mixedfx.marginal_means.slopes import STEP, slope_rows, step_of
+from mixedfx.marginal_means.slopes import STEP, step_of
 
 __all__ = ["emmeans", "joint_tests", "trends"]
 
 SCALES = ("link", "response")
-NODES = 61
 
 Specs = str | Sequence[str] | None
 
@@ -98,10 +97,8 @@ def emmeans(
     model = fitted_model(fit, ddf, population=integrate)
     specs_, by_ = _names(specs, by)
     grid = _grid(model, (*specs_, *by_), at)
-    rows, eta = _grid_functions(model, grid)
-    if integrate:
-        rows, eta = _integrated(model, grid, rows, eta)
-    functions, notes = _averaged(model, grid, rows, eta, weights)
+    whole = _population(model, grid.frame) if integrate else linear_predictor(model, grid.frame)
+    functions, notes = _averaged(grid, whole, weights)
     if integrate:
         notes.append("Averaged over the distribution of the random effects (population means).")
     shown = model.scale if chosen == "response" else IDENTITY
@@ -156,7 +153,7 @@ def trends(
     specs_, by_ = _names(specs, by)
     step = step_of(model, variable)
     grid = _grid(model, (*specs_, *by_), at)
-    functions, notes = _averaged(model, grid, *slope_rows(model, grid.frame, variable, step), weights)
+    functions, notes = _averaged(grid, LinkPredictions().slopes(model, grid.frame, variable, step), weights)
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
     return MarginalMeans(grid.labels, functions, by_, "estimate", IDENTITY, f"Slopes in {variable}", tuple(notes))
@@ -198,7 +195,7 @@ def joint_tests(
             half = STEP * (predictor.upper - predictor.lower)
             given[name] = [predictor.mean - half, predictor.mean + half]
     grid = _grid(model, (*(name for name in model.predictors if name not in by_), *by_), given)
-    functions = Functions(model, *reversed(_grid_functions(model, grid)))
+    functions = linear_predictor(model, grid.frame)
     return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means").joint_tests()
 
 
@@ -246,20 +243,14 @@ def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | No
 
 
 # ---------------------------------------------------------------- averaging
-def _grid_functions(model: FittedModel, grid: Grid) -> tuple[Array, Array]:
-    """Return the columns (n, P) and the linear predictor (n,) of the grid."""
-    rows = model.columns.matrix(grid.frame)
-    return rows, rows[:, model.kept] @ model.beta + model.columns.offset(grid.frame)
-
-
-def _averaged(model: FittedModel, grid: Grid, rows: Array, values: Array, weights: Any) -> tuple[Functions, list[str]]:
+def _averaged(grid: Grid, whole: Functions, weights: Any) -> tuple[Functions, list[str]]:
     """Return the means over the other predictors, and what was averaged over in words."""
-    share = weights_for(weights).normed(grid, model)
+    share = weights_for(weights).normed(grid, whole.model)
     shape = (grid.n_others, grid.n_cells)
     functions = Functions(
-        model,
-        np.einsum("oc,oc->c", share, values.reshape(shape)),
-        np.einsum("oc,ocp->cp", share, rows.reshape(*shape, -1)),
+        whole.model,
+        np.einsum("oc,oc->c", share, whole.values.reshape(shape)),
+        np.einsum("oc,ocp->cp", share, whole.rows.reshape(*shape, -1)),
     )
     over = [name for name in grid.others if len(grid.values[name]) > 1]
     how = "" if isinstance(weights, str) and weights == "equal" else f" ({_word(weights)} weights)"
@@ -284,18 +275,8 @@ def _scale_notes(model: FittedModel, chosen: str) -> list[str]:
     return [f"Estimates are on the {model.scale.name} scale."]
 
 
-def _integrated(model: FittedModel, grid: Grid, rows: Array, eta: Array) -> tuple[Array, Array]:
-    """Return the link of the population mean of every row of the grid, and its gradient.
-
-    With e the random part, ``eta* = g(E mu(eta + e))`` and ``d eta* / d eta = E mu'(eta + e) / mu'(eta*)``.
-    """
-    variance = model.columns.variance(grid.frame)
-    if model.scale.is_identity or not variance.any():
-        return rows, eta
-    rule = hermite_rule(NODES, 1)
-    points = eta + np.sqrt(2.0 * variance) * rule.nodes
-    weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
-    mean, slope, _ = model.scale.inverse(points)
-    marginal = model.scale.function(weights @ mean)
-    ratio = (weights @ slope) / model.scale.inverse(marginal)[1]
-    return ratio[:, None] * rows, marginal
+def _population(model: FittedModel, data: pd.DataFrame) -> Functions:
+    """Return the link of the population mean of every row: ``eta* = g(E mu(eta + e))``."""
+    mean = population_mean(model, data)
+    eta = model.scale.function(mean.values)
+    return Functions(model, eta, mean.rows / model.scale.inverse(eta)[1][:, None])

@@ -338,10 +338,10 @@ class MarginalMeans:
         return self.estimate != "mean"
 
     def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
-        """Draw the estimates with their intervals; see :func:`mixedfx.plots.marginal_means`."""
-        from mixedfx.plots.marginal_means import marginal_means
+        """Draw the estimates with their intervals; see :func:`mixedfx.plots.plot_marginal_means`."""
+        from mixedfx.plots.marginal_means import plot_marginal_means
 
-        return marginal_means(self, alpha=alpha, ax=ax)
+        return plot_marginal_means(self, alpha=alpha, ax=ax)
 
     def changed(self, **fields: Any) -> MarginalMeans:
         """Return a copy with other fields."""
