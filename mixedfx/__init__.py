@@ -57,6 +57,7 @@ _HOME = {
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
     "lmer": "models",
+    "explain": "explanation.explain",
     "summary_col": "explanation.side_by_side",
     "compare": "explanation.side_by_side",
     "augment": "explanation.tidy",
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SeparationWarning as SeparationWarning
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
+    from mixedfx.explanation.explain import explain as explain
     from mixedfx.explanation.side_by_side import compare as compare
     from mixedfx.explanation.side_by_side import summary_col as summary_col
     from mixedfx.explanation.tidy import augment as augment
