@@ -30,6 +30,7 @@ NEGLIGIBLE_VARIANCE = 1e-8  # relative variance on the inner scale below which a
 NEGLIGIBLE_RATIO = 1e-12  # … or relative to the largest variance of its term
 CERTIFIED_GAP = 1e-5  # a fit is converged if -2 log L can fall by no more than this
 FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
+CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope over radius, but never more
 UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 
@@ -141,7 +142,8 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
     """Return the gap ``g' H^-1 g / 2`` over the ``free`` parameters and the signature of the Hessian.
 
     A direction is flat if its curvature vanishes relative to the others, or if a move by the size of the parameters
-    ``at`` (k,) changes the criterion by next to nothing.
+    ``at`` (k,) changes the criterion by next to nothing. A flat valley may be curved (two terms share the sum of their
+    variances, a circle in their standard deviations): the Hessian along it is the slope across it over its radius.
     """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0)
@@ -151,6 +153,10 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
     diagonal = np.sqrt(np.maximum(np.abs(h.diagonal()), np.finfo(float).tiny))
     values, vectors = np.linalg.eigh(h / np.outer(diagonal, diagonal))
     along = vectors.T @ (g / diagonal)
-    flat = np.abs(values) <= FLAT * max(float(np.abs(values).max()), np.finfo(float).tiny)
-    gap = 0.5 * float(np.sum(along[~flat] ** 2 / np.abs(values[~flat])))
+    largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
+    vanishing = np.abs(values) <= FLAT * largest
+    gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
+    radius = max(float(np.linalg.norm(at[free] * diagonal)), np.finfo(float).tiny)
+    in_valley = min(CURVED * float(np.linalg.norm(along)) / radius, FLAT_AT_MOST * largest)
+    flat = vanishing | (np.abs(values) <= in_valley)
     return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))
