@@ -19,6 +19,7 @@ SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
 HALVINGS = 6  # of a step that loses ground
 SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale
+LARGEST_SHIFT = 2.0  # of the linear predictor, from the population's mean to that of a member
 RIDGE = 1e-8  # relative, for columns that separate the response
 
 
@@ -35,7 +36,31 @@ def starting_values(problem: GeneralizedProblem) -> Array:
     auxiliary = model.auxiliary_values(np.concatenate(extra))
     beta = _generalized_linear(model, predictors[0], auxiliary)
     theta = _moments(model, model.fixed_part(beta), auxiliary)
-    return np.concatenate([beta, theta, *extra])
+    return np.concatenate([_conditional(problem, beta, theta), theta, *extra])
+
+
+def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:
+    """From coefficients of the population's mean to those of its members', to first order in the variances.
+
+    ``E mean(eta + z'b) = mean(eta) + mean''(eta) Var(z'b) / 2``, so that eta must move by ``-mean''/mean' Var / 2``.
+    """
+    model = problem.model
+    if model.n_fixed == 0:
+        return beta
+    link, eta = problem.family.mean_link, model.fixed_part(beta)
+    with np.errstate(all="ignore"):  # a link that is left, or a mean without a slope, moves nothing
+        _, slope, bend = (0.0 if part is None else part for part in link.inverse(eta, 2))
+        shift = -0.5 * np.nan_to_num(np.divide(bend, slope), posinf=0.0, neginf=0.0) * _row_variance(model, theta)
+    moved = np.linalg.lstsq(model.X, np.clip(shift, -LARGEST_SHIFT, LARGEST_SHIFT) + np.zeros(len(eta)), rcond=None)
+    return np.asarray(beta + moved[0])
+
+
+def _row_variance(model: MarginalModel, theta: Array) -> Array:
+    """Variance (n,) of the random part of the linear predictor."""
+    total = np.zeros(model.X.shape[0])
+    for factor, z in zip(model.covariance.factors(theta), model.space.rows.z, strict=True):
+        total += np.square(np.stack(list(z), axis=1) @ factor).sum(axis=1)
+    return total
 
 
 def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:

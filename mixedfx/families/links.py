@@ -237,7 +237,8 @@ def _sqrt_inverse(x: Array, order: int) -> Derivatives:
 
 
 def _sqrt_log(x: Array, order: int) -> Derivatives:
-    return _log_times(2.0, x, order)
+    value, *slopes = _log_times(2.0, x, order) if np.all(x > 0) else _log_times(2.0, np.abs(x), order)
+    return (value, *(slope if degree % 2 else slope * np.sign(x) for degree, slope in enumerate(slopes)))
 
 
 LOGIT = Link("logit", sp.logit, _logit_inverse, log_expit_derivatives, _logit_complement, latent_variance=np.pi**2 / 3)
@@ -264,8 +265,8 @@ INVERSE_SQUARED = Link(
     positive=POSITIVE,
     unit=ABOVE_ONE,
 )
-# a negative root would be a second name of the same mean
-SQRT = Link("sqrt", np.sqrt, _sqrt_inverse, _sqrt_log, real=POSITIVE, positive=POSITIVE, unit=UNIT)
+# a negative linear predictor is a second name of the same mean, but without it small counts would run into a wall
+SQRT = Link("sqrt", np.sqrt, _sqrt_inverse, _sqrt_log, unit=UNIT)
 
 LINKS: dict[str, Link] = {
     link.name: link for link in (LOGIT, PROBIT, CLOGLOG, CAUCHIT, LOG, IDENTITY, INVERSE, INVERSE_SQUARED, SQRT)
