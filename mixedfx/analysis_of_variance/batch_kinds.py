@@ -18,6 +18,7 @@ from mixedfx.analysis_of_variance.joint_effects import JointEffects
 __all__ = ["FixedBatch", "RandomBatch", "Spread", "population_spread"]
 
 HALF = 0.5  # level of the inner interval
+LEAST_DF = 1.0  # of a variance that chi-squared can tell something about
 MANY = 1e8  # denominator degrees of freedom that count as infinitely many
 
 
@@ -135,11 +136,12 @@ def _noncentrality(batch: FixedBatch, probability: float) -> float:
 def population_spread(variance: float, uncertainty: float, alpha: float) -> Spread:
     """Return a standard deviation with limits from chi-squared whose relative variance is that of the estimate.
 
-    Its degrees of freedom are ``2 v^2 / Var(v)``; where the estimate is zero there are no limits.
+    Its degrees of freedom are ``2 v^2 / Var(v)``; where they are less than one, as for an estimate near zero, there are
+    no limits.
     """
-    if variance <= 0 or not uncertainty > 0:
+    df = 2.0 * variance**2 / uncertainty if uncertainty > 0 else 0.0
+    if df < LEAST_DF:
         return Spread(float(np.sqrt(max(variance, 0.0))))
-    df = 2.0 * variance**2 / uncertainty
     limits = np.sqrt(variance * df / special.chdtri(df, _levels(alpha)))
     return Spread(float(np.sqrt(variance)), *limits.tolist())
 

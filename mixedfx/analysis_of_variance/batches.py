@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.batch_kinds import Spread, population_spread
-from mixedfx.analysis_of_variance.batch_terms import batch_label, fixed_batches, frame_of, random_batches
+from mixedfx.analysis_of_variance.batch_kinds import Spread
+from mixedfx.analysis_of_variance.batch_populations import populations_by
+from mixedfx.analysis_of_variance.batch_terms import fixed_batches, frame_of, random_batches
 from mixedfx.analysis_of_variance.coding import terms_of_design
 from mixedfx.analysis_of_variance.joint_effects import joint_effects, least_squares_residual
 from mixedfx.analysis_of_variance.strata import RESIDUAL
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.simulate import checked_count, generator
 
@@ -27,13 +27,12 @@ __all__ = ["Batches", "batches"]
 NOTES = (
     "finite: standard deviation among the coefficients at hand; super: in the population that they come from.",
     "Intervals of finite sds: simulated given the estimated variances; for fixed terms from the noncentral F.",
-    "Intervals of super sds: chi-squared with the degrees of freedom that the precision of the variance implies.",
 )
-AT_ZERO = "A variance estimated as zero has no interval here: profile(fit) has its upper limit."
+NEAR_ZERO = "A variance near zero has no interval here: population='profile' finds its limits."
 OVER_ROWS = "{}: the standard deviation of its contribution over the rows."
 
 
-def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05) -> Batches:
+def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, population: str = "chi2") -> Batches:
     """Summarise a linear mixed model by one standard deviation a batch of coefficients (Gelman's ANOVA).
 
     Parameters
@@ -46,6 +45,9 @@ def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05) 
         Of the simulation.
     alpha : float
         One minus the level of the intervals.
+    population : str
+        How the intervals of population sds are made: ``"chi2"``, at once, from the precision of the variances; or
+        ``"profile"``, from the profiled likelihood: better for few levels, and for variances estimated as zero.
 
     Returns
     -------
@@ -73,18 +75,19 @@ def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05) 
         raise TypeError(f"batches is for linear mixed models, found {type(fit).__name__}")
     if isinstance(alpha, bool) or not 0.0 < float(alpha) < 1.0:
         raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+    intervals, about = populations_by(population)
     joint = joint_effects(fit)
     drawn = joint.draw(checked_count(draws), generator(seed))
-    population = _population(fit, alpha)
+    spreads = intervals(fit, alpha)
     rows = {}
     for batch in fixed_batches(fit):
         rows[batch.label] = _row("fixed", batch.size, batch.df, batch.finite(joint, drawn, alpha), Spread(np.nan))
     for random in random_batches(fit):
         spread = random.finite(joint, drawn, alpha)
-        rows[random.label] = _row("random", random.size, random.df, spread, population[random.label])
+        rows[random.label] = _row("random", random.size, random.df, spread, spreads[random.label])
     df, mean_sq = least_squares_residual(fit)
-    rows[RESIDUAL] = _row("residual", fit.nobs, df, Spread(*([float(np.sqrt(mean_sq))] * 5)), population[RESIDUAL])
-    return Batches(_table(fit, rows), alpha)
+    rows[RESIDUAL] = _row("residual", fit.nobs, df, Spread(*([float(np.sqrt(mean_sq))] * 5)), spreads[RESIDUAL])
+    return Batches(_table(fit, rows, about), alpha)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,25 +163,14 @@ def _row(kind: str, size: int, df: int, finite: Spread, beyond: Spread) -> dict[
     return row
 
 
-def _table(fit: LinearMixedResults, rows: dict[str, dict[str, Any]]) -> StatsTable:
+def _table(fit: LinearMixedResults, rows: dict[str, dict[str, Any]], about: str) -> StatsTable:
     frame = pd.DataFrame(list(rows.values()), index=list(rows))
-    notes = list(NOTES)
-    if (frame["super"] == 0).any():
-        notes.append(AT_ZERO)
+    notes = [*NOTES, about]
+    if (frame["super"].notna() & frame["super_upper"].isna()).any():
+        notes.append(NEAR_ZERO)
     covariates = [term.label for term in terms_of_design(fit.design, frame_of(fit)) if term.covariates]
     if covariates:
         notes.append(OVER_ROWS.format(", ".join(covariates)))
     formats = dict.fromkeys(frame.columns[3:], "number")
     heading = f"Batches of coefficients of {fit.design.response.name}"
     return StatsTable.from_frame(frame, heading=heading, notes=notes, formats=formats | {"df": "count"})
-
-
-# --------------------------------------------------------------------------- populations
-def _population(fit: LinearMixedResults, alpha: float) -> dict[str, Spread]:
-    found = variance_estimates(fit.variance_parameters, "variance")
-    spread = zip(found.labels, found.values, found.covariance.diagonal(), strict=True)
-    return {
-        batch_label(group, effect): population_spread(float(value), float(uncertainty), alpha)
-        for (group, effect, other), value, uncertainty in spread
-        if not other
-    }

@@ -112,24 +112,17 @@ class MeanSquares:
     def table(self) -> StatsTable:
         """Sums of squares, expectations and tests: one row a term.
 
-        Columns ``df, sum_sq, mean_sq, expected, F, den_df, PR(>F), denominator``. Where no single mean square has the
+        Columns ``df, sum_sq, mean_sq, F, den_df, PR(>F), denominator, expected``. Where no single mean square has the
         expectation that a test needs, the denominator is synthesised from several (quasi-F).
         """
         a = self.analysis
         last = len(a.labels) - 1
         rows = [self._test(place) for place in range(last)]
-        frame = pd.DataFrame(
-            {
-                "df": a.df,
-                "sum_sq": a.sum_sq,
-                "mean_sq": a.mean_sq,
-                "expected": [self._expectation(place) for place in range(last + 1)],
-            },
-            index=list(a.labels),
-        )
+        frame = pd.DataFrame({"df": a.df, "sum_sq": a.sum_sq, "mean_sq": a.mean_sq}, index=list(a.labels))
         tests = pd.DataFrame(rows, index=list(a.labels[:-1]), columns=["F", "den_df", "PR(>F)", "denominator"])
         frame = frame.join(tests)
         frame["denominator"] = frame["denominator"].fillna("")
+        frame["expected"] = [self._expectation(place) for place in range(last + 1)]
         return StatsTable.from_frame(frame, heading=f"Mean squares of {self.layout.name}", notes=self._notes())
 
     def _test(self, place: int) -> dict[str, Any]:
@@ -289,10 +282,10 @@ class MeanSquares:
     # ---------------------------------------------------------------- display
     def summary(self) -> Summary:
         """Return both tables, ready to be written."""
-        shown = StatsTable.from_frame(self.table.to_frame().drop(columns="sum_sq"), heading=self.table.heading)
-        parts = [shown, self.variance_components()]
-        blocks = tuple(block for part in parts for block in part.summary().blocks)
-        return Summary(blocks, self.table.heading, (*self.table.notes, *parts[1].notes))
+        components = self.variance_components()
+        shown = (self.table.drop(columns="sum_sq"), components.drop(columns="se_plugin"))
+        blocks = tuple(block for table in shown for block in table.summary().blocks)
+        return Summary(blocks, self.table.heading, (*self.table.notes, *components.notes))
 
     def __str__(self) -> str:
         return self.summary().as_text()

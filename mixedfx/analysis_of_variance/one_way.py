@@ -13,7 +13,7 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.expected import Expected
 from mixedfx.analysis_of_variance.groupings import Grouping
 from mixedfx.analysis_of_variance.variance_terms import Layout
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 
 __all__ = ["one_way_table"]
 
@@ -26,6 +26,8 @@ def one_way_table(layout: Layout, expected: Expected, alpha: float) -> StatsTabl
         raise SpecificationError("one_way is for a single random factor: 'y ~ group'")
     group = layout.partition(layout.terms[0])
     mse = float(expected.mean_sq[1])
+    if mse <= 0.0:
+        raise DataError("the residual mean square is zero: rows of one group are all equal, and there is no ratio")
     dfa, dfe = expected.df
     ratio = np.array(
         [_ratio(layout.y, group, mse * float(special.fdtri(dfa, dfe, q))) for q in (1 - alpha / 2, alpha / 2)]

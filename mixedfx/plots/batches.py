@@ -18,6 +18,7 @@ KINDS = ("finite", "super")
 MEANING = {"finite": "among the coefficients at hand", "super": "in the population"}
 ROW_HEIGHT, MARGIN, WIDTH = 0.34, 1.0, 5.6  # inches
 COLOR = "#0072B2"
+REACH = 4.0  # bars end at this multiple of the largest standard deviation
 
 
 def plot_batches(frame: pd.DataFrame, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
@@ -28,7 +29,8 @@ def plot_batches(frame: pd.DataFrame, *, kind: str = "finite", ax: Axes | None =
     frame : pandas.DataFrame
         Its ``to_frame()``.
     kind : str
-        ``"finite"``: standard deviations among the coefficients at hand; ``"super"``: in the population.
+        ``"finite"``: standard deviations among the coefficients at hand; ``"super"``: in the population. A bar that
+        goes on far beyond the others ends in an arrow.
     ax : matplotlib Axes, optional
         Where to draw.
 
@@ -44,9 +46,12 @@ def plot_batches(frame: pd.DataFrame, *, kind: str = "finite", ax: Axes | None =
     y = np.arange(len(shown))[::-1]
     if ax is None:
         _, ax = plt.subplots(figsize=(WIDTH, ROW_HEIGHT * len(shown) + MARGIN), layout="constrained")
-    ax.hlines(y, shown[f"{kind}_lower"], shown[f"{kind}_upper"], color=COLOR, linewidth=1.2)
-    ax.hlines(y, shown[f"{kind}_q25"], shown[f"{kind}_q75"], color=COLOR, linewidth=3.5)
-    ax.plot(shown[kind], y, "o", color=COLOR, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8)
+    end = REACH * float(shown[kind].max())
+    upper = shown[f"{kind}_upper"].to_numpy(dtype=float)
+    ax.hlines(y, shown[f"{kind}_lower"], np.minimum(upper, end), color=COLOR, linewidth=1.2)
+    ax.hlines(y, shown[f"{kind}_q25"], np.minimum(shown[f"{kind}_q75"], end), color=COLOR, linewidth=3.5)
+    ax.plot(np.full(int((upper > end).sum()), end), y[upper > end], ">", color=COLOR, markersize=5)
+    ax.plot(shown[kind], y, "o", label=kind, color=COLOR, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8)
     ax.set_yticks(y, [f"{name} ({df:g})" for name, df in zip(shown.index, shown["df"])])
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlim(left=0.0)

@@ -106,6 +106,19 @@ def test_population_limits_are_chi_squared_when_the_effects_are_known():
     np.testing.assert_allclose(row[["super_lower", "super_upper"]].astype(float), wanted, rtol=1e-3)
 
 
+def test_profiled_limits_exist_for_vanishing_variances():
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff2"))
+    table = mfx.batches(fit, draws=10, population="profile").table
+    limits = mfx.profile(fit).conf_int()
+    assert table.loc["Batch", "super"] == 0.0
+    assert table.loc["Batch", "super_upper"] == pytest.approx(limits.loc["sd_Intercept|Batch", "upper"])
+    assert table.loc["Residual", "super_lower"] == pytest.approx(limits.loc["sigma", "lower"])
+    assert np.isnan(mfx.batches(fit, draws=10).table.loc["Batch", "super_upper"])
+    assert "population='profile'" in str(mfx.batches(fit, draws=10))
+    with pytest.raises(mfx.SpecificationError, match="'chi2' or 'profile'"):
+        mfx.batches(fit, population="wald")
+
+
 def test_equal_weights_change_nothing():
     data = mfx.load_dataset("dyestuff")
     weighted = mfx.batches(mfx.lmer("Yield ~ 1 + (1 | Batch)", data.assign(w=2.0), weights="w"), draws=10).table
@@ -131,7 +144,9 @@ def test_picture_has_a_dot_a_batch():
             "plant:leaf (8)",
             "Residual (12)",
         ]
-        np.testing.assert_allclose(axes.lines[0].get_xdata(), made.table[kind])
+        dots = next(line for line in axes.lines if line.get_label() == kind)
+        np.testing.assert_allclose(dots.get_xdata(), made.table[kind])
+        assert axes.get_xlim()[1] < 5 * made.table[kind].max()
         matplotlib.pyplot.close(axes.figure)
     with pytest.raises(mfx.SpecificationError, match="'finite' or 'super'"):
         made.plot(kind="sample")

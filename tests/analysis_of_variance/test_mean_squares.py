@@ -260,6 +260,15 @@ def test_arguments_of_methods_are_checked():
         made.variance_components(alpha=95)
 
 
+def test_constant_responses_have_tables_without_tests():
+    data = mfx.load_dataset("dyestuff").assign(Yield=5.0)
+    made = mfx.mean_squares("Yield ~ Batch", data)
+    assert (made.components == 0.0).all()
+    assert np.isnan(made.table.loc["Batch", "F"])
+    with pytest.raises(mfx.DataError, match="residual mean square is zero"):
+        made.one_way()
+
+
 def test_what_is_printed_has_both_tables():
     text = str(mean_squares_of("gage"))
     assert "σ² + 2 σ²(part:operator) + 6 σ²(part)" in text
