@@ -133,7 +133,7 @@ def find_joint_mode(
         sides = space.collect(np.column_stack([weighted, working]))
         inside, outside = space.solve(factor, sides)
         information = X.T @ weighted - sides[:, :-1].T @ inside[:, :-1]
-        beta = np.linalg.solve(information, X.T @ working - sides[:, :-1].T @ inside[:, -1])
+        beta = _solved(information, X.T @ working - sides[:, :-1].T @ inside[:, -1])
         contrast = np.append(-beta, 1.0)
         b, t = inside @ contrast, outside @ contrast
         return Mode(b, t, offset + X @ beta + space.spread(b), np.asarray(beta), converged=False)
@@ -150,7 +150,10 @@ def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, 
     for step in range(1, MAX_STEPS + 1):
         if not np.isfinite(state.value):
             break
-        full = newton(state)
+        try:
+            full = newton(state)
+        except FloatingPointError:
+            break
         decrement = _decrement(state, full)
         if decrement <= tolerance:
             return replace(full, converged=True, steps=step)
@@ -175,6 +178,13 @@ def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[Blo
     except FloatingPointError:
         clipped = np.maximum(weight, CLIPPED_WEIGHT * float(np.abs(weight).mean()))
         return factorize(cross_products(space.rows, clipped), factors), clipped
+
+
+def _solved(information: Array, side: Array) -> Array:
+    try:
+        return np.asarray(np.linalg.solve(information, side), dtype=float)
+    except np.linalg.LinAlgError as error:
+        raise FloatingPointError("the information of the fixed effects is singular") from error
 
 
 def _decrement(state: _Step, full: Mode) -> float:

@@ -16,12 +16,14 @@ from scipy import optimize
 
 from mixedfx._typing import Array
 from mixedfx.criterion.mode_state import ModeState
+from mixedfx.linalg.gram import level_sums
 
-__all__ = ["looks_separated", "separating_direction"]
+__all__ = ["divided_factors", "looks_separated", "separating_direction"]
 
 FAR = 15.0  # linear predictors at which a row's slope is looked at, beyond ten times the fitted ones
 SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this make a fit suspicious
 SUSPICIOUS_SD = 20.0  # so do standard errors of standardised coefficients beyond this
+SUSPICIOUS_SPREAD = 5.0  # and standard deviations of random effects (inner scale) beyond this
 NEGLIGIBLE = 1e-7  # size of an entry of the direction that counts as zero
 
 
@@ -34,15 +36,40 @@ def looks_separated(state: ModeState, sds: Array) -> bool:
     return largest > SUSPICIOUS_ETA or not bool(np.all(sds < SUSPICIOUS_SD))
 
 
-def separating_direction(state: ModeState) -> Array | None:
-    """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
-    model = state.model
-    n = model.X.shape[0]
+def divided_factors(state: ModeState) -> tuple[int, ...]:
+    """Return the grouping factors (in elimination order) of which every level has pushed all its rows one way.
+
+    The likelihood then rises without end as the factor's variance grows. Small variances are not looked at.
+    """
+    rows = state.model.space.rows
+    large = [f for f, t in enumerate(state.factors) if np.abs(t).max(initial=0.0) > SUSPICIOUS_SPREAD]
+    if not large:
+        return ()
+    push = _push(state)
+    if np.any(push == 0) or np.ptp(push) == 0:
+        return ()
+    found = []
+    for f in large:
+        sums = level_sums(rows.layout, f, np.column_stack([push, np.ones_like(push)]))
+        if any(np.all(z == 1.0) for z in rows.z[f]) and np.all(np.abs(sums[:, 0]) == sums[:, 1]):
+            found.append(f)
+    return tuple(found)
+
+
+def _push(state: ModeState) -> Array:
+    """Which way (n,) every row would like to be pushed without end: 1, -1, or 0 for neither."""
     far = FAR + 10.0 * float(np.abs(state.mode.eta).max())
-    ends = [model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-far, far)]
+    n = state.mode.eta.size
+    ends = [state.model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-far, far)]
     (low, left, _), (high, right, _) = ends
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
-    push = np.where(legal & (left > 0) & (right >= 0), 1.0, 0.0) - np.where(legal & (left <= 0) & (right < 0), 1.0, 0.0)
+    up, down = legal & (left > 0) & (right >= 0), legal & (left <= 0) & (right < 0)
+    return np.where(up, 1.0, 0.0) - np.where(down, 1.0, 0.0)
+
+
+def separating_direction(state: ModeState) -> Array | None:
+    """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
+    model, push = state.model, _push(state)
     if not push.any():
         return None
     rows = np.unique(np.column_stack([model.X, push]), axis=0)

@@ -29,6 +29,8 @@ class Certificate:
     iterations, evaluations : int
     separated : tuple of str
         Fixed effects along which the likelihood never stops rising.
+    divided : tuple of str
+        Grouping factors along whose variance it never stops rising: no level has more than one outcome.
 
     Examples
     --------
@@ -47,12 +49,16 @@ class Certificate:
     iterations: int
     evaluations: int
     separated: tuple[str, ...] = ()
+    divided: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
         """Whether nothing worth mentioning is left to gain."""
-        boundary = all(v.confirmed for v in self.variances if v.rank < v.size) and not self.separated and not self.cut
-        return bool(np.isfinite(self.gap) and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary)
+        boundary = all(v.confirmed for v in self.variances if v.rank < v.size)
+        finite = np.isfinite(self.gap) and not self.separated and not self.divided
+        return bool(
+            finite and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary and not self.cut
+        )
 
     @property
     def is_identified(self) -> bool:
@@ -78,6 +84,11 @@ class Certificate:
             return (
                 f"There is no optimum: {', '.join(self.separated)} separate the outcomes, and the likelihood rises "
                 "without end as the coefficients grow."
+            )
+        if self.divided:
+            return (
+                f"There is no optimum: no level of {' or '.join(self.divided)} has more than one outcome, and the "
+                "likelihood rises without end as the variance grows."
             )
         reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
         if self.negative_directions:

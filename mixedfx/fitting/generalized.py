@@ -14,7 +14,7 @@ from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopene
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
 from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.criterion.separation import looks_separated, separating_direction
+from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import starting_values
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
@@ -143,7 +143,14 @@ class GeneralizedFit:
         gap = signature.gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
-        return Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated)
+        return Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided)
+
+    @cached_property
+    def divided(self) -> tuple[str, ...]:
+        """Names of the grouping factors none of whose levels has more than one outcome: infinite variances."""
+        slots, terms = self.problem.model.covariance.terms, self.problem.design.random
+        found = divided_factors(self.at.state)
+        return tuple(dict.fromkeys(t.group for t, slot in zip(terms, slots, strict=True) if slot.factor in found))
 
     @cached_property
     def separated(self) -> tuple[str, ...]:

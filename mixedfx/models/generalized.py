@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +21,7 @@ from mixedfx.design.encoder import Settings
 from mixedfx.design.fixed import build_fixed
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.rows import Rows
-from mixedfx.exceptions import ConvergenceWarning, DataError, SeparationWarning, SingularFitWarning, SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
 from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting import Control
@@ -33,6 +32,7 @@ from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, checked_control
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
+from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
@@ -174,7 +174,7 @@ class GeneralizedLinearMixedModel(MixedModel):
             If the optimum was not found.
         """
         fit = self._fit(nagq, checked_control(control))
-        _warn(fit)
+        warn_of(fit)
         return GeneralizedLinearMixedResults(self, fit)
 
     def refitted(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedLinearMixedResults:
@@ -183,7 +183,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         other.design, other.inputs = problem.design, None
         other.__dict__["problem"] = problem
         fit = refit_generalized(earlier, problem)
-        _warn(fit)
+        warn_of(fit)
         return GeneralizedLinearMixedResults(other, fit)
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
@@ -439,18 +439,3 @@ def _checked_nodes(nagq: Any) -> int | None:
     if nagq < 0:
         raise SpecificationError(f"nagq is a number of nodes, at least 0; found {nagq}")
     return int(nagq)
-
-
-def _warn(fit: GeneralizedFit) -> None:
-    certificate = fit.certificate
-    if certificate.separated:
-        names = ", ".join(certificate.separated)
-        message = (
-            f"separation: {names} tell the outcomes apart perfectly, so the estimates run off to infinity; a weak "
-            "penalty (penalty=0.1) keeps them finite"
-        )
-        warnings.warn(message, SeparationWarning, stacklevel=4)
-    elif not certificate.converged:
-        warnings.warn(str(certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)
-    if certificate.is_singular:
-        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)

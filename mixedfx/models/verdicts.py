@@ -1,0 +1,56 @@
+"""What a generalised fit warns of."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning
+from mixedfx.families.links import EVERYWHERE, LINKS
+from mixedfx.fitting.generalized import GeneralizedFit
+
+__all__ = ["warn_of"]
+
+AT_EDGE = 1e-2  # a linear predictor this close, relative to the mean one, is at the edge of the domain of its link
+
+
+def warn_of(fit: GeneralizedFit) -> None:
+    """Warn of a separation, of a search that found no optimum, of variances at zero."""
+    certificate = fit.certificate
+    if certificate.separated:
+        names = ", ".join(certificate.separated)
+        message = (
+            f"separation: {names} tell the outcomes apart perfectly, so the estimates run off to infinity; a weak "
+            "penalty (penalty=0.1) keeps them finite"
+        )
+        warnings.warn(message, SeparationWarning, stacklevel=4)
+    elif certificate.divided:
+        names = " or ".join(certificate.divided)
+        message = (
+            f"separation: no level of {names} has more than one outcome, so its variance has no finite estimate; "
+            "more rows a level are needed, or fewer random effects"
+        )
+        warnings.warn(message, SeparationWarning, stacklevel=4)
+    elif not certificate.converged:
+        text = _edge_message(fit) or str(certificate).splitlines()[0]
+        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+    if certificate.is_singular:
+        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
+
+
+def _edge_message(fit: GeneralizedFit) -> str | None:
+    """What happened if the search ran into the edge of the linear predictors that the link can take."""
+    family, eta = fit.problem.family, fit.at.state.mode.eta
+    edges = [edge for edge in family.mean_link.domain(family.mean_range) if np.isfinite(edge)]
+    size = max(float(np.abs(eta).mean()), np.finfo(float).tiny)
+    near = sum(int(np.sum(np.abs(eta - edge) < AT_EDGE * size)) for edge in edges)
+    if not near:
+        return None
+    known = [LINKS[name] for name in family.links if name in LINKS]
+    others = ", ".join(repr(link.name) for link in known if link.domain(family.mean_range) == EVERYWHERE)
+    return (
+        f"the search ran into the edge of what the link {family.mean_link.name!r} allows: the mean of {near} rows "
+        f"lies at the limit of the family {family.name!r}, so this is not the optimum; use a link without "
+        f"an edge: {others}"
+    )
