@@ -16,3 +16,5 @@ settings.register_profile(
 )
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+collect_ignore_glob = ["*/make_*.py"]  # scripts that made reference numbers: they need mpmath or R
