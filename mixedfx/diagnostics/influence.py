@@ -171,7 +171,7 @@ class Influence:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw Cook's distances; see :func:`mixedfx.plots.influence`."""
-        from mixedfx.plots.influence import influence
+        from mixedfx.plots.cooks import influence
 
         return influence(self, ax=ax)
 

@@ -2,16 +2,46 @@
 
 from mixedfx.plots.bootstrap import plot_bootstrap
 from mixedfx.plots.caterpillar import caterpillar, caterpillar_frame
+from mixedfx.plots.cooks import influence
+from mixedfx.plots.dashboard import dashboard
+from mixedfx.plots.effects import effect, effect_frame
 from mixedfx.plots.files import save_figure
+from mixedfx.plots.forest import forest, forest_frame
 from mixedfx.plots.marginal_means import marginal_means_frame, plot_marginal_means
+from mixedfx.plots.matrices import matrix_frame, matrix_image
+from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
 from mixedfx.plots.profile import plot_profile
+from mixedfx.plots.quantiles import qq, qq_frame, quantiles
+from mixedfx.plots.residual_panels import residual_frame, residuals, scale_location
+from mixedfx.plots.surface import likelihood_surface, likelihood_surface_frame, optimizer_path
 
 __all__ = [
     "caterpillar",
     "caterpillar_frame",
+    "dashboard",
+    "effect",
+    "effect_frame",
+    "forest",
+    "forest_frame",
+    "group_panels",
+    "group_panels_frame",
+    "influence",
+    "likelihood_surface",
+    "likelihood_surface_frame",
     "marginal_means_frame",
+    "matrix_frame",
+    "matrix_image",
+    "optimizer_path",
     "plot_bootstrap",
     "plot_marginal_means",
     "plot_profile",
+    "qq",
+    "qq_frame",
+    "quantiles",
+    "residual_frame",
+    "residuals",
     "save_figure",
+    "scale_location",
+    "shrinkage",
+    "shrinkage_frame",
 ]

@@ -1,0 +1,56 @@
+"""Influence: Cook's distance of every row or group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mixedfx._typing import AnyArray, BoolArray
+from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
+from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["influence"]
+
+MOST_NAMES = 6  # sets that are named
+MOST_LABELS = 25  # more sets are drawn in their order, without their names
+
+
+def influence(found: Influence, *, ax: Axes | None = None) -> Axes:
+    """Draw Cook's distances; those above the conventional line are named.
+
+    Parameters
+    ----------
+    found : Influence
+        Its ``to_frame()`` holds the numbers.
+    ax : matplotlib Axes, optional
+    """
+    panel = one_panel(ax)
+    distance: AnyArray = found.cooks_distance.to_numpy(dtype=np.float64)
+    labels = np.array([":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in found.labels])
+    order = np.arange(distance.size) if distance.size > MOST_LABELS else np.argsort(-distance)
+    distance, labels = distance[order], labels[order]
+    x, limit = np.arange(distance.size), CONVENTIONAL / distance.size
+    remarkable = distance > limit
+    panel.vlines(x, 0.0, distance, color=np.where(remarkable, ORANGE, BLUE).tolist(), linewidth=1.2)
+    for chosen, colour in ((~remarkable, BLUE), (remarkable, ORANGE)):
+        panel.plot(x[chosen], distance[chosen], "o", color=colour, markersize=3.5 if distance.size < 100 else 2.0)
+    panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
+    panel.set_ylim(bottom=0.0, top=1.15 * max(float(np.nanmax(distance)), limit))
+    if distance.size <= MOST_LABELS:
+        panel.set_xticks(x, labels, rotation=90)
+    else:
+        panel.set_xticks([])
+        _name(panel, distance, labels, remarkable)
+    unit = "" if found.name == "row" else f", without each {found.name}"
+    return tidy(panel, x=found.name, y="Cook's distance", title=f"Influence{unit}")
+
+
+def _name(panel: Axes, distance: AnyArray, labels: AnyArray, which: BoolArray) -> None:
+    largest = np.argsort(-distance)[:MOST_NAMES]
+    for i in largest[which[largest]]:
+        place = (i, distance[i] + 0.02 * distance[largest[0]])
+        panel.text(*place, str(labels[i]), ha="center", fontsize="x-small")

@@ -1,0 +1,154 @@
+"""What a predictor does to the response, with the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.design.variables import Variable
+from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, point_size, tidy
+from mixedfx.results.base import MixedResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["effect", "effect_frame"]
+
+FINE = 61  # points of a line
+QUANTILES = (0.1, 0.5, 0.9)  # of a numeric by: a line for each
+JITTER = 0.12
+
+
+def effect_frame(
+    fit: Any, x: str, by: str | None = None, *, at: Mapping[str, Any] | None = None, alpha: float = 0.05
+) -> pd.DataFrame:
+    """Return the numbers behind :func:`effect`.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    x : str
+        A variable of the fixed effects.
+    by : str, optional
+        A second one: a line (or a set of points) for each of its levels, for three quantiles if it is numeric.
+    at : dict, optional
+        Values of other variables; means of numeric ones and the commonest level of factors if omitted.
+    alpha : float
+        One minus the level of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``x, by`` (if asked for), ``mean, lower, upper``: without random effects, on the scale of the response.
+    """
+    variables = mixed_results(fit, "effect").design.variables
+    for name in (x, *([] if by is None else [by]), *(at or {})):
+        if name not in variables:
+            known = ", ".join(map(repr, variables)) or "none"
+            raise SpecificationError(f"{name!r} is not a variable of the fixed effects; they have {known}")
+    values = {name: [_usual(variable)] for name, variable in variables.items()}
+    values |= {name: [value] for name, value in (at or {}).items()}
+    values[x] = _spread(variables[x], FINE)
+    if by is not None:
+        values[by] = _spread(variables[by], len(QUANTILES))
+    order = [x] if by is None else [by, x]
+    grid = pd.MultiIndex.from_product([values[name] for name in order], names=order).to_frame(index=False)
+    for name, value in values.items():
+        if name not in order:
+            grid[name] = value * len(grid)
+    found = fit.get_prediction(grid, random=False).summary_frame(alpha)
+    out = pd.DataFrame({"x": grid[x].to_numpy()})
+    if by is not None:
+        out["by"] = grid[by].to_numpy()
+    out[["mean", "lower", "upper"]] = found[["mean", "mean_ci_lower", "mean_ci_upper"]].to_numpy()
+    return out
+
+
+def _usual(variable: Variable) -> Any:
+    if variable.labels is None:
+        return variable.mean
+    return variable.levels[int(np.argmax(np.bincount(variable.labels.codes)))]
+
+
+def _spread(variable: Variable, count: int) -> list[Any]:
+    if variable.is_factor:
+        return list(variable.levels)
+    if count < FINE and len(variable.levels) <= count:
+        return list(variable.levels)
+    numbers = np.asarray(variable.numbers)
+    values = np.linspace(numbers.min(), numbers.max(), count) if count == FINE else np.quantile(numbers, QUANTILES)
+    return [float(value) for value in values]
+
+
+def effect(
+    fit: Any,
+    x: str,
+    by: str | None = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    alpha: float = 0.05,
+    data: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the expected response along a variable, with intervals and the data.
+
+    Parameters
+    ----------
+    fit, x, by, at, alpha
+        As for :func:`effect_frame`.
+    data : bool
+        Whether the responses are drawn as well.
+    ax : matplotlib Axes, optional
+    """
+    frame = effect_frame(fit, x, by, at=at, alpha=alpha)
+    panel = one_panel(ax)
+    variables = fit.design.variables
+    groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
+    for k, level in enumerate(groups):
+        own = frame if by is None else frame[frame["by"] == level]
+        colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
+        label = None if by is None else f"{level:.3g}" if isinstance(level, float) else str(level)
+        if data:
+            _responses(panel, fit, variables[x], None if by is None else (variables[by], level), colour, k, len(groups))
+        if variables[x].is_factor:
+            shift = _shift(k, len(groups))
+            places = np.arange(len(own)) + shift
+            panel.vlines(places, own["lower"], own["upper"], color=colour, linewidth=2.2)
+            panel.plot(places, own["mean"], marker, color=colour, markersize=7, markeredgecolor="white", label=label)
+        else:
+            panel.fill_between(own["x"].astype(float), own["lower"], own["upper"], color=colour, alpha=0.2, linewidth=0)
+            panel.plot(own["x"].astype(float), own["mean"], color=colour, linewidth=2.0, label=label)
+    if variables[x].is_factor:
+        panel.set_xticks(np.arange(len(variables[x].levels)), [str(v) for v in variables[x].levels])
+    if by is not None:
+        panel.legend(title=by, frameon=False, fontsize="small")
+    return tidy(panel, x=x, y=fit.model.endog_names)
+
+
+def _shift(k: int, count: int) -> float:
+    return 0.0 if count == 1 else 0.5 * (k / (count - 1) - 0.5)
+
+
+def _responses(
+    panel: Axes, fit: MixedResults, variable: Variable, by: tuple[Variable, Any] | None, colour: str, k: int, count: int
+) -> None:
+    """Draw the responses of the rows that belong to one line; all rows once if the lines are values of a number."""
+    y = fit.design.response.values
+    rows = np.ones(len(y), dtype=bool)
+    if by is not None and by[0].labels is not None:
+        rows = by[0].labels.codes == by[0].levels.index(by[1])
+    elif by is not None and k > 0:
+        return
+    if variable.labels is None:
+        x = np.asarray(variable.numbers)[rows]
+    else:
+        noise = np.random.default_rng(0).uniform(-JITTER, JITTER, size=int(rows.sum()))
+        x = variable.labels.codes[rows] + _shift(k, count) + noise / max(1, count)
+    shown = GREY if by is not None and by[0].labels is None else colour
+    size = 0.8 * point_size(len(y))
+    panel.plot(x, y[rows], "o", color=shown, markersize=size, alpha=0.35, markeredgewidth=0, zorder=0)

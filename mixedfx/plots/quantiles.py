@@ -1,0 +1,98 @@
+"""Quantile-quantile plots with the band in which the points lie if the distribution is right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx.diagnostics.random_effects import standardized_effects
+from mixedfx.diagnostics.simulated import QuantileResiduals
+from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import BLUE, GREY, one_panel, point_size, tidy
+from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["qq", "qq_frame", "quantiles"]
+
+
+def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Return the numbers behind :func:`qq`.
+
+    Parameters
+    ----------
+    fit : MixedResults or QuantileResiduals
+        Residuals of a fit (normalised ones of a linear model, quantile residuals of a generalised one), or simulated
+        residuals.
+    group, term : str, optional
+        Random effects of this grouping factor and coefficient (the first, if only the group is named) in place of
+        residuals, each in its own standard deviation.
+    alpha : float
+        Each point leaves the band with this probability if the distribution is right.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the exact band of
+        order statistics.
+    """
+    sample = np.sort(_values(fit, group, term))
+    n, rank = sample.size, np.arange(1, sample.size + 1)
+    if n == 0:
+        raise SpecificationError("there is nothing to draw: no residual or random effect has a variance")
+    limits = [special.ndtri(special.betaincinv(rank, n + 1 - rank, p)) for p in (alpha / 2, 1 - alpha / 2)]
+    theoretical = special.ndtri((rank - 0.5) / n)
+    return pd.DataFrame({"theoretical": theoretical, "sample": sample, "lower": limits[0], "upper": limits[1]})
+
+
+def _values(fit: Any, group: str | None, term: str | None) -> Any:
+    if isinstance(fit, QuantileResiduals):
+        values = fit.normal.to_numpy()
+    elif group is None:
+        values = fit.residuals("normalized" if isinstance(fit, LinearMixedResults) else "quantile").to_numpy()
+    else:
+        values = _effects(fit, group, term)
+    return values[np.isfinite(values)]
+
+
+def _effects(fit: Any, group: str, term: str | None) -> Any:
+    frame = standardized_effects(fit)
+    own = frame[frame["group"] == group]
+    if own.empty:
+        known = ", ".join(map(repr, frame["group"].unique()))
+        raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")
+    chosen = own["term"].iloc[0] if term is None else term
+    if chosen not in set(own["term"]):
+        known = ", ".join(map(repr, own["term"].unique()))
+        raise SpecificationError(f"{group} has no random effect {chosen!r}; choose from {known}")
+    return own.loc[own["term"] == chosen, "value"].to_numpy(dtype=float)
+
+
+def qq(
+    fit: Any, group: str | None = None, term: str | None = None, *, alpha: float = 0.05, ax: Axes | None = None
+) -> Axes:
+    """Draw residuals or random effects against normal quantiles, with their band.
+
+    Parameters
+    ----------
+    fit, group, term, alpha
+        As for :func:`qq_frame`.
+    ax : matplotlib Axes, optional
+    """
+    frame = qq_frame(fit, group, term, alpha=alpha)
+    panel = one_panel(ax)
+    x = frame["theoretical"]
+    panel.fill_between(x, frame["lower"], frame["upper"], color=GREY, alpha=0.25, linewidth=0)
+    panel.plot(x, x, color=GREY, linewidth=1.0)
+    panel.plot(x, frame["sample"], "o", color=BLUE, markersize=point_size(len(frame)), markeredgewidth=0)
+    what = "residuals" if group is None else f"{group}" if term is None else f"{term} of {group}"
+    return tidy(panel, x="normal quantile", y="standardised value", title=f"Quantiles: {what}")
+
+
+def quantiles(found: QuantileResiduals, *, ax: Axes | None = None) -> Axes:
+    """Draw simulated quantile residuals against normal quantiles; see :func:`qq`."""
+    return qq(found, ax=ax)

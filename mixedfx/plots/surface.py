@@ -1,0 +1,139 @@
+"""The likelihood over two covariance parameters, and the way that the optimiser took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._typing import Array
+from mixedfx.diagnostics.checks import linear_results
+from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, tidy
+from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["likelihood_surface", "likelihood_surface_frame", "optimizer_path"]
+
+POINTS = 41
+FINE = 201
+LEVELS = (0.5, 0.8, 0.95, 0.99, 0.999)
+REACH = 3.5  # standard errors to each side
+
+
+@dataclass(frozen=True)
+class _Grid:
+    fit: LinearMixedResults
+    chosen: tuple[int, ...]
+    axes: tuple[Array, ...]
+
+    def values(self) -> Array:
+        """Minus twice the log-likelihood above its minimum, over the axes."""
+        theta = self.fit.theta.to_numpy()
+        out = np.empty(tuple(axis.size for axis in self.axes))
+        for place in np.ndindex(out.shape):
+            trial = theta.copy()
+            trial[list(self.chosen)] = [axis[i] for axis, i in zip(self.axes, place, strict=True)]
+            out[place] = self.fit.model.objective(trial, reml=self.fit.reml)[0]
+        return out - self.fit.deviance
+
+
+def optimizer_path(fit: Any) -> pd.DataFrame:
+    """Return the covariance parameters at every step of the optimiser, on the user's scale.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+    """
+    results = linear_results(fit, "optimizer_path")
+    path = results.fit.problem.theta_to_user(np.array(results.fit.optimum.path))
+    return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
+
+
+def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None) -> _Grid:
+    k = len(fit.theta)
+    if k == 0:
+        raise SpecificationError("the model has no covariance parameters to draw")
+    chosen = tuple(range(min(k, 2))) if parameters is None else tuple(parameters)
+    if not 1 <= len(chosen) <= 2 or any(not 0 <= i < k for i in chosen):
+        raise SpecificationError(f"parameters are one or two positions in theta, 0 to {k - 1}; found {chosen}")
+    theta, path = fit.theta.to_numpy(), optimizer_path(fit).to_numpy()
+    se = np.sqrt(np.maximum(np.diag(fit.cov_varpar("theta").to_numpy())[:k], 0.0))
+    se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
+    low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
+    high = np.maximum(theta + REACH * se, path.max(axis=0) + 0.3 * se)
+    low = np.where(fit.fit.problem.model.lower == 0, np.maximum(low, 0.0), low)
+    count = POINTS if len(chosen) == 2 else FINE
+    return _Grid(fit, chosen, tuple(np.linspace(low[i], high[i], count) for i in chosen))
+
+
+def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None) -> pd.DataFrame:
+    """Return the numbers behind :func:`likelihood_surface`.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+    parameters : one or two positions in ``fit.theta``, optional
+        The first two if omitted; the others stay at their estimates.
+
+    Returns
+    -------
+    DataFrame
+        The values of the parameters and ``deviance``: minus twice the (restricted) log-likelihood above its minimum,
+        fixed effects and sigma profiled out.
+    """
+    grid = _grid(linear_results(fit, "likelihood_surface"), parameters)
+    names = _names(grid)
+    mesh = np.meshgrid(*grid.axes, indexing="ij")
+    frame = pd.DataFrame({name: part.ravel() for name, part in zip(names, mesh, strict=True)})
+    frame["deviance"] = grid.values().ravel()
+    return frame
+
+
+def _names(grid: _Grid) -> list[str]:
+    return [": ".join(map(str, grid.fit.theta.index[i])) for i in grid.chosen]
+
+
+def likelihood_surface(fit: Any, parameters: tuple[int, ...] | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw the likelihood over two covariance parameters with the optimiser's path, or its curve over one.
+
+    Parameters
+    ----------
+    fit, parameters
+        As for :func:`likelihood_surface_frame`.
+    ax : matplotlib Axes, optional
+
+    Notes
+    -----
+    Contours enclose the regions of 50, 80, 95, 99 and 99.9 % by the chi-squared distribution.
+    """
+    results = linear_results(fit, "likelihood_surface")
+    grid = _grid(results, parameters)
+    panel = one_panel(ax, (5.2, 4.2))
+    path = optimizer_path(results).to_numpy()[:, list(grid.chosen)]
+    names, values = _names(grid), grid.values()
+    if len(names) == 1:
+        return _curve(panel, grid, values, path, names[0])
+    cuts = special.chdtri(2, 1.0 - np.array(LEVELS))
+    x, y = grid.axes
+    panel.contourf(x, y, values.T, levels=[-1e-6, *cuts], cmap="Blues_r", alpha=0.8)
+    lines = panel.contour(x, y, values.T, levels=cuts, colors=GREY, linewidths=0.7)
+    panel.clabel(lines, fmt={cut: f"{100 * level:g} %" for cut, level in zip(cuts, LEVELS)}, fontsize="x-small")
+    panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
+    panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color="black", markersize=11, label="estimate")
+    panel.legend(frameon=False, fontsize="small")
+    return tidy(panel, x=names[0], y=names[1], title="Likelihood regions and the optimiser's path")
+
+
+def _curve(panel: Axes, grid: _Grid, values: Array, path: Array, name: str) -> Axes:
+    panel.plot(grid.axes[0], values, color=BLUE, linewidth=1.8)
+    heights = np.interp(path[:, 0], grid.axes[0], values)
+    panel.plot(path[:, 0], heights, "o-", color=ORANGE, markersize=4, linewidth=1.0, label="optimiser")
+    panel.axhline(float(special.chdtri(1, 0.05)), color=GREY, linestyle="--", linewidth=0.8, label="95 % cut")
+    panel.legend(frameon=False, fontsize="small")
+    return tidy(panel, x=name, y="deviance above its minimum")
