@@ -18,7 +18,7 @@ from mixedfx.marginal_means.scales import IDENTITY, Derivatives, Scale
 if TYPE_CHECKING:
     from mixedfx.marginal_means.means import MarginalMeans
 
-__all__ = ["contrasted", "factor_levels", "interactions"]
+__all__ = ["contrasted", "factor_levels", "interactions", "row_names"]
 
 
 def contrasted(
@@ -30,13 +30,24 @@ def contrasted(
     found = None
     for own in split_by(means.labels, by):
         rows = means.labels.iloc[own]
-        names = [" ".join(map(str, row)) for row in rows[compared].itertuples(index=False, name=None)]
+        names = row_names(rows[compared])
         found = contrasts_for(method, names, reference)
         blocks.append(_spread(found.coefficients, own, len(means)))
         labels.append(_labelled({"contrast": [n.format(_sign(means)) for n in found.names]}, rows, by))
     if found is None or not len(found.names):
         raise SpecificationError("there is only one mean: nothing to compare")
     return _compared(means, np.vstack(blocks), pd.concat(labels, ignore_index=True), by, found, adjust)
+
+
+def row_names(labels: pd.DataFrame) -> list[str]:
+    """Return the names of rows; levels that are bare numbers carry the name of their factor: ``Days0``."""
+    texts = [[_told(name, value) for value in labels[name].tolist()] for name in labels.columns]
+    return [" ".join(parts) for parts in zip(*texts, strict=True)] if texts else ["overall"] * len(labels)
+
+
+def _told(name: str, value: object) -> str:
+    text = str(value)
+    return f"{name}{text}" if text[:1].isdigit() or text[:1] in "-.+" else text
 
 
 def _compared(
