@@ -12,6 +12,7 @@ from mixedfx._display import StatsTable
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.effective_df import effective_parameters, trace_of_hat
 from mixedfx.results.base import MixedResults
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["aicc", "conditional_aic", "icc", "r2"]
@@ -39,7 +40,10 @@ def icc(fit: Any, *, by_group: bool = False) -> Any:
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
+        For a generalised model the shares are those of the linear predictor, and the family has its own variance there:
+        pi²/3 for a logit, 1 for a probit, ``log(1 + Var/mean²)`` for a log link at the average mean, else by the delta
+        method. A term with one level a row counts as overdispersion.
     by_group : bool
         Whether to return one row for each grouping factor.
 
@@ -82,7 +86,8 @@ def r2(fit: Any) -> pd.Series[float]:
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
+        A generalised model is measured on the scale of the linear predictor, as by :func:`icc`.
 
     Returns
     -------
@@ -91,7 +96,8 @@ def r2(fit: Any) -> pd.Series[float]:
 
     References
     ----------
-    Nakagawa & Schielzeth (2013), Methods Ecol. Evol. 4, 133; Johnson (2014), Methods Ecol. Evol. 5, 944.
+    Nakagawa & Schielzeth (2013), Methods Ecol. Evol. 4, 133; Johnson (2014), Methods Ecol. Evol. 5, 944; Nakagawa,
+    Johnson & Schielzeth (2017), J. R. Soc. Interface 14, 20170213.
 
     Examples
     --------
@@ -171,8 +177,29 @@ def _check_linear(fit: Any, name: str) -> None:
 
 
 def _shares(fit: Any) -> _Shares:
-    _check_linear(fit, "this measure")
+    if isinstance(fit, GeneralizedLinearMixedResults):
+        return _generalized_shares(fit)
+    if not isinstance(fit, LinearMixedResults):
+        raise TypeError(f"this measure takes results of lmer or glmer, found {type(fit).__name__}")
     return _Shares(_fixed_variance(fit), random_variances(fit), _residual_variance(fit))
+
+
+def _generalized_shares(fit: GeneralizedLinearMixedResults) -> _Shares:
+    """A term with a level for every row is overdispersion, which belongs to the residual."""
+    random = random_variances(fit)
+    extra = {t.group for t in fit.design.random if len(t.levels) == len(t.codes)}
+    residual = _distribution_variance(fit) + sum(random[group] for group in extra)
+    return _Shares(_fixed_variance(fit), {g: v for g, v in random.items() if g not in extra}, residual)
+
+
+def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
+    """Variance of the family on the scale of the linear predictor, at the average mean of the rows."""
+    family = fit.fit.problem.family
+    eta = fit.linear_predictors
+    link = family.mean_link
+    middle = link(np.array([link.mean(eta[:, 0]).mean()]))
+    point = np.append(middle, eta[:, 1:].mean(axis=0))
+    return float(np.mean(family.link_variance(point[:1] if point.size == 1 else point[None], fit.phi)))
 
 
 def _fixed_variance(fit: MixedResults) -> float:

@@ -62,6 +62,12 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         eta = fitted_predictor(self.design, self._beta, self._modes, [True] * len(self.design.random))
         return self._response.predictors(eta, self._response.matrices)
 
+    @property
+    def linear_predictors(self) -> Array:
+        """Linear predictors (n, K) at the modes: of the mean, then of the further components."""
+        eta = self._fitted_predictors
+        return eta[:, None] if eta.ndim == 1 else eta
+
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Conditional means (n,) at the modes of the random effects; probabilities for a binomial response."""

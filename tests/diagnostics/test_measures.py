@@ -118,3 +118,30 @@ def test_principal_components(sleep):
 def test_wrong_type(function):
     with pytest.raises(TypeError):
         function("a fit")
+
+
+def test_shares_of_a_poisson_model_are_those_of_the_published_formula():
+    ticks = mfx.load_dataset("grouseticks")
+    fit = mfx.glmer("TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | INDEX) + (1 | LOCATION)", ticks, family="poisson")
+    table = fit.varcorr.to_frame().set_index("group")["variance"]
+    residual = table["INDEX"] + np.log1p(1.0 / fit.fittedvalues.mean())  # Nakagawa, Johnson & Schielzeth, table 1
+    fixed = np.var(fit.model.exog @ fit.params.to_numpy(), ddof=1)
+    between = table["BROOD"] + table["LOCATION"]
+    assert mfx.icc(fit)["adjusted"] == pytest.approx(between / (between + residual), rel=1e-10)
+    assert mfx.r2(fit)["marginal"] == pytest.approx(fixed / (fixed + between + residual), rel=1e-10)
+    assert list(mfx.icc(fit, by_group=True).to_frame().index) == ["BROOD", "LOCATION"]
+
+
+def test_a_gaussian_generalised_model_has_the_shares_of_the_linear_one():
+    sleep = mfx.load_dataset("sleepstudy")
+    formula = "Reaction ~ Days + (Days | Subject)"
+    linear, generalised = mfx.lmer(formula, sleep, reml=False), mfx.glmer(formula, sleep, family="gaussian")
+    pd.testing.assert_series_equal(mfx.r2(generalised), mfx.r2(linear), rtol=1e-6)
+    pd.testing.assert_series_equal(mfx.icc(generalised), mfx.icc(linear), rtol=1e-6)
+
+
+def test_further_linear_predictors_take_part_in_the_shares():
+    owls = mfx.load_dataset("owls")
+    formula = "SiblingNegotiation ~ FoodTreatment + (1 | Nest)"
+    fit = mfx.glmer(formula, owls, family="nbinom2", zero_inflation="~ SexParent")
+    assert 0 < mfx.r2(fit)["marginal"] < mfx.r2(fit)["conditional"] < 1

@@ -222,8 +222,16 @@ def performance_sees_all_slopes(case: Case) -> bool:
     return True
 
 
+def performance_sees_the_family(case: Case) -> bool:
+    """R's performance 0.10 gives Poisson models no distribution-specific variance at all.
+
+    Without a random effect a row its conditional R2 is exactly 1; tests/diagnostics has the published formula.
+    """
+    return case.get("family") != "poisson"
+
+
 def r2_nakagawa(case: Case, outcome: Outcome) -> Measures:
-    if not performance_sees_all_slopes(case):
+    if not (performance_sees_all_slopes(case) and performance_sees_the_family(case)):
         return
     ours = mfx.r2(outcome.fit)
     for key, theirs in case["r2_nakagawa"].items():
@@ -232,7 +240,7 @@ def r2_nakagawa(case: Case, outcome: Outcome) -> Measures:
 
 
 def icc(case: Case, outcome: Outcome) -> Measures:
-    if not performance_sees_all_slopes(case):
+    if not (performance_sees_all_slopes(case) and performance_sees_the_family(case)):
         return
     ours = mfx.icc(outcome.fit)
     for key, theirs in case["icc"].items():
