@@ -60,6 +60,10 @@ class Grouping:
         keys, counts = np.unique(self.codes * other.size + other.codes, return_counts=True)
         return keys // other.size, keys % other.size, counts
 
+    def crossed(self, other: Grouping) -> Grouping:
+        """Return the partition into the combinations of levels that occur."""
+        return grouping_of(self.codes * other.size + other.codes)
+
 
 def grouping_of(labels: IntArray) -> Grouping:
     """Return the partition of rows by any integer labels.

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from scipy import linalg
 
 from mixedfx._typing import Array
@@ -95,14 +96,16 @@ class Averages(Projector):
 
 @dataclass(frozen=True)
 class Span(Projector):
-    """The space of orthonormal columns.
+    """A space of functions that are constant in cells, by an orthonormal basis in the coordinates ``sqrt(n_c) f_c``.
 
     Attributes
     ----------
-    basis : (n, r)
+    basis : (cells, r)
+    cells : Grouping
     """
 
     basis: Array
+    cells: Grouping
 
     @property
     def rank(self) -> int:
@@ -111,39 +114,63 @@ class Span(Projector):
 
     def apply(self, values: Array) -> Array:
         """Return the projections of the columns of ``values`` (n, c)."""
-        return np.asarray(self.basis @ (self.basis.T @ values))
+        root = np.sqrt(self.cells.counts)[:, None]
+        inside = self.basis @ (self.basis.T @ ((self.cells.indicators @ values) / root))
+        return np.asarray((inside / root)[self.cells.codes])
 
     def overlap(self, grouping: Grouping) -> float:
         """Return ``tr(P Z Z')``: the squared sums of the basis over the levels."""
-        return float(np.sum((grouping.indicators @ self.basis) ** 2))
+        level, cell, counts = grouping.cells(self.cells)
+        shape = (grouping.size, self.cells.size)
+        sums = sp.csr_array((counts / np.sqrt(self.cells.counts[cell]), (level, cell)), shape=shape)
+        return float(np.sum(np.asarray(sums @ self.basis) ** 2))
 
 
 @dataclass
 class _Accumulated:
-    """The sum of the increments so far: one signed sum of averages, and bases."""
+    """The spaces so far: their averages while these commute, a basis in cells from then on."""
 
+    cells: Grouping
     averages: Averages
-    spans: list[Span] = field(default_factory=list)
-
-    def remainder(self, values: Array) -> Array:
-        """Return what of ``values`` is orthogonal to all so far; twice is enough for full precision."""
-        for _ in range(2):
-            values = values - self.averages.apply(values)
-            for span in self.spans:
-                values = values - span.apply(values)
-        return values
+    spaces: list[Space]
+    basis: Array | None = None
 
     def add(self, space: Space) -> Projector:
         """Return the projection onto what ``space`` adds."""
-        if isinstance(space, Grouping) and not self.spans:
+        if self.basis is None and isinstance(space, Grouping):
             known = self.averages.restricted(space)
             if known is not None:
                 new = Averages(((1, space),)).plus(known, -1)
                 self.averages = self.averages.plus(new)
+                self.spaces.append(space)
                 return new
-        span = Span(orthonormal(self.remainder(_columns(space)), _sizes(space)))
-        self.spans.append(span)
-        return span
+        return self._spanned(space)
+
+    def _spanned(self, space: Space) -> Span:
+        if self.basis is None:
+            before = np.column_stack([self._coordinates(known) for known in self.spaces])
+            self.basis = orthonormal(before, np.linalg.norm(before, axis=0))
+        columns = self._coordinates(space)
+        rest = columns
+        for _ in range(2):  # twice is enough for full precision
+            rest = rest - self.basis @ (self.basis.T @ rest)
+        own = orthonormal(rest, np.linalg.norm(columns, axis=0))
+        self.basis = np.column_stack([self.basis, own])
+        return Span(own, self.cells)
+
+    def _coordinates(self, space: Space) -> Array:
+        """The columns of a space as functions on cells (cells, c), times the roots of their numbers of rows."""
+        if not isinstance(space, Grouping):
+            return space
+        if space.size > LARGEST_BASIS:
+            raise DataError(
+                f"a grouping with {space.size} levels is not orthogonal to the others: its projection needs a dense "
+                f"basis of more than {LARGEST_BASIS} columns. Fit the model with lmer instead"
+            )
+        level, cell, counts = space.cells(self.cells)
+        out = np.zeros((self.cells.size, space.size))
+        out[cell, level] = np.sqrt(counts)
+        return out
 
 
 def increments(spaces: Sequence[Space], n: int) -> list[Projector]:
@@ -157,7 +184,10 @@ def increments(spaces: Sequence[Space], n: int) -> list[Projector]:
     >>> [p.rank for p in increments([grouping_of(a), grouping_of(b), grouping_of(2 * a + b)], 12)]
     [2, 1, 2]
     """
-    so_far = _Accumulated(Averages(((1, whole(n)),)))
+    cells = whole(n)
+    for space in spaces:
+        cells = cells.crossed(space) if isinstance(space, Grouping) else Grouping(np.arange(n), n)
+    so_far = _Accumulated(cells, Averages(((1, whole(n)),)), [whole(n)])
     return [so_far.add(space) for space in spaces]
 
 
@@ -169,18 +199,3 @@ def orthonormal(columns: Array, sizes: Array) -> Array:
     Q, R, _ = linalg.qr(columns / scale, mode="economic", pivoting=True)
     rank = int(np.sum(np.abs(R.diagonal()) > RANK_TOLERANCE))
     return np.asarray(Q[:, :rank])
-
-
-def _columns(space: Space) -> Array:
-    if not isinstance(space, Grouping):
-        return space
-    if space.size > LARGEST_BASIS:
-        raise DataError(
-            f"a grouping with {space.size} levels is not orthogonal to the others: its projection needs a dense basis "
-            f"of more than {LARGEST_BASIS} columns. Fit the model with lmer instead"
-        )
-    return space.indicators.toarray().T
-
-
-def _sizes(space: Space) -> Array:
-    return np.linalg.norm(_columns(space), axis=0) if not isinstance(space, Grouping) else np.sqrt(space.counts)

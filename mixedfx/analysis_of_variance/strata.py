@@ -116,9 +116,9 @@ class Stratum:
 def analysed(data: Observations, kind: TermHypotheses) -> list[Stratum]:
     """Return the strata, from the coarsest to the rows themselves; those without degrees of freedom left out."""
     projectors = increments(list(data.groupings.values()), data.n)
-    bases = _sequential_bases(data)
+    bases = _sequential_bases(data) if projectors else {}
     shares = [efficiencies(bases, projector) for projector in projectors]
-    within = {label: 1.0 - sum(share[label] for share in shares) for label in bases}
+    within = {term.label: 1.0 - sum(share[term.label] for share in shares) for term in data.tested}
     both = np.column_stack([data.X, data.y])
     out, rest = [], both
     for name, projector, share in zip(data.groupings, projectors, shares):
@@ -136,14 +136,14 @@ def _stratum(
     """Test the terms of what is left of ``[X y]`` (n, P + 1) in a stratum of the given dimension."""
     X, y = both[:, :-1], both[:, -1]
     part, Q = _fixed_part(X, data)
-    effects = []
+    effects, scores = [], Q.T @ y
     for hypothesis in kind.of(part) if Q.shape[1] else []:
         if len(hypothesis.L) == 0:
             continue
-        own = _directions(Q, part.root, hypothesis.L)
-        size = float(np.sum((own.T @ y) ** 2))
+        own = _directions(part.root, hypothesis.L)
+        size = float(np.sum((own.T @ scores) ** 2))
         effects.append(Effect(hypothesis.label, own.shape[1], size, efficiency[hypothesis.label], hypothesis.wanted))
-    left = y - Q @ (Q.T @ y)
+    left = y - Q @ scores
     left -= Q @ (Q.T @ left)
     return Stratum(name, tuple(effects), rank - Q.shape[1], left)
 
@@ -151,16 +151,19 @@ def _stratum(
 def _fixed_part(X: Array, data: Observations) -> tuple[FixedPart, Array]:
     """Return the fixed part in a stratum, and orthonormal columns (n, p) of it."""
     size, whole = np.linalg.norm(X, axis=0), np.linalg.norm(data.X, axis=0)
-    X = np.where(size > RANK_TOLERANCE * whole, X, 0.0)
-    rank = independent_columns(X)
-    Q, root = linalg.qr(X[:, rank.kept], mode="economic")
-    return FixedPart(data.terms, rank.kept, rank.alias, np.asarray(root)), np.asarray(Q)
+    there = np.flatnonzero(size > RANK_TOLERANCE * whole)
+    rank = independent_columns(X[:, there])
+    kept = there[rank.kept]
+    alias = np.zeros((len(kept), X.shape[1]))
+    alias[:, there] = rank.alias
+    Q, root = linalg.qr(X[:, kept], mode="economic")
+    return FixedPart(data.terms, kept, alias, np.asarray(root)), np.asarray(Q)
 
 
-def _directions(Q: Array, root: Array, L: Array) -> Array:
-    """Orthonormal directions (n, r) whose sum of squares tests ``L beta = 0``."""
+def _directions(root: Array, L: Array) -> Array:
+    """Orthonormal directions (p, r), in the coordinates of Q, whose sum of squares tests ``L beta = 0``."""
     rows = linalg.solve_triangular(root, L.T, trans=1)
-    return np.asarray(Q @ orthonormal(rows, np.linalg.norm(rows, axis=0)))
+    return orthonormal(np.asarray(rows), np.linalg.norm(rows, axis=0))
 
 
 # --------------------------------------------------------------------------- efficiency
