@@ -1,5 +1,6 @@
 """Pictures: results in, matplotlib Axes out. Matplotlib is imported when something is drawn."""
 
+from mixedfx.plots.batches import plot_batches
 from mixedfx.plots.bootstrap import plot_bootstrap
 from mixedfx.plots.caterpillar import caterpillar, caterpillar_frame
 from mixedfx.plots.cooks import influence
@@ -32,6 +33,7 @@ __all__ = [
     "matrix_frame",
     "matrix_image",
     "optimizer_path",
+    "plot_batches",
     "plot_bootstrap",
     "plot_marginal_means",
     "plot_profile",
