@@ -148,8 +148,8 @@ def interactions(means: MarginalMeans, methods: Any, by: tuple[str, ...], adjust
             combined = np.asarray(np.kron(part.coefficients, combined), dtype=np.float64)
         places = np.indices([len(part.names) for part in reversed(parts)]).reshape(len(parts), -1)[::-1]
         columns = {
-            _title(name, method): [part.names[i].format(_sign(means)) for i in place]
-            for name, method, part, place in zip(names, chosen, parts, places.tolist(), strict=True)
+            name: [part.names[i].format(_sign(means)) for i in place]
+            for name, part, place in zip(names, parts, places.tolist(), strict=True)
         }
         blocks.append(_spread(combined, own, len(means)))
         labels.append(_labelled(columns, rows, by))
@@ -169,7 +169,3 @@ def _methods(methods: Any, names: Sequence[str]) -> list[Any]:
     if len(chosen) != len(names):
         raise SpecificationError(f"interaction= needs {len(names)} methods, one for each of {', '.join(names)}")
     return chosen
-
-
-def _title(name: str, method: Any) -> str:
-    return f"{name}_{method}" if isinstance(method, str) else f"{name}_custom"

@@ -68,8 +68,8 @@ def marginal_effects(
     Returns
     -------
     StatsTable
-        Columns ``term, contrast, (by), estimate, std_error, statistic, p_value, conf_low, conf_high, df``; standard
-        errors by the delta method.
+        Columns ``term, contrast, (by), estimate, std_error, statistic, p_value, conf_low, conf_high``, and ``df`` where
+        it is finite; standard errors by the delta method.
 
     Examples
     --------
@@ -258,7 +258,8 @@ def _frame(
         named = labels.assign(term=effect.term, contrast=effect.contrast)
         first = ["term", "contrast", *labels.columns]
         tables.append(pd.concat([named[first], table], axis=1))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    frame = pd.concat(tables, ignore_index=True)
+    return frame if np.isfinite(frame["df"]).any() else frame.drop(columns="df")
 
 
 def _shares(rows: pd.DataFrame, by: tuple[str, ...]) -> tuple[Array, pd.DataFrame]:
