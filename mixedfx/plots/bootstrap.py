@@ -10,7 +10,8 @@ from scipy.stats import gaussian_kde
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.panels import BLUE, ORANGE, chosen_names, finish, parameter_panels
+from mixedfx.plots.look import BLUE, ORANGE
+from mixedfx.plots.panels import chosen_names, finish, parameter_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

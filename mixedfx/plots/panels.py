@@ -9,13 +9,13 @@ import numpy as np
 
 from mixedfx._typing import AnyArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BLUE", "ORANGE", "chosen_names", "finish", "parameter_panels"]
+__all__ = ["chosen_names", "finish", "parameter_panels"]
 
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of the palette of Okabe and Ito, safe for colour-blind readers
 PANEL = (3.1, 2.3)  # inches
 MOST_COLUMNS = 3
 
@@ -70,7 +70,5 @@ def _columns(count: int) -> int:
 
 def finish(panel: Axes, title: str) -> None:
     """Give a panel its title and take away what distracts."""
-    panel.set_title(title, fontsize="medium")
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize="small")
+    tidy(panel, y=panel.get_ylabel(), title=title)
     panel.locator_params(axis="x", nbins=5)

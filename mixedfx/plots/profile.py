@@ -14,7 +14,8 @@ from scipy.special import ndtri
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.panels import BLUE, ORANGE, chosen_names, finish, parameter_panels
+from mixedfx.plots.look import BLUE, ORANGE
+from mixedfx.plots.panels import chosen_names, finish, parameter_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +156,7 @@ def _zeta(panel: Axes, curve: ZetaCurve, estimate: tuple[float, float], levels: 
     panel.plot(values, curve.fine, color=BLUE, linewidth=1.8)
     panel.plot([centre], [0.0], "o", color=BLUE, markersize=4)
     panel.set_ylim(-2.9, 2.9)
-    panel.set_ylabel("zeta", fontsize="small")
+    panel.set_ylabel("zeta")
 
 
 def _density(panel: Axes, curve: ZetaCurve, estimate: tuple[float, float], levels: Sequence[float]) -> None:
@@ -169,7 +170,7 @@ def _density(panel: Axes, curve: ZetaCurve, estimate: tuple[float, float], level
     panel.vlines(estimate[0], 0.0, middle, color=BLUE, linewidth=1.0)
     panel.set_ylim(0.0, min(1.08 * float(heights.max()), HIGHEST * middle))
     panel.set_yticks([])
-    panel.set_ylabel("density", fontsize="small")
+    panel.set_ylabel("density")
 
 
 KINDS: dict[str, Callable[[Any, ZetaCurve, tuple[float, float], Sequence[float]], None]] = {
