@@ -148,6 +148,8 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0)
     h, g = hessian[np.ix_(free, free)], gradient[free]
+    if not (np.isfinite(h).all() and np.isfinite(g).all()):
+        return CurvatureVerdict(np.inf, 0, 0)
     size = np.maximum(np.abs(at[free]), 1.0)
     unknown = int(np.sum(np.abs(np.linalg.eigvalsh(h * np.outer(size, size))) <= UNKNOWABLE))
     diagonal = np.sqrt(np.maximum(np.abs(h.diagonal()), np.finfo(float).tiny))

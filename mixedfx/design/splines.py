@@ -153,6 +153,8 @@ def learn_cr(
 
 
 def _boundary(x: Array, lower: float | None, upper: float | None) -> tuple[float, float]:
+    if not np.ptp(x) < np.inf:
+        raise DataError("a spline needs finite values whose range is finite too")
     low = float(np.min(x)) if lower is None else float(lower)
     high = float(np.max(x)) if upper is None else float(upper)
     if not low < high:

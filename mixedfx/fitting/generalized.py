@@ -16,6 +16,7 @@ from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import starting_values
+from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.optimize import Optimum, minimize
@@ -29,7 +30,8 @@ INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: 
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
-SINGULAR = 1e-10  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
+SINGULAR = 1e-8  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
+TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
 
 
 class MarginalEvaluation(Protocol):
@@ -125,9 +127,10 @@ class GeneralizedFit:
         inner = np.full_like(self.hessian, np.nan)
         inner[np.ix_(self.free, self.free)] = 2.0 * _inverse(self.hessian[np.ix_(self.free, self.free)])
         jacobian = self.problem.jacobian_to_user(self.x)
+        unknown = np.isnan(inner.diagonal())
         known = np.where(np.isnan(inner), 0.0, inner)
         out = jacobian @ known @ jacobian.T
-        held = np.abs(jacobian) @ (~self.free).astype(float) > 0
+        held = np.abs(jacobian) @ unknown.astype(float) > 0
         out[held] = np.nan
         out[:, held] = np.nan
         return np.asarray(out)
@@ -173,12 +176,20 @@ class GeneralizedFit:
 
 
 def _inverse(hessian: Array) -> Array:
-    """Inverse of a positive definite matrix; nan where it is not."""
+    """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature."""
     scale = np.sqrt(np.maximum(np.abs(hessian.diagonal()), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(hessian / np.outer(scale, scale))
-    if values.size and values[0] <= SINGULAR * values[-1]:
+    scaled = hessian / np.outer(scale, scale)
+    if not np.isfinite(scaled).all():
         return np.full_like(hessian, np.nan)
-    return np.asarray((vectors / values) @ vectors.T / np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(scaled)
+    vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
+    if np.any(values[~vanishing] < 0):
+        return np.full_like(hessian, np.nan)
+    determined, kept = ~(np.abs(vectors[:, vanishing]) > TAKES_PART).any(axis=1), vectors[:, ~vanishing]
+    out = np.full_like(hessian, np.nan)
+    both = np.ix_(determined, determined)
+    out[both] = ((kept / values[~vanishing]) @ kept.T / np.outer(scale, scale))[both]
+    return out
 
 
 def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
@@ -193,14 +204,20 @@ def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
 def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     """Return the Hessian (k, k) by forward differences of the exact gradient, the mode moved by its derivative.
 
-    The error of the predicted mode is of second order in the step, as is that of the difference itself.
+    The error of the predicted mode is of second order in the step, as is that of the difference itself. Parameters at
+    an upper bound move down. The Hessian is nan where floating point cannot compute it.
     """
     x, gradient = at.state.x, at.gradient
     steps = DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1)
+    own, upper = at.state.model.theta_slice, at.state.model.covariance.upper
+    steps[own] *= np.where(x[own] + steps[own] > upper, -1.0, 1.0)
     moved = x + np.diag(steps)
-    states = predicted_states(at.state, list(moved))
     taken = moved.diagonal() - x
-    jacobian = np.array([integrate(state).gradient - gradient for state in states]) / taken[:, None]
+    try:
+        states = predicted_states(at.state, list(moved))
+        jacobian = np.array([integrate(state).gradient - gradient for state in states]) / taken[:, None]
+    except FloatingPointError:
+        return np.full((x.size, x.size), np.nan)
     return np.asarray(0.5 * (jacobian + jacobian.T))
 
 
@@ -217,14 +234,28 @@ def fit_generalized(
         From the state at the conditional mode to the approximation: Laplace, quadrature.
     start : (k,), optional
         Inner parameters to start from.
+
+    Raises
+    ------
+    DataError
+        If floating point cannot compute the likelihood where the search begins.
     """
-    optimum = _minimize(problem, _start(problem, control) if start is None else start, control, integrate)
+    try:
+        optimum = _minimize(problem, _start(problem, control) if start is None else start, control, integrate)
+    except FloatingPointError as error:
+        raise DataError(
+            f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
+            "much in size, are there values that the family can hardly produce, or more effects than the rows can bear?"
+        ) from error
     at = optimum.point
     for _ in range(RESTARTS):
         opened = reopened(problem.model.covariance, at)
         if opened is None or optimum.cut:
             break
-        again = _minimize(problem, _with_theta(problem, at, opened), control, integrate)
+        try:
+            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate)
+        except FloatingPointError:
+            break
         if not again.point.value < at.value:
             break
         optimum, at = again, again.point
@@ -257,13 +288,21 @@ def _minimize(
     def function(x: Array) -> MarginalEvaluation:
         near = last[0].state if last else None
         point = integrate(mode_state(problem.model, x, near, _inner_tolerance(x, last)))
-        if np.isfinite(point.value):
+        if np.isfinite(point.value) and _is_smooth(point):
             last[:] = [point]
         return point
 
     tolerance = max(control.tol, SEARCH_TOLERANCE)
     callback = control.callback()
     return minimize(function, start, lower, upper, tol=tolerance, max_iter=control.max_iter, callback=callback)
+
+
+def _is_smooth(point: MarginalEvaluation) -> bool:
+    """Whether the gradient can be computed: what the observed information at the mode must be positive for."""
+    try:
+        return bool(np.isfinite(point.gradient).all())
+    except FloatingPointError:
+        return False
 
 
 def _inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
@@ -280,7 +319,7 @@ def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Int
     if np.array_equal(theta, at.theta):
         return at
     moved = integrate(mode_state(problem.model, _with_theta(problem, at, theta), at.state))
-    return moved if moved.value <= at.value + CERTIFIED_GAP else at
+    return moved if moved.value <= at.value + CERTIFIED_GAP and _is_smooth(moved) else at
 
 
 def _polished(
@@ -292,14 +331,14 @@ def _polished(
     for _ in range(POLISHING_STEPS if control.max_iter > 0 else 0):
         x = at.state.x
         free = (x > lower) & (x < upper)
-        inverse = _inverse(hessian[np.ix_(free, free)])
+        inverse = np.nan_to_num(_inverse(hessian[np.ix_(free, free)]))
         gradient = at.gradient[free]
         if not 0.5 * float(gradient @ inverse @ gradient) > control.tol:
             break
         moved = x.copy()
         moved[free] -= inverse @ gradient
         trial = integrate(mode_state(problem.model, np.clip(moved, lower, upper), at.state))
-        if not trial.value <= at.value:
+        if not (trial.value <= at.value and _is_smooth(trial)):
             break
         at = trial
     return at, hessian

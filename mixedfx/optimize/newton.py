@@ -14,6 +14,7 @@ __all__ = ["Optimum", "Point", "minimize"]
 
 EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eigenvalue
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
+SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
 LARGEST_MOVE = 4.0  # no parameter moves by more than this many times (1 + its size) in one step
 ROUNDING = 1e-13  # relative rounding error of a function value
@@ -89,7 +90,8 @@ def minimize(
     Parameters
     ----------
     function : callable
-        Gives the :class:`Point` at ``x`` (k,). A value of ``inf`` or nan rejects a trial step.
+        Gives the :class:`Point` at ``x`` (k,). A trial step is rejected where the function or its gradient cannot be
+        computed: by a ``FloatingPointError``, or a value of ``inf`` or nan.
     start, lower, upper : (k,)
     tol : float
         Stop when the Newton decrement ``g' H^-1 g / 2`` is below it.
@@ -111,7 +113,7 @@ def minimize(
     x = np.clip(start, lower, upper)
     point = function(x)
     correction = np.zeros((x.size, x.size))
-    path, evaluations = [x], 1
+    path, evaluations, short = [x], 1, 0
     for iteration in range(max_iter + 1):
         gradient = point.gradient
         free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
@@ -121,7 +123,8 @@ def minimize(
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
         found = _line_search(function, x, point, _limited(step, x), lower, upper)
         evaluations += found.evaluations
-        if found.point is None:
+        short = short + 1 if found.fraction < SHORT_STEP else 0
+        if found.point is None or short == STUCK:
             within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
             return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
         if not found.point.curvature_is_exact and decrement < SECANT_REGION:
@@ -161,6 +164,7 @@ def _limited(step: Array, x: Array) -> Array:
 class _Trial(Generic[P]):
     x: Array
     point: P | None
+    fraction: float
     evaluations: int
 
 
@@ -173,21 +177,30 @@ def _line_search(
     while fraction > SMALLEST_STEP:
         trial_x = np.clip(x + fraction * step, lower, upper)
         slope = float(point.gradient @ (trial_x - x))
-        trial = function(trial_x)
+        trial, value = _tried(function, trial_x)
         evaluations += 1
-        value = _value(trial)
-        if np.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack:
-            return _Trial(trial_x, trial, evaluations)
+        good = np.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack
+        if trial is not None and good and _has_derivatives(trial):
+            return _Trial(trial_x, trial, fraction, evaluations)
         fraction *= _shrinkage(value - point.value, slope)
-    return _Trial(x, None, evaluations)
+    return _Trial(x, None, 0.0, evaluations)
 
 
-def _value(trial: Point) -> float:
-    """The function, infinite where floating point cannot compute it."""
+def _tried(function: Callable[[Array], P], x: Array) -> tuple[P | None, float]:
+    """The point and the function there, infinite where floating point cannot compute it."""
     try:
-        return trial.value
+        trial = function(x)
+        return trial, trial.value
     except FloatingPointError:
-        return np.inf
+        return None, np.inf
+
+
+def _has_derivatives(trial: Point) -> bool:
+    """Whether a next step could be taken from there."""
+    try:
+        return bool(np.isfinite(trial.gradient).all() and np.isfinite(trial.curvature).all())
+    except FloatingPointError:
+        return False
 
 
 def _shrinkage(rise: float, slope: float) -> float:
