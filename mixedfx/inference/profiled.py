@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from scipy.linalg import null_space
 
 from mixedfx._typing import Array
+from mixedfx.criterion.boundary import VarianceVerdict
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.inference.unprofiled import Quantity, UnprofiledPoint
+from mixedfx.criterion.parameters import TermSlot
+from mixedfx.inference.unprofiled import Quantity
 from mixedfx.linalg.gram import Gram
 from mixedfx.optimize import minimize
 
-__all__ = ["CoefficientProfile", "End", "Held", "HeldProfile", "QuantityProfile", "find_end"]
+__all__ = [
+    "CoefficientProfile",
+    "End",
+    "Held",
+    "HeldProfile",
+    "ProfilePoint",
+    "QuantityProfile",
+    "find_end",
+    "opened",
+    "quantity_profile",
+]
 
 DECREMENT = 1e-9  # how far the criterion may still fall at a constrained minimum
 MISMATCH = 1e-9  # of the quantity from its fixed value, relative
@@ -22,6 +36,9 @@ ROOT_TOLERANCE = 1e-6  # of zeta at the end of an interval
 OPEN_END = 1e-4  # this close to its bound, relative to the estimate's distance, an interval is open
 LARGEST_MOVE = 1.0  # no parameter moves by more than this times (1 + its size) in one step
 MAX_STEPS = 60
+NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
+VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
+REOPENED = 0.1  # standard deviation given to its direction
 
 
 @dataclass(frozen=True)
@@ -57,11 +74,31 @@ class HeldProfile(ABC):
         """Minimise with the quantity fixed at ``value``, starting from ``state``."""
 
 
+class ProfilePoint(Protocol):
+    """Minus twice the log-likelihood at the parameters ``phi``."""
+
+    @property
+    def phi(self) -> Array:
+        """Parameters (k,)."""
+
+    @property
+    def value(self) -> float:
+        """The function; it may raise FloatingPointError, or be infinite, where it cannot be computed."""
+
+    @property
+    def gradient(self) -> Array:
+        """Exact gradient (k,)."""
+
+    @property
+    def hessian(self) -> Array:
+        """Hessian (k, k), exact or nearly so."""
+
+
 @dataclass(frozen=True)
 class QuantityProfile(HeldProfile):
-    """A standard deviation, correlation or sigma, held fixed by Newton steps on the Lagrangian."""
+    """A smooth function of the parameters, held fixed by Newton steps on the Lagrangian."""
 
-    criterion: LinearCriterion
+    evaluate: Callable[[Array], ProfilePoint]
     quantity: Quantity
     estimate: float
     se: float
@@ -80,7 +117,7 @@ class QuantityProfile(HeldProfile):
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the quantity at ``value``."""
         phi, slope = state, 0.0
-        point = UnprofiledPoint(self.criterion, phi)
+        point = self.evaluate(phi)
         for _ in range(MAX_STEPS):
             gradient, normal = point.gradient, self.quantity.gradient(phi)
             gap = value - self.quantity.value(phi)
@@ -93,13 +130,13 @@ class QuantityProfile(HeldProfile):
             phi, point = moved.phi, moved
         return Held(point.value, slope, phi)
 
-    def _accepted(self, point: UnprofiledPoint, step: Array, value: float, slope: float) -> UnprofiledPoint | None:
+    def _accepted(self, point: ProfilePoint, step: Array, value: float, slope: float) -> ProfilePoint | None:
         """Backtrack on ``f + mu |h - value|``."""
         weight = 2.0 * abs(slope) + 1.0
         before = point.value + weight * abs(self.quantity.value(point.phi) - value)
         fraction = 1.0
         while fraction > 1e-8:
-            moved = UnprofiledPoint(self.criterion, point.phi + fraction * step)
+            moved = self.evaluate(point.phi + fraction * step)
             after = _finite_value(moved) + weight * abs(self.quantity.value(moved.phi) - value)
             if np.isfinite(after) and after <= before + 1e-11 * abs(before):
                 return moved
@@ -107,7 +144,7 @@ class QuantityProfile(HeldProfile):
         return None
 
 
-def _finite_value(point: UnprofiledPoint) -> float:
+def _finite_value(point: ProfilePoint) -> float:
     """The criterion, infinite where the parameters are beyond what can be computed."""
     try:
         return point.value
@@ -116,7 +153,7 @@ def _finite_value(point: UnprofiledPoint) -> float:
 
 
 def _lagrange_step(
-    point: UnprofiledPoint, quantity: Quantity, gradient: Array, normal: Array, gap: float, slope: float
+    point: ProfilePoint, quantity: Quantity, gradient: Array, normal: Array, gap: float, slope: float
 ) -> tuple[Array, float, float]:
     """Return the Newton step to the constrained minimum, the multiplier, and the decrement along the constraint."""
     hessian = point.hessian - slope * quantity.hessian(point.phi)
@@ -256,3 +293,29 @@ def _between(newton: float, inside: float, outside: float, side: float, se: floa
     if np.isfinite(outside):
         return 0.5 * (inside + outside)
     return float(inside + side * 2.0 * max(se, abs(inside) * 0.1))
+
+
+def opened(slots: Sequence[TermSlot], verdicts: Sequence[VarianceVerdict], theta: Array) -> Array:
+    """Return theta with some variance given to singular terms: where a standard deviation is 0 its slope vanishes."""
+    out = theta.copy()
+    for slot, verdict in zip(slots, verdicts, strict=True):
+        if verdict.rank < verdict.size:
+            own = out[slot.theta]
+            values, vectors = np.linalg.eigh(slot.covariance.covariance(own))
+            null = vectors[:, values <= VANISHED * max(float(values[-1]), 1.0)]
+            if null.shape[1]:
+                out[slot.theta] = slot.covariance.reopened(own, null, -np.eye(len(values)), REOPENED)
+    return out
+
+
+def quantity_profile(
+    evaluate: Callable[[Array], ProfilePoint], quantity: Quantity, phi: Array, covariance: Array, start: Array
+) -> QuantityProfile:
+    """Return the profile of a quantity about the estimate ``phi`` with its ``covariance``, searched from ``start``."""
+    estimate = quantity.value(phi)
+    gradient = quantity.gradient(phi)
+    se = float(np.sqrt(max(float(gradient @ covariance @ gradient), 0.0)))
+    beginning = quantity.value(start)
+    if not np.isfinite(se) or (quantity.lower == 0.0 and estimate < NEARLY_ZERO * beginning):
+        se = beginning
+    return QuantityProfile(evaluate, quantity, float(np.nan_to_num(estimate)), se, start)

@@ -63,14 +63,25 @@ def _random_wald(fit: MixedResults, known: Quantities, alpha: float) -> pd.DataF
         assert isinstance(fit, GeneralizedLinearMixedResults)
         found = _generalized_errors(fit)
     values = estimates(fit)[: known.n_random]
-    se = np.array([found[name] for name in names])
+    se = np.array([found.get(name, np.nan) for name in names])
     reach = special.ndtri(1.0 - 0.5 * alpha) * se
     limits = np.full((len(names), 2), np.nan)
     for row, (low, value, half) in enumerate(zip(known.lower, values, reach, strict=False)):
         scale = LOGARITHM if low == 0.0 else FISHER
         if np.isfinite(half) and scale.inside(value):
             limits[row] = scale.limits(value, half)
-    return pd.DataFrame(limits, index=list(names), columns=["lower", "upper"])
+    frame = pd.DataFrame(limits, index=list(names), columns=["lower", "upper"])
+    if isinstance(fit, LinearMixedResults) and len(fit.residual_params):
+        frame.loc[list(fit.residual_params.index)] = _structure_limits(fit, alpha)
+    return frame
+
+
+def _structure_limits(fit: LinearMixedResults, alpha: float) -> Array:
+    """Limits (r, 2) of the parameters of a residual structure, on the scales where they are unbounded."""
+    bound, k = fit.fit.problem.residual, fit.fit.theta.size
+    assert bound is not None
+    own = slice(k, k + bound.n_rho)
+    return bound.natural_intervals(fit.fit.rho, fit.variance_parameters.covariance[own, own], alpha)
 
 
 @dataclass(frozen=True)
@@ -134,10 +145,6 @@ def _generalized_errors(fit: GeneralizedLinearMixedResults) -> dict[str, float]:
 
 
 def _profile(request: _Request) -> pd.DataFrame:
-    if not isinstance(request.fit, LinearMixedResults):
-        raise SpecificationError(
-            'method="profile" is for linear mixed models; use method="bootstrap" for generalised ones'
-        )
     return profile(request.fit).conf_int(request.alpha, request.which)
 
 

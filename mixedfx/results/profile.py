@@ -1,28 +1,29 @@
-"""Profile likelihood of a linear mixed model: intervals that need no normal approximation, and zeta curves."""
+"""Profile likelihood of a mixed model: intervals that need no normal approximation, and zeta curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from mixedfx._typing import Array
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.linear_algebra import inverse_on_range
-from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, QuantityProfile, find_end
-from mixedfx.inference.unprofiled import Correlation, Quantity, ResidualSd, StandardDeviation, UnprofiledPoint
+from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, find_end, opened, quantity_profile
+from mixedfx.inference.unprofiled import Quantity, ResidualSd, UnprofiledPoint
+from mixedfx.results.base import MixedResults
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.profile_generalized import generalized_profiles, term_quantities
 
 __all__ = ["Profile", "profile"]
 
-NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
 VANISHING = 1e-3  # share of a standard deviation that stands for none
 CURVE_END = 2.6  # zeta at which the curves end: a little beyond a 99 % interval
 CURVE_POINTS = 6  # on each side of the estimate
@@ -122,13 +123,15 @@ class Profile:
         return plot_profile(self, kind=kind, **options)
 
 
-def profile(fit: LinearMixedResults) -> Profile:
-    """Profile the likelihood of every parameter of a linear mixed model.
+def profile(fit: Any) -> Profile:
+    """Profile the likelihood of every parameter of a mixed model.
 
     Parameters
     ----------
-    fit : LinearMixedResults
-        A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects.
+    fit : MixedResults
+        A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects. A
+        generalised fit is profiled under its own approximation of the integral; its fixed effects (of the mean),
+        standard deviations and correlations have profiles.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def profile(fit: LinearMixedResults) -> Profile:
     Raises
     ------
     SpecificationError
-        If sigma is known or the residuals have a structure.
+        If sigma is known or the residuals have a structure; if a generalised model was fitted with ``nagq=0``.
 
     References
     ----------
@@ -157,8 +160,11 @@ def profile(fit: LinearMixedResults) -> Profile:
     Intercept                  237.68  265.13
     Days                         7.36   13.58
     """
+    if isinstance(fit, GeneralizedLinearMixedResults):
+        profiles = generalized_profiles(fit.fit)
+        return Profile(float(fit.fit.at.value), profiles, tuple(fit.params.index), _joined(fit))
     if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"profile takes a fitted linear mixed model, found {type(fit).__name__}")
+        raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
     criterion = fit.fit.problem.criterion
     if not isinstance(criterion, LinearCriterion) or criterion.sigma2 is not None:
         raise SpecificationError("profiles are for models with independent residuals and an estimated sigma")
@@ -172,54 +178,23 @@ def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldPr
     scale = ml.problem.fixed.scale
     quantities: dict[str, Quantity] = {}
     for term, basis, slot in zip(fit.design.random, ml.problem.terms, ml.problem.model.terms, strict=True):
-        names = list(term.names)
-        quantities |= {
-            f"sd_{a}|{term.group}": StandardDeviation(slot, basis.matrix, i, scale) for i, a in enumerate(names)
-        }
-        if slot.covariance.n_theta > len(names):
-            for j, b in enumerate(names):
-                for i in range(j + 1, len(names)):
-                    quantities[f"cor_{names[i]}.{b}|{term.group}"] = Correlation(slot, basis.matrix, i, j)
+        quantities |= term_quantities(term, basis.matrix, slot, scale)
     quantities["sigma"] = ResidualSd(scale)
     criterion = ml.problem.criterion
     assert isinstance(criterion, LinearCriterion)
     covariance = 2.0 * inverse_on_range(UnprofiledPoint(criterion, phi).hessian)
-    start = _opened(ml, phi)
-    return {name: _quantity_profile(criterion, q, phi, covariance, start) for name, q in quantities.items()}
+    start = np.append(opened(ml.problem.model.terms, ml.verdicts, ml.theta), phi[-1])
+    evaluate = partial(UnprofiledPoint, criterion)
+    return {name: quantity_profile(evaluate, q, phi, covariance, start) for name, q in quantities.items()}
 
 
-def _joined(fit: LinearMixedResults) -> dict[str, tuple[str, str]]:
+def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
     return {
         f"cor_{a}.{b}|{term.group}": (f"sd_{a}|{term.group}", f"sd_{b}|{term.group}")
         for term in fit.design.random
         for a in term.names
         for b in term.names
     }
-
-
-def _opened(ml: LinearFit, phi: Array) -> Array:
-    """The estimate, singular terms given some variance: where a standard deviation is 0 its gradient vanishes."""
-    out = phi.copy()
-    for slot, verdict in zip(ml.problem.model.terms, ml.verdicts, strict=True):
-        if verdict.rank < verdict.size:
-            own = out[slot.theta]
-            values, vectors = np.linalg.eigh(slot.covariance.covariance(own))
-            null = vectors[:, values <= 1e-8 * max(float(values[-1]), 1.0)]
-            if null.shape[1]:
-                out[slot.theta] = slot.covariance.reopened(own, null, -np.eye(len(values)), 0.1)
-    return out
-
-
-def _quantity_profile(
-    criterion: LinearCriterion, quantity: Quantity, phi: Array, covariance: Array, start: Array
-) -> HeldProfile:
-    estimate = quantity.value(phi)
-    gradient = quantity.gradient(phi)
-    se = float(np.sqrt(max(float(gradient @ covariance @ gradient), 0.0)))
-    opened = quantity.value(start)
-    if not np.isfinite(se) or (quantity.lower == 0.0 and estimate < NEARLY_ZERO * opened):
-        se = opened
-    return QuantityProfile(criterion, quantity, float(np.nan_to_num(estimate)), se, start)
 
 
 def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:

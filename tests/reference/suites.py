@@ -111,6 +111,7 @@ ACTIVE = frozenset(
         "glmer",
         "glmer wald",
         "glmer lrt",
+        "glmer profile",
         "glmer r2",
         "glmmTMB",
         "emmeans",
