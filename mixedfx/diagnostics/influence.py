@@ -124,8 +124,9 @@ class Influence:
     @property
     def covratio(self) -> pd.Series[float]:
         """Determinant of the fixed effects' covariance without the set over that with it: above 1, the set helps."""
-        without = np.linalg.slogdet(self.estimates.covariance)[1]
-        return self._series(np.exp(without - np.linalg.slogdet(self.fit.cov_params().to_numpy())[1]), "covratio")
+        out = np.full(len(self.labels), np.nan)
+        out[self._known] = np.linalg.slogdet(self.estimates.covariance[self._known])[1]
+        return self._series(np.exp(out - np.linalg.slogdet(self.fit.cov_params().to_numpy())[1]), "covratio")
 
     @property
     def covtrace(self) -> pd.Series[float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from mixedfx._display import StatsTable
 from mixedfx.diagnostics.checks import mixed_results
@@ -27,6 +27,7 @@ INFLATED = 3.0  # standard errors this many times longer than without collineari
 LARGE_COOK = 1.0  # Cook's distance of a set that moves the estimates by a standard error or so
 UNEVEN = 0.2  # rank correlation of the size of the residuals with the fitted values
 FEW_LEVELS = 5
+MOST_NAMED = 4  # rows that a sentence lists
 DRAWS = 250
 MOST_SETS = 5000  # groups, beyond which their influence is left to a call of its own
 
@@ -112,6 +113,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
         _convergence(results),
         _boundary(results),
         *_residuals(residuals),
+        *_extremes(results),
         *_spread(results),
         _normality(results),
         *_independence(results),
@@ -168,6 +170,26 @@ def _verdict(pvalue: float) -> str:
 
 def _agree(pvalue: float) -> str:
     return "do not follow" if pvalue < SUSPICIOUS else "follow"
+
+
+def _extremes(fit: MixedResults) -> Iterator[Finding]:
+    """Residuals that are too large for the normal distribution, by Bonferroni's bound."""
+    if not isinstance(fit, LinearMixedResults):
+        return
+    size = fit.residuals("normalized").abs()
+    limit = float(special.ndtri(1.0 - 0.5 * SUSPICIOUS / max(len(size), 1)))
+    far = size[size > limit].sort_values(ascending=False)
+    if far.empty:
+        yield Finding("residuals", WELL, f"the largest is {size.max():.1f} standard deviations: no outlier")
+        return
+    names = ", ".join(str(row) for row in far.index[:MOST_NAMED])
+    more = ", …" if len(far) > MOST_NAMED else ""
+    verb = "is" if len(far) == 1 else "are"
+    yield Finding(
+        "residuals",
+        LOOK,
+        f"{len(far)} {verb} beyond {limit:.1f} standard deviations, where none should be: row {names}{more}",
+    )
 
 
 def _spread(fit: MixedResults) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._typing import Array
 from mixedfx.diagnostics.influence import influence
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.plots.cooks import influence as draw_influence
@@ -49,8 +50,17 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     return axes
 
 
-def _histogram(panel: Any, draws: Any, value: float, name: str, title: str) -> None:
-    panel.hist(draws, bins=int(np.clip(np.sqrt(draws.size), 8, 40)), color=BLUE, alpha=0.55, label="draws")
+def _bins(draws: Array) -> Array:
+    """Edges of a histogram; between whole numbers if the draws are whole."""
+    count = int(np.clip(np.sqrt(draws.size), 8, 40))
+    if np.any(draws != np.round(draws)):
+        return np.asarray(np.histogram_bin_edges(draws, bins=count))
+    step = max(1, round(np.ptp(draws) / count))
+    return np.arange(draws.min() - 0.5, draws.max() + step + 0.5, step)
+
+
+def _histogram(panel: Any, draws: Array, value: float, name: str, title: str) -> None:
+    panel.hist(draws, bins=_bins(draws), color=BLUE, alpha=0.55, label="draws")
     panel.axvline(value, color=ORANGE, linewidth=2.0, label="data")
     panel.legend(frameon=False, fontsize="small")
     panel.set_yticks([])

@@ -148,7 +148,8 @@ def _responses(
         x = np.asarray(variable.numbers)[rows]
     else:
         noise = np.random.default_rng(0).uniform(-JITTER, JITTER, size=int(rows.sum()))
-        x = variable.labels.codes[rows] + _shift(k, count) + noise / max(1, count)
+        shift = 0.0 if by is not None and by[0].labels is None else _shift(k, count)
+        x = variable.labels.codes[rows] + shift + noise / count
     shown = GREY if by is not None and by[0].labels is None else colour
     size = 0.8 * point_size(len(y))
     panel.plot(x, y[rows], "o", color=shown, markersize=size, alpha=0.35, markeredgewidth=0, zorder=0)

@@ -63,7 +63,7 @@ def matrix_frame(fit: Any, which: str = "Z") -> pd.DataFrame:
 
 
 def matrix_image(fit: Any, which: str = "Z", *, ax: Axes | None = None) -> Axes:
-    """Draw a matrix of the model: zeros white, positive numbers blue, negative ones red.
+    """Draw a matrix of the model: zeros pale, positive numbers blue, negative ones red.
 
     Parameters
     ----------

@@ -12,7 +12,9 @@ from scipy import special
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, tidy
+from mixedfx.fitting import Control
+from mixedfx.fitting.linear import fit_linear
+from mixedfx.plots.look import BLACK, BLUE, GREY, ORANGE, one_panel, tidy
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ REACH = 3.5  # standard errors to each side
 class _Grid:
     fit: LinearMixedResults
     chosen: tuple[int, ...]
+    path: Array
     axes: tuple[Array, ...]
 
     def values(self) -> Array:
@@ -43,36 +46,41 @@ class _Grid:
         return out - self.fit.deviance
 
 
-def optimizer_path(fit: Any) -> pd.DataFrame:
+def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
     """Return the covariance parameters at every step of the optimiser, on the user's scale.
 
     Parameters
     ----------
     fit : LinearMixedResults
+    start : array-like, optional
+        Where to start, as ``Control(start=…)`` takes it; by default the path of the fit itself, whose start is so near
+        that there may be little to see.
     """
     results = linear_results(fit, "optimizer_path")
-    path = results.fit.problem.theta_to_user(np.array(results.fit.optimum.path))
+    found = results.fit if start is None else fit_linear(results.fit.problem, Control(start=start))
+    steps = [*found.optimum.path, found.theta]
+    path = results.fit.problem.theta_to_user(np.array(steps))
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
 
 
-def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None) -> _Grid:
+def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: Any) -> _Grid:
     k = len(fit.theta)
     if k == 0:
         raise SpecificationError("the model has no covariance parameters to draw")
     chosen = tuple(range(min(k, 2))) if parameters is None else tuple(parameters)
     if not 1 <= len(chosen) <= 2 or any(not 0 <= i < k for i in chosen):
         raise SpecificationError(f"parameters are one or two positions in theta, 0 to {k - 1}; found {chosen}")
-    theta, path = fit.theta.to_numpy(), optimizer_path(fit).to_numpy()
+    theta, path = fit.theta.to_numpy(), optimizer_path(fit, start).to_numpy()
     se = np.sqrt(np.maximum(np.diag(fit.cov_varpar("theta").to_numpy())[:k], 0.0))
     se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
     low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
     high = np.maximum(theta + REACH * se, path.max(axis=0) + 0.3 * se)
     low = np.where(fit.fit.problem.model.lower == 0, np.maximum(low, 0.0), low)
     count = POINTS if len(chosen) == 2 else FINE
-    return _Grid(fit, chosen, tuple(np.linspace(low[i], high[i], count) for i in chosen))
+    return _Grid(fit, chosen, path[:, list(chosen)], tuple(np.linspace(low[i], high[i], count) for i in chosen))
 
 
-def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None) -> pd.DataFrame:
+def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None, *, start: Any = None) -> pd.DataFrame:
     """Return the numbers behind :func:`likelihood_surface`.
 
     Parameters
@@ -80,6 +88,8 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
     fit : LinearMixedResults
     parameters : one or two positions in ``fit.theta``, optional
         The first two if omitted; the others stay at their estimates.
+    start : array-like, optional
+        Where the optimiser starts, as for :func:`optimizer_path`.
 
     Returns
     -------
@@ -87,7 +97,7 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
         The values of the parameters and ``deviance``: minus twice the (restricted) log-likelihood above its minimum,
         fixed effects and sigma profiled out.
     """
-    grid = _grid(linear_results(fit, "likelihood_surface"), parameters)
+    grid = _grid(linear_results(fit, "likelihood_surface"), parameters, start)
     names = _names(grid)
     mesh = np.meshgrid(*grid.axes, indexing="ij")
     frame = pd.DataFrame({name: part.ravel() for name, part in zip(names, mesh, strict=True)})
@@ -99,12 +109,14 @@ def _names(grid: _Grid) -> list[str]:
     return [": ".join(map(str, grid.fit.theta.index[i])) for i in grid.chosen]
 
 
-def likelihood_surface(fit: Any, parameters: tuple[int, ...] | None = None, *, ax: Axes | None = None) -> Axes:
+def likelihood_surface(
+    fit: Any, parameters: tuple[int, ...] | None = None, *, start: Any = None, ax: Axes | None = None
+) -> Axes:
     """Draw the likelihood over two covariance parameters with the optimiser's path, or its curve over one.
 
     Parameters
     ----------
-    fit, parameters
+    fit, parameters, start
         As for :func:`likelihood_surface_frame`.
     ax : matplotlib Axes, optional
 
@@ -113,20 +125,20 @@ def likelihood_surface(fit: Any, parameters: tuple[int, ...] | None = None, *, a
     Contours enclose the regions of 50, 80, 95, 99 and 99.9 % by the chi-squared distribution.
     """
     results = linear_results(fit, "likelihood_surface")
-    grid = _grid(results, parameters)
+    grid = _grid(results, parameters, start)
     panel = one_panel(ax, (5.2, 4.2))
-    path = optimizer_path(results).to_numpy()[:, list(grid.chosen)]
+    path = grid.path
     names, values = _names(grid), grid.values()
     if len(names) == 1:
         return _curve(panel, grid, values, path, names[0])
     cuts = special.chdtri(2, 1.0 - np.array(LEVELS))
     x, y = grid.axes
-    panel.contourf(x, y, values.T, levels=[-1e-6, *cuts], cmap="Blues_r", alpha=0.8)
-    lines = panel.contour(x, y, values.T, levels=cuts, colors=GREY, linewidths=0.7)
+    panel.contourf(x, y, values.T, levels=[-1e-6, *cuts], cmap="Blues_r", alpha=0.6)
+    lines = panel.contour(x, y, values.T, levels=cuts, colors=BLACK, linewidths=0.6)
     panel.clabel(lines, fmt={cut: f"{100 * level:g} %" for cut, level in zip(cuts, LEVELS)}, fontsize="x-small")
     panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
-    panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color="black", markersize=11, label="estimate")
-    panel.legend(frameon=False, fontsize="small")
+    panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color=BLACK, markersize=11, label="estimate")
+    panel.legend(framealpha=0.85, edgecolor="none", fontsize="small")
     return tidy(panel, x=names[0], y=names[1], title="Likelihood regions and the optimiser's path")
 
 

@@ -1,0 +1,90 @@
+"""Design check, collinearity, random effects, and the page."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import mixedfx as mfx
+
+
+@pytest.fixture(scope="module")
+def teeth():
+    return mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"))
+
+
+def test_variance_inflation_is_that_of_car(teeth):
+    # R: car::vif(lmer(distance ~ age*Sex + (1|Subject), Orthodont))
+    assert mfx.vif(teeth)["gvif"].tolist() == pytest.approx([1.687500, 4.076998, 4.764498], rel=1e-5)
+    with pytest.raises(mfx.SpecificationError, match="at least two terms"):
+        mfx.vif(mfx.lmer("distance ~ age + (1 | Subject)", mfx.load_dataset("orthodont")))
+
+
+def test_effects_are_tested_in_their_own_standard_deviations(teeth):
+    values = teeth.random_effects["Subject"]["Intercept"]
+    sd = np.sqrt(teeth.varcorr.covariances["Subject"].iloc[0, 0] - teeth.random_effects_sd["Subject"]["Intercept"] ** 2)
+    found = mfx.random_effects_normality(teeth)
+    assert found["W"].iloc[0] == pytest.approx(stats.shapiro(values / sd).statistic)
+
+
+def test_random_effects_that_go_with_a_predictor_are_found():
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(60), 5)
+    x = rng.normal(size=60)[g] + 0.7 * rng.normal(size=300)
+    mean = np.bincount(g, weights=x)[g] / 5
+    data = pd.DataFrame({"x": x, "g": g, "y": x + 3 * mean + rng.normal(size=300)})
+    fit = mfx.lmer("y ~ x + (1 | g)", data)
+    assert mfx.random_effects_independence(fit)["p"].iloc[0] < 1e-6
+    assert mfx.check(fit).to_frame().loc["within and between", "verdict"] == "look"
+
+
+def test_design_that_is_fine():
+    found = mfx.check_design("diameter ~ 1 + (1 | plate) + (1 | sample)", mfx.load_dataset("penicillin"))
+    assert found.ok
+    assert found.factors["levels"].tolist() == [24, 6]
+    assert found.relations["relation"].tolist() == ["plate and sample are fully crossed"]
+    assert "No problem found" in str(found)
+
+
+def test_design_with_every_fault():
+    data = mfx.load_dataset("orthodont")
+    data["row"], data["same"] = np.arange(len(data)), data["Subject"].astype(str) + "x"
+    data.loc[3, "age"] = np.nan
+    found = mfx.check_design("distance ~ age * Sex + (Sex | Subject) + (1 | same) + (1 | row)", data)
+    text = " ".join(found.problems)
+    assert "Subject and same group the rows in the same way" in text
+    assert "Sex[T.Female] does not vary within any level of Subject" in text
+    assert "every row is a level of its own" in text
+    assert found.rows == {"total": 108, "used": 107}
+    assert any("left out because of missing values" in remark for remark in found.remarks)
+    assert any("differs only between levels of Subject" in remark for remark in found.remarks)
+    share = found.predictors.loc["Sex[T.Female]", "between Subject"]
+    assert share == pytest.approx(1.0)
+
+
+def test_design_with_as_many_effects_as_rows_and_few_levels():
+    data = pd.DataFrame({"y": np.arange(12.0) ** 2, "x": np.tile([0.0, 1.0, 2.0], 4), "g": np.repeat(list("abcd"), 3)})
+    found = mfx.check_design("y ~ x + (1 + x + I(x ** 2) | g)", data)
+    assert "12 random effects for 12 rows" in found.problems[0]
+    assert "only 4 levels" in found.remarks[0]
+    assert mfx.check_design("y ~ g + (1 | g)", data).remarks[-1].startswith("g is both a fixed effect and")
+    with pytest.raises(TypeError, match="no argument 'wieghts'"):
+        mfx.check_design("y ~ x + (1 | g)", data, wieghts="x")
+
+
+def test_page_is_calm_or_points_at_the_fault(teeth):
+    page = mfx.check(teeth)
+    assert page.to_frame().loc["convergence", "verdict"] == "well"
+    assert "collinearity" in str(page)
+    sleep = mfx.check(mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy")))
+    assert not sleep.ok
+    assert sleep.to_frame().loc["residuals", "verdict"] == "look"
+    flat = mfx.check(mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff2")))
+    assert flat.to_frame().loc["variances", "verdict"] == "look"
+
+
+def test_page_of_a_generalised_model():
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    page = mfx.check(mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial"))
+    assert {"zeros", "dispersion"} <= set(page.to_frame().index)
+    assert page._repr_html_().startswith("<")

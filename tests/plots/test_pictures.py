@@ -1,0 +1,199 @@
+"""Pictures by the data behind them: frames against definitions, and what is drawn against the frames."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot
+from scipy import stats
+
+import mixedfx as mfx
+from mixedfx import plots
+
+
+@pytest.fixture(scope="module")
+def sleep():
+    return mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+
+
+@pytest.fixture(scope="module")
+def teeth():
+    return mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"))
+
+
+@pytest.fixture(scope="module")
+def herds():
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    return mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    pyplot.close("all")
+
+
+def points(ax, k=0):
+    return np.column_stack(ax.lines[k].get_data())
+
+
+def test_residuals_and_their_roots(sleep, herds):
+    frame = plots.residual_frame(sleep)
+    assert frame["residual"].to_numpy() == pytest.approx(sleep.resid.to_numpy() / sleep.sigma)
+    assert points(plots.residuals(sleep), 1) == pytest.approx(frame[["fitted", "residual"]].to_numpy())
+    assert points(plots.scale_location(sleep))[:, 1] == pytest.approx(np.sqrt(np.abs(frame["residual"])))
+    assert plots.residuals(herds).get_xlabel() == "linear predictor"
+    assert plots.residual_frame(herds, "pearson")["residual"].tolist() == herds.residuals("pearson").tolist()
+
+
+def test_quantiles_and_their_exact_band(sleep):
+    frame = plots.qq_frame(sleep, alpha=0.1)
+    n = len(frame)
+    assert frame["sample"].tolist() == sorted(sleep.residuals("normalized"))
+    assert frame["lower"].iloc[4] == pytest.approx(stats.norm.ppf(stats.beta.ppf(0.05, 5, n - 4)))
+    effects = plots.qq_frame(sleep, "Subject", "Days")
+    assert len(effects) == 18
+    assert points(plots.qq(sleep, "Subject", "Days"), 1)[:, 1] == pytest.approx(effects["sample"])
+    with pytest.raises(mfx.SpecificationError, match="'x'; choose from 'Intercept', 'Days'"):
+        plots.qq(sleep, "Subject", "x")
+
+
+def test_quantiles_of_simulated_residuals(herds):
+    found = mfx.quantile_residuals(herds, 100, seed=1)
+    assert points(found.plot(), 1)[:, 1] == pytest.approx(np.sort(found.normal))
+
+
+def test_shrinkage_starts_at_least_squares_and_ends_at_the_model(sleep):
+    frame = plots.shrinkage_frame(sleep).set_index(["level", "term"])
+    own = mfx.load_dataset("sleepstudy").query("Subject == '335'")
+    slope, intercept = np.polyfit(own["Days"], own["Reaction"], 1)
+    assert frame["no"]["335"].tolist() == pytest.approx([intercept, slope])
+    assert frame["partial"]["335"].tolist() == pytest.approx(sleep.coefficients["Subject"].loc["335"].tolist())
+    assert frame["complete"]["335"].tolist() == pytest.approx(sleep.params.tolist())
+    ax = plots.shrinkage(sleep)
+    arrows = ax.collections[0]
+    start = np.column_stack([arrows.X, arrows.Y])
+    wide = frame["no"].unstack("term")[["Intercept", "Days"]]
+    assert start == pytest.approx(wide.to_numpy())
+    assert start + np.column_stack([arrows.U, arrows.V]) == pytest.approx(
+        frame["partial"].unstack("term")[["Intercept", "Days"]].to_numpy()
+    )
+
+
+def test_shrinkage_of_one_coefficient_is_towards_the_mean():
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    frame = plots.shrinkage_frame(fit)
+    means = mfx.load_dataset("dyestuff").groupby("Batch", observed=True)["Yield"].mean()
+    assert frame["no"].tolist() == pytest.approx(means.tolist())
+    assert ((frame["partial"] - frame["complete"]) / (frame["no"] - frame["complete"])).std() == pytest.approx(
+        0, abs=1e-9
+    )
+    assert [text.get_text() for text in plots.shrinkage(fit).get_xticklabels()][-1] == "E"
+
+
+def test_levels_without_enough_rows_have_no_estimate_of_their_own():
+    data = mfx.load_dataset("sleepstudy").query("Subject != '308' or Days == 2")
+    frame = plots.shrinkage_frame(mfx.lmer("Reaction ~ Days + (Days | Subject)", data))
+    assert frame.loc[frame["level"] == "308", "no"].isna().all()
+
+
+def test_panels_have_three_lines(sleep):
+    frame = plots.group_panels_frame(sleep, "Days", levels=["308", "309"]).set_index(["level", "pooling"])
+    data = mfx.load_dataset("sleepstudy")
+    assert frame.loc[("308", "complete")].tolist() == pytest.approx(np.polyfit(data.Days, data.Reaction, 1)[::-1])
+    own = data[data["Subject"].astype(str) == "309"]
+    assert frame.loc[("309", "no")].tolist() == pytest.approx(np.polyfit(own.Days, own.Reaction, 1)[::-1])
+    assert frame.loc[("309", "partial")].tolist() == pytest.approx(sleep.coefficients["Subject"].loc["309"].tolist())
+    panels = plots.group_panels(sleep, "Days")
+    assert len(panels) == 12
+    assert len(panels[0].lines) == 4
+    with pytest.raises(mfx.SpecificationError, match="no level '1'"):
+        plots.group_panels(sleep, "Days", levels=["1"])
+    with pytest.raises(mfx.SpecificationError, match="no fixed effect 'x'"):
+        plots.group_panels(sleep, "x")
+
+
+def test_forest_shows_estimates_and_intervals(teeth):
+    frame = plots.forest_frame({"all": teeth, "again": teeth})
+    assert frame["model"].tolist() == ["all"] * 3 + ["again"] * 3
+    assert frame["lower"].tolist()[:3] == pytest.approx(teeth.conf_int()["lower"].tolist()[1:])
+    ax = plots.forest({"all": teeth, "again": teeth})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["age", "Sex[T.Female]", "age:Sex[T.Female]"]
+    scaled = plots.forest_frame(teeth, standardize=True)
+    assert scaled["estimate"].iloc[0] == pytest.approx(teeth.params["age"] * np.std(teeth.model.exog[:, 1]))
+
+
+def test_effects_are_predictions_without_random_effects(teeth, herds):
+    frame = plots.effect_frame(teeth, "age", "Sex")
+    last = frame[(frame["by"] == "Female") & (frame["x"] == 14)].iloc[0]
+    expected = teeth.get_prediction({"age": [14], "Sex": ["Female"]}, random=False).summary_frame().iloc[0]
+    assert last[["mean", "lower", "upper"]].tolist() == pytest.approx(
+        expected[["mean", "mean_ci_lower", "mean_ci_upper"]].tolist()
+    )
+    assert len(plots.effect(teeth, "age", "Sex").get_legend().get_texts()) == 2
+    assert plots.effect_frame(herds, "period")["mean"].iloc[0] == pytest.approx(0.198, abs=1e-3)
+    assert len(plots.effect_frame(teeth, "Sex", "age")) == 6
+    with pytest.raises(mfx.SpecificationError, match="'size' is not a variable of the fixed effects"):
+        plots.effect(teeth, "size")
+
+
+def test_matrices_are_those_of_the_model(sleep):
+    Z = sleep.model.exog_re.toarray()
+    frame = plots.matrix_frame(sleep, "Z")
+    assert Z[frame["row"], frame["column"]].tolist() == frame["value"].tolist()
+    scaled = Z @ sleep.model.Lambda(sleep.theta.to_numpy()).toarray()
+    L = np.zeros((36, 36))
+    entries = plots.matrix_frame(sleep, "L")
+    L[entries["row"], entries["column"]] = entries["value"]
+    assert pytest.approx(scaled.T @ scaled + np.eye(36)) == L @ L.T
+    for which in ("Z", "Lambda", "ZtZ", "L", "V"):
+        assert plots.matrix_image(sleep, which).images[0].get_array().shape[1] in (36, 180)
+    with pytest.raises(mfx.SpecificationError, match="'Lambda'"):
+        plots.matrix_image(sleep, "X")
+
+
+def test_surface_is_the_objective_and_the_path_ends_at_the_estimate(sleep):
+    path = plots.optimizer_path(sleep, start=[0.5, 0.0, 0.5])
+    assert path.iloc[-1].to_numpy() == pytest.approx(sleep.theta.to_numpy(), abs=1e-4)
+    assert path.iloc[0].tolist() == pytest.approx([0.5, 0.0, 0.5])
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    frame = plots.likelihood_surface_frame(fit)
+    value = fit.model.objective([frame.iloc[7, 0]])[0]
+    assert frame["deviance"].iloc[7] == pytest.approx(value - fit.deviance)
+    assert frame["deviance"].min() == pytest.approx(0.0, abs=1e-2)
+    assert plots.likelihood_surface(fit).get_ylabel() == "deviance above its minimum"
+    assert plots.likelihood_surface(sleep, start=[0.5, 0.0, 0.5]).get_xlabel() == "Subject: Intercept"
+    with pytest.raises(mfx.SpecificationError, match="0 to 2"):
+        plots.likelihood_surface(sleep, (0, 5))
+
+
+def test_influence_names_the_remarkable_rows(sleep):
+    found = mfx.influence(sleep)
+    ax = found.plot()
+    names = {text.get_text() for text in ax.texts}
+    assert names == {str(row) for row in found.cooks_distance.index[found.is_remarkable]}
+    by_subject = mfx.influence(sleep, "Subject").plot()
+    assert by_subject.get_xticklabels()[0].get_text() == "309"
+
+
+def test_dashboards(sleep, herds):
+    assert mfx.check(sleep).plot().shape == (2, 3)
+    titles = [ax.get_title() for ax in mfx.check(herds).plot().ravel()]
+    assert "Zeros" in titles
+
+
+def test_given_axes_are_used(sleep, teeth):
+    drawers = (
+        lambda ax: plots.residuals(sleep, ax=ax),
+        lambda ax: plots.qq(sleep, ax=ax),
+        lambda ax: plots.shrinkage(sleep, ax=ax),
+        lambda ax: plots.forest(teeth, ax=ax),
+        lambda ax: plots.effect(teeth, "Sex", ax=ax),
+        lambda ax: plots.matrix_image(sleep, ax=ax),
+    )
+    for draw in drawers:
+        _, ax = pyplot.subplots()
+        assert draw(ax) is ax
+
+
+def test_a_frame_is_a_plain_data_frame(sleep):
+    assert type(plots.shrinkage_frame(sleep)) is pd.DataFrame
