@@ -24,9 +24,6 @@ from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
-# A variance is approached from above: the criterion is steeper below. It also keeps balanced data, whose moments are the
-# estimate, from starting at the optimum, so that an iteration limit means the same for all data.
-FROM_ABOVE = 1.5
 SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
 
 
@@ -39,7 +36,7 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     if moments.relative_variances is None:
         return start
     for term in model.terms:
-        start[term.theta] = term.covariance.near(FROM_ABOVE * moments.covariance(term.factor, term.coefficients))
+        start[term.theta] = term.covariance.near(moments.covariance(term.factor, term.coefficients))
     return start
 
 
@@ -172,4 +169,5 @@ class _Moments:
         layout = self.gram.layout
         if f < layout.n_chain:
             return self.gram.diagonal[f]
+        assert isinstance(self.gram.remainder, np.ndarray)  # a sparse remainder has one coefficient a level
         return diagonal_blocks(self.gram.remainder[layout.span(f), layout.span(f)], layout.sizes[f])

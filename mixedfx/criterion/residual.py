@@ -185,5 +185,5 @@ def _inner(at: LinearEvaluation, gram: Gram) -> float:
     for k, block in zip(inverse.cross, gram.cross, strict=True):
         total += 2.0 * float(np.einsum("aal->", block.overlap(k)))
     if gram.layout.n_remainder:
-        total += float(np.vdot(inverse.remainder, gram.remainder))
+        total += float((gram.remainder * inverse.remainder).sum())
     return total

@@ -22,15 +22,15 @@ class Cross(ABC):
 
     @abstractmethod
     def schur(self, k: Array) -> Array:
-        """Return the lower triangle of ``C' blockdiag(k) C`` (columns, columns), zeros above, for symmetric ``k``."""
+        """Return ``C' blockdiag(k) C`` in the cells of the remainder, for symmetric ``k`` (Q, Q, m)."""
 
     @abstractmethod
     def quadratic(self, inner: Array) -> Array:
-        """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for the symmetric matrix whose lower triangle is ``inner``."""
+        """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for a symmetric matrix in the cells of the remainder."""
 
     @abstractmethod
     def rows_times(self, inner: Array) -> Cross:
-        """Return ``C @ inner`` where ``C`` is stored, for the symmetric matrix whose lower triangle is ``inner``."""
+        """Return ``C @ inner`` where ``C`` is stored, for a symmetric matrix in the cells of the remainder."""
 
     @abstractmethod
     def scaled(self, left: Array) -> Cross:
@@ -75,7 +75,8 @@ class DenseCross(Cross):
         """Return the Schur update; see :class:`Cross`."""
         q, m, columns = self.values.shape
         weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
-        return np.tril(self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns))
+        product: Array = self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns)
+        return np.tril(product).ravel()
 
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
@@ -84,7 +85,8 @@ class DenseCross(Cross):
     def rows_times(self, inner: Array) -> DenseCross:
         """Return the rows times ``inner``."""
         q, m, columns = self.values.shape
-        product = blas.dsymm(1.0, inner.T, self.values.reshape(q * m, columns).T, lower=0)
+        square = inner.reshape(columns, columns)
+        product = blas.dsymm(1.0, square.T, self.values.reshape(q * m, columns).T, lower=0)
         return DenseCross(np.asarray(product.T).reshape(q, m, columns))
 
     def scaled(self, left: Array) -> DenseCross:
@@ -146,31 +148,30 @@ class SparseCross(Cross):
         first, second = self.pattern.lower_pairs
         order, indices, starts = self.pattern.product_structure
         data = (self.values[0, first] * self.values[0, second])[order]
-        return sp.csr_array((data, indices, starts), shape=(self.pattern.n_columns**2, self.pattern.n_rows))
+        return sp.csr_array((data, indices, starts), shape=(self.pattern.layout.square.n_cells, self.pattern.n_rows))
 
     def schur(self, k: Array) -> Array:
         """Return the Schur update; see :class:`Cross`."""
-        width = self.pattern.n_columns
         if self.values.shape[0] == 1:
-            return np.asarray(self._products @ k[0, 0]).reshape(width, width)
+            return np.asarray(self._products @ k[0, 0])
         weighted = self.scaled(k).values
         first, second = self.pattern.lower_pairs
         product = np.einsum("ae,ae->e", self.values[:, first], weighted[:, second])
-        flat = np.bincount(self.pattern.target, weights=product, minlength=width * width)
-        return np.asarray(flat.reshape(width, width))
+        count = self.pattern.layout.square.n_cells
+        return np.asarray(np.bincount(self.pattern.target, weights=product, minlength=count), dtype=float)
 
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
         if self.values.shape[0] == 1:
             doubled = 2.0 * inner
-            np.fill_diagonal(doubled, inner.diagonal())
-            return np.asarray(self._products.T @ doubled.ravel())[None, None]
+            doubled[self.pattern.layout.square.diagonal] *= 0.5
+            return np.asarray(self._products.T @ doubled)[None, None]
         return self.rows_times(inner).overlap(self)
 
     def rows_times(self, inner: Array) -> SparseCross:
         """Return the rows times ``inner``."""
         first, second = self.pattern.lower_pairs
-        weight = inner.ravel()[self.pattern.target]
+        weight = inner[self.pattern.target]
         off = first != second
         values = np.empty_like(self.values)
         for out, entry in zip(values, self.values, strict=True):

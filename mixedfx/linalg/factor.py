@@ -26,7 +26,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.remainder import Remainder, factorize_remainder, mirrored
+from mixedfx.linalg.remainder import Remainder, factorize_remainder
 from mixedfx.linalg.small import (
     apply,
     multiply,
@@ -34,6 +34,7 @@ from mixedfx.linalg.small import (
     symmetrize,
     weighted_resolvent,
 )
+from mixedfx.linalg.sparse_remainder import SparseRemainder, factorize_sparse_remainder
 
 __all__ = ["BlockFactor", "Effects", "factorize"]
 
@@ -73,7 +74,7 @@ class BlockFactor:
     k: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Remainder | None
+    remainder: Remainder | SparseRemainder | None
     logdet: float
 
     def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[Effects, Effects]:
@@ -120,7 +121,7 @@ class BlockFactor:
         if layout.n_chain == 0:
             return []
         if layout.n_chain == 1:
-            inner = self.cross[0].quadratic(self.remainder.k) if self.remainder else None
+            inner = self.cross[0].quadratic(self.remainder.k.ravel()) if self.remainder else None
             return [self._own_information(0, inner)]
         inverse = self.inverse
         return [self._own_information(f, inverse.quadratics[f]) for f in layout.chain]
@@ -163,7 +164,7 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
     s = list(gram.diagonal)
     chain = dict(gram.chain)
     cross = list(gram.cross)
-    remainder = gram.remainder_lower
+    remainder = gram.remainder_cells
     resolvents, k = [], []
     logdet = 0.0
     for f in layout.chain:
@@ -181,9 +182,15 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
                 cross[g] = cross[g].plus(cross[f].gathered(left, parents, cross[g]), -1.0)
         if cross:
             remainder = remainder - cross[f].schur(k_f)
-    rest = factorize_remainder(layout, factors, remainder) if layout.n_remainder else None
+    rest = _factorized_rest(layout, factors, remainder) if layout.n_remainder else None
     logdet += rest.logdet if rest else 0.0
     return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
+
+
+def _factorized_rest(layout: Layout, factors: Sequence[Array], cells: Array) -> Remainder | SparseRemainder:
+    if layout.plan is not None:
+        return factorize_sparse_remainder(layout, factors, cells)
+    return factorize_remainder(layout, factors, cells.reshape(layout.n_remainder, -1))
 
 
 def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
@@ -193,7 +200,7 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
     chain: dict[tuple[int, int], Array] = {}
     cross: dict[int, Cross] = {}
     quadratics: dict[int, Array] = {}
-    remainder = factor.remainder.k if factor.remainder else np.zeros((0, 0))
+    remainder = factor.remainder.k.ravel() if factor.remainder else np.zeros(0)
     for f in reversed(layout.chain):
         later = range(f + 1, layout.n_chain)
         quadratic = np.zeros_like(factor.s[f])
@@ -223,6 +230,6 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
         tuple(diagonal[f] for f in order),
         chain,
         tuple(cross[f] for f in order) if cross else (),
-        mirrored(remainder),
+        factor.remainder.dense_k if factor.remainder else np.zeros((0, 0)),
         tuple(quadratics[f] for f in order),
     )

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import scipy.sparse as sp
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.small import apply, segment_sum
@@ -46,7 +46,7 @@ class Gram:
     cross : tuple of Cross
         Chain factors with the remainder.
     remainder : (r, r)
-        The remainder with itself.
+        The remainder with itself; a sparse matrix where the layout says so.
     sides : tuple of (Q, m, c)
         Chain factors with the dense columns.
     remainder_side : (r, c)
@@ -59,15 +59,21 @@ class Gram:
     diagonal: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Array
+    remainder: Array | sp.csr_array
     sides: tuple[Array, ...]
     remainder_side: Array
     total: Array
 
     @cached_property
-    def remainder_lower(self) -> Array:
-        """Lower triangle of :attr:`remainder`, zeros above."""
-        return np.tril(self.remainder)
+    def remainder_cells(self) -> Array:
+        """:attr:`remainder` in the cells of the layout."""
+        if isinstance(self.remainder, np.ndarray):
+            return np.tril(self.remainder).ravel()
+        lower = sp.coo_array(sp.tril(self.remainder))
+        row, column = (index.astype(np.intp) for index in lower.coords)
+        cells = np.zeros(self.layout.square.n_cells)
+        cells[self.layout.square.positions(row, column)] = lower.data
+        return cells
 
     def squared_norms(self) -> Array:
         """Return the squared Frobenius norms (k, k) of ``Z_i' Z_j`` for all coefficients of all factors."""
@@ -84,8 +90,7 @@ class Gram:
         for f in layout.chain if layout.n_remainder else ():
             out[at[f], rest] = np.add.reduceat(self.cross[f].squared_columns(), spans, axis=1)
         if layout.n_remainder:
-            sums = np.add.reduceat(np.square(self.remainder), spans, axis=0)
-            out[rest, rest] = np.add.reduceat(sums, spans, axis=1)
+            out[rest, rest] = _block_squares(self.remainder, spans)
         lower = np.tril_indices(len(out), -1)
         out[lower] = out.T[lower]
         return out
@@ -97,7 +102,7 @@ class Gram:
             flat = t.reshape(-1, t.shape[2])
             whole = np.zeros((layout.n_remainder, t.shape[2]))
             whole[layout.span(factor)] = flat
-            return tuple(c.dot(whole) for c in self.cross), self.remainder[:, layout.span(factor)] @ flat
+            return tuple(c.dot(whole) for c in self.cross), self.remainder @ whole
         out = []
         for g in layout.chain:
             if g == factor:
@@ -140,12 +145,6 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
     sides = tuple(
         np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]]) for f in range(layout.n_factors)
     )
-    remainder = np.zeros((layout.n_remainder, layout.n_remainder))
-    for i, r in enumerate(layout.remainder):
-        for s in list(layout.remainder)[: i + 1]:
-            block = _pair_table(rows, weighted, r, s)
-            remainder[layout.span(r), layout.span(s)] = block
-            remainder[layout.span(s), layout.span(r)] = block.T
     right = columns if weights is None else columns * weights[:, None]
     flat = [sides[r].reshape(layout.sizes[r] * layout.levels[r], -1) for r in layout.remainder if columns.shape[1]]
     gram = Gram(
@@ -153,12 +152,46 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
         diagonal=tuple(_diagonal(rows, weighted, f) for f in layout.chain),
         chain={pair: _chain_pair(rows, weighted, *pair) for pair in layout.parents},
         cross=tuple(_cross(rows, weighted, f) for f in layout.chain) if layout.n_remainder else (),
-        remainder=remainder,
+        remainder=_sparse_table(rows, weighted) if layout.plan else _dense_table(rows, weighted),
         sides=sides[: layout.n_chain],
         remainder_side=np.concatenate(flat) if flat else np.zeros((layout.n_remainder, columns.shape[1])),
         total=columns.T @ right,
     )
     return _loaded(gram, rows.loadings) if rows.loadings else gram
+
+
+def _dense_table(rows: Rows, weighted: Sequence[Array]) -> Array:
+    """Cross-products (r, r) of the remainder with itself."""
+    layout = rows.layout
+    out = np.zeros((layout.n_remainder, layout.n_remainder))
+    for i, r in enumerate(layout.remainder):
+        for s in list(layout.remainder)[: i + 1]:
+            block = _pair_table(rows, weighted, r, s)
+            out[layout.span(r), layout.span(s)] = block
+            out[layout.span(s), layout.span(r)] = block.T
+    return out
+
+
+def _sparse_table(rows: Rows, weighted: Sequence[Array]) -> sp.csr_array:
+    """The same for factors with one coefficient a level, as a sparse matrix."""
+    layout = rows.layout
+    at = {r: layout.codes[r] + layout.span(r).start for r in layout.remainder}
+    pairs = [(r, s) for r in layout.remainder for s in layout.remainder]
+    i = np.concatenate([at[r] for r, _ in pairs])
+    j = np.concatenate([at[s] for _, s in pairs])
+    values = np.concatenate([weighted[r][0] * rows.z[s][0] for r, s in pairs])
+    return sp.csr_array(sp.coo_array((values, (i, j)), shape=(layout.n_remainder, layout.n_remainder)))
+
+
+def _block_squares(matrix: Array | sp.csr_array, starts: IntArray) -> Array:
+    """Sums of squares over the blocks of a matrix whose blocks begin at ``starts``."""
+    if isinstance(matrix, np.ndarray):
+        sums = np.add.reduceat(np.square(matrix), starts, axis=0)
+        return np.asarray(np.add.reduceat(sums, starts, axis=1))
+    ends = np.append(starts, matrix.shape[0])
+    squares = matrix.power(2)
+    member = sp.csr_array((np.ones(matrix.shape[0]), np.arange(matrix.shape[0]), ends))
+    return np.asarray((member @ squares @ member.T).toarray())
 
 
 def _diagonal(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
@@ -213,6 +246,7 @@ def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
 def _loaded(gram: Gram, loadings: dict[int, Array]) -> Gram:
     """Multiply the levels of the loaded remainder factors by their loading matrices, on both sides."""
     layout = gram.layout
+    assert isinstance(gram.remainder, np.ndarray)
     remainder, side = gram.remainder.copy(), gram.remainder_side.copy()
     cross = [c.values.copy() for c in gram.cross if isinstance(c, DenseCross)]
     for r, loading in loadings.items():

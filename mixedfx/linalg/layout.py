@@ -11,12 +11,18 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, IntArray
+from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination
+from mixedfx.linalg.square import DenseSquare, SparseSquare, Square
 
 __all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
 
 DENSE_TABLE = 20_000_000  # a pair table of at most this many cells is indexed directly instead of hashed
 DENSE_FILL = 0.08  # a cross block with a larger share of non-zeros is stored dense
 DENSE_CELLS = 40_000_000  # never store a dense cross block with more cells
+SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
+SPARSE_FILL = 0.1  # … and one with a larger share of non-zeros
+CELL_TIME = 1e-8  # seconds that a cell of a dense remainder costs apart from LAPACK
+MOST_PAIRS = 300_000_000  # patterns with more pairs are not looked at
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class PairPattern:
 
     Attributes
     ----------
+    layout : Layout
     rows, columns : (nnz,)
         Level of the factor, and column of the dense remainder, of every entry.
     n_rows, n_columns : int
@@ -35,6 +42,7 @@ class PairPattern:
         For each coefficient of each remainder factor in turn, the entry that every data row contributes to.
     """
 
+    layout: Layout = field(repr=False, compare=False)
     rows: IntArray
     columns: IntArray
     n_rows: int
@@ -45,25 +53,20 @@ class PairPattern:
     @cached_property
     def lower_pairs(self) -> tuple[IntArray, IntArray]:
         """Pairs of entries (e1, e2), e2 <= e1, on the same level: their products make up the Schur complement."""
-        position = np.arange(self.rows.size) - self.starts[self.rows]
-        first = np.repeat(np.arange(self.rows.size), position + 1)
-        ends = np.cumsum(position + 1)
-        offset = np.arange(first.size) - np.repeat(ends - position - 1, position + 1)
-        return first, self.starts[self.rows[first]] + offset
+        return lower_pairs(self.rows, self.starts)
 
     @cached_property
     def target(self) -> IntArray:
-        """Flat position in the remainder's lower triangle of every pair of :attr:`lower_pairs`."""
+        """Cell of the remainder of every pair of :attr:`lower_pairs`."""
         first, second = self.lower_pairs
-        j1, j2 = self.columns[first], self.columns[second]
-        return np.maximum(j1, j2) * self.n_columns + np.minimum(j1, j2)
+        return self.layout.square.positions(self.columns[first], self.columns[second])
 
     @cached_property
     def product_structure(self) -> tuple[IntArray, AnyArray, AnyArray]:
         """Compressed rows (targets) by levels of the pairs: their order, column indices and row starts."""
         position = np.arange(self.target.size, dtype=float)
         levels = self.rows[self.lower_pairs[0]]
-        shape = (self.n_columns**2, self.n_rows)
+        shape = (self.layout.square.n_cells, self.n_rows)
         matrix = sp.coo_array((position, (self.target, levels)), shape=shape).tocsr()
         return matrix.data.astype(np.intp), np.asarray(matrix.indices), np.asarray(matrix.indptr)
 
@@ -91,6 +94,8 @@ class Layout:
         *remainder*.
     parents : dict
         (f, g), f < g < n_chain, to the level of g (m_f,) that holds each level of f.
+    correlated : tuple of bool
+        Factors whose levels are correlated a priori.
     """
 
     codes: tuple[IntArray, ...]
@@ -99,6 +104,7 @@ class Layout:
     order: tuple[int, ...]
     n_chain: int
     parents: dict[tuple[int, int], IntArray] = field(default_factory=dict)
+    correlated: tuple[bool, ...] = ()
 
     @property
     def n_factors(self) -> int:
@@ -143,6 +149,17 @@ class Layout:
         return tuple(_pattern(self, f) for f in self.chain)
 
     @cached_property
+    def square(self) -> Square:
+        """Where the entries of the remainder are kept."""
+        sparse = _sparse_square(self) if _may_be_sparse(self) else None
+        return DenseSquare(self.n_remainder) if sparse is None else sparse
+
+    @property
+    def plan(self) -> EliminationPlan | None:
+        """The order in which a sparse remainder is eliminated; None if it is dense."""
+        return self.square.plan if isinstance(self.square, SparseSquare) else None
+
+    @cached_property
     def dense_cross(self) -> tuple[bool, ...]:
         """For every chain factor, whether its block against the remainder is stored dense."""
         return tuple(_prefers_dense(self, f) for f in self.chain)
@@ -179,6 +196,7 @@ def analyse(codes: Sequence[IntArray], levels: Sequence[int], sizes: Sequence[in
         order=order,
         n_chain=len(chain),
         parents=parents,
+        correlated=tuple(dense[f] for f in order),
     )
 
 
@@ -225,7 +243,8 @@ def _pattern(layout: Layout, f: int) -> PairPattern:
     rank[order] = np.arange(order.size)
     starts = np.concatenate([[0], np.cumsum(np.bincount(all_rows, minlength=layout.levels[f]))]).astype(np.intp)
     shape = (layout.levels[f], layout.n_remainder)
-    return PairPattern(all_rows[order], all_columns[order], *shape, starts, tuple(rank[e] for e in entry_of_row))
+    entries = tuple(rank[e] for e in entry_of_row)
+    return PairPattern(layout, all_rows[order], all_columns[order], *shape, starts, entries)
 
 
 def _prefers_dense(layout: Layout, f: int) -> bool:
@@ -233,3 +252,49 @@ def _prefers_dense(layout: Layout, f: int) -> bool:
     if cells > DENSE_CELLS:
         return False
     return cells <= 20_000 or layout.patterns[f].rows.size > DENSE_FILL * layout.levels[f] * layout.n_remainder
+
+
+def _may_be_sparse(layout: Layout) -> bool:
+    """Whether the remainder is large, of one coefficient a level, and its factors' levels are independent."""
+    scalar = all(layout.sizes[r] == 1 and not layout.correlated[r] for r in layout.remainder)
+    if not scalar or layout.n_remainder < max(SPARSE_COLUMNS, 1) or any(layout.dense_cross):
+        return False
+    return sum(pattern.n_pairs for pattern in layout.patterns) <= MOST_PAIRS
+
+
+def _sparse_square(layout: Layout) -> SparseSquare | None:
+    """The cells of a sparse remainder, or None where a dense one is cheaper."""
+    n = layout.n_remainder
+    keys = [np.arange(n) * (n + 1)]
+    for pattern in layout.patterns:
+        first, second = pattern.lower_pairs
+        keys.append(_lower_keys(pattern.columns[first], pattern.columns[second], n))
+    for i, r in enumerate(layout.remainder):
+        for s in list(layout.remainder)[:i]:
+            own, other = layout.codes[r] + layout.span(r).start, layout.codes[s] + layout.span(s).start
+            keys.append(_lower_keys(own, other, n))
+    distinct = _distinct(np.concatenate(keys), n)
+    if distinct.size > SPARSE_FILL * n**2:
+        return None
+    rows, columns = np.divmod(distinct, n)
+    ends = (np.concatenate([rows, columns]), np.concatenate([columns, rows]))
+    graph = sp.coo_array((np.ones(2 * distinct.size, dtype=np.int8), ends), shape=(n, n))
+    plan = plan_elimination(sp.csr_array(graph))
+    return SparseSquare(plan, rows, columns) if _is_cheaper(plan) else None
+
+
+def _is_cheaper(plan: EliminationPlan) -> bool:
+    return plan.cost < FLOP_TIME * float(plan.n) ** 3 + CELL_TIME * float(plan.n) ** 2
+
+
+def _lower_keys(i: IntArray, j: IntArray, n: int) -> IntArray:
+    return np.asarray(np.maximum(i, j) * n + np.minimum(i, j))
+
+
+def _distinct(keys: IntArray, n: int) -> IntArray:
+    """Return the sorted distinct keys, all below ``n**2``."""
+    if n**2 > max(DENSE_TABLE, 8 * keys.size):
+        return np.unique(keys)
+    present = np.zeros(n**2, dtype=bool)
+    present[keys] = True
+    return np.flatnonzero(present)

@@ -116,6 +116,11 @@ class Remainder:
         """Lower triangle of ``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'``."""
         return self.scaling.both_sides(self.inverse, transpose=False)
 
+    @cached_property
+    def dense_k(self) -> Array:
+        """``K`` (r, r), both triangles."""
+        return mirrored(self.k)
+
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
         layout, factor = self.scaling.layout, self.scaling.factors[r]
@@ -127,7 +132,7 @@ class Remainder:
             inside = np.eye(size)[:, :, None] - _blocks(self.inverse[at, at], size)
             return congruence(np.asarray(np.linalg.inv(factor)), symmetrize(inside))
         rows = mirrored(self.schur)[at]
-        product = np.asarray(rows @ mirrored(self.k)).reshape(size, layout.levels[r], -1)
+        product = np.asarray(rows @ self.dense_k).reshape(size, layout.levels[r], -1)
         quadratic = np.einsum("amc,bmc->abm", product, rows.reshape(product.shape))
         return symmetrize(own - quadratic)
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from mixedfx.covariance import UnstructuredCovariance
 from mixedfx.criterion.assemble import TermRows, assemble
 from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.linalg import elimination
 from mixedfx.linalg import layout as layout_module
 from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.small import diagonal_blocks
@@ -42,10 +43,15 @@ def unstructured_theta(q, rng):
     return T[rows, columns]
 
 
-@pytest.fixture(params=["dense", "sparse"])
+@pytest.fixture(params=["dense", "sparse", "sparse remainder"])
 def storage(request, monkeypatch):
-    """Both storages of the cross blocks, whatever the size would choose."""
+    """All storages of the cross blocks and of the remainder, whatever the size would choose."""
     monkeypatch.setattr(layout_module, "_prefers_dense", lambda layout, f: request.param == "dense")
+    if request.param == "sparse remainder":
+        monkeypatch.setattr(layout_module, "SPARSE_COLUMNS", 0)
+        monkeypatch.setattr(layout_module, "SPARSE_FILL", 2.0)
+        monkeypatch.setattr(layout_module, "_is_cheaper", lambda plan: True)
+        monkeypatch.setattr(elimination, "_pays", lambda graph, chosen, n: chosen.size > 0 and n > 2)
 
 
 EACH_STORAGE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
