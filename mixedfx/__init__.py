@@ -41,6 +41,7 @@ _HOME = {
     "check": "diagnostics",
     "check_design": "diagnostics",
     "influence": "diagnostics",
+    "least_confounded_residuals": "diagnostics",
     "leverage": "diagnostics",
     "overdispersion": "diagnostics",
     "quantile_residuals": "diagnostics",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from mixedfx.diagnostics import conditional_aic as conditional_aic
     from mixedfx.diagnostics import icc as icc
     from mixedfx.diagnostics import influence as influence
+    from mixedfx.diagnostics import least_confounded_residuals as least_confounded_residuals
     from mixedfx.diagnostics import leverage as leverage
     from mixedfx.diagnostics import overdispersion as overdispersion
     from mixedfx.diagnostics import quantile_residuals as quantile_residuals

@@ -4,6 +4,7 @@ from mixedfx.diagnostics.collinearity import vif
 from mixedfx.diagnostics.design_check import DesignCheck, check_design
 from mixedfx.diagnostics.dispersion import overdispersion
 from mixedfx.diagnostics.influence import Influence, influence
+from mixedfx.diagnostics.least_confounded import least_confounded_residuals
 from mixedfx.diagnostics.leverage import leverage
 from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2
 from mixedfx.diagnostics.page import Check, check
@@ -26,6 +27,7 @@ __all__ = [
     "conditional_aic",
     "icc",
     "influence",
+    "least_confounded_residuals",
     "leverage",
     "overdispersion",
     "quantile_residuals",

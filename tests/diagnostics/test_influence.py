@@ -124,6 +124,18 @@ def test_leverages_are_the_diagonal_of_the_hat_matrix(weighted):
     assert found["random"].to_numpy() == pytest.approx(random.diagonal(), abs=1e-9)
 
 
+def test_least_confounded_residuals_are_uncorrelated_by_construction(sleep):
+    fit = mfx.lmer(SLEEP, sleep)
+    found = mfx.least_confounded_residuals(fit)
+    marginal = fit.residuals("marginal").to_numpy()
+    Z = fit.model.exog_re.toarray() @ fit.model.Lambda(fit.theta.to_numpy()).toarray()
+    V = fit.scale * (np.eye(180) + Z @ Z.T)
+    assert len(found) == 178
+    assert (found**2).sum() == pytest.approx(marginal @ np.linalg.solve(V, marginal))
+    assert found.index.max() == pytest.approx(1.0)
+    assert found.index.is_monotonic_decreasing
+
+
 def test_what_cannot_be_done_is_said(sleep):
     fit = mfx.lmer(SLEEP, sleep)
     with pytest.raises(mfx.SpecificationError, match="no grouping factor 'Days'; it has 'Subject'"):
