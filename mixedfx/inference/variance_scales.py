@@ -49,12 +49,12 @@ def variance_estimates(parameters: VarianceParameters, scale: str) -> VarianceEs
     Raises
     ------
     SpecificationError
-        If there is no such scale, or the model has a residual structure.
+        If there is no such scale, or the model has a residual structure and the scale is that of the factor.
     """
     if scale not in SCALES:
         raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    if parameters.fit.problem.residual is not None:
-        raise SpecificationError("the covariance of variance parameters is for models without a residual structure")
+    if scale == "theta" and parameters.fit.problem.residual is not None:
+        raise SpecificationError('the scale "theta" is for models without a residual structure')
     labels, values, jacobian = SCALES[scale](parameters)
     return VarianceEstimates(tuple(labels), values, jacobian @ parameters.covariance @ jacobian.T)
 
@@ -75,7 +75,7 @@ def _covariances(parameters: VarianceParameters) -> _Moving:
     for basis, slot in zip(fit.problem.terms, fit.problem.model.terms, strict=True):
         own = fit.theta[slot.theta]
         matrix = sigma2 * basis.matrix @ slot.covariance.covariance(own) @ basis.matrix.T
-        slope = np.zeros((fit.theta.size + 1, *matrix.shape))
+        slope = np.zeros((len(parameters.covariance), *matrix.shape))
         inner = slot.covariance.covariance_derivative(own)
         slope[slot.theta] = sigma2 * basis.matrix @ inner @ basis.matrix.T
         slope[-1] = matrix
@@ -152,7 +152,7 @@ def deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) 
 def _with_residual(
     parameters: VarianceParameters, values: Sequence[float], rows: Sequence[Array], value: float, slope: float
 ) -> tuple[list[Label], Array, Array]:
-    last = np.zeros(parameters.fit.theta.size + 1)
+    last = np.zeros(len(parameters.covariance))
     last[-1] = slope
     return _labelled(parameters), np.array([*values, value]), np.stack([*rows, last])
 

@@ -149,7 +149,13 @@ class Bootstrap:
     @cached_property
     def _acceleration(self) -> Array:
         """Acceleration (k,) of every quantity, leaving out one of the outermost clusters after the other."""
-        clusters = clusters_of(self.fit, None)
+        try:
+            clusters = clusters_of(self.fit, None)
+        except SpecificationError as error:
+            raise SpecificationError(
+                'kind="bca" leaves out one independent cluster after the other, and this model has none: use '
+                'kind="percentile"'
+            ) from error
         tasks = [(self.fit, self.measure, clusters, left) for left in range(clusters.count)]
         outcomes = self.workers.run(_without, tasks, [1] * clusters.count, "jackknife")
         values = np.concatenate([outcome.values for outcome in outcomes])

@@ -129,8 +129,8 @@ def _random_values(fit: MixedResults, theta: Array, unit: Array) -> Array:
 
 
 def _by_term(fit: MixedResults, theta: Array) -> list[Array]:
-    ends = np.cumsum([term.covariance.n_theta for term in fit.design.random])[:-1]
-    return np.split(theta, ends, axis=1)
+    ends = np.cumsum([term.covariance.n_theta for term in fit.design.random])
+    return np.split(theta, ends, axis=1)[:-1]
 
 
 def _term_values(term: RandomEffects, theta: Array, unit: Array) -> Iterator[Array]:

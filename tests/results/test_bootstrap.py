@@ -88,6 +88,8 @@ def test_structures_of_residuals_have_their_parameters():
     assert list(found.estimate.index[1:3]) == [fit.residual_params.index[0], "sigma"]
     assert found.estimate.iloc[1] == pytest.approx(fit.residual_params.iloc[0])
     assert found.replicates.notna().all(axis=None)
+    gls = mfx.lmer("distance ~ age", data, residual=mfx.AR1("age", group="Subject"))
+    assert list(mfx.bootstrap(gls, 3, seed=1).to_frame()) == ["phi", "sigma", "Intercept", "age"]
 
 
 def test_a_statistic_of_ones_own(sleep):
@@ -139,6 +141,8 @@ def test_crossed_factors_need_a_named_cluster():
     with pytest.raises(mfx.SpecificationError, match="crossed"):
         mfx.bootstrap(fit, 5, method="cluster")
     assert mfx.bootstrap(fit, 5, method="cluster", cluster="plate", seed=1).n_failed == 0
+    with pytest.raises(mfx.SpecificationError, match="independent cluster"):
+        mfx.bootstrap(fit, 5, seed=1).conf_int(kind="bca")
     with pytest.raises(mfx.SpecificationError, match="'plate', 'sample'"):
         mfx.bootstrap(fit, 5, method="cluster", cluster="dish")
 

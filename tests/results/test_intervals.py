@@ -67,6 +67,29 @@ def test_no_wald_limits_on_the_boundary():
     assert pair.conf_int(which="random").isna().all(axis=None)
 
 
+def test_wald_limits_with_a_residual_structure_are_those_of_nlme():
+    """intervals(lme(distance ~ age * Sex, random = ~ 1 | Subject, weights = varIdent(form = ~ 1 | Sex)))."""
+    fit = mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"), residual=mfx.VarIdent("Sex"))
+    expected = [[1.355727855, 2.517847956], [0.3409405633, 0.6421212641], [1.367470895, 2.039026084]]
+    np.testing.assert_allclose(fit.conf_int(which="random"), expected, rtol=3e-5)  # nlme differentiates numerically
+
+
+def test_wald_limits_of_a_serial_correlation():
+    """From second differences of the criterion; nlme's own differences give (-0.3531, 0.2857)."""
+    fit = mfx.lmer(
+        "distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"), residual=mfx.AR1(group="Subject")
+    )
+    criterion, x, steps = fit.fit.problem.criterion, fit.fit.point.theta, 1e-3 * np.eye(2)
+    value = [[[criterion(x + i * a + j * b).value for i in (1, -1) for j in (1, -1)] for b in steps] for a in steps]
+    hessian = np.array(value) @ [1.0, -1.0, -1.0, 1.0] / 4e-6
+    half = 1.959963984540054 * np.sqrt(2.0 * np.linalg.inv(hessian)[1, 1])
+    phi = fit.residual_params["phi"]
+    slope = fit.fit.problem.residual.natural_derivative(fit.fit.rho)[0, 0] / (1.0 - phi**2)  # of atanh(phi)
+    expected = np.tanh(np.arctanh(phi) + np.array([-half, half]) * slope)
+    np.testing.assert_allclose(fit.conf_int(which="random").loc["phi"], expected, rtol=1e-4)
+    np.testing.assert_allclose(expected, [-0.3531, 0.2857], rtol=0.02)
+
+
 def test_a_known_sigma_has_no_interval():
     fit = mfx.lmer(SLOPES, mfx.load_dataset("sleepstudy"), sigma=25.0)
     assert list(fit.conf_int(which="random").index) == NAMES[:3]
@@ -87,9 +110,14 @@ def test_arguments(fit):
         fit.conf_int(which="beta")
     with pytest.raises(mfx.SpecificationError, match="alpha"):
         fit.conf_int(2.0, method="bootstrap")
+
+
+def test_all_methods_name_the_same_parameters_of_a_generalised_fit():
     poisson = mfx.glmer("y ~ x + (1 | g)", _counts(), family="poisson")
-    with pytest.raises(mfx.SpecificationError, match="bootstrap"):
-        poisson.conf_int(method="profile")
+    wald, profile = poisson.conf_int(which="all"), poisson.conf_int(method="profile", which="all")
+    drawn = poisson.conf_int(method="bootstrap", which="all", n=10, seed=1)
+    assert list(wald.index) == list(profile.index) == list(drawn.index) == ["sd_Intercept|g", "Intercept", "x"]
+    np.testing.assert_allclose(profile, wald, atol=0.3)
 
 
 def _counts():
