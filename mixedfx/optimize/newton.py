@@ -149,7 +149,7 @@ def _newton_step(gradient: Array, curvature: Array, free: BoolArray) -> tuple[Ar
         raise FloatingPointError("its derivatives are not finite")
     values, vectors = np.linalg.eigh(h / np.outer(scale, scale))
     magnitude = np.abs(values)
-    magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * magnitude.max())
+    magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane
     along = vectors.T @ (g / scale)
     step[free] = -(vectors @ (along / magnitude)) / scale
     return step, float(0.5 * np.sum(along**2 / magnitude))
