@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearMixedResults"]
 
-RESIDUALS = ("response", "pearson", "normalized", "marginal")
+RESIDUALS = ("response", "conditional", "working", "pearson", "deviance", "normalized", "marginal")
 
 
 class LinearMixedResults(MixedResults):
@@ -272,8 +272,8 @@ class LinearMixedResults(MixedResults):
         Parameters
         ----------
         kind : str
-            ``"response"``: y less the conditional fitted value; ``"pearson"``: that, divided by its standard deviation
-            sigma over the root of the weight; ``"normalized"``: multiplied by an inverse root of the residual
+            ``"response"``, ``"conditional"`` and ``"working"``: y less the conditional fitted value; ``"deviance"``: that,
+            times the root of the weight; ``"pearson"``: divided by its standard deviation; ``"normalized"``: multiplied by an inverse root of the residual
             covariance, which whitens them if that has a structure; ``"marginal"``: y less ``X beta``.
         """
         if kind not in RESIDUALS:
@@ -284,7 +284,9 @@ class LinearMixedResults(MixedResults):
             return pd.Series(y - eta, index=self.design.index, name="resid")
         values = y - self.fittedvalues.to_numpy()
         bound = self.fit.problem.residual
-        if kind == "pearson" or (kind == "normalized" and bound is None):
+        if kind == "deviance" and self.design.weights is not None:
+            values = values * np.sqrt(self.design.weights)
+        elif kind == "pearson" or (kind == "normalized" and bound is None):
             values = values / np.sqrt(self.residual_variances)
         elif kind == "normalized" and bound is not None:
             root = 1.0 if self.design.weights is None else np.sqrt(self.design.weights)
