@@ -13,7 +13,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import adjustment_for
 from mixedfx.marginal_means.contrasts import Contrasts, contrasts_for
 from mixedfx.marginal_means.families import split_by
-from mixedfx.marginal_means.scales import IDENTITY, Derivatives, Scale
+from mixedfx.marginal_means.scales import IDENTITY, RatioScale, Scale
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.means import MarginalMeans
@@ -93,11 +93,7 @@ def _ratio_scale(means: MarginalMeans) -> tuple[Scale, str]:
     assert means.response is not None
     ratio = means.response.ratio
     assert ratio is not None
-
-    def inverse(eta: Array) -> Derivatives:
-        return ratio.of(eta), ratio.slope(eta), ratio.slope(eta) * np.log(ratio.base)
-
-    return Scale(ratio.name, np.log, inverse, ratio), ratio.name
+    return RatioScale(ratio.name, ratio), ratio.name
 
 
 def _spread(coefficients: Array, own: IntArray, n: int) -> Array:

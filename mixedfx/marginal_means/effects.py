@@ -154,7 +154,8 @@ def comparisons(
 
 # ---------------------------------------------------------------- arguments
 def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
-    chosen = tuple(model.predictors) if names is None else (names,) if isinstance(names, str) else tuple(names)
+    fixed = tuple(name for name, predictor in model.predictors.items() if predictor.is_fixed)
+    chosen = fixed if names is None else (names,) if isinstance(names, str) else tuple(names)
     for name in chosen:
         if name not in model.predictors:
             known = ", ".join(map(repr, model.predictors)) or "none"

@@ -16,7 +16,7 @@ from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel
-from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor, population_mean
+from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor, population_mean, require_mean
 from mixedfx.marginal_means.scales import IDENTITY
 from mixedfx.marginal_means.slopes import STEP, step_of
 
@@ -106,6 +106,8 @@ def emmeans(
     """
     chosen = _scale(scale)
     model = fitted_model(fit, ddf, population=integrate)
+    if chosen == "response" or integrate:
+        require_mean(model)
     specs_, by_ = _names(specs, by)
     grid = _grid(model, (*specs_, *by_), at)
     whole = _population(model, grid.frame) if integrate else linear_predictor(model, grid.frame)
@@ -198,11 +200,12 @@ def joint_tests(
     model = fitted_model(fit, ddf)
     _, by_ = _names(None, by)
     given = dict(at or {})
-    for name, predictor in model.predictors.items():
+    tested = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
+    for name, predictor in tested.items():
         if not predictor.is_discrete and name not in given and name not in by_:
             half = STEP * (predictor.upper - predictor.lower)
             given[name] = [predictor.mean - half, predictor.mean + half]
-    grid = _grid(model, (*(name for name in model.predictors if name not in by_), *by_), given)
+    grid = _grid(model, (*(name for name in tested if name not in by_), *by_), given)
     functions = linear_predictor(model, grid.frame)
     return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means").joint_tests()
 

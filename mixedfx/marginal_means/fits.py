@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,8 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False)
     if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
         return _of_statsmodels(fit, ddf)
     raise TypeError(
-        "marginal means need results of mixedfx or of a statsmodels model fitted from a formula, found "
-        f"{type(fit).__name__}"
+        "marginal means need results of lmer or glmer, or of a statsmodels model fitted from a formula, found "
+        f"{type(fit).__name__} (for aov: fit the same model by lmer, with (1 | a/b) in the place of Error(a/b))"
     )
 
 
@@ -101,6 +101,8 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool) -> FittedMod
     design = fit.design
     fixed = design.fixed
     dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
+    if not _has_intercept(fit):  # its place is taken by thresholds
+        dropped = dropped[[fixed.full_names[j] != "Intercept" for j in dropped]]
     null = np.zeros((len(fixed.full_names), len(dropped)))
     null[fixed.kept] = -fixed.alias[:, dropped]
     null[dropped, np.arange(len(dropped))] = 1.0
@@ -109,6 +111,10 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool) -> FittedMod
     columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
     return FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
+
+
+def _has_intercept(fit: Ours) -> bool:
+    return not isinstance(fit, GeneralizedLinearMixedResults) or fit.fit.problem.family.has_intercept
 
 
 def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
@@ -123,7 +129,8 @@ def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
 def _scale_and_variances(fit: Ours) -> tuple[Scale, Sequence[Array], float]:
     if isinstance(fit, GeneralizedLinearMixedResults):
         covariances = [np.asarray(c) for c in fit.fit.problem.covariances(fit.fit.x)]
-        return scale_of_link(fit.fit.problem.family.link), covariances, 0.0
+        scale = scale_of_link(fit.fit.problem.family.link, has_mean=_has_intercept(fit))
+        return scale, covariances, 0.0
     problem = fit.fit.problem
     size = problem.fixed.scale**2 * fit.fit.at.sigma2
     scale = scale_of_response(fit.design.formula.response)
@@ -147,10 +154,10 @@ def _predictors(fit: Ours, population: bool) -> tuple[dict[str, Predictor], pd.D
             )
     made_of = {name for encoder in encoders for name in _factor_columns(encoder)}
     observed = pd.DataFrame({name: _values(variable) for name, variable in variables.items()})
-    found = {
-        name: predictor_of(name, observed[name], is_factor=variable.is_factor or name in made_of)
-        for name, variable in variables.items()
-    }
+    found = {}
+    for name, variable in variables.items():
+        predictor = predictor_of(name, observed[name], is_factor=variable.is_factor or name in made_of)
+        found[name] = replace(predictor, is_fixed=name in design.variables)
     return found, observed
 
 

@@ -14,6 +14,7 @@ from mixedfx.marginal_means.model import FittedModel
 
 __all__ = ["Functions"]
 
+ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
 OUTSIDE = 1e-7  # part of a function, relative to its size, in directions without data that counts as none
 
 
@@ -40,6 +41,12 @@ class Functions:
     def taken(self, which: IntArray | BoolArray) -> Functions:
         """Return some of them, by position or flag."""
         return Functions(self.model, self.values[which], self.rows[which])
+
+    def without_rounding(self, size: Array) -> Functions:
+        """Return those that are not zero: gradients far below the ``size`` (P,) of what they are differences of are."""
+        rows = np.where(np.abs(self.rows) <= ROUNDING * size, 0.0, self.rows)
+        found = rows.any(axis=1)
+        return Functions(self.model, self.values[found], rows[found])
 
     @cached_property
     def estimable(self) -> BoolArray:

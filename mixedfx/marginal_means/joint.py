@@ -36,12 +36,17 @@ def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
         rows = means.labels.iloc[own].reset_index(drop=True)
         sizes = [len(levels) for levels in factor_levels(rows, names)]
         within = {name: rows[name].iloc[0] for name in by}
+        functions = means.functions.taken(own)
+        size = np.abs(functions.rows).max(axis=0)
         for term in _terms([name for name, size in zip(names, sizes) if size > 1]):
             coefficients = _coefficients([name in term for name in names], sizes)
-            test = means.functions.taken(own).combined(coefficients).joint()
+            effects = functions.combined(coefficients).without_rounding(size)
+            if not len(effects.values):  # the model has no such term
+                continue
+            test = effects.joint()
             tests.append(test)
             labels.append({"term": ":".join(term), **within})
-            if test.df_num < len(coefficients):
+            if test.df_num < np.linalg.matrix_rank(effects.rows):
                 partial.append(":".join(term))
     return _table(means, tests, pd.DataFrame(labels), partial)
 

@@ -31,6 +31,8 @@ class Predictor:
         Whether formulas read it as a factor, or some factor of the formula is made of it.
     mean, lower, upper : float
         Of a numeric one.
+    is_fixed : bool
+        Whether the fixed effects use it, and not the offset or the random effects only.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Predictor:
     mean: float = np.nan
     lower: float = np.nan
     upper: float = np.nan
+    is_fixed: bool = True
 
     @property
     def is_discrete(self) -> bool:

@@ -13,7 +13,7 @@ from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel
 
-__all__ = ["LinkPredictions", "Predictions", "linear_predictor", "population_mean", "predictions_for"]
+__all__ = ["LinkPredictions", "Predictions", "linear_predictor", "population_mean", "predictions_for", "require_mean"]
 
 NODES = 61
 
@@ -31,6 +31,15 @@ def population_mean(model: FittedModel, data: pd.DataFrame) -> Functions:
     weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
     mean, slope, _ = model.scale.inverse(linear.values + np.sqrt(2.0 * variance) * rule.nodes)
     return Functions(model, weights @ mean, (weights @ slope)[:, None] * linear.rows)
+
+
+def require_mean(model: FittedModel) -> None:
+    """Raise a SpecificationError if the response has no mean."""
+    if not model.scale.has_mean:
+        raise SpecificationError(
+            "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
+            "fit.predict(data, which='probabilities')"
+        )
 
 
 class Predictions(ABC):
@@ -65,6 +74,7 @@ class ResponsePredictions(Predictions):
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
         """Return the mean of every row."""
+        require_mean(model)
         linear = linear_predictor(model, data)
         if model.scale.is_identity:
             return linear
@@ -79,6 +89,7 @@ class PopulationPredictions(Predictions):
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
         """Return the mean of every row."""
+        require_mean(model)
         return population_mean(model, data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,16 @@ from mixedfx.design.expressions import syntax_tree
 from mixedfx.families.links import Link, link_for
 from mixedfx.formula import display
 
-__all__ = ["IDENTITY", "Derivatives", "Ratio", "Scale", "scale_of_discrete", "scale_of_link", "scale_of_response"]
+__all__ = [
+    "IDENTITY",
+    "Derivatives",
+    "Ratio",
+    "RatioScale",
+    "Scale",
+    "scale_of_discrete",
+    "scale_of_link",
+    "scale_of_response",
+]
 
 Derivatives = tuple[Array, Array, Array]
 
@@ -42,26 +52,23 @@ class Ratio:
         return np.asarray(self.of(difference) * np.log(self.base))
 
 
-@dataclass(frozen=True)
-class Scale:
-    """A scale ``eta`` of the mean ``mu``.
+class Scale(ABC):
+    """A scale ``eta`` of the mean ``mu``."""
 
-    Attributes
-    ----------
-    name : str
-        Such as ``logit``.
-    function : callable
-        ``eta`` at ``mu``.
-    inverse : callable
-        ``mu`` at ``eta``, and its first two derivatives.
-    ratio : Ratio or None
-        What differences become on the response; None if they have no such meaning.
-    """
-
+    #: What notes call it.
     name: str
-    function: Callable[[Array], Array]
-    inverse: Callable[[Array], Derivatives]
+    #: Whether a mean of the response follows from ``eta``.
+    has_mean: bool = True
+    #: What differences become on the response; None if they have no such meaning.
     ratio: Ratio | None = None
+
+    @abstractmethod
+    def function(self, mu: Array) -> Array:
+        """Return ``eta`` at ``mu``."""
+
+    @abstractmethod
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return ``mu`` at ``eta``, and its first two derivatives."""
 
     @property
     def is_identity(self) -> bool:
@@ -69,46 +76,107 @@ class Scale:
         return self.name == "identity"
 
 
-def _straight(eta: Array) -> Derivatives:
-    return eta, np.ones_like(eta), np.zeros_like(eta)
+@dataclass(frozen=True)
+class IdentityScale(Scale):
+    """The mean itself."""
+
+    name: str = "identity"
+
+    def function(self, mu: Array) -> Array:
+        """Return ``mu``."""
+        return mu
+
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return ``eta``."""
+        return eta, np.ones_like(eta), np.zeros_like(eta)
 
 
-IDENTITY = Scale("identity", lambda mu: mu, _straight)
+@dataclass(frozen=True)
+class LinkScale(Scale):
+    """The scale of a link function."""
+
+    name: str
+    link: Link
+    ratio: Ratio | None = None
+    has_mean: bool = True
+
+    def function(self, mu: Array) -> Array:
+        """Return the link of ``mu``."""
+        return self.link(mu)
+
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return the inverse link."""
+        value, *slopes = self.link.inverse(eta, 2)
+        first, second = (np.zeros_like(eta) if slope is None else np.asarray(slope) for slope in slopes)
+        return np.asarray(value), np.broadcast_to(first, eta.shape), np.broadcast_to(second, eta.shape)
+
+
+@dataclass(frozen=True)
+class LogScale(Scale):
+    """``log(mu + shift)`` to a base."""
+
+    name: str
+    base: float
+    shift: float
+    ratio: Ratio | None
+
+    def function(self, mu: Array) -> Array:
+        """Return the logarithm."""
+        return np.asarray(np.log(mu + self.shift) / np.log(self.base))
+
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return the power less the shift."""
+        rate = float(np.log(self.base))
+        power = np.exp(rate * eta)
+        return power - self.shift, rate * power, rate**2 * power
+
+
+@dataclass(frozen=True)
+class RootScale(Scale):
+    """``sqrt(mu + shift)``."""
+
+    name: str
+    shift: float
+
+    def function(self, mu: Array) -> Array:
+        """Return the root."""
+        return np.asarray(np.sqrt(mu + self.shift))
+
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return the square less the shift."""
+        return eta**2 - self.shift, 2.0 * eta, np.full_like(eta, 2.0)
+
+
+@dataclass(frozen=True)
+class RatioScale(Scale):
+    """Differences shown as ratios."""
+
+    name: str
+    ratio: Ratio
+
+    def function(self, mu: Array) -> Array:
+        """Return the difference of a ratio."""
+        return np.asarray(np.log(mu) / np.log(self.ratio.base))
+
+    def inverse(self, eta: Array) -> Derivatives:
+        """Return the ratio of a difference."""
+        return self.ratio.of(eta), self.ratio.slope(eta), self.ratio.slope(eta) * np.log(self.ratio.base)
+
+
+IDENTITY = IdentityScale()
 
 RATIOS = {"logit": Ratio("odds_ratio"), "log": Ratio("ratio"), "cloglog": Ratio("hazard_ratio")}
 
 
-def scale_of_link(link: Link) -> Scale:
-    """Return the scale of a link."""
+def scale_of_link(link: Link, *, has_mean: bool = True) -> Scale:
+    """Return the scale of a link; an ordinal response has no mean."""
     if link.name == "identity":
         return IDENTITY
-
-    def inverse(eta: Array) -> Derivatives:
-        value, *slopes = link.inverse(eta, 2)
-        first, second = (np.zeros_like(eta) if slope is None else np.asarray(slope) for slope in slopes)
-        return np.asarray(value), np.broadcast_to(first, eta.shape), np.broadcast_to(second, eta.shape)
-
-    return Scale(link.name, link, inverse, RATIOS.get(link.name))
+    return LinkScale(link.name, link, RATIOS.get(link.name), has_mean)
 
 
 def _logarithm(base: float, shift: float, name: str) -> Scale:
-    rate = np.log(base)
-
-    def inverse(eta: Array) -> Derivatives:
-        power = np.exp(rate * eta)
-        return power - shift, rate * power, rate**2 * power
-
-    return Scale(
-        name, lambda mu: np.asarray(np.log(mu + shift) / rate), inverse, None if shift else Ratio("ratio", base)
-    )
-
-
-def _root(shift: float, name: str) -> Scale:
-    return Scale(
-        name,
-        lambda mu: np.asarray(np.sqrt(mu + shift)),
-        lambda eta: (eta**2 - shift, 2.0 * eta, np.full_like(eta, 2.0)),
-    )
+    return LogScale(name, base, shift, None if shift else Ratio("ratio", base))
 
 
 TRANSFORMATIONS: dict[str, Callable[[float, str], Scale]] = {
@@ -116,7 +184,7 @@ TRANSFORMATIONS: dict[str, Callable[[float, str], Scale]] = {
     "log2": lambda shift, name: _logarithm(2.0, shift, name),
     "log10": lambda shift, name: _logarithm(10.0, shift, name),
     "log1p": lambda shift, name: _logarithm(np.e, shift + 1.0, name),
-    "sqrt": _root,
+    "sqrt": lambda shift, name: RootScale(name, shift),
 }
 """Transformed responses that can be transformed back, by the name of the function."""
 

@@ -172,3 +172,27 @@ def test_shown_as_text_and_html(fit):
 def test_mistakes_are_explained(fit, call, message):
     with pytest.raises(mfx.SpecificationError, match=message):
         call(fit)
+
+
+def test_ordinal_responses_have_latent_means():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"f": np.repeat(["a", "b"], 150), "g": np.arange(300) % 15})
+    latent = (data["f"] == "b") + rng.logistic(size=300)
+    data["y"] = pd.cut(latent, [-np.inf, 0, 1, np.inf], labels=["low", "middle", "high"])
+    fit = mfx.glmer("y ~ f + (1 | g)", data, family="ordinal")
+    assert mfx.emmeans(fit, "f").contrast("treatment").estimates[0] == pytest.approx(fit.params.iloc[0])
+    with pytest.raises(mfx.SpecificationError, match="ordinal response has no mean"):
+        mfx.emmeans(fit, "f", scale="response")
+
+
+def test_joint_tests_have_only_the_terms_of_the_model():
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"f": rng.choice(list("abc"), 200), "h": rng.choice(list("uv"), 200)})
+    data = data.assign(x=rng.normal(size=200), exposure=rng.uniform(1, 2, 200), g=np.arange(200) % 10)
+    data["y"] = rng.poisson(data["exposure"])
+    fit = mfx.glmer("y ~ x * f + h + offset(log(exposure)) + (1 | g)", data, family="poisson")
+    assert mfx.joint_tests(fit).index.tolist() == ["x", "f", "h", "x:f"]
+    table = mfx.emmeans(fit, "f", at={"exposure": 1.0})
+    shift = mfx.emmeans(fit, "f", at={"exposure": 2.0}).estimates - table.estimates
+    np.testing.assert_allclose(shift, np.log(2))
+    assert set(mfx.marginal_effects(fit)["term"]) == {"x", "f", "h"}

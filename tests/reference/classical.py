@@ -30,6 +30,18 @@ def repeated_measures(case: Case) -> Outcome:
     return run(mfx.aov, formula=formula, data=case.frame, type=case["ss_type"], aggregate="mean", observed=observed)
 
 
+@cache
+def mixed_model(case: Case) -> Outcome:
+    """The mixed model of an ``aov``, whose marginal means are those of its strata; afex's means are multivariate."""
+    if case.engine == "aov":
+        formula = case["formula"].replace("Error(", "(1 | ")
+        return run(mfx.lmer, formula=formula, data=case.frame, contrasts=contrasts_of(case))
+    within = case["within"]
+    data = case.frame.assign(cell=case.frame[within].astype(str).agg("-".join, axis="columns"))
+    residual = mfx.Unstructured("cell", group=case["id"])
+    return run(mfx.lmer, formula=f"{case['dv']} ~ {' * '.join(within)}", data=data, residual=residual)
+
+
 ROUNDING = 1e-6  # of the largest sum of squares of a stratum: R's 6e-30 is a zero
 
 

@@ -72,7 +72,8 @@ def _sorted_rows(case: Case, frame: pd.DataFrame, rows: list[dict[str, Any]]) ->
     if not keys:
         return frame
     position = {tuple(str(row[key]) for key in keys): index for index, row in enumerate(frame[keys].to_dict("records"))}
-    return frame.iloc[[position[tuple(str(row[key]) for key in keys)] for row in rows]]
+    mark = "X" if case.engine.startswith("afex") else ""  # afex makes identifiers of levels that are numbers
+    return frame.iloc[[position[tuple(str(row[key]).removeprefix(mark) for key in keys)] for row in rows]]
 
 
 def _values(rows: list[dict[str, Any]], *names: str) -> Any:

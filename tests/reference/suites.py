@@ -78,7 +78,7 @@ SUITES = (
     Suite("glmer lrt", _GLMER, translate.fit, {"lrt": anova.lrt}),
     Suite("glmer emmeans", _GLMER | _TMB, translate.fit, {"emmeans": emmeans.emmeans}),
     Suite("aov", _AOV, classical.aov, {"strata": classical.strata, "table": classical.table}),
-    Suite("aov emmeans", _AOV | _AFEX, classical.aov, {"emmeans": emmeans.emmeans}),
+    Suite("aov emmeans", _AOV | _AFEX, classical.mixed_model, {"emmeans": emmeans.emmeans}),
     Suite(
         "afex",
         _AFEX,
@@ -117,5 +117,6 @@ ACTIVE = frozenset(
         "emmeans",
         "glmer emmeans",
         "lm emmeans",
+        "aov emmeans",
     ]
 )
