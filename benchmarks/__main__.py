@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import imports, report
+from benchmarks import imports, refits, report
 from benchmarks.objectives import evaluator
 from benchmarks.peers import ENGINES
 from benchmarks.problems import PROBLEMS, Problem
@@ -85,13 +85,16 @@ def main() -> None:
     full = not options.no_scaling
     record = {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, one core",
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}, one thread",
         "results": results,
         "scaling": scaling_curves() if full else [],
         "imports": imports.measured() if full else {},
+        "refits": refits.measured() if full else {},
+        "rounds": f"{options.rounds} rounds",
     }
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(record, indent=1))
+    (options.output / "README.md").write_text(report.readme(record))
     report.picture(results, record["scaling"], options.output / "results.png")
     for table in (report.times_table, report.memory_table, report.objective_table):
         print(f"\n{table.__doc__}\n\n{table(results)}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 Result = dict[str, Any]
+REACHED = 1e-2  # an objective is reached if it is missed by no more, on the scale of -2 log L
 
 
 def duration(seconds: float) -> str:
@@ -36,14 +37,14 @@ def _cell(result: Result, engine: str) -> str:
     return f"{duration(measured['seconds'])} **{ratio:.3g}×**{mark}"
 
 
-def reaches(result: Result, engine: str, slack: float = 1e-2) -> bool:
+def reaches(result: Result, engine: str, slack: float = REACHED) -> bool:
     """Whether an engine's objective is the best one, but for rounding of its stopping rule."""
     excess = result["engines"][engine]["excess"]
     return excess is None or math.isnan(excess) or excess <= slack
 
 
 def times_table(results: list[Result]) -> str:
-    """Median seconds of a warm fit; in bold, how many times longer than mixedfx."""
+    """Median CPU seconds of a warm fit; in bold, how many times longer than mixedfx."""
     peers = _engines(results)
     rows = [
         [r["name"], r["note"], duration(r["engines"]["mixedfx"]["seconds"]), *(_cell(r, e) for e in peers)]
@@ -72,6 +73,75 @@ def objective_table(results: list[Result]) -> str:
     return markdown(["problem", *engines], rows)
 
 
+README = """# Benchmarks
+
+`python -m benchmarks` fits every problem of `problems.py` with mixedfx and with every peer that is installed, each run
+in a process of its own, one thread, engines by turns, and writes this page, `results.json` and `results.png`.
+Peers in another environment are found with `--python path/to/python`; lme4 and glmmTMB through `Rscript`.
+
+Measured {date} ({machine}); {rounds}. Versions: {versions}.
+
+## Time of a warm fit
+
+CPU seconds (what a fit takes on a quiet core), formula and data frame included: the median, and in bold **how many
+times longer than mixedfx**. `—`: outside the package, or an error; `> cap`: cut; †: stopped where -2 log L is more than
+{slack:g} above the best (for generalised models by the engine's own log-likelihood, whose approximation may differ:
+lme4's for non-canonical links).
+
+{times}
+
+## Peak memory
+
+MB above what the loaded package and the data take, during one fit.
+
+{memory}
+
+## Objective
+
+How far -2 log L (REML) at each engine's estimates lies above the best, all evaluated in mixedfx's criterion; for
+generalised models, the engines' own log-likelihoods. gpboost is left out: it has no REML, and its likelihood of several
+factors is approximate.
+
+{objectives}
+
+## Many fits of one design
+
+{refits}
+
+## Import
+
+{imports}
+
+## Growth
+
+{scaling}
+
+![Times and growth](results.png)
+"""
+
+
+def readme(record: Result) -> str:
+    """The page of a whole run."""
+    results = record["results"]
+    found: dict[str, str] = {}
+    for result in results:
+        found |= {e: str(m["version"]) for e, m in result["engines"].items() if m["version"]}
+    curves = [[s["curve"], f"{s['size']:,}", duration(s["seconds"]), f"{s['peak']:.0f}"] for s in record["scaling"]]
+    return README.format(
+        date=record["date"],
+        machine=record["machine"],
+        rounds=record["rounds"],
+        versions=", ".join(f"{engine} {version}" for engine, version in found.items()),
+        slack=REACHED,
+        times=times_table(results),
+        memory=memory_table(results),
+        objectives=objective_table(results),
+        refits=markdown(["200 responses", "one fit of many"], [[n, duration(s)] for n, s in record["refits"].items()]),
+        imports=markdown(["", "seconds"], [[name, duration(s)] for name, s in record["imports"].items()]),
+        scaling=markdown(["", "size", "time", "peak MB"], curves),
+    )
+
+
 def picture(results: list[Result], scaling: list[Result], path: Path) -> None:
     """Times by problem and engine, and the scaling curves."""
     import matplotlib
@@ -87,7 +157,7 @@ def picture(results: list[Result], scaling: list[Result], path: Path) -> None:
     left.set_yticks(range(len(results)), [r["name"] for r in results])
     left.invert_yaxis()
     left.set_xscale("log")
-    left.set_xlabel("seconds of a warm fit, one core")
+    left.set_xlabel("CPU seconds of a warm fit, one thread")
     left.grid(axis="x", alpha=0.4)
     left.legend(fontsize=8)
     for curve in dict.fromkeys(s["curve"] for s in scaling):
