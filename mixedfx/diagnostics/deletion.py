@@ -64,6 +64,11 @@ class Sums:
         l, m = self.logdet, self.reduction
         return Sums((l[0][which], l[1][which], l[2][which]), (m[0][which], m[1][which], m[2][which]))
 
+    def total(self) -> Sums:
+        """Return the sum over all places, as one place."""
+        l, m = ([part.sum(axis=0, keepdims=True) for part in parts] for parts in (self.logdet, self.reduction))
+        return Sums((l[0], l[1], l[2]), (m[0], m[1], m[2]))
+
     def added(self, which: IntArray, other: Sums) -> Sums:
         """Return the sums with ``other`` added at the places number ``which``."""
         logdet = tuple(_added(a, which, b) for a, b in zip(self.logdet, other.logdet, strict=True))
@@ -214,11 +219,18 @@ class DeletedCriterion:
         """Return the criterion with sums that are known."""
         return DeletedPoint(self.total, self.nu, self.reml, self.sigma2, sums)
 
-    def around(self, theta: Array, centre: Sums) -> DeletedPoint:
-        """Evaluate all sets at one ``theta`` (k,), where the sums over all blocks are ``centre``."""
-        homes, inverse = np.unique(self.home, return_inverse=True)
-        own = self.blocks.take(homes)
-        with_rows = block_sums(self.basis, theta[None], own.s[:, None], own.c[:, None]).take(inverse)
+    def each_block(self, theta: Array, which: IntArray) -> Sums:
+        """Return what the blocks number ``which`` contribute at ``theta`` (k,)."""
+        own = self.blocks.take(which)
+        return block_sums(self.basis, theta[None], own.s[:, None], own.c[:, None])
+
+    def around(self, theta: Array, centre: Sums, each: Sums | None) -> DeletedPoint:
+        """Evaluate all sets at one ``theta`` (k,), where the blocks contribute ``each`` and together ``centre``."""
+        if each is None:
+            homes, inverse = np.unique(self.home, return_inverse=True)
+            with_rows = self.each_block(theta, homes).take(inverse)
+        else:
+            with_rows = each.take(self.home)
         kept = np.flatnonzero(self.rest.s.any(axis=(1, 2)))
         some = self.rest.take(kept)
         without = block_sums(self.basis, theta[None], some.s[:, None], some.c[:, None])

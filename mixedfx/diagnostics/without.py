@@ -12,7 +12,7 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.blocks import BlockMap, block_map
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
-from mixedfx.diagnostics.deletion import Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
+from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear import fit_linear
@@ -124,12 +124,17 @@ def _exact(fit: LinearFit, criterion: DeletedCriterion) -> Without:
 def _expanded(fit: LinearFit, criterion: DeletedCriterion) -> tuple[Without, BoolArray]:
     """One third-order step for all sets from the estimate with all rows, and whether it is accurate enough."""
     blocks = criterion.blocks
-    centre = block_sums(criterion.basis, fit.theta[None], blocks.s[None], blocks.c[None])
+    each = None
+    if len(blocks.s) * (len(fit.theta) * blocks.c.shape[2]) ** 2 <= CHUNK_CELLS:
+        each = criterion.each_block(fit.theta, np.arange(len(blocks.s)))
+        centre = each.total()
+    else:
+        centre = block_sums(criterion.basis, fit.theta[None], blocks.s[None], blocks.c[None])
     third = _third_derivatives(fit)
     parts, trusted = [], []
     for own in criterion.chunks(len(criterion.home), 1):
         chosen = criterion.take(np.arange(len(criterion.home))[own])
-        point = chosen.around(fit.theta, centre)
+        point = chosen.around(fit.theta, centre, each)
         shift, good = _third_order_step(point.gradient, point.hessian, third)
         parts.append(_estimates(fit.problem, chosen.point(point.sums.moved(shift)), fit.theta + shift))
         trusted.append(good)

@@ -272,9 +272,10 @@ class LinearMixedResults(MixedResults):
         Parameters
         ----------
         kind : str
-            ``"response"``, ``"conditional"`` and ``"working"``: y less the conditional fitted value; ``"deviance"``: that,
-            times the root of the weight; ``"pearson"``: divided by its standard deviation; ``"normalized"``: multiplied by an inverse root of the residual
-            covariance, which whitens them if that has a structure; ``"marginal"``: y less ``X beta``.
+            ``"response"``, ``"conditional"`` and ``"working"``: y less the conditional fitted value; ``"deviance"``:
+            that, times the root of the weight; ``"pearson"``: divided by its standard deviation; ``"normalized"``:
+            multiplied by an inverse root of the residual covariance, which whitens them if that has a structure;
+            ``"marginal"``: y less ``X beta``.
         """
         if kind not in RESIDUALS:
             raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
