@@ -36,7 +36,8 @@ from mixedfx.linalg.gram import Gram
 
 __all__ = ["LinearCriterion", "LinearEvaluation"]
 
-DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects
+DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects …
+DENSE_PER_PARAMETER = 40  # … and up to so many a parameter; beyond, differences of the exact gradient are cheaper
 DIFFERENCE_STEP = 1e-4  # relative step of central differences of the exact gradient
 
 
@@ -318,7 +319,8 @@ class LinearEvaluation:
         layout = self.criterion.gram.layout
         if self.has_cheap_hessian:
             return self._with_trace(self._trace_of_blocks())
-        if sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= DENSE_EFFECTS:
+        n_effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
+        if n_effects <= min(DENSE_EFFECTS, DENSE_PER_PARAMETER * self.theta.size):
             return self._with_trace(self._trace_dense())
         return central_differences(lambda theta: self.criterion(theta).gradient, self.theta)
 

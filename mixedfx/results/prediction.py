@@ -11,9 +11,9 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.fitting import LinearFit
+from mixedfx.inference.distributions import quantile
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
-from mixedfx.inference.distributions import quantile
 
 __all__ = ["PredictedRows", "Prediction", "predict_rows"]
 
