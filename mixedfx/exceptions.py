@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+from pathlib import Path
+
 __all__ = [
     "ConvergenceWarning",
     "DataError",
@@ -10,7 +15,16 @@ __all__ = [
     "SeparationWarning",
     "SingularFitWarning",
     "SpecificationError",
+    "warn",
 ]
+
+
+def warn(message: str, category: type[MixedfxWarning]) -> None:
+    """Warn at the line of the caller outside this package."""
+    frame, depth, own = sys._getframe(1), 2, f"{Path(__file__).parent}{os.sep}"
+    while frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(own):
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth + 1)
 
 
 class SpecificationError(ValueError):

@@ -157,8 +157,9 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
     along = vectors.T @ (g / diagonal)
     largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
     vanishing = np.abs(values) <= FLAT * largest
-    gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
+    with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
+        gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
     radius = max(float(np.linalg.norm(at[free] * diagonal)), np.finfo(float).tiny)
-    in_valley = min(CURVED * float(np.linalg.norm(along)) / radius, FLAT_AT_MOST * largest)
+    in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
     flat = vanishing | (np.abs(values) <= in_valley)
     return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))

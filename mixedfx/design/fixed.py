@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.design.rank import Rank, independent_columns
 from mixedfx.design.rows import Rows
-from mixedfx.exceptions import DataError, RankDeficientWarning
+from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 
 __all__ = ["FixedEffects", "build_fixed"]
 
@@ -111,7 +110,7 @@ def build_fixed(
         raise _saturated(encoder, len(rank.kept), n_used)
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
-        warnings.warn(note, RankDeficientWarning, stacklevel=2)
+        warn(note, RankDeficientWarning)
         matrix = np.asfortranarray(matrix[:, rank.kept])
     position = np.full(len(encoder.names), -1, dtype=np.intp)
     position[rank.kept] = np.arange(len(rank.kept))

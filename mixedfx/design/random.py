@@ -157,7 +157,7 @@ def _group_labels(group: tuple[str, ...], rows: Rows) -> Labels:
     labels = combine(parts, group) if len(parts) > 1 else Labels(parts[0].codes, parts[0].levels.rename(group[0]))
     if len(labels.levels) < 2:
         name = ":".join(group)
-        found = f"{labels.levels[0]!r}" if len(labels.levels) else "none"
+        found = repr(str(labels.levels[0])) if len(labels.levels) else "none"
         raise DataError(
             f"the grouping factor {name!r} has only one level ({found}) in the {rows.size} rows used; the variance "
             "between groups needs at least two levels"

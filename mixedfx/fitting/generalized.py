@@ -248,6 +248,11 @@ def fit_generalized(
             "much in size, are there values that the family can hardly produce, or more effects than the rows can bear?"
         ) from error
     at = optimum.point
+    if not np.isfinite(at.value):
+        raise DataError(
+            f"the likelihood of {problem.design.response.name!r} is not finite where the search begins: does the model "
+            "lack an intercept that the link needs? Try another link, such as link='log'"
+        )
     for _ in range(RESTARTS):
         opened = reopened(problem.model.covariance, at)
         if opened is None or optimum.cut:

@@ -15,7 +15,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
 
-__all__ = ["MixedModel", "checked_control", "checked_flag"]
+__all__ = ["MixedModel", "check_strata", "checked_control", "checked_flag"]
 
 
 class MixedModel:
@@ -100,3 +100,10 @@ def checked_control(control: Any) -> Control:
     if not isinstance(control, Control):
         raise TypeError(f"control is a mixedfx.Control, found {type(control).__name__}")
     return control
+
+
+def check_strata(design: Design, model: str) -> None:
+    """Refuse ``Error(…)``, which belongs to another analysis."""
+    if design.formula.error:
+        groups = " + ".join(f"(1 | {':'.join(term)})" for term in design.formula.error)
+        raise SpecificationError(f"Error(…) is for aov; {model} takes random terms instead: write {groups}")

@@ -29,7 +29,7 @@ from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import check_quadrature, fit_automatic, fit_nodes, fit_profiled, integrator
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
-from mixedfx.models.base import MixedModel, checked_control
+from mixedfx.models.base import MixedModel, check_strata, checked_control
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
 from mixedfx.models.verdicts import warn_of
@@ -403,6 +403,7 @@ def _without_intercept(fixed: FixedEffects) -> FixedEffects:
 
 
 def _check_random(design: Design) -> None:
+    check_strata(design, "glmer")
     if not design.random:
         raise SpecificationError(
             "the formula has no random effects: add a term such as (1 | group), or fit it with statsmodels' glm"

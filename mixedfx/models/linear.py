@@ -19,7 +19,7 @@ from mixedfx.design.frame import as_frame
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
-from mixedfx.models.base import MixedModel, checked_control, checked_flag
+from mixedfx.models.base import MixedModel, check_strata, checked_control, checked_flag
 from mixedfx.models.inputs import ModelInputs, used_columns
 from mixedfx.models.storage import register, write
 from mixedfx.optimize import Optimum
@@ -293,6 +293,7 @@ def _checked_residual(residual: Any) -> tuple[str, ...]:
 
 def _check_identifiable(design: Design, sigma: float | None, has_residual: bool) -> None:
     """Refuse what no linear mixed model can estimate."""
+    check_strata(design, "lmer")
     if not design.random and not has_residual:
         raise SpecificationError(
             "the formula has no random effects: add a term such as (1 | group), give residual=, or use statsmodels' ols"
