@@ -91,8 +91,11 @@ def _added(values: Array, which: IntArray, more: Array) -> Array:
 
 def _moved(parts: tuple[Array, Array, Array], shift: Array) -> tuple[Array, Array, Array]:
     value, slope, curvature = parts
-    turned = np.einsum("ri,rij...->rj...", shift, curvature)
-    return value + np.einsum("ri,ri...->r...", shift, slope + 0.5 * turned), slope + turned, curvature
+    r, k = shift.shape
+    row = shift[:, None, :]
+    turned = (row @ curvature.reshape(r, k, -1)).reshape(slope.shape)
+    change = (row @ (slope + 0.5 * turned).reshape(r, k, -1)).reshape(value.shape)
+    return value + change, slope + turned, curvature
 
 
 def block_sums(basis: Array, theta: Array, s: Array, c: Array) -> Sums:
@@ -290,6 +293,15 @@ class DeletedPoint:
         turned = np.einsum("rkcd,rd->rkc", self.sums.reduction[1], v)
         return turned[:, :, :-1], np.einsum("rkc,rc->rk", turned, v)
 
+    @property
+    def _weight(self) -> Array:
+        """``v v' / sigma^2``, and ``(X' V^-1 X)^-1`` in addition under REML (r, C, C): the slope by ``M``."""
+        v = np.concatenate([-self.beta, np.ones((len(self.beta), 1))], axis=1)
+        out = v[:, :, None] * (v / self.sigma2[:, None])[:, None, :]
+        if self.reml:
+            out[:, :-1, :-1] += self.unscaled_cov
+        return np.asarray(out)
+
     @cached_property
     def _fixed_slopes(self) -> Array:
         """``Phi dM_XX`` (r, k, p, p)."""
@@ -306,19 +318,19 @@ class DeletedPoint:
     @property
     def hessian(self) -> Array:
         """Exact Hessians (r, k, k)."""
-        v = np.concatenate([-self.beta, np.ones((len(self.beta), 1))], axis=1)
         turned, slope = self._residual_slopes
         second = self.sums.reduction[2]
-        bend = np.einsum("rijcd,rc,rd->rij", second, v, v, optimize=True)
-        bend = bend - 2.0 * np.einsum("rip,rpq,rjq->rij", turned, self.unscaled_cov, turned, optimize=True)
-        out = self.sums.logdet[2] + bend / self.sigma2[:, None, None]
+        r, k = slope.shape
+        bend = (second.reshape(r, k * k, -1) @ self._weight.reshape(r, -1, 1)).reshape(r, k, k)
+        fall = turned @ self.unscaled_cov @ turned.swapaxes(1, 2)
+        out = self.sums.logdet[2] + bend - 2.0 * fall / self.sigma2[:, None, None]
         if self.known_sigma2 is None:
             squares = slope[:, :, None] * slope[:, None, :]
             out = out - squares / (self.nu * self.sigma2**2)[:, None, None]
         if self.reml:
             fixed = self._fixed_slopes
-            out = out + np.einsum("rqp,rijpq->rij", self.unscaled_cov, second[..., :-1, :-1], optimize=True)
-            out = out - np.einsum("ripq,rjqp->rij", fixed, fixed)
+            transposed = fixed.swapaxes(2, 3).reshape(r, k, -1)
+            out = out - fixed.reshape(r, k, -1) @ transposed.swapaxes(1, 2)
         return np.asarray(0.5 * (out + out.swapaxes(1, 2)))
 
 
