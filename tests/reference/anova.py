@@ -98,6 +98,11 @@ def anova_kenward_roger(case: Case, outcome: Outcome) -> Measures:
         yield from _f_table(case, f"anova {key}", ours, table)
 
 
+def _chisq(case: Case) -> str:
+    """What limits a Wald statistic: the standard errors that it is made of."""
+    return "chisq (joint Hessian)" if case["family"] == "gaussian" else f"chisq ({case.engine})"
+
+
 def anova_wald(case: Case, outcome: Outcome) -> Measures:
     """car's chi-squares: F times its degrees of freedom in an LMM, the table itself in a GLMM."""
     for key, table in case["anova"].items():
@@ -107,7 +112,7 @@ def anova_wald(case: Case, outcome: Outcome) -> Measures:
         names = [name for name in table if name != "(Intercept)"]
         ours = mfx.anova(outcome.fit, type=int(found[1]), ddf="z")
         frame = rows_of(as_frame(ours), names, case.levels)
-        chisq, p = ("F", "p") if case.engine == "lmer" else (f"chisq ({case.engine})", "p (GLMM)")
+        chisq, p = ("F", "p") if case.engine == "lmer" else (_chisq(case), "p (GLMM)")
         floor = 0.0 if case.engine == "lmer" else 1.0
         yield relative(chisq, f"anova {key}", column_of(frame, "chisq"), column(table, "chisq", names), floor, names)
         yield measure(p, f"anova {key} p", column_of(frame, "p"), column(table, "p", names), names=names)

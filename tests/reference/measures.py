@@ -50,6 +50,7 @@ TOLERANCES = {
     "predictions": 1e-5,
     "F": 1e-5,  # relative
     "chisq (glmer)": 5e-3,  # relative to max(1, chi squared): finite-difference covariance, see vcov (glmer)
+    "chisq (joint Hessian)": 2e-2,  # twice the relative error of se (joint Hessian)
     "chisq (glmmTMB)": 1e-3,  # the same, see se (glmmTMB)
     "p (GLMM)": 1e-3,  # of those
     "interval": 1e-3,  # of its width
