@@ -322,7 +322,8 @@ class LinearEvaluation:
         n_effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
         if n_effects <= min(DENSE_EFFECTS, DENSE_PER_PARAMETER * self.theta.size):
             return self._with_trace(self._trace_dense())
-        return central_differences(lambda theta: self.criterion(theta).gradient, self.theta)
+        bounds = self.criterion.search_lower, self.criterion.upper
+        return central_differences(lambda theta: self.criterion(theta).gradient, self.theta, *bounds)
 
     def _trace_of_blocks(self) -> Array:
         """``tr(P* V_i P* V_j)`` (k, k) for one block-diagonal factor."""
@@ -401,9 +402,10 @@ def _contract(left: Array, right: Array, pairs: Array) -> Array:
     return np.asarray(np.einsum("ibc,jda,abcd->ij", left, right, pairs, optimize=True))
 
 
-def central_differences(gradient: Callable[[Array], Array], theta: Array) -> Array:
-    """Return the symmetric Jacobian (k, k) of an exact ``gradient`` at ``theta`` (k,), by central differences."""
+def central_differences(gradient: Callable[[Array], Array], theta: Array, lower: Array, upper: Array) -> Array:
+    """Return the symmetric Jacobian (k, k) of an exact ``gradient`` at ``theta`` (k,), within the bounds."""
     steps = DIFFERENCE_STEP * np.maximum(np.abs(theta), 0.1)
+    theta = np.clip(theta, lower + steps, upper - steps)
     columns = []
     for i, step in enumerate(steps):
         shift = np.zeros_like(theta)

@@ -24,6 +24,7 @@ from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
+LEAST_RESIDUAL = 1e-15  # of the mean square of the response: a smaller residual variance is rounding
 SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
 
 
@@ -128,7 +129,7 @@ class _Moments:
     def relative_variances(self) -> Array | None:
         """``gamma`` (k,), not below what is worth a start; None without a sensible residual variance."""
         found = self._variances
-        if not (np.all(np.isfinite(found)) and found[0] > 0):
+        if not (np.all(np.isfinite(found)) and found[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n):
             return None
         levels = np.array([len(side) for side in self._sides])
         smallest = SMALLEST_SHARE * levels / np.maximum(self._traces, np.finfo(float).tiny)

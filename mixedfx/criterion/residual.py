@@ -154,7 +154,8 @@ class ResidualEvaluation:
     @cached_property
     def hessian(self) -> Array:
         """Hessian, by central differences of the exact gradient."""
-        return central_differences(lambda parameters: self.criterion(parameters).gradient, self.theta)
+        bounds = self.criterion.search_lower, self.criterion.upper
+        return central_differences(lambda x: self.criterion(x).gradient, self.theta, *bounds)
 
     @property
     def curvature(self) -> Array:

@@ -42,7 +42,8 @@ def _one(value: float) -> float:
 
 
 def _exp(value: float) -> float:
-    return float(np.exp(value))
+    with np.errstate(over="ignore"):  # a parameter that ran off is infinite
+        return float(np.exp(value))
 
 
 def _log(value: float) -> float:

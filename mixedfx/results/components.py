@@ -51,7 +51,8 @@ def family_table(problem: GeneralizedProblem, estimate: Array, covariance: Array
     """Return natural family-wide parameters and their standard errors by the delta method (``coef, bse``)."""
     at = _family_positions(problem, estimate)
     natural, jacobian = problem.family.natural(estimate[at])
-    variances = (jacobian @ covariance[at, at] @ jacobian.T).diagonal()
+    with np.errstate(invalid="ignore", over="ignore"):  # a parameter that ran off has no standard error
+        variances = (jacobian @ covariance[at, at] @ jacobian.T).diagonal()
     table = {"coef": list(natural.values()), "bse": np.sqrt(np.maximum(variances, 0.0))}
     return pd.DataFrame(table, index=_labels(problem, list(natural)), dtype=float)
 
