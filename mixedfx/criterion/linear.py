@@ -410,6 +410,9 @@ def central_differences(gradient: Callable[[Array], Array], theta: Array, lower:
     for i, step in enumerate(steps):
         shift = np.zeros_like(theta)
         shift[i] = step
-        columns.append((gradient(theta + shift) - gradient(theta - shift)) / (2.0 * step))
+        try:
+            columns.append((gradient(theta + shift) - gradient(theta - shift)) / (2.0 * step))
+        except FloatingPointError:
+            columns.append(np.full_like(theta, np.nan))
     jacobian = np.array(columns)
     return np.asarray(0.5 * (jacobian + jacobian.T))
