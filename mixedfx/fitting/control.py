@@ -42,7 +42,7 @@ class Control:
     """
 
     max_iter: int = 200
-    tol: float = 1e-12
+    tol: float = 1e-11
     start: Any = None
     verbose: bool = False
 
@@ -52,7 +52,7 @@ class Control:
         if self.max_iter < 0:
             raise SpecificationError(f"max_iter is the number of iterations, at least 0; found {self.max_iter}")
         if not 0 < self.tol < 1:
-            raise SpecificationError(f"tol is a small positive number such as 1e-12; found {self.tol}")
+            raise SpecificationError(f"tol is a small positive number such as 1e-11; found {self.tol}")
 
     def callback(self) -> Callable[[int, Array, Any], None] | None:
         """Return what the optimiser calls after every step."""

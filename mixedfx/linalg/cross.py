@@ -144,16 +144,16 @@ class SparseCross(Cross):
 
     @cached_property
     def _products(self) -> sp.csr_array:
-        """Row (j1, j2), column l: the product of the entries (l, j1) and (l, j2), for one coefficient a level."""
+        """Row l, column (j1, j2): the product of the entries (l, j1) and (l, j2), for one coefficient a level."""
         first, second = self.pattern.lower_pairs
-        order, indices, starts = self.pattern.product_structure
-        data = (self.values[0, first] * self.values[0, second])[order]
-        return sp.csr_array((data, indices, starts), shape=(self.pattern.layout.square.n_cells, self.pattern.n_rows))
+        cells, starts = self.pattern.pairs_by_level
+        shape = (self.pattern.n_rows, self.pattern.layout.square.n_cells)
+        return sp.csr_array((self.values[0, first] * self.values[0, second], cells, starts), shape=shape)
 
     def schur(self, k: Array) -> Array:
         """Return the Schur update; see :class:`Cross`."""
         if self.values.shape[0] == 1:
-            return np.asarray(self._products @ k[0, 0])
+            return np.asarray(self._products.T @ k[0, 0])
         weighted = self.scaled(k).values
         first, second = self.pattern.lower_pairs
         product = np.einsum("ae,ae->e", self.values[:, first], weighted[:, second])
@@ -163,9 +163,9 @@ class SparseCross(Cross):
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
         if self.values.shape[0] == 1:
-            doubled = 2.0 * inner
-            doubled[self.pattern.layout.square.diagonal] *= 0.5
-            return np.asarray(self._products.T @ doubled)[None, None]
+            diagonal = inner[self.pattern.layout.square.diagonal][self.pattern.columns]
+            once = segment_sum(np.square(self.values[0]) * diagonal, self.pattern.rows, self.pattern.n_rows)
+            return np.asarray(2.0 * (self._products @ inner) - once)[None, None]
         return self.rows_times(inner).overlap(self)
 
     def rows_times(self, inner: Array) -> SparseCross:

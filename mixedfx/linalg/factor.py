@@ -26,7 +26,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.remainder import Remainder, factorize_remainder
+from mixedfx.linalg.remainder import Remainder, ShiftedRemainder, factorize_remainder
 from mixedfx.linalg.small import (
     apply,
     multiply,
@@ -74,7 +74,7 @@ class BlockFactor:
     k: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Remainder | SparseRemainder | None
+    remainder: Remainder | ShiftedRemainder | SparseRemainder | None
     logdet: float
 
     def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[Effects, Effects]:
@@ -181,16 +181,20 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
             if cross:
                 cross[g] = cross[g].plus(cross[f].gathered(left, parents, cross[g]), -1.0)
         if cross:
-            remainder = remainder - cross[f].schur(k_f)
+            update = cross[f].schur(k_f)
+            remainder = np.subtract(remainder, update, out=update)
     rest = _factorized_rest(layout, factors, remainder) if layout.n_remainder else None
     logdet += rest.logdet if rest else 0.0
     return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
 
 
-def _factorized_rest(layout: Layout, factors: Sequence[Array], cells: Array) -> Remainder | SparseRemainder:
+def _factorized_rest(
+    layout: Layout, factors: Sequence[Array], cells: Array
+) -> Remainder | ShiftedRemainder | SparseRemainder:
     if layout.plan is not None:
         return factorize_sparse_remainder(layout, factors, cells)
-    return factorize_remainder(layout, factors, cells.reshape(layout.n_remainder, -1))
+    own = cells if layout.n_chain else cells.copy()
+    return factorize_remainder(layout, factors, own.reshape(layout.n_remainder, -1))
 
 
 def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:

@@ -72,7 +72,7 @@ class Gram:
         lower = sp.coo_array(sp.tril(self.remainder))
         row, column = (index.astype(np.intp) for index in lower.coords)
         cells = np.zeros(self.layout.square.n_cells)
-        cells[self.layout.square.positions(row, column)] = lower.data
+        cells[self.layout.square.cells_of(row * self.layout.n_remainder + column)] = lower.data
         return cells
 
     def squared_norms(self) -> Array:

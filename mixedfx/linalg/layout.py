@@ -56,19 +56,24 @@ class PairPattern:
         return lower_pairs(self.rows, self.starts)
 
     @cached_property
-    def target(self) -> IntArray:
-        """Cell of the remainder of every pair of :attr:`lower_pairs`."""
+    def lower_keys(self) -> IntArray:
+        """``row * n_columns + column`` in the remainder of all :attr:`lower_pairs`; columns ascend in a level."""
         first, second = self.lower_pairs
-        return self.layout.square.positions(self.columns[first], self.columns[second])
+        return np.asarray((self.columns * self.n_columns)[first] + self.columns[second])
 
     @cached_property
-    def product_structure(self) -> tuple[IntArray, AnyArray, AnyArray]:
-        """Compressed rows (targets) by levels of the pairs: their order, column indices and row starts."""
-        position = np.arange(self.target.size, dtype=float)
-        levels = self.rows[self.lower_pairs[0]]
-        shape = (self.layout.square.n_cells, self.n_rows)
-        matrix = sp.coo_array((position, (self.target, levels)), shape=shape).tocsr()
-        return matrix.data.astype(np.intp), np.asarray(matrix.indices), np.asarray(matrix.indptr)
+    def target(self) -> IntArray:
+        """Cell of the remainder of every pair of :attr:`lower_pairs`."""
+        return self.layout.square.cells_of(self.lower_keys)
+
+    @cached_property
+    def pairs_by_level(self) -> tuple[AnyArray, AnyArray]:
+        """The pairs as compressed rows, one for each level: cells, and first pair of each level."""
+        degree = np.diff(self.starts)
+        starts = np.concatenate([[0], np.cumsum(degree * (degree + 1) // 2)])
+        small = max(self.layout.square.n_cells, int(starts[-1])) < np.iinfo(np.int32).max
+        kind = np.int32 if small else np.int64
+        return self.target.astype(kind), starts.astype(kind)
 
     @property
     def n_pairs(self) -> int:
@@ -266,13 +271,11 @@ def _sparse_square(layout: Layout) -> SparseSquare | None:
     """The cells of a sparse remainder, or None where a dense one is cheaper."""
     n = layout.n_remainder
     keys = [np.arange(n) * (n + 1)]
-    for pattern in layout.patterns:
-        first, second = pattern.lower_pairs
-        keys.append(_lower_keys(pattern.columns[first], pattern.columns[second], n))
+    keys.extend(pattern.lower_keys for pattern in layout.patterns)
     for i, r in enumerate(layout.remainder):
         for s in list(layout.remainder)[:i]:
             own, other = layout.codes[r] + layout.span(r).start, layout.codes[s] + layout.span(s).start
-            keys.append(_lower_keys(own, other, n))
+            keys.append(np.maximum(own, other) * n + np.minimum(own, other))
     distinct = _distinct(np.concatenate(keys), n)
     if distinct.size > SPARSE_FILL * n**2:
         return None
@@ -285,10 +288,6 @@ def _sparse_square(layout: Layout) -> SparseSquare | None:
 
 def _is_cheaper(plan: EliminationPlan) -> bool:
     return plan.cost < FLOP_TIME * float(plan.n) ** 3 + CELL_TIME * float(plan.n) ** 2
-
-
-def _lower_keys(i: IntArray, j: IntArray, n: int) -> IntArray:
-    return np.asarray(np.maximum(i, j) * n + np.minimum(i, j))
 
 
 def _distinct(keys: IntArray, n: int) -> IntArray:

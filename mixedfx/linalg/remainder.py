@@ -17,7 +17,7 @@ from mixedfx._typing import Array
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, symmetrize
 
-__all__ = ["Remainder", "factorize_remainder", "mirrored"]
+__all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
 
 SMALL_VARIANCE = 1e-6  # below this, relative to the information, the inverse of T would cancel
 
@@ -145,12 +145,79 @@ def _blocks(lower: Array, size: int) -> Array:
     return blocks
 
 
-def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array) -> Remainder:
-    """Factorise the remainder with the Schur complement ``schur`` (lower triangle)."""
+@dataclass(frozen=True)
+class ShiftedRemainder:
+    """The factorised remainder where ``Lambda`` is diagonal and nothing vanishes: then ``K = (S + Lambda^-2)^-1``.
+
+    Attributes
+    ----------
+    layout : Layout
+    precision : (r,)
+        Diagonal of ``Lambda^-2``.
+    root : (r, r)
+        ``L`` with ``L L' = S + Lambda^-2``.
+    """
+
+    layout: Layout
+    precision: Array
+    root: Array
+
+    @property
+    def logdet(self) -> float:
+        """``log|Lambda' S Lambda + I|``."""
+        return 2.0 * float(np.log(self.root.diagonal()).sum()) - float(np.log(self.precision).sum())
+
+    def solve(self, side: Array) -> tuple[Array, Array]:
+        """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
+        b, info = lapack.dpotrs(self.root.T, side, lower=0)
+        assert info == 0
+        return np.asarray(b), np.asarray(self.precision[:, None] * b)
+
+    @cached_property
+    def k(self) -> Array:
+        """Lower triangle of ``K``."""
+        inverse, info = lapack.dpotri(self.root.T, lower=0)
+        assert info == 0
+        return np.asarray(inverse.T)
+
+    @cached_property
+    def dense_k(self) -> Array:
+        """``K`` (r, r), both triangles."""
+        return mirrored(self.k)
+
+    def information(self, r: int) -> Array:
+        """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""
+        at, size = self.layout.span(r), self.layout.sizes[r]
+        own = self.precision[at].reshape(size, -1)
+        blocks = -own[:, None] * _blocks(self.k[at, at], size) * own
+        blocks[np.arange(size), np.arange(size)] += own
+        return blocks
+
+
+def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array) -> Remainder | ShiftedRemainder:
+    """Factorise the remainder with the Schur complement ``schur`` (lower triangle), which may be overwritten."""
     scaling = _Scaling(layout, tuple(factors))
-    inner = scaling.both_sides(schur, transpose=True)
-    inner.flat[:: len(inner) + 1] += 1.0
-    root, info = lapack.dpotrf(inner.T, lower=0, overwrite_a=1, clean=0)
+    precision = _precision(scaling, schur)
+    if precision is None:
+        inner = scaling.both_sides(schur, transpose=True)
+        inner.flat[:: len(inner) + 1] += 1.0
+        return Remainder(scaling, schur, _root(inner))
+    schur.flat[:: len(schur) + 1] += precision
+    return ShiftedRemainder(layout, precision, _root(schur))
+
+
+def _precision(scaling: _Scaling, schur: Array) -> Array | None:
+    """``Lambda^-2`` (r,), or None where it is no diagonal or too large beside ``S``."""
+    if scaling.diagonal is None:
+        return None
+    variances = np.square(scaling.diagonal)
+    scale = float(np.max(schur.diagonal(), initial=0.0))
+    return 1.0 / variances if float(variances.min()) * scale > SMALL_VARIANCE else None
+
+
+def _root(matrix: Array) -> Array:
+    """Lower Cholesky factor (in the lower triangle) of a matrix of which only that is used, in its place."""
+    root, info = lapack.dpotrf(matrix.T, lower=0, overwrite_a=1, clean=0)
     if info:
         raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-    return Remainder(scaling, schur, np.asarray(root.T))
+    return np.asarray(root.T)

@@ -29,8 +29,8 @@ class Square(ABC):
         """Cells (n,) of the diagonal."""
 
     @abstractmethod
-    def positions(self, i: IntArray, j: IntArray) -> IntArray:
-        """Return the cells of the entries (i, j); their order does not matter."""
+    def cells_of(self, keys: IntArray) -> IntArray:
+        """Return the cells of the entries with ``keys = row * n + column``, row >= column."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class DenseSquare(Square):
         """Cells (n,) of the diagonal."""
         return np.arange(self.n) * (self.n + 1)
 
-    def positions(self, i: IntArray, j: IntArray) -> IntArray:
-        """Return the cells of the entries."""
-        return np.asarray(np.maximum(i, j) * self.n + np.minimum(i, j))
+    def cells_of(self, keys: IntArray) -> IntArray:
+        """Return the cells: the keys themselves."""
+        return keys
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,9 @@ class SparseSquare(Square):
         """Number of cells."""
         return self.plan.n_cells
 
-    def positions(self, i: IntArray, j: IntArray) -> IntArray:
+    def cells_of(self, keys: IntArray) -> IntArray:
         """Return the cells of the entries."""
+        i, j = np.divmod(keys, self.plan.n)
         return self.plan.positions(i, j)
 
     @cached_property
@@ -79,7 +80,7 @@ class SparseSquare(Square):
     @cached_property
     def _symmetric(self) -> tuple[IntArray, IntArray, IntArray]:
         """Cells, column indices and row starts of the whole pattern in compressed rows."""
-        cells = self.positions(self.rows, self.columns)
+        cells = self.plan.positions(self.rows, self.columns)
         off = self.rows != self.columns
         i = np.concatenate([self.rows, self.columns[off]])
         j = np.concatenate([self.columns, self.rows[off]])
