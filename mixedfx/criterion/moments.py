@@ -24,6 +24,8 @@ from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
+# Balanced data, whose moments are the estimate, do not start at the optimum: an iteration limit means the same for all.
+FROM_ABOVE = 1.5
 LEAST_RESIDUAL = 1e-15  # of the mean square of the response: a smaller residual variance is rounding
 SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
 
@@ -37,7 +39,7 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     if moments.relative_variances is None:
         return start
     for term in model.terms:
-        start[term.theta] = term.covariance.near(moments.covariance(term.factor, term.coefficients))
+        start[term.theta] = term.covariance.near(FROM_ABOVE * moments.covariance(term.factor, term.coefficients))
     return start
 
 
