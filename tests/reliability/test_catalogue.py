@@ -6,7 +6,6 @@ from tests.reliability import cases
 from tests.reliability.catalogue import heavy, judge, missing
 from tests.reliability.meta import META
 
-
 # Cases where another behaviour than the catalogue's is right (docs/guide/reliability.md), and what must be said then.
 ARGUED = {"SNG-06": "dropped a column that follows from the others (collinear): w0 = x"}
 
