@@ -33,7 +33,7 @@ class Problem:
     formulas : dict
         Other spellings: peer to formula.
     skip : tuple of str
-        Peers that cannot fit it, or not within minutes.
+        Peers that cannot fit it, or not within many minutes.
     large : bool
         Left out by ``--quick``.
     """
@@ -162,6 +162,8 @@ def bernoulli(n: int = 100_000, levels: int = 5000) -> pd.DataFrame:
     return pd.DataFrame({"y": (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(int), "x": x, "g": labels(g)})
 
 
+SLOW = ("interlace", "statsmodels")  # more than five minutes on large problems, or gigabytes
+
 LINEAR = (
     Problem("sleepstudy", "Reaction ~ Days + (Days | Subject)", dataset("sleepstudy"), "180 rows, 18 subjects"),
     Problem(
@@ -179,6 +181,7 @@ LINEAR = (
         "y ~ service + (1 | s) + (1 | d)",
         dataset("insteval"),
         "73 421 rows, crossed 2972 x 1128",
+        skip=SLOW,
         large=True,
     ),
     Problem(
@@ -186,18 +189,24 @@ LINEAR = (
         "y ~ service + (1 | s) + (1 | d) + (1 | dept_service)",
         dataset("insteval", dept_service=joined("dept", "service")),
         "73 421 rows, crossed 2972 x 1128 x 28",
+        skip=SLOW,
         large=True,
     ),
     Problem("nested", "y ~ x + (1 | authority) + (1 | school)", nested, "31 022 rows, nested 2280 in 131"),
-    Problem("crossed slopes", PSYCHOLOGY, psychology, "12 960 rows, 48 coefficients, 16 parameters", large=True),
-    Problem("many groups", "y ~ x + (1 + x | g)", slopes, "1e6 rows, 1e5 groups with slopes", large=True),
-    Problem("crossed", "y ~ x + (1 | a) + (1 | b)", crossed, "1e5 rows, crossed 2000 x 2000", large=True),
-    Problem("three levels", "y ~ x + (1 | inner) + (1 | outer)", three_levels, "1e6 rows, 1e5 in 1e4", large=True),
+    Problem(
+        "crossed slopes", PSYCHOLOGY, psychology, "12 960 rows, 48 coefficients, 16 parameters", skip=SLOW, large=True
+    ),
+    Problem("many groups", "y ~ x + (1 + x | g)", slopes, "1e6 rows, 1e5 groups with slopes", skip=SLOW, large=True),
+    Problem("crossed", "y ~ x + (1 | a) + (1 | b)", crossed, "1e5 rows, crossed 2000 x 2000", skip=SLOW, large=True),
+    Problem(
+        "three levels", "y ~ x + (1 | inner) + (1 | outer)", three_levels, "1e6 rows, 1e5 in 1e4", skip=SLOW, large=True
+    ),
     Problem(
         "pupils move",
         "y ~ x + (1 | pupil) + (1 | classroom)",
         pupils("anywhere"),
         "40 000 rows, 10 000 pupils, 3000 classes; a fifth of the rows in any other class",
+        skip=SLOW,
         large=True,
     ),
     Problem(
@@ -205,6 +214,7 @@ LINEAR = (
         "y ~ x + (1 | pupil) + (1 | classroom)",
         pupils("within schools"),
         "40 000 rows, 10 000 pupils, 3000 classes of 300 schools",
+        skip=SLOW,
         large=True,
     ),
 )

@@ -24,8 +24,10 @@ from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
-# Balanced data, whose moments are the estimate, do not start at the optimum: an iteration limit means the same for all.
-FROM_ABOVE = 1.5
+# Small balanced data, whose moments are the estimate, start a little off the optimum, so that an iteration limit means
+# the same for all. With many effects an evaluation is dear, and the search starts at the moments.
+FROM_ABOVE = 1.05
+MANY_EFFECTS = 1000
 LEAST_RESIDUAL = 1e-15  # of the mean square of the response: a smaller residual variance is rounding
 SMALLEST_SHARE = 0.1  # of the variance that one level's data say nothing about: the smallest one to start from
 
@@ -38,8 +40,11 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     moments = _Moments(gram, n)
     if moments.relative_variances is None:
         return start
+    layout = gram.layout
+    effects = sum(m * size for m, size in zip(layout.levels, layout.sizes, strict=True))
+    factor = FROM_ABOVE if effects < MANY_EFFECTS else 1.0
     for term in model.terms:
-        start[term.theta] = term.covariance.near(FROM_ABOVE * moments.covariance(term.factor, term.coefficients))
+        start[term.theta] = term.covariance.near(factor * moments.covariance(term.factor, term.coefficients))
     return start
 
 

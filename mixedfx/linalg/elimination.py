@@ -27,6 +27,7 @@ __all__ = ["EliminationPlan", "Round", "plan_elimination"]
 PAIR_TIME = 1e-7  # seconds that one pair of neighbours costs, in all passes together
 FLOP_TIME = 3e-11  # seconds that one multiplication costs in LAPACK
 ROUND_TIME = 1e-4  # seconds that one more round costs
+MOST_PAIRS = 10_000_000  # pairs of all rounds together: what fill may cost in memory
 SMALL_CORE = 128  # a core of so few nodes is not worth another round
 
 
@@ -133,9 +134,11 @@ def plan_elimination(pattern: sp.csr_array) -> EliminationPlan:
     graph = _without_diagonal(pattern)
     alive = np.ones(n, dtype=bool)
     found: list[tuple[IntArray, AnyArray, AnyArray]] = []
+    pairs = 0.0
     while True:
         chosen = _independent_set(graph, alive)
-        if not _pays(graph, chosen, int(alive.sum())):
+        pairs += _pairs(graph, chosen)
+        if pairs > MOST_PAIRS or not _pays(graph, chosen, int(alive.sum())):
             break
         rows = graph[chosen]
         found.append((chosen, rows.indptr, rows.indices))
@@ -174,9 +177,14 @@ def _pays(graph: sp.csr_array, chosen: IntArray, n: int) -> bool:
     """Whether eliminating the nodes costs less than what it saves in the dense core."""
     if chosen.size == 0 or n <= SMALL_CORE:
         return False
-    degree = np.diff(graph.indptr)[chosen].astype(float)
-    cost = PAIR_TIME * float(np.sum(degree * (degree + 1) / 2)) + ROUND_TIME
+    cost = PAIR_TIME * _pairs(graph, chosen) + ROUND_TIME
     return cost < FLOP_TIME * (float(n) ** 3 - float(n - chosen.size) ** 3)
+
+
+def _pairs(graph: sp.csr_array, nodes: IntArray) -> float:
+    """Number of pairs of neighbours of the nodes."""
+    degree = np.diff(graph.indptr)[nodes].astype(float)
+    return float(np.sum(degree * (degree + 1) / 2))
 
 
 def _eliminated(graph: sp.csr_array, rows: sp.csr_array, alive: BoolArray) -> sp.csr_array:
