@@ -35,6 +35,7 @@ Domain: TypeAlias = tuple[float, float]
 
 EVERYWHERE: Domain = (-np.inf, np.inf)
 POSITIVE: Domain = (0.0, np.inf)
+SMALLEST_ROOT = 1e-100
 UNIT: Domain = (0.0, 1.0)
 NEGATIVE: Domain = (-np.inf, 0.0)
 ABOVE_ONE: Domain = (1.0, np.inf)
@@ -237,8 +238,10 @@ def _sqrt_inverse(x: Array, order: int) -> Derivatives:
 
 
 def _sqrt_log(x: Array, order: int) -> Derivatives:
-    value, *slopes = _log_times(2.0, x, order) if np.all(x > 0) else _log_times(2.0, np.abs(x), order)
-    return (value, *(slope if degree % 2 else slope * np.sign(x) for degree, slope in enumerate(slopes)))
+    """``log(x²)``, even in x; at zero large and negative, so that zero times it is zero."""
+    value, *slopes = _log_times(2.0, np.maximum(np.abs(x), SMALLEST_ROOT), order)
+    sign = np.where(x < 0, -1.0, 1.0)
+    return (value, *(slope if degree % 2 else slope * sign for degree, slope in enumerate(slopes)))
 
 
 LOGIT = Link("logit", sp.logit, _logit_inverse, log_expit_derivatives, _logit_complement, latent_variance=np.pi**2 / 3)

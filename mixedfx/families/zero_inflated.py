@@ -112,7 +112,7 @@ class ZeroInflated(ExtraZeros):
         values = [parameter.value for parameter in parameters]
         average, variance = self.moments(mean.value.value, observed.trials, *values)
         bound = np.square(average * mean.log.part((0,))) / variance  # where that of the base is only a bound
-        return np.fmax(exact, bound)
+        return np.fmax(np.fmax(exact, bound), 0.0)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """``pi + (1 - pi) F(y)``."""

@@ -82,6 +82,17 @@ def test_the_inner_loop_has_the_same_derivatives_up_to_terms_without_the_mean(ca
     assert kernel == pytest.approx(outer, rel=1e-9, abs=1e-10)
 
 
+@pytest.mark.parametrize("case", [*CASES, *DISPERSED], ids=str)
+@FEW
+@given(data=st.data())
+def test_one_pass_gives_what_two_give(case, data):
+    s = data.draw(samples(case))
+    in_eta, in_phi = s.family.all_derivatives(s.observed, s.eta, s.phi)
+    two = (*s.family.derivatives(s.observed, s.eta, s.phi), *s.family.phi_derivatives(s.observed, s.eta, s.phi))
+    for left, right in zip((*in_eta, *in_phi), two, strict=True):
+        assert left == pytest.approx(right, rel=1e-10, abs=1e-10 * np.max(np.abs(right), initial=1.0))
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_leading_axes_are_broadcast(case):
     family = case.family
