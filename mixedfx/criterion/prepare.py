@@ -14,6 +14,7 @@ from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
+from mixedfx.criterion.size import check_memory
 from mixedfx.design import Design, nested_in
 from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
 from mixedfx.exceptions import DataError, SpecificationError
@@ -107,7 +108,8 @@ def linear_problem(
     Raises
     ------
     SpecificationError, DataError
-        If residuals are correlated across levels of a grouping factor, or have a structure and zero weights.
+        If crossed factors are too large for this machine, or residuals are correlated across levels of a grouping
+        factor, or have a structure and zero weights.
     """
     y = design.response.values if design.offset is None else design.response.values - design.offset
     basis, X, inner = fixed_basis(design.fixed.matrix, y)
@@ -117,6 +119,7 @@ def linear_problem(
         for term, (_, z) in zip(design.random, pairs, strict=True)
     ]
     assembly = assemble(terms, np.column_stack([X, inner]))
+    check_memory(design, assembly.rows.layout)
     known = sigma if residual is None or residual.sigma is None else residual.sigma
     sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)

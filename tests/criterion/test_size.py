@@ -1,0 +1,56 @@
+"""Crossed designs too large for memory are refused before anything is allocated."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import mixedfx as mfx
+from mixedfx.covariance import UnstructuredCovariance
+from mixedfx.criterion import size
+from mixedfx.criterion.assemble import TermRows, assemble
+
+
+def layout_of(rows, *levels):
+    rng = np.random.default_rng(0)
+    one = np.ones((1, rows))
+    terms = [
+        TermRows(k, rng.permutation(np.arange(rows) % m), m, one, UnstructuredCovariance(1))
+        for k, m in enumerate(levels)
+    ]
+    return assemble(terms, one.T).rows.layout
+
+
+def test_need_grows_with_the_square_of_the_remainder():
+    assert size.needed_bytes(layout_of(1000, 50)) == 0
+    small, large = (size.needed_bytes(layout_of(20_000, 600, m)) for m in (200, 400))
+    assert large - 24 * 400**2 == pytest.approx(small - 24 * 200**2, rel=0.2)
+
+
+def test_refused_before_allocation_with_size_and_advice():
+    rng = np.random.default_rng(1)
+    n = 160_000
+    frame = {"y": rng.standard_normal(n), "a": np.arange(n) % 60_000, "b": rng.permutation(n) % 50_000}
+    frame = {key: values.astype(str) if key != "y" else values for key, values in frame.items()}
+    tracemalloc.start()
+    expected = r"'a' \(60,000 levels\), 'b' \(50,000 levels\).* GB .*Drop or merge"
+    with pytest.raises(mfx.SpecificationError, match=expected):
+        mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", frame)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+
+
+def test_the_limit_is_that_of_the_machine(monkeypatch):
+    rng = np.random.default_rng(2)
+    n = 3000
+    frame = {
+        "y": rng.standard_normal(n),
+        "a": (np.arange(n) % 100).astype(str),
+        "b": rng.integers(0, 90, n).astype(str),
+    }
+    formula = "y ~ 1 + (1 | a) + (1 | b)"
+    assert np.isfinite(mfx.lmer(formula, frame).llf)
+    monkeypatch.setattr(size, "_machine_memory", lambda: 1e5)
+    with pytest.raises(mfx.SpecificationError, match="this machine has"):
+        mfx.lmer(formula, frame)
