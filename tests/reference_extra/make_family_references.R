@@ -1,11 +1,14 @@
 ## make_family_references.R -- reference fits for families that tests/reference has no number for.
-## Rscript make_family_references.R     (R packages ordinal, glmmTMB, lme4, jsonlite; deterministic; no network)
+## Rscript make_family_references.R [REGEX]     (R packages ordinal, glmmTMB, lme4, jsonlite; deterministic; no network)
 ## Data are simulated here, written to data/families.csv and read back, so that every fit is of the file.
 suppressWarnings(suppressPackageStartupMessages({library(ordinal); library(glmmTMB); library(lme4); library(jsonlite)}))
 options(contrasts = c("contr.treatment", "contr.poly"), digits = 15)
 dir.create("data", showWarnings = FALSE); dir.create("fits", showWarnings = FALSE)
 SOFTWARE <- c(list(R = paste(R.version$major, R.version$minor, sep = ".")),
               sapply(c("ordinal", "glmmTMB", "TMB", "lme4"), function(p) as.character(packageVersion(p)), simplify = FALSE))
+
+ONLY <- c(commandArgs(TRUE), ".")[1]
+wanted <- function(case) grepl(ONLY, case)
 
 ## ------------------------------------------------------------------- data --
 simulate_data <- function() {
@@ -51,6 +54,7 @@ polish <- function(p, gr) { for (i in 1:8) { g <- as.vector(gr(p)); if (max(abs(
 
 ## --------------------------------------------------------------- glmmTMB --
 tmb_case <- function(case, title, formula, family, ziformula = ~0, dispformula = ~1, link, notes = NULL) {
+  if (!wanted(case)) return(invisible())
   fit <- suppressWarnings(glmmTMB(formula, data = D, family = family, ziformula = ziformula, dispformula = dispformula,
     control = glmmTMBControl(optCtrl = list(iter.max = 2000, eval.max = 2000))))
   p <- polish(fit$fit$par, fit$obj$gr); value <- fit$obj$fn(p); H <- jacobian(fit$obj$gr, p); V <- solve(H); se <- sqrt(diag(V))
@@ -114,6 +118,7 @@ wald_density <- list(
   value = function(y, eta, phi) { mu <- exp(eta); -0.5 * (log(2 * pi) + phi + 3 * log(y)) - (y - mu)^2 / (2 * exp(phi) * mu^2 * y) },
   slope = function(y, eta, phi) { mu <- exp(eta); (y - mu) / (exp(phi) * mu^2) },
   curvature = function(y, eta, phi) { mu <- exp(eta); -(2 * y - mu) / (exp(phi) * mu^2) })
+if (wanted("inverse_gaussian")) {
 model <- list(X = X, Z = Z1, y = D$wald, density = wald_density, phi = 1)
 o <- maximise(c(0.2, 0.5, 0.5, -0.3, -0.7, -0.6), model); se <- sqrt(diag(o$V)); labels <- colnames(X)
 save_case("inverse_gaussian", "inverse Gaussian with a log link", "wald ~ x + f + (1 | g)", "own Laplace approximation in R", family = "inverse_gaussian", link = "log",
@@ -122,6 +127,7 @@ save_case("inverse_gaussian", "inverse Gaussian with a log link", "wald ~ x + f 
   varcorr = list(g = list(names = I("(Intercept)"), sd = I(exp(o$p[6])), corr = matrix(1), var = matrix(exp(2 * o$p[6])))),
   loglik = laplace(o$p, model), loglik_exact_integral = integral(o$p, model), n_parameters = 6, deviance = -2 * laplace(o$p, model),
   optimisation = list(max_abs_gradient = max(abs(o$gradient))))
+}
 
 ## --------------------------------------------------------------- ordinal --
 ## phi = thresholds; F, its density f and the slope of that
@@ -137,6 +143,7 @@ ordinal_density <- function(G) {
     curvature = function(y, eta, phi) { b <- bounds(y, phi); (G$d(b[[1]] - eta) - G$d(b[[2]] - eta)) / probability(y, eta, phi) - slope(y, eta, phi)^2 })
 }
 clmm_case <- function(case, title, formula, link, Z) {
+  if (!wanted(case)) return(invisible())
   ## clmm (2022.11-16) calls loglog what clm and everybody else call cloglog, F(x) = 1 - exp(-exp(x)), and vice versa
   fit <- clmm(formula, data = D, link = if (link == "cloglog") "loglog" else link, Hess = FALSE)
   S <- as.matrix(VarCorr(fit)$g)[seq_len(ncol(Z)), seq_len(ncol(Z)), drop = FALSE]
@@ -157,9 +164,11 @@ clmm_case("ordinal_cloglog", "cumulative complementary log-log", rating ~ x + f 
 clmm_case("ordinal_slope", "cumulative logit with a random slope", rating ~ x + f + (1 + x | g), "logit", Z2)
 
 ## ------------------------------------------------ lognormal: exact by lmer --
+if (wanted("lognormal")) {
 fit <- lmer(log(skewed) ~ x + f + (1 | g), data = D, REML = FALSE, control = lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-10)))
 V <- as.matrix(vcov(fit))
 save_case("lognormal", "lognormal: Gaussian model of log y, with the Jacobian", "skewed ~ x + f + (1 | g)", "lmer", family = "lognormal", link = "log",
   n_obs = nobs(fit), n_groups = list(g = nlevels(D$g)), fixef_log_scale = named(names(fixef(fit)), fixef(fit), sqrt(diag(V))), vcov_fixef = square(rownames(V), V),
   varcorr = list(g = varcorr(VarCorr(fit)$g)), sigma = sigma(fit), loglik = as.numeric(logLik(fit)) - sum(log(D$skewed)), n_parameters = 6,
   notes = "fixef are of the mean of log y; the family's intercept is higher by sigma^2/2. Laplace is exact here.")
+}
