@@ -1,7 +1,5 @@
 """A short run of the fuzzer; ``python -m tests.fuzz`` is the long one."""
 
-import pytest
-
 from tests.fuzz import pairs, strings
 
 FINE = {"fit", "refused"}
@@ -19,12 +17,3 @@ def test_random_models_end_in_a_fit_or_in_one_of_our_errors(tmp_path, monkeypatc
 
 def test_random_strings_are_refused_or_fitted():
     assert failures(strings(300, seed=11)) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20, 24))
-def test_many_random_models_and_strings(seed, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert failures(pairs(1500, seed)) == []
-    assert failures(strings(1000, seed)) == []
-    assert list(tmp_path.iterdir()) == []
