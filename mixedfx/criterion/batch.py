@@ -60,9 +60,10 @@ class BatchCriterion:
         return BatchPoint(self, theta, self.responses if whole else self.responses.take(which))
 
     def __call__(self, theta: Array, which: IntArray) -> Derivatives:
-        """Return values, gradients and Hessians; see :meth:`at`."""
+        """Return values, gradients and Hessians, and as extras beta, sigma squared and the covariance gradient."""
         point = self.at(theta, which)
-        return Derivatives(point.value, point.gradient, point.hessian)
+        extra = (point.beta, point.sigma2, point.covariance_gradient)
+        return Derivatives(point.value, point.gradient, point.hessian, extra)
 
     @cached_property
     def basis_products(self) -> Array:

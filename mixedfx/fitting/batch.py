@@ -106,14 +106,17 @@ def _fit(
     everything = np.arange(inner.scale.size)
     begin = _scored(problem, blocks, criterion.at(np.tile(start, (everything.size, 1)), everything))
     optima = minimize_many(criterion, begin, tol=control.tol, max_iter=control.max_iter)
-    at = criterion.at(optima.x, everything)
-    theta, confirmed, singular = _settled(problem, blocks, at)
-    if singular.any():
-        at = criterion.at(theta, everything)
+    beta, sigma2, gradient = optima.extra
+    values = optima.value
+    theta, confirmed, singular = _settled(problem, blocks, optima.x, gradient)
+    moved = np.flatnonzero(singular)
+    if moved.size:
+        at = criterion.at(theta[moved], moved)
+        beta[moved], sigma2[moved], values[moved] = at.beta, at.sigma2, at.value
     fixed = problem.fixed
-    beta = inner.scale[:, None] * (at.beta @ fixed.matrix.T) + inner.shift[:, None] * fixed.intercept
-    sigma = np.sqrt(at.sigma2) * inner.scale
-    values = at.value + inner.constants(problem)
+    beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.shift[:, None] * fixed.intercept
+    sigma = np.sqrt(sigma2) * inner.scale
+    values = values + inner.constants(problem)
     converged = optima.converged & confirmed
     return Refits(problem.theta_to_user(theta), beta, sigma, values, converged, singular)
 
@@ -135,11 +138,13 @@ def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:
     return theta
 
 
-def _settled(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> tuple[Array, BoolArray, BoolArray]:
+def _settled(
+    problem: LinearProblem, blocks: BlockMap, found: Array, gradients: Array
+) -> tuple[Array, BoolArray, BoolArray]:
     """Set negligible directions to zero; return theta (R, k), if the boundary is confirmed, if there is one."""
-    theta = at.theta.copy()
+    theta = found.copy()
     confirmed, singular = np.ones(len(theta), dtype=bool), np.zeros(len(theta), dtype=bool)
-    tolerated = CERTIFIED_GAP * np.maximum(1.0, np.abs(at.covariance_gradient).max(axis=(1, 2), initial=0.0))
+    tolerated = CERTIFIED_GAP * np.maximum(1.0, np.abs(gradients).max(axis=(1, 2), initial=0.0))
     for slot in problem.model.terms:
         own = theta[:, slot.theta]
         root = np.tensordot(own, slot.covariance.derivative(own[0]), axes=1)
@@ -147,7 +152,7 @@ def _settled(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> tuple[
         zero = values <= np.maximum(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * values[:, -1:])
         closed = zero.any(axis=1)
         null = vectors * zero[:, None, :]
-        gradient = blocks.term_gradient(at.covariance_gradient, slot)
+        gradient = blocks.term_gradient(gradients, slot)
         slope = np.linalg.eigvalsh(null.swapaxes(1, 2) @ gradient @ null)[:, 0]
         confirmed &= ~closed | (slope >= -tolerated)
         singular |= closed

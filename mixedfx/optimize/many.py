@@ -17,20 +17,23 @@ WITHIN_ROUNDING = 1e3  # a search that stalls at a decrement below so many round
 
 @dataclass(frozen=True)
 class Derivatives:
-    """Values (R,), gradients (R, k) and exact Hessians (R, k, k) of R functions."""
+    """Values (R,), gradients (R, k), exact Hessians (R, k, k) of R functions; ``extra`` (R, …) is kept along."""
 
     value: Array
     gradient: Array
     hessian: Array
+    extra: tuple[Array, ...] = ()
 
 
 @dataclass(frozen=True)
 class Optima:
-    """Where R minimisations ended: ``x`` (R, k), ``decrement`` (R,), ``converged`` (R,)."""
+    """Where R minimisations ended: ``x`` (R, k), ``value``, ``decrement`` and ``converged`` (R,), ``extra`` there."""
 
     x: Array
+    value: Array
     decrement: Array
     converged: BoolArray
+    extra: tuple[Array, ...]
 
 
 def minimize_many(
@@ -50,7 +53,7 @@ def minimize_many(
     """
     x = start.copy()
     at = function(x, np.arange(len(x)))
-    value, gradient = at.value.copy(), at.gradient.copy()
+    value, gradient, extra = at.value.copy(), at.gradient.copy(), tuple(part.copy() for part in at.extra)
     step, decrement = _newton_steps(gradient, at.hessian, x)
     fraction = np.ones(len(x))
     active = decrement > tol
@@ -66,12 +69,14 @@ def minimize_many(
         fallen = rise <= SUFFICIENT_DECREASE * np.minimum(slope, 0.0) + ROUNDING * np.abs(value[rows])
         good, bad = rows[fallen], rows[~fallen]
         x[good], value[good], gradient[good] = trial[fallen], at.value[fallen], at.gradient[fallen]
+        for kept, new in zip(extra, at.extra, strict=True):
+            kept[good] = new[fallen]
         step[good], decrement[good] = _newton_steps(gradient[good], at.hessian[fallen], x[good])
         fraction[good] = 1.0
         fraction[bad] *= _shrinkage(rise[~fallen], slope[~fallen])
         active[rows] = (decrement[rows] > tol) & (fraction[rows] > SMALLEST_STEP)
     stalled = decrement <= ROUNDING * WITHIN_ROUNDING * np.maximum(1.0, np.abs(value))
-    return Optima(x, decrement, (decrement <= tol) | (~active & stalled))
+    return Optima(x, value, decrement, (decrement <= tol) | (~active & stalled), extra)
 
 
 def _newton_steps(gradient: Array, hessian: Array, x: Array) -> tuple[Array, Array]:
