@@ -10,7 +10,6 @@ from mixedfx._typing import Array
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.quadrature import ROOT2, QuadratureEvaluation
-from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["Moments", "first_order_mean", "mode_covariance", "node_moments"]
 
@@ -72,9 +71,9 @@ def mode_covariance(state: ModeState, factor: int) -> Array:
     layout, inverse = state.model.space.rows.layout, state.determinant_factor.inverse
     if factor < layout.n_chain:
         return inverse.diagonal[factor]
-    at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
     loading = state.model.space.rows.loadings.get(factor)
     if loading is None:
-        return diagonal_blocks(inverse.remainder[at, at], size)
+        return inverse.remainder_blocks(factor)
+    at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
     blocks = inverse.remainder[at, at].reshape(size, m, size, m)
     return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))

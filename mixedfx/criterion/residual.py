@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation, central_differences
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import less_effects
+from mixedfx.linalg.factor import PatternInverse
 from mixedfx.linalg.gram import Gram, Rows, cross_products
 
 __all__ = ["ResidualCriterion", "ResidualEvaluation"]
@@ -178,6 +180,14 @@ def _trace(at: LinearEvaluation, rows: Rows, change: Rows) -> float:
     return 0.5 * (_inner(at, cross_products(up)) - _inner(at, cross_products(down)))
 
 
+def _inner_of_remainders(gram: Gram, inverse: PatternInverse) -> float:
+    if isinstance(gram.remainder, np.ndarray):
+        return float(np.vdot(gram.remainder, inverse.remainder))
+    entries = sp.coo_array(gram.remainder)
+    i, j = (index.astype(np.intp) for index in entries.coords)
+    return float(entries.data @ inverse.remainder_entries(i, j))
+
+
 def _inner(at: LinearEvaluation, gram: Gram) -> float:
     """Sum of the products of ``K`` with the cross-products of the random effects."""
     inverse = at.factor.inverse
@@ -186,5 +196,5 @@ def _inner(at: LinearEvaluation, gram: Gram) -> float:
     for k, block in zip(inverse.cross, gram.cross, strict=True):
         total += 2.0 * float(np.einsum("aal->", block.overlap(k)))
     if gram.layout.n_remainder:
-        total += float((gram.remainder * inverse.remainder).sum())
+        total += _inner_of_remainders(gram, inverse)
     return total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -12,9 +13,11 @@ from mixedfx.linalg.layout import Layout
 
 __all__ = ["check_memory", "needed_bytes"]
 
-MATRICES = 3  # cross-products, factor and inverse of the remainder live at the same time
+DENSE_MATRICES = 14  # square matrices of a dense remainder that live at the same time at the peak of a fit (measured)
+SPARSE_VECTORS = 10  # the same for the vector of a sparse remainder's cells
 PAIR_BYTES = 48  # what one pair of entries of a sparse cross block takes, with its indices
 USABLE = 0.8  # share of the machine's memory that a fit may take
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 UNKNOWN_MEMORY = 16e9  # assumed where the system does not say how much it has
 
 
@@ -44,12 +47,24 @@ def needed_bytes(layout: Layout) -> float:
     if layout.n_remainder == 0:
         return 0.0
     sparse = [p.n_pairs for p, dense in zip(layout.patterns, layout.dense_cross, strict=True) if not dense]
-    n_cells = float(layout.n_remainder) ** 2 if layout.plan is None else float(layout.plan.n_cells)
-    return 8.0 * MATRICES * n_cells + PAIR_BYTES * float(np.sum(sparse))
+    copies = DENSE_MATRICES if layout.plan is None else SPARSE_VECTORS
+    return 8.0 * copies * float(layout.square.n_cells) + PAIR_BYTES * float(np.sum(sparse))
 
 
 def _machine_memory() -> float:
+    """What the machine has, or the container's share of it where the system tells."""
     try:
-        return float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
+        physical = float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
-        return UNKNOWN_MEMORY
+        physical = UNKNOWN_MEMORY
+    return min([physical, *_container_limits()])
+
+
+def _container_limits() -> list[float]:
+    found = []
+    for path in CONTAINER_LIMITS:
+        try:
+            found.append(float(Path(path).read_text()))
+        except (OSError, ValueError):  # no such file; "max": no limit
+            continue
+    return found

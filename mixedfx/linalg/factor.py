@@ -114,7 +114,10 @@ class BlockFactor:
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""
         rest = [] if self.remainder is None else [self.remainder.information(r) for r in self.layout.remainder]
-        return (*self._chain_information(), *rest)
+        own = self._chain_information()
+        if self.remainder is not None:
+            self.remainder.forget()
+        return (*own, *rest)
 
     def _chain_information(self) -> list[Array]:
         layout = self.layout
@@ -143,14 +146,30 @@ class BlockFactor:
 class PatternInverse:
     """Blocks of ``K = Lambda (Lambda' Z'Z Lambda + I)^-1 Lambda'`` where the cross-products have theirs.
 
-    ``quadratics`` holds ``S_fL K_LL S_Lf`` (Q, Q, m) of every chain factor f with all that is eliminated after it.
+    ``quadratics`` holds ``S_fL K_LL S_Lf`` (Q, Q, m) of every chain factor f with all that is eliminated after it;
+    ``rest`` is the factorised remainder, which knows its own part of ``K``.
     """
 
     diagonal: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Array
+    rest: Remainder | ShiftedRemainder | SparseRemainder | None
     quadratics: tuple[Array, ...]
+
+    @property
+    def remainder(self) -> Array:
+        """The remainder's part (r, r), both triangles; zero outside its pattern."""
+        return self.rest.dense_k if self.rest else np.zeros((0, 0))
+
+    def remainder_blocks(self, r: int) -> Array:
+        """Diagonal blocks (Q, Q, m) of a factor of the remainder."""
+        assert self.rest is not None
+        return self.rest.k_blocks(r)
+
+    def remainder_entries(self, i: IntArray, j: IntArray) -> Array:
+        """Entries (i, j) of the remainder's part, on its pattern."""
+        assert self.rest is not None
+        return self.rest.k_entries(i, j)
 
 
 def _sum_rows(values: Array, parents: IntArray, count: int) -> Array:
@@ -234,6 +253,6 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
         tuple(diagonal[f] for f in order),
         chain,
         tuple(cross[f] for f in order) if cross else (),
-        factor.remainder.dense_k if factor.remainder else np.zeros((0, 0)),
+        factor.remainder,
         tuple(quadratics[f] for f in order),
     )

@@ -22,7 +22,7 @@ DENSE_CELLS = 40_000_000  # never store a dense cross block with more cells
 SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
 SPARSE_FILL = 0.1  # … and one with a larger share of non-zeros
 CELL_TIME = 1e-8  # seconds that a cell of a dense remainder costs apart from LAPACK
-MOST_PAIRS = 300_000_000  # patterns with more pairs are not looked at
+MOST_PAIRS = 30_000_000  # patterns with more pairs are not looked at
 
 
 @dataclass(frozen=True)

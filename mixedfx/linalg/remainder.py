@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, symmetrize
 
@@ -121,6 +121,20 @@ class Remainder:
         """``K`` (r, r), both triangles."""
         return mirrored(self.k)
 
+    def k_blocks(self, r: int) -> Array:
+        """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
+        at = self.scaling.layout.span(r)
+        return _blocks(self.k[at, at], self.scaling.layout.sizes[r])
+
+    def k_entries(self, i: IntArray, j: IntArray) -> Array:
+        """Entries (i, j) of ``K``."""
+        return _entries(self.k, i, j)
+
+    def forget(self) -> None:
+        """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        for name in ("inverse", "k", "dense_k"):
+            self.__dict__.pop(name, None)
+
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
         layout, factor = self.scaling.layout, self.scaling.factors[r]
@@ -143,6 +157,13 @@ def _blocks(lower: Array, size: int) -> Array:
     above, below = np.triu_indices(size, 1)
     blocks[above, below] = blocks[below, above]
     return blocks
+
+
+def _entries(lower: Array, i: IntArray, j: IntArray) -> Array:
+    """Return entries (i, j) of a symmetric matrix with this lower triangle."""
+    n = len(lower)
+    flat = i * (n + 1) if i is j else np.maximum(i, j) * n + np.minimum(i, j)
+    return np.asarray(lower.ravel()[flat])
 
 
 @dataclass(frozen=True)
@@ -184,6 +205,20 @@ class ShiftedRemainder:
     def dense_k(self) -> Array:
         """``K`` (r, r), both triangles."""
         return mirrored(self.k)
+
+    def k_blocks(self, r: int) -> Array:
+        """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
+        at = self.layout.span(r)
+        return _blocks(self.k[at, at], self.layout.sizes[r])
+
+    def k_entries(self, i: IntArray, j: IntArray) -> Array:
+        """Entries (i, j) of ``K``."""
+        return _entries(self.k, i, j)
+
+    def forget(self) -> None:
+        """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        for name in ("k", "dense_k"):
+            self.__dict__.pop(name, None)
 
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""

@@ -6,6 +6,7 @@ levels within (the order of :class:`~mixedfx.linalg.factor.Effects`, flattened).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,7 +101,7 @@ class RowMap:
             if layout.n_remainder:
                 out += 2.0 * self._cross_leverages(f, inverse)
         if layout.n_remainder:
-            out += self._remainder_leverages(self._loaded_remainder(inverse.remainder))
+            out += self._remainder_leverages(inverse)
         return out
 
     def _remainder_columns(self, r: int) -> list[IntArray]:
@@ -118,14 +119,22 @@ class RowMap:
             for z, column in zip(self.rows.z[r], self._remainder_columns(r), strict=True)
         ]
 
-    def _remainder_leverages(self, k: Array) -> Array:
+    def _remainder_leverages(self, inverse: PatternInverse) -> Array:
+        entries = self._remainder_entries(inverse)
         out = np.zeros(self.rows.columns.shape[0])
-        flat, width = k.ravel(), k.shape[0]
         for i, (z, column) in enumerate(self._remainder_terms):
-            out += z * z * k.diagonal()[column]
+            out += z * z * entries(column, column)
             for other, second in self._remainder_terms[:i]:
-                out += 2.0 * z * other * flat[column * width + second]
+                out += 2.0 * z * other * entries(column, second)
         return out
+
+    def _remainder_entries(self, inverse: PatternInverse) -> Callable[[IntArray, IntArray], Array]:
+        """Look up entries of the remainder's part of ``K`` between levels."""
+        if not self.rows.loadings:
+            return inverse.remainder_entries
+        half = self._loaded_columns(inverse.remainder)
+        loaded = self._loaded_columns(np.ascontiguousarray(half.T))
+        return lambda i, j: np.asarray(loaded[i, j])
 
     def _cross_leverages(self, f: int, inverse: PatternInverse) -> Array:
         cross, codes = inverse.cross[f], self.rows.layout.codes[f]
@@ -151,12 +160,6 @@ class RowMap:
                 at = slice(start, start + layout.levels[r])
                 out[:, at] = values[:, at] @ loading.T
         return out
-
-    def _loaded_remainder(self, k: Array) -> Array:
-        if not self.rows.loadings:
-            return k
-        half = self._loaded_columns(k)
-        return self._loaded_columns(np.ascontiguousarray(half.T))
 
 
 def _form(left: Array, right: Array, blocks: Array, codes: IntArray) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import lapack
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.elimination import EliminationPlan, Round
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.remainder import SMALL_VARIANCE
@@ -126,6 +126,19 @@ class SparseRemainder:
     def dense_k(self) -> Array:
         """``K`` (r, r) on the pattern of the cross-products, zero elsewhere."""
         return np.asarray(self.square.matrix(self.k).toarray())
+
+    def k_blocks(self, r: int) -> Array:
+        """Diagonal (1, 1, m) of ``K`` for one factor."""
+        return np.asarray(self.k[self.square.diagonal[self.layout.span(r)]])[None, None]
+
+    def k_entries(self, i: IntArray, j: IntArray) -> Array:
+        """Entries (i, j) of ``K``, which must be in the pattern with its fill."""
+        return np.asarray(self.k[self.square.diagonal[i] if i is j else self.plan.positions(i, j)])
+
+    def forget(self) -> None:
+        """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        for name in ("inverse", "k", "dense_k"):
+            self.__dict__.pop(name, None)
 
     def information(self, r: int) -> Array:
         """Diagonal (1, 1, m) of ``S - S K S`` for one factor; from the inverse where that does not cancel."""

@@ -20,7 +20,6 @@ from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.inference.variance_scales import variance_estimates
-from mixedfx.linalg.small import diagonal_blocks
 from mixedfx.results.base import MixedResults
 from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
 from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
@@ -221,11 +220,10 @@ class LinearMixedResults(MixedResults):
         layout, inverse = self.fit.problem.assembly.rows.layout, self.fit.at.factor.inverse
         if factor < layout.n_chain:
             return inverse.diagonal[factor][coefficients, coefficients]
-        at, size = layout.span(factor), layout.sizes[factor]
         loading = self.fit.problem.assembly.rows.loadings.get(factor)
         if loading is None:
-            return diagonal_blocks(inverse.remainder[at, at], size)[coefficients, coefficients]
-        m = layout.levels[factor]
+            return inverse.remainder_blocks(factor)[coefficients, coefficients]
+        at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
         blocks = inverse.remainder[at, at].reshape(size, m, size, m)[coefficients, :, coefficients]
         return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
 
