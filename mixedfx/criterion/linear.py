@@ -336,7 +336,7 @@ class LinearEvaluation:
         trace = _contract(d, d, pairs)
         if self.criterion.reml and self.criterion.n_fixed:
             zx = self.z_vinv_x[0]
-            own = np.einsum("amp,pr,bmr->abm", zx, self.unscaled_cov, zx, optimize=True).reshape(size * size, m)
+            own = np.einsum("amr,bmr->abm", zx @ self.unscaled_cov, zx).reshape(size * size, m)
             trace = trace - 2.0 * _contract(d, d, (flat @ own.T).reshape(size, size, size, size))
             trace = trace + self._fixed_part(0, 0)
         return trace
@@ -344,15 +344,17 @@ class LinearEvaluation:
     def _fixed_part(self, f: int, g: int) -> Array:
         """``tr(Phi F_f' D_i F_f Phi F_g' D_j F_g)`` (k_f, k_g), F = Z' V^-1 X."""
         left, right = self.x_forms[f] @ self.unscaled_cov, self.x_forms[g] @ self.unscaled_cov
-        return np.asarray(np.einsum("ipq,jqp->ij", left, right))
+        return np.asarray(left.reshape(len(left), -1) @ right.swapaxes(1, 2).reshape(len(right), -1).T)
 
     @cached_property
     def x_forms(self) -> list[Array]:
         """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k_f, p, p) by factor, for the factor's own parameters."""
         out = []
         for d, zx in zip(self._sigma_derivatives, self.z_vinv_x, strict=True):
-            gram = np.einsum("amp,bmr->abpr", zx, zx, optimize=True)
-            out.append(np.tensordot(d, gram, axes=2))
+            size, m, p = zx.shape
+            flat = zx.transpose(1, 0, 2).reshape(m, size * p)
+            gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
+            out.append((d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(-1, p, p))
         return out
 
     @cached_property
@@ -399,7 +401,9 @@ class LinearEvaluation:
 
 def _contract(left: Array, right: Array, pairs: Array) -> Array:
     """``sum over l tr(A_l L_i B_l R_j)`` with ``pairs[a, b, c, d] = sum over l A_l[a, b] B_l[c, d]``."""
-    return np.asarray(np.einsum("ibc,jda,abcd->ij", left, right, pairs, optimize=True))
+    q = len(pairs)
+    matrix = pairs.transpose(1, 2, 3, 0).reshape(q * q, q * q)
+    return np.asarray(left.reshape(-1, q * q) @ matrix @ right.reshape(-1, q * q).T)
 
 
 def central_differences(gradient: Callable[[Array], Array], theta: Array, lower: Array, upper: Array) -> Array:

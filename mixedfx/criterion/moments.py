@@ -163,11 +163,14 @@ class _Moments:
         X, e = side[:, :, :-1], side @ np.append(-self._beta, 1.0)
         own = self._own(f)[coefficients, coefficients]
         q, _, m = own.shape
-        fixed = np.einsum("aml,lk,bmk->abm", X, self._hat, X, optimize=True)
+        fixed = np.einsum("amk,bmk->abm", X @ self._hat, X)
         flat, less = own.reshape(q * q, m), (own - 2.0 * fixed).reshape(q * q, m)
         half = (flat @ less.T).reshape(q, q, q, q)
-        inner = np.einsum("aml,bmk->ablk", X, X, optimize=True) @ self._hat
-        both = np.einsum("cdlk,bakl->abcd", inner, inner, optimize=True)
+        p = X.shape[2]
+        wide = X.transpose(1, 0, 2).reshape(m, q * p)
+        inner = (wide.T @ wide).reshape(q, p, q, p).transpose(0, 2, 1, 3) @ self._hat
+        left, right = inner.reshape(q * q, p * p), inner.swapaxes(2, 3).reshape(q * q, p * p)
+        both = (left @ right.T).reshape(q, q, q, q).transpose(3, 2, 0, 1)
         expected = 0.5 * (half + half.transpose(2, 3, 0, 1)).transpose(0, 2, 1, 3) + both
         excess = e @ e.T / self._residual_variance - own.sum(axis=2) + np.einsum("abll->ab", inner)
         return expected, excess
