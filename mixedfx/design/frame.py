@@ -83,7 +83,7 @@ class PandasFrame(Frame):
 
     def __init__(self, data: pd.DataFrame) -> None:
         super().__init__([name for name in data.columns if isinstance(name, str)], data.index)
-        self._data = data
+        self._data = data.copy(deep=False)  # columns that the caller adds or replaces later are not ours
 
     def _convert(self, name: str) -> Column:
         return column_from_pandas(name, self._data[name])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +16,8 @@ from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
+from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.update import changed, with_note
 
 __all__ = ["MixedModel", "check_strata", "checked_control", "checked_flag"]
 
@@ -27,6 +31,23 @@ class MixedModel:
     """
 
     design: Design
+    inputs: ModelInputs | None
+
+    def updated(self, asked: Mapping[str, Any], formula: str | None, data: Any, changes: Mapping[str, Any]) -> Any:
+        """Return the fit of this model with another formula, other data or other arguments.
+
+        What users call is ``update`` of the results; ``asked`` is what their ``fit`` was asked for.
+        """
+        new = changed(self.formula, self.inputs, asked, formula, data, changes)
+        model: Any = type(self)(new.formula, new.frame, **new.options)  # type: ignore[call-arg]
+        if data is None:
+            model.design = with_note(model.design, self.design)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit = model.fit(**new.asked)
+        for warning in caught:
+            warnings.warn(warning.message, stacklevel=3)  # the line that called update, not one of ours
+        return fit
 
     @property
     def formula(self) -> Formula:

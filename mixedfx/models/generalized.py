@@ -128,7 +128,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         self.penalty = _checked_penalty(penalty)
         options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
-        self.inputs: ModelInputs | None = ModelInputs.of(design.formula, frame, options, extra)
+        self.inputs = ModelInputs.of(design.formula, frame, options, extra)
 
     @classmethod
     def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> GeneralizedLinearMixedModel:
@@ -175,7 +175,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         """
         fit = self._fit(nagq, checked_control(control))
         warn_of(fit)
-        return GeneralizedLinearMixedResults(self, fit)
+        return GeneralizedLinearMixedResults(self, fit, {"nagq": nagq, "control": control})
 
     def refitted(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedLinearMixedResults:
         """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
@@ -184,7 +184,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         other.__dict__["problem"] = problem
         fit = refit_generalized(earlier, problem)
         warn_of(fit)
-        return GeneralizedLinearMixedResults(other, fit)
+        return GeneralizedLinearMixedResults(other, fit, {"nagq": fit.nodes, "control": None})
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
         nodes = _checked_nodes(nagq)
@@ -337,7 +337,7 @@ def _restore(
     counts = (state["iterations"], state["evaluations"], state["converged"], state["cut"])
     optimum: Optimum[Any] = Optimum(x, at, state["decrement"], *counts, path=(x,))
     fit = GeneralizedFit(problem, integrate, optimum, at, arrays["hessian"], state["nodes"], state["remaining"])
-    return GeneralizedLinearMixedResults(model, fit)
+    return GeneralizedLinearMixedResults(model, fit, {"nagq": fit.nodes, "control": None})
 
 
 register("generalized", _restore)

@@ -53,11 +53,22 @@ class ModelInputs:
     frame : Frame
     options : dict
         Further keyword arguments of the model.
+    given : Frame or None
+        The data with all their columns, for ``fit.update``; neither saved nor pickled.
     """
 
     formula: str
     frame: Frame
     options: dict[str, Any]
+    given: Frame | None = None
+
+    @property
+    def source(self) -> Frame:
+        """The data as they were given; the columns that the model uses if no more was kept."""
+        return self.frame if self.given is None else self.given
+
+    def __reduce__(self) -> tuple[type[ModelInputs], tuple[str, Frame, dict[str, Any]]]:
+        return ModelInputs, (self.formula, self.frame, self.options)
 
     @classmethod
     def of(cls, formula: Formula, data: Any, options: Mapping[str, Any], extra: tuple[str, ...] = ()) -> ModelInputs:
@@ -66,7 +77,8 @@ class ModelInputs:
         named = [value for key in ("weights", "offset") if isinstance(value := options.get(key), str)]
         used = dict.fromkeys([*formula.variables, *named, *extra])
         columns = {name: frame.column(name) for name in used if name in frame}
-        return cls(formula.source, StoredFrame(columns, frame.index), dict(options))
+        given = None if isinstance(frame, StoredFrame) else frame
+        return cls(formula.source, StoredFrame(columns, frame.index), dict(options), given)
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         """Return JSON-ready values and named arrays."""

@@ -91,7 +91,7 @@ class LinearMixedModel(MixedModel):
         self.design = build_design(formula, frame, extra=extra, **options)
         self.sigma = _checked_sigma(sigma)
         self.residual = residual
-        self.inputs: ModelInputs | None = ModelInputs.of(
+        self.inputs = ModelInputs.of(
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
         _check_identifiable(self.design, self.sigma, residual is not None)
@@ -135,7 +135,7 @@ class LinearMixedModel(MixedModel):
         problem = self._problem(checked_flag("reml", reml))
         fit = fit_linear(problem, checked_control(control))
         _warn(fit)
-        return LinearMixedResults(self, fit)
+        return LinearMixedResults(self, fit, {"reml": bool(reml), "control": control})
 
     def refitted(self, earlier: LinearFit, problem: LinearProblem) -> LinearMixedResults:
         """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
@@ -146,7 +146,7 @@ class LinearMixedModel(MixedModel):
         other.__dict__["_reml_problem" if problem.criterion.reml else "_ml_problem"] = problem
         fit = fit_linear(problem, Control(start=earlier.problem.theta_to_user(earlier.theta)))
         _warn(fit)
-        return LinearMixedResults(other, fit)
+        return LinearMixedResults(other, fit, {"reml": problem.criterion.reml, "control": None})
 
     def save(self, path: str | Path, fit: LinearFit) -> None:
         """Write a fit of this model; :meth:`LinearMixedResults.save` calls it."""
@@ -264,7 +264,7 @@ def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str,
     at = problem.criterion(arrays["theta"])
     counts = (state["iterations"], state["evaluations"], state["converged"], state["cut"])
     optimum = Optimum(arrays["theta"], at, state["decrement"], *counts, path=(arrays["theta"],))
-    return LinearMixedResults(model, LinearFit(problem, optimum, at))
+    return LinearMixedResults(model, LinearFit(problem, optimum, at), {"reml": state["reml"], "control": None})
 
 
 register("linear", _restore)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -316,6 +316,52 @@ class MixedResults(ABC):
     def notes(self) -> tuple[str, ...]:
         """Remarks in plain words: rows that were dropped, redundant columns."""
         return self.design.notes
+
+    # ---------------------------------------------------------------- other models
+    def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Self:
+        """Fit the same model with something changed; everything else stays as it was.
+
+        Parameters
+        ----------
+        formula : str, optional
+            The change: ``.`` stands for what the side of the formula was, as in ``"~ . - x"``,
+            ``"~ . - (1 | g) + (x | g)"`` or ``"log(.) ~ ."``.
+        data : data frame or dict of arrays, optional
+            Other data.
+        **changes
+            Other arguments of the call that made the fit: ``weights``, ``contrasts``, ``reml``, ``family``, ``nagq``,
+            ``control``, …; ``None`` takes one away.
+
+        Returns
+        -------
+        LinearMixedResults or GeneralizedLinearMixedResults
+
+        Raises
+        ------
+        SpecificationError
+            If there is nothing to take away, or the fit has no data of its own.
+        DataError
+            If the data have no such column.
+
+        Notes
+        -----
+        The data are those that the fit was given, with all their columns. A fit that was saved or pickled keeps only
+        the columns that it used: give ``data`` for others. Where values are missing, another formula can mean other
+        rows; the summary of the new fit says which. Starting values of ``control`` are dropped if the random part
+        changes.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> print(fit.update("log(.) ~ . - Days + I(Days^2)").model.formula)
+        log(Reaction) ~ 1 + I(Days ** 2) + (1 + Days | Subject)
+        >>> simpler = fit.update("~ . - (Days | Subject) + (1 | Subject)", reml=False)
+        >>> round(simpler.llf, 3)
+        -897.039
+        """
+        new: Self = self.model.updated(self.asked, formula, data, changes)  # type: ignore[attr-defined]
+        return new
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -37,13 +39,18 @@ class GeneralizedEstimates(MixedResults):
     ----------
     model : GeneralizedLinearMixedModel
     fit : GeneralizedFit
+    asked : dict
+        The arguments of ``fit``.
     """
 
     reml = False
 
-    def __init__(self, model: GeneralizedLinearMixedModel, fit: GeneralizedFit) -> None:
+    def __init__(
+        self, model: GeneralizedLinearMixedModel, fit: GeneralizedFit, asked: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.model = model
         self.fit = fit
+        self.asked = dict(asked)
 
     @property
     def design(self) -> Design:

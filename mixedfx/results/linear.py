@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +47,8 @@ class LinearMixedResults(MixedResults):
     ----------
     model : LinearMixedModel
     fit : LinearFit
+    asked : dict
+        The arguments of ``fit``.
 
     Examples
     --------
@@ -58,9 +62,12 @@ class LinearMixedResults(MixedResults):
     [17.0, 17.0]
     """
 
-    def __init__(self, model: LinearMixedModel, fit: LinearFit) -> None:
+    def __init__(
+        self, model: LinearMixedModel, fit: LinearFit, asked: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.model = model
         self.fit = fit
+        self.asked = dict(asked)
 
     @property
     def design(self) -> Design:
