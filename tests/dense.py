@@ -245,7 +245,14 @@ class KenwardRoger:
 
 
 def _kenward_roger_moments(rank: int, A1: float, A2: float) -> tuple[float, float]:
-    """Denominator df and scaling from matched moments (sections 3 and 4 of the paper)."""
+    """Denominator df and scaling from matched moments (sections 3 and 4 of the paper).
+
+    For one row ``A1 = A2`` and the equations reduce to ``df = 2 / A2`` without scaling; near two degrees of freedom,
+    where the mean of F ceases to exist, they would divide rounding errors by one another. For several rows the
+    statistic is not scaled there (Halekoh & Hojsgaard 2014).
+    """
+    if rank == 1:
+        return 2 / A2, 1.0
     B = (A1 + 6 * A2) / (2 * rank)
     g = ((rank + 1) * A1 - (rank + 4) * A2) / ((rank + 2) * A2)
     c = np.array([g, rank - g, rank + 2 - g]) / (3 * rank + 2 * (1 - g))
@@ -253,7 +260,7 @@ def _kenward_roger_moments(rank: int, A1: float, A2: float) -> tuple[float, floa
     variance = 2 / rank * (1 + c[0] * B) / ((1 - c[1] * B) ** 2 * (1 - c[2] * B))
     rho = variance / (2 * mean**2)
     df = 4 + (rank + 2) / (rank * rho - 1)
-    return float(df), float(df / (mean * (df - 2)))
+    return float(df), 1.0 if abs(df - 2) < 1e-2 else float(df / (mean * (df - 2)))
 
 
 def variance_derivatives(model: DenseModel) -> list[Array]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import linalg
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
@@ -57,9 +58,11 @@ class VarianceDirections:
 
 
 def linear_members(covariance: Covariance) -> Array | None:
-    """Return members (k, q, q) of a family of covariances that span it, or None if the family is not linear.
+    """Return a basis (k, q, q) of a family of covariances, or None if the family is not linear.
 
-    A family of k parameters is (an open part of) a linear space exactly if its members span k dimensions.
+    A family of k parameters is (an open part of) a linear space exactly if its members span k dimensions. The basis is
+    in echelon form: one matrix of units for every variance, covariance, or set of equal ones. Any other, the members
+    themselves above all, may be nearly dependent, and the information about their coefficients nearly singular.
     """
     rng = np.random.default_rng(SEED)
     k, start = covariance.n_theta, covariance.start()
@@ -68,8 +71,15 @@ def linear_members(covariance: Covariance) -> Array | None:
     free = k < covariance.size * (covariance.size + 1) // 2
     draws = start + room * rng.uniform(-1.0, 1.0, size=(k + (3 if free else 0), k))
     members = np.stack([covariance.covariance(draw) for draw in draws])
-    sizes = np.linalg.svd(members.reshape(len(members), -1), compute_uv=False)
-    return members[:k] if np.sum(sizes > SPAN_TOLERANCE * sizes[0]) == k else None
+    flat = members.reshape(len(members), -1)
+    sizes = np.linalg.svd(flat, compute_uv=False)
+    return _echelon(flat[:k]).reshape(-1, *members.shape[1:]) if np.sum(sizes > SPAN_TOLERANCE * sizes[0]) == k else None
+
+
+def _echelon(rows: Array) -> Array:
+    """Return the basis (k, c) of the span of ``rows`` (k, c) that is the identity in the k best conditioned columns."""
+    _, _, order = linalg.qr(rows, mode="economic", pivoting=True)
+    return np.asarray(np.linalg.solve(rows[:, order[: len(rows)]], rows))
 
 
 def variance_directions(at: LinearEvaluation) -> VarianceDirections:

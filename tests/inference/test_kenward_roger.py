@@ -17,7 +17,7 @@ from mixedfx.inference.information_traces import (
 from mixedfx.inference.kenward_roger import KenwardRoger, kenward_roger_moments
 from mixedfx.inference.variance_directions import linear_members, variance_directions
 from tests import dense
-from tests.strategies import designs_with_theta
+from tests.strategies import RandomDesign, TermSpec, designs_with_theta
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,31 @@ def test_linear_families_are_recognised(keyword, linear):
     assert (members is not None) == linear
     if members is not None:
         assert np.linalg.matrix_rank(members.reshape(len(members), -1)) == covariance.n_theta
+
+
+@pytest.mark.parametrize("keyword", ["us", "diag", "homdiag", "homcs"])
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_the_basis_of_a_linear_family_is_well_conditioned(keyword, size):
+    """A nearly dependent basis once made the information look singular, and one of its directions was dropped."""
+    members = linear_members(covariance_for(keyword, size))
+    assert np.linalg.cond(members.reshape(len(members), -1)) < 1.0 + size
+
+
+def test_few_levels_and_strong_correlations_keep_all_directions():
+    rng = np.random.default_rng(0)
+    g, h = np.divmod(np.arange(66), 22)
+    x = rng.normal(size=66)
+    frame = pd.DataFrame({"g": g.astype(str), "h": (h % 2).astype(str), "x": x, "y": rng.normal(size=66)})
+    terms = (TermSpec(("1", "x"), ("g",)), TermSpec(("1", "x"), ("h",)))
+    design, theta = RandomDesign("crossed slopes", frame, ("x",), terms), np.array([2.86, 1.32, 2.07, 3.51, 2.01, 0.17])
+    problem, at = _at(design, theta)
+    sigma2 = at.sigma2 * problem.fixed.scale**2
+    truth = dense.kenward_roger(design.dense(), dense.unstructured(design.dense(), theta), sigma2)
+    own = KenwardRoger.of(at)
+    assert problem.fixed.covariance(at.sigma2 * own.covariance) == pytest.approx(truth.adjusted, rel=1e-7)
+    for rows in (np.eye(2), np.eye(2)[:1], np.eye(2)[1:]):
+        _, df, scaling = truth.f_test(rows)
+        assert own.f_test(problem.fixed.scale * (rows @ problem.fixed.matrix)) == pytest.approx((df, scaling), rel=1e-6)
 
 
 def _machines():
