@@ -32,6 +32,10 @@ Evaluation = LinearEvaluation | ResidualEvaluation
 
 TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
 RESTARTS = 3  # restarts from a doubtful boundary at the most
+NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
+LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
+FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
+WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     exactly zero where it is not negative, re-opened otherwise.
     """
     problem, optimum = _searched(problem, control)
+    optimum = _second_search(problem, optimum, control)
     for _ in range(RESTARTS):
         opened = reopened(problem.model, optimum.point.linear)
         if opened is None or optimum.cut:
@@ -111,6 +116,22 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
             break
         optimum = again
     return LinearFit(problem, optimum, _settled(problem, optimum.point))
+
+
+def _second_search(problem: LinearProblem, first: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+    """Search small models with several factors once more from elsewhere, if the first search was a long one."""
+    layout = problem.assembly.rows.layout
+    few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
+    if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2 or not few:
+        return first
+    start, k = problem.criterion.start, problem.model.n_theta
+    free = np.where(problem.model.lower < 0, 0.0, WIDER * start[:k])
+    try:
+        second = _minimize(problem, np.concatenate([free, start[k:]]), control)
+    except FloatingPointError:
+        return first
+    better = second.converged and second.point.value < first.point.value - NEGLIGIBLE_FALL
+    return second if better else first
 
 
 def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[Evaluation]]:
