@@ -8,7 +8,15 @@ from itertools import groupby
 
 from mixedfx._display.blocks import Block, Cells, Fact, Facts, Table, cells
 from mixedfx._display.formats import format_text
-from mixedfx._display.wrapping import aligned_at_point, center, display_width, pad, wrap_label, wrap_sentence
+from mixedfx._display.wrapping import (
+    aligned_at_point,
+    center,
+    display_width,
+    longest_word,
+    pad,
+    wrap_label,
+    wrap_sentence,
+)
 
 __all__ = ["as_text"]
 
@@ -17,7 +25,8 @@ GAP = 2
 USUAL_GAP = 4  # of a table that stands alone
 WIDEST_GAP = 5
 NARROWEST_STUB = 12  # cells that the names of rows keep at least
-SHORT_HEADER = 8  # cells that a header may take in a table that is too wide
+SHORT_HEADERS = (8, 1)  # cells that a header may take in a table that is too wide, whole words apart: first, then
+LONG_WORD = 14  # a longer word of a header is cut
 NOTE_WIDTH = 60  # cells that notes may take below a narrower table
 FACT_GAP = 4  # blanks between the two halves of the model block
 
@@ -105,15 +114,25 @@ def _least_width(content: Cells, columns: Sequence[int], gap: int) -> int:
 
 def _with_short_headers(content: Cells, width: int) -> Cells:
     """Break the long headers of a table that is too wide into several lines."""
-    stubs = content.stubs
-    if _least_width(content, range(stubs, len(content.headers)), GAP) <= width:
+    columns = range(content.stubs, len(content.headers))
+    if _least_width(content, columns, GAP) <= width:
         return content
+    for short in SHORT_HEADERS:
+        narrow = _broken_headers(content, short)
+        if _least_width(narrow, columns, TIGHT_GAP) <= width:
+            return narrow
+    return _broken_headers(content, SHORT_HEADERS[0])
+
+
+def _broken_headers(content: Cells, short: int) -> Cells:
     widths = [max(map(display_width, column), default=0) for column in content.body]
     headers = (
-        header if index < stubs else "\n".join(wrap_label(header, max(widths[index], SHORT_HEADER), hanging=0))
+        header
+        if index < content.stubs
+        else "\n".join(wrap_label(header, max(widths[index], short, longest_word(header, LONG_WORD)), hanging=0))
         for index, header in enumerate(content.headers)
     )
-    return Cells(tuple(headers), content.body, content.aligns, stubs)
+    return Cells(tuple(headers), content.body, content.aligns, content.stubs)
 
 
 def _panels(content: Cells, width: int) -> Iterator[Cells]:

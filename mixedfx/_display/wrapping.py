@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["aligned_at_point", "center", "display_width", "pad", "wrap_label", "wrap_sentence"]
+__all__ = ["aligned_at_point", "center", "display_width", "longest_word", "pad", "wrap_label", "wrap_sentence"]
 
 HANGING = 2  # cells by which the continuation of a long name is indented
 PARTS = re.compile(r"[^\s:]*[\s:]+|[^\s:]+")  # a name breaks best after these
@@ -82,6 +82,18 @@ def wrap_label(text: str, width: int, hanging: int = HANGING) -> list[str]:
     longest = width - hanging
     parts = ([part] if display_width(part) <= longest else PIECES.findall(part) for part in PARTS.findall(text))
     return _filled(_cut([piece for part in parts for piece in part], longest), width, "", " " * hanging)
+
+
+def longest_word(text: str, most: int) -> int:
+    """Return the cells that the longest piece of a name takes which :func:`wrap_label` need not cut, up to ``most``.
+
+    Examples
+    --------
+    >>> longest_word("partial_eta_sq", 14)
+    8
+    """
+    pieces = (piece for part in PARTS.findall(text) for piece in PIECES.findall(part))
+    return min(most, max((display_width(piece.rstrip()) for piece in pieces), default=0))
 
 
 def wrap_sentence(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
