@@ -71,6 +71,7 @@ _HOME = {
     "marginal_effects": "marginal_means",
     "mean_squares": "analysis_of_variance",
     "ranova": "analysis_of_variance",
+    "simulate": "results.simulation",
     "trends": "marginal_means",
 }
 
@@ -136,6 +137,7 @@ if TYPE_CHECKING:
     from mixedfx.results.profile import Profile as Profile
     from mixedfx.results.profile import profile as profile
     from mixedfx.results.ratio_bootstrap import bootstrap_test as bootstrap_test
+    from mixedfx.results.simulation import simulate as simulate
 
     __version__: str
 

@@ -1,6 +1,6 @@
 """Design: a formula and data become matrices, names and codes; the same columns can be made of new data."""
 
-from mixedfx.design.build import Design, build_design
+from mixedfx.design.build import Design, Predictors, build_design, build_predictors
 from mixedfx.design.encoder import Encoder
 from mixedfx.design.fixed import FixedEffects
 from mixedfx.design.frame import Frame, as_frame
@@ -16,10 +16,12 @@ __all__ = [
     "FixedEffects",
     "Frame",
     "OffsetEncoder",
+    "Predictors",
     "RandomEffects",
     "Response",
     "Variable",
     "as_frame",
     "build_design",
+    "build_predictors",
     "nested_in",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.design.codings import codings_for
-from mixedfx.design.encoder import Settings
+from mixedfx.design.encoder import Settings, learn_encoder
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import functions_in
 from mixedfx.design.fixed import FixedEffects, build_fixed
@@ -23,9 +23,9 @@ from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variables
 from mixedfx.design.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import Formula, parse
+from mixedfx.formula import Formula, parse, parse_predictors
 
-__all__ = ["Design", "build_design"]
+__all__ = ["Design", "Predictors", "build_design", "build_predictors"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,7 @@ def build_design(
     (('Intercept', 'x'), 'g', [0, 0, 1, 1])
     """
     frame = as_frame(data)
-    own = {} if functions is None else functions
-    if not isinstance(own, Mapping):
-        raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
+    own = _checked_functions(functions)
     parsed = parse(formula, columns=frame.names, functions=own)
     if not parsed.response:
         raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
@@ -146,11 +144,86 @@ def build_design(
     return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
 
 
+@dataclass(frozen=True)
+class Predictors:
+    """What the right side of a formula makes of data; there is no response.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names (p) of the columns of the fixed effects, redundant ones included.
+    matrix : numpy.ndarray
+        These columns (n, p).
+    random : tuple of RandomEffects
+        The random terms, in the order of the formula.
+    weights, offset : numpy.ndarray or None
+        As in :class:`Design`.
+    index : pandas.Index
+        Labels of the rows without missing values.
+    """
+
+    names: tuple[str, ...]
+    matrix: Array
+    random: tuple[RandomEffects, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+
+
+def build_predictors(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    functions: Mapping[str, Any] | None = None,
+) -> Predictors:
+    """Turn the right side of a formula and data into arrays; arguments and errors as for :func:`build_design`.
+
+    Examples
+    --------
+    >>> found = build_predictors("y ~ x + (1 | g)", {"x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]})
+    >>> found.names, found.random[0].names
+    (('Intercept', 'x'), ('Intercept',))
+    """
+    frame = as_frame(data)
+    own = _checked_functions(functions)
+    parsed = parse_predictors(formula, columns=frame.names, functions=own)
+    if parsed.error:
+        raise SpecificationError("Error(…) names strata of an analysis of variance; write random terms: (1 | group)")
+    if len(frame) == 0:
+        raise DataError("the data are empty: there are no rows")
+    settings = Settings(own, codings_for(contrasts))
+    prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
+    complete = _complete(parsed, frame, settings, prior, shift, ())
+    complete.enforce("drop")
+    assembly = _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift)
+    encoder, matrix = learn_encoder(parsed.fixed_terms, assembly.rows, settings, "the fixed part")
+    builder = RandomBuilder(assembly.rows, settings)
+    return Predictors(
+        encoder.names,
+        matrix,
+        tuple(builder.build(term) for term in parsed.random),
+        None if prior is None else check_weights(prior, prior.used(complete.keep)),
+        assembly._offset()[0],
+        assembly.rows.index,
+    )
+
+
+def _checked_functions(functions: Any) -> Mapping[str, Any]:
+    own = {} if functions is None else functions
+    if not isinstance(own, Mapping):
+        raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
+    return own
+
+
 def _expressions(formula: Formula) -> tuple[str, ...]:
     """Return every expression that needs a value in each row, groups excepted."""
     factors = [factor for term in formula.fixed_terms for factor in term]
     factors += [factor for random in formula.random for term in random.terms for factor in term]
-    return tuple(dict.fromkeys([formula.response, *factors, *formula.offsets]))
+    response = [formula.response] if formula.response else []
+    return tuple(dict.fromkeys([*response, *factors, *formula.offsets]))
 
 
 def _complete(

@@ -8,7 +8,7 @@ own functions.
 from mixedfx.formula.functions import CONSTANTS, CONTRASTS, FUNCTIONS
 from mixedfx.formula.grammar import COVARIANCES
 from mixedfx.formula.names import coefficient_name, display, identifier, quote
-from mixedfx.formula.parse import parse, update
+from mixedfx.formula.parse import parse, parse_predictors, update
 from mixedfx.formula.terms import Formula, RandomTerm, Term
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "display",
     "identifier",
     "parse",
+    "parse_predictors",
     "quote",
     "update",
 ]

@@ -104,6 +104,33 @@ def update(
     return replace(new, source=str(new))
 
 
+def parse_predictors(text: str | Formula, *, columns: Sequence[str], functions: Iterable[str] = ()) -> Formula:
+    """Read the right side of a formula; the columns of its response need not exist.
+
+    Parameters
+    ----------
+    text, columns, functions
+        As in `parse`.
+
+    Returns
+    -------
+    Formula
+        One-sided.
+
+    Examples
+    --------
+    >>> print(parse_predictors("log(y) ~ x + (1 | g)", columns=["x", "g"]))
+    ~ 1 + x + (1 | g)
+    """
+    tokens = _read(text).response
+    called = {k for k, token in enumerate(tokens[1:]) if token.text == "("}
+    names = [token.text for k, token in enumerate(tokens) if token.kind in ("name", "quoted") and k not in called]
+    names += [token.text[1:-1] for token in tokens if token.kind == "string"]
+    present = [name for name in columns if isinstance(name, str)]
+    formula = parse(text, columns=[*present, *(name for name in names if name not in present)], functions=functions)
+    return replace(formula, response="")
+
+
 def _parse(
     text: str, known: frozenset[str] | None, functions: frozenset[str], columns: tuple[str, ...] | None
 ) -> Formula:

@@ -10,6 +10,8 @@ import pandas as pd
 
 from mixedfx._display import Summary
 from mixedfx._typing import Array
+from mixedfx.design import as_frame
+from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.refit_generalized import with_values
 from mixedfx.results.components import summary_tables
@@ -19,7 +21,7 @@ from mixedfx.results.population import linear_predictor_variance
 from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_responses
-from mixedfx.results.simulate import checked_count, generator, random_parts
+from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts
 from mixedfx.results.summary import summarize
 
 if TYPE_CHECKING:
@@ -198,8 +200,18 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
             lambda e, rng: family.simulate(rng, model.predictors(e, matrices), phi),
         )
 
-    def simulate(self, n: int = 1, *, seed: Any = None, random: str = "new") -> pd.DataFrame:
-        """Draw responses from the fitted model.
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        seed: Any = None,
+        random: str = "new",
+        data: Any = None,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+    ) -> pd.DataFrame:
+        """Draw responses for the fitted rows or for new ones.
 
         Parameters
         ----------
@@ -208,19 +220,57 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         seed : int, SeedSequence or Generator, optional
             The same seed gives the same draws.
         random : str
-            ``"new"``: random effects drawn afresh; ``"fitted"``: the conditional modes.
+            ``"new"``: random effects drawn afresh for every level; ``"fitted"``: the conditional modes.
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        new_levels : str
+            With ``random="fitted"``, levels of the new data that the fit does not know: ``"error"``, ``"draw"`` (an
+            effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
+        offset : str or array, optional
+            Offset of the new rows; needed if the model had an array.
+        weights : str or array, optional
+            Trials of the new rows of a binomial response (needed if the fit had trials), elsewhere precision weights
+            (1 if omitted).
 
         Returns
         -------
         DataFrame
-            Rows x n; proportions for a binomial response.
+            Rows x n; proportions for a binomial response, positions from 0 for categories.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> new = {"period": ["1", "4"], "herd": ["new", "new"], "size": [20, 20]}
+        >>> (20 * fit.simulate(1000, seed=1, data=new, weights="size")).mean(axis=1).round(1).tolist()
+        [4.2, 1.1]
         """
         draws, rng = checked_count(n), generator(seed)
         roots = self.fit.problem.roots(self.fit.x)
-        fixed = fitted_predictor(self.design, self._beta, self._modes, [False] * len(roots))
-        eta = fixed + random_parts(self.design, roots, self._modes, draws, rng, random).T
-        y = self._response.drawn(self._response.predictors(eta, self._response.matrices), rng)
-        return pd.DataFrame(y.T, index=self.design.index)
+        if data is None:
+            rows = fitted_rows(self.design, self._beta)
+            eta = rows.fixed + random_parts(rows, roots, self._modes, draws, rng, random).T
+            y = self._response.drawn(self._response.predictors(eta, self._response.matrices), rng)
+            return pd.DataFrame(y.T, index=rows.index)
+        rows = new_rows(self.design, self._beta, data, random=random, new_levels=new_levels, offset=offset)
+        eta = rows.fixed + random_parts(rows, roots, self._modes, draws, rng, random).T
+        matrices = {name: fixed.encode(data) for name, fixed in self.model.components.items()}
+        y = self._response.drawn_anew(eta, matrices, self._new_prior(data, weights), rng)
+        return pd.DataFrame(y.T, index=rows.index)
+
+    def _new_prior(self, data: Any, weights: Any) -> Array | None:
+        """Return the trials or the precision weights of new rows."""
+        frame, counted = as_frame(data), self.design.response.trials is not None
+        named = self.design.weights_column
+        if weights is None and counted and named is not None and named in frame:
+            weights = named
+        if weights is None and counted:
+            raise SpecificationError(
+                "the response counts successes out of trials: say how many trials the new rows have, weights=…"
+            )
+        given = read_argument("weights", weights, frame)
+        return None if given is None else check_weights(given, given.values)
 
     def refit(self, y: Any) -> GeneralizedLinearMixedResults:
         """Fit the same model to another response (n,) as :meth:`simulate` gives it, starting from this fit."""

@@ -15,7 +15,7 @@ from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
 from mixedfx.design import Design, as_frame
-from mixedfx.design.weights import read_argument
+from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate, LinearFit, Refits, refit_many
 from mixedfx.inference.denominator import Denominator, denominator_for
@@ -26,7 +26,7 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
 from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
-from mixedfx.results.simulate import checked_count, generator, random_parts
+from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts, weighted_noise
 from mixedfx.results.summary import summarize
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
@@ -408,8 +408,18 @@ class LinearMixedResults(MixedResults):
         se = pd.Series(np.sqrt(np.where(np.isnan(mean), np.nan, variance)), index=mean.index, name="mean_se")
         return Prediction(mean, se, others, df)
 
-    def simulate(self, n: int = 1, *, seed: Any = None, random: str = "new") -> pd.DataFrame:
-        """Draw responses for the fitted rows.
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        seed: Any = None,
+        random: str = "new",
+        data: Any = None,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+    ) -> pd.DataFrame:
+        """Draw responses for the fitted rows or for new ones.
 
         Parameters
         ----------
@@ -418,12 +428,22 @@ class LinearMixedResults(MixedResults):
         seed : int, SeedSequence or Generator, optional
             The same seed gives the same draws.
         random : str
-            ``"new"``: random effects drawn afresh (the parametric bootstrap); ``"fitted"``: the conditional modes.
+            ``"new"``: random effects drawn afresh for every level (the parametric bootstrap); ``"fitted"``: the
+            conditional modes.
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        new_levels : str
+            With ``random="fitted"``, levels of the new data that the fit does not know: ``"error"``, ``"draw"`` (an
+            effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
+        offset : str or array, optional
+            Offset of the new rows; needed if the model had an array.
+        weights : str or array, optional
+            Precision weights of the new rows; 1 if omitted.
 
         Returns
         -------
         DataFrame
-            Rows x n.
+            Rows x n; missing where a predictor is.
 
         Examples
         --------
@@ -431,27 +451,37 @@ class LinearMixedResults(MixedResults):
         >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
         >>> fit.simulate(3, seed=1).shape
         (180, 3)
+        >>> new = {"Days": [0, 9, 0, 9], "Subject": ["a", "a", "308", "308"]}
+        >>> fit.simulate(1000, seed=1, data=new, random="fitted", new_levels="draw").std(axis=1).round().tolist()
+        [36.0, 66.0, 25.0, 26.0]
         """
         draws, rng = checked_count(n), generator(seed)
+        rows = (
+            fitted_rows(self.design, self._beta)
+            if data is None
+            else new_rows(self.design, self._beta, data, random=random, new_levels=new_levels, offset=offset)
+        )
         problem = self.fit.problem
-        eta = fitted_predictor(self.design, self._beta, self._modes, [False] * len(self.design.random))
         roots = [
             self.sigma * (basis.matrix @ slot.covariance.factor(self.fit.theta[slot.theta]))
             for basis, slot in zip(problem.terms, problem.model.terms, strict=True)
         ]
-        y = eta[:, None] + random_parts(self.design, roots, self._modes, draws, rng, random)
-        y = y + self._residual_draws(rng.standard_normal((self.nobs, draws)))
-        return pd.DataFrame(y, index=self.design.index)
+        y = rows.fixed[:, None] + random_parts(rows, roots, self._modes, draws, rng, random)
+        noise = rng.standard_normal(y.shape)
+        y = y + (self._residual_draws(noise) if data is None else self._new_residuals(noise, data, weights))
+        return pd.DataFrame(y, index=rows.index)
 
     def _residual_draws(self, noise: Array) -> Array:
         """Return standard normal ``noise`` (n, k) with the residuals' covariance; nan where the weight is zero."""
         bound, weights = self.fit.problem.residual, self.design.weights
         shaped = noise if bound is None else bound.unwhiten(self.fit.rho, noise)
-        if weights is not None:
-            root = np.full(weights.size, np.nan)
-            np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
-            shaped = shaped * root[:, None]
-        return np.asarray(self.sigma * shaped)
+        return self.sigma * weighted_noise(shaped, weights)
+
+    def _new_residuals(self, noise: Array, data: Any, weights: Any) -> Array:
+        if self.fit.problem.residual is not None:
+            raise SpecificationError("simulate draws residuals with a structure (residual=) for the fitted rows only")
+        given = read_argument("weights", weights, as_frame(data))
+        return self.sigma * weighted_noise(noise, None if given is None else check_weights(given, given.values))
 
     # ---------------------------------------------------------------- other responses
     def refit(self, y: Any) -> LinearMixedResults:

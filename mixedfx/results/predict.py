@@ -13,7 +13,15 @@ from mixedfx.design import Design, RandomEffects
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["chosen_terms", "encoded_term", "fitted_predictor", "new_predictor"]
+__all__ = [
+    "chosen_terms",
+    "encoded_term",
+    "fitted_predictor",
+    "fixed_part",
+    "new_fixed_part",
+    "new_predictor",
+    "unknown_levels",
+]
 
 NEW_LEVELS = ("error", "population", "nan")
 
@@ -38,11 +46,22 @@ def _compact(text: str) -> str:
     return "".join(text.split()).strip("()")
 
 
+def fixed_part(design: Design, beta: Array) -> Array:
+    """Return ``X beta + offset`` (n,) for the fitted rows."""
+    eta = design.fixed.matrix @ beta
+    return np.asarray(eta if design.offset is None else eta + design.offset)
+
+
+def new_fixed_part(design: Design, beta: Array, frame: Frame, offset: Any) -> Array:
+    """Return ``X beta + offset`` (n,) for new data."""
+    eta = design.fixed.encode(frame) @ beta
+    shift = design.offsets.encode(frame, offset)
+    return np.asarray(eta if shift is None else eta + shift)
+
+
 def fitted_predictor(design: Design, beta: Array, modes: Sequence[Array], chosen: Sequence[bool]) -> Array:
     """Return ``X beta + Z b + offset`` (n,) for the fitted rows, with the chosen terms only."""
-    eta = design.fixed.matrix @ beta
-    if design.offset is not None:
-        eta = eta + design.offset
+    eta = fixed_part(design, beta)
     for term, b, used in zip(design.random, modes, chosen, strict=True):
         if used:
             eta = eta + np.einsum("iq,qi->i", term.matrix, b[:, term.codes])
@@ -71,17 +90,15 @@ def new_predictor(
     if new_levels not in NEW_LEVELS:
         raise SpecificationError(f"new_levels is one of {', '.join(map(repr, NEW_LEVELS))}; found {new_levels!r}")
     frame = as_frame(data)
-    eta = design.fixed.encode(frame) @ beta
-    shift = design.offsets.encode(frame, offset)
-    if shift is not None:
-        eta = eta + shift
+    eta = new_fixed_part(design, beta, frame, offset)
     for term, b, used in zip(design.random, modes, chosen, strict=True):
         if not used:
             continue
         codes, matrix = term.encode(frame)
         unknown = codes < 0
         if unknown.any() and new_levels == "error":
-            raise _unknown_levels(term, frame, unknown)
+            remedy = 'write new_levels="population" to predict them without a random effect, or new_levels="nan"'
+            raise unknown_levels(term, frame, unknown, remedy)
         share = np.einsum("iq,qi->i", matrix, b[:, codes])
         eta = eta + np.where(unknown, np.nan if new_levels == "nan" else 0.0, share)
     return pd.Series(eta, index=frame.index, name="predicted")
@@ -94,12 +111,12 @@ def encoded_term(term: RandomEffects, frame: Frame, used: bool) -> tuple[IntArra
     return np.full(len(frame), -1, dtype=np.intp), term.encoder.encode(frame)
 
 
-def _unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray) -> DataError:
+def unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray, remedy: str) -> DataError:
+    """Return the error for rows whose level the fit does not know."""
     rows = np.flatnonzero(unknown)
     shown = ", ".join(_label(term, frame, row) for row in rows[:3].tolist()) + (", …" if len(rows) > 3 else "")
     return DataError(
-        f"{term.group}: {len(rows)} row(s) of the new data have levels that the fit does not know ({shown}); "
-        'write new_levels="population" to predict them without a random effect, or new_levels="nan"'
+        f"{term.group}: {len(rows)} row(s) of the new data have levels that the fit does not know ({shown}); {remedy}"
     )
 
 

@@ -68,6 +68,24 @@ class ResponseModel:
         weights = self.problem.design.weights
         return self.problem.family.simulate(rng, predictors, self.phi, trials=self.trials, weights=weights)
 
+    def drawn_anew(
+        self, eta: Array, matrices: dict[str, Array], prior: Array | None, rng: np.random.Generator
+    ) -> Array:
+        """Draw responses (…, n) for other rows with their trials or weights ``prior`` (n,); nan where eta is."""
+        known = np.isfinite(eta).all(axis=tuple(range(eta.ndim - 1)))
+        for matrix in matrices.values():
+            known &= np.isfinite(matrix).all(axis=1)
+        out = np.full(eta.shape, np.nan)
+        predictors = self.predictors(eta[..., known], {name: matrix[known] for name, matrix in matrices.items()})
+        own = None if prior is None else prior[known]
+        counted = self.problem.design.response.trials is not None
+        trials, weights = (own, None) if counted else (1.0, own)
+        family = self.problem.family
+        out[..., known] = family.simulate(
+            rng, predictors, self.phi, trials=1.0 if trials is None else trials, weights=weights
+        )
+        return out
+
     def predicted(self, which: str, eta: pd.Series[float], matrices: dict[str, Array], variance: Array) -> Any:
         """Return means, category probabilities or natural values of a component, for linear predictors ``eta``."""
         family = self.problem.family

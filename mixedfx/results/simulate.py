@@ -1,19 +1,35 @@
-"""Draw responses from a fitted linear mixed model."""
+"""Draw responses: the random effects of the fitted rows or of new ones, drawn afresh or as they were estimated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.design import Design, RandomEffects
-from mixedfx.exceptions import SpecificationError
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.labels import combine
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.results.predict import fixed_part, new_fixed_part, unknown_levels
 
-__all__ = ["checked_count", "draw_effects", "generator", "random_parts"]
+__all__ = [
+    "DrawnTerm",
+    "SimulatedRows",
+    "checked_count",
+    "drawn_terms",
+    "fitted_rows",
+    "generator",
+    "new_rows",
+    "random_parts",
+    "weighted_noise",
+]
 
 SOURCES = ("new", "fitted")
+NEW_LEVELS = ("error", "population", "nan", "draw")
 
 
 def generator(seed: Any) -> np.random.Generator:
@@ -32,27 +48,132 @@ def checked_count(n: Any) -> int:
     return int(n)
 
 
-def draw_effects(term: RandomEffects, root: Array, n: int, rng: np.random.Generator) -> Array:
-    """Return n draws (q, m, n) of one term's random effects with covariance ``root @ root.T`` (q, q)."""
-    m = len(term.levels)
-    b = np.tensordot(root, rng.standard_normal((root.shape[1], m, n)), axes=1)
-    return b if term.loading is None else np.einsum("lm,qmn->qln", term.loading, b)
+@dataclass(frozen=True)
+class DrawnTerm:
+    """The rows of one random term, for which effects are drawn.
+
+    Attributes
+    ----------
+    codes : (n,) array
+        Level of each row among those that are drawn; -1 where it is missing.
+    n_levels : int
+    matrix : (n, q) array
+    loading : (m, m) array or None
+        Factor of a known covariance between the levels.
+    fitted : (n,) array
+        Level of each row among those of the fit; -1 where the fit does not know it.
+    """
+
+    codes: IntArray
+    n_levels: int
+    matrix: Array
+    loading: Array | None
+    fitted: IntArray
+
+    def drawn(self, root: Array, n: int, rng: np.random.Generator) -> Array:
+        """Return ``Z b`` (rows, n) of new effects with covariance ``root @ root.T`` (q, q)."""
+        b = np.tensordot(root, rng.standard_normal((root.shape[1], self.n_levels, n)), axes=1)
+        return self._rows(b if self.loading is None else np.einsum("lm,qmn->qln", self.loading, b), self.codes)
+
+    def estimated(self, mode: Array) -> Array:
+        """Return ``Z b`` (rows, 1) of the conditional modes (q, m); nan where the fit does not know the level."""
+        return self._rows(mode[:, :, None], self.fitted)
+
+    def _rows(self, b: Array, codes: IntArray) -> Array:
+        out = np.zeros((codes.size, b.shape[2]))
+        for column, part in zip(self.matrix.T, b, strict=True):
+            out += column[:, None] * part[codes]
+        out[codes < 0] = np.nan
+        return out
+
+
+@dataclass(frozen=True)
+class SimulatedRows:
+    """Rows for which responses are drawn.
+
+    Attributes
+    ----------
+    fixed : (n,) array
+        Fixed part of the linear predictor, offset included.
+    terms : tuple of DrawnTerm
+    index : Index
+    new_levels : str
+        What happens to levels that the fit does not know, where the estimated effects are asked for.
+    """
+
+    fixed: Array
+    terms: tuple[DrawnTerm, ...]
+    index: pd.Index[Any]
+    new_levels: str = "error"
+
+
+def drawn_terms(terms: Sequence[RandomEffects]) -> tuple[DrawnTerm, ...]:
+    """Return the terms in the rows of which they were made."""
+    return tuple(DrawnTerm(t.codes, len(t.levels), t.matrix, t.loading, t.codes) for t in terms)
+
+
+def fitted_rows(design: Design, beta: Array) -> SimulatedRows:
+    """Return the rows of a fit."""
+    return SimulatedRows(fixed_part(design, beta), drawn_terms(design.random), design.index)
+
+
+def new_rows(
+    design: Design, beta: Array, data: Any, *, random: str, new_levels: str = "error", offset: Any = None
+) -> SimulatedRows:
+    """Return the rows of new data.
+
+    Raises
+    ------
+    DataError
+        If the fitted effects are asked for and there are levels that the fit does not know, or columns are missing.
+    """
+    if new_levels not in NEW_LEVELS:
+        raise SpecificationError(f"new_levels is one of {', '.join(map(repr, NEW_LEVELS))}; found {new_levels!r}")
+    frame = as_frame(data)
+    fixed = new_fixed_part(design, beta, frame, offset)
+    terms = tuple(_new_term(term, frame) for term in design.random)
+    if random == "fitted" and new_levels == "error":
+        for term, rows in zip(design.random, terms, strict=True):
+            if (rows.fitted < 0).any():
+                raise unknown_levels(term, frame, rows.fitted < 0, 'write new_levels="draw" to draw their effects')
+    return SimulatedRows(fixed, terms, frame.index, new_levels)
+
+
+def _new_term(term: RandomEffects, frame: Frame) -> DrawnTerm:
+    fitted, matrix = term.encode(frame)
+    if term.loading is not None:
+        if (fitted < 0).any():
+            raise DataError(f"{term.group}: the known covariance has no row for some levels of the new data")
+        return DrawnTerm(fitted, len(term.levels), matrix, term.loading, fitted)
+    parts = [frame.column(name).labels for name in term.factors]
+    labels = combine(parts, term.factors) if len(parts) > 1 else parts[0]
+    return DrawnTerm(labels.codes, len(labels.levels), matrix, None, fitted)
 
 
 def random_parts(
-    design: Design,
-    roots: Sequence[Array],
-    modes: Sequence[Array],
-    n: int,
-    rng: np.random.Generator,
-    random: str,
+    rows: SimulatedRows, roots: Sequence[Array], modes: Sequence[Array], n: int, rng: np.random.Generator, random: str
 ) -> Array:
     """Return ``Z b`` (rows, n), with new draws of the random effects or with the fitted ones."""
     if random not in SOURCES:
         raise SpecificationError(f'random is "new" (drawn afresh) or "fitted" (conditional modes); found {random!r}')
-    out = np.zeros((design.n_rows, n))
-    for term, root, mode in zip(design.random, roots, modes, strict=True):
-        b = draw_effects(term, root, n, rng) if random == "new" else mode[:, :, None]
-        for column, part in zip(term.matrix.T, b, strict=True):
-            out += column[:, None] * part[term.codes]
+    out = np.zeros((rows.fixed.size, n))
+    for term, root, mode in zip(rows.terms, roots, modes, strict=True):
+        if random == "new":
+            out += term.drawn(root, n, rng)
+            continue
+        known = term.estimated(mode)
+        if rows.new_levels == "draw" and (term.fitted < 0).any():
+            known = np.where(term.fitted[:, None] < 0, term.drawn(root, n, rng), known)
+        elif rows.new_levels == "population":
+            known = np.where(term.fitted[:, None] < 0, 0.0, known)
+        out += known
     return out
+
+
+def weighted_noise(noise: Array, weights: Array | None) -> Array:
+    """Return ``noise`` (n, k) divided by the roots of the weights (n,); nan where the weight is zero."""
+    if weights is None:
+        return noise
+    root = np.full(weights.size, np.nan)
+    np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
+    return np.asarray(noise * root[:, None])

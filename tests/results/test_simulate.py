@@ -39,3 +39,173 @@ def test_fitted_random_effects_and_seeds():
         fit.simulate(1, random="old")
     with pytest.raises(TypeError, match="seed"):
         fit.simulate(1, seed="x")
+
+
+# ---------------------------------------------------------------- new data
+@pytest.fixture(scope="module")
+def sleep():
+    return mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+
+
+def test_new_rows_have_the_moments_of_the_model(sleep):
+    new = pd.DataFrame({"Days": [0, 9, 0, 9], "Subject": ["308", "308", "p", "p"], "w": [1, 4, 1, 4]})
+    z = np.array([[1, 0], [1, 9]])
+    between = z @ sleep.varcorr.covariances["Subject"].to_numpy() @ z.T
+    residual = sleep.scale * np.diag([1, 0.25])
+    draws = sleep.simulate(20_000, seed=1, data=new, weights="w").to_numpy()
+    for rows in (slice(0, 2), slice(2, 4)):
+        found = np.cov(draws[rows])
+        np.testing.assert_allclose(found, between + residual, rtol=0.1)
+    assert np.abs(np.corrcoef(draws[0], draws[2])[0, 1]) < 0.03
+    np.testing.assert_allclose(draws.mean(axis=1), sleep.predict(new, random=False), rtol=0.01)
+
+
+def test_new_rows_with_the_fitted_effects(sleep):
+    new = pd.DataFrame({"Days": [3, 3, np.nan], "Subject": ["308", "p", "308"]})
+    with pytest.raises(mfx.DataError, match="'p'"):
+        sleep.simulate(1, data=new, random="fitted")
+    draws = sleep.simulate(20_000, seed=1, data=new, random="fitted", new_levels="draw").to_numpy()
+    expected = sleep.predict(new.iloc[[0]]).iloc[0], sleep.predict(new.iloc[[1]], random=False).iloc[0]
+    np.testing.assert_allclose(draws[:2].mean(axis=1), expected, rtol=0.01)
+    z = np.array([1, 3])
+    wide = z @ sleep.varcorr.covariances["Subject"].to_numpy() @ z + sleep.scale
+    np.testing.assert_allclose(draws[:2].var(axis=1), [sleep.scale, wide], rtol=0.05)
+    assert np.isnan(draws[2]).all()
+    population = sleep.simulate(20_000, seed=1, data=new, random="fitted", new_levels="population").to_numpy()
+    assert population[1].var() == pytest.approx(sleep.scale, rel=0.05)
+    assert np.isnan(sleep.simulate(1, data=new, random="fitted", new_levels="nan").iloc[1, 0])
+
+
+def test_the_rows_of_the_fit_given_again_are_the_same_rows(sleep):
+    again = sleep.simulate(3, seed=5, data=mfx.load_dataset("sleepstudy"))
+    np.testing.assert_allclose(again, sleep.simulate(3, seed=5), rtol=1e-12)
+    data = mfx.load_dataset("cbpp").assign(share=lambda d: d.incidence / d["size"])
+    fit = mfx.glmer("share ~ period + (1 | herd)", data, family="binomial", weights="size")
+    np.testing.assert_allclose(fit.simulate(3, seed=5, data=data), fit.simulate(3, seed=5), rtol=1e-12)
+
+
+def test_generalised_new_rows():
+    data = mfx.load_dataset("cbpp")
+    fit = mfx.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", data, family="binomial")
+    new = pd.DataFrame({"period": ["1", "4", None], "herd": ["a", "b", "c"], "size": [20, 40, 10]})
+    with pytest.raises(mfx.SpecificationError, match="trials"):
+        fit.simulate(1, data=new)
+    draws = fit.simulate(20_000, seed=1, data=new, weights="size").to_numpy()
+    expected = fit.predict(new.iloc[:2], random=False, integrate=True)
+    np.testing.assert_allclose(draws[:2].mean(axis=1), expected, rtol=0.05)
+    assert set(np.unique(draws[0] * 20 % 1).round(9)) <= {0.0, 1.0}
+    assert np.isnan(draws[2]).all()
+
+
+def test_residual_structures_are_drawn_for_the_fitted_rows_only():
+    data = mfx.load_dataset("orthodont")
+    fit = mfx.lmer("distance ~ age + (1 | Subject)", data, residual=mfx.VarIdent("Sex"))
+    with pytest.raises(mfx.SpecificationError, match="structure"):
+        fit.simulate(1, data=data)
+
+
+# ---------------------------------------------------------------- without a fit
+PLAN = pd.DataFrame({"g": np.repeat(np.arange(6), 5), "x": np.tile(np.arange(5.0), 6), "w": 1.0 + np.arange(30) % 2})
+VALUES = {"Intercept": 2.0, "x": -0.5, "sd_Intercept|g": 1.5, "sd_x|g": 0.7, "cor_x.Intercept|g": -0.4, "sigma": 0.8}
+
+
+@pytest.mark.parametrize("other_way", [False, True])
+def test_stated_parameters_are_the_moments(other_way):
+    values = dict(VALUES)
+    if other_way:
+        values["cor_Intercept.x|g"] = values.pop("cor_x.Intercept|g")
+    draws = mfx.simulate("y ~ x + (x | g)", PLAN, params=values, n=20_000, seed=2, weights="w").to_numpy()
+    sd = np.array([1.5, 0.7])
+    between = np.array([[1, -0.4], [-0.4, 1]]) * np.outer(sd, sd)
+    Z = np.kron(np.eye(6), np.column_stack([np.ones(5), np.arange(5)]))
+    expected = Z @ np.kron(np.eye(6), between) @ Z.T + 0.64 * np.diag(1 / PLAN.w)
+    deviations = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(draws.mean(axis=1), 2 - 0.5 * PLAN.x, atol=5 * deviations.max() / np.sqrt(20_000))
+    scale = np.outer(deviations, deviations)
+    np.testing.assert_allclose(np.cov(draws) / scale, expected / scale, atol=6 / np.sqrt(20_000))
+
+
+def test_the_parameters_of_a_fit_give_its_draws():
+    data = mfx.load_dataset("pastes")
+    fit = mfx.lmer("strength ~ 1 + (1 | batch/cask)", data)
+    known = data.drop(columns="strength")
+    sds = fit.varcorr.to_frame()["sd"].to_numpy()
+    by_name = {"sd_Intercept|batch": sds[0], "sd_Intercept|batch:cask": sds[1]}
+    for covariance in ({"theta": fit.theta}, by_name):
+        params = pd.Series({**fit.params, **covariance, "sigma": fit.sigma}, dtype=object)
+        found = mfx.simulate("strength ~ 1 + (1 | batch/cask)", known, params=params, n=3, seed=4)
+        np.testing.assert_allclose(found, fit.simulate(3, seed=4), rtol=1e-9)
+
+
+FAMILIES = [
+    ("poisson", {}, lambda eta: np.exp(eta + 0.045)),
+    ("nbinom2", {"dispersion": 2.0}, lambda eta: np.exp(eta + 0.045)),
+    ("gamma", {"dispersion": 0.3}, lambda eta: np.exp(eta + 0.045)),
+    ("zero_inflated_poisson", {"zero_inflation": 0.25}, lambda eta: 0.75 * np.exp(eta + 0.045)),
+    ("gaussian", {"sigma": 0.4}, lambda eta: eta),
+]
+
+
+@pytest.mark.parametrize(("family", "own", "mean"), FAMILIES)
+def test_families_have_their_means(family, own, mean):
+    """The mean over a normal random intercept with standard deviation 0.3 is known where the link is log."""
+    params = {"Intercept": 0.5, "x": -0.2, "sd_Intercept|g": 0.3} | own
+    link = "log" if family == "gamma" else None
+    draws = mfx.simulate("n ~ x + (1 | g)", PLAN, params=params, family=family, link=link, n=20_000, seed=3).to_numpy()
+    z = (draws.mean(axis=1) - mean(0.5 - 0.2 * PLAN.x)) / (draws.std(axis=1) / np.sqrt(20_000))
+    assert np.abs(z).max() < 4.5
+
+
+def test_a_gaussian_sigma_is_its_standard_deviation():
+    params = {"Intercept": 0.5, "sd_Intercept|g": 0.0, "sigma": 0.4}
+    draws = mfx.simulate("y ~ 1 + (1 | g)", PLAN, params=params, family="gaussian", n=2000, seed=3)
+    assert draws.to_numpy().std() == pytest.approx(0.4, rel=0.02)
+
+
+def test_binomial_and_ordinal_responses():
+    params = {"Intercept": 0.5, "sd_Intercept|g": 0.0}
+    arguments = {"params": params, "family": "binomial", "n": 2000, "seed": 1}
+    draws = mfx.simulate("cbind(a, b) ~ 1 + (1 | g)", PLAN, weights=np.full(30, 8.0), **arguments).to_numpy()
+    assert np.array_equal(draws * 8, np.round(draws * 8))
+    assert draws.mean() == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.005)
+    cuts = {"x": 0.0, "sd_Intercept|g": 0.0, "thresholds": [-1.0, 1.0]}
+    found = mfx.simulate("o ~ x + (1 | g)", PLAN, params=cuts, family="ordinal", n=2000, seed=1).to_numpy()
+    shares = np.bincount(found.astype(int).ravel()) / found.size
+    np.testing.assert_allclose(shares, [0.2689, 0.4621, 0.2689], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sigma": None}, "missing for 'sigma'; expected are 'Intercept', 'x', 'sd_Intercept|g'"),
+        ({"x": None, "sd_x|g": None}, "missing for 'x', 'sd_x|g'"),
+        ({"z": 1.0}, "no parameter 'z'; expected are"),
+        ({"sd_x|g": -1.0}, "'sd_x|g' must be at least 0"),
+        ({"cor_x.Intercept|g": 2.0}, "at most 1"),
+        ({"theta": [1.0, 0.0, 1.0]}, "no parameter 'sd_Intercept|g'"),
+        ({"sigma": np.nan}, "'sigma'"),
+    ],
+)
+def test_wrong_parameters_are_named(changes, message):
+    params = {name: value for name, value in (VALUES | changes).items() if value is not None}
+    with pytest.raises(mfx.SpecificationError) as error:
+        mfx.simulate("y ~ x + (x | g)", PLAN, params=params)
+    assert message in str(error.value)
+
+
+def test_other_mistakes():
+    with pytest.raises(TypeError, match="params is a dict"):
+        mfx.simulate("y ~ x + (x | g)", PLAN, params=[1.0])
+    with pytest.raises(TypeError, match="'x' is a number"):
+        mfx.simulate("y ~ x + (x | g)", PLAN, params=VALUES | {"x": "a"})
+    with pytest.raises(mfx.DataError, match="no column 'z'"):
+        mfx.simulate("log(y) ~ z + (x | g)", PLAN, params=VALUES)
+    with pytest.raises(mfx.SpecificationError, match="'theta' needs 3 numbers"):
+        mfx.simulate("y ~ x + (x | g)", PLAN, params={"Intercept": 1, "x": 1, "sigma": 1, "theta": [1, 2]})
+    three = {"sd_Intercept|g": 1, "sd_x|g": 1, "sd_w|g": 1, "Intercept": 0, "sigma": 1}
+    three |= {"cor_x.Intercept|g": 0.9, "cor_w.Intercept|g": 0.9, "cor_w.x|g": -0.9}
+    with pytest.raises(mfx.SpecificationError, match="all together"):
+        mfx.simulate("y ~ 1 + (1 + x + w | g)", PLAN, params=three)
+    params = {"Intercept": 1, "sd_Intercept|g": 1}
+    with pytest.raises(mfx.SpecificationError, match="multiply the likelihood"):
+        mfx.simulate("y ~ 1 + (1 | g)", PLAN, params=params, family="poisson", weights="w")
