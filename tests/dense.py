@@ -277,11 +277,15 @@ def variance_derivatives(model: DenseModel) -> list[Array]:
 
 def kenward_roger(model: DenseModel, factors: Factors, sigma2: float) -> KenwardRoger:
     """Adjusted covariance of the fixed effects, all matrices n by n."""
-    V = sigma2 * marginal_covariance(model, factors)
+    return kenward_roger_of(model, sigma2 * marginal_covariance(model, factors), variance_derivatives(model))
+
+
+def kenward_roger_of(model: DenseModel, V: Array, derivatives: Sequence[Array]) -> KenwardRoger:
+    """The same for any ``V`` that is linear in its parameters."""
     Vi, X = np.linalg.inv(V), model.X
     Phi = np.linalg.inv(X.T @ Vi @ X)
     beta = Phi @ X.T @ Vi @ model.y
-    GVi = [G @ Vi for G in variance_derivatives(model)]
+    GVi = [G @ Vi for G in derivatives]
     P = np.array([-X.T @ Vi @ g @ X for g in GVi])
     Q = np.array([[X.T @ Vi @ g @ h @ X for h in GVi] for g in GVi])
     traces = np.array([[np.sum(g * h.T) for h in GVi] for g in GVi])

@@ -10,10 +10,12 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.containment import containment_df
 from mixedfx.inference.kenward_roger import KenwardRoger
+from mixedfx.inference.kenward_roger_blocks import StructuredKenwardRoger
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 
@@ -92,17 +94,14 @@ class KenwardRogerDenominator(Denominator):
     label = "Kenward and Roger"
 
     @cached_property
-    def _own(self) -> KenwardRoger:
-        if self.fit.problem.residual is not None:
-            raise SpecificationError(
-                'Kenward and Roger\'s method is for models without a residual structure: take ddf="satterthwaite"'
-            )
+    def _own(self) -> KenwardRoger | StructuredKenwardRoger:
         if not self.fit.at.criterion.reml:
             raise SpecificationError(
                 "Kenward and Roger's method is for REML fits, and this one is by maximum likelihood: fit it with "
                 'reml=True, or take ddf="satterthwaite"'
             )
-        return KenwardRoger.of(self.fit.at)
+        point = self.fit.point
+        return StructuredKenwardRoger(point) if isinstance(point, ResidualEvaluation) else KenwardRoger.of(point)
 
     @cached_property
     def covariance(self) -> Array:

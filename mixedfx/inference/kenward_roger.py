@@ -32,7 +32,7 @@ from mixedfx.inference.information_traces import apply_information, information_
 from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.variance_directions import VarianceDirections, variance_directions
 
-__all__ = ["KenwardRoger", "kenward_roger_moments"]
+__all__ = ["KenwardRoger", "denominator_of_f", "kenward_roger_moments"]
 
 VANISHES = 1e-10  # a coefficient of the moment equations that counts as zero
 NO_SCALING = 1e-2  # this near to 2 degrees of freedom the mean of F does not exist, and the statistic is not scaled
@@ -172,14 +172,28 @@ class KenwardRoger:
 
     def f_test(self, rows: Array) -> tuple[float, float]:
         """Return the denominator df, and the factor of F, of ``rows @ beta = rhs`` for independent rows (r, p)."""
-        phi = self.at.unscaled_cov
-        r = len(rows)
-        theta = rows.T @ np.linalg.solve(rows @ phi @ rows.T, rows)
-        half = (theta @ phi) @ (self.slopes @ phi)
-        traces = np.einsum("ipp->i", half)
-        first = float(traces @ self.variances @ traces)
-        second = float(np.sum(self.variances * np.einsum("ipq,jqp->ij", half, half)))
-        return kenward_roger_moments(r, first, second)
+        return denominator_of_f(rows, self.at.unscaled_cov, self.slopes, self.variances)
+
+
+def denominator_of_f(rows: Array, phi: Array, slopes: Array, variances: Array) -> tuple[float, float]:
+    """Return the denominator df and the scaling of F for independent ``rows`` (r, p).
+
+    Parameters
+    ----------
+    rows : (r, p)
+    phi : (p, p)
+        Covariance of the fixed effects, not adjusted.
+    slopes : (k, p, p)
+        ``P_i``.
+    variances : (k, k)
+        ``W``.
+    """
+    theta = rows.T @ np.linalg.solve(rows @ phi @ rows.T, rows)
+    half = (theta @ phi) @ (slopes @ phi)
+    traces = np.einsum("ipp->i", half)
+    first = float(traces @ variances @ traces)
+    second = float(np.sum(variances * np.einsum("ipq,jqp->ij", half, half)))
+    return kenward_roger_moments(len(rows), first, second)
 
 
 def kenward_roger_moments(rank: int, first: float, second: float) -> tuple[float, float]:

@@ -73,7 +73,9 @@ def linear_members(covariance: Covariance) -> Array | None:
     members = np.stack([covariance.covariance(draw) for draw in draws])
     flat = members.reshape(len(members), -1)
     sizes = np.linalg.svd(flat, compute_uv=False)
-    return _echelon(flat[:k]).reshape(-1, *members.shape[1:]) if np.sum(sizes > SPAN_TOLERANCE * sizes[0]) == k else None
+    if np.sum(sizes > SPAN_TOLERANCE * sizes[0]) != k:
+        return None
+    return _echelon(flat[:k]).reshape(-1, *members.shape[1:])
 
 
 def _echelon(rows: Array) -> Array:

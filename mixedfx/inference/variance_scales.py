@@ -36,7 +36,9 @@ class VarianceEstimates:
     covariance: Array
 
 
-def variance_estimates(parameters: VarianceParameters, scale: str) -> VarianceEstimates:
+def variance_estimates(
+    parameters: VarianceParameters, scale: str, *, with_structure: bool = False
+) -> VarianceEstimates:
     """Return estimates and their covariance on one of the :data:`SCALES`.
 
     Parameters
@@ -45,18 +47,37 @@ def variance_estimates(parameters: VarianceParameters, scale: str) -> VarianceEs
     scale : str
         ``"variance"``: variances and covariances; ``"sd"``: standard deviations and correlations; ``"theta"``: the
         relative factor and sigma.
+    with_structure : bool
+        Whether the natural parameters of a residual structure are wanted too, before the residual itself.
 
     Raises
     ------
     SpecificationError
-        If there is no such scale, or the model has a residual structure and the scale is that of the factor.
+        If there is no such scale.
     """
     if scale not in SCALES:
         raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    if scale == "theta" and parameters.fit.problem.residual is not None:
-        raise SpecificationError('the scale "theta" is for models without a residual structure')
     labels, values, jacobian = SCALES[scale](parameters)
+    if with_structure:
+        labels, values, jacobian = _inserted(parameters, labels, values, jacobian)
     return VarianceEstimates(tuple(labels), values, jacobian @ parameters.covariance @ jacobian.T)
+
+
+def _inserted(
+    parameters: VarianceParameters, labels: list[Label], values: Array, jacobian: Array
+) -> tuple[list[Label], Array, Array]:
+    """Put the natural parameters of the residual structure before the last entry."""
+    bound, fit = parameters.fit.problem.residual, parameters.fit
+    if bound is None:
+        return labels, values, jacobian
+    rows = np.zeros((bound.n_rho, jacobian.shape[1]))
+    rows[:, fit.theta.size : -1] = bound.natural_derivative(fit.rho)
+    own: list[Label] = [(RESIDUAL, name, "") for name in bound.names]
+    return (
+        [*labels[:-1], *own, labels[-1]],
+        np.concatenate([values[:-1], bound.natural(fit.rho), values[-1:]]),
+        np.concatenate([jacobian[:-1], rows, jacobian[-1:]]),
+    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +180,7 @@ def _with_residual(
 
 def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
     fit = parameters.fit
-    jacobian = np.zeros((fit.theta.size + 1, fit.theta.size + 1))
+    jacobian = np.zeros((fit.theta.size + 1, len(parameters.covariance)))
     labels: list[Label] = []
     for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, fit.problem.model.terms, strict=True):
         own = fit.theta[slot.theta]

@@ -175,7 +175,8 @@ class LinearMixedResults(MixedResults):
         Returns
         -------
         DataFrame
-            Rows and columns indexed by group and effects, the residual last.
+            Rows and columns indexed by group and effects; then the parameters of a residual structure as
+            :attr:`residual_params` shows them; the residual last.
 
         Examples
         --------
@@ -184,7 +185,7 @@ class LinearMixedResults(MixedResults):
         >>> round(float(fit.cov_varpar("variance").iloc[0, 0] ** 0.5), 1)
         288.8
         """
-        found = variance_estimates(self.variance_parameters, scale)
+        found = variance_estimates(self.variance_parameters, scale, with_structure=True)
         index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
         return pd.DataFrame(found.covariance, index=index, columns=index)
 
