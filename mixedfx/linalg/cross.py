@@ -145,10 +145,10 @@ class SparseCross(Cross):
     @cached_property
     def _products(self) -> sp.csr_array:
         """Row l, column (j1, j2): the product of the entries (l, j1) and (l, j2), for one coefficient a level."""
-        first, second = self.pattern.lower_pairs
         cells, starts = self.pattern.pairs_by_level
         shape = (self.pattern.n_rows, self.pattern.layout.square.n_cells)
-        return sp.csr_array((self.values[0, first] * self.values[0, second], cells, starts), shape=shape)
+        products = self.pattern.per_pair(self.values[0]) * self.values[0][self.pattern.lower_pairs[1]]
+        return sp.csr_array((products, cells, starts), shape=shape)
 
     def schur(self, k: Array) -> Array:
         """Return the Schur update; see :class:`Cross`."""

@@ -226,8 +226,8 @@ def _round(
 
 def lower_pairs(rows: IntArray, starts: IntArray) -> tuple[IntArray, IntArray]:
     """Return the pairs of entries (e1, e2), e2 <= e1, of a row; ``rows`` is sorted, each begins at its ``starts``."""
-    position = np.arange(rows.size) - starts[rows]
-    first = np.repeat(np.arange(rows.size), position + 1)
-    ends = np.cumsum(position + 1)
-    offset = np.arange(first.size) - np.repeat(ends - position - 1, position + 1)
-    return first, starts[rows[first]] + offset
+    begins = starts[rows]
+    count = np.arange(1, rows.size + 1) - begins
+    first = np.repeat(np.arange(rows.size), count)
+    shift = np.cumsum(count) - count - begins
+    return first, np.arange(first.size) - np.repeat(shift, count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -55,11 +55,14 @@ class PairPattern:
         """Pairs of entries (e1, e2), e2 <= e1, on the same level: their products make up the Schur complement."""
         return lower_pairs(self.rows, self.starts)
 
+    def per_pair(self, values: AnyArray) -> AnyArray:
+        """Return the values (nnz,) of the first entries of all :attr:`lower_pairs`."""
+        return np.repeat(values, np.arange(1, self.rows.size + 1) - self.starts[self.rows])
+
     @cached_property
     def lower_keys(self) -> IntArray:
         """``row * n_columns + column`` in the remainder of all :attr:`lower_pairs`; columns ascend in a level."""
-        first, second = self.lower_pairs
-        return np.asarray((self.columns * self.n_columns)[first] + self.columns[second])
+        return np.asarray(self.per_pair(self.columns * self.n_columns) + self.columns[self.lower_pairs[1]])
 
     @cached_property
     def target(self) -> IntArray:
@@ -270,14 +273,8 @@ def _may_be_sparse(layout: Layout) -> bool:
 def _sparse_square(layout: Layout) -> SparseSquare | None:
     """The cells of a sparse remainder, or None where a dense one is cheaper."""
     n = layout.n_remainder
-    keys = [np.arange(n) * (n + 1)]
-    keys.extend(pattern.lower_keys for pattern in layout.patterns)
-    for i, r in enumerate(layout.remainder):
-        for s in list(layout.remainder)[:i]:
-            own, other = layout.codes[r] + layout.span(r).start, layout.codes[s] + layout.span(s).start
-            keys.append(np.maximum(own, other) * n + np.minimum(own, other))
-    distinct = _distinct(np.concatenate(keys), n)
-    if distinct.size > SPARSE_FILL * n**2:
+    distinct = _few_distinct(_remainder_keys(layout), n, sum(pattern.n_pairs for pattern in layout.patterns))
+    if distinct is None:
         return None
     rows, columns = np.divmod(distinct, n)
     ends = (np.concatenate([rows, columns]), np.concatenate([columns, rows]))
@@ -286,14 +283,34 @@ def _sparse_square(layout: Layout) -> SparseSquare | None:
     return SparseSquare(plan, rows, columns) if _is_cheaper(plan) else None
 
 
+def _remainder_keys(layout: Layout) -> Iterator[IntArray]:
+    """Keys ``row * n + column``, row >= column, of the non-zeros of the remainder; some more than once."""
+    n = layout.n_remainder
+    yield np.arange(n) * (n + 1)
+    for pattern in layout.patterns:
+        yield pattern.lower_keys
+    for i, r in enumerate(layout.remainder):
+        for s in list(layout.remainder)[:i]:
+            own, other = layout.codes[r] + layout.span(r).start, layout.codes[s] + layout.span(s).start
+            yield np.maximum(own, other) * n + np.minimum(own, other)
+
+
 def _is_cheaper(plan: EliminationPlan) -> bool:
     return plan.cost < FLOP_TIME * float(plan.n) ** 3 + CELL_TIME * float(plan.n) ** 2
 
 
-def _distinct(keys: IntArray, n: int) -> IntArray:
-    """Return the sorted distinct keys, all below ``n**2``."""
-    if n**2 > max(DENSE_TABLE, 8 * keys.size):
-        return np.unique(keys)
+def _few_distinct(parts: Iterator[IntArray], n: int, count: int) -> IntArray | None:
+    """Return the sorted distinct keys, all below ``n**2``; None if too many for a sparse matrix.
+
+    ``count`` is about how many there are, repeated ones counted.
+    """
+    most = SPARSE_FILL * n**2
+    if n**2 > max(DENSE_TABLE, 8 * count):
+        distinct = np.unique(np.concatenate(list(parts)))
+        return distinct if distinct.size <= most else None
     present = np.zeros(n**2, dtype=bool)
-    present[keys] = True
+    for keys in parts:
+        present[keys] = True
+        if np.count_nonzero(present) > most:
+            return None
     return np.flatnonzero(present)
