@@ -32,6 +32,7 @@ _HOME = {
     "anova": "analysis_of_variance",
     "aov": "analysis_of_variance",
     "batches": "analysis_of_variance",
+    "contextual_test": "analysis_of_variance",
     "aicc": "diagnostics",
     "comparisons": "marginal_means",
     "conditional_aic": "diagnostics",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from mixedfx.analysis_of_variance import anova as anova
     from mixedfx.analysis_of_variance import aov as aov
     from mixedfx.analysis_of_variance import batches as batches
+    from mixedfx.analysis_of_variance import contextual_test as contextual_test
     from mixedfx.analysis_of_variance import drop1 as drop1
     from mixedfx.analysis_of_variance import mean_squares as mean_squares
     from mixedfx.analysis_of_variance import ranova as ranova

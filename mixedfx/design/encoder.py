@@ -168,7 +168,9 @@ class FormulaicEncoder(Encoder):
         return materialize(self.spec, {text: value(text) for text in self.expressions}, rows.size)[0]
 
 
-def learn_encoder(terms: Sequence[Term], rows: Rows, settings: Settings, part: str) -> tuple[Encoder, Array]:
+def learn_encoder(
+    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, *, within_only: bool = False
+) -> tuple[Encoder, Array]:
     """Learn the columns of ``terms`` from ``rows`` and return the encoder with its columns.
 
     Parameters
@@ -181,6 +183,8 @@ def learn_encoder(terms: Sequence[Term], rows: Rows, settings: Settings, part: s
         The user's functions and contrasts.
     part : str
         What the terms are for, as error messages call it.
+    within_only : bool
+        Whether ``wb(x, g)`` stands for the deviations only, as it does left of a bar.
     """
     ordered = sorted(terms, key=len)
     if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
@@ -188,7 +192,7 @@ def learn_encoder(terms: Sequence[Term], rows: Rows, settings: Settings, part: s
         plain = PlainEncoder(tuple(ordered), names, {name: (j,) for j, name in enumerate(names)})
         check_columns(part, dict.fromkeys(names, 1), rows.size)
         return plain, plain.columns(rows)
-    return _learn_formulaic(ordered, rows, settings, part)
+    return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
 def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
@@ -198,10 +202,12 @@ def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
     return name in rows.frame and not rows.is_factor(name) and name not in settings.codings
 
 
-def _learn_formulaic(terms: Sequence[Term], rows: Rows, settings: Settings, part: str) -> tuple[Encoder, Array]:
+def _learn_formulaic(
+    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, within_only: bool
+) -> tuple[Encoder, Array]:
     from mixedfx.design.materialize import materialize, minimal_columns, new_spec
 
-    value = Evaluator(rows, settings.functions, settings.codings)
+    value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
     expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
     values = {text: value(text) for text in expressions}
     for text, found in values.items():

@@ -17,7 +17,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.design.codings import Coding, TreatmentCoding, coding_for
 from mixedfx.design.columns import column_from_pandas
 from mixedfx.design.expressions import names_in, syntax_tree
-from mixedfx.design.labels import Labels, factorize
+from mixedfx.design.labels import Labels, combine, factorize
 from mixedfx.design.operations import (
     BINARY,
     compared,
@@ -40,6 +40,7 @@ from mixedfx.design.transforms import (
     learn_scale,
 )
 from mixedfx.design.values import Basis, Factor, Value
+from mixedfx.design.within import learn_means
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, display
 from mixedfx.formula.names import column
@@ -71,6 +72,8 @@ class Evaluator:
         Contrasts by column.
     learnt : tuple of dict, optional
         ``(transforms, levels)`` of the evaluator that learnt; None to learn from these rows.
+    within_only : bool
+        Whether ``wb(x, g)`` learns to give the deviations only.
     """
 
     def __init__(
@@ -79,9 +82,11 @@ class Evaluator:
         functions: Mapping[str, Any],
         codings: Mapping[str, Coding],
         learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]] | None = None,
+        *,
+        within_only: bool = False,
     ) -> None:
         self.rows, self.functions, self.codings = rows, functions, codings
-        self.learning = learnt is None
+        self.learning, self.within_only = learnt is None, within_only
         self.transforms, self.levels = ({}, {}) if learnt is None else learnt
 
     def __call__(self, expression: str) -> Value:
@@ -232,6 +237,8 @@ class Evaluator:
             return self._categorical(node)
         if name in self.functions:
             return self._user(name, node)
+        if name == "wb":
+            return self._within_between(node)
         values = [self._visit(argument) for argument in node.args]
         options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
         if coding is not None:
@@ -264,6 +271,17 @@ class Evaluator:
             self.transforms[key] = with_options(name, node, _LEARN[name], [x, *values[1:]], options)
         value: Value = self.transforms[key](x)
         return value
+
+    def _within_between(self, node: ast.Call) -> Value:
+        """``wb(x, g)``, ``wb(x, a, b)``: deviations from the means of the groups (cells), and these means."""
+        key, (first, *others) = ast.unparse(node), node.args
+        x = np.asarray(number(self._visit(first), first), dtype=np.float64)
+        names = [column(other.id) for other in others if isinstance(other, ast.Name)]
+        parts = [self.rows.labels(name) for name in names]
+        groups = combine(parts, names) if len(parts) > 1 else parts[0]
+        if self.learning:
+            self.transforms[key] = learn_means(x, groups, within_only=self.within_only)
+        return self.transforms[key]((x, groups))
 
     def _categorical(self, node: ast.Call) -> Factor:
         """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: a factor with given contrasts and levels."""

@@ -105,8 +105,9 @@ class RandomBuilder:
         self._columns: dict[tuple[Term, ...], tuple[Encoder, Array]] = {}
 
     def reuse(self, terms: tuple[Term, ...], encoder: Encoder, matrix: Array) -> None:
-        """Offer columns that exist already to terms that need the same."""
-        self._columns[terms] = encoder, matrix
+        """Offer columns that exist already to terms that need the same (``wb(x, g)`` is another thing here)."""
+        if not any(factor.startswith("wb(") for term in terms for factor in term):
+            self._columns[terms] = encoder, matrix
 
     def build(self, term: RandomTerm) -> RandomEffects:
         """Return the random effects of a term.
@@ -147,7 +148,7 @@ class RandomBuilder:
     def _encoded(self, term: RandomTerm) -> tuple[Encoder, Array]:
         if term.terms not in self._columns:
             part = f"the left side of {term}"
-            self._columns[term.terms] = learn_encoder(term.terms, self.rows, self.settings, part)
+            self._columns[term.terms] = learn_encoder(term.terms, self.rows, self.settings, part, within_only=True)
         return self._columns[term.terms]
 
 

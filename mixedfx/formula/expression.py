@@ -144,6 +144,16 @@ def columns_of(text: str, functions: frozenset[str]) -> tuple[str, ...]:
 
 class _Translation:
     """Pieces of Python text for the tokens of one factor; ``stack`` holds the functions whose parentheses are open."""
+@lru_cache(maxsize=1024)
+def varying_in(text: str, functions: frozenset[str]) -> tuple[str, ...]:
+    """Return the identifiers of columns whose values make ``text`` vary: those of `columns_of` without groups."""
+    body = ast.parse(text, mode="eval").body
+    own = "wb" in functions
+    if not own and isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "wb":
+        return columns_of(ast.unparse(body.args[0]), functions)
+    return columns_of(text, functions)
+
+
 
     def __init__(self, tokens: Sequence[Token], scope: Scope) -> None:
         if len(tokens) > MAX_TOKENS:

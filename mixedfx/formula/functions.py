@@ -28,6 +28,7 @@ SIGNATURES: dict[str, dict[str, str]] = {
     "cut": {"breaks": "breaks", "labels": "labels", "right": "flag", "include_lowest": "flag"},
     "lag": {"k": "count"},
     "cbind": {},
+    "wb": {},
 }
 """Parameters after the first one (an expression of columns) and their kinds."""
 
@@ -35,7 +36,7 @@ FUNCTIONS = frozenset(SIGNATURES)
 KEYWORD_ONLY = frozenset({"levels"})
 """Parameters that must be named."""
 
-WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind"})
+WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind", "wb"})
 """Functions that give categories or several columns: a whole factor, never part of an expression."""
 
 CONTRASTS: dict[str, dict[str, str]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mixedfx.formula.expand import Terms, expand, keyed
-from mixedfx.formula.expression import Scope, columns_of
+from mixedfx.formula.expression import Scope, columns_of, varying_in
 from mixedfx.formula.grammar import Bar, Call, Leaf, Name, Node
 from mixedfx.formula.names import column
 from mixedfx.formula.terms import RandomTerm, Term, sum_text
@@ -34,11 +34,12 @@ def random_terms(bar: Bar, left: Terms, scope: Scope) -> tuple[RandomTerm, ...]:
         message = f"the matrix of known(…) must be given: functions={{{bar.argument!r}: …}}"
         raise scope.error(message, bar.start)
     terms = tuple(sorted(left.values(), key=len))
-    factors = (factor for term in terms for factor in term)
+    factors = [factor for term in terms for factor in term]
     used = dict.fromkeys(name for factor in factors for name in columns_of(factor, scope.functions))
     variables = tuple(map(column, used))
     groups = group_terms(bar.group, scope)
-    _check_sides(bar, variables, groups, scope)
+    varying = tuple(column(name) for factor in factors for name in varying_in(factor, scope.functions))
+    _check_sides(bar, varying, groups, scope)
     text = sum_text(terms)
     return tuple(RandomTerm(text, group, bar.covariance, bar.argument, terms, variables) for group in groups)
 

@@ -63,6 +63,8 @@ class Whitelist:
     def factor(self, node: ast.expr) -> Value:
         """Check a whole factor, the place where `C`, `poly` and the splines may stand."""
         name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if isinstance(node, ast.Call) and name == "wb" and name not in self.functions:
+            return self._within_between(node)
         if isinstance(node, ast.Call) and name in WHOLE - self.functions - {"cbind"}:
             return self._known_call(node, name, 0)
         return self.value(node, 0)
@@ -156,6 +158,18 @@ class Whitelist:
         _refuse_unpacking(node)
         places = [option for option in kinds if option not in KEYWORD_ONLY]
         if len(positional) > len(places):
+    def _within_between(self, node: ast.Call) -> Value:
+        _refuse_unpacking(node)
+        if len(node.args) < 2 or node.keywords:
+            raise Refused("wb(…) takes a predictor and one or more grouping columns: wb(x, g)", node)
+        for group in node.args[1:]:
+            if not isinstance(group, ast.Name) or not _name(group.id, self.functions).varies:
+                raise Refused("a group of wb(x, g) is a column; several are cells: wb(x, school, class)", group)
+        value = self.value(node.args[0], 0)
+        if not value.varies:
+            raise Refused("wb(…) needs a column as its first argument", node)
+        return value
+
             known = f"one column and {', '.join(kinds)}" if kinds else "one argument only"
             raise Refused(f"too many arguments for {name}(…), which takes {known}", positional[len(places)])
         given = dict(zip(places, positional, strict=False))
