@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixedfx.covariance import Covariance, HeterogeneousCovariance, HomogeneousCovariance
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["MAX_BYTES", "check_columns", "check_parameters"]
+__all__ = ["MAX_BYTES", "MAX_PARAMETERS", "check_columns", "check_parameters"]
 
 #: Memory that one dense matrix of a design may take.
 MAX_BYTES = 4 * 2**30
+#: Covariance parameters that one random term may have: their Hessian is dense.
+MAX_PARAMETERS = 2_000
+#: Covariances that are no linear function of their parameters: they have an array (parameters, columns) squared.
+CURVED = (HomogeneousCovariance, HeterogeneousCovariance)
 #: A design may have more columns than rows (empty cells of factors are dropped later), but not this many times more.
 COLUMNS_PER_ROW = 2
 SPARE_COLUMNS = 100
@@ -48,16 +53,26 @@ def check_columns(part: str, columns: Mapping[str, int], n_rows: int) -> None:
     )
 
 
-def check_parameters(term: str, n_parameters: int, n_columns: int, n_rows: int) -> None:
-    """Refuse a random term with more covariance parameters than there are rows.
+def check_parameters(term: str, covariance: Covariance, n_rows: int) -> None:
+    """Refuse a random term with more covariance parameters than there are rows, or more than a search can hold.
 
     Raises
     ------
     SpecificationError
         With simpler terms to write instead.
     """
-    if n_parameters > n_rows:
+    count, columns = covariance.n_theta, covariance.size
+    if count > n_rows:
+        found = f"more than the {n_rows} observations can identify"
+    elif count > MAX_PARAMETERS:
+        found = f"the limit is {MAX_PARAMETERS:,}"
+    elif isinstance(covariance, CURVED) and 8 * (count * columns) ** 2 > MAX_BYTES:
+        size, limit = 8 * (count * columns) ** 2 / 2**30, MAX_BYTES / 2**30
+        found = f"whose second derivatives would take {size:.1f} GB of memory (the limit is {limit:.0f})"
+    else:
+        found = ""
+    if found:
         raise SpecificationError(
-            f"the random term {term} has {n_columns} columns and so {n_parameters} covariance parameters, more than "
-            f"the {n_rows} observations can identify; write fewer columns, '||' for uncorrelated ones, or (1 | a:b)"
+            f"the random term {term} has {columns} columns and so {count} covariance parameters, {found}; write fewer "
+            "columns, '||' for uncorrelated ones, or (1 | a:b)"
         )

@@ -122,7 +122,7 @@ class RandomBuilder:
         labels = self._labels(term.group)
         encoder, matrix = self._encoded(term)
         covariance = covariance_for(term.covariance, len(encoder.names))
-        check_parameters(str(term), covariance.n_theta, len(encoder.names), self.rows.size)
+        check_parameters(str(term), covariance, self.rows.size)
         loading = None
         if term.argument is not None:
             given = self.settings.functions[term.argument]

@@ -111,7 +111,7 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
         raise mistake(message, text, start)
     total = base
     for _ in range(exponent - 1):
-        _check_size(len(total) * len(base) // _REPEATS, text, start)
+        _check_size(len(total) * len(base), text, start, MAX_TERMS * _REPEATS)
         larger = keyed([*total.values(), *_cross(total, base).values()])
         if len(larger) == len(total):
             break
@@ -120,15 +120,19 @@ def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
     return total
 
 
-def _check_size(n_terms: int, text: str, start: int) -> None:
-    if n_terms > MAX_TERMS:
-        message = f"the formula expands to too many terms (more than {MAX_TERMS}); lower the order of the interactions"
+def _check_size(n_terms: int, text: str, start: int, limit: int = MAX_TERMS) -> None:
+    if n_terms > limit:
+        message = (
+            f"the formula expands to too many terms ({n_terms:,} products, the limit is {limit:,}); lower the order of "
+            "the interactions"
+        )
         raise mistake(message, text, start)
 
 
 def _check_order(terms: Terms, text: str, start: int) -> None:
-    if any(len(key) > MAX_ORDER for key in terms):
-        message = f"an interaction of more than {MAX_ORDER} terms; write '+' between terms that do not interact"
+    order = max(map(len, terms), default=0)
+    if order > MAX_ORDER:
+        message = f"an interaction of more than {MAX_ORDER} factors ({order} here); write '+' between those apart"
         raise mistake(message, text, start)
 
 

@@ -110,7 +110,9 @@ def expression(tokens: Sequence[Token], scope: Scope, *, response: bool = False)
         offset = len(text.encode()[: getattr(error.node, "col_offset", 0)].decode())
         raise scope.error(error.message, _place(pieces, offset)) from None
     except (RecursionError, MemoryError):
-        raise scope.error("the expression is too complex", tokens[0].start) from None
+        raise scope.error(
+            "the expression is too complex: compute it as a column of the data first", tokens[0].start
+        ) from None
 
 
 def _syntax_error(tokens: Sequence[Token], scope: Scope, place: int) -> SpecificationError:
@@ -142,8 +144,6 @@ def columns_of(text: str, functions: frozenset[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(node.id for node in names if node.id not in other))
 
 
-class _Translation:
-    """Pieces of Python text for the tokens of one factor; ``stack`` holds the functions whose parentheses are open."""
 @lru_cache(maxsize=1024)
 def varying_in(text: str, functions: frozenset[str]) -> tuple[str, ...]:
     """Return the identifiers of columns whose values make ``text`` vary: those of `columns_of` without groups."""
@@ -154,10 +154,16 @@ def varying_in(text: str, functions: frozenset[str]) -> tuple[str, ...]:
     return columns_of(text, functions)
 
 
+class _Translation:
+    """Pieces of Python text for the tokens of one factor; ``stack`` holds the functions whose parentheses are open."""
 
     def __init__(self, tokens: Sequence[Token], scope: Scope) -> None:
         if len(tokens) > MAX_TOKENS:
-            raise scope.error(f"the expression is too long: more than {MAX_TOKENS} symbols", tokens[0].start)
+            message = (
+                f"the expression is too long: {len(tokens):,} symbols, the limit is {MAX_TOKENS:,}; compute it as a "
+                "column of the data first"
+            )
+            raise scope.error(message, tokens[0].start)
         self.tokens, self.scope, self.index = tokens, scope, 0
         self.stack: list[str] = []
 

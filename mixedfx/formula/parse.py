@@ -17,7 +17,7 @@ from mixedfx.formula.split import Splitter
 from mixedfx.formula.terms import Formula, Term
 from mixedfx.formula.tokens import Token, mistake, tokenize
 
-_TOO_DEEP = "the formula is too complex: it is nested too deeply"
+_TOO_DEEP = "the formula is too complex: it is nested too deeply; compute inner parts as columns of the data first"
 
 
 def parse(text: str | Formula, *, columns: Sequence[str] | None = None, functions: Iterable[str] = ()) -> Formula:

@@ -13,7 +13,9 @@ from mixedfx.formula.random import group_terms, random_terms, same
 from mixedfx.formula.terms import Formula, RandomTerm, Term
 
 Dots = Callable[[int], Iterable[Term]]
+MAX_FIXED = 5_000
 MAX_RANDOM = 200
+MAX_OFFSETS = 200
 INTERCEPT: Terms = {frozenset(): ()}
 
 
@@ -53,6 +55,12 @@ class Splitter:
     def _add_sum(self, node: Sum, sign: int, parts: Parts) -> None:
         for inner, item in node.items:
             self._add(item, sign * inner, parts)
+            if len(parts.fixed) > MAX_FIXED:
+                message = (
+                    f"the formula has {len(parts.fixed):,} terms up to here, the limit is {MAX_FIXED:,}; leave some "
+                    "out, lower the order of interactions, or describe many columns by a few that sum them up"
+                )
+                raise self.scope.error(message, item.start)
 
     def _add(self, node: Node, sign: int, parts: Parts) -> None:
         match node:
@@ -89,7 +97,11 @@ class Splitter:
             if sign < 0 and not present:
                 raise self.scope.error(f"there is no random term {term} to take away", bar.start)
             if sign > 0 and len(parts.random) >= MAX_RANDOM:
-                raise self.scope.error(f"more than {MAX_RANDOM} random terms", bar.start)
+                message = (
+                    f"this is random term {MAX_RANDOM + 1} of the formula: more than {MAX_RANDOM} random terms cannot "
+                    "be fitted; leave some out, or join groups as a:b"
+                )
+                raise self.scope.error(message, bar.start)
             if sign > 0:
                 parts.random.append(term)
             else:
@@ -107,6 +119,11 @@ class Splitter:
         if not inner:
             raise self.scope.error("offset(…) needs an expression: offset(log(n))", node.start)
         text = expression(inner, self.scope)
+        if sign > 0 and len(parts.offsets) >= MAX_OFFSETS:
+            message = (
+                f"this is offset {MAX_OFFSETS + 1} of the formula, the limit is {MAX_OFFSETS}; add them up in a column"
+            )
+            raise self.scope.error(message, node.start)
         if sign > 0:
             parts.offsets.append(text)
         elif text in parts.offsets:

@@ -54,7 +54,10 @@ def tokenize(text: str) -> tuple[Token, ...]:
         A character that means nothing in a formula, an unclosed quote or bracket, or a text past the limits.
     """
     if len(text) > MAX_LENGTH:
-        raise SpecificationError(f"the formula is too long: {len(text)} characters, the limit is {MAX_LENGTH}")
+        raise SpecificationError(
+            f"the formula is too long: {len(text):,} characters, the limit is {MAX_LENGTH:,}; leave terms out, or give "
+            "a table of fewer columns and write '.' for all of them"
+        )
     tokens = []
     place = 0
     while place < len(text):
@@ -101,7 +104,10 @@ def _check_brackets(tokens: list[Token], text: str) -> None:
         if token.text in OPENERS:
             stack.append(token)
             if len(stack) > MAX_DEPTH:
-                message = f"the formula is too complex: parentheses are nested deeper than {MAX_DEPTH}"
+                message = (
+                    f"the formula is too complex: parentheses are nested {len(stack)} deep here, the limit is "
+                    f"{MAX_DEPTH}; compute the inner part as a column of the data first"
+                )
                 raise mistake(message, text, token.start)
         elif token.text in _CLOSERS:
             if not stack or stack[-1].text != _CLOSERS[token.text]:

@@ -79,7 +79,11 @@ class Whitelist:
     def value(self, node: ast.expr, depth: int) -> Value:
         """Check an expression of columns and numbers; raise `Refused` at the first thing that is not allowed."""
         if depth > MAX_DEPTH:
-            raise Refused(f"the expression is too complex: it is nested deeper than {MAX_DEPTH}", node)
+            message = (
+                f"the expression is too complex: it is nested {depth} deep here, the limit is {MAX_DEPTH}; compute it "
+                "as a column of the data first"
+            )
+            raise Refused(message, node)
         match node:
             case ast.Name(id=name):
                 return _name(name, self.functions)
@@ -154,10 +158,6 @@ class Whitelist:
         values = [self.value(argument, 0) for argument in node.args]
         return Value(all(value.varies for value in values))
 
-    def _options(self, node: ast.Call, positional: list[ast.expr], name: str, kinds: dict[str, str]) -> None:
-        _refuse_unpacking(node)
-        places = [option for option in kinds if option not in KEYWORD_ONLY]
-        if len(positional) > len(places):
     def _within_between(self, node: ast.Call) -> Value:
         _refuse_unpacking(node)
         if len(node.args) < 2 or node.keywords:
@@ -170,6 +170,10 @@ class Whitelist:
             raise Refused("wb(…) needs a column as its first argument", node)
         return value
 
+    def _options(self, node: ast.Call, positional: list[ast.expr], name: str, kinds: dict[str, str]) -> None:
+        _refuse_unpacking(node)
+        places = [option for option in kinds if option not in KEYWORD_ONLY]
+        if len(positional) > len(places):
             known = f"one column and {', '.join(kinds)}" if kinds else "one argument only"
             raise Refused(f"too many arguments for {name}(…), which takes {known}", positional[len(places)])
         given = dict(zip(places, positional, strict=False))

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import parse
+from mixedfx.formula import parse, update
 
 # The character '‸' stands before the place that must be marked.
 MISTAKES = [
@@ -202,9 +202,30 @@ def test_limits():
         ("y ~ I(" + "x + " * 500 + "x)", "nested|complex"),
         ("y ~ I(" + "-" * 900 + "x)", "nested|complex"),
         ("y ~ I(" + "x ** " * 900 + "x)", "nested|complex"),
+        ("y ~ " + "+".join(f"v{i}" for i in range(15_000)), "5,001 terms.* limit is 5,000; leave some out"),
+        ("y ~ (" + "+".join(f"v{i}" for i in range(6_000)) + " | g)", "5,001 terms"),
+        ("y ~ " + "+".join(f"offset(v{i})" for i in range(300)), "offset 201 .* limit is 200; add them up"),
     ]:
         with pytest.raises(SpecificationError, match=message):
             parse(text)
+    with pytest.raises(SpecificationError, match="20,001 terms"):
+        parse("y ~ . + (1 | g)", columns=["y", "g", *(f"v{i}" for i in range(20_000))])
+    with pytest.raises(SpecificationError, match="5,001 terms"):
+        update("y ~ " + "+".join(f"v{i}" for i in range(3_000)), "~ . + " + "+".join(f"w{i}" for i in range(3_000)))
+
+
+def test_messages_of_limits_say_what_was_found_the_limit_and_what_to_do():
+    for text, words in [
+        ("y ~ " + "(" * 70 + "x" + ")" * 70, ("51 deep", "limit is 50", "column of the data")),
+        ("y ~ " + "x +" * 50_000, ("150,004", "limit is 100,000", "leave terms out")),
+        ("y ~ " + "*".join(f"v{i}" for i in range(40)), ("limit is 1,000", "lower the order")),
+        ("y ~ I(" + "x + " * 3000 + "x)", ("6,004 symbols", "limit is 2,000", "column of the data")),
+        ("y ~ I(" + "x + " * 500 + "x)", ("101 deep", "limit is 100", "column of the data")),
+        ("y ~ " + ":".join(f"v{i}" for i in range(60)), ("more than 50", "(51 here)", "'+'")),
+    ]:
+        with pytest.raises(SpecificationError) as caught:
+            parse(text)
+        assert [word for word in words if word not in caught.value.message] == [], caught.value.message
 
 
 def test_long_sums_are_no_problem():
