@@ -74,59 +74,65 @@ def _null_space(covariance: Array) -> tuple[Array, Array]:
     return vectors[:, zero], vectors[:, ~zero]
 
 
-def _term_covariance(model: CovarianceModel, at: CovariancePoint, k: int) -> tuple[Array, Array]:
-    """Covariance (q, q) of term k, and the derivative ``N`` of the criterion with respect to it."""
+def _term_covariance(model: CovarianceModel, at: CovariancePoint, k: int, unit: float) -> tuple[Array, Array]:
+    """Covariance (q, q) of term k in squared units, and the derivative ``N`` of the criterion with respect to it."""
     slot = model.terms[k]
     n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
-    return slot.covariance.covariance(at.theta[slot.theta]), n
+    return slot.covariance.covariance(at.theta[slot.theta]) / unit**2, n * unit**2
 
 
-def _rise(model: CovarianceModel, at: CovariancePoint, k: int) -> tuple[float, Array]:
+def _rise(model: CovarianceModel, at: CovariancePoint, k: int, unit: float) -> tuple[float, Array]:
     """Smallest slope along a null direction that the term's structure allows, and the parameters moved that way."""
     slot = model.terms[k]
-    covariance, n = _term_covariance(model, at, k)
+    covariance, n = _term_covariance(model, at, k, unit)
     null, _ = _null_space(covariance)
     own = at.theta[slot.theta]
     if null.shape[1] == 0:
         return np.inf, own
-    nudged = slot.covariance.reopened(own, null, n, NUDGE)
-    change = slot.covariance.covariance(nudged) - covariance
+    nudged = slot.covariance.reopened(own, null, n, NUDGE * unit)
+    change = slot.covariance.covariance(nudged) / unit**2 - covariance
     size = float(np.abs(change).max())
     return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
 
 
-def _tolerated(at: CovariancePoint) -> float:
-    """Rounding level of a derivative with respect to a relative covariance."""
-    return CERTIFIED_GAP * max(1.0, max((float(np.abs(n).max()) for n in at.covariance_gradient), default=1.0))
+def _tolerated(at: CovariancePoint, unit: float) -> float:
+    """Rounding level of a derivative with respect to a covariance in squared units."""
+    largest = max((float(np.abs(n).max()) for n in at.covariance_gradient), default=1.0)
+    return CERTIFIED_GAP * max(1.0, largest * unit**2)
 
 
-def reopened(model: CovarianceModel, at: CovariancePoint) -> Array | None:
-    """Return theta with the wrongly closed directions re-opened, or None where every boundary is confirmed."""
+def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array | None:
+    """Return theta with the wrongly closed directions re-opened, or None where every boundary is confirmed.
+
+    ``unit`` is the standard deviation that those of the random effects are compared with, here and below.
+    """
     theta, found = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
-        slope, nudged = _rise(model, at, k)
-        if slope < -_tolerated(at):
+        slope, nudged = _rise(model, at, k, unit)
+        if slope < -_tolerated(at, unit):
             theta[slot.theta], found = nudged, True
     return theta if found else None
 
 
-def settled(model: CovarianceModel, at: CovariancePoint) -> Array:
+def settled(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array:
     """Return theta with negligible directions set to exactly zero, in its canonical form."""
     theta = at.theta.copy()
     for k, slot in enumerate(model.terms):
-        covariance, _ = _term_covariance(model, at, k)
+        covariance, _ = _term_covariance(model, at, k, unit)
         null, rest = _null_space(covariance)
         own = theta[slot.theta]
         theta[slot.theta] = slot.covariance.canonical(own if null.shape[1] == 0 else slot.covariance.closed(own, rest))
     return theta
 
 
-def variance_verdict(model: CovarianceModel, at: CovariancePoint, k: int, label: str) -> VarianceVerdict:
+def variance_verdict(
+    model: CovarianceModel, at: CovariancePoint, k: int, label: str, unit: float = 1.0
+) -> VarianceVerdict:
     """Return the verdict on term k."""
-    covariance, _ = _term_covariance(model, at, k)
+    covariance, _ = _term_covariance(model, at, k, unit)
     _, rest = _null_space(covariance)
-    slope, _ = _rise(model, at, k)
-    return VarianceVerdict(label, rest.shape[1], len(covariance), bool(slope >= -_tolerated(at)))
+    slope, _ = _rise(model, at, k, unit)
+    return VarianceVerdict(label, rest.shape[1], len(covariance), bool(slope >= -_tolerated(at, unit)))
 
 
 @dataclass(frozen=True)

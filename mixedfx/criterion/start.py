@@ -13,12 +13,12 @@ from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.linalg.gram import cross_products
 
-__all__ = ["starting_values"]
+__all__ = ["response_unit", "starting_values"]
 
 SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
 HALVINGS = 6  # of a step that loses ground
-SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale
+SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale, in units of response_unit
 LARGEST_SHIFT = 2.0  # of the linear predictor, from the population's mean to that of a member
 RIDGE = 1e-8  # relative, for columns that separate the response
 
@@ -126,11 +126,21 @@ def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     expected = np.array([weight @ np.square(z) for own in model.space.rows.z for z in own])
     shared = cross_products(model.space.rows, weight).squared_norms()
     variances = np.linalg.lstsq(shared, spread - expected, rcond=None)[0]
-    sds = np.sqrt(np.clip(variances, SMALLEST_SD**2, LARGEST_SD**2))
+    unit = response_unit(model, eta, auxiliary)
+    sds = unit * np.sqrt(np.clip(variances / unit**2, SMALLEST_SD**2, LARGEST_SD**2))
     by_factor = np.split(sds, np.cumsum(model.covariance.sizes)[:-1])
     return np.concatenate(
         [_scaled(slot.covariance, by_factor[slot.factor][slot.coefficients]) for slot in model.covariance.terms]
     )
+
+
+def response_unit(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> float:
+    """Standard deviation of a row where the linear predictor is in units of the response; else 1."""
+    family = model.likelihood.family if isinstance(model.likelihood, FamilyLikelihood) else None
+    if family is None or not (family.precision_weights and family.mean_link.name == "identity"):
+        return 1.0
+    information = float(np.mean(_expected(model, eta, auxiliary)))
+    return information**-0.5 if 0.0 < information < np.inf else 1.0
 
 
 def _scaled(covariance: Covariance, sds: Array) -> Array:

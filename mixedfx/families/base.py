@@ -427,6 +427,12 @@ class Family(ABC):
         values = dict(zip((parameter.name for parameter in self.parameters), self.start_parameters(observed)))
         return np.array([values[name] for name in self.phi_names])
 
+    @property
+    def phi_bounds(self) -> tuple[Array, Array]:
+        """Where a search for the family-wide parameters stops, on their unbounded scales."""
+        free = [parameter for parameter in self.parameters if parameter.name in self.phi_names]
+        return np.array([parameter.lower for parameter in free]), np.array([parameter.upper for parameter in free])
+
     @final
     def natural(self, phi: ArrayLike) -> tuple[dict[str, float], Array]:
         """Family-wide parameters on their natural scales, and the Jacobian of that map (m, m) for their errors."""

@@ -20,13 +20,13 @@ from mixedfx.families.special import exp, log1p, softplus
 __all__ = ["Gaussian", "StudentT"]
 
 LOG_2PI = float(np.log(2 * np.pi))
-SMALLEST_START_VARIANCE = 1e-8
+SMALLEST_START_VARIANCE = 1e-12  # relative to the squared response
 
 
 def log_variance(y: Array) -> float:
     """Logarithm of the sample variance, bounded away from that of a constant."""
     spread = float(np.var(y))
-    return float(np.log(max(spread, SMALLEST_START_VARIANCE * (1.0 + float(np.mean(y)) ** 2))))
+    return float(np.log(max(spread, SMALLEST_START_VARIANCE * (float(np.mean(y * y)) or 1.0))))
 
 
 @final

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special as sp
 
 __all__ = ["DEGREES_OF_FREEDOM", "DISPERSION", "POWER", "ZERO_INFLATION", "Parameter", "positive_parameter"]
+
+LARGEST_LOG = 200.0  # of a positive number in a search: exp(200) is as good as infinite and can still be computed with
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,16 @@ class Parameter:
         Derivative of ``natural``.
     unbounded : callable
         Inverse of ``natural``.
+    lower, upper : float
+        Where a search stops, on the unbounded scale; a user may hold the parameter beyond.
     """
 
     name: str
     natural: Callable[[float], float]
     slope: Callable[[float], float]
     unbounded: Callable[[float], float]
+    lower: float = -np.inf
+    upper: float = np.inf
 
 
 def _identity(value: float) -> float:
@@ -72,7 +78,7 @@ def _power_inverse(power: float) -> float:
 
 def positive_parameter(name: str) -> Parameter:
     """Return a positive parameter, estimated by its logarithm."""
-    return Parameter(name, _exp, _exp, _log)
+    return Parameter(name, _exp, _exp, _log, -LARGEST_LOG, LARGEST_LOG)
 
 
 def real_parameter(name: str) -> Parameter:
@@ -81,6 +87,12 @@ def real_parameter(name: str) -> Parameter:
 
 
 DISPERSION = positive_parameter("dispersion")
-DEGREES_OF_FREEDOM = positive_parameter("df")
+
+# Fernandez & Steel (1999), Biometrika 86, 153: where the mean passes through k of n rows, a t density with fewer than
+# k / (n - k) degrees of freedom has a likelihood that grows without end as its dispersion goes to zero. And below one
+# the conditional density has so many modes that there is no Laplace approximation to speak of. From 1e8 on, n rows
+# tell the t from the normal distribution by less than n / 1e8 in the log-likelihood.
+FEWEST_DF, MOST_DF = 1.0, 1e8
+DEGREES_OF_FREEDOM = replace(positive_parameter("df"), lower=_log(FEWEST_DF), upper=_log(MOST_DF))
 POWER = Parameter("power", _power, _expit_slope, _power_inverse)
 ZERO_INFLATION = Parameter("zero_inflation", _expit, _expit_slope, _logit)

@@ -31,6 +31,10 @@ class Certificate:
         Fixed effects along which the likelihood never stops rising.
     divided : tuple of str
         Grouping factors along whose variance it never stops rising: no level has more than one outcome.
+    obstacle : str
+        What a search that found no optimum ran into, where that is known.
+    held : tuple of str
+        Parameters of the family at the end of their range, such as one degree of freedom.
 
     Examples
     --------
@@ -50,6 +54,8 @@ class Certificate:
     evaluations: int
     separated: tuple[str, ...] = ()
     divided: tuple[str, ...] = ()
+    obstacle: str = ""
+    held: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -71,7 +77,10 @@ class Certificate:
         return any(v.rank < v.size for v in self.variances)
 
     def __str__(self) -> str:
-        return f"{self._verdict()}\n{self._boundary()}"
+        return f"{self._verdict()}\n{self._boundary()}{self._held()}"
+
+    def _held(self) -> str:
+        return f" At the end of its range: {', '.join(self.held)}." if self.held else ""
 
     def _verdict(self) -> str:
         if self.converged:
@@ -90,6 +99,8 @@ class Certificate:
                 f"There is no optimum: no level of {' or '.join(self.divided)} has more than one outcome, and the "
                 "likelihood rises without end as the variance grows."
             )
+        if self.obstacle:
+            return f"This is not the optimum: {self.obstacle}."
         reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
         if self.negative_directions:
             return f"This is not the optimum: {reason} at a point from which the likelihood still rises (a saddle)."

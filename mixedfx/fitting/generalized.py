@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -11,11 +11,12 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
+from mixedfx.criterion.fold import nearly_folded
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
 from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
-from mixedfx.criterion.start import starting_values
+from mixedfx.criterion.start import response_unit, starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
@@ -26,11 +27,20 @@ __all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hes
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
 POLISHING_STEPS = 4
+EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
-DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter
+DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
+SHARE_OF_WIDTH = 1e-3  # … but no more than this share of the width of the likelihood …
+SPACINGS = 64.0  # … and no less than so many distances between floating-point numbers
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
 SINGULAR = 1e-8  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
+LOG_COLLAPSE = float(np.log(1e-10))  # a dispersion so far below that of the response has gone to zero
+COLLAPSE = "the dispersion goes to 0, where the mean passes through some rows exactly and the likelihood has no maximum"
+FOLD = (
+    "the search ran to where the density of the random effects is about to split into several modes, which is beyond "
+    "the Laplace approximation; fewer random effects or lighter tails are needed, or information='expected'"
+)
 TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
 
 
@@ -140,13 +150,30 @@ class GeneralizedFit:
         """From the Hessian at the estimate."""
         covariance = self.problem.model.covariance
         signature = curvature_verdict(self.hessian, self.at.gradient, self.free, self.x)
-        labels = [term.term for term in self.problem.design.random]
-        verdicts = tuple(variance_verdict(covariance, self.at, k, label) for k, label in enumerate(labels))
+        labels, unit = [term.term for term in self.problem.design.random], _unit(self.at)
+        verdicts = tuple(variance_verdict(covariance, self.at, k, label, unit) for k, label in enumerate(labels))
         o = self.optimum
         gap = signature.gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
-        return Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided)
+        found = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided)
+        return replace(found, held=self.held) if found.converged else replace(found, obstacle=self._obstacle())
+
+    @cached_property
+    def held(self) -> tuple[str, ...]:
+        """Family-wide parameters held at a bound, with their values there."""
+        family = self.problem.family
+        own = self.x[self.x.size - len(family.phi_names) :]
+        lower, upper = family.phi_bounds
+        at_bound = (own <= lower) | (own >= upper)
+        values = family.natural(own)[0]
+        return tuple(f"{name} = {values[name]:.3g}" for name, held in zip(family.phi_names, at_bound) if held)
+
+    def _obstacle(self) -> str:
+        """What a search that found no optimum ran into, in words; empty where nothing is known."""
+        if _collapsed(self.problem, self.x):
+            return COLLAPSE
+        return FOLD if nearly_folded(self.at.state) else ""
 
     @cached_property
     def divided(self) -> tuple[str, ...]:
@@ -175,6 +202,15 @@ class GeneralizedFit:
         return tuple(name for name, one in zip(names, chosen, strict=True) if one) or names
 
 
+def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
+    """Whether the dispersion has gone to zero, next to the one to start from: some rows are fitted exactly."""
+    family = problem.family
+    if not family.precision_weights or "dispersion" not in family.phi_names:
+        return False
+    at = family.phi_names.index("dispersion") - len(family.phi_names)
+    return bool(x[at] < family.start_phi(problem.observed)[at] + LOG_COLLAPSE)
+
+
 def _inverse(hessian: Array) -> Array:
     """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature."""
     scale = np.sqrt(np.maximum(np.abs(hessian.diagonal()), np.finfo(float).tiny))
@@ -198,6 +234,8 @@ def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
     lower = np.full(problem.n_parameters, -np.inf)
     upper = np.full(problem.n_parameters, np.inf)
     lower[at], upper[at] = covariance.search_lower, covariance.upper
+    n_phi = len(problem.family.phi_names)
+    lower[lower.size - n_phi :], upper[upper.size - n_phi :] = problem.family.phi_bounds
     return lower, upper
 
 
@@ -208,7 +246,9 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     an upper bound move down. The Hessian is nan where floating point cannot compute it.
     """
     x, gradient = at.state.x, at.gradient
-    steps = DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1)
+    width = 1.0 / np.sqrt(np.maximum(np.abs(at.curvature.diagonal()), np.finfo(float).tiny))
+    steps = np.minimum(DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1), SHARE_OF_WIDTH * width)
+    steps = np.maximum(steps, SPACINGS * np.spacing(np.maximum(np.abs(x), np.finfo(float).tiny)))
     own, upper = at.state.model.theta_slice, at.state.model.covariance.upper
     steps[own] *= np.where(x[own] + steps[own] > upper, -1.0, 1.0)
     moved = x + np.diag(steps)
@@ -253,19 +293,25 @@ def fit_generalized(
             f"the likelihood of {problem.design.response.name!r} is not finite where the search begins: does the model "
             "lack an intercept that the link needs? Try another link, such as link='log'"
         )
+    evaluations = optimum.evaluations
     for _ in range(RESTARTS):
-        opened = reopened(problem.model.covariance, at)
+        opened = reopened(problem.model.covariance, at, _unit(at))
         if opened is None or optimum.cut:
             break
         try:
-            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate)
+            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate, evaluations)
         except FloatingPointError:
             break
         if not again.point.value < at.value:
             break
-        optimum, at = again, again.point
+        optimum, at, evaluations = again, again.point, evaluations + again.evaluations
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian)
+
+
+def _unit(at: MarginalEvaluation) -> float:
+    """What a standard deviation of random effects is compared with."""
+    return response_unit(at.state.model, at.state.mode.eta, at.state.auxiliary)
 
 
 def _start(problem: GeneralizedProblem, control: Control) -> Array:
@@ -284,9 +330,12 @@ def _with_theta(problem: GeneralizedProblem, at: MarginalEvaluation, theta: Arra
 
 
 def _minimize(
-    problem: GeneralizedProblem, start: Array, control: Control, integrate: Integrator
+    problem: GeneralizedProblem, start: Array, control: Control, integrate: Integrator, spent: int = 0
 ) -> Optimum[MarginalEvaluation]:
-    """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it."""
+    """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it.
+
+    ``spent`` evaluations were made before: the work on a hopeless problem is bounded.
+    """
     lower, upper = free_bounds(problem)
     last: list[MarginalEvaluation] = []
 
@@ -299,7 +348,17 @@ def _minimize(
 
     tolerance = max(control.tol, SEARCH_TOLERANCE)
     callback = control.callback()
-    return minimize(function, start, lower, upper, tol=tolerance, max_iter=control.max_iter, callback=callback)
+    allowed = max(EVALUATIONS_PER_STEP * control.max_iter - spent, 1)
+    return minimize(
+        function,
+        start,
+        lower,
+        upper,
+        tol=tolerance,
+        max_iter=control.max_iter,
+        max_evaluations=allowed,
+        callback=callback,
+    )
 
 
 def _is_smooth(point: MarginalEvaluation) -> bool:
@@ -320,7 +379,7 @@ def _inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
 
 def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:
     """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(problem.model.covariance, at)
+    theta = settled(problem.model.covariance, at, _unit(at))
     if np.array_equal(theta, at.theta):
         return at
     moved = integrate(mode_state(problem.model, _with_theta(problem, at, theta), at.state))

@@ -16,7 +16,7 @@ EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eige
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
-LARGEST_MOVE = 4.0  # no parameter moves by more than this many times (1 + its size) in one step
+LARGEST_MOVE = 4.0  # along no principal direction a parameter moves by more than this many times (1 + its size)
 ROUNDING = 1e-13  # relative rounding error of a function value
 SECANT_REGION = 0.05  # the secant correction learns only from steps that began with a smaller decrement
 SECANT_SAFEGUARD = 1e-8  # smallest cosine for which a secant correction is trusted
@@ -60,7 +60,7 @@ class Optimum(Generic[P]):
     converged : bool
         The decrement is below the tolerance.
     cut : bool
-        The iteration limit ended the search.
+        The limit on the iterations or evaluations ended the search.
     path : tuple of (k,)
         The accepted points, the start first.
     """
@@ -83,6 +83,7 @@ def minimize(
     *,
     tol: float = 1e-12,
     max_iter: int = 100,
+    max_evaluations: int | None = None,
     callback: Callable[[int, Array, P], None] | None = None,
 ) -> Optimum[P]:
     """Minimise a smooth function between bounds by Newton steps with a backtracking line search.
@@ -97,6 +98,8 @@ def minimize(
         Stop when the Newton decrement ``g' H^-1 g / 2`` is below it.
     max_iter : int
         Number of accepted steps at the most.
+    max_evaluations : int, optional
+        No further step is taken after so many evaluations.
     callback : callable, optional
         Called with (iteration, x, point) after every accepted step.
 
@@ -114,14 +117,15 @@ def minimize(
     point = function(x)
     correction = np.zeros((x.size, x.size))
     path, evaluations, short = [x], 1, 0
+    allowed = np.inf if max_evaluations is None else max_evaluations
     for iteration in range(max_iter + 1):
         gradient = point.gradient
         free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
-        step, decrement = _newton_step(gradient, point.curvature + correction, free)
-        if decrement <= tol or iteration == max_iter:
+        step, decrement = _newton_step(x, gradient, point.curvature + correction, free)
+        if decrement <= tol or iteration == max_iter or evaluations >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
-        found = _line_search(function, x, point, _limited(step, x), lower, upper)
+        found = _line_search(function, x, point, step, lower, upper)
         evaluations += found.evaluations
         short = short + 1 if found.fraction < SHORT_STEP else 0
         if found.point is None or short == STUCK:
@@ -136,8 +140,11 @@ def minimize(
     raise AssertionError("unreachable")
 
 
-def _newton_step(gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
-    """Return ``-H^-1 g`` on the free coordinates, negative or tiny curvature mended, and the decrement."""
+def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
+    """Return ``-H^-1 g`` on the free coordinates, negative or tiny curvature mended, and the decrement.
+
+    Every principal direction is limited for itself: a flat one, which asks for a huge move, does not hold up the rest.
+    """
     step = np.zeros_like(gradient)
     if not free.any():
         return step, 0.0
@@ -151,13 +158,10 @@ def _newton_step(gradient: Array, curvature: Array, free: BoolArray) -> tuple[Ar
     magnitude = np.abs(values)
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane
     along = vectors.T @ (g / scale)
-    step[free] = -(vectors @ (along / magnitude)) / scale
+    moves = vectors * (along / magnitude) / scale[:, None]
+    largest = np.max(np.abs(moves) / (1.0 + np.abs(x[free]))[:, None], axis=0)
+    step[free] = -(moves @ (LARGEST_MOVE / np.maximum(largest, LARGEST_MOVE)))
     return step, float(0.5 * np.sum(along**2 / magnitude))
-
-
-def _limited(step: Array, x: Array) -> Array:
-    largest = float(np.max(np.abs(step) / (1.0 + np.abs(x)), initial=0.0))
-    return step if largest <= LARGEST_MOVE else step * (LARGEST_MOVE / largest)
 
 
 @dataclass(frozen=True)
