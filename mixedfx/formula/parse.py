@@ -10,13 +10,14 @@ from functools import lru_cache
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula.assemble import assemble
 from mixedfx.formula.expression import Scope, UnknownColumn, columns_of, expression
-from mixedfx.formula.grammar import MAX_KEPT, Bar, ErrorStrata, Node, Sum, Tree, read
+from mixedfx.formula.grammar import COVARIANCES, MAX_KEPT, Bar, ErrorStrata, Node, Sum, Tree, read
 from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.random import group_terms
 from mixedfx.formula.split import Splitter
 from mixedfx.formula.terms import Formula, Term
 from mixedfx.formula.tokens import Token, mistake, tokenize
 
+_OWN = frozenset({"offset", "Error", *COVARIANCES})
 _TOO_DEEP = "the formula is too complex: it is nested too deeply; compute inner parts as columns of the data first"
 
 
@@ -168,7 +169,7 @@ def _names(functions: Iterable[str]) -> frozenset[str]:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"the names of functions must be str, not {type(name).__name__}")
-        if identifier(name) != name:
+        if name in _OWN or identifier(name) != name:
             raise SpecificationError(f"functions: {name!r} cannot be the name of a function in a formula")
     return names
 
