@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -42,12 +41,7 @@ class MixedModel:
         model: Any = type(self)(new.formula, new.frame, **new.options)  # type: ignore[call-arg]
         if data is None:
             model.design = with_note(model.design, self.design)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            fit = model.fit(**new.asked)
-        for warning in caught:
-            warnings.warn(warning.message, stacklevel=3)  # the line that called update, not one of ours
-        return fit
+        return model.fit(**new.asked)
 
     @property
     def formula(self) -> Formula:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
 from mixedfx.design import Design, build_design
 from mixedfx.design.frame import as_frame
-from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError
+from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.models.base import MixedModel, check_strata, checked_control, checked_flag
@@ -323,10 +322,10 @@ def _check_levels(design: Design, n: int) -> None:
 
 def _warn(fit: LinearFit) -> None:
     if any(v.rank < v.size for v in fit.verdicts):
-        warnings.warn(f"singular fit. {str(fit.certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
+        warn(f"singular fit. {str(fit.certificate).splitlines()[1]}", SingularFitWarning)
     if not fit.is_doubtful:
         return
     if not fit.certificate.is_identified:
-        warnings.warn(str(fit.certificate).splitlines()[1], SingularFitWarning, stacklevel=4)
+        warn(str(fit.certificate).splitlines()[1], SingularFitWarning)
     if not fit.certificate.converged:
-        warnings.warn(str(fit.certificate).splitlines()[0], ConvergenceWarning, stacklevel=4)
+        warn(str(fit.certificate).splitlines()[0], ConvergenceWarning)

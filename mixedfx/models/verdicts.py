@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
-from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning
+from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning, warn
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting.generalized import GeneralizedFit
 
@@ -24,19 +22,19 @@ def warn_of(fit: GeneralizedFit) -> None:
             f"separation: {names} tell the outcomes apart perfectly, so the estimates run off to infinity; a weak "
             "penalty (penalty=0.1) keeps them finite"
         )
-        warnings.warn(message, SeparationWarning, stacklevel=4)
+        warn(message, SeparationWarning)
     elif certificate.divided:
         names = " or ".join(certificate.divided)
         message = (
             f"separation: no level of {names} has more than one outcome, so its variance has no finite estimate; "
             "more rows a level are needed, or fewer random effects"
         )
-        warnings.warn(message, SeparationWarning, stacklevel=4)
+        warn(message, SeparationWarning)
     elif not certificate.converged:
         text = _edge_message(fit) or str(certificate).splitlines()[0]
-        warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        warn(text, ConvergenceWarning)
     if certificate.is_singular:
-        warnings.warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning, stacklevel=4)
+        warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning)
 
 
 def _edge_message(fit: GeneralizedFit) -> str | None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.exceptions import ConvergenceWarning, SpecificationError
+from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.inference.bootstrap_intervals import Sample, acceleration, limits_for
 from mixedfx.results.base import MixedResults
 from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
@@ -111,7 +111,7 @@ class Bootstrap:
         alpha, limits = MixedResults._checked_alpha(alpha), limits_for(kind)
         columns = self._columns(which)
         if self.n_failed:
-            warnings.warn(f"{self._failed_note()} The intervals rest on the others.", ConvergenceWarning, stacklevel=2)
+            warn(f"{self._failed_note()} The intervals rest on the others.", ConvergenceWarning)
         moved = self._acceleration if kind == "bca" else np.zeros(len(self.estimate))
         lower, upper = self.bounds.to_numpy().T
         rows = []

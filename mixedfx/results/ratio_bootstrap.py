@@ -13,7 +13,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError
+from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.results.base import MixedResults
 from mixedfx.results.bootstrap import checked_fit
@@ -172,7 +172,7 @@ def bootstrap_test(
     if not test.replicates.size:
         raise DataError(f"all {count} replicates failed: {'; '.join(failures)}")
     if test.n_failed:
-        warnings.warn(f"{test.n_failed} of {count} replicates failed, are left out", ConvergenceWarning, stacklevel=2)
+        warn(f"{test.n_failed} of {count} replicates failed, are left out", ConvergenceWarning)
     return test
 
 
