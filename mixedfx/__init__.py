@@ -45,6 +45,7 @@ _HOME = {
     "least_confounded_residuals": "diagnostics",
     "leverage": "diagnostics",
     "overdispersion": "diagnostics",
+    "pooling": "diagnostics",
     "quantile_residuals": "diagnostics",
     "random_effects_independence": "diagnostics",
     "random_effects_normality": "diagnostics",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from mixedfx.diagnostics import least_confounded_residuals as least_confounded_residuals
     from mixedfx.diagnostics import leverage as leverage
     from mixedfx.diagnostics import overdispersion as overdispersion
+    from mixedfx.diagnostics import pooling as pooling
     from mixedfx.diagnostics import quantile_residuals as quantile_residuals
     from mixedfx.diagnostics import r2 as r2
     from mixedfx.diagnostics import random_effects_independence as random_effects_independence

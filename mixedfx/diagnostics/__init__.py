@@ -8,6 +8,7 @@ from mixedfx.diagnostics.least_confounded import least_confounded_residuals
 from mixedfx.diagnostics.leverage import leverage
 from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2
 from mixedfx.diagnostics.page import Check, check
+from mixedfx.diagnostics.pooling import Pooling, pooling
 from mixedfx.diagnostics.random_effects import (
     random_effects_independence,
     random_effects_normality,
@@ -20,6 +21,7 @@ __all__ = [
     "Check",
     "DesignCheck",
     "Influence",
+    "Pooling",
     "QuantileResiduals",
     "aicc",
     "check",
@@ -30,6 +32,7 @@ __all__ = [
     "least_confounded_residuals",
     "leverage",
     "overdispersion",
+    "pooling",
     "quantile_residuals",
     "r2",
     "random_effects_independence",

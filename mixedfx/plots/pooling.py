@@ -18,7 +18,9 @@ from mixedfx.results.linear import LinearMixedResults
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["group_panels", "group_panels_frame", "shrinkage", "shrinkage_frame"]
+    from mixedfx.diagnostics.pooling import Pooling
+
+__all__ = ["group_panels", "group_panels_frame", "pooling_panels", "shrinkage", "shrinkage_frame"]
 
 SPAN = 1e-8  # relative size of a singular value below which a level cannot be fitted by itself
 ELLIPSES = (1.0, 2.0)  # standard deviations of the random effects
@@ -77,7 +79,7 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
     term = _term(results, group)
     own, partial = _own_estimates(results, term), results.coefficients[term.group]
     counts = np.bincount(term.codes, minlength=term.n_levels)
-    labels = [":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in term.levels]
+    labels = _labels(term)
     tables = [
         pd.DataFrame(
             {
@@ -158,7 +160,10 @@ def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: 
 def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str) -> Axes:
     rows = frame.sort_values("partial").reset_index(drop=True)
     x = np.arange(len(rows))
-    panel.axhline(rows["complete"].iloc[0], color=GREY, linestyle="--", linewidth=0.9, label="complete pooling")
+    if np.ptp(rows["complete"]) == 0:
+        panel.axhline(rows["complete"].iloc[0], color=GREY, linestyle="--", linewidth=0.9, label="complete pooling")
+    else:
+        panel.plot(x, rows["complete"], "_", color=GREY, markersize=9, label="complete pooling")
     panel.vlines(x, rows["no"], rows["partial"], color=GREY, linewidth=1.0)
     size = point_size(len(rows))
     panel.plot(x, rows["no"], "o", color=ORANGE, markerfacecolor="white", markersize=size, label="no pooling")
@@ -260,19 +265,68 @@ def group_panels(
     """
     results = linear_results(fit, "group_panels")
     frame = group_panels_frame(results, x, group, levels=levels)
-    term, column = _term(results, group), _column(results, x)
+    return _draw_panels(results, _term(results, group), x, frame, ax)
+
+
+def pooling_panels(
+    pooling: Pooling, x: str | None = None, *, levels: Sequence[Any] | None = None, ax: Any = None
+) -> Any:
+    """Draw the estimates of :func:`mixedfx.pooling`: panels with lines, or levels side by side.
+
+    Parameters
+    ----------
+    pooling : Pooling
+    x : str, optional
+        A numeric predictor of the fixed effects; the first that varies within levels if omitted.
+    levels : sequence, optional
+        Levels to draw; the twelve with the most rows at the most if omitted.
+    ax : matplotlib Axes, or an array of them, optional
+
+    Returns
+    -------
+    list of matplotlib Axes, or Axes
+    """
+    fit, term = pooling.fit, _term(pooling.fit, pooling.group)
+    name = _first_varying(fit, term) if x is None else x
+    if name is None:
+        frame = pooling.to_frame().reset_index()
+        frame["level"] = _labels(term)
+        return _dumbbells(one_panel(ax), frame[frame["term"] == term.names[0]], term.group)
+    counts = np.bincount(term.codes, minlength=term.n_levels)
+    chosen = [term.levels[k] for k in _chosen_levels(term, counts, levels)]
+    return _draw_panels(fit, term, name, pooling.lines(name, chosen), ax)
+
+
+def _labels(term: RandomEffects) -> list[str]:
+    return [":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in term.levels]
+
+
+def _first_varying(fit: LinearMixedResults, term: RandomEffects) -> str | None:
+    """The first predictor that varies within levels, one whose slope is random if there is one."""
+    names = [name for name in fit.params.index if name != "Intercept"]
+    for name in sorted(names, key=lambda own: own not in term.names):
+        column = _column(fit, name)
+        total = np.bincount(term.codes, weights=column, minlength=term.n_levels)
+        mean = total / np.bincount(term.codes, minlength=term.n_levels)
+        if not np.allclose(column, mean[term.codes]):
+            return str(name)
+    return None
+
+
+def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd.DataFrame, ax: Any) -> Any:
+    column = _column(fit, x)
     names = list(dict.fromkeys(frame["level"]))
     panels = _grid(len(names), ax)
     ends = np.array([column.min(), column.max()])
     for panel, level in zip(panels, names, strict=True):
         rows = term.codes == list(term.levels).index(level)
-        panel.plot(column[rows], results.design.response.values[rows], "o", color=BLACK, markersize=3, alpha=0.6)
+        panel.plot(column[rows], fit.design.response.values[rows], "o", color=BLACK, markersize=3, alpha=0.6)
         own = frame.loc[frame["level"] == level, ["pooling", "intercept", "slope"]]
         for pooling, intercept, slope in own.to_numpy():
             colour, style = LINES[pooling]
             panel.plot(ends, intercept + slope * ends, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
-        tidy(panel, title=str(level))
-    _legend(panels, x, results.model.endog_names)
+        tidy(panel, title=":".join(map(str, level)) if isinstance(level, tuple) else str(level))
+    _legend(panels, x, fit.model.endog_names)
     return panels
 
 

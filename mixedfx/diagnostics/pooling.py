@@ -1,0 +1,282 @@
+"""Complete, no and partial pooling side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._display import StatsTable
+from mixedfx._typing import Array
+from mixedfx.design import RandomEffects, nested_in
+from mixedfx.diagnostics.checks import linear_results
+from mixedfx.diagnostics.level_fits import LevelFits, LevelRows, fit_levels, least_squares
+from mixedfx.exceptions import SpecificationError
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.prediction import PredictedRows, predict_rows
+
+__all__ = ["Pooling", "pooling"]
+
+COMPLETE = "complete: least squares on all rows, without groups."
+NO = (
+    "no: least squares with these coefficients of their own for every {group}, the other predictors in common; one "
+    "residual variance."
+)
+PARTIAL = (
+    "partial: fixed plus random effects of the model; the standard errors are those of both together, the variances "
+    "taken as known."
+)
+SHARED = (
+    "Predictors that do not vary within {group} ({names}) are part of these coefficients, at the {group}'s own values."
+)
+AROUND = "partial has the effects of {names} too, in which {group} lies."
+OTHERS = "The other random effects ({names}) are in the model only, not in complete and no pooling."
+
+
+@dataclass(frozen=True, eq=False)
+class Pooling:
+    """Coefficients of every group by complete, no and partial pooling: made by :func:`mixedfx.pooling`.
+
+    Parameters
+    ----------
+    table : StatsTable
+        One row a level and coefficient: ``n, complete, complete_se, no, no_se, partial, partial_se``.
+    group : str
+        The grouping factor.
+    fit : LinearMixedResults
+    """
+
+    table: StatsTable
+    group: str
+    fit: LinearMixedResults
+    _levels: LevelFits
+    _complete: Array
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the unrounded numbers."""
+        return self.table.to_frame()
+
+    def lines(self, x: str, levels: Sequence[Any] | None = None) -> pd.DataFrame:
+        """Return the lines of the three poolings in every level.
+
+        Parameters
+        ----------
+        x : str
+            A numeric predictor of the fixed effects.
+        levels : sequence, optional
+            Levels; all if omitted.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``level, pooling, intercept, slope``, the other predictors at their means in the level.
+        """
+        design, term, j = self.fit.design, _terms(self.fit, self.group)[0], _predictor(self.fit, x)
+        counts = np.bincount(term.codes, minlength=len(term.levels))
+        X, beta = design.fixed.matrix, self.fit.params.to_numpy()
+        offset = np.zeros(self.fit.nobs) if design.offset is None else design.offset
+        fitted = {
+            "complete": (X @ self._complete + offset, self._complete),
+            "no": (self._levels.fitted_values + X @ self._levels.common + offset, self._levels.common),
+            "partial": (self.fit.fittedvalues.to_numpy(), beta),
+        }
+        mean_x = np.bincount(term.codes, weights=X[:, j], minlength=len(counts)) / counts
+        parts = []
+        for pooling, (values, common) in fitted.items():
+            slope = self._own_slopes(x, pooling, common[j])
+            mean = np.bincount(term.codes, weights=values, minlength=len(counts)) / counts
+            parts.append(pd.DataFrame({"pooling": pooling, "intercept": mean - slope * mean_x, "slope": slope}))
+        chosen = _positions(term.levels, levels, self.group)
+        frame = pd.concat([part.iloc[chosen] for part in parts]).sort_index(kind="stable").loc[chosen]
+        frame.insert(0, "level", [term.levels[k] for k in frame.index])
+        return frame.reset_index(drop=True)
+
+    def _own_slopes(self, x: str, pooling: str, common: float) -> Array:
+        """The slopes (m,): those of the table, or a common one where the model lets them not vary."""
+        if x not in self.table.index.get_level_values("term"):
+            return np.full(len(self._levels.coefficients), common)
+        return self.table.xs(x, level="term")[pooling].to_numpy()
+
+    def plot(self, x: str | None = None, *, levels: Sequence[Any] | None = None, ax: Any = None) -> Any:
+        """Draw each level in a panel with its rows and the three lines.
+
+        Parameters
+        ----------
+        x : str, optional
+            A numeric predictor of the fixed effects; if omitted the first that varies within levels. Without one, the
+            three estimates of every level stand side by side in one panel.
+        levels : sequence, optional
+            Levels to draw; the twelve with the most rows at the most if omitted.
+        ax : matplotlib Axes, or an array of them, optional
+            One for each level.
+
+        Returns
+        -------
+        list of matplotlib Axes, or Axes
+        """
+        from mixedfx.plots.pooling import pooling_panels
+
+        return pooling_panels(self, x, levels=levels, ax=ax)
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+def pooling(fit: Any, group: str | None = None) -> Pooling:
+    """Set complete, no and partial pooling side by side.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+        A linear mixed model without a residual structure.
+    group : str, optional
+        A grouping factor; the first one if omitted.
+
+    Returns
+    -------
+    Pooling
+        ``to_frame()`` has one row a level and coefficient: the number of rows ``n``, the estimates ``complete, no,
+        partial`` and their standard errors ``_se``. ``plot()`` draws the levels with the three lines.
+
+    Raises
+    ------
+    SpecificationError
+        If the model has no such grouping factor.
+
+    Notes
+    -----
+    No pooling fits one least-squares model with a separate value of every coefficient that the model lets vary, the
+    others in common (as Gelman and Hill's indicators for counties). A level with too few rows has none. Predictors that
+    do not vary within levels then are part of the coefficients; so that the three can be compared, their effects are
+    added to those of complete and partial pooling, at the level's own values.
+
+    References
+    ----------
+    Gelman, A. and Hill, J. (2007). Data Analysis Using Regression and Multilevel/Hierarchical Models, chapter 12.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.pooling(fit).to_frame().loc["308"].round(2).T
+    term         Intercept  Days
+    n                10.00 10.00
+    complete        251.41 10.47
+    complete_se       6.61  1.24
+    no              244.19 21.76
+    no_se            15.04  2.82
+    partial         253.66 19.67
+    partial_se       12.25  2.34
+    """
+    results = linear_results(fit, "pooling")
+    terms = _terms(results, group)
+    design = results.design
+    names = tuple(name for term in terms for name in term.names)
+    weights = np.ones(results.nobs) if design.weights is None else design.weights
+    own = np.column_stack([term.matrix for term in terms])
+    rows = LevelRows(terms[0].codes, len(terms[0].levels), own, names, weights)
+    y = design.response.values if design.offset is None else design.response.values - design.offset
+    levels = fit_levels(rows, design.fixed.matrix, list(design.fixed.names), y)
+    beta, covariance = least_squares(design.fixed.matrix, y, weights)
+    columns = {
+        "n": np.repeat(np.bincount(rows.codes, minlength=rows.n_levels), len(names)),
+        "complete": (levels.shares @ beta).ravel(),
+        "complete_se": np.sqrt(np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)).ravel(),
+        "no": levels.coefficients.ravel(),
+        "no_se": np.sqrt(levels.variances).ravel(),
+    }
+    columns["partial"], columns["partial_se"] = _partial(results, terms, levels.shares)
+    frame = pd.DataFrame(columns, index=_index(terms[0], names))
+    table = StatsTable.from_frame(
+        frame, heading="Complete, no and partial pooling", notes=_notes(results, terms, levels)
+    )
+    return Pooling(table, terms[0].group, results, levels, beta)
+
+
+def _terms(fit: LinearMixedResults, group: str | None) -> list[RandomEffects]:
+    """The terms of a grouping factor."""
+    if not fit.design.random:
+        raise SpecificationError("the model has no random effects: there is nothing to pool")
+    name = fit.design.random[0].group if group is None else group
+    found = [term for term in fit.design.random if term.group == name]
+    if not found:
+        known = ", ".join(dict.fromkeys(repr(term.group) for term in fit.design.random))
+        raise SpecificationError(f"there is no grouping factor {name!r}; choose from {known}")
+    return found
+
+
+def _surrounding(fit: LinearMixedResults, terms: list[RandomEffects]) -> list[bool]:
+    """Which random terms are part of the levels' coefficients: their own, and those of groups in which they lie."""
+    names = {name for term in terms for name in term.names}
+    return [
+        term.group == terms[0].group or (set(term.names) <= names and nested_in(terms[0].codes, term.codes))
+        for term in fit.design.random
+    ]
+
+
+def _partial(fit: LinearMixedResults, terms: list[RandomEffects], shares: Array) -> tuple[Array, Array]:
+    """Estimates and standard errors of fixed plus random effects (m q,)."""
+    m, q, p = shares.shape
+    names = [name for term in terms for name in term.names]
+    x, chosen = shares.reshape(m * q, p), _surrounding(fit, terms)
+    home = np.zeros(m, dtype=np.intp)
+    value, codes, z = x @ fit.params.to_numpy(), [], []
+    for term, mode in zip(fit.design.random, fit._modes, strict=True):
+        home[terms[0].codes] = term.codes
+        codes.append(np.repeat(home, q))
+        z.append(np.tile([[float(own == name) for own in term.names] for name in names], (m, 1)))
+        if chosen[len(z) - 1]:
+            value = value + np.einsum("iq,qi->i", z[-1], mode[:, codes[-1]])
+    variance = predict_rows(fit.fit, PredictedRows(x, codes, z, chosen), np.zeros(m * q))[0]
+    return value, np.sqrt(variance)
+
+
+def _index(term: RandomEffects, names: tuple[str, ...]) -> pd.MultiIndex:
+    """Levels (one column a factor) and coefficients."""
+    repeated = term.levels.repeat(len(names))
+    parts = [repeated.get_level_values(k) for k in range(repeated.nlevels)]
+    return pd.MultiIndex.from_arrays([*parts, np.tile(names, len(term.levels))], names=[*term.factors, "term"])
+
+
+def _notes(fit: LinearMixedResults, terms: list[RandomEffects], levels: LevelFits) -> list[str]:
+    group, own = terms[0].group, {name for term in terms for name in term.names}
+    notes = [COMPLETE, NO.format(group=group), PARTIAL]
+    shared = [
+        name
+        for j, name in enumerate(fit.design.fixed.names)
+        if name not in own and name != "Intercept" and levels.shares[:, :, j].any()
+    ]
+    if shared:
+        notes.append(SHARED.format(group=group, names=", ".join(shared)))
+    chosen = _surrounding(fit, terms)
+    around = [t.group for t, used in zip(fit.design.random, chosen, strict=True) if used and t.group != group]
+    others = [t.term for t, used in zip(fit.design.random, chosen, strict=True) if not used]
+    notes += [AROUND.format(group=group, names=", ".join(dict.fromkeys(around)))] if around else []
+    return [*notes, OTHERS.format(names=", ".join(others))] if others else notes
+
+
+def _predictor(fit: LinearMixedResults, x: str) -> int:
+    names = list(fit.design.fixed.names)
+    if x not in names or x == "Intercept":
+        known = ", ".join(repr(name) for name in names if name != "Intercept") or "none"
+        raise SpecificationError(f"there is no fixed effect {x!r} to draw against; the model has {known}")
+    return names.index(x)
+
+
+def _positions(index: pd.Index[Any], levels: Sequence[Any] | None, group: str) -> list[int]:
+    if levels is None:
+        return list(range(len(index)))
+    known = {str(level): k for k, level in enumerate(index)}
+    unknown = [level for level in levels if str(level) not in known]
+    if unknown:
+        raise SpecificationError(f"{group} has no level {unknown[0]!r}")
+    return [known[str(level)] for level in levels]
