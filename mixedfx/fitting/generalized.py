@@ -358,6 +358,7 @@ def _minimize(
         max_iter=control.max_iter,
         max_evaluations=allowed,
         callback=callback,
+        hessian=lambda point: difference_hessian(integrate, point),
     )
 
 

@@ -17,6 +17,7 @@ SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
 LARGEST_MOVE = 4.0  # along no principal direction a parameter moves by more than this many times (1 + its size)
+PATIENCE = 12  # steps with an approximate curvature, before a Hessian is worth its price
 ROUNDING = 1e-13  # relative rounding error of a function value
 SECANT_REGION = 0.05  # the secant correction learns only from steps that began with a smaller decrement
 SECANT_SAFEGUARD = 1e-8  # smallest cosine for which a secant correction is trusted
@@ -85,6 +86,7 @@ def minimize(
     max_iter: int = 100,
     max_evaluations: int | None = None,
     callback: Callable[[int, Array, P], None] | None = None,
+    hessian: Callable[[P], Array] | None = None,
 ) -> Optimum[P]:
     """Minimise a smooth function between bounds by Newton steps with a backtracking line search.
 
@@ -102,6 +104,8 @@ def minimize(
         No further step is taken after so many evaluations.
     callback : callable, optional
         Called with (iteration, x, point) after every accepted step.
+    hessian : callable, optional
+        Gives the Hessian (k, k) of a point whose curvature is approximate, at some expense: asked for in long searches.
 
     Raises
     ------
@@ -121,7 +125,10 @@ def minimize(
     for iteration in range(max_iter + 1):
         gradient = point.gradient
         free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
-        step, decrement = _newton_step(x, gradient, point.curvature + correction, free)
+        curvature = point.curvature + correction
+        if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
+            curvature = _finite_or(hessian(point), curvature)
+        step, decrement = _newton_step(x, gradient, curvature, free)
         if decrement <= tol or iteration == max_iter or evaluations >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
@@ -138,6 +145,10 @@ def minimize(
         if callback is not None:
             callback(iteration + 1, x, point)
     raise AssertionError("unreachable")
+
+
+def _finite_or(matrix: Array, other: Array) -> Array:
+    return matrix if np.isfinite(matrix).all() else other
 
 
 def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
