@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,6 @@ from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts
 from mixedfx.results.summary import summarize
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["GeneralizedLinearMixedResults"]
 

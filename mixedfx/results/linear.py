@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,31 +12,23 @@ import pandas as pd
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
-from mixedfx.design import Design, as_frame
+from mixedfx.design import as_frame
 from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import Certificate, LinearFit, Refits, refit_many
-from mixedfx.inference.denominator import Denominator, denominator_for
-from mixedfx.inference.satterthwaite import satterthwaite_df
-from mixedfx.inference.variance_parameters import VarianceParameters
-from mixedfx.inference.variance_scales import variance_estimates
-from mixedfx.results.base import MixedResults
+from mixedfx.fitting import Refits, refit_many
+from mixedfx.results.linear_estimates import LinearEstimates
 from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
 from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts, weighted_noise
 from mixedfx.results.summary import summarize
-from mixedfx.results.varcorr import TermCovariance, VarCorr
-
-if TYPE_CHECKING:
-    from mixedfx.models.linear import LinearMixedModel
 
 __all__ = ["LinearMixedResults"]
 
 RESIDUALS = ("response", "conditional", "working", "pearson", "deviance", "normalized", "marginal")
 
 
-class LinearMixedResults(MixedResults):
+class LinearMixedResults(LinearEstimates):
     """A fitted linear mixed model, in statsmodels' vocabulary.
 
     Made by :func:`mixedfx.lmer` or :meth:`mixedfx.LinearMixedModel.fit`; immutable, and computed as it is asked for.
@@ -61,195 +51,6 @@ class LinearMixedResults(MixedResults):
     >>> fit.df.round(2).tolist()
     [17.0, 17.0]
     """
-
-    def __init__(
-        self, model: LinearMixedModel, fit: LinearFit, asked: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self.model = model
-        self.fit = fit
-        self.asked = dict(asked)
-
-    @property
-    def design(self) -> Design:
-        """The matrices that were fitted."""
-        return self.fit.problem.design
-
-    @property
-    def reml(self) -> bool:
-        """Whether the fit is by REML."""
-        return self.fit.problem.criterion.reml
-
-    # ---------------------------------------------------------------- fixed effects
-    @cached_property
-    def params(self) -> pd.Series[float]:
-        """Fixed effects (p,), by generalised least squares."""
-        beta = self.fit.problem.fixed.beta(self.fit.at.beta)
-        return pd.Series(beta, index=list(self.design.fixed.names), name="params", dtype=float)
-
-    @property
-    def _beta(self) -> Array:
-        return np.asarray(self.params, dtype=float)
-
-    @cached_property
-    def _covariance(self) -> Array:
-        return self.fit.problem.fixed.covariance(self.fit.at.sigma2 * self.fit.at.unscaled_cov)
-
-    @cached_property
-    def variance_parameters(self) -> VarianceParameters:
-        """Covariance of the variance parameters on the inner scale."""
-        return VarianceParameters(self.fit)
-
-    def inner_rows(self, rows: Array) -> Array:
-        """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, in the user's units."""
-        basis = self.fit.problem.fixed
-        return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
-
-    @cached_property
-    def df(self) -> pd.Series[float]:
-        """Satterthwaite's denominator degrees of freedom (p,)."""
-        rows = self.inner_rows(np.eye(len(self.params)))
-        return self._series(satterthwaite_df(self.variance_parameters, rows), "df")
-
-    def denominator(self, ddf: str | None = None) -> Denominator:
-        """Return what calibrates the tests of fixed effects: the covariance and the denominator degrees of freedom.
-
-        Parameters
-        ----------
-        ddf : str, optional
-            ``"satterthwaite"`` (default), ``"kenward-roger"``, ``"containment"``, ``"residual"`` or ``"z"``.
-        """
-        return denominator_for("satterthwaite" if ddf is None else ddf, self.variance_parameters)
-
-    def cov_params(self, *, ddf: str | None = None) -> pd.DataFrame:
-        """Return the covariance (p, p) of the fixed effects; with ``ddf="kenward-roger"`` the adjusted one."""
-        matrix = self._covariance if ddf is None else self.denominator(ddf).covariance
-        return pd.DataFrame(matrix.copy(), index=self.params.index, columns=self.params.index)
-
-    # ---------------------------------------------------------------- variances
-    @property
-    def scale(self) -> float:
-        """Residual variance, sigma squared."""
-        return float(self.fit.at.sigma2 * self.fit.problem.fixed.scale**2)
-
-    @property
-    def sigma(self) -> float:
-        """Residual standard deviation."""
-        return float(np.sqrt(self.scale))
-
-    @cached_property
-    def theta(self) -> pd.Series[float]:
-        """Covariance parameters relative to sigma, labelled by group and term."""
-        problem = self.fit.problem
-        labels = [
-            (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
-        ]
-        index = pd.MultiIndex.from_tuples(labels, names=["group", "term"]) if labels else pd.Index([])
-        return pd.Series(problem.theta_to_user(self.fit.theta), index=index, name="theta", dtype=float)
-
-    @property
-    def residual_params(self) -> pd.Series[float]:
-        """Parameters of the residual structure on their natural scale; empty without one."""
-        bound = self.fit.problem.residual
-        if bound is None:
-            return pd.Series(np.zeros(0), index=pd.Index([], dtype=object), name="residual_params")
-        return pd.Series(bound.natural(self.fit.rho), index=list(bound.names), name="residual_params", dtype=float)
-
-    @cached_property
-    def varcorr(self) -> VarCorr:
-        """Variances, standard deviations and correlations of the random effects and the residual."""
-        relative = self.fit.problem.relative_covariances(self.fit.theta)
-        terms = tuple(
-            TermCovariance(term.group, tuple(term.names), self.scale * matrix, correlated=written.covariance != "diag")
-            for term, written, matrix in zip(self.design.random, self.design.formula.random, relative, strict=True)
-        )
-        return VarCorr(terms, self.scale)
-
-    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
-        """Return the asymptotic covariance of the variance parameters, from the exact Hessian.
-
-        Parameters
-        ----------
-        scale : str
-            ``"sd"`` (standard deviations and correlations), ``"variance"`` (variances and covariances), or ``"theta"``.
-
-        Returns
-        -------
-        DataFrame
-            Rows and columns indexed by group and effects; then the parameters of a residual structure as
-            :attr:`residual_params` shows them; the residual last.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> round(float(fit.cov_varpar("variance").iloc[0, 0] ** 0.5), 1)
-        288.8
-        """
-        found = variance_estimates(self.variance_parameters, scale, with_structure=True)
-        index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
-        return pd.DataFrame(found.covariance, index=index, columns=index)
-
-    @property
-    def params_all(self) -> pd.Series[float]:
-        """All parameters, indexed by (component, name): conditional model, covariance, residual."""
-        parts = {("conditional", name): value for name, value in self.params.items()}
-        parts |= {
-            ("covariance", ": ".join(map(str, label))): value for label, value in zip(self.theta.index, self.theta)
-        }
-        parts |= {("residual", str(name)): value for name, value in self.residual_params.items()}
-        parts[("residual", "sigma")] = self.sigma
-        index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
-        return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
-
-    # ---------------------------------------------------------------- random effects
-    @cached_property
-    def _modes(self) -> tuple[Array, ...]:
-        problem, at = self.fit.problem, self.fit.at
-        return tuple(
-            problem.fixed.scale * self._loaded(factor, basis.matrix @ at.effects[factor][coefficients])
-            for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
-        )
-
-    def _loaded(self, factor: int, effects: Array) -> Array:
-        loading = self.fit.problem.assembly.rows.loadings.get(factor)
-        return effects if loading is None else effects @ loading.T
-
-    @cached_property
-    def _mode_variances(self) -> tuple[Array, ...]:
-        problem = self.fit.problem
-        return tuple(
-            self.scale
-            * np.einsum("ia,abm,ib->im", basis.matrix, self._conditional_blocks(factor, coefficients), basis.matrix)
-            for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
-        )
-
-    def _conditional_blocks(self, factor: int, coefficients: slice) -> Array:
-        """Conditional covariances (q, q, m) of one term's effects on the inner scale, relative to sigma squared."""
-        layout, inverse = self.fit.problem.assembly.rows.layout, self.fit.at.factor.inverse
-        if factor < layout.n_chain:
-            return inverse.diagonal[factor][coefficients, coefficients]
-        loading = self.fit.problem.assembly.rows.loadings.get(factor)
-        if loading is None:
-            return inverse.remainder_blocks(factor)[coefficients, coefficients]
-        at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
-        blocks = inverse.remainder[at, at].reshape(size, m, size, m)[coefficients, :, coefficients]
-        return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
-
-    # ---------------------------------------------------------------- fit
-    @property
-    def llf(self) -> float:
-        """Log-likelihood (restricted under REML), all constants included."""
-        return -0.5 * float(self.fit.at.value)
-
-    @property
-    def n_parameters(self) -> int:
-        """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
-        return len(self.params) + self.fit.point.theta.size + (self.fit.at.criterion.sigma2 is None)
-
-    @property
-    def certificate(self) -> Certificate:
-        """How sure it is that the optimum was found."""
-        return self.fit.certificate
 
     # ---------------------------------------------------------------- rows
     @cached_property
