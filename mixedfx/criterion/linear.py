@@ -31,13 +31,14 @@ from mixedfx._typing import Array
 from mixedfx.criterion.moments import moment_start
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import Refinement
+from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize
 from mixedfx.linalg.gram import Gram
 
 __all__ = ["LinearCriterion", "LinearEvaluation"]
 
 DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects …
-DENSE_PER_PARAMETER = 40  # … and up to so many a parameter; beyond, differences of the exact gradient are cheaper
+DENSE_PER_PARAMETER = 100  # … and up to so many a parameter; beyond, differences of the exact gradient are cheaper
 DIFFERENCE_STEP = 1e-4  # relative step of central differences of the exact gradient
 
 
@@ -226,7 +227,7 @@ class LinearEvaluation:
         return tuple(out)
 
     @cached_property
-    def _sigma_derivatives(self) -> list[Array]:
+    def sigma_derivatives(self) -> list[Array]:
         """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
         model = self.criterion.model
         products = [d @ t.T for d, t in zip(model.derivatives(self.theta), self.factor.factors, strict=True)]
@@ -237,7 +238,7 @@ class LinearEvaluation:
         """Exact gradient (n_theta,)."""
         model = self.criterion.model
         out = np.zeros(model.n_theta)
-        for own, n, d in zip(model.by_factor, self.covariance_gradient, self._sigma_derivatives, strict=True):
+        for own, n, d in zip(model.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
             out[own] = d.reshape(len(own), -1) @ n.ravel()
         return out
 
@@ -262,10 +263,10 @@ class LinearEvaluation:
         outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((p, k)), np.zeros(k)
         t = [
             np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0)
-            for d, s in zip(self._sigma_derivatives, self.s, strict=True)
+            for d, s in zip(self.sigma_derivatives, self.s, strict=True)
         ]
         order = np.concatenate([np.zeros(0, dtype=np.intp), *model.by_factor])
-        for f, (own, moved) in enumerate(zip(model.by_factor, self._moved(t), strict=True)):
+        for f, (own, moved) in enumerate(zip(model.by_factor, self.moved(t), strict=True)):
             flat = t[f].reshape(self.s[f].size, own.size)
             cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
             cross_y[own] = self.s[f].ravel() @ flat
@@ -273,8 +274,8 @@ class LinearEvaluation:
         outer -= cross_x.T @ self.unscaled_cov @ cross_x
         return 0.5 * (outer + outer.T), cross_y
 
-    def _moved(self, t: list[Array]) -> list[Array]:
-        """``Z_g' V^-1 Z_f t_f`` (Q, m, k) by factor g, the columns of all factors f side by side."""
+    def moved(self, t: list[Array]) -> list[Array]:
+        """Return ``Z_g' V^-1 Z_f t_f`` (Q, m, k) by factor g, the columns of all factors f side by side."""
         gram = self.criterion.gram
         if not t:
             return []
@@ -318,39 +319,20 @@ class LinearEvaluation:
         """Exact Hessian (n_theta, n_theta)."""
         layout = self.criterion.gram.layout
         if self.has_cheap_hessian:
-            return self._with_trace(self._trace_of_blocks())
+            return self._with_trace(traces_of_blocks(self))
+        if has_intercepts_only(self):
+            return self._with_trace(traces_of_intercepts(self))
         n_effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
         if n_effects <= min(DENSE_EFFECTS, DENSE_PER_PARAMETER * self.theta.size):
-            return self._with_trace(self._trace_dense())
+            return self._with_trace(dense_traces(self))
         bounds = self.criterion.search_lower, self.criterion.upper
         return central_differences(lambda theta: self.criterion(theta).gradient, self.theta, *bounds)
-
-    def _trace_of_blocks(self) -> Array:
-        """``tr(P* V_i P* V_j)`` (k, k) for one block-diagonal factor."""
-        if not self.criterion.model.terms:
-            return np.zeros((0, 0))
-        d, e = self._sigma_derivatives[0], self.information[0]
-        size, _, m = e.shape
-        flat = e.reshape(size * size, m)
-        pairs = (flat @ flat.T).reshape(size, size, size, size)
-        trace = _contract(d, d, pairs)
-        if self.criterion.reml and self.criterion.n_fixed:
-            zx = self.z_vinv_x[0]
-            own = np.einsum("amr,bmr->abm", zx @ self.unscaled_cov, zx).reshape(size * size, m)
-            trace = trace - 2.0 * _contract(d, d, (flat @ own.T).reshape(size, size, size, size))
-            trace = trace + self._fixed_part(0, 0)
-        return trace
-
-    def _fixed_part(self, f: int, g: int) -> Array:
-        """``tr(Phi F_f' D_i F_f Phi F_g' D_j F_g)`` (k_f, k_g), F = Z' V^-1 X."""
-        left, right = self.x_forms[f] @ self.unscaled_cov, self.x_forms[g] @ self.unscaled_cov
-        return np.asarray(left.reshape(len(left), -1) @ right.swapaxes(1, 2).reshape(len(right), -1).T)
 
     @cached_property
     def x_forms(self) -> list[Array]:
         """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k_f, p, p) by factor, for the factor's own parameters."""
         out = []
-        for d, zx in zip(self._sigma_derivatives, self.z_vinv_x, strict=True):
+        for d, zx in zip(self.sigma_derivatives, self.z_vinv_x, strict=True):
             size, m, p = zx.shape
             flat = zx.transpose(1, 0, 2).reshape(m, size * p)
             gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
@@ -364,46 +346,6 @@ class LinearEvaluation:
         for own, forms in zip(self.criterion.model.by_factor, self.x_forms, strict=True):
             out[own] = forms
         return out
-
-    @cached_property
-    def dense_information(self) -> Array:
-        """``Z' P* Z`` (q, q), factor by factor, coefficient by coefficient: for small numbers of random effects."""
-        gram = self.criterion.gram
-        blocks = []
-        for f in range(gram.layout.n_factors):
-            size, m = gram.layout.sizes[f], gram.layout.levels[f]
-            t = np.eye(size * m).reshape(size, m, -1)
-            outside = self.by_factor(self.factor.solve(*gram.times(f, t))[1])
-            blocks.append(np.concatenate([part.reshape(-1, size * m) for part in outside]))
-        out = np.concatenate(blocks, axis=1)
-        if self.criterion.reml and self.criterion.n_fixed:
-            flat = np.concatenate([zx.reshape(-1, self.criterion.n_fixed) for zx in self.z_vinv_x])
-            out = out - flat @ self.unscaled_cov @ flat.T
-        return np.asarray(0.5 * (out + out.T))
-
-    def _trace_dense(self) -> Array:
-        """``tr(P* V_i P* V_j)`` (k, k) from the dense ``Z' P* Z``."""
-        layout, model = self.criterion.gram.layout, self.criterion.model
-        counts = [m * q for m, q in zip(layout.levels, layout.sizes, strict=True)]
-        starts = np.concatenate([[0], np.cumsum(counts)])
-        trace = np.zeros((model.n_theta, model.n_theta))
-        for f, own in enumerate(model.by_factor):
-            for g, other in enumerate(model.by_factor):
-                block = self.dense_information[starts[f] : starts[f + 1], starts[g] : starts[g + 1]]
-                shape = (layout.sizes[f], layout.levels[f], layout.sizes[g], layout.levels[g])
-                flat = block.reshape(shape).transpose(0, 2, 1, 3).reshape(shape[0] * shape[2], -1)
-                pairs = (flat @ flat.T).reshape(shape[0], shape[2], shape[0], shape[2])
-                trace[np.ix_(own, other)] = np.einsum(
-                    "ida,jbc,abdc->ij", self._sigma_derivatives[f], self._sigma_derivatives[g], pairs, optimize=True
-                )
-        return trace
-
-
-def _contract(left: Array, right: Array, pairs: Array) -> Array:
-    """``sum over l tr(A_l L_i B_l R_j)`` with ``pairs[a, b, c, d] = sum over l A_l[a, b] B_l[c, d]``."""
-    q = len(pairs)
-    matrix = pairs.transpose(1, 2, 3, 0).reshape(q * q, q * q)
-    return np.asarray(left.reshape(-1, q * q) @ matrix @ right.reshape(-1, q * q).T)
 
 
 def central_differences(gradient: Callable[[Array], Array], theta: Array, lower: Array, upper: Array) -> Array:

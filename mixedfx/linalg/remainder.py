@@ -19,6 +19,7 @@ from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, sym
 
 __all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
 
+KEPT = 4_000_000  # numbers; inverses of this size stay: the Hessian at the optimum needs them again
 SMALL_VARIANCE = 1e-6  # below this, relative to the information, the inverse of T would cancel
 
 
@@ -131,7 +132,9 @@ class Remainder:
         return _entries(self.k, i, j)
 
     def forget(self) -> None:
-        """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        if self.root.size <= KEPT:
+            return
         for name in ("inverse", "k", "dense_k"):
             self.__dict__.pop(name, None)
 
@@ -216,7 +219,9 @@ class ShiftedRemainder:
         return _entries(self.k, i, j)
 
     def forget(self) -> None:
-        """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        if self.root.size <= KEPT:
+            return
         for name in ("k", "dense_k"):
             self.__dict__.pop(name, None)
 
