@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfx.covariance import UnstructuredCovariance
+from mixedfx.covariance import UnstructuredCovariance, covariance_for
 from mixedfx.criterion.assemble import TermRows, assemble
 from mixedfx.criterion.family_likelihood import OBSERVED, FamilyLikelihood
 from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
@@ -47,27 +47,38 @@ class Case:
         return glmm, parts.beta, dense.unstructured(model, parts.theta)
 
 
-def build(design, name, link, seed=0, information=OBSERVED, extra=(), offset=0.0):
+def structured_theta(covariance, rng):
+    """Parameters of any structure: moderate variances, small correlations."""
+    if isinstance(covariance, UnstructuredCovariance):
+        return unstructured_theta(covariance.size, rng)
+    sds = covariance.rescale(covariance.start(), np.full(covariance.size, rng.uniform(0.3, 0.9)))
+    free = ~np.isclose(covariance.lower(), 0.0)  # a correlation
+    return np.where(free, rng.uniform(-0.25, 0.25, sds.size), sds)
+
+
+def build(design, name, link, seed=0, information=OBSERVED, extra=(), offset=0.0, covariance="us"):
     """A response drawn from the family on a random design, with parameters near those it was drawn at."""
     rng = np.random.default_rng(seed)
     family = family_of(name, link, extra)
     model = design.dense()
     terms = [
-        TermRows(s.group, t.codes, t.n_levels, np.ascontiguousarray(t.matrix.T), UnstructuredCovariance(t.q))
+        TermRows(s.group, t.codes, t.n_levels, np.ascontiguousarray(t.matrix.T), covariance_for(covariance, t.q))
         for s, t in zip(design.terms, model.terms, strict=True)
     ]
     n = len(model.y)
     assembly = assemble(terms, np.zeros((n, 0)))
     X = model.X if family.has_intercept else model.X[:, 1:]
     trials = np.full(n, TRIALS) if family.proportions else None
-    theta = np.concatenate([unstructured_theta(t.q, rng) for t in model.terms])
+    theta = np.concatenate([structured_theta(term.covariance, rng) for term in terms])
     beta = rng.normal(size=X.shape[1]) * 0.2
     z = np.column_stack([np.ones(n), rng.normal(size=n)])
     further = [Auxiliary(z) for _ in family.predictors[1:]]
     coefficients = np.concatenate([[0.2, 0.1] for _ in family.predictors[1:]] or [np.zeros(0)])
     eta = X @ beta + 0.4 * rng.normal(size=n)
-    if name == "gamma" and link in ("inverse", "inverse_squared"):
-        beta, theta, eta = _positive(beta, theta, X)
+    centre = _centre(family)
+    if centre is not None:
+        beta, eta = _about(*centre, beta, X)
+        theta = np.concatenate(list(_shrunk(terms, theta, centre[1])))
     phi = _phi(family)
     predictors = [eta, *(z @ coefficients[2 * k : 2 * k + 2] for k in range(len(further)))]
     y = family.simulate(
@@ -86,10 +97,27 @@ def build(design, name, link, seed=0, information=OBSERVED, extra=(), offset=0.0
     return Case(marginal, np.concatenate([beta, theta, coefficients, phi]), family, observed, design)
 
 
-def _positive(beta, theta, X):
-    """Linear predictors well inside the domain of an inverse link."""
-    beta = np.concatenate([[4.0], 0.05 * beta[1:]])
-    return beta, 0.1 * theta, X @ beta
+def _centre(family):
+    """A linear predictor well inside the domain of a link with an edge, and how far to go from it; else None."""
+    lower, upper = family.mean_link.domain(family.mean_range)
+    if np.isfinite(lower) and np.isfinite(upper):
+        return 0.5 * (lower + upper), 0.02
+    if np.isfinite(upper):
+        return upper - 2.0, 0.1
+    with_a_pole = family.mean_link.name in ("sqrt", "inverse", "inverse_squared")
+    return (4.0, 0.1) if np.isfinite(lower) or with_a_pole else None
+
+
+def _about(centre, width, beta, X):
+    beta = np.concatenate([[centre], 0.5 * width * beta[1:]])[: X.shape[1]]
+    return beta, X @ beta
+
+
+def _shrunk(terms, theta, width):
+    """Standard deviations times ``width``, correlations as they are."""
+    ends = np.cumsum([term.covariance.n_theta for term in terms])[:-1]
+    for term, own in zip(terms, np.split(theta, ends), strict=True):
+        yield term.covariance.rescale(own, np.full(term.covariance.size, width))
 
 
 def _phi(family):

@@ -1,0 +1,85 @@
+"""The gradient of the Laplace criterion against numerical differentiation: every family, link and structure.
+
+Two random directions hold all components of a gradient at the price of two derivatives.
+"""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from mixedfx.criterion.family_likelihood import EXPECTED
+from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.criterion.mode_state import mode_state
+from tests.criterion.generalized import build
+from tests.differences import derivative
+from tests.families.catalogue import CASES, DISPERSED
+from tests.strategies import designs
+
+STRUCTURES = {  # name: (kind of design, covariance of every term)
+    "scalar": ("one factor", "us"),
+    "slope": ("slopes", "us"),
+    "diag": ("slopes", "diag"),
+    "homdiag": ("slopes", "homdiag"),
+    "cs": ("three columns", "cs"),
+    "homcs": ("slopes", "homcs"),
+    "ar1": ("three columns", "ar1"),
+    "hetar1": ("three columns", "hetar1"),
+    "toep": ("three columns", "toep"),
+    "crossed": ("crossed", "us"),
+    "nested": ("nested", "us"),
+}
+ALL = (*CASES, *DISPERSED)
+ONCE = settings(
+    max_examples=1,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+STEP, TOLERANCE = 2e-3, 1e-6
+
+
+def value(model, x):
+    return LaplaceEvaluation(mode_state(model, x)).value
+
+
+def check(data, case, structure, **options):
+    kind, covariance = STRUCTURES[structure]
+    design, seed = data.draw(designs((kind,), weights=False)), data.draw(st.integers(0, 1000))
+    built = build(design, case.name, case.link, seed, extra=case.extra, covariance=covariance, **options)
+    gradient = LaplaceEvaluation(mode_state(built.model, built.x)).gradient
+    scale = np.maximum(np.abs(built.x), 0.1)
+    for direction in np.random.default_rng(seed).normal(size=(2, built.x.size)) * scale:
+        expected = derivative(lambda t, d=direction: value(built.model, built.x + t * d), 0.0, STEP)
+        size = np.abs(gradient * direction).sum()
+        assert gradient @ direction == pytest.approx(float(expected), rel=TOLERANCE, abs=TOLERANCE * (1 + size))
+
+
+@pytest.mark.parametrize("position", range(len(ALL)), ids=[str(case) for case in ALL])
+@given(data=st.data())
+@ONCE
+def test_gradient_of_every_family_and_link(position, data):
+    check(data, ALL[position], list(STRUCTURES)[position % len(STRUCTURES)])
+
+
+@pytest.mark.parametrize("case", DISPERSED, ids=str)
+@given(data=st.data())
+@ONCE
+def test_gradient_with_expected_information(case, data):
+    check(data, case, "slope", information=EXPECTED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize("case", ALL, ids=str)
+@given(data=st.data())
+@ONCE
+def test_gradient_of_every_family_link_and_structure(case, structure, data):
+    check(data, case, structure)
+
+
+def test_every_registered_structure_is_among_them():
+    from mixedfx.covariance import COVARIANCES
+
+    assert {covariance for _, covariance in STRUCTURES.values()} == set(COVARIANCES) - {"known"}
