@@ -28,6 +28,7 @@ FACTORS = st.one_of(
         lambda p: f"C({p[0]}, {p[1]})"
     ),
     NAMES.map(lambda name: f"bs({name}, df=4)"),
+    st.tuples(NAMES, GROUPS, st.sampled_from(["", ", h"])).map(lambda p: f"wb({p[0]}, {p[1]}{p[2]})"),
     NAMES.map(lambda name: f"I({name} == 'a b')"),
 )
 TERMS = st.recursive(
@@ -45,7 +46,9 @@ GROUPINGS = st.lists(GROUPS, min_size=1, max_size=3, unique=True).flatmap(
 )
 BARS = st.one_of(
     st.tuples(
-        st.sampled_from(["1", "0 + x", "x", "x*z", "log(w2)", "`my x`"]), st.sampled_from(["|", "||"]), GROUPINGS
+        st.sampled_from(["1", "0 + x", "x", "x*z", "log(w2)", "`my x`", "wb(x, g)"]),
+        st.sampled_from(["|", "||"]),
+        GROUPINGS,
     ).map(lambda p: f"({p[0]} {p[1]} {p[2]})"),
     st.tuples(st.sampled_from(["diag", "cs", "homcs", "ar1", "toep", "us", "hetar1", "homdiag"]), GROUPINGS).map(
         lambda p: f"{p[0]}(0 + z | {p[1]})"

@@ -86,6 +86,13 @@ ATTACKS = [
     "Q('x' + 'y')",
     "Q(__name__)",
     "Q('x', 'y')",
+    "wb(x, __import__('os'))",
+    "wb(x, 'g')",
+    "wb(x, [g])",
+    "wb(*x)",
+    "wb(x, *g)",
+    "wb(x, **g)",
+    "wb.__globals__",
     # dunder names
     "__name__",
     "__builtins__",
