@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import imports, refits, report
+from benchmarks import imports, inference, refits, report
 from benchmarks.objectives import evaluator
 from benchmarks.peers import ENGINES
 from benchmarks.problems import PROBLEMS, Problem
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cap", type=float, default=300.0, help="seconds a run may take")
     parser.add_argument("--core", type=int, help="pin every run to this core")
     parser.add_argument("--no-scaling", action="store_true", help="leave out the scaling curves and import times")
+    parser.add_argument("--inference", action="store_true", help="only what inference costs, beside fits and R")
     parser.add_argument("--output", type=Path, default=HERE, help="folder of results.json and results.png")
     return parser.parse_args()
 
@@ -72,8 +73,19 @@ def scaling_curves() -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def only_inference(folder: Path) -> None:
+    """Measure inference, print the tables, and keep the numbers in ``inference.json``."""
+    record = inference.measured()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "inference.json").write_text(json.dumps(record, indent=1))
+    print(inference.tables(record))
+
+
 def main() -> None:
     options = arguments()
+    if options.inference:
+        only_inference(options.output)
+        return
     plan = Plan(rounds=options.rounds, cap=options.cap, pythons=(sys.executable, *options.python), core=options.core)
     engines = installed(options.engine or ENGINES, plan)
     print("engines:", ", ".join(engines))
