@@ -17,6 +17,7 @@ from mixedfx.linalg.square import DenseSquare, SparseSquare, Square
 __all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
 
 DENSE_TABLE = 20_000_000  # a pair table of at most this many cells is indexed directly instead of hashed
+TABLE_PER_KEY = 30  # keys are sorted, not looked up in a table, if it had more cells for each of them
 DENSE_FILL = 0.08  # a cross block with a larger share of non-zeros is stored dense
 DENSE_CELLS = 40_000_000  # never store a dense cross block with more cells
 SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
@@ -305,8 +306,9 @@ def _few_distinct(parts: Iterator[IntArray], n: int, count: int) -> IntArray | N
     ``count`` is about how many there are, repeated ones counted.
     """
     most = SPARSE_FILL * n**2
-    if n**2 > max(DENSE_TABLE, 8 * count):
-        distinct = np.unique(np.concatenate(list(parts)))
+    if n**2 > TABLE_PER_KEY * count:
+        keys = np.sort(np.concatenate(list(parts)))
+        distinct = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
         return distinct if distinct.size <= most else None
     present = np.zeros(n**2, dtype=bool)
     for keys in parts:

@@ -81,7 +81,7 @@ class SparseRemainder:
     def solve(self, side: Array) -> tuple[Array, Array]:
         """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
         x = self.diagonal[:, None] * side
-        matrices = [step.matrix(len(x)) for step in self.steps]
+        matrices = self._multipliers
         for step, matrix in zip(self.steps, matrices, strict=True):
             x -= matrix.T @ x[step.round.nodes]
         core = self.plan.core
@@ -91,6 +91,10 @@ class SparseRemainder:
             x[step.round.nodes] = x[step.round.nodes] / step.d[:, None] - matrix @ x
         b = self.diagonal[:, None] * x
         return b, side - self._matrix @ b
+
+    @cached_property
+    def _multipliers(self) -> list[sp.csr_array]:
+        return [step.matrix(len(self.diagonal)) for step in self.steps]
 
     @cached_property
     def _matrix(self) -> sp.csr_array:
