@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from scipy.linalg import null_space
 
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import VarianceVerdict
@@ -116,8 +115,9 @@ class QuantityProfile(HeldProfile):
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the quantity at ``value``."""
-        phi, slope = state, 0.0
-        point = self.evaluate(phi)
+        phi, point = state, self.evaluate(state)
+        normal = self.quantity.gradient(phi)
+        slope = float(point.gradient @ normal) / max(float(normal @ normal), np.finfo(float).tiny)
         for _ in range(MAX_STEPS):
             gradient, normal = point.gradient, self.quantity.gradient(phi)
             gap = value - self.quantity.value(phi)
@@ -160,7 +160,7 @@ def _lagrange_step(
     scale = 1.0 / np.sqrt(np.maximum(np.abs(hessian.diagonal()), np.finfo(float).tiny))
     B, g, a = hessian * np.outer(scale, scale), gradient * scale, normal * scale
     across = a * (gap / max(float(a @ a), np.finfo(float).tiny))
-    basis = null_space(a[None])
+    basis = _complement(a)
     reduced = basis.T @ B @ basis
     values, vectors = np.linalg.eigh(reduced)
     magnitude = np.maximum(np.abs(values), 1e-8 * max(float(np.abs(values).max(initial=0.0)), 1e-8))
@@ -170,6 +170,16 @@ def _lagrange_step(
     largest = float(np.max(np.abs(step * scale) / (1.0 + np.abs(point.phi))))
     step = step * min(1.0, LARGEST_MOVE / max(largest, np.finfo(float).tiny))
     return step * scale, multiplier, float(0.5 * np.sum(along**2 / magnitude))
+
+
+def _complement(normal: Array) -> Array:
+    """Return an orthonormal basis (k, k - 1) of what is orthogonal to ``normal`` (k,), by Householder's reflection."""
+    mirror = normal / max(float(np.abs(normal).max()), np.finfo(float).tiny)
+    mirror[0] += np.copysign(np.sqrt(mirror @ mirror), mirror[0])
+    size = float(mirror @ mirror)
+    if size == 0:
+        return np.eye(normal.size)[:, 1:]
+    return np.asarray((np.eye(normal.size) - np.outer(mirror, 2.0 / size * mirror))[:, 1:])
 
 
 @dataclass(frozen=True)
@@ -214,7 +224,7 @@ class CoefficientProfile(HeldProfile):
         """Map (p + 1, p) from ``[X y]`` to the columns with ``row @ beta = inner``."""
         p = self.row.size
         out = np.zeros((p + 1, p))
-        out[:p, : p - 1] = null_space(self.row[None])
+        out[:p, : p - 1] = _complement(self.row)
         out[:p, -1] = -self.row * (inner / float(self.row @ self.row))
         out[p, -1] = 1.0
         return out

@@ -11,6 +11,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
 from mixedfx.criterion.parameters import TermSlot
+from mixedfx.inference.variance_directions import second_derivative
 
 __all__ = ["Correlation", "Quantity", "ResidualSd", "StandardDeviation", "UnprofiledPoint"]
 
@@ -92,6 +93,12 @@ class ResidualSd(Quantity):
         out[-1] = 0.5 * self.value(phi)
         return out
 
+    def hessian(self, phi: Array) -> Array:
+        """Return the Hessian (k + 1, k + 1)."""
+        out = np.zeros((phi.size, phi.size))
+        out[-1, -1] = 0.25 * self.value(phi)
+        return out
+
 
 @dataclass(frozen=True)
 class _TermQuantity(Quantity):
@@ -103,9 +110,14 @@ class _TermQuantity(Quantity):
         return np.asarray(half @ half.T)
 
     def _derivative(self, phi: Array, i: int, j: int) -> Array:
-        """Derivatives of entry (i, j) of the term's relative covariance with respect to its theta."""
+        """Derivatives (k,) of entry (i, j) of the term's relative covariance with respect to its theta."""
         d = self.slot.covariance.covariance_derivative(phi[self.slot.theta])
-        return np.asarray(np.einsum("a,kab,b->k", self.matrix[i], d, self.matrix[j]))
+        return np.asarray(d @ self.matrix[j] @ self.matrix[i])
+
+    def _second(self, phi: Array, i: int, j: int) -> Array:
+        """Second derivatives (k, k) of the entry."""
+        d = second_derivative(self.slot.covariance, phi[self.slot.theta])
+        return np.asarray(d @ self.matrix[j] @ self.matrix[i])
 
 
 @dataclass(frozen=True)
@@ -128,6 +140,17 @@ class StandardDeviation(_TermQuantity):
         out[self.slot.theta] = unit * 0.5 * self._derivative(phi, self.i, self.i) / relative
         out[-1] = 0.5 * unit * relative
         return out
+
+    def hessian(self, phi: Array) -> Array:
+        """Return the Hessian (k + 1, k + 1)."""
+        relative = np.sqrt(max(self._covariance(phi)[self.i, self.i], np.finfo(float).tiny))
+        slope = self._derivative(phi, self.i, self.i) / (2.0 * relative)
+        own = self._second(phi, self.i, self.i) / (2.0 * relative) - np.outer(slope, slope / relative)
+        out = np.zeros((phi.size, phi.size))
+        out[self.slot.theta, self.slot.theta] = own
+        out[self.slot.theta, -1] = out[-1, self.slot.theta] = 0.5 * slope
+        out[-1, -1] = 0.25 * relative
+        return np.asarray(self.scale * np.exp(0.5 * phi[-1]) * out)
 
 
 @dataclass(frozen=True)
@@ -152,4 +175,18 @@ class Correlation(_TermQuantity):
         own = self._derivative(phi, self.i, self.j) / np.sqrt(sii * sjj)
         own -= 0.5 * rho * (self._derivative(phi, self.i, self.i) / sii + self._derivative(phi, self.j, self.j) / sjj)
         out[self.slot.theta] = own
+        return out
+
+    def hessian(self, phi: Array) -> Array:
+        """Return the Hessian (k + 1, k + 1)."""
+        c, pairs = self._covariance(phi), ((self.i, self.i), (self.j, self.j))
+        size = np.sqrt(c[self.i, self.i] * c[self.j, self.j])
+        ratios = [self._derivative(phi, *pair) / c[pair] for pair in pairs]
+        across, rho, logs = self._derivative(phi, self.i, self.j) / size, c[self.i, self.j] / size, sum(ratios)
+        slope = across - 0.5 * rho * logs
+        own = self._second(phi, self.i, self.j) / size - 0.5 * (np.outer(across, logs) + np.outer(logs, slope))
+        for ratio, pair in zip(ratios, pairs, strict=True):
+            own -= 0.5 * rho * (self._second(phi, *pair) / c[pair] - np.outer(ratio, ratio))
+        out = np.zeros((phi.size, phi.size))
+        out[self.slot.theta, self.slot.theta] = own
         return out

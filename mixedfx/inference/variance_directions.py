@@ -12,7 +12,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 from mixedfx.criterion.linear import LinearEvaluation
 
-__all__ = ["VarianceDirections", "linear_members", "variance_directions"]
+__all__ = ["VarianceDirections", "linear_members", "second_derivative", "variance_directions"]
 
 SPAN_TOLERANCE = 1e-9  # relative size of what counts as outside of a linear span
 SEED = 20  # of the members that are tried: any generic ones will do
@@ -105,7 +105,7 @@ def variance_directions(at: LinearEvaluation) -> VarianceDirections:
 def second_derivative(covariance: Covariance, theta: Array) -> Array:
     """Return ``d2(T T') / dtheta2`` (k, k, q, q)."""
     first = covariance.derivative(theta)
-    half = np.einsum("iab,jcb->ijac", first, first)
+    half = first[:, None] @ first.swapaxes(1, 2)[None]
     second = covariance.second_derivative(theta)
     if second is not None:
         half = half + second @ covariance.factor(theta).T
