@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.mode_state import mode_state
 from mixedfx.fitting.generalized import GeneralizedFit, MarginalEvaluation
 from mixedfx.inference.unprofiled import Quantity
 
-__all__ = ["FixedEffect", "GeneralizedPoint", "OfTheta"]
+__all__ = ["Coefficient", "FamilyParameter", "GeneralizedPoint", "OfTheta"]
 
 
 @dataclass(frozen=True)
 class GeneralizedPoint:
-    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit."""
+    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit.
+
+    Parameters ``held`` (k,) stay where they are: at the end of their range.
+    """
 
     fit: GeneralizedFit
     phi: Array
+    held: BoolArray
 
     @cached_property
     def at(self) -> MarginalEvaluation:
@@ -35,31 +40,54 @@ class GeneralizedPoint:
     @property
     def gradient(self) -> Array:
         """Exact gradient (k,)."""
-        return self.at.gradient
+        return np.where(self.held, 0.0, self.at.gradient)
 
     @cached_property
     def hessian(self) -> Array:
         """Approximate Hessian (k, k) here, plus what the approximation lacks at the estimate."""
-        return self.at.curvature + (self.fit.hessian - self.fit.at.curvature)
+        whole = self.at.curvature + (self.fit.hessian - self.fit.at.curvature)
+        return np.where(self.held[:, None] | self.held, np.eye(self.held.size), whole)
 
 
 @dataclass(frozen=True)
-class FixedEffect(Quantity):
-    """A fixed effect on the user's scale: ``row @ beta`` of the inner ones."""
+class Coefficient(Quantity):
+    """A coefficient of a linear predictor on the user's scale: ``row @ phi[place]``."""
 
     row: Array
+    place: slice
 
     def value(self, phi: Array) -> float:
         """Return the coefficient."""
-        return float(self.row @ phi[: self.row.size])
+        return float(self.row @ phi[self.place])
 
     def gradient(self, phi: Array) -> Array:
         """Return the gradient (k,)."""
-        return np.concatenate([self.row, np.zeros(phi.size - self.row.size)])
+        out = np.zeros(phi.size)
+        out[self.place] = self.row
+        return out
 
     def hessian(self, phi: Array) -> Array:
         """Return zeros (k, k)."""
         return np.zeros((phi.size, phi.size))
+
+
+@dataclass(frozen=True)
+class FamilyParameter(Quantity):
+    """A function of the family-wide parameters, which stand last: ``function`` gives its value and gradient there."""
+
+    function: Callable[[Array], tuple[float, Array]]
+    count: int
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    def value(self, phi: Array) -> float:
+        """Return the parameter on its natural scale."""
+        return self.function(phi[phi.size - self.count :])[0]
+
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k,)."""
+        own = phi[phi.size - self.count :]
+        return np.concatenate([np.zeros(phi.size - self.count), self.function(own)[1]])
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class MixedResults(ABC):
             ``"bootstrap"``: percentiles of a parametric bootstrap; :func:`mixedfx.bootstrap` has other kinds.
         which : str
             ``"fixed"``: the fixed effects; ``"random"``: standard deviations ``sd_x|g``, correlations ``cor_x.y|g`` and
-            ``sigma``; ``"all"``.
+            ``sigma``; ``"family"``: coefficients of further linear predictors (``dispersion: x``,
+            ``zero_inflation: x``) and family-wide parameters (``family: df``) of a generalised model; ``"all"``.
         n : int
             Bootstrap replicates.
         seed : int, SeedSequence or Generator, optional

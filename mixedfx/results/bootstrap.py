@@ -86,7 +86,7 @@ class Bootstrap:
         alpha : float
             One minus the level.
         which : str
-            ``"fixed"``, ``"random"`` (standard deviations, correlations, sigma) or ``"all"``.
+            ``"fixed"``, ``"random"`` (standard deviations, correlations, sigma), ``"family"`` or ``"all"``.
         kind : str
             ``"percentile"``: quantiles of the replicates; ``"basic"``: those reflected at the estimate; ``"bca"``:
             bias-corrected and accelerated, the acceleration from leaving out one cluster after the other;

@@ -15,6 +15,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_scales import deviations, variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.bootstrap import bootstrap
+from mixedfx.results.further import further_wald
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.profile import profile
@@ -49,8 +50,11 @@ def _wald(request: _Request) -> pd.DataFrame:
     parts = []
     if chosen.start < known.n_random:
         parts.append(_random_wald(fit, known, request.alpha))
-    if chosen.stop > known.n_random:
+    if request.which in ("fixed", "all"):
         parts.append(fit._wald_interval(request.alpha))
+    if request.which in ("family", "all") and isinstance(fit, GeneralizedLinearMixedResults):
+        parts.append(further_wald(fit.fit, request.alpha))
+    parts = [part for part in parts if len(part)]
     return pd.concat(parts) if parts else pd.DataFrame(columns=["lower", "upper"], dtype=float)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,16 +18,18 @@ from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, find_end, opened, quantity_profile
 from mixedfx.inference.unprofiled import Quantity, ResidualSd, UnprofiledPoint
 from mixedfx.results.base import MixedResults
+from mixedfx.results.further import further_quantities
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.profile_generalized import generalized_profiles, term_quantities
+from mixedfx.results.quantities import WHICH
 
 __all__ = ["Profile", "profile"]
 
+FAR = 1e7  # an interval of degrees of freedom that is open there has no upper end
 VANISHING = 1e-3  # share of a standard deviation that stands for none
 CURVE_END = 2.6  # zeta at which the curves end: a little beyond a 99 % interval
 CURVE_POINTS = 6  # on each side of the estimate
-WHICH = ("fixed", "random", "all")
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Profile:
         Minus twice the maximal log-likelihood.
     profiles : mapping of str to HeldProfile
         By parameter: ``sd_x|g``, ``cor_x.y|g``, ``sigma``, and the names of the fixed effects.
-    fixed : tuple of str
-        Which of them are fixed effects.
+    fixed, family : tuple of str
+        Which of them are fixed effects, and which belong to further linear predictors or the family.
     joined : mapping of str to pair of str
         For every correlation, the standard deviations that it joins.
     """
@@ -50,6 +52,7 @@ class Profile:
     profiles: Mapping[str, HeldProfile]
     fixed: tuple[str, ...]
     joined: Mapping[str, tuple[str, str]]
+    family: tuple[str, ...] = ()
 
     def conf_int(self, alpha: float = 0.05, which: str = "all") -> pd.DataFrame:
         """Return profile intervals: all values at which the likelihood-ratio test does not reject.
@@ -59,7 +62,8 @@ class Profile:
         alpha : float
             One minus the level.
         which : str
-            ``"fixed"``, ``"random"`` (standard deviations, correlations, sigma) or ``"all"``.
+            ``"fixed"``, ``"random"`` (standard deviations, correlations, sigma), ``"family"`` (coefficients of further
+            linear predictors, ``family: df`` and the like) or ``"all"``.
 
         Returns
         -------
@@ -70,9 +74,12 @@ class Profile:
         if which not in WHICH:
             raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
         zeta = float(special.ndtri(1.0 - 0.5 * alpha))
-        names = [name for name in self.profiles if which == "all" or (name in self.fixed) == (which == "fixed")]
+        names = [name for name in self.profiles if which in ("all", self._part(name))]
         ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
         return pd.DataFrame(np.array(ends).reshape(-1, 2), index=names, columns=["lower", "upper"])
+
+    def _part(self, name: str) -> str:
+        return "fixed" if name in self.fixed else "family" if name in self.family else "random"
 
     def end(self, name: str, zeta: float) -> End:
         """Return where the signed root likelihood ratio of a parameter equals ``zeta``."""
@@ -80,7 +87,8 @@ class Profile:
         ceiling = min((self._without(sd) for sd in self.joined.get(name, ())), default=np.inf)
         if ceiling < abs(zeta):
             return End(held.upper if zeta > 0 else held.lower, float(np.sign(zeta)) * ceiling, False, held.start)
-        return find_end(held, self.deviance, zeta)
+        end = find_end(held, self.deviance, zeta)
+        return replace(end, value=np.inf) if not end.reached and end.value > FAR else end
 
     def _without(self, sd: str) -> float:
         """Return zeta of the model without one standard deviation: no correlation with it is any less likely."""
@@ -110,7 +118,8 @@ class Profile:
             for side in (-1.0, 1.0):
                 for zeta in grid:
                     end = self.end(name, float(side * zeta))
-                    found.append((end.value, end.zeta))
+                    if np.isfinite(end.value):
+                        found.append((end.value, end.zeta))
                     if not end.reached:
                         break
             self._curves[name] = sorted(set(found))
@@ -130,8 +139,7 @@ def profile(fit: Any) -> Profile:
     ----------
     fit : MixedResults
         A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects. A
-        generalised fit is profiled under its own approximation of the integral; its fixed effects (of the mean),
-        standard deviations and correlations have profiles.
+        generalised fit is profiled under its own approximation of the integral.
 
     Returns
     -------
@@ -162,7 +170,8 @@ def profile(fit: Any) -> Profile:
     """
     if isinstance(fit, GeneralizedLinearMixedResults):
         profiles = generalized_profiles(fit.fit)
-        return Profile(float(fit.fit.at.value), profiles, tuple(fit.params.index), _joined(fit))
+        own = tuple(further_quantities(fit.fit))
+        return Profile(float(fit.fit.at.value), profiles, tuple(fit.params.index), _joined(fit), own)
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
     criterion = fit.fit.problem.criterion

@@ -1,4 +1,4 @@
-"""Profiles of a generalised linear mixed model: fixed effects, standard deviations and correlations."""
+"""Profiles of a generalised linear mixed model: of every parameter that it has."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.profiled import HeldProfile, opened, quantity_profile
 from mixedfx.inference.unprofiled import Correlation, Quantity, StandardDeviation
-from mixedfx.inference.unprofiled_generalized import FixedEffect, GeneralizedPoint, OfTheta
+from mixedfx.inference.unprofiled_generalized import Coefficient, GeneralizedPoint, OfTheta
+from mixedfx.results.further import dispersion_is_variance, further_quantities, root_dispersion
 
 __all__ = ["generalized_profiles", "term_quantities"]
 
 
 def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
-    """Return the profile of every fixed effect, standard deviation and correlation.
+    """Return the profile of every standard deviation, correlation, fixed effect, and parameter of the family.
 
     Raises
     ------
@@ -34,13 +35,21 @@ def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
     for term, basis, slot in zip(problem.design.random, problem.terms, problem.model.covariance.terms, strict=True):
         found = term_quantities(term, basis.matrix, slot, 1.0)
         quantities |= {name: OfTheta(quantity, place) for name, quantity in found.items()}
-    names = problem.design.fixed.names
-    quantities |= {str(name): FixedEffect(problem.bases[0].matrix[j]) for j, name in enumerate(names)}
+    if dispersion_is_variance(problem):
+        quantities["sigma"] = root_dispersion(problem)
+    names, mean = problem.design.fixed.names, slice(0, place.start)
+    quantities |= {str(name): Coefficient(problem.bases[0].matrix[j], mean) for j, name in enumerate(names)}
+    quantities |= further_quantities(fit)
     start = fit.x.copy()
     start[place] = opened(problem.model.covariance.terms, fit.certificate.variances, fit.x[place])
     covariance = 2.0 * inverse_on_range(fit.hessian)
-    evaluate = partial(GeneralizedPoint, fit)
-    return {name: quantity_profile(evaluate, q, fit.x, covariance, start) for name, q in quantities.items()}
+    held = ~fit.free & (np.arange(fit.x.size) >= place.stop)
+    profiles: dict[str, HeldProfile] = {}
+    for name, quantity in quantities.items():
+        others = held & (quantity.gradient(fit.x) == 0.0)
+        evaluate = partial(GeneralizedPoint, fit, held=others)
+        profiles[name] = quantity_profile(evaluate, quantity, fit.x, covariance, start)
+    return profiles
 
 
 def term_quantities(term: RandomEffects, matrix: Array, slot: TermSlot, scale: float) -> dict[str, Quantity]:

@@ -1,4 +1,4 @@
-"""The numbers that intervals are made for: standard deviations, correlations, sigma, fixed effects."""
+"""The numbers that intervals are made for: standard deviations, correlations, sigma, fixed effects, the family's."""
 
 from __future__ import annotations
 
@@ -13,38 +13,42 @@ from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalC
 from mixedfx.design import RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
+from mixedfx.inference.unprofiled import Quantity
 from mixedfx.results.base import MixedResults
+from mixedfx.results.further import dispersion_is_variance, further_quantities
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["WHICH", "Quantities", "estimates", "quantities", "refitted_estimates", "term_entries"]
 
-WHICH = ("fixed", "random", "all")
+WHICH = ("fixed", "random", "family", "all")
 
 
 @dataclass(frozen=True)
 class Quantities:
-    """Names and bounds: first those of the random part (``sd_x|g``, ``cor_x.y|g``, ``sigma``), then the fixed effects.
+    """Names and bounds of the random part (``sd_x|g``, ``cor_x.y|g``, ``sigma``), the fixed effects, the family's own.
 
     Attributes
     ----------
     names : tuple of str
-    n_random : int
+    n_random, n_fixed : int
     lower, upper : (k,)
         Smallest and largest possible values.
     """
 
     names: tuple[str, ...]
     n_random: int
+    n_fixed: int
     lower: Array
     upper: Array
 
     def chosen(self, which: str) -> slice:
-        """Resolve ``"fixed"``, ``"random"`` or ``"all"``."""
+        """Resolve ``"fixed"``, ``"random"``, ``"family"`` or ``"all"``."""
         if which not in WHICH:
             raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-        whole = slice(0, len(self.names))
-        return {"fixed": slice(self.n_random, whole.stop), "random": slice(0, self.n_random), "all": whole}[which]
+        first, second, end = self.n_random, self.n_random + self.n_fixed, len(self.names)
+        parts = {"random": (0, first), "fixed": (first, second), "family": (second, end), "all": (0, end)}
+        return slice(*parts[which])
 
 
 def term_entries(term: RandomEffects) -> list[tuple[str, int, int]]:
@@ -67,13 +71,18 @@ def quantities(fit: MixedResults) -> Quantities:
     names += further
     lower += [0.0 if name == "sigma" else -np.inf for name in further]
     upper += [np.inf] * len(further)
-    p = len(fit.params)
+    p, own = len(fit.params), _of_the_family(fit)
     return Quantities(
-        (*names, *map(str, fit.params.index)),
+        (*names, *map(str, fit.params.index), *own),
         len(names),
-        np.array(lower + [-np.inf] * p),
-        np.array(upper + [np.inf] * p),
+        p,
+        np.array(lower + [-np.inf] * p + [quantity.lower for quantity in own.values()]),
+        np.array(upper + [np.inf] * p + [quantity.upper for quantity in own.values()]),
     )
+
+
+def _of_the_family(fit: MixedResults) -> dict[str, Quantity]:
+    return further_quantities(fit.fit) if isinstance(fit, GeneralizedLinearMixedResults) else {}
 
 
 def has_sigma(fit: MixedResults) -> bool:
@@ -81,8 +90,7 @@ def has_sigma(fit: MixedResults) -> bool:
     if isinstance(fit, LinearMixedResults):
         return fit.fit.problem.criterion.sigma2 is None
     assert isinstance(fit, GeneralizedLinearMixedResults)
-    family = fit.fit.problem.family
-    return family.precision_weights and "dispersion" in family.phi_names
+    return dispersion_is_variance(fit.fit.problem)
 
 
 def _structure_names(fit: MixedResults) -> list[str]:
@@ -96,7 +104,10 @@ def estimates(fit: MixedResults) -> Array:
     structure = list(fit.residual_params) if isinstance(fit, LinearMixedResults) else []
     random = _random_values(fit, _theta(fit)[None], np.array([unit]))[0]
     sigma = [fit.sigma] if has_sigma(fit) else []
-    return np.concatenate([random, structure, sigma, np.asarray(fit.params, dtype=float)])
+    own = []
+    if isinstance(fit, GeneralizedLinearMixedResults):
+        own = [quantity.value(fit.fit.x) for quantity in further_quantities(fit.fit).values()]
+    return np.concatenate([random, structure, sigma, np.asarray(fit.params, dtype=float), own])
 
 
 def _theta(fit: LinearMixedResults | GeneralizedLinearMixedResults) -> Array:

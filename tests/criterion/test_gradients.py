@@ -5,7 +5,7 @@ Two random directions hold all components of a gradient at the price of two deri
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from mixedfx.criterion.family_likelihood import EXPECTED
@@ -46,11 +46,13 @@ def value(model, x):
 
 def check(data, case, structure, **options):
     kind, covariance = STRUCTURES[structure]
+    # under tails as heavy as Student's there need not be a mode: such a draw is replaced
     design, seed = data.draw(designs((kind,), weights=False)), data.draw(st.integers(0, 1000))
     built = build(design, case.name, case.link, seed, extra=case.extra, covariance=covariance, **options)
     gradient = LaplaceEvaluation(mode_state(built.model, built.x)).gradient
     scale = np.maximum(np.abs(built.x), 0.1)
     for direction in np.random.default_rng(seed).normal(size=(2, built.x.size)) * scale:
+        assume(all(np.isfinite(value(built.model, built.x + side * STEP * direction)) for side in (-1, 0, 1)))
         expected = derivative(lambda t, d=direction: value(built.model, built.x + t * d), 0.0, STEP)
         size = np.abs(gradient * direction).sum()
         assert gradient @ direction == pytest.approx(float(expected), rel=TOLERANCE, abs=TOLERANCE * (1 + size))
