@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._display import StatsTable
+from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -75,6 +76,11 @@ def random_effects_pca(fit: Any) -> StatsTable:
     StatsTable
         A row a component: ``sd``, its ``share`` of the variance, and the ``cumulative`` share, by group.
 
+    Raises
+    ------
+    SpecificationError
+        If the model has no random effects.
+
     References
     ----------
     Bates, Kliegl, Vasishth & Baayen (2015), arXiv:1506.04967.
@@ -88,6 +94,8 @@ def random_effects_pca(fit: Any) -> StatsTable:
     """
     if not isinstance(fit, MixedResults):
         raise TypeError(f"random_effects_pca needs results of mixedfx, found {type(fit).__name__}")
+    if not fit.varcorr.covariances:
+        raise SpecificationError("random_effects_pca is for models with random effects; this one has a residual only")
     frames = []
     for group, covariance in fit.varcorr.covariances.items():
         values = np.maximum(np.linalg.eigvalsh(covariance.to_numpy())[::-1], 0.0)

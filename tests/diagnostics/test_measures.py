@@ -145,3 +145,10 @@ def test_further_linear_predictors_take_part_in_the_shares():
     formula = "SiblingNegotiation ~ FoodTreatment + (1 | Nest)"
     fit = mfx.glmer(formula, owls, family="nbinom2", zero_inflation="~ SexParent")
     assert 0 < mfx.r2(fit)["marginal"] < mfx.r2(fit)["conditional"] < 1
+
+
+def test_principal_components_need_random_effects():
+    data = mfx.load_dataset("orthodont")
+    fit = mfx.lmer("distance ~ age", data, residual=mfx.AR1("age", group="Subject"))
+    with pytest.raises(mfx.SpecificationError, match="random effects"):
+        mfx.random_effects_pca(fit)
