@@ -123,6 +123,7 @@ METHODS: dict[str, Callable[[Sequence[str]], Contrasts]] = {
     "effects": _effects,
     "identity": _identity,
 }
+NOT_NUMBERS = "coefficients of contrasts must be numbers, equally many in each contrast"
 ALIASES = {
     "pairs": "pairwise",
     "tukey": "pairwise",
@@ -170,7 +171,10 @@ def contrasts_for(method: Any, labels: Sequence[str], reference: Hashable | None
         return METHODS[key](labels)
     if isinstance(method, Mapping):
         return _given(list(method.values()), [str(name) for name in method], labels)
-    matrix = np.atleast_2d(np.asarray(method, dtype=float))
+    try:
+        matrix = np.atleast_2d(np.asarray(method, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(NOT_NUMBERS) from error
     names = list(map(str, method.index)) if hasattr(method, "index") and not callable(method.index) else []
     return _given(matrix, names or [f"c{i + 1}" for i in range(len(matrix))], labels)
 
@@ -189,7 +193,7 @@ def _given(rows: Any, names: Sequence[str], labels: Sequence[str]) -> Contrasts:
     try:
         matrix = np.asarray([np.asarray(row, dtype=float) for row in rows])
     except (TypeError, ValueError) as error:
-        raise SpecificationError("coefficients of contrasts must be numbers, equally many in each contrast") from error
+        raise SpecificationError(NOT_NUMBERS) from error
     if matrix.ndim != 2 or matrix.shape[1] != len(labels) or not np.isfinite(matrix).all():
         raise SpecificationError(
             f"a contrast needs {len(labels)} finite coefficients, one for each of {', '.join(labels)}; found shape "

@@ -1,0 +1,1 @@
+"""Cases for each error and warning, a module a room."""

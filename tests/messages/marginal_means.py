@@ -1,0 +1,128 @@
+"""Marginal means, slopes, comparisons, contrasts."""
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import mixedfx as mfx
+from mixedfx import DataError, SpecificationError
+from tests.messages.helpers import Case, data
+
+
+@cache
+def fit() -> Any:
+    return mfx.lmer("y ~ x + f + b + (1 | g)", data())
+
+
+@cache
+def ordinal() -> Any:
+    return mfx.glmer("s ~ x + (1 | g)", data(), family="ordinal")
+
+
+def ols(formula: str = "") -> Any:
+    import statsmodels.api as sm
+    import statsmodels.formula.api as smf
+
+    frame = data()
+    return smf.ols(formula, frame).fit() if formula else sm.OLS(frame["y"], frame[["x", "w"]]).fit()
+
+
+def means(specs: Any = "f", **options: Any) -> Any:
+    return mfx.emmeans(fit(), specs, **options)
+
+
+S = SpecificationError
+CASES: dict[str, Case] = {
+    "adjust": (lambda: means().test(adjust="nope"), S, ("adjust", "'nope'", "tukey")),
+    "single mean": (lambda: means(None).pairs(), S, ("only one mean", "nothing to compare")),
+    "incomplete cells": (
+        lambda: replace(
+            m := means(["f", "b"], at={"b": [0, 1]}),
+            labels=m.labels.iloc[[1, 0, *range(2, len(m))]].reset_index(drop=True),
+        ).contrast(interaction=True),
+        S,
+        ("combinations of the levels", "f, b"),
+    ),
+    "number of interaction methods": (
+        lambda: means(["f", "b"], at={"b": [0, 1]}).contrast(interaction=["pairwise"]),
+        S,
+        ("interaction=", "2 methods", "f, b"),
+    ),
+    "interaction methods": (
+        lambda: means(["f", "b"], at={"b": [0, 1]}).contrast(interaction=3),
+        S,
+        ("interaction=", "f, b", "3"),
+    ),
+    "methods by factor": (
+        lambda: means(["f", "b"], at={"b": [0, 1]}).contrast(interaction={"f": "pairwise"}),
+        S,
+        ("a method for each", "f, b"),
+    ),
+    "coefficients of a mapping": (
+        lambda: means().contrast({"u": ["u", 1, 2]}),
+        S,
+        ("coefficients of contrasts", "numbers"),
+    ),
+    "comparison": (lambda: mfx.comparisons(fit(), "f", comparison="nope"), S, ("comparison", "'nope'", "'difference'")),
+    "reference": (
+        lambda: means().contrast("treatment", reference="z"),
+        S,
+        ("reference='z'", "a"),
+    ),
+    "coefficients": (lambda: means().contrast([1, -1]), S, ("3 finite coefficients", "a, b, c")),
+    "reference of others": (lambda: means().contrast("pairwise", reference="a"), S, ("reference='a'", "'treatment'")),
+    "contrasts": (lambda: means().contrast("nope"), S, ("'nope'", "pairwise", "coefficients")),
+    "no numbers": (lambda: means().contrast([["u", 1, 2]]), S, ("coefficients of contrasts", "numbers")),
+    "comparison of a number": (lambda: mfx.comparisons(fit(), {"x": "nope"}), S, ("'x' is numeric", "'sd'", "'nope'")),
+    "columns of data=": (
+        lambda: mfx.marginal_effects(fit(), "x", data=data().drop(columns="f")),
+        DataError,
+        ("data=", "'f'"),
+    ),
+    "missing in data=": (
+        lambda: mfx.marginal_effects(fit(), "x", data=data(x=float("nan"))),
+        DataError,
+        ("data=", "missing", "drop"),
+    ),
+    "alpha of effects": (lambda: mfx.marginal_effects(fit(), "x", alpha=5), S, ("alpha", "0.05", "5")),
+    "comparison of a factor": (lambda: mfx.comparisons(fit(), {"f": "nope"}), S, ("'f' is a factor", "'pairwise'")),
+    "effect of nothing": (lambda: mfx.marginal_effects(fit(), "nope"), S, ("'nope'", "predictor", "x")),
+    "by twice": (lambda: means("f | b", by="b"), S, ("by=", "twice")),
+    "scale": (lambda: means(scale="nope"), S, ("'link' or 'response'", "'nope'")),
+    "pairwise in specs": (lambda: means("pairwise ~ f"), S, ("'pairwise ~ f'", "contrast('pairwise')")),
+    "ddf number": (lambda: means(ddf=-1), S, ("ddf", "positive number", "-1")),
+    "no formula": (lambda: mfx.emmeans(ols(), "x"), S, ("formula", "smf.ols")),
+    "ddf of statsmodels": (
+        lambda: mfx.emmeans(ols("y ~ x"), "x", ddf="satterthwaite"),
+        S,
+        ("'satterthwaite'", "'residual'"),
+    ),
+    "at without values": (lambda: means(at={"x": []}), S, ("'x'", "no values")),
+    "negative weights": (lambda: means(weights=[-1.0, 2.0]), S, ("weights", "not negative")),
+    "at of nothing": (lambda: means(at={"nope": 1}), S, ("'nope'", "predictor", "x")),
+    "at of no level": (lambda: means("x", at={"f": ["z"]}), S, ("'f'", "'z'", "level")),
+    "at of text": (lambda: means(at={"x": "abc"}), S, ("'x'", "numbers", "'abc'")),
+    "large grid": (
+        lambda: means(["x", "b"], at={"x": range(3000), "b": range(3000)}),
+        S,
+        ("reference grid", "at={"),
+    ),
+    "number of weights": (lambda: means("x", weights=[1.0, 2.0]), S, ("6 numbers", "f", "2")),
+    "weights": (lambda: means("x", weights="nope"), S, ("'nope'", "'equal'")),
+    "alpha of means": (lambda: means().to_frame(alpha=2), S, ("alpha", "0.05", "2")),
+    "side": (lambda: means().test(side="nope"), S, ("side", "'nope'", "'two-sided'")),
+    "by of no column": (lambda: means().pairs(by="nope"), S, ("by='nope'", "f")),
+    "mean of categories": (
+        lambda: mfx.emmeans(ordinal(), "x", scale="response"),
+        S,
+        ("ordinal", "scale='link'", "which='probabilities'"),
+    ),
+    "scale of effects": (lambda: mfx.marginal_effects(fit(), "x", scale="nope"), S, ("scale", "'nope'", "'response'")),
+    "averages of the link": (
+        lambda: mfx.marginal_effects(fit(), "x", scale="link", integrate=True),
+        S,
+        ("integrate=True", "scale='response'"),
+    ),
+    "slope of nothing": (lambda: mfx.trends(fit(), "nope", "f"), S, ("'nope'", "predictor", "x")),
+    "slope of a factor": (lambda: mfx.trends(fit(), "f"), S, ("'f' is a factor", "emmeans(fit, 'f')")),
+}

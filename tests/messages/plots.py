@@ -1,0 +1,99 @@
+"""Pictures. No picture is drawn: the arguments are wrong."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import mixedfx as mfx
+from mixedfx import SpecificationError
+from tests.messages.helpers import Case, data
+
+
+def plots() -> Any:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from mixedfx import plots as room
+
+    return room
+
+
+@cache
+def fit() -> Any:
+    return mfx.lmer("y ~ x + (x | g)", data())
+
+
+@cache
+def replicates(n: int = 12) -> Any:
+    return mfx.bootstrap(fit(), n, seed=1)
+
+
+@cache
+def profile() -> Any:
+    return mfx.profile(mfx.lmer("y ~ x + (1 | g)", data(), reml=False))
+
+
+@cache
+def without_groups() -> Any:
+    return mfx.lmer("y ~ x", data(), residual=mfx.VarIdent("f"))
+
+
+@cache
+def wide() -> Any:
+    rows = np.arange(2004)
+    frame = {"y": np.random.default_rng(1).normal(size=2004) + rows % 4, "g": rows % 4}
+    return mfx.lmer("y ~ 1 + (1 | g)", frame)
+
+
+def axes(count: int = 1) -> Any:
+    plots()
+    import matplotlib.pyplot as plt
+
+    found = plt.figure().subplots(1, count)
+    plt.close("all")
+    return found
+
+
+S = SpecificationError
+CASES: dict[str, Case] = {
+    "kind of batches": (lambda: mfx.batches(fit(), draws=50).plot(kind="nope"), S, ("kind", "'nope'", "'finite'")),
+    "few replicates": (
+        lambda: plots().plot_bootstrap(mfx.bootstrap(fit(), 2, seed=1)),
+        S,
+        ("2 replicates", "at least"),
+    ),
+    "nothing to draw": (lambda: plots().caterpillar(without_groups()), S, ("no random effects",)),
+    "caterpillar of nothing": (lambda: plots().caterpillar(fit(), "nope"), S, ("'nope'", "'g'")),
+    "one axes": (lambda: plots().caterpillar(fit(), ax=axes()), S, ("ax=", "2", "leave ax= out")),
+    "effect of nothing": (lambda: plots().effect(fit(), "nope"), S, ("'nope'", "x")),
+    "file name": (lambda: plots().save_figure(axes(), "picture.nope"), S, ("'picture.nope'", "png")),
+    "only an intercept": (lambda: plots().forest(mfx.lmer("y ~ 1 + (1 | g)", data())), S, ("intercept=True",)),
+    "matrix": (lambda: plots().matrix_image(fit(), "nope"), S, ("which", "'nope'", "'Z'")),
+    "large matrix": (
+        lambda: plots().matrix_frame(wide(), "V"),
+        S,
+        ("V has 2004 columns", "2000"),
+    ),
+    "no such parameter": (
+        lambda: plots().plot_bootstrap(replicates(), parameters="nope"),
+        S,
+        ("'nope'", "'Intercept'"),
+    ),
+    "no parameter": (lambda: plots().plot_bootstrap(replicates(), parameters=[]), S, ("no parameter",)),
+    "number of axes": (lambda: plots().plot_bootstrap(replicates(), axes=axes(2)), S, ("as many Axes", "2")),
+    "pooling of no group": (lambda: plots().shrinkage(fit(), "nope"), S, ("'nope'", "'g'")),
+    "no random effect": (lambda: plots().shrinkage(fit(), terms=["nope", "x"]), S, ("g", "'nope'", "x")),
+    "panels against nothing": (lambda: plots().group_panels(fit(), "nope"), S, ("'nope'", "x")),
+    "panels of no level": (lambda: plots().group_panels(fit(), "x", levels=["nope"]), S, ("g", "'nope'")),
+    "number of panels": (lambda: plots().group_panels(fit(), "x", ax=[axes()]), S, ("8 levels", "Axes", "1")),
+    "kind of profile": (lambda: plots().plot_profile(profile(), "nope"), S, ("kind", "'nope'", "'zeta'")),
+    "levels of a profile": (
+        lambda: plots().plot_profile(profile(), levels=[2.0]),
+        S,
+        ("levels", "between 0 and 1", "2"),
+    ),
+    "quantiles of no group": (lambda: plots().qq(fit(), "nope"), S, ("'nope'", "'g'")),
+    "quantiles of no term": (lambda: plots().qq(fit(), "g", "nope"), S, ("g", "'nope'", "'x'")),
+    "surface of no parameter": (lambda: plots().likelihood_surface(fit(), (0, 9)), S, ("0 to 2", "9")),
+}

@@ -1,0 +1,199 @@
+"""Results: hypotheses, intervals, bootstrap, profiles, prediction, simulation, updates, files."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import mixedfx as mfx
+from mixedfx import DataError, SpecificationError
+from tests.messages.helpers import Case, data, glmer, lmer
+
+S, D = SpecificationError, DataError
+
+
+@cache
+def fit(formula: str = "y ~ x + (1 | g)", reml: bool = True) -> Any:
+    return mfx.lmer(formula, data(), reml=reml)
+
+
+@cache
+def counts(**options: Any) -> Any:
+    return mfx.glmer("s ~ x + (1 | g)", data(), family="poisson", **options)
+
+
+@cache
+def structured() -> Any:
+    return lmer("y ~ x + (1 | g)", residual=mfx.VarIdent("f"))()
+
+
+@cache
+def known() -> Any:
+    names = [f"g{i}" for i in range(8)]
+    return lmer("y ~ x + known(1 | g, K)", functions={"K": pd.DataFrame(np.eye(8), index=names, columns=names)})()
+
+
+def crossed() -> Any:
+    return fit("y ~ x + (1 | g) + (1 | h)")
+
+
+def loaded(change: str = "", model: Any = None) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.mfx"
+        (model or fit()).save(path)
+        if change:
+            path.write_bytes(b"nothing")
+        return mfx.load(path)
+
+
+def simulated(formula: str = "y ~ x + (1 | g)", family: Any = None, **params: Any) -> Any:
+    return lambda: mfx.simulate(formula, data(), params=params, family=family, seed=1)
+
+
+GOOD = {"Intercept": 0.0, "x": 1.0, "sd_Intercept|g": 1.0, "sigma": 1.0}
+SLOPES = GOOD | {"sd_x|g": 1.0, "cor_Intercept.x|g": 0.0}
+
+CASES: dict[str, Case] = {
+    "kind of limits": (
+        lambda: mfx.bootstrap(fit(), 12, seed=1).conf_int(kind="nope"),
+        S,
+        ("kind", "'nope'", "percentile"),
+    ),
+    "containment": (lambda: crossed().t_test("x = 0", ddf="containment"), S, ("nested", "'g'", "kenward-roger")),
+    "ddf of counts": (lambda: counts().t_test("x = 0", ddf="satterthwaite"), S, ("satterthwaite", "ddf='z'")),
+    "Kenward and Roger by ML": (lambda: fit(reml=False).t_test("x = 0", ddf="kenward-roger"), S, ("REML", "reml=True")),
+    "columns of constraints": (lambda: fit().t_test(np.eye(3)), S, ("2 columns", "Intercept, x", "(3, 3)")),
+    "values of constraints": (lambda: fit().f_test((np.eye(2), [1, 2, 3])), S, ("2 constraints", "2 values", "3")),
+    "infinite constraints": (lambda: fit().f_test([[np.nan, 1.0]]), S, ("finite numbers",)),
+    "contradiction": (lambda: fit().f_test("x = 0, x = 1"), S, ("contradict", "x")),
+    "scale of variances": (lambda: fit().cov_varpar("nope"), S, ("scale", "'nope'", "'sd'")),
+    "alpha of tests": (lambda: fit().t_test("x = 0").conf_int(alpha=9), S, ("alpha", "0.05", "9")),
+    "alpha of a summary": (lambda: fit().summary(alpha=9), S, ("alpha", "0.05", "9")),
+    "objective": (lambda: fit().model.objective([1.0, 2.0]), S, ("theta", "1 numbers", "(2,)")),
+    "Lambda": (lambda: fit().model.Lambda([1.0, 2.0]), S, ("theta", "1 numbers", "(2,)")),
+    "objective of counts": (lambda: counts().model.objective([1.0]), S, ("parameters", "3 numbers", "(1,)")),
+    "nodes of an objective": (lambda: counts().model.objective([0.1, 0.1, 0.5], nagq=0), S, ("nagq", "at least 1")),
+    "saved functions": (
+        lambda: loaded(model=lmer("y ~ half(x) + (1 | g)", functions={"half": lambda x: x / 2})()),
+        S,
+        ("half", "cannot be saved", "pickle"),
+    ),
+    "sigma": (lmer(sigma=-1.0), S, ("sigma", "positive", "-1")),
+    "saved refit": (lambda: loaded(model=fit().refit(data()["y"] * 2)), S, ("refit", "fit the model")),
+    "no file of ours": (lambda: loaded("spoil"), D, ("model.mfx", "not a fit saved by mixedfx")),
+    "updated refit": (lambda: fit().refit(data()["y"] * 2).update("~ . - x"), S, ("refit", "update the fit")),
+    "update of a loaded fit": (lambda: loaded().update("~ . + h"), S, ("'h'", "data=")),
+    "update with an array": (
+        lambda: lmer(weights=np.ones(48))().update(data=data()),
+        S,
+        ("weights", "array", "weights=None"),
+    ),
+    "ddf of chi squared": (
+        lambda: fit().wald_test("x = 0", use_f=False, ddf="satterthwaite"),
+        S,
+        ("F tests", "use_f=False"),
+    ),
+    "bootstrap of what": (
+        lambda: mfx.bootstrap(fit(), 12, seed=1).conf_int(which="nope"),
+        S,
+        ("which", "'nope'", "'all'"),
+    ),
+    "bootstrap of a statistic": (
+        lambda: mfx.bootstrap(fit(), 12, seed=1, statistic=lambda f: f.sigma).conf_int(which="fixed"),
+        S,
+        ("statistic", 'which="all"'),
+    ),
+    "bca without clusters": (
+        lambda: mfx.bootstrap(crossed(), 12, seed=1).conf_int(kind="bca"),
+        S,
+        ("bca", 'kind="percentile"'),
+    ),
+    "clusters under a structure": (
+        lambda: mfx.bootstrap(structured(), 5, method="case"),
+        S,
+        ("residual structure", 'method="parametric"'),
+    ),
+    "clusters that are related": (
+        lambda: mfx.bootstrap(known(), 5, method="case"),
+        S,
+        ("known covariance", "parametric"),
+    ),
+    "cluster": (lambda: mfx.bootstrap(fit(), 5, method="cluster", cluster="nope"), S, ("cluster", "'nope'", "'g'")),
+    "crossed clusters": (lambda: mfx.bootstrap(crossed(), 5, method="case"), S, ("crossed", "cluster='g'")),
+    "cluster of another method": (lambda: mfx.bootstrap(fit(), 5, cluster="g"), S, ("cluster=", 'method="cluster"')),
+    "method of a bootstrap": (lambda: mfx.bootstrap(fit(), 5, method="nope"), S, ("method", "'nope'", "'parametric'")),
+    "residuals of counts": (lambda: mfx.bootstrap(counts(), 5, method="residual"), S, ("residuals", "parametric")),
+    "statistic": (lambda: mfx.bootstrap(fit(), 5, statistic=lambda f: np.eye(2)), S, ("statistic", "(2, 2)")),
+    "no processes": (lambda: mfx.bootstrap(fit(), 5, n_jobs=0), S, ("n_jobs", "-1", "0")),
+    "kind of residuals": (lambda: fit().residuals("nope"), S, ("kind", "'nope'", "'pearson'")),
+    "kind of residuals of counts": (lambda: counts().residuals("nope"), S, ("kind", "'nope'", "'pearson'")),
+    "trials of new rows": (
+        lambda: glmer("cbind(s, t) ~ x + (1 | g)", "binomial")().simulate(data=data().drop(columns=["s"])),
+        S,
+        ("trials", "weights="),
+    ),
+    "which prediction": (lambda: fit().predict(data(), which="nope"), S, ("which", "'nope'", "'mean'")),
+    "which prediction of counts": (lambda: counts().predict(data(), which="nope"), S, ("which", "'nope'", "'mean'")),
+    "structured simulation": (lambda: structured().simulate(data=data()), S, ("residual=", "fitted rows")),
+    "new levels": (lambda: fit().predict(data(), new_levels="nope"), S, ("new_levels", "'nope'", "'population'")),
+    "random": (lambda: fit().predict(data(), random="nope"), S, ("'nope'", "g")),
+    "structured profile": (lambda: mfx.profile(structured()), S, ("independent residuals", "sigma")),
+    "profile of what": (lambda: fit().conf_int(method="profile", which="nope"), S, ("which", "'nope'", "fixed")),
+    "profile limits of what": (lambda: mfx.profile(fit(reml=False)).conf_int(which="nope"), S, ("which", "'nope'")),
+    "profile without likelihood": (lambda: mfx.profile(counts(nagq=0)), S, ("nagq=0", "nagq=1")),
+    "linear and generalised": (lambda: mfx.bootstrap_test(fit(), counts(), 5), S, ("linear", "generalised")),
+    "rows of tested models": (
+        lambda: mfx.bootstrap_test(mfx.lmer("y ~ 1 + (1 | g)", data().iloc[:40]), fit(), 5),
+        D,
+        ("40", "48", "same rows"),
+    ),
+    "responses of tested models": (
+        lambda: mfx.bootstrap_test(fit("p ~ 1 + (1 | g)"), fit(), 5),
+        D,
+        ("different responses",),
+    ),
+    "order of tested models": (lambda: mfx.bootstrap_test(fit(), fit("y ~ 1 + (1 | g)"), 5), S, ("smaller one first",)),
+    "not nested": (
+        lambda: mfx.bootstrap_test(fit("y ~ x + (1 | g)"), fit("y ~ p + w + b + f + (1 | h)"), 5),
+        S,
+        ("not nested",),
+    ),
+    "length of a response": (lambda: fit().refit([1.0, 2.0]), D, ("48 rows", "(2, 1)")),
+    "holes of a response": (lambda: fit().refit([np.nan] * 48), D, ("48 values", "missing or infinite")),
+    "number of draws": (lambda: fit().simulate(0), S, ("n is the number of draws", "0")),
+    "levels of a simulation": (lambda: fit().simulate(data=data(), new_levels="nope"), S, ("new_levels", "'nope'")),
+    "random of a simulation": (lambda: fit().simulate(random="nope"), S, ("random", "'nope'", '"fitted"')),
+    "related new levels": (lambda: known().simulate(data=data(g="new")), D, ("g", "known covariance", "no row")),
+    "no such parameter": (simulated(**GOOD, nope=1.0), S, ("params", "'nope'")),
+    "missing parameter": (simulated(x=1.0), S, ("params", "'Intercept'")),
+    "parameter out of range": (
+        simulated(**(GOOD | {"sd_Intercept|g": -1.0})),
+        S,
+        ("'sd_Intercept|g'", "at least 0", "-1"),
+    ),
+    "number of thetas": (
+        simulated(Intercept=0.0, x=1.0, theta=[1.0, 2.0], sigma=1.0),
+        S,
+        ("'theta'", "1 numbers", "(2,)"),
+    ),
+    "theta out of bounds": (simulated(Intercept=0.0, x=1.0, theta=[-1.0], sigma=1.0), S, ("'theta'", "bounds", "-1")),
+    "impossible correlations": (
+        simulated(
+            "y ~ 1 + (x + p | g)",
+            Intercept=0.0,
+            sigma=1.0,
+            **{f"sd_{k}|g": 1.0 for k in ("Intercept", "x", "p")},
+            **{"cor_Intercept.x|g": 0.9, "cor_Intercept.p|g": 0.9, "cor_x.p|g": -0.9},
+        ),
+        S,
+        ("(1 + x + p | g)", "correlations"),
+    ),
+    "family parameter": (
+        simulated("s ~ 1 + (1 | g)", "nbinom2", **{"Intercept": 0.0, "sd_Intercept|g": 1.0, "dispersion": -1.0}),
+        S,
+        ("'dispersion'", "-1"),
+    ),
+}
