@@ -35,6 +35,7 @@ ROOT_TOLERANCE = 1e-6  # of zeta at the end of an interval
 OPEN_END = 1e-4  # this close to its bound, relative to the estimate's distance, an interval is open
 LARGEST_MOVE = 1.0  # no parameter moves by more than this times (1 + its size) in one step
 MAX_STEPS = 60
+NEAR = 1.5  # a constrained minimum with at most so many times the wanted zeta is a good start for the next one
 NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
 VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
 REOPENED = 0.1  # standard deviation given to its direction
@@ -280,6 +281,7 @@ def find_end(profile: HeldProfile, best: float, zeta: float) -> End:
                 return End(bound, side * reached, False, held.state)
         else:
             outside = value
+            state = held.state if reached < NEAR * target else state
         newton = value + (target - reached) * 2.0 * reached / held.slope if held.slope * side > 0 else np.nan
         value = _between(newton, inside, outside, side, profile.se)
     return End(value, side * reached, False, state)
