@@ -22,6 +22,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState, working_curvature
 from mixedfx.linalg.quadrature import HermiteRule
+from mixedfx.linalg.rowwise import row_forms
 from mixedfx.linalg.small import multiply
 
 __all__ = ["NodeSums", "QuadratureEvaluation", "group_codes"]
@@ -198,7 +199,7 @@ class QuadratureEvaluation:
         T, codes, z = self.factor, group_codes(self.state), self.state.model.space.rows.z[0]
         slope = self._information_slope
         outer = multiply(np.tensordot(T, slope, axes=1), np.broadcast_to(T.T[:, :, None], slope.shape))
-        omega = np.einsum("an,bn,abn->n", z, z, outer[:, :, codes], optimize=True)
+        omega = row_forms(z, z, outer, codes)
         a = omega * e.observed.slope
         inverse = multiply(self.root, self.root.swapaxes(0, 1))
         c = np.einsum("abm,bm->am", inverse, self._mode_slope + T.T @ self._level_sums(a))
@@ -224,7 +225,7 @@ class QuadratureEvaluation:
         (t,) = state.model.space.split(state.mode.t)
         weighted = self._level_sums(sums.score + a - state.expansion.observed.weight * v)
         nodes = ROOT2 * np.einsum("adm,bdm->ab", self._score_nodes, self.root)
-        scale = 2.0 * np.einsum("abm,bc,cdm->ad", state.gram.diagonal[0], T, slope, optimize=True)
+        scale = 2.0 * np.einsum("abm,bdm->ad", state.gram.diagonal[0], np.tensordot(T, slope, axes=1))
         return np.asarray(weighted @ self.u.T + nodes + scale + t @ c.T)
 
     @cached_property

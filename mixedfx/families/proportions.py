@@ -223,17 +223,26 @@ class Beta(Family):
 
 def _binomial_logit(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:
     """Binomial with a logit link: nothing cancels when the outcome was certain."""
-    y, n = observed.y, observed.trials
-    small = np.exp(-np.abs(eta))
-    value = y * np.minimum(eta, 0.0) - (n - y) * np.maximum(eta, 0.0) - n * np.log1p(small)
+    y, failures, n = observed.y, observed.trials - observed.y, observed.trials
+    low, high = np.minimum(eta, 0.0), np.maximum(eta, 0.0)
+    small = low - high
+    np.exp(small, out=small)
+    value = np.log1p(small)
+    value *= -n
+    value += y * low
+    value -= failures * high
     if order == 0:
         return (value,)
     inverse = 1.0 / (1.0 + small)
-    tail = small * inverse
-    positive = eta >= 0
-    p, q = np.where(positive, inverse, tail), np.where(positive, tail, inverse)
-    second = -n * (inverse * tail)
-    return (value, y * q - (n - y) * p, second, second * (q - p))[: order + 1]
+    p, q = np.exp(low, out=low), np.exp(np.negative(high, out=high), out=high)
+    p *= inverse
+    q *= inverse
+    slope = y * q
+    slope -= failures * p
+    if order == 1:
+        return (value, slope)
+    second = -n * (small * inverse**2)
+    return (value, slope, second, second * (q - p))[: order + 1]
 
 
 def _binomial_probit(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:

@@ -17,7 +17,7 @@ from mixedfx.linalg.cross import DenseCross, SparseCross
 from mixedfx.linalg.factor import BlockFactor, Effects, PatternInverse
 from mixedfx.linalg.gram import Rows, level_sums
 
-__all__ = ["RowMap"]
+__all__ = ["RowMap", "row_forms"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ class RowMap:
         rows, layout = self.rows, self.rows.layout
         out = np.zeros(rows.columns.shape[0])
         for f in layout.chain:
-            out += _form(rows.z[f], rows.z[f], inverse.diagonal[f], layout.codes[f])
+            out += row_forms(rows.z[f], rows.z[f], inverse.diagonal[f], layout.codes[f])
             for g in range(f + 1, layout.n_chain):
-                out += 2.0 * _form(rows.z[f], rows.z[g], inverse.chain[f, g], layout.codes[f])
+                out += 2.0 * row_forms(rows.z[f], rows.z[g], inverse.chain[f, g], layout.codes[f])
             if layout.n_remainder:
                 out += 2.0 * self._cross_leverages(f, inverse)
         if layout.n_remainder:
@@ -162,7 +162,7 @@ class RowMap:
         return out
 
 
-def _form(left: Array, right: Array, blocks: Array, codes: IntArray) -> Array:
+def row_forms(left: Array, right: Array, blocks: Array, codes: IntArray) -> Array:
     """Return ``sum over a, b left_a right_b blocks[a, b, codes]`` (n,): from (Q, n), (P, n), (Q, P, m), (n,)."""
     out = np.zeros(codes.size)
     same = left is right
