@@ -12,7 +12,7 @@ from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
 from tests.reference.cases import Case, canonical, group_of, match
 from tests.reference.compare import fixed_names, vcov_against
 from tests.reference.frames import as_frame, column_of, rows_of
-from tests.reference.measures import Measures, column, measure, nan_for_null, relative
+from tests.reference.measures import Measures, column, judged, measure, nan_for_null, relative
 from tests.reference.translate import Outcome, bars, fit_with
 
 SATTERTHWAITE = re.compile(r"type([123])_satterthwaite")
@@ -100,7 +100,7 @@ def anova_kenward_roger(case: Case, outcome: Outcome) -> Measures:
 
 def _chisq(case: Case) -> str:
     """What limits a Wald statistic: the standard errors that it is made of."""
-    return "chisq (joint Hessian)" if case["family"] == "gaussian" else f"chisq ({case.engine})"
+    return "chisq (joint Hessian)" if case["family"] == "gaussian" else judged("chisq", case.name)
 
 
 def anova_wald(case: Case, outcome: Outcome) -> Measures:
@@ -112,7 +112,7 @@ def anova_wald(case: Case, outcome: Outcome) -> Measures:
         names = [name for name in table if name != "(Intercept)"]
         ours = mfx.anova(outcome.fit, type=int(found[1]), ddf="z")
         frame = rows_of(as_frame(ours), names, case.levels)
-        chisq, p = ("F", "p") if case.engine == "lmer" else (_chisq(case), "p (GLMM)")
+        chisq, p = ("F", "p") if case.engine == "lmer" else (_chisq(case), judged("p", case.name))
         floor = 0.0 if case.engine == "lmer" else 1.0
         yield relative(chisq, f"anova {key}", column_of(frame, "chisq"), column(table, "chisq", names), floor, names)
         yield measure(p, f"anova {key} p", column_of(frame, "p"), column(table, "p", names), names=names)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import mixedfx as mfx
 from tests.reference.cases import Case, canonical, group_of, match
-from tests.reference.measures import Measure, Measures, column, exactly, excess, measure, nan_for_null, relative
+from tests.reference.measures import Measure, Measures, column, exactly, excess, judged, measure, nan_for_null, relative
 from tests.reference.translate import Outcome, theta_blocks, unidentified
 
 Comparer = Callable[[Case, Outcome], Measures]
@@ -215,7 +215,7 @@ def aligned(case: Case, frames: dict[str, pd.DataFrame], label: str, term: dict[
 
 
 def ranef(case: Case, outcome: Outcome) -> Measures:
-    quantity = "modes" if case.engine == "lmer" else "modes (GLMM)"
+    quantity = "modes" if case.engine == "lmer" else judged("modes", case.name)
     for label, term in case["ranef"].items():
         _, modes = aligned(case, outcome.fit.random_effects, label, term)
         scale, shown = effect_scale(case, label, term["names"]), term["levels"]

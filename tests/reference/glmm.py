@@ -7,7 +7,7 @@ import numpy as np
 from tests.reference import translate
 from tests.reference.cases import Case, match
 from tests.reference.compare import fixed_names, vcov_against
-from tests.reference.measures import Measures, column, exactly, excess, measure, relative
+from tests.reference.measures import Measures, column, exactly, excess, judged, measure, relative
 from tests.reference.translate import Outcome, theta_blocks
 
 
@@ -20,13 +20,13 @@ def fixef(case: Case, outcome: Outcome) -> Measures:
         "fixef (GLMM)", "fixef", outcome.fit.params[ours], column(case["fixef"], "estimate", theirs), se, theirs
     )
     if case.engine == "glmmTMB":
-        quantity = "se (joint Hessian)" if case["family"] == "gaussian" else "se (glmmTMB)"
+        quantity = "se (joint Hessian)" if case["family"] == "gaussian" else judged("se", case.name)
         yield relative(quantity, "std_error", outcome.fit.bse[ours], se, names=theirs)
 
 
 def vcov_accurate(case: Case, outcome: Outcome) -> Measures:
     yield vcov_against(
-        case, outcome.fit.cov_params(), case["vcov_fixef_accurate"], "vcov_fixef_accurate", "vcov (glmer)"
+        case, outcome.fit.cov_params(), case["vcov_fixef_accurate"], "vcov_fixef_accurate", judged("vcov", case.name)
     )
 
 
@@ -56,7 +56,7 @@ def objective_at(case: Case, outcome: Outcome) -> Measures:
         beta = np.asarray(point["beta"])[order]
         value = outcome.fit.model.objective(np.concatenate([beta, theta]))
         ours = float(value[0] if isinstance(value, tuple) else value)
-        yield measure("objective_at (glmer)", f"objective at point {index}", ours, point["value"])
+        yield measure(judged("objective_at", case.name), f"objective at point {index}", ours, point["value"])
 
 
 def component(case: Case, outcome: Outcome, key: str, word: str) -> Measures:

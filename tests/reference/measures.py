@@ -21,15 +21,12 @@ TOLERANCES = {
     "fixef (GLMM)": 1e-4,  # standard errors
     "fixef (nlme)": 1e-4,  # standard errors: nlme stops at a relative change of 1e-12 in loglik
     "se": 1e-5,  # relative
-    # glmmTMB differences its gradient with steps of 1e-3: tmb_owls_zip is off by 2.7e-5; with numDeriv's extrapolated
-    # Hessian glmmTMB's own standard errors agree with ours to 2e-8.
-    "se (glmmTMB)": 1e-4,
-    "se (joint Hessian)": 1e-2,  # relative: glmmTMB's Gaussian errors come from the joint Hessian, not from GLS
-    "modes (GLMM)": 1e-4,  # of the sd of the effect, as the fixed effects
-    # lme4 takes the determinant with the weights of its last-but-one iteration: its deviance is off by up to 1.1e-5
-    # and the Hessian of it by up to 4e-3. Ours are those of the dense definition (tests/test_glmm_against_dense.py).
-    "objective_at (glmer)": 2e-5,
-    "vcov (glmer)": 5e-3,
+    # The wide ones hold for the cases of ROUGH alone, where R's number is the imprecise one.
+    "se (rough)": 1e-4,
+    "se (joint Hessian)": 5e-3,
+    "modes (rough)": 1e-4,  # of the sd of the effect, as the fixed effects
+    "objective_at (rough)": 2e-5,
+    "vcov (rough)": 5e-3,
     "quadrature": 1e-6,  # log-likelihood with many nodes against the exact integral, absolute
     "vcov": 2e-5,  # of the product of the two standard errors: a variance is a square
     "statistic": 1e-5,  # relative to max(1, |t|)
@@ -49,10 +46,10 @@ TOLERANCES = {
     "residuals": 1e-5,
     "predictions": 1e-5,
     "F": 1e-5,  # relative
-    "chisq (glmer)": 5e-3,  # relative to max(1, chi squared): finite-difference covariance, see vcov (glmer)
-    "chisq (joint Hessian)": 2e-2,  # twice the relative error of se (joint Hessian)
-    "chisq (glmmTMB)": 1e-3,  # the same, see se (glmmTMB)
-    "p (GLMM)": 1e-3,  # of those
+    "chisq": 1e-5,  # relative to max(1, chi squared)
+    "chisq (rough)": 5e-3,
+    "chisq (joint Hessian)": 1e-2,  # twice the relative error of se (joint Hessian)
+    "p (rough)": 1e-3,  # of those
     "interval": 1e-3,  # of its width
     "estimate": 1e-6,  # marginal means: standard errors
     "adjusted p": 1e-4,  # absolute
@@ -60,6 +57,37 @@ TOLERANCES = {
     "sum of squares": 1e-8,  # relative
     "variance component": 1e-6,  # relative to the residual variance
 }
+
+# Cases in which R's number is the rough one, by quantity; test_rough_cases.py computes some of them independently.
+# lme4 takes the determinant with the weights of its last-but-one iteration: its deviance is off by up to 1.1e-5 and a
+# Hessian by differences of it by up to 4e-3; with a definition written down anew ours agree to 1e-8 and 2e-5 there.
+# Wald statistics of car are made of vcov(merMod), which rests on such a Hessian in every case.
+# glmmTMB differences its gradient with steps of 1e-3: tmb_owls_zip is off by 2.7e-5; with numDeriv's extrapolated
+# Hessian its own standard errors agree with ours to 2e-8. Its Gaussian errors come from the joint Hessian, not from
+# GLS: those of glmer(family="gaussian") are the same. It stopped early in tmb_simbeta_slope_disp (ours is lower), as
+# lme4 did in owls_poisson_offset.
+ROUGH: dict[str, frozenset[str]] = {
+    "objective_at": frozenset(
+        ["contraception_intercept", "grouseticks_poisson", "grouseticks_simple", "owls_poisson_offset"]
+        + ["salamanders_poisson", "verbagg_crossed"]
+    ),
+    "vcov": frozenset(
+        ["cbpp_logit_nagq9", "cbpp_logit_nagq25", "cbpp_olre", "cbpp_probit", "grouseticks_simple"]
+        + ["owls_poisson_offset"]
+    ),
+    "se": frozenset(["tmb_epil2_nbinom2", "tmb_owls_zip"]),
+    "modes": frozenset(["owls_poisson_offset", "tmb_simbeta_slope_disp"]),
+    "chisq": frozenset(
+        ["cbpp_olre", "contraception_nested", "contraception_slope", "epil2_poisson_slope", "grouseticks_simple"]
+        + ["owls_poisson_offset", "tmb_epil2_nbinom2", "tmb_owls_zip", "tmb_salamanders_zip", "verbagg_crossed"]
+    ),
+    "p": frozenset(["epil2_poisson_slope", "owls_poisson_offset", "tmb_owls_zip", "verbagg_crossed"]),
+}
+
+
+def judged(quantity: str, case: str) -> str:
+    """The quantity under whose tolerance a generalised case is compared."""
+    return f"{quantity} (rough)" if case in ROUGH[quantity] else quantity
 
 
 @dataclass(frozen=True)
