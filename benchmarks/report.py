@@ -78,6 +78,7 @@ README = """# Benchmarks
 `python -m benchmarks` fits every problem of `problems.py` with mixedfx and with every peer that is installed, each run
 in a process of its own, one thread, engines by turns, and writes this page, `results.json` and `results.png`.
 Peers in another environment are found with `--python path/to/python`; lme4 and glmmTMB through `Rscript`.
+`python -m benchmarks --inference` measures degrees of freedom, profiles and bootstraps instead, beside fits and R.
 
 Measured {date} ({machine}); {rounds}. Versions: {versions}.
 
