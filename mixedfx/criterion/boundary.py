@@ -167,5 +167,6 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
         gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
     radius = max(float(np.linalg.norm(at[free] * diagonal)), np.finfo(float).tiny)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
-    flat = vanishing | (np.abs(values) <= in_valley)
+    reach = np.linalg.norm(vectors / (diagonal * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
+    flat = vanishing | (np.abs(values) <= in_valley) | (np.abs(values) <= UNKNOWABLE * reach**2)
     return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))
