@@ -102,10 +102,10 @@ class StudentT(Family):
         return leading + stirling(log_half + growth) - stirling(log_half)
 
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
-        """``mu`` and ``phi nu / (nu - 2)``: no mean for nu <= 1, no variance for nu <= 2."""
+        """``mu``, the centre also where there is no mean (nu <= 1); ``phi nu / (nu - 2)``, infinite for nu <= 2."""
         df = np.exp(parameters[1])
         variance = np.where(df > 2, np.exp(parameters[0]) * df / np.maximum(df - 2, np.finfo(float).tiny), np.inf)
-        return np.where(df > 1, mu, np.nan), variance
+        return mu, np.asarray(variance * np.ones_like(mu))
 
     def information(self, mu: Array, trials: Array, *parameters: Array) -> Array:
         """``(nu + 1) / ((nu + 3) phi)``."""
