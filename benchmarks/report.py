@@ -86,8 +86,7 @@ Measured {date} ({machine}); {rounds}. Versions: {versions}.
 
 CPU seconds (what a fit takes on a quiet core), formula and data frame included: the median, and in bold **how many
 times longer than mixedfx**. `—`: outside the package, or an error; `> cap`: cut; †: stopped where -2 log L is more than
-{slack:g} above the best (for generalised models by the engine's own log-likelihood, whose approximation may differ:
-lme4's for non-canonical links).
+{slack:g} above the best.
 
 {times}
 
@@ -99,9 +98,9 @@ MB above what the loaded package and the data take, during one fit.
 
 ## Objective
 
-How far -2 log L (REML) at each engine's estimates lies above the best, all evaluated in mixedfx's criterion; for
-generalised models, the engines' own log-likelihoods. gpboost is left out: it has no REML, and its likelihood of several
-factors is approximate.
+How far -2 log L (REML if linear) at each engine's estimates lies above the best, all evaluated in mixedfx's criterion;
+dispersion and zero inflation at their best for the engine's other estimates. gpboost is left out (it has no REML, and
+its likelihood of several factors is approximate), and so are engines that do not give their covariances in full.
 
 {objectives}
 
