@@ -10,7 +10,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.criterion.boundary import CERTIFIED_GAP, curvature_verdict, reopened, settled, variance_verdict
+from mixedfx.criterion.boundary import (
+    CERTIFIED_GAP,
+    UNKNOWABLE,
+    curvature_verdict,
+    reopened,
+    settled,
+    variance_verdict,
+)
 from mixedfx.criterion.fold import nearly_folded
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
 from mixedfx.criterion.pirls import TOLERANCE
@@ -131,11 +138,20 @@ class GeneralizedFit:
         flat = (np.abs(self.hessian.diagonal()) < AT_LIMIT) & (np.abs(self.at.gradient) < AT_LIMIT)
         return np.asarray(beyond & flat)
 
+    @property
+    def unnoticed(self) -> BoolArray:
+        """Covariance parameters (k,) whose own size the likelihood does not notice: correlations of no variance."""
+        found, own = np.zeros(self.x.size, dtype=bool), self.problem.model.theta_slice
+        size = np.maximum(np.abs(self.x[own]), 1.0)
+        found[own] = np.abs(self.hessian.diagonal()[own]) * size**2 <= UNKNOWABLE
+        return found
+
     @cached_property
     def covariance(self) -> Array:
         """Joint covariance (k, k) of all parameters on the user's scale; nan for those held at the boundary."""
         inner = np.full_like(self.hessian, np.nan)
-        inner[np.ix_(self.free, self.free)] = 2.0 * _inverse(self.hessian[np.ix_(self.free, self.free)])
+        sought = np.ix_(self.free & ~self.unnoticed, self.free & ~self.unnoticed)
+        inner[sought] = 2.0 * _inverse(self.hessian[sought])
         jacobian = self.problem.jacobian_to_user(self.x)
         unknown = np.isnan(inner.diagonal())
         known = np.where(np.isnan(inner), 0.0, inner)
