@@ -92,6 +92,8 @@ class QuadratureEvaluation:
         """``L`` (q, q, m), lower triangular."""
         T = self.factor
         half = np.tensordot(T.T, self.state.gram.diagonal[0], axes=1)
+        if len(T) == 1:
+            return np.asarray(1.0 / np.sqrt(half * T[0, 0] + 1.0))
         inside = np.moveaxis(half, 2, 0) @ T + np.eye(T.shape[0])
         return np.ascontiguousarray(np.moveaxis(np.linalg.cholesky(np.linalg.inv(inside)), 0, 2))
 
@@ -99,8 +101,8 @@ class QuadratureEvaluation:
     def directions(self) -> Array:
         """What a unit of each coordinate of a node adds to eta: ``sqrt(2) z_i' T L`` (q, n)."""
         spread = ROOT2 * np.tensordot(self.factor, self.root, axes=1)
-        z = self.state.model.space.rows.z[0]
-        return np.asarray(np.einsum("an,adn->dn", z, spread[:, :, group_codes(self.state)]))
+        codes, z = group_codes(self.state), self.state.model.space.rows.z[0]
+        return np.stack([sum(own * part[codes] for own, part in zip(z, column)) for column in spread.swapaxes(0, 1)])
 
     def chunks(self) -> Iterator[tuple[Array, Array]]:
         """Nodes (c, q) and log-weights (c,), a few at a time."""
@@ -120,7 +122,10 @@ class QuadratureEvaluation:
 
     def linear_predictors(self, nodes: Array) -> Array:
         """Linear predictors (c, n) at some nodes."""
-        return np.asarray(self.state.mode.eta + nodes @ self.directions)
+        out = np.repeat(self.state.mode.eta[None], len(nodes), axis=0)
+        for node, direction in zip(nodes.T, self.directions, strict=True):
+            out += node[:, None] * direction
+        return out
 
     @cached_property
     def sums(self) -> NodeSums:
