@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mixedfx.explanation.diagram import Diagram
 from mixedfx.explanation.equations import Equations, equations
+from mixedfx.explanation.page import draw_up
+from mixedfx.explanation.plates import arrange
+from mixedfx.explanation.svg import svg
+from mixedfx.explanation.symbols import symbols_of
 from mixedfx.explanation.translations import translations
 from mixedfx.explanation.words import sentences
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Explanation", "explain"]
 
@@ -27,11 +35,34 @@ class Explanation:
         One for each line of the summary.
     code : dict
         Program to the same model in its language.
+    diagram : Diagram
+        The model as a plate diagram: shapes and their places. Circles are random variables (shaded: observed), the
+        dashed circle is their sum, boxes are known columns, dots parameters; a plate stands for each level of a factor.
+        Plates of nested factors lie within each other, those of two crossed factors overlap; of further crossed factors
+        they stand apart and share the response only. A predictor that is constant within the levels of a factor stands
+        in its plate.
     """
 
     equations: Equations
     sentences: tuple[str, ...]
     code: dict[str, str]
+    diagram: Diagram
+
+    @property
+    def svg(self) -> str:
+        """The plate diagram as SVG text."""
+        return svg(self.diagram)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the plate diagram.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+        """
+        from mixedfx.plots.diagram import plate_diagram
+
+        return plate_diagram(self.diagram, ax=ax)
 
     def __str__(self) -> str:
         lines = [
@@ -47,11 +78,12 @@ class Explanation:
     def _repr_html_(self) -> str:
         items = "".join(f"<li>{escape(s)}</li>" for s in self.sentences)
         code = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(v)}</code></dd>" for k, v in self.code.items())
-        return f"<ul>{items}</ul><p>$${escape(self.equations.scalar)}$$</p><dl>{code}</dl>"
+        equation = f"<p>$${escape(self.equations.scalar)}$$</p>"
+        return f"{self.svg}<ul>{items}</ul>{equation}<dl>{code}</dl>"
 
 
 def explain(fit: Any) -> Explanation:
-    """Explain a fitted model: in words, as equations, and as code for other programs.
+    """Explain a fitted model: in words, as equations, as a diagram, and as code for other programs.
 
     Parameters
     ----------
@@ -60,7 +92,7 @@ def explain(fit: Any) -> Explanation:
     Returns
     -------
     Explanation
-        Prints as text; ``equations``, ``sentences`` and ``code`` hold the parts.
+        Prints as text; ``equations``, ``sentences``, ``code``, ``svg`` and ``plot()`` are the parts.
 
     Examples
     --------
@@ -71,6 +103,10 @@ def explain(fit: Any) -> Explanation:
     'lmer(Reaction ~ 1 + Days + (1 | Subject), data = d)'
     >>> explanation.sentences[0]
     '180 observations of Reaction in 18 levels of Subject.'
+    >>> [frame.label for frame in explanation.diagram.frames]
+    ['Subject: 18', 'rows: 180']
+    >>> explanation.svg[:4]
+    '<svg'
     """
     if not isinstance(fit, MixedResults):
         raise TypeError(f"explain takes a fitted mixed model, found {type(fit).__name__}")
@@ -79,4 +115,7 @@ def explain(fit: Any) -> Explanation:
     else:
         model: Any = fit
         family, link, reml = str(model.model.family.name), str(model.model.family.link.name), False
-    return Explanation(equations(fit, family, link), tuple(sentences(fit, link)), translations(fit, family, reml))
+    diagram = draw_up(arrange(fit), symbols_of(fit, family, link), fit.nobs)
+    return Explanation(
+        equations(fit, family, link), tuple(sentences(fit, link)), translations(fit, family, reml), diagram
+    )
