@@ -33,6 +33,7 @@ FORMATS: dict[str, ColumnFormat] = {
     "df": DegreesOfFreedom(),
     "count": Each(format_count),
     "percent": Each(format_percent),
+    "share": Numbers(4, units=(1.0,)),
     "text": Text(),
 }
 
@@ -40,6 +41,7 @@ USUAL = (  # what the columns of statistical tables are called, and the format t
     (re.compile(r"p|p[-_. ]?(val(ue)?s?|adj\w*)|p[r>(].*|P>\|.\||prob.*", re.I), "p"),
     (re.compile(r"df|ddf|(den|num|chi)[-_. ]?df|df[-_. ]?\w+|\w+[-_. ]df", re.I), "df"),
     (re.compile(r"F|t|z|chi2|chisq|χ²|statistic|lrt|q|corr(elation)?|cor", re.I), "statistic"),
+    (re.compile(r"(partial_|generali[sz]ed_)?(eta|omega)_sq(uared)?|cohen_f", re.I), "share"),
     (re.compile(r"aic|aicc|bic|llf|loglik|log-likelihood|deviance|-2 ?llf", re.I), "criterion"),
     (re.compile(r"n|nobs|npar|n_\w+|count|levels", re.I), "count"),
 )

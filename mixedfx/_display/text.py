@@ -9,6 +9,7 @@ from itertools import groupby
 from mixedfx._display.blocks import Block, Cells, Fact, Facts, Table, cells
 from mixedfx._display.formats import format_text
 from mixedfx._display.wrapping import (
+    HANGING,
     aligned_at_point,
     center,
     display_width,
@@ -24,7 +25,8 @@ TIGHT_GAP = 1  # blanks between columns where there is no room for more
 GAP = 2
 USUAL_GAP = 4  # of a table that stands alone
 WIDEST_GAP = 5
-NARROWEST_STUB = 12  # cells that the names of rows keep at least
+NARROWEST_STUB = 12  # cells that the names of rows keep at least …
+LONGEST_STUB = 16  # … and up to so many where a word would be cut otherwise
 SHORT_HEADERS = (8, 1)  # cells that a header may take in a table that is too wide, whole words apart: first, then
 LONG_WORD = 14  # a longer word of a header is cut
 NOTE_WIDTH = 60  # cells that notes may take below a narrower table
@@ -107,7 +109,7 @@ def _widths(content: Cells) -> list[int]:
 def _least_width(content: Cells, columns: Sequence[int], gap: int) -> int:
     """Return the width of a table of these columns with its names of rows as narrow as they may be."""
     widths = _widths(content)
-    names = [min(widths[stub], NARROWEST_STUB) for stub in range(content.stubs)]
+    names = [_least_stub(content.body[stub], widths[stub]) for stub in range(content.stubs)]
     shown = names + [widths[column] for column in columns]
     return sum(shown) + gap * (len(shown) - 1)
 
@@ -158,7 +160,7 @@ def _selected(content: Cells, columns: Sequence[int]) -> Cells:
 
 
 def _panel_lines(content: Cells, headings: Sequence[tuple[int, str]], width: int, title: str) -> list[str]:
-    widths = _fitted(_widths(content), content.stubs, width)
+    widths = _fitted(content, width)
     gaps = _gaps(widths, content.stubs, width)
     opening = dict(headings)
     lines = [*_header_lines(content, widths, gaps, title), "-" * width]
@@ -184,13 +186,20 @@ def _header_lines(content: Cells, widths: list[int], gaps: list[int], title: str
     return above + lines
 
 
-def _fitted(widths: list[int], stubs: int, width: int) -> list[int]:
+def _least_stub(names: Sequence[str], widest: int) -> int:
+    """Return the cells that names of rows need at least: no word is cut that is not very long."""
+    words = max((longest_word(name, LONGEST_STUB - HANGING) for name in names), default=0)
+    return min(widest, max(NARROWEST_STUB, words + HANGING))
+
+
+def _fitted(content: Cells, width: int) -> list[int]:
     """Narrow the widest names of rows until the table fits."""
-    widths = list(widths)
+    widths, stubs = _widths(content), content.stubs
+    least = [_least_stub(content.body[stub], widths[stub]) for stub in range(stubs)]
     excess = sum(widths) + GAP * (len(widths) - 1) - width
     while excess > 0 and stubs:
-        widest = max(range(stubs), key=widths.__getitem__)
-        if widths[widest] <= NARROWEST_STUB:
+        widest = max(range(stubs), key=lambda stub: widths[stub] - least[stub])
+        if widths[widest] <= least[widest]:
             break
         widths[widest] -= 1
         excess -= 1
