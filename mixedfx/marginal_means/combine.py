@@ -163,5 +163,7 @@ def _methods(methods: Any, names: Sequence[str]) -> list[Any]:
         return ["pairwise" if methods is True else methods] * len(names)
     chosen = list(methods) if isinstance(methods, Sequence) else []
     if len(chosen) != len(names):
-        raise SpecificationError(f"interaction= needs {len(names)} methods, one for each of {', '.join(names)}; found {methods!r}")
+        raise SpecificationError(
+            f"interaction= needs {len(names)} methods, one for each of {', '.join(names)}; found {methods!r}"
+        )
     return chosen

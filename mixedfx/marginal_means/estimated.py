@@ -218,7 +218,8 @@ def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
         left, _, right = specs.rpartition("~")
         if left.strip():
             raise SpecificationError(
-                f"specs={specs!r}: write nothing left of '~', and ask for contrasts by emmeans(…).contrast({left.strip()!r})"
+                f"specs={specs!r}: write nothing left of '~', and ask for contrasts by "
+                f"emmeans(…).contrast({left.strip()!r})"
             )
         specs, _, inside = right.partition("|")
     if inside and by is not None:
