@@ -75,10 +75,13 @@ def test_gradient_with_expected_information(case, data):
 @pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES)
 @pytest.mark.parametrize("case", ALL, ids=str)
-@given(data=st.data())
-@ONCE
-def test_gradient_of_every_family_link_and_structure(case, structure, data):
-    check(data, case, structure)
+def test_gradient_of_every_family_link_and_structure(case, structure):
+    @ONCE
+    @given(data=st.data())
+    def run(data):  # a function of its own: hypothesis chains the settings of one that is parametrised a thousand times
+        check(data, case, structure)
+
+    run()
 
 
 def test_every_registered_structure_is_among_them():
