@@ -50,3 +50,26 @@ def test_explain_in_words_equations_and_code(fit):
     binomial = mfx.glmer("use ~ age + (1 | district)", mfx.load_dataset("contraception"), family="binomial")
     assert "logit scale" in mfx.explain(binomial).sentences[2]
     assert "family = binomial" in mfx.explain(binomial).code["glmmTMB"]
+
+
+def test_translations_leave_out_programs_that_lack_the_model():
+    sleep, use = mfx.load_dataset("sleepstudy"), mfx.load_dataset("contraception")
+    assert set(mfx.explain(mfx.lmer("Reaction ~ Days + cs(Days | Subject)", sleep)).code) == {"glmmTMB"}
+    serial = mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep, residual=mfx.AR1("Days", group="Subject"))
+    assert mfx.explain(serial).code == {}
+    probit = mfx.explain(mfx.glmer("use ~ age + (1 | district)", use, family="binomial", link="probit")).code
+    assert probit["lme4"].endswith('family = binomial("probit"))')
+    assert probit["bambi"].endswith('family="bernoulli", link="probit").fit()')
+
+
+def test_bambi_has_no_double_bar_and_its_single_bar_has_no_correlations():
+    fit = mfx.lmer("Reaction ~ Days + (Days || Subject)", mfx.load_dataset("sleepstudy"))
+    assert mfx.explain(fit).code["bambi"] == 'bmb.Model("Reaction ~ 1 + Days + (1 + Days | Subject)", d).fit()'
+
+
+def test_further_predictors_are_translated():
+    data = mfx.load_dataset("salamanders")
+    fit = mfx.glmer("count ~ mined + (1 | site)", data, family="poisson", zero_inflation="~ mined")
+    assert mfx.explain(fit).code == {
+        "glmmTMB": "glmmTMB(count ~ 1 + mined + (1 | site), data = d, family = poisson, ziformula = ~ mined)"
+    }
