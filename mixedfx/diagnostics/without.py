@@ -22,7 +22,7 @@ from mixedfx.optimize import minimize_many
 
 __all__ = ["Without", "fits_without"]
 
-EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; above, one step from the estimate if it can be trusted
+EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; else one step each, where it can be trusted
 BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
 ESTIMABLE = 1e-9  # smallest share of the information about a fixed effect that must be left
 TRUSTED = 3e-4  # standard errors of theta that a step may leave
