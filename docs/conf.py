@@ -4,9 +4,9 @@ import os
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # pictures appear where they are drawn
 
-import mixedfx  # noqa: E402  (the threads must be set before numpy is loaded)
+import mixedfx  # noqa: E402  (the environment must be set before numpy is loaded)
 
 project = "mixedfx"
 author = "The mixedfx developers"
