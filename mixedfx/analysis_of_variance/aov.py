@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +15,12 @@ from mixedfx.analysis_of_variance.hypotheses import type_for
 from mixedfx.analysis_of_variance.observations import Observations, observe
 from mixedfx.analysis_of_variance.repeated_measures import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
 from mixedfx.analysis_of_variance.strata import Effect, Stratum, analysed
+from mixedfx.analysis_of_variance.strata_model import StrataModel
 from mixedfx.analysis_of_variance.table import MEANING
 from mixedfx.analysis_of_variance.terms import contains_by_name
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import f_tail
+from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["AovResults", "aov"]
 
@@ -92,6 +94,7 @@ def aov(
         repeated_measures(made.error, made.groupings, made.factors),
         bool(made.error),
         made.notes,
+        made.model,
     )
 
 
@@ -128,6 +131,8 @@ class AovResults:
     has_error : bool
         Whether the formula has ``Error(…)``.
     notes : tuple of str
+    model : StrataModel
+        Of :meth:`mixed_model`.
 
     Examples
     --------
@@ -149,6 +154,7 @@ class AovResults:
     repeated: RepeatedMeasures | None
     has_error: bool
     notes: tuple[str, ...]
+    model: StrataModel = field(repr=False)
 
     @cached_property
     def strata(self) -> dict[str, StatsTable]:
@@ -181,6 +187,36 @@ class AovResults:
                 frame.loc[effect.label, stratum.name] = round(effect.efficiency, 12)
         notes = ["1: the term varies in this stratum only. Between 0 and 1: it is partly confounded with the units."]
         return StatsTable.from_frame(frame, heading="Efficiency of the strata", notes=notes)
+
+    # ---------------------------------------------------------------- marginal means
+    def mixed_model(self) -> LinearMixedResults:
+        """Return the mixed model with the same strata, fitted by REML: what :func:`mixedfx.emmeans` works with.
+
+        Every term of ``Error(…)`` becomes a random intercept, but for units that are single rows: their variance is the
+        residual one. In a balanced design its tests are those of the strata, unless a variance would be negative: then
+        it is zero, and strata are pooled.
+
+        Raises
+        ------
+        SpecificationError
+            If there is only one stratum: marginal means then have the residual degrees of freedom of the linear model.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> oats = mfx.load_dataset("oats").astype({"nitro": "category"})
+        >>> result = mfx.aov("yield ~ Variety * nitro + Error(Block/Variety)", oats)
+        >>> result.mixed_model().varcorr.to_frame()[["group", "variance"]].round(2)
+                   group  variance
+        0          Block    214.48
+        1  Block:Variety    106.06
+        2       Residual    177.08
+        """
+        return self._mixed_model
+
+    @cached_property
+    def _mixed_model(self) -> LinearMixedResults:
+        return self.model.fit()
 
     # ---------------------------------------------------------------- repeated measures
     def table(self, *, correction: str = "none") -> StatsTable:

@@ -13,6 +13,7 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.coding import terms_of_design
 from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
+from mixedfx.analysis_of_variance.strata_model import StrataModel, strata_model
 from mixedfx.analysis_of_variance.terms import CodedTerm
 from mixedfx.design import Design, Frame, as_frame, build_design
 from mixedfx.design.labels import combine
@@ -44,6 +45,8 @@ class Observations:
         The partition of the rows by each of those columns.
     notes : tuple of str
         What a reader should know.
+    model : StrataModel
+        The mixed model with the same strata.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Observations:
     error: tuple[tuple[str, ...], ...]
     factors: dict[str, Grouping]
     notes: tuple[str, ...]
+    model: StrataModel
 
     @property
     def n(self) -> int:
@@ -79,15 +83,17 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
     X = fixed.matrix if len(fixed.kept) == len(fixed.full_names) else fixed.matrix @ fixed.alias
     error = design.formula.error
     factors = {name: row_grouping(rows, [name]) for term in error for name in term}
+    groupings = {":".join(term): row_grouping(rows, term) for term in error}
     made = Observations(
         design.response.name,
         design.response.values,
         X,
         terms_of_design(design, frame),
-        {":".join(term): row_grouping(rows, term) for term in error},
+        groupings,
         error,
         factors,
         (*design.notes, *_labels_note(design, frame)),
+        strata_model(design, frame, groupings, options),
     )
     made = made if aggregate is None else _aggregated(made, _reducer(aggregate))
     columns = made.X - made.X[0]
@@ -172,11 +178,13 @@ def _aggregated(full: Observations, reduce: Callable[[IntArray, Grouping, Array]
     first = np.unique(cells.codes, return_index=True)[1]
     y = reduce(order, cells, full.y - full.y[0]) + full.y[0]
     note = f"{full.n} rows were aggregated to {cells.size} cells."
+    groupings = {label: grouping_of(grouping.codes[first]) for label, grouping in full.groupings.items()}
     return replace(
         full,
         y=y,
         X=full.X[first],
-        groupings={label: grouping_of(grouping.codes[first]) for label, grouping in full.groupings.items()},
+        groupings=groupings,
         factors={name: grouping_of(grouping.codes[first]) for name, grouping in full.factors.items()},
         notes=(*full.notes, note),
+        model=full.model.aggregated(first, y, groupings),
     )

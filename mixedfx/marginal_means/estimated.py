@@ -46,7 +46,9 @@ def emmeans(
     Parameters
     ----------
     fit : results
-        Of mixedfx, or of a statsmodels model that was fitted from a formula.
+        Of mixedfx, or of a statsmodels model that was fitted from a formula. Results of :func:`mixedfx.aov` stand for
+        the mixed model with the same strata (see :meth:`~mixedfx.analysis_of_variance.AovResults.mixed_model`), with
+        its degrees of freedom.
     specs : str or list of str
         Predictors for whose values means are wanted: ``"A"``, ``["A", "B"]`` or ``"~ A + B | C"``; the overall mean if
         omitted.
@@ -207,7 +209,7 @@ def joint_tests(
             given[name] = [predictor.mean - half, predictor.mean + half]
     grid = _grid(model, (*(name for name in tested if name not in by_), *by_), given)
     functions = linear_predictor(model, grid.frame)
-    return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means").joint_tests()
+    return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means", model.notes).joint_tests()
 
 
 # ---------------------------------------------------------------- arguments
@@ -268,7 +270,8 @@ def _averaged(grid: Grid, whole: Functions, weights: Any) -> tuple[Functions, li
     how = "" if isinstance(weights, str) and weights == "equal" else f" ({_word(weights)} weights)"
     notes = [f"Averaged over the levels of: {', '.join(over)}{how}."] if over else []
     held = [f"{n} = {_shown(grid.values[n][0])}" for n in grid.others if len(grid.values[n]) == 1]
-    return functions, notes + ([f"Held at: {', '.join(held)}."] if held else [])
+    held_at = [f"Held at: {', '.join(held)}."] if held else []
+    return functions, [*whole.model.notes, *notes, *held_at]
 
 
 def _word(weights: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.design import Design
 from mixedfx.design.encoder import Encoder, FormulaicEncoder
 from mixedfx.design.expressions import variables_in
@@ -17,6 +17,7 @@ from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
+from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
@@ -36,7 +37,8 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False)
     Parameters
     ----------
     fit : results
-        Of mixedfx, or of a statsmodels model that was given as a formula.
+        Of mixedfx (those of :func:`mixedfx.aov` stand for the mixed model with the same strata), or of a statsmodels
+        model that was given as a formula.
     ddf : str or float, optional
         Method of the denominator degrees of freedom, or a number of them.
     population : bool
@@ -49,11 +51,13 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False)
     """
     if isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
         return _of_mixed(fit, ddf, population)
+    if isinstance(fit, Stratified):
+        return _of_strata(fit, ddf, population)
     if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
         return _of_statsmodels(fit, ddf)
     raise TypeError(
-        "marginal means need results of lmer or glmer, or of a statsmodels model fitted from a formula, found "
-        f"{type(fit).__name__} (for aov: fit the same model by lmer, with (1 | a/b) in the place of Error(a/b))"
+        "marginal means need results of lmer, glmer or aov, or of a statsmodels model fitted from a formula, found "
+        f"{type(fit).__name__}"
     )
 
 
@@ -103,14 +107,21 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool) -> FittedMod
     dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
     if not _has_intercept(fit):  # its place is taken by thresholds
         dropped = dropped[[fixed.full_names[j] != "Intercept" for j in dropped]]
-    null = np.zeros((len(fixed.full_names), len(dropped)))
-    null[fixed.kept] = -fixed.alias[:, dropped]
-    null[dropped, np.arange(len(dropped))] = 1.0
+    null = _redundant(design, dropped)
     scale, covariances, residual = _scale_and_variances(fit)
     predictors, observed = _predictors(fit, population)
     columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
     return FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
+
+
+def _redundant(design: Design, dropped: IntArray) -> Array:
+    """Return a basis (P, d) of the coefficients that the data say nothing about."""
+    fixed = design.fixed
+    null = np.zeros((len(fixed.full_names), len(dropped)))
+    null[fixed.kept] = -fixed.alias[:, dropped]
+    null[dropped, np.arange(len(dropped))] = 1.0
+    return null
 
 
 def _has_intercept(fit: Ours) -> bool:
@@ -152,6 +163,13 @@ def _predictors(fit: Ours, population: bool) -> tuple[dict[str, Predictor], pd.D
             variables[name] = Variable(
                 name, None if factor else rows.numbers(name), rows.labels(name) if factor else None
             )
+    return _described(variables, encoders, design)
+
+
+def _described(
+    variables: Mapping[str, Variable], encoders: Sequence[Encoder], design: Design
+) -> tuple[dict[str, Predictor], pd.DataFrame]:
+    """Return the predictors and their values."""
     made_of = {name for encoder in encoders for name in _factor_columns(encoder)}
     observed = pd.DataFrame({name: _values(variable) for name, variable in variables.items()})
     found = {}
@@ -188,6 +206,62 @@ def _offset_columns(design: Design) -> tuple[str, ...]:
     offsets = design.offsets
     named = () if offsets.column is None else (offsets.column,)
     return (*variables_in(offsets.expressions, offsets.functions), *named)
+
+
+# ---------------------------------------------------------------- error strata
+class StrataModel(Protocol):
+    """The model with the same strata."""
+
+    @property
+    def mixed(self) -> Formula:
+        """Its formula."""
+
+    def design(self) -> Design:
+        """Return its design."""
+
+
+@runtime_checkable
+class Stratified(Protocol):
+    """Results of an analysis of variance with error strata, which another room of the package makes."""
+
+    @property
+    def model(self) -> StrataModel:
+        """The model with the same strata."""
+
+    def mixed_model(self) -> LinearMixedResults:
+        """Return the mixed model with the same strata, fitted."""
+
+
+def _of_strata(fit: Stratified, ddf: str | float | None, population: bool) -> FittedModel:
+    """Return the mixed model of the strata; with one stratum only, the linear model."""
+    formula = fit.model.mixed
+    if not formula.random:
+        return _of_design(fit.model.design(), ddf)
+    note = f"From the mixed model with the strata of aov: {formula}."
+    return replace(_of_mixed(fit.mixed_model(), ddf, population), notes=(note,))
+
+
+def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
+    """Fit a linear model by least squares."""
+    fixed, y = design.fixed, design.response.values
+    Q, R = np.linalg.qr(fixed.matrix)
+    inverse = np.linalg.inv(R)
+    beta = inverse @ (Q.T @ y)
+    df = float(len(y) - len(beta))
+    rest = y - fixed.matrix @ beta
+    covariance = inverse @ inverse.T * (rest @ rest / df if df > 0 else np.nan)
+    dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
+    predictors, observed = _described(design.variables, [fixed.encoder], design)
+    return FittedModel(
+        beta,
+        _plain_denominator(covariance, df, ddf, "residual"),
+        fixed.kept,
+        _redundant(design, dropped),
+        MixedColumns(design, [], float(rest @ rest / df) if df > 0 else np.nan),
+        predictors,
+        observed,
+        scale_of_response(design.formula.response),
+    )
 
 
 # ---------------------------------------------------------------- statsmodels
@@ -278,11 +352,15 @@ def _statsmodels_scale(fit: Any) -> Scale:
 
 
 def _statsmodels_denominator(fit: Any, covariance: Array, ddf: str | float | None) -> Denominator:
+    return _plain_denominator(covariance, float(fit.df_resid), ddf, "residual" if fit.use_t else "z")
+
+
+def _plain_denominator(covariance: Array, df: float, ddf: str | float | None, usual: str) -> Denominator:
+    """Return the denominator of a model without random effects."""
     number = _number_or_none(ddf)
     if number is not None:
         return fixed_df(covariance, number, "the user")
-    if ddf not in (None, "residual", "z"):
-        raise SpecificationError(f"ddf={ddf!r} is for mixed models; a model of statsmodels has 'residual' and 'z'")
-    if ddf == "z" or (ddf is None and not fit.use_t):
-        return Asymptotic(covariance)
-    return fixed_df(covariance, float(fit.df_resid), "the residual")
+    chosen = usual if ddf is None else ddf
+    if chosen not in ("residual", "z"):
+        raise SpecificationError(f"ddf={ddf!r} is for mixed models; a linear model has 'residual' and 'z'")
+    return Asymptotic(covariance) if chosen == "z" else fixed_df(covariance, df, "the residual")

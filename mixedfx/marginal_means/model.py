@@ -102,6 +102,8 @@ class FittedModel:
         Their values in the rows of the fit.
     scale : Scale
         Of the linear predictor.
+    notes : tuple of str
+        What tables of it should say.
     """
 
     beta: Array
@@ -112,6 +114,7 @@ class FittedModel:
     predictors: Mapping[str, Predictor]
     observed: pd.DataFrame = field(repr=False)
     scale: Scale
+    notes: tuple[str, ...] = ()
 
 
 def fixed_df(covariance: Array, df: float, label: str) -> Denominator:

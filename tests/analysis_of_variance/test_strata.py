@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -233,3 +234,49 @@ def test_a_number_in_error_is_a_label_and_the_table_says_so():
 def test_mistakes_are_named(formula, options, words):
     with pytest.raises(ValueError, match=words):
         mfx.aov(formula, OATS.assign(x=1.0), **options)
+
+
+# --------------------------------------------------------------------------- the mixed model of the strata
+def test_marginal_means_have_the_degrees_of_freedom_of_the_strata():
+    table = mfx.emmeans(split_plot(), "Variety").pairs()
+    within = split_plot().strata["Block:Variety"].loc["Residual"]
+    np.testing.assert_allclose(table.df, within["df"], rtol=1e-6)
+    np.testing.assert_allclose(table.se, np.sqrt(2 * within["mean_sq"] / 24), rtol=1e-6)
+    means = OATS.groupby("Variety", observed=True)["yield"].mean().to_numpy()
+    np.testing.assert_allclose(table.estimates, [means[0] - means[1], means[0] - means[2], means[1] - means[2]])
+    assert "(1 | Block) + (1 | Block:Variety)" in str(table)
+
+
+def test_units_of_one_row_and_units_named_twice_are_no_random_terms():
+    data = mfx.load_dataset("md_12.1").assign(person=lambda d: d["id"].astype(str) + "!")
+    result = mfx.aov("rt ~ angle * noise + Error(id/(angle * noise) + person)", data)
+    assert [term.label for term in result.mixed_model().model.formula.random] == ["id", "id:angle", "id:noise"]
+    f = mfx.anova(result.mixed_model())["F"]
+    np.testing.assert_allclose(f, result.table()["F"].loc[f.index], rtol=1e-6)
+
+
+def test_aggregated_cells_have_the_marginal_means_of_their_averages():
+    obk = mfx.load_dataset("obk")
+    formula = "value ~ gender * phase + Error(id/phase)"
+    cells = obk.groupby(["id", "gender", "phase"], observed=True, as_index=False)["value"].mean()
+    ours = mfx.emmeans(mfx.aov(formula, obk, aggregate="mean"), "phase", by="gender").to_frame()
+    theirs = mfx.emmeans(mfx.aov(formula, cells), "phase", by="gender").to_frame()
+    pd.testing.assert_frame_equal(ours, theirs)
+    logged = mfx.aov(f"log({formula.replace(' ~', ') ~')}", obk, aggregate="median")
+    assert logged.mixed_model().nobs == len(cells)
+
+
+def test_one_stratum_has_the_marginal_means_of_the_linear_model():
+    npk = mfx.load_dataset("npk").rename(columns={"yield": "y"}).iloc[1:]
+    for ddf in (None, "z", 7):
+        ours = mfx.emmeans(mfx.aov("y ~ N * P", npk), ["N", "P"], ddf=ddf).to_frame()
+        theirs = mfx.emmeans(smf.ols("y ~ N * P", npk).fit(), ["N", "P"], ddf=ddf).to_frame()
+        pd.testing.assert_frame_equal(ours, theirs, check_dtype=False)
+    with pytest.raises(mfx.SpecificationError, match=r"smf\.ols"):
+        mfx.aov("y ~ N * P", npk).mixed_model()
+
+
+def test_an_empty_cell_stays_unknown():
+    data = OATS[(OATS["Variety"] != "Victory") | (OATS["nitro"] != 0.6)]
+    table = mfx.emmeans(mfx.aov("yield ~ nitro * Variety + Error(Block/Variety)", data), ["nitro", "Variety"])
+    assert np.isnan(table.se).sum() == 1

@@ -115,5 +115,5 @@ def test_mistakes_are_explained(verbal):
         mfx.comparisons(verbal, {"Anger": "reference"})
     with pytest.raises(mfx.DataError, match="has no column 'Anger'"):
         mfx.marginal_effects(verbal, data={"Gender": ["F"]})
-    with pytest.raises(TypeError, match="lmer or glmer"):
+    with pytest.raises(TypeError, match="lmer, glmer or aov"):
         mfx.emmeans("fit", "A")

@@ -47,6 +47,7 @@ CASES: dict[str, Case] = {
     "dependent columns": (lambda: mfx.anova(linear("y ~ x + x2"), type=3), S, ("linearly dependent", "leave out")),
     "type of several": (lambda: mfx.anova(fit(), fit("y ~ 1 + (1 | g)"), type=3), S, ("type", "several models")),
     "observed": (lambda: aov(observed="nope"), S, ("observed", "'nope'", "'f'")),
+    "mixed model of one stratum": (lambda: aov("y ~ f").mixed_model(), S, ("single stratum", "smf.ols", "Error(…)")),
     "correction": (lambda: aov().table(correction="nope"), S, ("correction", "'nope'", "'none'")),
     "sphericity": (
         lambda: aov("y ~ f + Error(h)").sphericity(),

@@ -32,10 +32,9 @@ def repeated_measures(case: Case) -> Outcome:
 
 @cache
 def mixed_model(case: Case) -> Outcome:
-    """The mixed model of an ``aov``, whose marginal means are those of its strata; afex's means are multivariate."""
+    """The model of the marginal means: ``aov`` itself; afex's means are multivariate."""
     if case.engine == "aov":
-        formula = case["formula"].replace("Error(", "(1 | ")
-        return run(mfx.lmer, formula=formula, data=case.frame, contrasts=contrasts_of(case))
+        return aov(case)
     within = case["within"]
     data = case.frame.assign(cell=case.frame[within].astype(str).agg("-".join, axis="columns"))
     residual = mfx.Unstructured("cell", group=case["id"])
