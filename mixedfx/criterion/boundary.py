@@ -13,6 +13,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.optimize import equilibrium
 
 __all__ = [
     "CERTIFIED_GAP",
@@ -158,15 +159,15 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
         return CurvatureVerdict(np.inf, 0, 0)
     size = np.maximum(np.abs(at[free]), 1.0)
     unknown = int(np.sum(np.abs(np.linalg.eigvalsh(h * np.outer(size, size))) <= UNKNOWABLE))
-    diagonal = np.sqrt(np.maximum(np.abs(h.diagonal()), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(h / np.outer(diagonal, diagonal))
-    along = vectors.T @ (g / diagonal)
+    scale = equilibrium(h)
+    values, vectors = np.linalg.eigh((h / scale) / scale[:, None])
+    along = vectors.T @ (g / scale)
     largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
     vanishing = np.abs(values) <= FLAT * largest
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
         gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
-    radius = max(float(np.linalg.norm(at[free] * diagonal)), np.finfo(float).tiny)
+    radius = max(float(np.linalg.norm(at[free] * scale)), np.finfo(float).tiny)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
-    reach = np.linalg.norm(vectors / (diagonal * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
+    reach = np.linalg.norm(vectors / (scale * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
     flat = vanishing | (np.abs(values) <= in_valley) | (np.abs(values) <= UNKNOWABLE * reach**2)
     return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))

@@ -27,7 +27,7 @@ from mixedfx.criterion.start import response_unit, starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.control import Control, checked_start
-from mixedfx.optimize import Optimum, minimize
+from mixedfx.optimize import Optimum, equilibrium, minimize
 
 __all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hessian", "fit_generalized", "free_bounds"]
 
@@ -146,12 +146,18 @@ class GeneralizedFit:
         found[own] = np.abs(self.hessian.diagonal()[own]) * size**2 <= UNKNOWABLE
         return found
 
-    @cached_property
-    def covariance(self) -> Array:
-        """Joint covariance (k, k) of all parameters on the user's scale; nan for those held at the boundary."""
+    @property
+    def inner_covariance(self) -> Array:
+        """Joint covariance (k, k) of all parameters on the inner scale; nan for those held at the boundary."""
         inner = np.full_like(self.hessian, np.nan)
         sought = np.ix_(self.free & ~self.unnoticed, self.free & ~self.unnoticed)
         inner[sought] = 2.0 * _inverse(self.hessian[sought])
+        return inner
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Joint covariance (k, k) of all parameters on the user's scale; nan for those held at the boundary."""
+        inner = self.inner_covariance
         jacobian = self.problem.jacobian_to_user(self.x)
         unknown = np.isnan(inner.diagonal())
         known = np.where(np.isnan(inner), 0.0, inner)
@@ -229,10 +235,10 @@ def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
 
 def _inverse(hessian: Array) -> Array:
     """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature."""
-    scale = np.sqrt(np.maximum(np.abs(hessian.diagonal()), np.finfo(float).tiny))
-    scaled = hessian / np.outer(scale, scale)
-    if not np.isfinite(scaled).all():
+    if not np.isfinite(hessian).all():
         return np.full_like(hessian, np.nan)
+    scale = equilibrium(hessian)
+    scaled = (hessian / scale) / scale[:, None]
     values, vectors = np.linalg.eigh(scaled)
     vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
     if np.any(values[~vanishing] < 0):

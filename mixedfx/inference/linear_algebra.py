@@ -8,6 +8,7 @@ from mixedfx._typing import Array
 
 __all__ = ["inverse_on_range"]
 
+SMALLEST = 1e-280  # a diagonal entry below is zero: its inverse would be beyond all numbers
 RANK_TOLERANCE = 1e-8  # eigenvalues below this, relative to the largest of the scaled matrix, count as zero
 
 
@@ -19,8 +20,8 @@ def inverse_on_range(matrix: Array) -> Array:
     if matrix.size == 0:
         return matrix.copy()
     diagonal = np.abs(matrix.diagonal())
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    values, vectors = np.linalg.eigh(matrix / np.outer(scale, scale))
+    scale = np.sqrt(np.where(diagonal > SMALLEST, diagonal, 1.0))
+    values, vectors = np.linalg.eigh((matrix / scale) / scale[:, None])
     kept = values > RANK_TOLERANCE * max(float(values[-1]), 0.0)
     half = vectors[:, kept] / np.sqrt(values[kept])
-    return np.asarray((half @ half.T) / np.outer(scale, scale))
+    return np.asarray(((half @ half.T) / scale) / scale[:, None])

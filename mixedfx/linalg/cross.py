@@ -116,8 +116,11 @@ class DenseCross(Cross):
         )
         return DenseCross(np.stack([indicator @ plane for plane in moved]))
 
-    def spread(self, parents: IntArray, like: Cross) -> DenseCross:
+    def spread(self, parents: IntArray, like: Cross) -> Cross:
         """Return the parents' rows for every level."""
+        if isinstance(like, SparseCross):
+            pattern = like.pattern
+            return SparseCross(pattern, self.values[:, parents[pattern.rows], pattern.columns])
         return DenseCross(self.values[:, parents])
 
     def plus(self, other: Cross, sign: float) -> DenseCross:
@@ -199,11 +202,15 @@ class SparseCross(Cross):
         out: Array = sum(matrix.T @ part for matrix, part in zip(self._matrices, r, strict=True))
         return out
 
-    def gathered(self, left: Array, parents: IntArray, like: Cross) -> SparseCross:
+    def gathered(self, left: Array, parents: IntArray, like: Cross) -> Cross:
         """Return the sums over the levels of each parent."""
+        moved = self.scaled(left).values
+        if isinstance(like, DenseCross):
+            place = (parents[self.pattern.rows], self.pattern.columns)
+            shape = like.values.shape[1:]
+            return DenseCross(np.stack([sp.coo_array((plane, place), shape=shape).toarray() for plane in moved]))
         assert isinstance(like, SparseCross)
         target = _entries_in(like.pattern, self.pattern, parents)
-        moved = self.scaled(left).values
         return SparseCross(like.pattern, segment_sum(moved, target, like.pattern.rows.size))
 
     def spread(self, parents: IntArray, like: Cross) -> SparseCross:

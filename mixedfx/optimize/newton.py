@@ -10,13 +10,16 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 
-__all__ = ["Optimum", "Point", "minimize"]
+__all__ = ["Optimum", "Point", "equilibrium", "minimize"]
 
 EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eigenvalue
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
 LARGEST_MOVE = 4.0  # along no principal direction a parameter moves by more than this many times (1 + its size)
+LOPSIDED = 1e3  # a larger entry beside a unit diagonal asks for another scale …
+EQUILIBRATIONS = 20  # … found in so many steps at the most
+SMALLEST_SCALE = 1e-100  # relative to the largest
 PATIENCE = 12  # steps with an approximate curvature, before a Hessian is worth its price
 ROUNDING = 1e-13  # relative rounding error of a function value
 SECANT_REGION = 0.05  # the secant correction learns only from steps that began with a smaller decrement
@@ -151,6 +154,23 @@ def _finite_or(matrix: Array, other: Array) -> Array:
     return matrix if np.isfinite(matrix).all() else other
 
 
+def equilibrium(h: Array) -> Array:
+    """Return a scale (k,) so that no entry of ``h / outer(scale, scale)`` is large: of a unit diagonal if possible.
+
+    A parameter whose own curvature vanishes beside its curvature with others, at a saddle, would otherwise make all
+    others look flat (Ruiz 2001, RAL-TR-2001-034, for the iteration).
+    """
+    diagonal = np.abs(h.diagonal())
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max(initial=0.0)), 1.0)))
+    for _ in range(EQUILIBRATIONS):
+        scale = np.maximum(scale, SMALLEST_SCALE * float(scale.max(initial=0.0)))
+        largest = np.abs((h / scale) / scale[:, None]).max(axis=1, initial=0.0)
+        if not largest.max(initial=0.0) > LOPSIDED:
+            break
+        scale = scale * np.sqrt(np.maximum(largest, 1.0))
+    return np.asarray(scale)
+
+
 def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
     """Return ``-H^-1 g`` on the free coordinates, negative or tiny curvature mended, and the decrement.
 
@@ -161,10 +181,9 @@ def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -
         return step, 0.0
     g = gradient[free]
     h = curvature if free.all() else curvature[np.ix_(free, free)]
-    diagonal = np.abs(h.diagonal())
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max()), 1.0)))
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
         raise FloatingPointError("its derivatives are not finite")
+    scale = equilibrium(h)
     values, vectors = np.linalg.eigh(h / np.outer(scale, scale))
     magnitude = np.abs(values)
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane

@@ -43,10 +43,11 @@ def unstructured_theta(q, rng):
     return T[rows, columns]
 
 
-@pytest.fixture(params=["dense", "sparse", "sparse remainder"])
+@pytest.fixture(params=["dense", "sparse", "inner sparse", "sparse remainder"])
 def storage(request, monkeypatch):
     """All storages of the cross blocks and of the remainder, whatever the size would choose."""
-    monkeypatch.setattr(layout_module, "_prefers_dense", lambda layout, f: request.param == "dense")
+    dense_from = {"dense": 0, "inner sparse": 1}.get(request.param, np.inf)
+    monkeypatch.setattr(layout_module, "_prefers_dense", lambda layout, f: f >= dense_from)
     if request.param == "sparse remainder":
         monkeypatch.setattr(layout_module, "SPARSE_COLUMNS", 0)
         monkeypatch.setattr(layout_module, "SPARSE_FILL", 2.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import rosen, rosen_der, rosen_hess
 
-from mixedfx.optimize import minimize
-from mixedfx.optimize.newton import PATIENCE
+from mixedfx.optimize import equilibrium, minimize
+from mixedfx.optimize.newton import LOPSIDED, PATIENCE
 
 FREE = np.full(2, -np.inf), np.full(2, np.inf)
 
@@ -117,3 +117,11 @@ def test_a_saddle_is_left():
 
     found = minimize(saddle, np.array([1.0, 0.01]), *FREE)
     np.testing.assert_allclose(found.x, [0.0, 1.0], atol=1e-6)
+
+
+def test_a_vanishing_curvature_beside_others_makes_nothing_flat():
+    h = np.array([[2.0, 30.0, 0.0], [30.0, 1e-60, 0.0], [0.0, 0.0, 5.0]])
+    scale = equilibrium(h)
+    assert np.abs(h / np.outer(scale, scale)).max() <= LOPSIDED
+    definite = np.array([[4.0, 1.0], [1.0, 9.0]])
+    np.testing.assert_allclose(equilibrium(definite), [2.0, 3.0])
