@@ -16,9 +16,10 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.refit_generalized import with_values
 from mixedfx.results.components import summary_tables
 from mixedfx.results.generalized_estimates import GeneralizedEstimates
-from mixedfx.results.generalized_prediction import GeneralizedPrediction, predicted_rows, predictor_variance
+from mixedfx.results.generalized_prediction import GeneralizedPrediction, generalized_prediction
 from mixedfx.results.population import linear_predictor_variance
 from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
+from mixedfx.results.predictor_errors import predicted_rows, predictor_errors, variance_slopes
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts
@@ -167,7 +168,14 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         return predicted, {name: fixed.encode(data) for name, fixed in self.model.components.items()}
 
     def get_prediction(
-        self, data: Any = None, *, random: Any = True, new_levels: str = "error", offset: Any = None
+        self,
+        data: Any = None,
+        *,
+        random: Any = True,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+        integrate: bool = False,
     ) -> GeneralizedPrediction:
         """Predict with standard errors and intervals.
 
@@ -177,25 +185,65 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
             New rows; the fitted rows if omitted.
         random, new_levels, offset
             As in :meth:`predict`.
+        weights : str or array, optional
+            Trials of the new rows of a binomial response, elsewhere precision weights (1 if omitted): for the limits of
+            a new observation, which are nan where the trials are unknown.
+        integrate : bool
+            As in :meth:`predict`: average over the distribution of the random effects that ``random`` does not name.
 
         Returns
         -------
         GeneralizedPrediction
-            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation.
+            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation;
+            ``summary_frame(which="linear")`` those of the linear predictor.
+
+        Notes
+        -----
+        Standard errors come from the joint covariance of all parameters and of the included random effects around
+        their modes, which move with the parameters (with the variances too). Random effects that are not included do
+        not enter them: they are those of the average group, or with ``integrate=True`` of the mean over groups, where
+        the variances count once more. The limits for a new observation are quantiles of 2000 simulated responses: the
+        parameters are drawn from their normal approximation, included random effects around their modes, and others
+        from their distribution.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> new = {"period": ["1", "4"], "size": [20, 20]}
+        >>> found = fit.get_prediction(new, random=False, integrate=True, weights="size").summary_frame()
+        >>> print(found[["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]].round(3).to_string())
+            mean  mean_se  mean_ci_lower  mean_ci_upper
+        0  0.216    0.036          0.153          0.296
+        1  0.057    0.023          0.026          0.123
         """
+        random = False if integrate and random is True else random
         chosen = chosen_terms(self.design, random)
         eta, matrices = self._linear(data, chosen, new_levels, offset)
-        rows = predicted_rows(self.design, data, chosen)
-        variance, others = predictor_variance(self.fit, rows)
-        model = self._response
-        family, phi = self.fit.problem.family, self.phi
-        return GeneralizedPrediction(
-            eta,
-            np.sqrt(variance),
-            others,
-            lambda e: model.mean(model.predictors(e, matrices)),
-            lambda e, rng: family.simulate(rng, model.predictors(e, matrices), phi),
-        )
+        errors = predictor_errors(self.fit, predicted_rows(self.design, data, chosen))
+        left_out = [integrate and not used for used in chosen]
+        averaging = np.zeros(len(eta)), np.zeros((len(eta), self.fit.x.size))
+        if any(left_out):
+            covariances = self.fit.problem.covariances(self.fit.x)
+            variance = linear_predictor_variance(self.design, covariances, left_out, data)
+            averaging = variance, variance_slopes(self.fit, left_out, data)
+        prior = self._prior_of(data, weights, len(eta))
+        return generalized_prediction(self.fit, self._response, eta, errors, matrices, averaging, prior)
+
+    def _prior_of(self, data: Any, weights: Any, n: int) -> Array | None:
+        """Return the trials or precision weights of the fitted rows or of new ones; nan for unknown trials."""
+        trials = self.design.response.trials
+        if data is None and weights is None:
+            return self.design.weights if trials is None else trials
+        if data is None:
+            raise SpecificationError(
+                "weights are those of new rows: give data=… with them; the fitted rows have their own"
+            )
+        named = self.design.weights_column
+        if trials is not None and weights is None and (named is None or named not in as_frame(data)):
+            return np.full(n, np.nan)
+        return self._new_prior(data, weights)
 
     def simulate(
         self,

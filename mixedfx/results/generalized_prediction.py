@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,17 +10,16 @@ from scipy import special
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.design import Design
-from mixedfx.design.frame import as_frame
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.results.predict import encoded_term
-from mixedfx.results.prediction import PredictedRows
+from mixedfx.results.mean_function import MeanFunction, MeanSlopes, limits_on_unbounded_scale
+from mixedfx.results.predicted_responses import PredictedResponses
+from mixedfx.results.predictor_errors import PredictorErrors, known_covariance
+from mixedfx.results.response import ResponseModel
 
-__all__ = ["GeneralizedPrediction", "predicted_rows", "predictor_variance"]
+__all__ = ["GeneralizedPrediction", "generalized_prediction"]
 
-CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
-SLOPE_STEP = 1e-4  # of the central difference of the mean, in linear predictor units
-DRAWS = 2000  # simulated responses behind an interval for a new observation
+SCALES = ("mean", "linear")
 
 
 @dataclass(frozen=True)
@@ -32,22 +29,28 @@ class GeneralizedPrediction:
     Attributes
     ----------
     linear : Series
-        Linear predictors.
+        Linear predictors of the mean.
     se_linear : (n,) array
-        Their standard errors, variances counting as known.
-    further_variance : (n,) array
-        Variance of the random effects that are not included, which a new observation adds.
-    mean : callable
-        From linear predictors (…, n) to means.
-    draw : callable
-        From linear predictors (draws, n) and a generator to responses.
+        Their standard errors.
+    se : (n,) array
+        Standard errors of the means.
+    mean : MeanFunction
+    of_eta_only : bool
+        Whether the mean is a function of the linear predictor alone.
+    responses : PredictedResponses
+        Draws of new responses.
     """
 
     linear: pd.Series[float]
     se_linear: Array
-    further_variance: Array
-    mean: Callable[[Array], Array]
-    draw: Callable[[Array, np.random.Generator], Array]
+    se: Array
+    mean: MeanFunction
+    of_eta_only: bool
+    responses: PredictedResponses
+
+    @property
+    def _eta(self) -> Array:
+        return np.asarray(self.linear, dtype=np.float64)
 
     @property
     def predicted_mean(self) -> pd.Series[float]:
@@ -55,18 +58,12 @@ class GeneralizedPrediction:
         return pd.Series(self.mean(self._eta), index=self.linear.index, name="mean")
 
     @property
-    def _eta(self) -> Array:
-        return np.asarray(self.linear, dtype=np.float64)
-
-    @property
     def se_mean(self) -> pd.Series[float]:
         """Standard errors of the means (n,), by the delta method."""
-        rise = self.mean(self._eta + SLOPE_STEP) - self.mean(self._eta - SLOPE_STEP)
-        slope = np.abs(rise) / (2.0 * SLOPE_STEP)
-        return pd.Series(slope * self.se_linear, index=self.linear.index, name="mean_se")
+        return pd.Series(self.se, index=self.linear.index, name="mean_se")
 
-    def conf_int(self, alpha: float = 0.05, *, obs: bool = False, seed: int = 0) -> pd.DataFrame:
-        """Return the limits for the mean, or for a new observation.
+    def conf_int(self, alpha: float = 0.05, *, obs: bool = False, which: str = "mean", seed: int = 0) -> pd.DataFrame:
+        """Return the limits for the mean, for the linear predictor, or for a new observation.
 
         Parameters
         ----------
@@ -74,97 +71,131 @@ class GeneralizedPrediction:
             One minus the level.
         obs : bool
             For a new observation: quantiles of simulated responses.
+        which : str
+            ``"mean"`` or ``"linear"`` (predictor).
         seed : int
             Of the simulation.
+
+        Notes
+        -----
+        Limits for the mean are those of the linear predictor, transformed. Where the mean depends on more than one
+        linear predictor (zero inflation), on thresholds, or is integrated over random effects, they are computed on
+        the logarithm (positive means) or logit (means within a range) of the mean.
         """
+        if which not in SCALES:
+            raise SpecificationError(f"which is one of {', '.join(map(repr, SCALES))}; found {which!r}")
+        z = float(special.ndtri(1.0 - 0.5 * alpha))
+        low, high = self._eta - z * self.se_linear, self._eta + z * self.se_linear
         if obs:
-            rng = np.random.default_rng(seed)
-            spread = np.sqrt(self.se_linear**2 + self.further_variance)
-            drawn = self.draw(self._eta + spread * rng.standard_normal((DRAWS, self._eta.size)), rng)
-            low, high = np.quantile(drawn, [0.5 * alpha, 1.0 - 0.5 * alpha], axis=0)
-        else:
-            half = special.ndtri(1.0 - 0.5 * alpha) * self.se_linear
-            ends = np.stack([self.mean(self._eta - half), self.mean(self._eta + half)])
+            low, high = self.responses.limits(alpha, seed)
+        elif which == "mean" and self.of_eta_only:
+            ends = np.stack([self.mean(low), self.mean(high)])
             low, high = ends.min(axis=0), ends.max(axis=0)
+        elif which == "mean":
+            family = self.mean.response.problem.family
+            low, high = limits_on_unbounded_scale(family, self.mean(self._eta), z * self.se)
         return pd.DataFrame({"lower": low, "upper": high}, index=self.linear.index)
 
-    def summary_frame(self, alpha: float = 0.05) -> StatsTable:
+    def summary_frame(self, alpha: float = 0.05, *, which: str = "mean") -> StatsTable:
         """Return a table: mean, its standard error, confidence limits of the mean and of a new observation.
 
         Parameters
         ----------
         alpha : float
             One minus the level.
+        which : str
+            ``"mean"``, or ``"linear"`` for the linear predictor.
 
         Returns
         -------
         StatsTable
-            Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``.
+            Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``; with
+            ``which="linear"`` ``linear, linear_se, linear_ci_lower, linear_ci_upper``. The limits for an observation
+            are nan where a binomial response lacks its trials.
         """
-        mean, obs = self.conf_int(alpha), self.conf_int(alpha, obs=True)
+        limits = self.conf_int(alpha, which=which)
+        value, se = (self.predicted_mean, self.se) if which == "mean" else (self.linear, self.se_linear)
         columns = {
-            "mean": self.predicted_mean,
-            "mean_se": self.se_mean,
-            "mean_ci_lower": mean["lower"],
-            "mean_ci_upper": mean["upper"],
-            "obs_ci_lower": obs["lower"],
-            "obs_ci_upper": obs["upper"],
+            which: value,
+            f"{which}_se": se,
+            f"{which}_ci_lower": limits["lower"],
+            f"{which}_ci_upper": limits["upper"],
         }
-        return StatsTable(pd.DataFrame(columns))
+        if which == "mean":
+            obs = self.conf_int(alpha, obs=True)
+            columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
+        return StatsTable(pd.DataFrame(columns, index=self.linear.index))
 
 
-def predicted_rows(design: Design, data: Any, chosen: Sequence[bool]) -> PredictedRows:
-    """Return the fitted rows, or those of new data."""
-    if data is None:
-        terms = design.random
-        return PredictedRows(design.fixed.matrix, [t.codes for t in terms], [t.matrix for t in terms], chosen)
-    frame = as_frame(data)
-    pairs = [encoded_term(t, frame, used) for t, used in zip(design.random, chosen, strict=True)]
-    return PredictedRows(design.fixed.encode(frame), [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
+def generalized_prediction(
+    fit: GeneralizedFit,
+    response: ResponseModel,
+    linear: pd.Series[float],
+    errors: PredictorErrors,
+    matrices: dict[str, Array],
+    averaging: tuple[Array, Array],
+    prior: Array | None,
+) -> GeneralizedPrediction:
+    """Put the prediction of some rows together.
 
-
-def predictor_variance(fit: GeneralizedFit, rows: PredictedRows) -> tuple[Array, Array]:
-    """Return the mean squared errors (n,) of linear predictors, and the variance of the random effects left out.
-
-    Notes
-    -----
-    The error of ``x beta + z b`` has variance ``z K z' + (x + z B) Var(beta) (x + z B)'`` with K the conditional
-    covariance of the random effects and B the derivative of their mode in beta.
+    Parameters
+    ----------
+    fit : GeneralizedFit
+    response : ResponseModel
+    linear : Series
+        First linear predictors.
+    errors : PredictorErrors
+    matrices : dict
+        Columns (n, k) of every further linear predictor.
+    averaging : (n,), (n, k)
+        Variance of the random effects that are integrated out, and its derivatives in all parameters.
+    prior : (n,) array or None
+        Trials or precision weights of new responses; nan where they are unknown.
     """
-    n, p = len(rows.x), fit.problem.model.n_fixed
-    basis = fit.problem.bases[0].matrix
-    inverse = np.linalg.inv(basis)
-    covariance = inverse @ fit.covariance[:p, :p] @ inverse.T
-    variance, others = np.zeros(n), np.zeros(n)
-    size = max(1, CHUNK_CELLS // max(fit.problem.model.space.n_effects, 1))
-    for start in range(0, n, size):
-        at = slice(start, start + size)
-        side = _sides(fit, rows, at)
-        inside, _ = fit.problem.model.space.solve(fit.at.state.factor, side)
-        x = rows.x[at] @ basis + side.T @ fit.at.state.movement[0][:, :p]
-        variance[at] = np.einsum("qi,qi->i", side, inside) + np.einsum("ip,pr,ir->i", x, covariance, x)
-    for k, sigma in enumerate(fit.problem.covariances(fit.x)):
-        outside = rows.codes[k] < 0 if rows.chosen[k] else np.ones(n, dtype=bool)
-        others += np.where(outside, np.einsum("ia,ab,ib->i", rows.z[k], sigma, rows.z[k]), 0.0)
-    return np.maximum(variance, 0.0), others
+    eta, root = np.asarray(linear, dtype=np.float64), _root(known_covariance(fit))
+    further = response.predictors(eta, matrices)[..., 1:] if matrices else np.zeros((eta.size, 0))
+    mean = MeanFunction(response, further, averaging[0])
+    slopes, phi = mean.slopes(eta), len(fit.problem.family.phi_names)
+    others = _component_slopes(fit, matrices, eta.size)
+    moved = _mean_slopes(slopes, errors.slopes, others, averaging[1], phi) @ root
+    own = errors.slopes @ root
+    with np.errstate(invalid="ignore"):  # rows with missing predictors
+        se_linear = np.sqrt(np.einsum("ir,ir->i", own, own) + errors.conditional)
+        se = np.sqrt(np.einsum("ir,ir->i", moved, moved) + slopes.eta**2 * errors.conditional)
+    responses = PredictedResponses(
+        response,
+        eta,
+        further,
+        np.stack([own, *(part @ root for part in others)], axis=1),
+        root[root.shape[0] - phi :],
+        np.sqrt(errors.conditional + errors.outside),
+        prior,
+    )
+    return GeneralizedPrediction(linear, se_linear, se, mean, slopes.of_eta_only, responses)
 
 
-def _sides(fit: GeneralizedFit, rows: PredictedRows, at: slice) -> Array:
-    """Coefficients (q, c) of the inner effects in the linear predictors of some rows."""
-    problem, space = fit.problem, fit.problem.model.space
-    count = len(rows.x[at])
-    out = np.zeros((space.n_effects, count))
-    parts = space.split(out)
-    for k, (factor, coefficients) in enumerate(problem.assembly.places):
-        if not rows.chosen[k]:
-            continue
-        codes = rows.codes[k][at]
-        known = np.flatnonzero(codes >= 0)
-        inner = (rows.z[k][at] @ problem.terms[k].matrix)[known]
-        loading = problem.assembly.rows.loadings.get(factor)
-        for a, values in zip(range(coefficients.start, coefficients.stop), inner.T, strict=True):
-            if loading is None:
-                parts[factor][a, codes[known], known] += values
-            else:
-                parts[factor][a][:, known] += loading[codes[known]].T * values
-    return out
+def _root(covariance: Array) -> Array:
+    """``R`` with ``R R'`` the covariance; nan throughout if that has a nan."""
+    if np.isnan(covariance).any():
+        return np.full_like(covariance, np.nan)
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def _component_slopes(fit: GeneralizedFit, matrices: dict[str, Array], n: int) -> list[Array]:
+    """Derivatives (n, k) of every further linear predictor in all parameters on the inner scale."""
+    problem, found = fit.problem, []
+    for component, basis in zip(problem.components, problem.bases[1:], strict=True):
+        slopes = np.zeros((n, fit.x.size))
+        slopes[:, problem.component_slices[component.name]] = matrices[component.name] @ basis.matrix
+        found.append(slopes)
+    return found
+
+
+def _mean_slopes(mean: MeanSlopes, eta: Array, others: list[Array], variance: Array, phi: int) -> Array:
+    """Derivatives (n, k) of the mean in all parameters, by the chain rule."""
+    slopes = mean.eta[:, None] * eta + mean.variance[:, None] * variance
+    for own, part in zip(mean.further.T, others, strict=True):
+        slopes = slopes + own[:, None] * part
+    slopes[:, slopes.shape[1] - phi :] += mean.phi
+    return np.asarray(slopes)

@@ -137,6 +137,12 @@ CASES: dict[str, Case] = {
     ),
     "which prediction": (lambda: fit().predict(data(), which="nope"), S, ("which", "'nope'", "'mean'")),
     "which prediction of counts": (lambda: counts().predict(data(), which="nope"), S, ("which", "'nope'", "'mean'")),
+    "which limits of counts": (
+        lambda: counts().get_prediction().summary_frame(which="nope"),
+        S,
+        ("which", "'nope'", "'linear'"),
+    ),
+    "weights of fitted rows": (lambda: counts().get_prediction(weights=2.0), S, ("weights", "data=")),
     "structured simulation": (lambda: structured().simulate(data=data()), S, ("residual=", "fitted rows")),
     "new levels": (lambda: fit().predict(data(), new_levels="nope"), S, ("new_levels", "'nope'", "'population'")),
     "random": (lambda: fit().predict(data(), random="nope"), S, ("'nope'", "g")),

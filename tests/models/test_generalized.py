@@ -274,7 +274,8 @@ def test_a_dispersion_that_the_data_do_not_show_is_at_its_limit(nagq):
     np.testing.assert_allclose(fit.bse, limit.bse, rtol=1e-4)
 
 
-def test_prediction_errors_are_those_of_the_linear_model():
+def test_prediction_errors_of_a_gaussian_model():
+    """Without random effects those of the linear model; with them glmmTMB's, which count the variances too."""
     sleep = mfx.load_dataset("sleepstudy")
     linear = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep, reml=False)
     fit = mfx.glmer("Reaction ~ Days + (Days | Subject)", sleep, family="gaussian")
@@ -282,7 +283,9 @@ def test_prediction_errors_are_those_of_the_linear_model():
     for random in (True, False):
         ours, theirs = (f.get_prediction(new, random=random) for f in (fit, linear))
         np.testing.assert_allclose(ours.predicted_mean, theirs.predicted_mean, rtol=1e-6)
-        np.testing.assert_allclose(ours.se_mean, theirs.se_mean, rtol=1e-2)
+    np.testing.assert_allclose(ours.se_mean, theirs.se_mean, rtol=1e-6)
+    # glmmTMB 1.1.5: predict(glmmTMB(Reaction ~ Days + (Days | Subject), sleepstudy), new, se.fit=TRUE)$se.fit
+    np.testing.assert_allclose(fit.get_prediction(new).se_mean, [8.309930899, 16.291328011], rtol=1e-5)
 
 
 def test_intervals_stay_within_the_range_of_the_mean(laplace):
