@@ -156,7 +156,7 @@ def _without_diagonal(pattern: sp.csr_array) -> sp.csr_array:
     entries = sp.coo_array(pattern)
     i, j = entries.coords
     off = i != j
-    ones = np.ones(int(off.sum()), dtype=np.int8)
+    ones = np.ones(int(off.sum()), dtype=np.int32)
     return sp.csr_array(sp.coo_array((ones, (i[off], j[off])), shape=pattern.shape))
 
 
@@ -189,12 +189,12 @@ def _pairs(graph: sp.csr_array, nodes: IntArray) -> float:
 
 def _eliminated(graph: sp.csr_array, rows: sp.csr_array, alive: BoolArray) -> sp.csr_array:
     """The graph of the nodes that are left, the neighbours of each eliminated one joined."""
-    wide = rows.astype(np.int32)
-    entries = sp.coo_array(graph.astype(np.int32) + wide.T @ wide)
-    i, j = entries.coords
+    joined = sp.csr_array(graph + rows.T @ rows)
+    i, j = np.repeat(np.arange(len(alive)), np.diff(joined.indptr)), joined.indices
     keep = alive[i] & alive[j] & (i != j)
-    ones = np.ones(int(keep.sum()), dtype=np.int8)
-    return sp.csr_array(sp.coo_array((ones, (i[keep], j[keep])), shape=graph.shape))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(i[keep], minlength=len(alive)))])
+    ones = np.ones(int(starts[-1]), dtype=np.int32)
+    return sp.csr_array((ones, j[keep], starts.astype(joined.indptr.dtype)), shape=graph.shape)
 
 
 def _keys(found: list[tuple[IntArray, AnyArray, AnyArray]], n: int) -> IntArray:
