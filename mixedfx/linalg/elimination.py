@@ -16,6 +16,7 @@ George & Liu (1981), Computer Solution of Large Sparse Positive Definite Systems
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -61,10 +62,16 @@ class Round:
     targets: IntArray
     bounds: IntArray
 
-    @property
+    @cached_property
     def target_of_pair(self) -> IntArray:
         """Cell (p,) of every pair."""
         return np.repeat(self.targets, np.diff(np.append(self.bounds, self.first.size)))
+
+    @cached_property
+    def unequal(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Numbers of the pairs of two different entries, and these entries."""
+        which = np.flatnonzero(self.first != self.second)
+        return which, self.first[which], self.second[which]
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,10 @@ class SparseRemainder:
         for step in reversed(self.steps):
             own = step.round
             of_pair = z[own.target_of_pair]
-            off = own.first != own.second
+            which, one, other = own.unequal
             count = own.cells.size
             total = np.bincount(own.first, weights=step.l[own.second] * of_pair, minlength=count)
-            total += np.bincount(own.second[off], weights=(step.l[own.first] * of_pair)[off], minlength=count)
+            total += np.bincount(other, weights=step.l[one] * of_pair[which], minlength=count)
             z[own.cells] = -total
             z[own.diagonal] = 1.0 / step.d + np.bincount(own.rows, weights=step.l * total, minlength=step.d.size)
         return z
