@@ -14,12 +14,19 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["generalized_results", "linear_results", "mixed_results", "row_sets"]
+__all__ = ["fitted_results", "generalized_results", "linear_results", "mixed_results", "row_sets"]
 
 
 def mixed_results(fit: Any, name: str) -> MixedResults:
     """Return ``fit`` if it is results of mixedfx."""
     if not isinstance(fit, MixedResults):
+        raise TypeError(f"{name} needs the results of lmer or glmer, found {type(fit).__name__}")
+    return fit
+
+
+def fitted_results(fit: Any, name: str) -> LinearMixedResults | GeneralizedLinearMixedResults:
+    """Return ``fit`` if it is a linear or a generalised linear mixed model."""
+    if not isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
         raise TypeError(f"{name} needs the results of lmer or glmer, found {type(fit).__name__}")
     return fit
 

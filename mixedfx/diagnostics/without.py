@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.blocks import BlockMap, block_map
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
+from mixedfx.design import Design
 from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
+from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear import fit_linear
@@ -20,7 +23,7 @@ from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
 from mixedfx.optimize import minimize_many
 
-__all__ = ["Without", "fits_without"]
+__all__ = ["ESTIMABLE", "Without", "fits_without", "outer_sums", "structured_fits_without"]
 
 EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; else one step each, where it can be trusted
 BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
@@ -38,19 +41,22 @@ class Without:
     Attributes
     ----------
     theta : (R, k)
-        On the inner scale.
+        On the user's scale.
     beta : (R, p)
         On the user's scale.
     covariance : (R, p, p)
         Of beta.
     sigma2 : (R,)
-        Residual variances on the user's scale.
+        Residual variances on the user's scale; dispersions of a family, 1 where it has none.
+    further : (R, m)
+        Other parameters: of a residual structure, of further linear predictors, of a family.
     """
 
     theta: Array
     beta: Array
     covariance: Array
     sigma2: Array
+    further: Array
 
     @classmethod
     def concatenated(cls, parts: Sequence[Without]) -> Without:
@@ -188,7 +194,7 @@ def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray)
         everything,
         home,
         everything.take(home).less(deleted, emptied),
-        problem.criterion.gram.total - _outer_sums(rows.columns, weights, sets, count),
+        problem.criterion.gram.total - outer_sums(rows.columns, weights, sets, count),
         problem.criterion.nu - sizes,
         problem.criterion.reml,
         problem.criterion.sigma2,
@@ -215,7 +221,7 @@ def _cross_products(blocks: BlockMap, rows: Rows, weights: Array | None, owner: 
     return Blocks(s, np.ascontiguousarray(c))
 
 
-def _outer_sums(columns: Array, weights: Array | None, sets: IntArray, count: int) -> Array:
+def outer_sums(columns: Array, weights: Array | None, sets: IntArray, count: int) -> Array:
     """``[X y]'[X y]`` (R, C, C) of the rows of each set."""
     n, width = columns.shape
     indicator = sp.csr_array((np.ones(n), (sets, np.arange(n))), shape=(count, n))
@@ -236,16 +242,18 @@ def _nudged(fit: LinearFit) -> Array:
 def _estimates(problem: LinearProblem, point: DeletedPoint, theta: Array) -> Without:
     basis = problem.fixed
     return Without(
-        theta,
+        problem.theta_to_user(theta),
         basis.scale * (point.beta @ basis.matrix.T) + basis.shift * basis.intercept,
         basis.scale**2 * point.sigma2[:, None, None] * (basis.matrix @ point.unscaled_cov @ basis.matrix.T),
         basis.scale**2 * point.sigma2,
+        np.zeros((len(theta), 0)),
     )
 
 
 def _empty(count: int, problem: LinearProblem) -> Without:
     p, k = problem.fixed.matrix.shape[0], problem.model.n_theta
-    shapes = ((count, k), (count, p), (count, p, p), (count,))
+    m = 0 if problem.residual is None else problem.residual.n_rho
+    shapes = ((count, k), (count, p), (count, p, p), (count,), (count, m))
     return Without(*(np.full(shape, np.nan) for shape in shapes))
 
 
@@ -253,25 +261,71 @@ def _one_by_one(fit: LinearFit, sets: IntArray) -> Without:
     """Fit anew without each set, from the estimate with all rows."""
     problem = fit.problem
     criterion = problem.criterion
-    assert isinstance(criterion, LinearCriterion)
-    count = int(sets.max()) + 1
-    X = criterion.gram.total[:-1, :-1] - _outer_sums(
-        problem.assembly.rows.columns[:, :-1], problem.design.weights, sets, count
-    )
-    kept = estimable(X, criterion.gram.total[:-1, :-1], ESTIMABLE)
+    weights = np.ones(len(sets)) if problem.design.weights is None else problem.design.weights
+
+    def without(number: int) -> LinearProblem:
+        design = replace(problem.design, weights=np.where(sets == number, 0.0, weights))
+        return linear_problem(design, reml=criterion.reml, sigma=_known_sigma(problem))
+
+    return _fitted_to(fit, sets, without)
+
+
+def structured_fits_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame) -> Without:
+    """Return the estimates of a model with a residual structure without the rows of each set (n,): fitted anew.
+
+    The residual structure is bound to the rows that are left, with the same parameters; ``columns`` are those it reads.
+    """
+    problem = fit.problem
+    bound = problem.residual
+    assert bound is not None
+
+    def without(number: int) -> LinearProblem:
+        kept = sets != number
+        residual = bound.rebind(columns[kept].reset_index(drop=True))
+        design = _rows_of(problem.design, kept)
+        return linear_problem(design, reml=problem.criterion.reml, sigma=_known_sigma(problem), residual=residual)
+
+    return _fitted_to(fit, sets, without)
+
+
+def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearProblem]) -> Without:
+    """The fits to the problems ``without`` each set, from the estimate with all rows."""
+    problem, count = fit.problem, int(sets.max()) + 1
+    X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
+    full = X.T @ (X if weights is None else X * weights[:, None])
     out = _empty(count, problem)
-    control = Control(start=problem.theta_to_user(fit.theta))
-    sigma = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
-    for number in np.flatnonzero(kept):
-        weights = np.ones(len(sets)) if problem.design.weights is None else problem.design.weights.copy()
-        weights[sets == number] = 0.0
-        other = linear_problem(replace(problem.design, weights=weights), reml=criterion.reml, sigma=sigma)
-        at = fit_linear(other, control).at
+    control = Control(start=problem.theta_to_user(fit.theta)) if fit.theta.all() else Control()
+    for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
+        try:
+            other = without(int(number))
+            found = fit_linear(other, control)
+        except (DataError, FloatingPointError):
+            continue
+        at = found.at
         estimate = Without(
-            at.theta[None],
+            other.theta_to_user(at.theta)[None],
             other.fixed.beta(at.beta)[None],
             other.fixed.covariance(at.sigma2 * at.unscaled_cov)[None],
             np.array([at.sigma2 * other.fixed.scale**2]),
+            found.rho[None] if other.residual is None else other.residual.natural(found.rho)[None],
         )
         out = out.filled(np.array([number]), estimate)
     return out
+
+
+def _known_sigma(problem: LinearProblem) -> float | None:
+    sigma2 = problem.criterion.sigma2
+    return None if sigma2 is None else float(np.sqrt(sigma2)) * problem.fixed.scale
+
+
+def _rows_of(design: Design, kept: BoolArray) -> Design:
+    """The design with the rows that are ``kept`` (n,); the columns stay as they are."""
+    return replace(
+        design,
+        response=replace(design.response, values=design.response.values[kept]),
+        fixed=replace(design.fixed, matrix=np.asfortranarray(design.fixed.matrix[kept])),
+        random=tuple(replace(t, codes=t.codes[kept], matrix=t.matrix[kept]) for t in design.random),
+        weights=None if design.weights is None else design.weights[kept],
+        offset=None if design.offset is None else design.offset[kept],
+        index=design.index[kept],
+    )

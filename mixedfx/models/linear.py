@@ -94,7 +94,8 @@ class LinearMixedModel(MixedModel):
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
         _check_identifiable(self.design, self.sigma, residual is not None)
-        self._bound = None if residual is None else residual.bind(used_columns(frame, extra, self.design.keep))
+        self.residual_columns = used_columns(frame, extra, self.design.keep)
+        self._bound = None if residual is None else residual.bind(self.residual_columns)
 
     @classmethod
     def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> LinearMixedModel:

@@ -142,6 +142,6 @@ def test_what_cannot_be_done_is_said(sleep):
         mfx.influence(fit, "Days")
     with pytest.raises(mfx.DataError, match="3 labels for 180 rows"):
         mfx.influence(fit, [1, 2, 3])
-    with pytest.raises(TypeError, match="linear mixed models"):
+    with pytest.raises(TypeError, match="results of lmer or glmer"):
         mfx.influence(sleep)
     assert len(mfx.influence(fit, sleep["Days"]).params) == 10

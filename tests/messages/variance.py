@@ -104,7 +104,7 @@ CASES: dict[str, Case] = {
     "mean squares without intercept": (lambda: squares("y ~ 0 + g"), S, ("intercept", "'0 +'")),
     "mean squares with slopes": (lambda: squares("y ~ x + (x | g)"), S, ("x | g", "lmer")),
     "random function": (lambda: squares("y ~ g + log(p)"), S, ("'log(p)'", "fixed=")),
-    "structured residuals": (lambda: mfx.influence(structured()), S, ("influence", "residual=")),
+    "structured residuals": (lambda: mfx.pooling(structured()), S, ("pooling", "residual=")),
     "no group": (lambda: mfx.influence(fit(), "nope"), S, ("'nope'", "'g'", "group=data['nope']")),
     "labels": (lambda: mfx.influence(fit(), [1, 2]), D, ("group", "2 labels", "48 rows")),
     "missing labels": (lambda: mfx.influence(fit(), [None] + ["a"] * 47), D, ("1 labels of group", "missing")),
