@@ -80,7 +80,7 @@ def marginal_effects(
     >>> dict(zip(table["contrast"], table["estimate"].round(4).tolist()))
     {'2 - 1': -0.1142, '3 - 1': -0.1241, '4 - 1': -0.1497}
     """
-    model = fitted_model(fit, ddf, population=integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=scale == "response")
     rows = _rows(model, data)
     predict = predictions_for(scale, integrate=integrate)
     effects: list[Effect] = []
@@ -136,7 +136,7 @@ def comparisons(
     [[52.336, 7.729]]
     """
     compare = comparison_for(comparison)
-    model = fitted_model(fit, ddf, population=integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=scale == "response")
     rows = _rows(model, data)
     predict = predictions_for(scale, integrate=integrate)
     wanted = dict(variables) if isinstance(variables, Mapping) else {}

@@ -7,22 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.fits import fitted_model
-from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel
-from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor, population_mean, require_mean
+from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
 from mixedfx.marginal_means.scales import IDENTITY
 from mixedfx.marginal_means.slopes import STEP, step_of
+from mixedfx.marginal_means.views import view_for
 
 __all__ = ["emmeans", "joint_tests", "trends"]
-
-SCALES = ("link", "response")
 
 Specs = str | Sequence[str] | None
 
@@ -65,7 +63,9 @@ def emmeans(
     scale : str
         ``"link"``: the scale of the linear predictor; ``"response"``: means are transformed back (after averaging),
         contrasts of logarithms and logits become ratios and odds ratios. Responses such as ``log(y)`` are transformed
-        back too.
+        back too. Means of zero-inflated and hurdle models include the zeros. Of an ordinal response ``"link"`` is the
+        latent variable, ``"response"`` gives the probability of every category (averaged as such), and
+        ``"mean_class"`` the mean of the category numbers 1, 2, ….
     integrate : bool
         Average over the distribution of the random effects: population means rather than those of an average group.
         Contrasts then compare populations. The variances count as known.
@@ -105,28 +105,32 @@ def emmeans(
       contrast  estimate  pvalue
     0  T1 - T2   -3.8889  0.0000
     1  T1 - T3   -2.2222  0.0014
+
+    Means of a zero-inflated model include the zeros on the response scale.
+
+    >>> salamanders = mfx.load_dataset("salamanders")
+    >>> formula = "count ~ mined + (1 | site)"
+    >>> fit = mfx.glmer(formula, salamanders, family="zero_inflated_poisson", zero_inflation="~ mined")
+    >>> mfx.emmeans(fit, "mined", scale="response").to_frame()[["mined", "mean", "se"]].round(3)
+      mined   mean     se
+    0   yes  0.265  0.048
+    1    no  2.206  0.217
     """
-    chosen = _scale(scale)
-    model = fitted_model(fit, ddf, population=integrate)
-    if chosen == "response" or integrate:
-        require_mean(model)
+    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
+    view = view_for(model, scale, integrate=integrate)
     specs_, by_ = _names(specs, by)
     grid = _grid(model, (*specs_, *by_), at)
-    whole = _population(model, grid.frame) if integrate else linear_predictor(model, grid.frame)
-    functions, notes = _averaged(grid, whole, weights)
-    if integrate:
-        notes.append("Averaged over the distribution of the random effects (population means).")
-    shown = model.scale if chosen == "response" else IDENTITY
-    notes += _scale_notes(model, chosen)
+    averaged = [_averaged(grid, whole, weights) for whole in view.of(model, grid.frame)]
+    labels = view.labels(grid.labels)
     return MarginalMeans(
-        grid.labels,
-        functions,
-        by_,
-        "mean",
-        shown,
-        "Marginal means",
-        tuple(notes),
-        response=shown if chosen == "response" else None,
+        labels,
+        stacked([functions for functions, _ in averaged]),
+        tuple(name for name in labels.columns if name in by_ or name not in grid.labels),
+        view.estimate,
+        view.scale,
+        view.heading,
+        (*averaged[0][1], *view.notes),
+        response=None if view.scale.is_identity else view.scale,
     )
 
 
@@ -242,12 +246,6 @@ def _listed(argument: str, names: Specs) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _scale(scale: str) -> str:
-    if scale not in SCALES:
-        raise SpecificationError(f"scale is 'link' or 'response'; found {scale!r}")
-    return scale
-
-
 def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | None) -> Grid:
     for name in names:
         if name not in model.predictors:
@@ -280,18 +278,3 @@ def _word(weights: Any) -> str:
 
 def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _scale_notes(model: FittedModel, chosen: str) -> list[str]:
-    if model.scale.is_identity:
-        return []
-    if chosen == "response":
-        return [f"Tests and intervals were made on the {model.scale.name} scale, estimates are on the response scale."]
-    return [f"Estimates are on the {model.scale.name} scale."]
-
-
-def _population(model: FittedModel, data: pd.DataFrame) -> Functions:
-    """Return the link of the population mean of every row: ``eta* = g(E mu(eta + e))``."""
-    mean = population_mean(model, data)
-    eta = model.scale.function(mean.values)
-    return Functions(model, eta, mean.rows / model.scale.inverse(eta)[1][:, None])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.design.encoder import Encoder, FormulaicEncoder
 from mixedfx.design.expressions import variables_in
@@ -19,7 +19,8 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
 from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
-from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
+from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of, redundant, without
+from mixedfx.marginal_means.outcomes import has_outcome, outcome_of
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -31,7 +32,7 @@ RANK = 1e-9  # singular values of scaled columns, relative to the largest, that 
 Ours = LinearMixedResults | GeneralizedLinearMixedResults
 
 
-def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False) -> FittedModel:
+def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False, response: bool = False) -> FittedModel:
     """Return what marginal means need of ``fit``.
 
     Parameters
@@ -43,6 +44,8 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False)
         Method of the denominator degrees of freedom, or a number of them.
     population : bool
         Whether the columns of the random effects will be needed.
+    response : bool
+        Whether the response is wanted, and not only the linear predictor.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False)
         If ``fit`` is nothing of the kind.
     """
     if isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
-        return _of_mixed(fit, ddf, population)
+        return _of_mixed(fit, ddf, population, response)
     if isinstance(fit, Stratified):
         return _of_strata(fit, ddf, population)
     if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
@@ -101,27 +104,22 @@ class MixedColumns(Columns):
         return total
 
 
-def _of_mixed(fit: Ours, ddf: str | float | None, population: bool) -> FittedModel:
+def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bool = False) -> FittedModel:
     design = fit.design
     fixed = design.fixed
-    dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
+    dropped = without(fixed)
     if not _has_intercept(fit):  # its place is taken by thresholds
         dropped = dropped[[fixed.full_names[j] != "Intercept" for j in dropped]]
-    null = _redundant(design, dropped)
+    null = redundant(fixed, dropped)
     scale, covariances, residual = _scale_and_variances(fit)
-    predictors, observed = _predictors(fit, population)
+    wide = response and isinstance(fit, GeneralizedLinearMixedResults) and has_outcome(fit)
+    predictors, observed = _predictors(fit, population, wide)
     columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
-    return FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
-
-
-def _redundant(design: Design, dropped: IntArray) -> Array:
-    """Return a basis (P, d) of the coefficients that the data say nothing about."""
-    fixed = design.fixed
-    null = np.zeros((len(fixed.full_names), len(dropped)))
-    null[fixed.kept] = -fixed.alias[:, dropped]
-    null[dropped, np.arange(len(dropped))] = 1.0
-    return null
+    model = FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
+    if wide and isinstance(fit, GeneralizedLinearMixedResults):
+        return replace(model, outcome=outcome_of(fit, model, _number(fit, ddf)))
+    return model
 
 
 def _has_intercept(fit: Ours) -> bool:
@@ -129,12 +127,18 @@ def _has_intercept(fit: Ours) -> bool:
 
 
 def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
-    number = _number_or_none(ddf)
-    if number is None and ddf == "residual" and isinstance(fit, GeneralizedLinearMixedResults):
-        number = float(fit.df_resid)
+    number = _number(fit, ddf)
     if number is None:
         return fit.denominator(ddf)  # type: ignore[arg-type]
     return fixed_df(np.asarray(fit.cov_params()), number, "the user" if ddf != "residual" else "the residual")
+
+
+def _number(fit: Ours, ddf: str | float | None) -> float | None:
+    """Return the degrees of freedom if they are the same for everything."""
+    number = _number_or_none(ddf)
+    if number is None and ddf == "residual" and isinstance(fit, GeneralizedLinearMixedResults):
+        return float(fit.df_resid)
+    return number
 
 
 def _scale_and_variances(fit: Ours) -> tuple[Scale, Sequence[Array], float]:
@@ -149,11 +153,16 @@ def _scale_and_variances(fit: Ours) -> tuple[Scale, Sequence[Array], float]:
     return scale, covariances, 0.0 if scale.is_identity else float(fit.scale)
 
 
-def _predictors(fit: Ours, population: bool) -> tuple[dict[str, Predictor], pd.DataFrame]:
-    """Return the predictors of the fixed part, the offset and, for a population, of the random effects' columns."""
+def _predictors(fit: Ours, population: bool, wide: bool) -> tuple[dict[str, Predictor], pd.DataFrame]:
+    """Return the predictors of the fixed part, the offset and, if wanted, of random effects and further predictors."""
     design = fit.design
     variables = dict(design.variables)
     encoders = [design.fixed.encoder, *(term.encoder for term in design.random if population)]
+    of_fixed = set(variables)
+    if wide and isinstance(fit, GeneralizedLinearMixedResults):
+        own = [fixed.encoder for fixed in fit.model.components.values()]
+        encoders += own
+        of_fixed |= {name for encoder in own for name in encoder.variables}
     further = [name for encoder in encoders for name in encoder.variables if name not in variables]
     further += [name for name in _offset_columns(design) if name not in variables]
     if further:
@@ -163,11 +172,11 @@ def _predictors(fit: Ours, population: bool) -> tuple[dict[str, Predictor], pd.D
             variables[name] = Variable(
                 name, None if factor else rows.numbers(name), rows.labels(name) if factor else None
             )
-    return _described(variables, encoders, design)
+    return _described(variables, encoders, of_fixed)
 
 
 def _described(
-    variables: Mapping[str, Variable], encoders: Sequence[Encoder], design: Design
+    variables: Mapping[str, Variable], encoders: Sequence[Encoder], of_fixed: Container[str]
 ) -> tuple[dict[str, Predictor], pd.DataFrame]:
     """Return the predictors and their values."""
     made_of = {name for encoder in encoders for name in _factor_columns(encoder)}
@@ -175,7 +184,7 @@ def _described(
     found = {}
     for name, variable in variables.items():
         predictor = predictor_of(name, observed[name], is_factor=variable.is_factor or name in made_of)
-        found[name] = replace(predictor, is_fixed=name in design.variables)
+        found[name] = replace(predictor, is_fixed=name in of_fixed)
     return found, observed
 
 
@@ -250,13 +259,12 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
     df = float(len(y) - len(beta))
     rest = y - fixed.matrix @ beta
     covariance = inverse @ inverse.T * (rest @ rest / df if df > 0 else np.nan)
-    dropped = np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
-    predictors, observed = _described(design.variables, [fixed.encoder], design)
+    predictors, observed = _described(design.variables, [fixed.encoder], design.variables)
     return FittedModel(
         beta,
         _plain_denominator(covariance, df, ddf, "residual"),
         fixed.kept,
-        _redundant(design, dropped),
+        redundant(fixed, without(fixed)),
         MixedColumns(design, [], float(rest @ rest / df) if df > 0 else np.nan),
         predictors,
         observed,

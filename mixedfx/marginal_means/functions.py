@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +13,7 @@ from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.marginal_means.model import FittedModel
 
-__all__ = ["Functions"]
+__all__ = ["Functions", "stacked"]
 
 ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
 OUTSIDE = 1e-7  # part of a function, relative to its size, in directions without data that counts as none
@@ -111,3 +112,11 @@ class Functions:
         left, sizes, _ = np.linalg.svd(outside)
         rank = int(np.sum(sizes > OUTSIDE * max(1.0, float(np.abs(finite.rows).max()))))
         return finite.combined(left[:, rank:].T)
+
+
+def stacked(parts: Sequence[Functions]) -> Functions:
+    """Return functions of the same model below each other."""
+    if len(parts) == 1:
+        return parts[0]
+    values = np.concatenate([part.values for part in parts])
+    return Functions(parts[0].model, values, np.vstack([part.rows for part in parts]))

@@ -331,7 +331,8 @@ class MarginalMeans:
 
     @property
     def _is_comparison(self) -> bool:
-        return self.estimate != "mean"
+        """Whether the rows are compared with zero (or one): differences, ratios, slopes."""
+        return self.estimate not in ("mean", "probability")
 
     def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
         """Draw the estimates with their intervals; see :func:`mixedfx.plots.plot_marginal_means`."""

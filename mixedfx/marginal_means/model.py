@@ -5,15 +5,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.design import FixedEffects
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
 
-__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of"]
+if TYPE_CHECKING:
+    from mixedfx.marginal_means.outcomes import Outcome
+
+__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of", "redundant", "without"]
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 
@@ -104,6 +109,8 @@ class FittedModel:
         Of the linear predictor.
     notes : tuple of str
         What tables of it should say.
+    outcome : Outcome or None
+        If it was asked for: what the response does, where that is more than a function of the linear predictor.
     """
 
     beta: Array
@@ -115,8 +122,22 @@ class FittedModel:
     observed: pd.DataFrame = field(repr=False)
     scale: Scale
     notes: tuple[str, ...] = ()
+    outcome: Outcome | None = field(default=None, repr=False)
 
 
 def fixed_df(covariance: Array, df: float, label: str) -> Denominator:
     """Return the denominator that has the same degrees of freedom for everything."""
     return ByCoefficient(covariance, np.full(len(covariance), float(df)), label)
+
+
+def without(fixed: FixedEffects) -> IntArray:
+    """Return the positions of the columns that were dropped."""
+    return np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
+
+
+def redundant(fixed: FixedEffects, dropped: IntArray) -> Array:
+    """Return a basis (P, d) of the coefficients that the data say nothing about."""
+    null = np.zeros((len(fixed.full_names), len(dropped)))
+    null[fixed.kept] = -fixed.alias[:, dropped]
+    null[dropped, np.arange(len(dropped))] = 1.0
+    return null

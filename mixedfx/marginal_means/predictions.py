@@ -27,6 +27,8 @@ def linear_predictor(model: FittedModel, data: pd.DataFrame) -> Functions:
 def population_mean(model: FittedModel, data: pd.DataFrame) -> Functions:
     """Return ``E mu(eta + e)`` of every row, ``e`` the random part of the linear predictor."""
     linear, variance = linear_predictor(model, data), model.columns.variance(data)
+    if model.outcome is not None:
+        return model.outcome.of(linear, data, variance)[0]
     rule = hermite_rule(NODES, 1)
     weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
     mean, slope, _ = model.scale.inverse(linear.values + np.sqrt(2.0 * variance) * rule.nodes)
@@ -38,7 +40,7 @@ def require_mean(model: FittedModel) -> None:
     if not model.scale.has_mean:
         raise SpecificationError(
             "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
-            "fit.predict(data, which='probabilities')"
+            "probabilities: emmeans(fit, …, scale='response') or fit.predict(data, which='probabilities')"
         )
 
 
@@ -57,7 +59,7 @@ class Predictions(ABC):
         x = data[variable].to_numpy(dtype=float)
         moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
         return Functions(
-            model, _fourth_order([f.values for f in moved], step), _fourth_order([f.rows for f in moved], step)
+            moved[0].model, _fourth_order([f.values for f in moved], step), _fourth_order([f.rows for f in moved], step)
         )
 
 
@@ -76,6 +78,8 @@ class ResponsePredictions(Predictions):
         """Return the mean of every row."""
         require_mean(model)
         linear = linear_predictor(model, data)
+        if model.outcome is not None:
+            return model.outcome.of(linear, data, np.zeros(len(data)))[0]
         if model.scale.is_identity:
             return linear
         mean, slope, _ = model.scale.inverse(linear.values)

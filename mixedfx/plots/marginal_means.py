@@ -111,7 +111,7 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
         shift = SPREAD * ((number + 0.5) / len(groups) - 0.5)
         y = np.array([rows.index(row) for row in own["row"]]) + shift
         _draw(panel, own, y, number, group)
-    if means.estimate != "mean":
+    if means.estimate not in ("mean", "probability"):
         panel.axvline(1.0 if is_ratio else 0.0, color="0.35", linewidth=1.0, linestyle="--", zorder=0.7)
     if is_ratio:
         _logarithmic(panel, frame)

@@ -182,7 +182,7 @@ def test_ordinal_responses_have_latent_means():
     fit = mfx.glmer("y ~ f + (1 | g)", data, family="ordinal")
     assert mfx.emmeans(fit, "f").contrast("treatment").estimates[0] == pytest.approx(fit.params.iloc[0])
     with pytest.raises(mfx.SpecificationError, match="ordinal response has no mean"):
-        mfx.emmeans(fit, "f", scale="response")
+        mfx.emmeans(fit, "f", integrate=True)
 
 
 def test_joint_tests_have_only_the_terms_of_the_model():

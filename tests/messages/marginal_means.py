@@ -88,7 +88,8 @@ CASES: dict[str, Case] = {
     "comparison of a factor": (lambda: mfx.comparisons(fit(), {"f": "nope"}), S, ("'f' is a factor", "'pairwise'")),
     "effect of nothing": (lambda: mfx.marginal_effects(fit(), "nope"), S, ("'nope'", "predictor", "x")),
     "by twice": (lambda: means("f | b", by="b"), S, ("by=", "twice")),
-    "scale": (lambda: means(scale="nope"), S, ("'link' or 'response'", "'nope'")),
+    "scale": (lambda: means(scale="nope"), S, ("'link', 'response', 'mean_class'", "'nope'")),
+    "scale of categories": (lambda: means(scale="mean_class"), S, ("'mean_class'", "ordinal", "'response'")),
     "pairwise in specs": (lambda: means("pairwise ~ f"), S, ("'pairwise ~ f'", "contrast('pairwise')")),
     "ddf number": (lambda: means(ddf=-1), S, ("ddf", "positive number", "-1")),
     "no formula": (lambda: mfx.emmeans(ols(), "x"), S, ("formula", "smf.ols")),
@@ -113,9 +114,9 @@ CASES: dict[str, Case] = {
     "side": (lambda: means().test(side="nope"), S, ("side", "'nope'", "'two-sided'")),
     "by of no column": (lambda: means().pairs(by="nope"), S, ("by='nope'", "f")),
     "mean of categories": (
-        lambda: mfx.emmeans(ordinal(), "x", scale="response"),
+        lambda: mfx.marginal_effects(ordinal(), "x"),
         S,
-        ("ordinal", "scale='link'", "which='probabilities'"),
+        ("ordinal", "scale='link'", "scale='response'", "which='probabilities'"),
     ),
     "scale of effects": (lambda: mfx.marginal_effects(fit(), "x", scale="nope"), S, ("scale", "'nope'", "'response'")),
     "averages of the link": (
