@@ -28,7 +28,7 @@ POISSON_LIMIT = 1e10  # sizes beyond it are Poisson to working precision
 
 def draw_poisson(rng: np.random.Generator, rate: Array) -> Array:
     """Poisson numbers, of the largest rate that the generator takes if need be."""
-    usable = np.clip(np.nan_to_num(rate, nan=0.0, posinf=LARGEST_RATE), 0.0, LARGEST_RATE)
+    usable = np.minimum(np.fmax(rate, 0.0), LARGEST_RATE)  # nan becomes zero
     return np.asarray(rng.poisson(usable), dtype=float)
 
 
@@ -56,6 +56,8 @@ class CountFamily(Family):
         """Poisson numbers with Gamma rates."""
         size = np.broadcast_to(self.size(mu, *parameters), np.shape(mu))
         mixed = size < POISSON_LIMIT
+        if not mixed.any():
+            return draw_poisson(rng, mu)
         shape = np.where(mixed, size, 1.0)
         rate = np.where(mixed, rng.gamma(shape, mu / shape), mu)
         return draw_poisson(rng, rate)
