@@ -1,12 +1,13 @@
 """A short run of the fuzzer; ``python -m tests.fuzz`` is the long one."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import mixedfx as mfx
-from tests.fuzz import frame, pairs, strings
+from tests.fuzz import frame, pairs, strings, verdict
 
 FINE = {"fit", "refused"}
 
@@ -35,6 +36,29 @@ def test_standard_errors_stay_known_where_a_correlation_belongs_to_no_variance()
         plain = mfx.glmer("s ~ I(x^2) + (x | g:h)", data, family="gaussian")
     assert fit.converged
     np.testing.assert_allclose(fit.bse, plain.bse, rtol=1e-3)
+
+
+FOUND = {  # by the long run, and mended
+    (7001, 7764): ("I(y * 2) ~ (x + z)^2 + (x | h) + ar1(poly(x, 2) | g/h)", None),
+    (7001, 11531): ("I(y * 2) ~ z + toep(f | g/h)", "beta"),
+    (7001, 18947): ("log(p) ~ toep(x | g/h/k) + (1 | g/h)", None),
+    (8002, 6672): ("y ~ np.exp(z) + log(p) + cs(x:z | g:h)", "student_t"),
+}
+
+
+@pytest.mark.parametrize("seed", FOUND)
+def test_what_the_long_run_found(seed):
+    data, (formula, family) = frame(np.random.default_rng(seed)), FOUND[seed]
+    calls = [lambda: mfx.glmer(formula, data, family=family)] if family else []
+    calls = calls or [lambda reml=reml: mfx.lmer(formula, data, reml=reml) for reml in (True, False)]
+    assert {verdict(call) for call in calls} <= FINE
+
+
+def test_a_fit_whose_curvature_is_lost_in_rounding_is_not_certain():
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    lost = replace(fit.certificate, unseen=("Days",))
+    assert not lost.converged
+    assert "in Days is lost in rounding" in str(lost)
 
 
 @pytest.mark.slow

@@ -35,6 +35,8 @@ class Certificate:
         What a search that found no optimum ran into, where that is known.
     held : tuple of str
         Parameters of the family at the end of their range, such as one degree of freedom.
+    unseen : tuple of str
+        Fixed effects whose curvature is lost in rounding.
 
     Examples
     --------
@@ -56,12 +58,13 @@ class Certificate:
     divided: tuple[str, ...] = ()
     obstacle: str = ""
     held: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def converged(self) -> bool:
         """Whether nothing worth mentioning is left to gain."""
         boundary = all(v.confirmed for v in self.variances if v.rank < v.size)
-        finite = np.isfinite(self.gap) and not self.separated and not self.divided
+        finite = np.isfinite(self.gap) and not (self.separated or self.divided or self.unseen)
         return bool(
             finite and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary and not self.cut
         )
@@ -101,6 +104,11 @@ class Certificate:
             )
         if self.obstacle:
             return f"This is not the optimum: {self.obstacle}."
+        if self.unseen:
+            return (
+                "Whether this is the optimum cannot be told: the curvature of the likelihood in "
+                f"{', '.join(self.unseen)} is lost in rounding, next to a residual variance that is all but zero."
+            )
         reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
         if self.negative_directions:
             return f"This is not the optimum: {reason} at a point from which the likelihood still rises (a saddle)."

@@ -179,6 +179,7 @@ class GeneralizedFit:
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
         found = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided)
+        found = replace(found, unseen=self._unseen()) if found.converged else found
         return replace(found, held=self.held) if found.converged else replace(found, obstacle=self._obstacle())
 
     @cached_property
@@ -190,6 +191,12 @@ class GeneralizedFit:
         at_bound = (own <= lower) | (own >= upper)
         values = family.natural(own)[0]
         return tuple(f"{name} = {values[name]:.3g}" for name, held in zip(family.phi_names, at_bound) if held)
+
+    def _unseen(self) -> tuple[str, ...]:
+        """Names of the fixed effects without a standard error, where floating point lost their curvature."""
+        variances = self.covariance.diagonal()[: self.problem.model.n_fixed]
+        names = self.problem.design.fixed.names
+        return tuple(name for name, variance in zip(names, variances, strict=True) if not np.isfinite(variance))
 
     def _obstacle(self) -> str:
         """What a search that found no optimum ran into, in words; empty where nothing is known."""
