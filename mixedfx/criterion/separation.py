@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.mode_state import ModeState
 from mixedfx.linalg.gram import level_sums
 
@@ -45,7 +45,7 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
     large = [f for f, t in enumerate(state.factors) if np.abs(t).max(initial=0.0) > SUSPICIOUS_SPREAD]
     if not large:
         return ()
-    push = _push(state)
+    push, _ = _push(state)
     if np.any(push == 0) or np.ptp(push) == 0:
         return ()
     found = []
@@ -56,23 +56,26 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _push(state: ModeState) -> Array:
-    """Which way (n,) every row would like to be pushed without end: 1, -1, or 0 for neither."""
+def _push(state: ModeState) -> tuple[Array, BoolArray]:
+    """Which way (n,) every row would like to be pushed without end: 1, -1, or 0 for neither; which rows say anything.
+
+    A row of weight zero does not.
+    """
     far = FAR + 10.0 * float(np.abs(state.mode.eta).max())
     n = state.mode.eta.size
     ends = [state.model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-far, far)]
     (low, left, _), (high, right, _) = ends
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
     up, down = legal & (left > 0) & (right >= 0), legal & (left <= 0) & (right < 0)
-    return np.where(up, 1.0, 0.0) - np.where(down, 1.0, 0.0)
+    return np.where(up, 1.0, 0.0) - np.where(down, 1.0, 0.0), ~legal | (left != 0) | (right != 0)
 
 
 def separating_direction(state: ModeState) -> Array | None:
     """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
-    model, push = state.model, _push(state)
+    push, heard = _push(state)
     if not push.any():
         return None
-    rows = np.unique(np.column_stack([model.X, push]), axis=0)
+    rows = np.unique(np.column_stack([state.model.X, push])[heard], axis=0)
     X, push = rows[:, :-1], rows[:, -1]
     pushed = X[push != 0] * push[push != 0, None]
     still = X[push == 0]

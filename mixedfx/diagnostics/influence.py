@@ -121,7 +121,7 @@ class Influence:
     @property
     def cooks_distance(self) -> pd.Series[float]:
         """Squared length of :attr:`dfbeta` by the covariance with all rows, divided by p."""
-        change, p = self.dfbeta.to_numpy(), len(self.fit.params)
+        change, p = self.dfbeta.to_numpy(), max(len(self.fit.params), 1)
         solved = np.linalg.solve(self.fit.cov_params().to_numpy(), change.T).T
         return self._series(np.einsum("rp,rp->r", change, solved) / p, "cooks_distance")
 
@@ -134,7 +134,7 @@ class Influence:
         """The same by the covariance without the set."""
         change, out = self.dfbeta.to_numpy()[self._known], np.full(len(self.labels), np.nan)
         solved = np.linalg.solve(self.estimates.covariance[self._known], change[..., None])[..., 0]
-        out[self._known] = np.einsum("rp,rp->r", change, solved) / len(self.fit.params)
+        out[self._known] = np.einsum("rp,rp->r", change, solved) / max(len(self.fit.params), 1)
         return self._series(out, "mdffits")
 
     @property

@@ -149,8 +149,8 @@ def _working_rows(fit: GeneralizedFit) -> _Rows:
     factor = factorize(cross_products(space.rows, weights), state.factors)
     weighted = weights[:, None] * X
     side = space.collect(weighted)
-    effects, _ = space.solve(factor, side)
-    predicted = np.column_stack([space.spread(column) for column in effects.T]) if X.shape[1] else np.zeros_like(X)
+    effects = space.solve(factor, side)[0] if X.shape[1] else side
+    predicted = np.array([space.spread(column) for column in effects.T]).reshape(X.shape[::-1]).T
     unscaled = np.asarray(np.linalg.inv(X.T @ weighted - side.T @ effects), dtype=float)
     own = weights * space.leverages(factor.inverse)
     return _Rows(X, weights[:, None] * (X - predicted), predicted, unscaled, own)

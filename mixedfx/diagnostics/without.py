@@ -18,10 +18,10 @@ from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, 
 from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.linear import fit_linear
+from mixedfx.fitting.linear import Evaluation, fit_linear
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
-from mixedfx.optimize import minimize_many
+from mixedfx.optimize import minimize, minimize_many
 
 __all__ = ["ESTIMABLE", "Without", "fits_without", "outer_sums", "structured_fits_without"]
 
@@ -298,7 +298,7 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
     for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
         try:
             other = without(int(number))
-            found = fit_linear(other, control)
+            found = _warm_fit(fit, other) or fit_linear(other, control)
         except (DataError, FloatingPointError):
             continue
         at = found.at
@@ -311,6 +311,15 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
         )
         out = out.filled(np.array([number]), estimate)
     return out
+
+
+def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
+    """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
+    start = np.concatenate([other.theta_to_inner(fit.problem.theta_to_user(fit.theta)), fit.rho])
+    criterion: Callable[[Array], Evaluation] = other.criterion
+    optimum = minimize(criterion, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
+    found = LinearFit(other, optimum, optimum.point)
+    return None if found.is_doubtful or any(v.rank < v.size for v in found.verdicts) else found
 
 
 def _known_sigma(problem: LinearProblem) -> float | None:

@@ -85,10 +85,24 @@ def test_a_variance_that_vanishes_is_settled_by_a_fit():
 
 def test_effects_that_cannot_be_estimated_are_nan():
     data = mfx.load_dataset("cbpp")
+    none = mfx.influence(mfx.glmer(CBPP.replace("period", "0"), data, family="binomial"), "herd")
+    assert none.to_frame()["cooks_distance"].to_numpy() == pytest.approx(0.0)
     data["first"] = (data["herd"].astype(str) == "1") * 1.0
     found = mfx.influence(mfx.glmer(CBPP.replace("period", "first"), data, family="binomial"), "herd")
     assert found.params.loc["1"].isna().all()
     assert found.params.drop("1").notna().all().all()
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_a_response_that_is_separated_without_a_set_has_no_estimates():
+    rng = np.random.default_rng(2)
+    group = np.repeat(np.arange(15), 10)
+    y = rng.integers(0, 2, 150)
+    data = pd.DataFrame({"y": y, "g": group, "x": np.where(group == 3, 1, (group == 4) * y)})
+    found = mfx.influence(mfx.glmer("y ~ x + (1 | g)", data, family="binomial"), "g")
+    assert found.params.loc[3].isna().all()
+    assert found.params.drop(3).notna().all().all()
+    assert np.isnan(found.cooks_distance[3])
 
 
 @pytest.mark.parametrize(
