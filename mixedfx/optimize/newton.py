@@ -104,7 +104,7 @@ def minimize(
     max_iter : int
         Number of accepted steps at the most.
     max_evaluations : int, optional
-        No further step is taken after so many evaluations.
+        No further step is taken after so many evaluations; a Hessian counts as k.
     callback : callable, optional
         Called with (iteration, x, point) after every accepted step.
     hessian : callable, optional
@@ -124,15 +124,16 @@ def minimize(
     point = function(x)
     correction = np.zeros((x.size, x.size))
     path, evaluations, short = [x], 1, 0
-    allowed = np.inf if max_evaluations is None else max_evaluations
+    allowed, spent = np.inf if max_evaluations is None else max_evaluations, 0
     for iteration in range(max_iter + 1):
         gradient = point.gradient
         free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
         curvature = point.curvature + correction
         if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
             curvature = _finite_or(hessian(point), curvature)
+            spent += x.size
         step, decrement = _newton_step(x, gradient, curvature, free)
-        if decrement <= tol or iteration == max_iter or evaluations >= allowed:
+        if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
         found = _line_search(function, x, point, step, lower, upper)
