@@ -1,7 +1,7 @@
 """Influence in generalised models and with residual structures against fits to the data without the rows.
 
 Agreement: coefficients and covariance parameters within 1e-5 standard errors (measured: 2e-6), standard errors within
-a relative 5e-4 (measured: 1e-4); with residual structures, where every set is fitted, 1e-6.
+a relative 5e-4 (measured: 2e-4), the ratio of determinants 2e-3 (measured: 6e-4); with residual structures, where every set is fitted, 1e-6.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def assert_same_as_refits(fitted, data, group, sets, chosen, estimates=1e-5, err
         assert found.bse.iloc[at].to_numpy() == pytest.approx(exact.bse.to_numpy(), rel=errors)
         assert found.sigma.iloc[at] == pytest.approx(exact.sigma, rel=errors)
         ratio = np.linalg.det(exact.cov_params()) / np.linalg.det(fit.cov_params())
-        assert found.covratio.iloc[at] == pytest.approx(ratio, rel=8 * errors)
+        assert found.covratio.iloc[at] == pytest.approx(ratio, rel=4 * errors)
         own = found.variances.iloc[at]
         single = [own[term.group, name, ""] for term in exact.varcorr.terms for name in term.names]
         exactly = np.concatenate([term.matrix.diagonal() for term in exact.varcorr.terms])
