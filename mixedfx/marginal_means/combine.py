@@ -31,10 +31,13 @@ def contrasted(
     for own in split_by(means.labels, by):
         rows = means.labels.iloc[own]
         names = row_names(rows[compared])
-        found = contrasts_for(method, names, reference)
+        own_contrasts = contrasts_for(method, names, reference)
+        if not own_contrasts.names:  # a single mean: a nested factor has one level here
+            continue
+        found = own_contrasts
         blocks.append(_spread(found.coefficients, own, len(means)))
         labels.append(_labelled({"contrast": [n.format(_sign(means)) for n in found.names]}, rows, by))
-    if found is None or not len(found.names):
+    if found is None:
         raise SpecificationError("there is only one mean: nothing to compare")
     return _compared(means, np.vstack(blocks), pd.concat(labels, ignore_index=True), by, found, adjust)
 

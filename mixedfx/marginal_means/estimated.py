@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from mixedfx._display import StatsTable
+from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.nesting import containers, nesting_of, shares
 from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
 from mixedfx.marginal_means.scales import IDENTITY
 from mixedfx.marginal_means.slopes import STEP, step_of
@@ -40,6 +42,9 @@ def emmeans(
 
     The grid has every combination of the levels of the factors, and numeric predictors at their means (those with no
     more than two values at both of them). Random effects are at zero.
+
+    A factor of which every level occurs within one level of another, such as the states of regions, is nested in it:
+    only the combinations that exist are averaged, first within the factor that contains it, whose levels are shown too.
 
     Parameters
     ----------
@@ -119,9 +124,12 @@ def emmeans(
     model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
     view = view_for(model, scale, integrate=integrate)
     specs_, by_ = _names(specs, by)
+    nesting = nesting_of(model)
+    specs_ = (*specs_, *containers(nesting, (*specs_, *by_)))
     grid = _grid(model, (*specs_, *by_), at)
-    averaged = [_averaged(grid, whole, weights) for whole in view.of(model, grid.frame)]
-    labels = view.labels(grid.labels)
+    there = shares(grid, model, nesting)
+    averaged = [_averaged(grid, whole, weights, there) for whole in view.of(model, grid.frame)]
+    labels = view.labels(grid.labels.iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True))
     return MarginalMeans(
         labels,
         stacked([functions for functions, _ in averaged]),
@@ -129,7 +137,11 @@ def emmeans(
         view.estimate,
         view.scale,
         view.heading,
-        (*averaged[0][1], *view.notes),
+        (
+            *averaged[0][1],
+            *(f"{name} is nested in {', '.join(outer)}." for name, outer in nesting.items()),
+            *view.notes,
+        ),
         response=None if view.scale.is_identity else view.scale,
     )
 
@@ -172,7 +184,8 @@ def trends(
     specs_, by_ = _names(specs, by)
     step = step_of(model, variable)
     grid = _grid(model, (*specs_, *by_), at)
-    functions, notes = _averaged(grid, LinkPredictions().slopes(model, grid.frame, variable, step), weights)
+    there = np.ones((grid.n_others, grid.n_cells))
+    functions, notes = _averaged(grid, LinkPredictions().slopes(model, grid.frame, variable, step), weights, there)
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
     return MarginalMeans(grid.labels, functions, by_, "estimate", IDENTITY, f"Slopes in {variable}", tuple(notes))
@@ -255,17 +268,18 @@ def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | No
 
 
 # ---------------------------------------------------------------- averaging
-def _averaged(grid: Grid, whole: Functions, weights: Any) -> tuple[Functions, list[str]]:
-    """Return the means over the other predictors, and what was averaged over in words."""
-    share = weights_for(weights).normed(grid, whole.model)
+def _averaged(grid: Grid, whole: Functions, weights: Any, there: Array) -> tuple[Functions, list[str]]:
+    """Return the means over the other predictors by their shares (others, cells), and in words over what."""
+    is_equal = isinstance(weights, str) and weights == "equal"
+    share = weights_for(weights).normed(grid, whole.model, there if is_equal else (there > 0).astype(float))
     shape = (grid.n_others, grid.n_cells)
     functions = Functions(
         whole.model,
         np.einsum("oc,oc->c", share, whole.values.reshape(shape)),
         np.einsum("oc,ocp->cp", share, whole.rows.reshape(*shape, -1)),
-    )
+    ).taken(np.flatnonzero(there.any(axis=0)))
     over = [name for name in grid.others if len(grid.values[name]) > 1]
-    how = "" if isinstance(weights, str) and weights == "equal" else f" ({_word(weights)} weights)"
+    how = "" if is_equal else f" ({_word(weights)} weights)"
     notes = [f"Averaged over the levels of: {', '.join(over)}{how}."] if over else []
     held = [f"{n} = {_shown(grid.values[n][0])}" for n in grid.others if len(grid.values[n]) == 1]
     held_at = [f"Held at: {', '.join(held)}."] if held else []

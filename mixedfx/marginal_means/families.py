@@ -44,7 +44,7 @@ def families(
         told = functions.estimable & (functions.se > 0)
         if not told.any():
             continue
-        family = _family(functions.taken(told), means.pairs_of, null, side, all_told=bool(told.all()))
+        family = _family(functions.taken(told), null, side, are_pairs=means.pairs_of is not None)
         fitting = adjustment.fitting(family)
         out[own[told]] = ask(fitting, family)
         if fitting.label and family.size > 1:
@@ -52,13 +52,11 @@ def families(
     return out, tuple(notes)
 
 
-def _family(functions: Functions, pairs_of: int | None, null: float, side: int, *, all_told: bool) -> Family:
+def _family(functions: Functions, null: float, side: int, *, are_pairs: bool) -> Family:
     se = functions.se
     correlation = functions.covariance / np.outer(se, se)
     np.fill_diagonal(correlation, 1.0)
     sizes = np.linalg.eigvalsh(correlation)
     rank = int(np.sum(sizes > INDEPENDENT * sizes[-1]))
-    n_means = pairs_of
-    if pairs_of is not None and not all_told:  # k means that are told have k (k - 1) / 2 differences
-        n_means = round(0.5 + float(np.sqrt(0.25 + 2.0 * se.size)))
+    n_means = round(0.5 + float(np.sqrt(0.25 + 2.0 * se.size))) if are_pairs else None  # k (k - 1) / 2 differences
     return Family((functions.values - null) / se, functions.df, correlation, n_means, rank, side)

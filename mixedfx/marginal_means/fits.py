@@ -340,7 +340,8 @@ def _null_space(exog: Array) -> Array:
     size = np.sqrt(np.einsum("ij,ij->j", exog, exog))
     size = np.where(size > 0, size, 1.0)
     _, singular, right = np.linalg.svd(exog / size, full_matrices=False)
-    return np.asarray(right[singular <= RANK * singular[0]].T / size[:, None])
+    null = right[singular <= RANK * singular[0]].T / size[:, None]
+    return np.where(np.abs(null) > RANK * np.abs(null).max(initial=0.0), null, 0.0)
 
 
 def _statsmodels_offset(fit: Any) -> float:

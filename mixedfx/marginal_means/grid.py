@@ -138,9 +138,9 @@ class Weights(ABC):
     def of(self, grid: Grid, model: FittedModel) -> Array:
         """Return the weights (others, cells), not yet normed."""
 
-    def normed(self, grid: Grid, model: FittedModel) -> Array:
-        """Return the weights (others, cells) that sum to 1 for every mean; nan for a mean of nothing."""
-        weights = self.of(grid, model)
+    def normed(self, grid: Grid, model: FittedModel, existing: Array) -> Array:
+        """Return the weights (others, cells) of what exists, summing to 1 for every mean; nan for a mean of nothing."""
+        weights = self.of(grid, model) * existing
         total = weights.sum(axis=0)
         out = np.full(weights.shape, np.nan)
         np.divide(weights, total, out=out, where=total > 0)
