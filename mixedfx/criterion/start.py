@@ -19,6 +19,9 @@ SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
 HALVINGS = 6  # of a step that loses ground
 SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on the inner scale, in units of response_unit
+ATTENUATION = {"logit": 0.346, "probit": 1.0}
+LARGEST_ATTENUATION = 4.0
+FIRST_ORDER = 1.0  # variances up to here are small
 LARGEST_SHIFT = 2.0  # of the linear predictor, from the population's mean to that of a member
 RIDGE = 1e-8  # relative, for columns that separate the response
 
@@ -40,19 +43,23 @@ def starting_values(problem: GeneralizedProblem) -> Array:
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:
-    """From coefficients of the population's mean to those of its members', to first order in the variances.
+    """From coefficients of the population's mean to those of its members'.
 
-    ``E mean(eta + z'b) = mean(eta) + mean''(eta) Var(z'b) / 2``, so that eta must move by ``-mean''/mean' Var / 2``.
+    ``E mean(eta + z'b) = mean(eta) + mean''(eta) Var(z'b) / 2``, so that eta must move by ``-mean''/mean' Var / 2``;
+    large variances stretch eta by ``sqrt(1 + c Var)`` where :data:`ATTENUATION` knows c.
     """
     model = problem.model
     if model.n_fixed == 0:
         return beta
-    link, eta = problem.family.mean_link, model.fixed_part(beta)
-    with np.errstate(all="ignore"):  # a link that is left, or a mean without a slope, moves nothing
-        _, slope, bend = (0.0 if part is None else part for part in link.inverse(eta, 2))
-        shift = -0.5 * np.nan_to_num(np.divide(bend, slope), posinf=0.0, neginf=0.0) * _row_variance(model, theta)
-    moved = np.linalg.lstsq(model.X, np.clip(shift, -LARGEST_SHIFT, LARGEST_SHIFT) + np.zeros(len(eta)), rcond=None)
-    return np.asarray(beta + moved[0])
+    link, eta, variance = problem.family.mean_link, model.fixed_part(beta), _row_variance(model, theta)
+    if link.name in ATTENUATION and float(variance.mean()) > FIRST_ORDER:
+        shift = (np.sqrt(1.0 + ATTENUATION[link.name] * variance) - 1.0) * eta
+    else:
+        with np.errstate(all="ignore"):  # a link that is left, or a mean without a slope, moves nothing
+            _, slope, bend = (0.0 if part is None else part for part in link.inverse(eta, 2))
+            shift = -0.5 * np.nan_to_num(np.divide(bend, slope), posinf=0.0, neginf=0.0) * variance
+        shift = np.clip(shift, -LARGEST_SHIFT, LARGEST_SHIFT) + np.zeros(len(eta))
+    return np.asarray(beta + np.linalg.lstsq(model.X, shift, rcond=None)[0])
 
 
 def _row_variance(model: MarginalModel, theta: Array) -> Array:
@@ -126,12 +133,24 @@ def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     expected = np.array([weight @ np.square(z) for own in model.space.rows.z for z in own])
     shared = cross_products(model.space.rows, weight).squared_norms()
     variances = np.linalg.lstsq(shared, spread - expected, rcond=None)[0]
+    variances = variances * _attenuation(model, np.maximum(variances, 0.0))
     unit = response_unit(model, eta, auxiliary)
     sds = unit * np.sqrt(np.clip(variances / unit**2, SMALLEST_SD**2, LARGEST_SD**2))
     by_factor = np.split(sds, np.cumsum(model.covariance.sizes)[:-1])
     return np.concatenate(
         [_scaled(slot.covariance, by_factor[slot.factor][slot.coefficients]) for slot in model.covariance.terms]
     )
+
+
+def _attenuation(model: MarginalModel, variances: Array) -> float:
+    """How many times larger the variances of members are than those seen from the population.
+
+    There ``V`` looks like ``V / (1 + c V)`` (Zeger, Liang & Albert 1988, Biometrics 44, 1049).
+    """
+    family = model.likelihood.family if isinstance(model.likelihood, FamilyLikelihood) else None
+    c = 0.0 if family is None else ATTENUATION.get(family.mean_link.name, 0.0)
+    squares = np.array([float(np.mean(np.square(z))) for own in model.space.rows.z for z in own])
+    return min(1.0 / max(1.0 - c * float(variances @ squares), 1e-9), LARGEST_ATTENUATION)
 
 
 def response_unit(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> float:
