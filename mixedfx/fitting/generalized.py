@@ -34,6 +34,7 @@ __all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hes
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
 POLISHING_STEPS = 4
+POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
@@ -427,7 +428,7 @@ def _polished(
         free = (x > lower) & (x < upper)
         inverse = np.nan_to_num(_inverse(hessian[np.ix_(free, free)]))
         gradient = at.gradient[free]
-        if not 0.5 * float(gradient @ inverse @ gradient) > control.tol:
+        if not 0.5 * float(gradient @ inverse @ gradient) > POLISHED * control.tol:
             break
         moved = x.copy()
         moved[free] -= inverse @ gradient
