@@ -64,7 +64,7 @@ def analysed_fit(fit: Any, ddf: str | None) -> AnalysedFit:
 
 def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     denominator = fit.denominator(ddf)
-    frame = fit.model.inputs.frame  # type: ignore[attr-defined]
+    frame = fit.model.inputs.frame
     beta = np.asarray(fit.params, dtype=float)
     if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
         root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T

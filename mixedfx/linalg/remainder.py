@@ -6,6 +6,7 @@ and sees them, without a copy, as upper triangles.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -71,21 +72,55 @@ class _Scaling:
 
 
 @dataclass(frozen=True)
-class Remainder:
+class _DenseRemainder(ABC):
+    """What is known of a factorised dense remainder: a lower Cholesky factor, and ``K`` from it."""
+
+    layout: Layout
+    root: Array
+
+    @property
+    @abstractmethod
+    def k(self) -> Array:
+        """Lower triangle of ``K``."""
+
+    @cached_property
+    def dense_k(self) -> Array:
+        """``K`` (r, r), both triangles."""
+        return mirrored(self.k)
+
+    def k_blocks(self, r: int) -> Array:
+        """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
+        at = self.layout.span(r)
+        return _blocks(self.k[at, at], self.layout.sizes[r])
+
+    def k_entries(self, i: IntArray, j: IntArray) -> Array:
+        """Entries (i, j) of ``K``."""
+        return _entries(self.k, i, j)
+
+    def forget(self) -> None:
+        """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
+        if self.root.size <= KEPT:
+            return
+        for name in ("inverse", "k", "dense_k"):
+            self.__dict__.pop(name, None)
+
+
+@dataclass(frozen=True)
+class Remainder(_DenseRemainder):
     """The factorised remainder.
 
     Attributes
     ----------
+    layout : Layout
+    root : (r, r)
+        ``L`` with ``L L' = Lambda' S Lambda + I``.
     scaling : _Scaling
     schur : (r, r)
         Lower triangle of the Schur complement ``S``.
-    root : (r, r)
-        ``L`` with ``L L' = Lambda' S Lambda + I``.
     """
 
     scaling: _Scaling
     schur: Array
-    root: Array
 
     @property
     def logdet(self) -> float:
@@ -117,30 +152,9 @@ class Remainder:
         """Lower triangle of ``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'``."""
         return self.scaling.both_sides(self.inverse, transpose=False)
 
-    @cached_property
-    def dense_k(self) -> Array:
-        """``K`` (r, r), both triangles."""
-        return mirrored(self.k)
-
-    def k_blocks(self, r: int) -> Array:
-        """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
-        at = self.scaling.layout.span(r)
-        return _blocks(self.k[at, at], self.scaling.layout.sizes[r])
-
-    def k_entries(self, i: IntArray, j: IntArray) -> Array:
-        """Entries (i, j) of ``K``."""
-        return _entries(self.k, i, j)
-
-    def forget(self) -> None:
-        """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
-        if self.root.size <= KEPT:
-            return
-        for name in ("inverse", "k", "dense_k"):
-            self.__dict__.pop(name, None)
-
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
-        layout, factor = self.scaling.layout, self.scaling.factors[r]
+        layout, factor = self.layout, self.scaling.factors[r]
         at, size = layout.span(r), layout.sizes[r]
         own = _blocks(self.schur[at, at], size)
         scale = float(np.max(np.einsum("aal->al", own), initial=0.0))
@@ -170,21 +184,19 @@ def _entries(lower: Array, i: IntArray, j: IntArray) -> Array:
 
 
 @dataclass(frozen=True)
-class ShiftedRemainder:
+class ShiftedRemainder(_DenseRemainder):
     """The factorised remainder where ``Lambda`` is diagonal and nothing vanishes: then ``K = (S + Lambda^-2)^-1``.
 
     Attributes
     ----------
     layout : Layout
-    precision : (r,)
-        Diagonal of ``Lambda^-2``.
     root : (r, r)
         ``L`` with ``L L' = S + Lambda^-2``.
+    precision : (r,)
+        Diagonal of ``Lambda^-2``.
     """
 
-    layout: Layout
     precision: Array
-    root: Array
 
     @property
     def logdet(self) -> float:
@@ -204,27 +216,6 @@ class ShiftedRemainder:
         assert info == 0
         return np.asarray(inverse.T)
 
-    @cached_property
-    def dense_k(self) -> Array:
-        """``K`` (r, r), both triangles."""
-        return mirrored(self.k)
-
-    def k_blocks(self, r: int) -> Array:
-        """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
-        at = self.layout.span(r)
-        return _blocks(self.k[at, at], self.layout.sizes[r])
-
-    def k_entries(self, i: IntArray, j: IntArray) -> Array:
-        """Entries (i, j) of ``K``."""
-        return _entries(self.k, i, j)
-
-    def forget(self) -> None:
-        """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
-        if self.root.size <= KEPT:
-            return
-        for name in ("k", "dense_k"):
-            self.__dict__.pop(name, None)
-
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""
         at, size = self.layout.span(r), self.layout.sizes[r]
@@ -241,9 +232,9 @@ def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array) 
     if precision is None:
         inner = scaling.both_sides(schur, transpose=True)
         inner.flat[:: len(inner) + 1] += 1.0
-        return Remainder(scaling, schur, _root(inner))
+        return Remainder(layout, _root(inner), scaling, schur)
     schur.flat[:: len(schur) + 1] += precision
-    return ShiftedRemainder(layout, precision, _root(schur))
+    return ShiftedRemainder(layout, _root(schur), precision)
 
 
 def _precision(scaling: _Scaling, schur: Array) -> Array | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -27,12 +29,25 @@ class MixedResults(ABC):
     """A fitted mixed model.
 
     Subclasses supply the estimates; this class derives tests, intervals and tables from them.
+
+    Parameters
+    ----------
+    model, fit
+        The model, and what its search found.
+    asked : dict
+        The arguments of ``fit``.
     """
 
+    def __init__(self, model: Any, fit: Any, asked: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self.model = model
+        self.fit = fit
+        self.asked = dict(asked)
+
     @property
-    @abstractmethod
     def design(self) -> Design:
         """The matrices that were fitted."""
+        design: Design = self.fit.problem.design
+        return design
 
     @property
     @abstractmethod
@@ -361,7 +376,7 @@ class MixedResults(ABC):
         >>> round(simpler.llf, 3)
         -897.039
         """
-        new: Self = self.model.updated(self.asked, formula, data, changes)  # type: ignore[attr-defined]
+        new: Self = self.model.updated(self.asked, formula, data, changes)
         return new
 
     def _repr_html_(self) -> str:

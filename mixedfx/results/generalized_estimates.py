@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,7 +12,6 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.criterion.conditional import Moments, first_order_mean
 from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
@@ -43,19 +40,9 @@ class GeneralizedEstimates(MixedResults):
         The arguments of ``fit``.
     """
 
+    model: GeneralizedLinearMixedModel
+    fit: GeneralizedFit
     reml = False
-
-    def __init__(
-        self, model: GeneralizedLinearMixedModel, fit: GeneralizedFit, asked: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self.model = model
-        self.fit = fit
-        self.asked = dict(asked)
-
-    @property
-    def design(self) -> Design:
-        """The matrices that were fitted."""
-        return self.fit.problem.design
 
     @cached_property
     def _estimate(self) -> Array:

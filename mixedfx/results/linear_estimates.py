@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import Design
 from mixedfx.fitting import Certificate, LinearFit
 from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
@@ -37,17 +34,8 @@ class LinearEstimates(MixedResults):
         The arguments of ``fit``.
     """
 
-    def __init__(
-        self, model: LinearMixedModel, fit: LinearFit, asked: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self.model = model
-        self.fit = fit
-        self.asked = dict(asked)
-
-    @property
-    def design(self) -> Design:
-        """The matrices that were fitted."""
-        return self.fit.problem.design
+    model: LinearMixedModel
+    fit: LinearFit
 
     @property
     def reml(self) -> bool:

@@ -1,13 +1,12 @@
 """A formula is data: attempts to escape are refused, wherever they stand, and nothing is run on the way."""
 
-import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import parse, update
+from tests.watch import Watch
 
 ATTACKS = [
     # calls of what Python has
@@ -226,35 +225,12 @@ PLACES = [
 FORBIDDEN_EVENTS = ("exec", "open", "import", "os.", "subprocess.", "socket.", "builtins.", "shutil.", "ctypes.")
 
 
-class Watch:
-    """What Python does while a formula is read; an audit hook cannot be taken away, so it is switched."""
-
-    def __init__(self):
-        self.on, self.seen = False, []
-        sys.addaudithook(self.hook)
-
-    def hook(self, event, arguments):
-        if self.on and event.startswith(FORBIDDEN_EVENTS):
-            self.seen.append((event, arguments))
-
-
-WATCH = Watch()
-
-
-@contextmanager
-def nothing_is_run():
-    WATCH.seen.clear()
-    WATCH.on = True
-    try:
-        yield
-    finally:
-        WATCH.on = False
-    assert WATCH.seen == []
+WATCH = Watch(lambda event, arguments: event.startswith(FORBIDDEN_EVENTS))
 
 
 def refused(read):
     try:
-        with nothing_is_run():
+        with WATCH.nothing_happens():
             read()
     except (SpecificationError, DataError):
         return True
@@ -274,7 +250,7 @@ def test_attacks_are_refused_without_columns_or_become_a_name(attack):
     """Without the columns a dotted name may be one, never more than a name."""
     for place in PLACES:
         try:
-            with nothing_is_run():
+            with WATCH.nothing_happens():
                 formula = parse(place.replace("{}", attack))
         except SpecificationError:
             continue
