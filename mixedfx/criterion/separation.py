@@ -25,6 +25,7 @@ SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this
 SUSPICIOUS_SD = 20.0  # so do standard errors of standardised coefficients beyond this
 SUSPICIOUS_SPREAD = 5.0  # and standard deviations of random effects (inner scale) beyond this
 NEGLIGIBLE = 1e-7  # size of an entry of the direction that counts as zero
+OBJECTION = 1e-10  # score at the fit, relative to the largest of all rows, that counts as pulling back
 
 
 def looks_separated(state: ModeState, sds: Array) -> bool:
@@ -59,14 +60,17 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
 def _push(state: ModeState) -> tuple[Array, BoolArray]:
     """Which way (n,) every row would like to be pushed without end: 1, -1, or 0 for neither; which rows say anything.
 
-    A row of weight zero does not.
+    A row of weight zero does not. A row whose slopes far out agree may still pull the other way where the fit is: a
+    Gaussian response under an inverse link has a pole in between.
     """
-    far = FAR + 10.0 * float(np.abs(state.mode.eta).max())
-    n = state.mode.eta.size
-    ends = [state.model.likelihood.scores(np.full(n, eta), state.auxiliary) for eta in (-far, far)]
-    (low, left, _), (high, right, _) = ends
+    eta = state.mode.eta
+    far = np.full(eta.size, FAR + 10.0 * float(np.abs(eta).max()))
+    places = [state.model.likelihood.scores(place, state.auxiliary) for place in (-far, eta, far)]
+    (low, left, _), (_, here, _), (high, right, _) = places
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
-    up, down = legal & (left > 0) & (right >= 0), legal & (left <= 0) & (right < 0)
+    slack = OBJECTION * float(np.abs(here).max(initial=0.0))
+    up = legal & (left > 0) & (right >= 0) & (here >= -slack)
+    down = legal & (left <= 0) & (right < 0) & (here <= slack)
     return np.where(up, 1.0, 0.0) - np.where(down, 1.0, 0.0), ~legal | (left != 0) | (right != 0)
 
 

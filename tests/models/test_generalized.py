@@ -158,6 +158,17 @@ def test_groups_of_zeros_only_are_no_separation():
     assert fit.certificate.separated == ()
 
 
+def test_large_linear_predictors_of_small_responses_are_no_separation():
+    frame = panel()
+    rng = np.random.default_rng(3)
+    means = np.exp(-2.5 + 0.3 * frame["x"] + 0.2 * rng.normal(size=30)[frame["g"]])
+    frame["small"] = means * (1.0 + 0.1 * rng.normal(size=len(frame)))
+    fit = mfx.glmer("small ~ x + (1 | g)", frame, family="gaussian", link="inverse")
+    assert fit.linear_predictors.max() > 20
+    assert fit.certificate.separated == ()
+    assert fit.converged
+
+
 def test_population_average_is_the_integral(laplace):
     new = {"period": ["1", "3"]}
     eta = laplace.predict(new, random=False, which="linear").to_numpy()
