@@ -23,7 +23,7 @@ from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState, working_curvature
 from mixedfx.linalg.quadrature import HermiteRule
 from mixedfx.linalg.rowwise import row_forms
-from mixedfx.linalg.small import multiply
+from mixedfx.linalg.small import congruence, left_multiply, multiply, segment_sum
 
 __all__ = ["NodeSums", "QuadratureEvaluation", "group_codes"]
 
@@ -91,7 +91,7 @@ class QuadratureEvaluation:
     def root(self) -> Array:
         """``L`` (q, q, m), lower triangular."""
         T = self.factor
-        half = np.tensordot(T.T, self.state.gram.diagonal[0], axes=1)
+        half = left_multiply(T.T, self.state.gram.diagonal[0])
         if len(T) == 1:
             return np.asarray(1.0 / np.sqrt(half * T[0, 0] + 1.0))
         inside = np.moveaxis(half, 2, 0) @ T + np.eye(T.shape[0])
@@ -100,7 +100,7 @@ class QuadratureEvaluation:
     @cached_property
     def directions(self) -> Array:
         """What a unit of each coordinate of a node adds to eta: ``sqrt(2) z_i' T L`` (q, n)."""
-        spread = ROOT2 * np.tensordot(self.factor, self.root, axes=1)
+        spread = ROOT2 * left_multiply(self.factor, self.root)
         codes, z = group_codes(self.state), self.state.model.space.rows.z[0]
         return np.stack([sum(own * part[codes] for own, part in zip(z, column)) for column in spread.swapaxes(0, 1)])
 
@@ -113,8 +113,7 @@ class QuadratureEvaluation:
     def terms(self, nodes: Array, log_weights: Array, values: Array) -> Array:
         """Logarithms (c, m) of the terms of the sum, from the rows' log-likelihoods (c, n)."""
         m = self.u.shape[1]
-        keys = (np.arange(len(nodes))[:, None] * m + group_codes(self.state)).ravel()
-        sums = np.bincount(keys, weights=values.ravel(), minlength=len(nodes) * m).reshape(-1, m)
+        sums = segment_sum(values, group_codes(self.state), m)
         penalty = np.zeros((len(nodes), m))
         for a, u in enumerate(self.u):
             penalty += (u + ROOT2 * (nodes @ self.root[a])) ** 2
@@ -122,10 +121,7 @@ class QuadratureEvaluation:
 
     def linear_predictors(self, nodes: Array) -> Array:
         """Linear predictors (c, n) at some nodes."""
-        out = np.repeat(self.state.mode.eta[None], len(nodes), axis=0)
-        for node, direction in zip(nodes.T, self.directions, strict=True):
-            out += node[:, None] * direction
-        return out
+        return nodes @ self.directions + self.state.mode.eta
 
     @cached_property
     def sums(self) -> NodeSums:
@@ -144,7 +140,7 @@ class QuadratureEvaluation:
             products = (nodes[:, :, None] * nodes[:, None, :]).reshape(len(nodes), -1)
             basis = np.concatenate([np.ones((len(nodes), 1)), nodes], axis=1)
             by_group = by_group * shrink + np.concatenate([basis, products], axis=1).T @ p
-            at_rows = p[:, codes]
+            at_rows = np.take(p, codes, axis=1)
             by_row *= shrink[codes]
             by_row[: 1 + q] += basis.T @ (at_rows * gradient)
             for j, part in enumerate(auxiliary):
@@ -176,24 +172,25 @@ class QuadratureEvaluation:
         return np.asarray(self.factor.T @ self._level_sums(self.sums.score) - moved)
 
     def _level_sums(self, values: Array) -> Array:
-        """``Z' values`` (q, m)."""
-        (out,) = self.state.model.space.split(self.state.model.space.collect(values[:, None])[:, 0])
-        return out
+        """``Z' values`` (q, …, m) for ``values`` (…, n)."""
+        rows, codes = self.state.model.space.rows, group_codes(self.state)
+        z = rows.z[0].reshape(-1, *[1] * (values.ndim - 1), codes.size)
+        return segment_sum(z * values, codes, rows.layout.levels[0])
 
     @cached_property
     def _score_nodes(self) -> Array:
         """``E Z'g z'`` (q, q, m)."""
-        return np.stack([self._level_sums(row) for row in self.sums.score_nodes], axis=1)
+        return self._level_sums(self.sums.score_nodes)
 
     @cached_property
     def _information_slope(self) -> Array:
         """Derivative (q, q, m) of the log-likelihood in ``M``, through the scale of the nodes."""
         sums, root = self.sums, self.root
         products = self.u[:, None] * sums.first[None] + ROOT2 * multiply(root, sums.second)
-        slope = np.tensordot(self.factor.T, self._score_nodes, axes=1) - products
-        inner = ROOT2 * multiply(root.swapaxes(0, 1), slope)
-        inner[np.diag_indices(len(inner))] += 1.0
-        lower = inner * (np.tril(np.ones(inner.shape[:2])) - 0.5 * np.eye(len(inner)))[:, :, None]
+        slope = left_multiply(self.factor.T, self._score_nodes) - products
+        unit = np.eye(len(slope))
+        inner = ROOT2 * multiply(root.swapaxes(0, 1), slope) + unit[:, :, None]
+        lower = inner * (np.tri(len(slope)) - 0.5 * unit)[:, :, None]
         symmetric = 0.5 * (lower + lower.swapaxes(0, 1))
         return -multiply(multiply(root, symmetric), root.swapaxes(0, 1))
 
@@ -203,7 +200,7 @@ class QuadratureEvaluation:
         state, model, e, sums = self.state, self.state.model, self.state.expansion, self.sums
         T, codes, z = self.factor, group_codes(self.state), self.state.model.space.rows.z[0]
         slope = self._information_slope
-        outer = multiply(np.tensordot(T, slope, axes=1), np.broadcast_to(T.T[:, :, None], slope.shape))
+        outer = congruence(T.T, slope)
         omega = row_forms(z, z, outer, codes)
         a = omega * e.observed.slope
         inverse = multiply(self.root, self.root.swapaxes(0, 1))
@@ -230,7 +227,7 @@ class QuadratureEvaluation:
         (t,) = state.model.space.split(state.mode.t)
         weighted = self._level_sums(sums.score + a - state.expansion.observed.weight * v)
         nodes = ROOT2 * np.einsum("adm,bdm->ab", self._score_nodes, self.root)
-        scale = 2.0 * np.einsum("abm,bdm->ad", state.gram.diagonal[0], np.tensordot(T, slope, axes=1))
+        scale = 2.0 * np.einsum("abm,bdm->ad", state.gram.diagonal[0], left_multiply(T, slope))
         return np.asarray(weighted @ self.u.T + nodes + scale + t @ c.T)
 
     @cached_property

@@ -66,6 +66,8 @@ def _arrange(family: Family, observed: Observed, predictors: list[Jet], phi: lis
 
 def plain_parameters(family: Family, eta: Array, phi: ArrayLike, log_precision: Array | None = None) -> list[Array]:
     """Parameters beside the mean as plain arrays on their unbounded scales, in the family's order."""
+    if not family.parameters:
+        return []
     known = dict(zip(family.predictors, columns(family, eta)))
     known |= dict(zip(family.phi_names, np.asarray(phi, dtype=float)))
     known |= {name: np.asarray(value) for name, value in family.fixed.items() if name not in known}
@@ -96,9 +98,11 @@ def _closed_form(family: Family, observed: Observed) -> ClosedForm | None:
 
 def _normaliser(family: Family, observed: Observed, phi: ArrayLike) -> Array:
     """Terms of the log-density with family-wide parameters only."""
-    space = Space(1, 0)
-    numbers = {name: constant(value, space) for name, value in zip(family.phi_names, np.asarray(phi, dtype=float))}
-    numbers |= {name: constant(np.asarray(value), space) for name, value in family.fixed.items()}
+    numbers: dict[str, Jet] = {}
+    if family.parameters:
+        space = Space(1, 0)
+        numbers = {name: constant(value, space) for name, value in zip(family.phi_names, np.asarray(phi, dtype=float))}
+        numbers |= {name: constant(np.asarray(value), space) for name, value in family.fixed.items()}
     with np.errstate(all="ignore"):  # a Gamma function that overflows makes the likelihood infinite
         result = family.log_normaliser(observed, *(numbers[parameter.name] for parameter in family.parameters))
     return result.value if isinstance(result, Jet) else np.asarray(result)
@@ -109,7 +113,7 @@ def derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLike, 
     closed = _closed_form(family, observed)
     if closed is not None and len(family.predictors) == 1:
         value, *slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi), order)
-        return (value + _normaliser(family, observed, phi) + observed.constant, *slopes)
+        return (value + (_normaliser(family, observed, phi) + observed.constant), *slopes)
     inside, predictors = _safe_columns(family, eta)
     with np.errstate(all="ignore"):  # _settle answers for what overflows
         jets, _ = seeds(predictors, [], order)
@@ -165,11 +169,11 @@ def phi_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLi
     """See :meth:`Family.phi_derivatives`."""
     values = np.asarray(phi, dtype=float)
     n_predictors, n_phi = len(family.predictors), values.size
-    inside, predictors = _safe_columns(family, eta)
     if n_phi == 0:
-        shape = np.broadcast_shapes(predictors[0].shape, observed.y.shape)
+        shape = np.broadcast_shapes(columns(family, eta)[0].shape, observed.y.shape)
         axes = () if n_predictors == 1 else (n_predictors,)
         return tuple(np.empty((*shape, *axes * degree, 0)) for degree in range(order + 1))
+    inside, predictors = _safe_columns(family, eta)
     with np.errstate(all="ignore"):  # unrepresentable values are zeros in the end
         jets, numbers = seeds(predictors, list(values), order + 1)
         parameters = _arrange(family, observed, jets, numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -139,6 +140,12 @@ class Observed:
     multiplier: Array | None = None
     log_precision: Array | None = None
     inner: Observed | None = None
+
+    @cached_property
+    def outcome(self) -> Array | None:
+        """1 where all trials of a row succeeded, -1 where all failed (n,); None where a row has some of both."""
+        failed = self.y == 0
+        return np.where(failed, -1.0, 1.0) if np.all(failed | (self.y == self.trials)) else None
 
     @property
     def n(self) -> int:

@@ -13,12 +13,12 @@ from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI
 from mixedfx.families.evaluate import CLOSED_FORMS
 from mixedfx.families.gamma_functions import log_rising, stirling
-from mixedfx.families.jets import Jet, Space, constant
+from mixedfx.families.jets import Jet, Primitive, Space, constant
 from mixedfx.families.links import LOGIT, PROBIT
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, first_offender
 from mixedfx.families.parameters import DISPERSION
-from mixedfx.families.special import exp, log_ndtr_derivatives
+from mixedfx.families.special import exp, log_expit_derivatives, log_ndtr_derivatives
 
 __all__ = ["Beta", "BetaBinomial", "Binomial"]
 
@@ -223,6 +223,8 @@ class Beta(Family):
 
 def _binomial_logit(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:
     """Binomial with a logit link: nothing cancels when the outcome was certain."""
+    if observed.outcome is not None:
+        return _one_tail(observed.outcome, observed.trials, log_expit_derivatives, eta, order)
     y, failures, n = observed.y, observed.trials - observed.y, observed.trials
     low, high = np.minimum(eta, 0.0), np.maximum(eta, 0.0)
     small = low - high
@@ -246,14 +248,19 @@ def _binomial_logit(observed: Observed, eta: Array, parameters: list[Array], ord
 
 
 def _binomial_probit(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:
-    """Binomial with a probit link: one tail is enough where all trials had the same outcome."""
+    """Binomial with a probit link."""
+    if observed.outcome is not None:
+        return _one_tail(observed.outcome, observed.trials, log_ndtr_derivatives, eta, order)
     y, n = observed.y, observed.trials
-    if np.all((y == 0) | (y == n)):
-        sign = np.where(y > 0, 1.0, -1.0)
-        parts = log_ndtr_derivatives(sign * eta, order)
-        return tuple(n * np.asarray(part) * (sign if degree % 2 else 1.0) for degree, part in enumerate(parts))
     up, down = PROBIT.log_mean(eta, order), PROBIT.log_complement(eta, order)
     return tuple(y * np.asarray(a) + (n - y) * np.asarray(b) for a, b in zip(up, down))
+
+
+def _one_tail(outcome: Array, trials: Array, log_tail: Primitive, eta: Array, order: int) -> tuple[Array, ...]:
+    """Log-density under a symmetric link where all trials of a row had the same outcome: one tail is enough."""
+    parts = log_tail(outcome * eta, order)
+    weights = (trials, trials * outcome)
+    return tuple(np.asarray(part) * weights[degree % 2] for degree, part in enumerate(parts))
 
 
 CLOSED_FORMS[Binomial, LOGIT] = _binomial_logit

@@ -83,11 +83,10 @@ def _log1p(x: Array, order: int) -> Derivatives:
 
 def _logistic(x: Array) -> tuple[Array, Array, Array]:
     """``expit(x)``, ``expit(-x)`` and their product, each with full relative accuracy."""
-    small = np.exp(-np.abs(x))
+    low, high = np.minimum(x, 0.0), np.maximum(x, 0.0)
+    small = np.exp(low - high)
     inverse = 1.0 / (1.0 + small)
-    tail = small * inverse
-    positive = x >= 0
-    return np.where(positive, inverse, tail), np.where(positive, tail, inverse), inverse * tail
+    return np.exp(low) * inverse, np.exp(-high) * inverse, small * inverse**2
 
 
 def plain_softplus(x: Array) -> Array:
@@ -111,11 +110,18 @@ def softplus_derivatives(x: Array, order: int) -> Derivatives:
 
 def log_expit_derivatives(x: Array, order: int) -> Derivatives:
     """``log(1 / (1 + exp(-x)))`` and its derivatives."""
-    value = -plain_softplus(-x)
+    low, high = np.minimum(x, 0.0), np.maximum(x, 0.0)
+    small = np.asarray(low - high)
+    np.exp(small, out=small)
+    value = low - np.log1p(small)
     if order == 0:
         return (value,)
-    p, q, pq = _logistic(x)
-    return (value, q, -pq, pq * (p - q))[: order + 1]
+    inverse = 1.0 / (1.0 + small)
+    tail = np.exp(-high) * inverse
+    if order == 1:
+        return (value, tail)
+    second = -small * inverse**2
+    return (value, tail, second, second * (tail - np.exp(low) * inverse))[: order + 1]
 
 
 def _log_softplus(x: Array, order: int) -> Derivatives:

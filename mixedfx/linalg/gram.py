@@ -67,6 +67,8 @@ class Gram:
     @cached_property
     def remainder_cells(self) -> Array:
         """:attr:`remainder` in the cells of the layout."""
+        if self.layout.n_remainder == 0:
+            return np.zeros(0)
         if isinstance(self.remainder, np.ndarray):
             return np.tril(self.remainder).ravel()
         lower = sp.coo_array(sp.tril(self.remainder))
@@ -142,9 +144,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
     layout = rows.layout
     weighted = [z if weights is None else z * weights for z in rows.z]
     columns = rows.columns
-    sides = tuple(
-        np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]]) for f in range(layout.n_factors)
-    )
+    sides = tuple(_sides(rows, weighted, f) for f in range(layout.n_factors))
     right = columns if weights is None else columns * weights[:, None]
     flat = [sides[r].reshape(layout.sizes[r] * layout.levels[r], -1) for r in layout.remainder if columns.shape[1]]
     gram = Gram(
@@ -158,6 +158,14 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
         total=columns.T @ right,
     )
     return _loaded(gram, rows.loadings) if rows.loadings else gram
+
+
+def _sides(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
+    """Cross-products (Q, m, c) of a factor with the dense columns."""
+    layout, columns = rows.layout, rows.columns
+    if columns.shape[1] == 0:
+        return np.zeros((layout.sizes[f], layout.levels[f], 0))
+    return np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]])
 
 
 def _dense_table(rows: Rows, weighted: Sequence[Array]) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,19 +41,22 @@ class RowMap:
 
     def split(self, effects: Array) -> list[Array]:
         """Return the effects (q, …) as views (Q, m, …), one a factor."""
+        further = effects.shape[1:]
+        return [effects[own].reshape(shape + further) for own, shape in self._places]
+
+    @cached_property
+    def _places(self) -> list[tuple[slice, tuple[int, int]]]:
+        """Where the effects of every factor stand in the vector, and their shape (Q, m)."""
         layout = self.rows.layout
         shapes = zip(layout.sizes, layout.levels, strict=True)
-        ends = zip(self.starts, self.starts[1:], strict=False)
-        return [
-            effects[start:end].reshape(size, m, *effects.shape[1:])
-            for (start, end), (size, m) in zip(ends, shapes, strict=True)
-        ]
+        return [(slice(*ends), shape) for ends, shape in zip(pairwise(self.starts), shapes, strict=True)]
 
     def pack(self, effects: Effects) -> Array:
         """Return effects of c columns as one array (q, c)."""
-        columns = effects.remainder.shape[1] if effects.remainder.ndim == 2 else effects.chain[0].shape[2]
+        columns = effects.remainder.shape[1]
         parts = [part.reshape(-1, columns) for part in effects.chain]
-        return np.concatenate([*parts, effects.remainder.reshape(-1, columns)])
+        parts += [effects.remainder] if len(effects.remainder) else []
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def solve(self, factor: BlockFactor, side: Array) -> tuple[Array, Array]:
         """Return ``K side`` and ``side - Z'WZ K side`` for a ``side`` (q, c) (see :meth:`BlockFactor.solve`)."""
@@ -88,6 +92,8 @@ class RowMap:
             for coefficient, unit in zip(z, self._units[f], strict=True):
                 sums = level_sums(self.rows.layout, f, values if unit else values * coefficient[:, None])
                 parts.append(sums if loading is None else loading.T @ sums)
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.zeros((0, values.shape[1]))
 
     def leverages(self, inverse: PatternInverse) -> Array:
