@@ -258,9 +258,11 @@ def _binomial_probit(observed: Observed, eta: Array, parameters: list[Array], or
 
 def _one_tail(outcome: Array, trials: Array, log_tail: Primitive, eta: Array, order: int) -> tuple[Array, ...]:
     """Log-density under a symmetric link where all trials of a row had the same outcome: one tail is enough."""
-    parts = log_tail(outcome * eta, order)
+    parts = tuple(np.asarray(part) for part in log_tail(outcome * eta, order))
     weights = (trials, trials * outcome)
-    return tuple(np.asarray(part) * weights[degree % 2] for degree, part in enumerate(parts))
+    for degree, part in enumerate(parts):
+        np.multiply(part, weights[degree % 2], out=part)
+    return parts
 
 
 CLOSED_FORMS[Binomial, LOGIT] = _binomial_logit

@@ -113,15 +113,19 @@ def log_expit_derivatives(x: Array, order: int) -> Derivatives:
     low, high = np.minimum(x, 0.0), np.maximum(x, 0.0)
     small = np.asarray(low - high)
     np.exp(small, out=small)
-    value = low - np.log1p(small)
+    value = np.asarray(low - np.log1p(small))
     if order == 0:
         return (value,)
-    inverse = 1.0 / (1.0 + small)
-    tail = np.exp(-high) * inverse
+    inverse = np.asarray(1.0 / (1.0 + small))
+    tail = np.asarray(np.exp(-high) * inverse)
     if order == 1:
         return (value, tail)
-    second = -small * inverse**2
-    return (value, tail, second, second * (tail - np.exp(low) * inverse))[: order + 1]
+    small *= inverse
+    second = np.asarray(-small * inverse)
+    if order == 2:
+        return (value, tail, second)
+    inverse *= np.exp(low)
+    return (value, tail, second, second * (tail - inverse))
 
 
 def _log_softplus(x: Array, order: int) -> Derivatives:
