@@ -95,8 +95,9 @@ DISPERSION = positive_parameter("dispersion")
 FEWEST_DF, MOST_DF = 1.0, 1e8
 DEGREES_OF_FREEDOM = replace(positive_parameter("df"), lower=_log(FEWEST_DF), upper=_log(MOST_DF))
 
-# At a Tweedie power of 2 the distribution is a Gamma distribution, and so it is at 2 - 5e-5 for all that data can say,
-# while the series of the density has some 1e5 terms there: nearer to 2 rounding eats its derivatives.
-LARGEST_POWER = 10.0
-POWER = Parameter("power", _power, _expit_slope, _power_inverse, upper=LARGEST_POWER)
+# Towards a Tweedie power of 1 the density piles up on the multiples of the dispersion, and counts have a likelihood
+# without a maximum. Towards 2 the distribution is a Gamma distribution, and so it is at 2 - 5e-5 for all that data can
+# say, while the series of the density has some 1e5 terms there: nearer to 2 rounding eats its derivatives.
+SMALLEST_POWER, LARGEST_POWER = -7.0, 10.0
+POWER = Parameter("power", _power, _expit_slope, _power_inverse, SMALLEST_POWER, LARGEST_POWER)
 ZERO_INFLATION = Parameter("zero_inflation", _expit, _expit_slope, _logit)

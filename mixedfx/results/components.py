@@ -51,8 +51,10 @@ def family_table(problem: GeneralizedProblem, estimate: Array, covariance: Array
     """Return natural family-wide parameters and their standard errors by the delta method (``coef, bse``)."""
     at = _family_positions(problem, estimate)
     natural, jacobian = problem.family.natural(estimate[at])
+    own = covariance[at, at]
     with np.errstate(invalid="ignore", over="ignore"):  # a parameter that ran off has no standard error
-        variances = (jacobian @ covariance[at, at] @ jacobian.T).diagonal()
+        variances = np.array((jacobian @ np.where(np.isnan(own), 0.0, own) @ jacobian.T).diagonal())
+        variances[np.abs(jacobian) @ np.isnan(own.diagonal()).astype(float) > 0] = np.nan
     table = {"coef": list(natural.values()), "bse": np.sqrt(np.maximum(variances, 0.0))}
     return pd.DataFrame(table, index=_labels(problem, list(natural)), dtype=float)
 
@@ -96,11 +98,16 @@ def all_parameters(
 
 
 def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
-    """Return a sentence for every parameter that has run to a limit."""
+    """Return a sentence for every parameter that has run to a limit, or was never sought."""
     beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
     reached = fit.at_limit[fit.x.size - len(beyond) :]
     limits = [name for name, out in zip(beyond, reached, strict=True) if out]
-    return [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
+    notes = [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
+    held = [text for text in fit.held if text.split(" = ")[0] not in limits]
+    notes += [f"at the end of the range in which it is sought: {text}" for text in held]
+    family = fit.problem.family
+    fixed = [(p.name, p.natural(family.fixed[p.name])) for p in family.parameters if p.name in family.fixed]
+    return [*notes, *(f"given with the family, not estimated: {name} = {value:.6g}" for name, value in fixed)]
 
 
 def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
