@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
+from mixedfx.analysis_of_variance.estimable import EstimableFunctions, estimable_functions
 from mixedfx.analysis_of_variance.hypotheses import FixedPart
+from mixedfx.design import Frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
 from mixedfx.results.base import MixedResults
@@ -70,9 +74,16 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
         root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T
     else:
         root = _cross_product_root(fit)
-    part = FixedPart(terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root)
+    part = FixedPart(
+        terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root, _estimable(fit, frame)
+    )
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
     return AnalysedFit(part, beta, denominator, scale)
+
+
+def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctions] | None:
+    """The estimable functions, if there are redundant columns."""
+    return partial(estimable_functions, fit.design, frame) if fit.design.fixed.dropped else None
 
 
 def _cross_product_root(fit: LinearMixedResults) -> Array:

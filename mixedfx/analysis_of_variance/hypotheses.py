@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.analysis_of_variance.estimable import EstimableFunctions
 from mixedfx.analysis_of_variance.terms import CodedTerm, contains_by_name, contains_by_sas, type_three_rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import independent_rows
@@ -41,17 +42,24 @@ class FixedPart:
         All columns are the estimated ones times this.
     root : (p, p)
         ``R`` with ``R'R`` the cross-products by which sequential and marginal hypotheses are orthogonalised.
+    estimable : callable or None
+        Gives the estimable functions, where columns are redundant in the whole data.
     """
 
     terms: tuple[CodedTerm, ...]
     kept: IntArray
     alias: Array
     root: Array
+    estimable: Callable[[], EstimableFunctions] | None = field(default=None, repr=False)
 
     @property
     def tested(self) -> list[int]:
         """Positions of the terms that have a row in the table: all but the intercept."""
         return [i for i, term in enumerate(self.terms) if term.expressions]
+
+    def above(self, own: CodedTerm) -> list[CodedTerm]:
+        """The terms that contain a term, by SAS's rule."""
+        return [term for term in self.terms if contains_by_sas(term, own)]
 
     def estimated_columns(self, term: CodedTerm) -> IntArray:
         """Positions of a term's columns among the estimated ones."""
@@ -131,27 +139,52 @@ class Droppable(TermHypotheses):
 
 @dataclass(frozen=True)
 class TypeThree(TermHypotheses):
-    """Type III: the effects of every term vanish, all cells weighted equally."""
+    """Type III: the effects of every term vanish, all cells weighted equally.
+
+    Where cells are empty or columns redundant: SAS's functions, which are the same where there are none.
+    """
 
     numeral = "III"
 
     def of(self, part: FixedPart) -> list[TermHypothesis]:
-        """Return the hypothesis of every term; where not all of it can be estimated, the part that can.
+        """Return the hypothesis of every term; in a stratum where not all of it can be estimated, the part that can.
 
         The rows of equal hypotheses matter for the pooled degrees of freedom of several rows: they are lmerTest's.
         """
+        if part.estimable is not None:
+            return _from_estimable(part, part.estimable())
         if len(part.tested) == 1:
             return Sequential().of(part)
         out = []
         for position in part.tested:
             own = part.terms[position]
-            if not any(contains_by_sas(term, own) for term in part.terms):
+            if not part.above(own):
                 out.append(_coefficients(part, own))
                 continue
             full = type_three_rows(position, part.terms, part.alias.shape[1])
             full = full[independent_rows(full)]
             out.append(TermHypothesis(own.label, _estimable(full, part), len(full)))
         return out
+
+
+def _from_estimable(part: FixedPart, functions: EstimableFunctions) -> list[TermHypothesis]:
+    """The hypotheses of type III by the general form of estimable functions.
+
+    A covariate that was dropped because others tell it counts as left out, as in R; what others tell of the levels of a
+    factor depends on which of its columns are dropped, and is not tested.
+    """
+    present = [t.label for t in part.terms if t.factors or not t.expressions or part.estimated_columns(t).size]
+    out = []
+    for position in part.tested:
+        own, usual = part.terms[position], _coefficients(part, part.terms[position])
+        above = [term.label for term in part.above(own)]
+        if not above and not own.factors:
+            out.append(usual)
+            continue
+        L = functions.type_three(own.label, above, [label for label in present if label not in (own.label, *above)])
+        is_usual = not above and len(L) == len(usual.L)  # then the same, whatever the basis
+        out.append(usual if is_usual else TermHypothesis(own.label, L, len(own.columns)))
+    return out
 
 
 def _coefficients(part: FixedPart, own: CodedTerm) -> TermHypothesis:

@@ -6,12 +6,14 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.coding import terms_of_design
+from mixedfx.analysis_of_variance.estimable import EstimableFunctions, estimable_functions
 from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
 from mixedfx.analysis_of_variance.strata_model import StrataModel, strata_model
 from mixedfx.analysis_of_variance.terms import CodedTerm
@@ -37,6 +39,10 @@ class Observations:
         All columns of the fixed part, redundant ones included, less their means.
     terms : tuple of CodedTerm
         The terms of the fixed part.
+    kept : (p,)
+        Positions of the columns that are not redundant.
+    estimable : callable or None
+        Gives the functions of their coefficients that can be estimated, if there are redundant columns.
     groupings : dict
         The partitions of the rows by the terms of ``Error(…)``, finer ones after coarser ones.
     error : tuple of tuple of str
@@ -53,6 +59,8 @@ class Observations:
     y: Array
     X: Array
     terms: tuple[CodedTerm, ...]
+    kept: IntArray
+    estimable: Callable[[], EstimableFunctions] | None
     groupings: dict[str, Grouping]
     error: tuple[tuple[str, ...], ...]
     factors: dict[str, Grouping]
@@ -89,6 +97,8 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
         design.response.values,
         X,
         terms_of_design(design, frame),
+        fixed.kept,
+        partial(estimable_functions, design, frame) if fixed.dropped else None,
         groupings,
         error,
         factors,

@@ -157,7 +157,9 @@ def _fixed_part(X: Array, data: Observations) -> tuple[FixedPart, Array]:
     alias = np.zeros((len(kept), X.shape[1]))
     alias[:, there] = rank.alias
     Q, root = linalg.qr(X[:, kept], mode="economic")
-    return FixedPart(data.terms, kept, alias, np.asarray(root)), np.asarray(Q)
+    of_all = data.estimable
+    estimable = None if of_all is None else lambda: of_all().of_part(alias[:, data.kept], np.asarray(root))
+    return FixedPart(data.terms, kept, alias, np.asarray(root), estimable), np.asarray(Q)
 
 
 def _directions(root: Array, L: Array) -> Array:

@@ -79,11 +79,25 @@ def _test(tested: AnalysedFit, hypothesis: TermHypothesis) -> JointTest:
 
 def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:
     missing = [
-        f"{h.label}: {len(h.L)} of {h.wanted} degrees of freedom can be estimated (empty cells or redundant columns)."
+        f"{h.label}: {len(h.L)} of {h.wanted} degrees of freedom can be estimated (empty cells, nested factors or "
+        "redundant columns)."
         for h in hypotheses
         if len(h.L) < h.wanted
     ]
-    return [*missing, *(_covariate_notes(tested.part) if kind.numeral == "II" and not tested.is_asymptotic else [])]
+    if kind.numeral == "II" and not tested.is_asymptotic:
+        return [*missing, *_covariate_notes(tested.part)]
+    return [*missing, *(_estimable_notes(tested.part) if kind.numeral == "III" else [])]
+
+
+def _estimable_notes(part: FixedPart) -> list[str]:
+    """Say how terms are tested whose hypotheses depend on which cells are empty."""
+    contained = [own.label for own in map(part.terms.__getitem__, part.tested) if part.above(own)]
+    if part.estimable is None or not contained:
+        return []
+    return [
+        f"Cells are empty, so that of {', '.join(contained)} those functions are tested that can be estimated and are "
+        "orthogonal to those of the terms that contain them, as in SAS."
+    ]
 
 
 def _covariate_notes(part: FixedPart) -> list[str]:

@@ -123,9 +123,11 @@ def test_empty_cells_are_reported(data):
     with pytest.warns(mfx.RankDeficientWarning):
         fit = mfx.lmer("y ~ a * b + (1 | g)", holes)
     table = mfx.anova(fit)
-    assert table["df"].to_dict() == {"a": 1.0, "b": 0.0, "a:b": 1.0}
+    assert table["df"].to_dict() == {"a": 2.0, "b": 1.0, "a:b": 1.0}
     assert any("a:b: 1 of 2" in note for note in table.notes)
-    assert np.isnan(table.loc["b", "F"])
+    where_both = pd.Series(0.0, index=fit.params.index)  # b is compared where both of its levels occur: in p and q
+    where_both["b[T.v]"], where_both["a[T.q]:b[T.v]"] = 1.0, 0.5
+    assert table.loc["b", "F"] == pytest.approx(fit.f_test(where_both.to_numpy()[None]).fvalue, rel=1e-9)
 
 
 def test_columns_and_effect_sizes(data):
