@@ -11,6 +11,7 @@ from mixedfx.criterion.importance import importance_estimate
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import mode_state
 from mixedfx.criterion.pirls import find_joint_mode
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order
 
@@ -21,6 +22,8 @@ __all__ = ["compare_integrators", "joint_map_path"]
 
 ORDERS = (3, 7, 15, 31, 63)
 SCALES = (2.0, 1.0, 0.5, 0.2, 0.1, 0.01, 0.001)
+FEWEST_DRAWS = 100
+RANK = 1e-8  # singular value of a covariance's factor, relative to the largest, that counts as zero
 
 
 def compare_integrators(fit: GeneralizedFit, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
@@ -30,7 +33,7 @@ def compare_integrators(fit: GeneralizedFit, draws: int = 10_000, seed: int = 0)
     ----------
     fit : GeneralizedFit
     draws : int
-        Draws of importance sampling.
+        Draws of importance sampling, at least 100.
     seed : int
 
     Returns
@@ -39,6 +42,8 @@ def compare_integrators(fit: GeneralizedFit, draws: int = 10_000, seed: int = 0)
         One row a method; columns ``llf, standard_error, pareto_k, difference``: the Monte Carlo error and tail shape of
         importance sampling, and the distance to the most accurate method of the table.
     """
+    if draws < FEWEST_DRAWS:
+        raise SpecificationError(f"importance sampling needs at least {FEWEST_DRAWS} draws; found draws={draws}")
     problem, state = fit.problem, fit.at.state
     rows: dict[str, tuple[float, float, float]] = {}
     rows["Laplace"] = (-0.5 * LaplaceEvaluation(state).value, 0.0, np.nan)
@@ -60,7 +65,8 @@ def joint_map_path(fit: GeneralizedFit, scales: tuple[float, ...] = SCALES) -> p
     """Follow the joint mode of fixed and random effects while all their standard deviations are scaled down.
 
     The joint log-density grows without bound as the standard deviations shrink, while the marginal log-likelihood has
-    its maximum at the estimate: maximising jointly is no way to estimate a variance.
+    its maximum at the estimate: maximising jointly is no way to estimate a variance. Directions in which the random
+    effects do not vary at the estimate (a singular fit) are left out of the density.
 
     Parameters
     ----------
@@ -77,23 +83,31 @@ def joint_map_path(fit: GeneralizedFit, scales: tuple[float, ...] = SCALES) -> p
     model, state = fit.problem.model, fit.at.state
     rows = []
     start = (state.parts.beta, state.mode.b)
-    dimension = model.space.n_effects
+    parts = [_log_volume(T) for T in state.factors]
+    levels = model.space.rows.layout.levels
+    dimension = sum(m * rank for m, (rank, _) in zip(levels, parts, strict=True))
+    volume = sum(m * log_det for m, (_, log_det) in zip(levels, parts, strict=True))
 
     def quadratic(eta: Array) -> tuple[Array, Array, Array]:
         return model.likelihood.quadratic(eta, state.auxiliary)
 
-    ranks = [np.linalg.slogdet(T @ T.T)[1] for T in state.factors]
-    levels = model.space.rows.layout.levels
     for scale in scales:
         factors = [scale * T for T in state.factors]
         mode = find_joint_mode(model.space, quadratic, model.X, model.offset, factors, start)
-        log_det = sum(m * rank for m, rank in zip(levels, ranks, strict=True)) + 2.0 * dimension * np.log(scale)
+        log_det = volume + 2.0 * dimension * np.log(scale)
         value = float(model.likelihood.value(mode.eta, state.auxiliary).sum())
         joint = value - 0.5 * float(mode.t @ mode.b) - 0.5 * (log_det + dimension * np.log(2.0 * np.pi))
         rows.append((joint, _laplace_value(fit, scale, mode.beta)))
         start = (mode.beta, mode.b)
     index = pd.Index(scales, name="scale")
     return pd.DataFrame(rows, index=index, columns=["joint", "marginal"])
+
+
+def _log_volume(factor: Array) -> tuple[int, float]:
+    """Return rank and log-determinant of a covariance ``T T'`` in the directions that vary at all."""
+    values = np.linalg.svd(factor, compute_uv=False)
+    values = values[values > RANK * values.max(initial=0.0)]
+    return values.size, 2.0 * float(np.log(values).sum())
 
 
 def _laplace_value(fit: GeneralizedFit, scale: float, beta: Array) -> float:

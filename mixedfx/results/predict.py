@@ -125,5 +125,10 @@ def _label(term: RandomEffects, frame: Frame, row: int) -> str:
     for name in term.factors:
         labels = frame.column(name).labels
         code = int(labels.codes[row])
-        parts.append("missing" if code < 0 else repr(labels.levels[code]))
+        parts.append("missing" if code < 0 else repr(_plain(labels.levels[code])))
     return ":".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value

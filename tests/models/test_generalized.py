@@ -201,6 +201,27 @@ def test_integrators_side_by_side(laplace):
     assert abs(sampled["difference"]) < 4 * sampled["standard_error"]
 
 
+def test_an_unknown_level_is_written_as_a_plain_number():
+    fit = mfx.glmer("y ~ x + (1 | g)", panel(), family="poisson")
+    with pytest.raises(mfx.DataError, match=r"does not know \(99\)"):
+        fit.predict({"x": [0.0], "g": [99]})
+
+
+def test_integrators_need_draws(laplace):
+    with pytest.raises(mfx.SpecificationError, match="at least 100 draws; found draws=1"):
+        laplace.compare_integrators(draws=1)
+
+
+def test_the_joint_mode_of_a_singular_fit_is_that_of_the_directions_that_vary():
+    frame = panel().assign(one=lambda d: d["g"] % 2)
+    rng = np.random.default_rng(1)
+    frame["y"] = rng.poisson(np.exp(0.2 + rng.normal(size=30)[frame["g"]]))  # (1 | one) has no variance
+    with pytest.warns(mfx.SingularFitWarning):
+        both = mfx.glmer("y ~ x + (1 | g) + (1 | one)", frame, family="poisson")
+    single = mfx.glmer("y ~ x + (1 | g)", frame, family="poisson")
+    np.testing.assert_allclose(both.joint_map_path(), single.joint_map_path(), atol=1e-3)
+
+
 def test_dispersion_and_zero_inflation_formulas_are_components():
     fit = mfx.glmer("y ~ x + (1 | g)", panel(), family="nbinom2", dispersion="~ x", zero_inflation="~ 1")
     assert list(fit.component_params) == ["dispersion", "zero_inflation"]
