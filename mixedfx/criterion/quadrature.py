@@ -27,7 +27,7 @@ from mixedfx.linalg.small import congruence, left_multiply, multiply, segment_su
 
 __all__ = ["NodeSums", "QuadratureEvaluation", "group_codes"]
 
-CHUNK_CELLS = 300_000  # rows times nodes that are worked on at a time
+CHUNK_CELLS = 30_000  # rows times nodes that are worked on at a time: a dozen arrays of them fit a core's cache
 ROOT2 = float(np.sqrt(2.0))
 
 

@@ -292,7 +292,11 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
 
 
 def fit_generalized(
-    problem: GeneralizedProblem, control: Control, integrate: Integrator, start: Array | None = None
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    start: Array | None = None,
+    hessian: Array | None = None,
 ) -> GeneralizedFit:
     """Minimise minus twice the approximate log-likelihood over all parameters jointly.
 
@@ -304,6 +308,8 @@ def fit_generalized(
         From the state at the conditional mode to the approximation: Laplace, quadrature.
     start : (k,), optional
         Inner parameters to start from.
+    hessian : (k, k), optional
+        What the Hessian there is known to be, or nearly.
 
     Raises
     ------
@@ -311,7 +317,8 @@ def fit_generalized(
         If floating point cannot compute the likelihood where the search begins.
     """
     try:
-        optimum = _minimize(problem, _start(problem, control) if start is None else start, control, integrate)
+        first = _start(problem, control) if start is None else start
+        optimum = _minimize(problem, first, control, integrate, hessian=hessian)
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
@@ -329,7 +336,7 @@ def fit_generalized(
         if opened is None or optimum.cut:
             break
         try:
-            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate, evaluations)
+            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate, spent=evaluations)
         except FloatingPointError:
             break
         if not again.point.value < at.value:
@@ -360,11 +367,18 @@ def _with_theta(problem: GeneralizedProblem, at: MarginalEvaluation, theta: Arra
 
 
 def _minimize(
-    problem: GeneralizedProblem, start: Array, control: Control, integrate: Integrator, spent: int = 0
+    problem: GeneralizedProblem,
+    start: Array,
+    control: Control,
+    integrate: Integrator,
+    *,
+    spent: int = 0,
+    hessian: Array | None = None,
 ) -> Optimum[MarginalEvaluation]:
     """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it.
 
-    ``spent`` evaluations were made before: the work on a hopeless problem is bounded.
+    ``spent`` evaluations were made before: the work on a hopeless problem is bounded. ``hessian`` (k, k) is what the
+    one at the start is known to be, or nearly.
     """
     lower, upper = free_bounds(problem)
     last: list[MarginalEvaluation] = []
@@ -389,6 +403,7 @@ def _minimize(
         max_evaluations=allowed,
         callback=callback,
         hessian=lambda point: difference_hessian(integrate, point),
+        first_hessian=hessian,
     )
 
 

@@ -88,15 +88,14 @@ def fit_nodes(problem: GeneralizedProblem, control: Control, nodes: int) -> Gene
 def fit_automatic(problem: GeneralizedProblem, control: Control) -> GeneralizedFit:
     """Double the nodes until the log-likelihood at the estimate moves by less than 1e-6, or the cap is reached."""
     check_quadrature(problem, FIRST_ORDER)
-    fit = fit_nodes(problem, control, 1)
-    order = FIRST_ORDER
+    fit = fit_nodes(problem, control, FIRST_ORDER)
     for tolerance in (ROUGHLY, SETTLED, SETTLED, SETTLED):
-        enough = _order_for(problem, fit.at.state, order, tolerance)
-        if enough == fit.nodes:
+        order = _order_for(problem, fit.at.state, fit.nodes, tolerance)
+        if order != fit.nodes:
+            again = fit_generalized(problem, control, integrator(problem, order), fit.x, fit.hessian)
+            fit = replace(again, nodes=order)
+        elif tolerance == SETTLED:
             break
-        order = enough
-        again = fit_generalized(problem, control, integrator(problem, order), start=fit.x)
-        fit = replace(again, nodes=order)
     return fit
 
 

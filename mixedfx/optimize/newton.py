@@ -90,6 +90,7 @@ def minimize(
     max_evaluations: int | None = None,
     callback: Callable[[int, Array, P], None] | None = None,
     hessian: Callable[[P], Array] | None = None,
+    first_hessian: Array | None = None,
 ) -> Optimum[P]:
     """Minimise a smooth function between bounds by Newton steps with a backtracking line search.
 
@@ -109,6 +110,9 @@ def minimize(
         Called with (iteration, x, point) after every accepted step.
     hessian : callable, optional
         Gives the Hessian (k, k) of a point whose curvature is approximate, at some expense: asked for in long searches.
+    first_hessian : (k, k), optional
+        What the Hessian at the start is known to be, or nearly: where the curvature is approximate, the search learns
+        from it how far off that is.
 
     Raises
     ------
@@ -122,7 +126,7 @@ def minimize(
     """
     x = np.clip(start, lower, upper)
     point = function(x)
-    correction = np.zeros((x.size, x.size))
+    correction = _correction(point, first_hessian)
     path, evaluations, short = [x], 1, 0
     allowed, spent = np.inf if max_evaluations is None else max_evaluations, 0
     for iteration in range(max_iter + 1):
@@ -149,6 +153,14 @@ def minimize(
         if callback is not None:
             callback(iteration + 1, x, point)
     raise AssertionError("unreachable")
+
+
+def _correction(point: Point, hessian: Array | None) -> Array:
+    """What the curvature lacks of the Hessian; zero where none is known."""
+    nothing = np.zeros((point.gradient.size,) * 2)
+    if hessian is None or point.curvature_is_exact:
+        return nothing
+    return _finite_or(hessian - point.curvature, nothing)
 
 
 def _finite_or(matrix: Array, other: Array) -> Array:

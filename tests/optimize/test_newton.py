@@ -9,6 +9,7 @@ from scipy.optimize import rosen, rosen_der, rosen_hess
 from mixedfx.optimize import equilibrium, minimize
 from mixedfx.optimize.newton import LOPSIDED, PATIENCE
 
+SKEWED = np.array([[3.0, 1.0], [1.0, 2.0]])
 FREE = np.full(2, -np.inf), np.full(2, np.inf)
 
 
@@ -107,6 +108,23 @@ def test_a_hessian_that_is_not_finite_is_not_used():
     )
     assert np.isfinite(found.x).all()
     assert rosen(found.x) < rosen(np.array([0.5, 0.3]))
+
+
+def skewed_bowl(x):
+    """A quadratic function whose curvature is told wrongly."""
+    d = x - np.array([1.0, -2.0])
+    return Point(float(d @ SKEWED @ d), 2 * SKEWED @ d, np.diag([20.0, 20.0]), False)
+
+
+def test_a_hessian_known_at_the_start_corrects_the_curvature():
+    start = np.array([2.0, 2.0])
+    known = minimize(skewed_bowl, start, *FREE, first_hessian=2 * SKEWED)
+    assert known.iterations == 1
+    np.testing.assert_allclose(known.x, [1.0, -2.0], rtol=1e-12)
+    for nothing in (None, np.full((2, 2), np.nan)):
+        other = minimize(skewed_bowl, start, *FREE, first_hessian=nothing)
+        assert other.converged
+        assert other.iterations > 1
 
 
 def test_a_saddle_is_left():
