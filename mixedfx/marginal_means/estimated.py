@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
@@ -16,7 +17,7 @@ from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel
-from mixedfx.marginal_means.nesting import containers, nesting_of, shares
+from mixedfx.marginal_means.nesting import containers, nesting_for, shares, told
 from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
 from mixedfx.marginal_means.scales import IDENTITY
 from mixedfx.marginal_means.slopes import STEP, step_of
@@ -37,6 +38,7 @@ def emmeans(
     ddf: str | float | None = None,
     scale: str = "link",
     integrate: bool = False,
+    nesting: Any = None,
 ) -> MarginalMeans:
     """Estimate marginal means: what the model predicts on a reference grid, averaged.
 
@@ -45,6 +47,7 @@ def emmeans(
 
     A factor of which every level occurs within one level of another, such as the states of regions, is nested in it:
     only the combinations that exist are averaged, first within the factor that contains it, whose levels are shown too.
+    So is a factor that stands in no term without another, as in ``region + region:state``.
 
     Parameters
     ----------
@@ -74,6 +77,9 @@ def emmeans(
     integrate : bool
         Average over the distribution of the random effects: population means rather than those of an average group.
         Contrasts then compare populations. The variances count as known.
+    nesting : dict or False, optional
+        Which factors are nested in which: ``{"state": "region"}``, ``{"plot": ["field", "year"]}``; False if none are.
+        By default what formula and data show.
 
     Returns
     -------
@@ -124,12 +130,12 @@ def emmeans(
     model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
     view = view_for(model, scale, integrate=integrate)
     specs_, by_ = _names(specs, by)
-    nesting = nesting_of(model)
-    specs_ = (*specs_, *containers(nesting, (*specs_, *by_)))
+    found = nesting_for(model, nesting)
+    specs_ = (*specs_, *containers(found, (*specs_, *by_)))
     grid = _grid(model, (*specs_, *by_), at)
-    there = shares(grid, model, nesting)
+    there = shares(grid, model, found)
     averaged = [_averaged(grid, whole, weights, there) for whole in view.of(model, grid.frame)]
-    labels = view.labels(grid.labels.iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True))
+    labels = view.labels(_existing(grid, there))
     return MarginalMeans(
         labels,
         stacked([functions for functions, _ in averaged]),
@@ -137,12 +143,9 @@ def emmeans(
         view.estimate,
         view.scale,
         view.heading,
-        (
-            *averaged[0][1],
-            *(f"{name} is nested in {', '.join(outer)}." for name, outer in nesting.items()),
-            *view.notes,
-        ),
+        (*averaged[0][1], *told(found), *view.notes),
         response=None if view.scale.is_identity else view.scale,
+        nesting=found,
     )
 
 
@@ -155,6 +158,7 @@ def trends(
     at: Mapping[str, Any] | None = None,
     weights: Any = "equal",
     ddf: str | float | None = None,
+    nesting: Any = None,
 ) -> MarginalMeans:
     """Estimate slopes of the linear predictor in a numeric predictor, on the reference grid of :func:`emmeans`.
 
@@ -163,7 +167,7 @@ def trends(
     fit : results
     variable : str
         The predictor; where the formula transforms it, the slope is that at its mean (or at ``at``).
-    specs, by, at, weights, ddf
+    specs, by, at, weights, ddf, nesting
         As for :func:`emmeans`.
 
     Returns
@@ -183,25 +187,36 @@ def trends(
     model = fitted_model(fit, ddf)
     specs_, by_ = _names(specs, by)
     step = step_of(model, variable)
+    found = nesting_for(model, nesting)
+    specs_ = (*specs_, *containers(found, (*specs_, *by_)))
     grid = _grid(model, (*specs_, *by_), at)
-    there = np.ones((grid.n_others, grid.n_cells))
+    there = shares(grid, model, found)
     functions, notes = _averaged(grid, LinkPredictions().slopes(model, grid.frame, variable, step), weights, there)
+    notes += told(found)
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
-    return MarginalMeans(grid.labels, functions, by_, "estimate", IDENTITY, f"Slopes in {variable}", tuple(notes))
+    labels, heading = _existing(grid, there), f"Slopes in {variable}"
+    return MarginalMeans(labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found)
 
 
 def joint_tests(
-    fit: Any, by: Specs = None, *, at: Mapping[str, Any] | None = None, ddf: str | float | None = None
+    fit: Any,
+    by: Specs = None,
+    *,
+    at: Mapping[str, Any] | None = None,
+    ddf: str | float | None = None,
+    nesting: Any = None,
 ) -> StatsTable:
     """Test main effects and interactions on the reference grid: an analysis of variance of the marginal means.
 
     Of a numeric predictor the slope at its mean is tested. With ``by`` these are the simple effects within its levels.
+    A nested factor is tested within the factors that contain it: ``region:state`` are the differences of states of the
+    same region.
 
     Parameters
     ----------
     fit : results
-    by, at, ddf
+    by, at, ddf, nesting
         As for :func:`emmeans`.
 
     Returns
@@ -224,9 +239,13 @@ def joint_tests(
         if not predictor.is_discrete and name not in given and name not in by_:
             half = STEP * (predictor.upper - predictor.lower)
             given[name] = [predictor.mean - half, predictor.mean + half]
+    found = nesting_for(model, nesting)
     grid = _grid(model, (*(name for name in tested if name not in by_), *by_), given)
-    functions = linear_predictor(model, grid.frame)
-    return MarginalMeans(grid.labels, functions, by_, "mean", IDENTITY, "Marginal means", model.notes).joint_tests()
+    there = shares(grid, model, found)
+    functions = linear_predictor(model, grid.frame).taken(there.ravel() > 0)
+    notes = (*model.notes, *told(found))
+    labels = _existing(grid, there)
+    return MarginalMeans(labels, functions, by_, "mean", IDENTITY, "Marginal means", notes, nesting=found).joint_tests()
 
 
 # ---------------------------------------------------------------- arguments
@@ -268,6 +287,11 @@ def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | No
 
 
 # ---------------------------------------------------------------- averaging
+def _existing(grid: Grid, there: Array) -> pd.DataFrame:
+    """Return the labels of the means of something."""
+    return grid.labels.iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True)
+
+
 def _averaged(grid: Grid, whole: Functions, weights: Any, there: Array) -> tuple[Functions, list[str]]:
     """Return the means over the other predictors by their shares (others, cells), and in words over what."""
     is_equal = isinstance(weights, str) and weights == "equal"

@@ -116,10 +116,16 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
     predictors, observed = _predictors(fit, population, wide)
     columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
-    model = FittedModel(beta, _denominator(fit, ddf), fixed.kept, null, columns, predictors, observed, scale)
+    denominator, terms = _denominator(fit, ddf), _terms(design)
+    model = FittedModel(beta, denominator, fixed.kept, null, columns, predictors, observed, scale, terms)
     if wide and isinstance(fit, GeneralizedLinearMixedResults):
         return replace(model, outcome=outcome_of(fit, model, _number(fit, ddf)))
     return model
+
+
+def _terms(design: Design) -> tuple[frozenset[str], ...]:
+    functions = design.fixed.encoder.functions
+    return tuple(frozenset(variables_in(term, functions)) for term in design.formula.fixed_terms)
 
 
 def _has_intercept(fit: Ours) -> bool:
@@ -269,6 +275,7 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
         predictors,
         observed,
         scale_of_response(design.formula.response),
+        _terms(design),
     )
 
 
@@ -319,7 +326,17 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
         predictors,
         observed,
         _statsmodels_scale(fit),
+        _statsmodels_terms(spec),
     )
+
+
+def _statsmodels_terms(spec: Any) -> tuple[frozenset[str], ...]:
+    """Return the predictors in each term, of patsy's or formulaic's description of a model matrix."""
+    if hasattr(spec, "factor_infos"):
+        texts = [[factor.code for factor in term.factors] for term in spec.terms]
+    else:
+        texts = [[factor.expr for factor in term.factors] for term in spec.terms]
+    return tuple(frozenset(variables_in(own, {})) for own in texts)
 
 
 def _patsy(info: Any) -> tuple[Mapping[str, bool], Callable[[pd.DataFrame], Array]]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array
 from mixedfx.inference.wald import JointTest
-from mixedfx.marginal_means.combine import factor_levels
+from mixedfx.marginal_means.cells import Cells
 from mixedfx.marginal_means.families import split_by
+from mixedfx.marginal_means.nesting import told
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.means import MarginalMeans
@@ -29,18 +28,20 @@ def joint_table(means: MarginalMeans) -> StatsTable:
 
 
 def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
-    """Return the tests of all main effects and interactions within each combination of the columns ``by``."""
+    """Return the tests of all main effects and interactions within each combination of the columns ``by``.
+
+    A nested factor has no effect of its own: it is tested together with, and within, the factors that contain it.
+    """
     names = [name for name in means.labels.columns if name not in by]
     tests, labels, partial = [], [], []
     for own in split_by(means.labels, by):
         rows = means.labels.iloc[own].reset_index(drop=True)
-        sizes = [len(levels) for levels in factor_levels(rows, names)]
+        cells = Cells.of(rows, names, means.nesting)
         within = {name: rows[name].iloc[0] for name in by}
         functions = means.functions.taken(own)
         size = np.abs(functions.rows).max(axis=0)
-        for term in _terms([name for name, size in zip(names, sizes) if size > 1]):
-            coefficients = _coefficients([name in term for name in names], sizes)
-            effects = functions.combined(coefficients).without_rounding(size)
+        for term in cells.terms():
+            effects = functions.combined(cells.effects(term)).without_rounding(size)
             if not len(effects.values):  # the model has no such term
                 continue
             test = effects.joint()
@@ -49,19 +50,6 @@ def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
             if test.df_num < np.linalg.matrix_rank(effects.rows):
                 partial.append(":".join(term))
     return _table(means, tests, pd.DataFrame(labels), partial)
-
-
-def _terms(names: Sequence[str]) -> list[tuple[str, ...]]:
-    return [term for size in range(1, len(names) + 1) for term in combinations(names, size)]
-
-
-def _coefficients(included: Sequence[bool], sizes: Sequence[int]) -> Array:
-    """Return a basis of the effects of the included factors, averaged over the others."""
-    out = np.ones((1, 1))
-    for own, size in zip(included, sizes):
-        part = np.eye(size)[1:] - np.eye(size)[:1] if own else np.full((1, size), 1.0 / size)
-        out = np.kron(part, out)
-    return out
 
 
 def _table(
@@ -81,6 +69,7 @@ def _table(
     stubs = [name for name in ("term", *means.by) if name in frame]
     frame = frame.set_index(stubs) if stubs else frame
     notes = [f"Denominator degrees of freedom by {means.functions.model.denominator.label}."] if "F" in frame else []
+    notes += told(means.nesting) if "term" in stubs else ()
     if partial:
         notes.append(f"Only a part can be estimated (empty cells) of: {', '.join(dict.fromkeys(partial))}.")
     return StatsTable.from_frame(frame, heading="Joint tests", notes=notes)

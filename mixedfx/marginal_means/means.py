@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from mixedfx.marginal_means.families import families, split_by
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.joint import joint_table, term_table
 from mixedfx.marginal_means.letters import compact_letters
+from mixedfx.marginal_means.nesting import Nesting
 from mixedfx.marginal_means.scales import Scale
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class MarginalMeans:
         Of how many means the rows of one family are all the pairwise differences.
     response : Scale or None
         The scale of the response, if contrasts are to be shown on it.
+    nesting : dict of tuple of str
+        For each nested factor those that contain it.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class MarginalMeans:
     adjustment: Adjustment = UNADJUSTED
     pairs_of: int | None = None
     response: Scale | None = None
+    nesting: Nesting = field(default_factory=dict)
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -132,7 +136,7 @@ class MarginalMeans:
             Labels, and columns ``lower``, ``upper``.
         """
         limits, _ = self._limits(_checked(alpha), self._adjustment(adjust))
-        return self.labels.assign(lower=limits[:, 0], upper=limits[:, 1])
+        return self._beside_labels(pd.DataFrame(limits, columns=["lower", "upper"]))
 
     def _adjustment(self, adjust: str | None) -> Adjustment:
         return self.adjustment if adjust is None else adjustment_for(adjust)
@@ -172,7 +176,7 @@ class MarginalMeans:
             raise SpecificationError(f"side is one of {', '.join(map(repr, SIDES))}; found {side!r}")
         frame, notes = self._tested(null, SIDES[side], self._adjustment(adjust))
         sided = () if side == "two-sided" else (f"One-sided tests: {side} than {null:g}.",)
-        return self._shown(self.labels.join(frame), "Tests", (*notes, *sided))
+        return self._shown(self._beside_labels(frame), "Tests", (*notes, *sided))
 
     def _tested(self, null: float, side: int, adjustment: Adjustment) -> tuple[pd.DataFrame, tuple[str, ...]]:
         pvalues, notes = families(self, adjustment, lambda own, f: own.pvalues(f), null=null, side=side)
@@ -200,10 +204,16 @@ class MarginalMeans:
     def _whole(self, alpha: float) -> tuple[pd.DataFrame, tuple[str, ...]]:
         tests, notes = self._tested(0.0, 0, self.adjustment)
         limits, others = self._limits(_checked(alpha), self.adjustment)
-        frame = self.labels.join(tests)
-        frame = frame.assign(lower=limits[:, 0], upper=limits[:, 1])
-        order = [*self.labels.columns, self.estimate, "se", "df", "lower", "upper", self._letter, "pvalue"]
-        return frame[order], tuple(dict.fromkeys((*notes, *others)))
+        frame = tests.assign(lower=limits[:, 0], upper=limits[:, 1])
+        frame = frame[[self.estimate, "se", "df", "lower", "upper", self._letter, "pvalue"]]
+        return self._beside_labels(frame), tuple(dict.fromkeys((*notes, *others)))
+
+    def _beside_labels(self, numbers: pd.DataFrame) -> pd.DataFrame:
+        return self.labels.join(numbers.rename(columns=self._column))
+
+    def _column(self, name: str) -> str:
+        """Return what a column of numbers is called: another name if a predictor has its name."""
+        return f"{name} value" if name in self.labels else name
 
     # ---------------------------------------------------------------- comparisons
     def contrast(
@@ -287,7 +297,7 @@ class MarginalMeans:
         {'T1': 'a', 'T4': 'a', 'T3': 'b', 'T2': 'c'}
         """
         pairs = self.pairs(adjust=adjust)
-        pvalues = pairs.to_frame()["pvalue"].to_numpy(dtype=float)
+        pvalues = pairs.to_frame()[pairs._column("pvalue")].to_numpy(dtype=float)
         letters = np.full(len(self.labels), "", dtype=object)
         start = 0
         for own in split_by(self.labels, self.by):
@@ -299,7 +309,11 @@ class MarginalMeans:
             start += count
         frame, notes = self._whole(alpha)
         order = [own[np.argsort(self.estimates[own])] for own in split_by(self.labels, self.by)]
-        frame = frame.drop(columns=[self._letter, "pvalue"]).assign(letters=letters).iloc[np.concatenate(order)]
+        frame = (
+            frame.drop(columns=[self._column(self._letter), self._column("pvalue")])
+            .assign(letters=letters)
+            .iloc[np.concatenate(order)]
+        )
         label = pairs.adjustment.label
         how = f", p-values adjusted by {label}" if label else ""
         told = (
@@ -325,7 +339,7 @@ class MarginalMeans:
         """Return the table ready to be shown: text, HTML, LaTeX, CSV, Markdown."""
         frame, notes = self._whole(alpha)
         if not self._is_comparison:
-            frame = frame.drop(columns=[self._letter, "pvalue"])
+            frame = frame.drop(columns=[self._column(self._letter), self._column("pvalue")])
         level = f"Intervals of level {1 - alpha:g}."
         return self._shown(frame, self.heading, (*notes, level)).summary()
 

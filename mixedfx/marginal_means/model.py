@@ -107,6 +107,8 @@ class FittedModel:
         Their values in the rows of the fit.
     scale : Scale
         Of the linear predictor.
+    terms : tuple of frozenset of str
+        The predictors in each term of the fixed effects.
     notes : tuple of str
         What tables of it should say.
     outcome : Outcome or None
@@ -121,6 +123,7 @@ class FittedModel:
     predictors: Mapping[str, Predictor]
     observed: pd.DataFrame = field(repr=False)
     scale: Scale
+    terms: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
     outcome: Outcome | None = field(default=None, repr=False)
 

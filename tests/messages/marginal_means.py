@@ -4,6 +4,8 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
 from tests.messages.helpers import Case, data
@@ -42,6 +44,26 @@ CASES: dict[str, Case] = {
         ).contrast(interaction=True),
         S,
         ("combinations of the levels", "f, b"),
+    ),
+    "joint tests of incomplete cells": (
+        lambda: replace(
+            m := means(["f", "b"], at={"b": [0, 1]}),
+            labels=m.labels.iloc[1:].reset_index(drop=True),
+            functions=m.functions.taken(np.arange(1, len(m))),
+        ).joint_tests(),
+        S,
+        ("combinations of the levels", "f, b"),
+    ),
+    "nesting of nothing": (
+        lambda: means(nesting={"f": "nope"}),
+        S,
+        ("nesting=", "'nope'", "no factor of the model", "'f', 'b'"),
+    ),
+    "nesting of a number": (lambda: mfx.trends(fit(), "x", nesting={"x": "f"}), S, ("nesting=", "'x'", "'f', 'b'")),
+    "nesting in itself": (
+        lambda: mfx.joint_tests(fit(), nesting={"f": "b", "b": "f"}),
+        S,
+        ("nesting=", "'f' within itself", "{'inner factor': 'outer factor'}"),
     ),
     "number of interaction methods": (
         lambda: means(["f", "b"], at={"b": [0, 1]}).contrast(interaction=["pairwise"]),
