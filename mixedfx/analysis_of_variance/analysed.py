@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.batch_terms import frame_of
 from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
 from mixedfx.analysis_of_variance.estimable import EstimableFunctions, estimable_functions
 from mixedfx.analysis_of_variance.hypotheses import FixedPart
@@ -68,7 +69,7 @@ def analysed_fit(fit: Any, ddf: str | None) -> AnalysedFit:
 
 def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     denominator = fit.denominator(ddf)
-    frame = fit.model.inputs.frame
+    frame = frame_of(fit)
     beta = np.asarray(fit.params, dtype=float)
     if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
         root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T

@@ -21,6 +21,7 @@ from mixedfx.design import Frame, nested_in
 from mixedfx.design.rows import Rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import independent_rows
+from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["batch_label", "fixed_batches", "frame_of", "random_batches"]
@@ -32,7 +33,7 @@ def batch_label(group: str, effect: str) -> str:
 
 
 # --------------------------------------------------------------------------- random terms
-def frame_of(fit: LinearMixedResults) -> Frame:
+def frame_of(fit: MixedResults) -> Frame:
     """Return the data of a fit."""
     if fit.model.inputs is None:
         raise SpecificationError("a refit to another response has no data of its own: fit the model to a data frame")

@@ -76,7 +76,10 @@ class EstimableFunctions:
 
 def _orthogonal_to(columns: Array, sizes: Array) -> Array:
     """Return orthonormal rows ``c`` (r, p) with ``c columns = 0``, ``columns`` (p, q) judged by their ``sizes``."""
-    left, singular, _ = np.linalg.svd(columns / np.where(sizes > 0, sizes, 1.0))
+    scaled = columns / np.where(sizes > 0, sizes, 1.0)
+    if scaled.shape[1] > len(scaled):
+        scaled = np.linalg.qr(scaled.T, mode="r").T
+    left, singular, _ = np.linalg.svd(scaled)
     return np.asarray(left[:, int(np.sum(singular > ZERO)) :].T)
 
 

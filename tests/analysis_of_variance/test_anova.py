@@ -268,3 +268,9 @@ def test_cells_are_the_columns_of_the_design(data, formula, coding):
         units = covariates[next(iter(term.covariates))] if term.covariates else np.ones((len(data), 1))
         own = term.cells[tuple(codes)] if codes else np.broadcast_to(term.cells, (len(data), *term.cells.shape))
         assert np.einsum("nk,nkc->nc", units, own) == pytest.approx(X[:, list(term.columns)])
+
+
+def test_a_refit_to_another_response_is_refused_by_name(data):
+    fit = mfx.lmer("y ~ a + (1 | g)", data)
+    with pytest.raises(mfx.SpecificationError, match="a refit to another response has no data of its own"):
+        mfx.anova(fit.refit(data["y"] + 1.0))
