@@ -47,8 +47,8 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
     a covariate does not contain the factor. With ``ddf="z"`` they are those of R's car (and of lme4's own table):
     comparisons of nested models at the estimated variances, marginality by names.
 
-    Where cells are empty or a factor is nested in another (``region / state``), type 3 tests those estimable functions of
-    a term that are orthogonal to those of the terms that contain it, as in SAS: regions are compared by the means of
+    Where cells are empty or a factor is nested in another (``region / state``), type 3 tests those estimable functions
+    of a term that are orthogonal to those of the terms that contain it, as in SAS: regions are compared by the means of
     their states. Of crossed factors with empty cells the hypothesis depends on which cells are empty.
 
     References

@@ -37,7 +37,8 @@ def frame_of(fit: MixedResults) -> Frame:
     """Return the data of a fit."""
     if fit.model.inputs is None:
         raise SpecificationError("a refit to another response has no data of its own: fit the model to a data frame")
-    return fit.model.inputs.frame
+    frame: Frame = fit.model.inputs.frame
+    return frame
 
 
 def random_batches(fit: LinearMixedResults) -> list[RandomBatch]:

@@ -78,7 +78,7 @@ def _orthogonal_to(columns: Array, sizes: Array) -> Array:
     """Return orthonormal rows ``c`` (r, p) with ``c columns = 0``, ``columns`` (p, q) judged by their ``sizes``."""
     scaled = columns / np.where(sizes > 0, sizes, 1.0)
     if scaled.shape[1] > len(scaled):
-        scaled = np.linalg.qr(scaled.T, mode="r").T
+        scaled = np.asarray(np.linalg.qr(scaled.T, mode="r")).T
     left, singular, _ = np.linalg.svd(scaled)
     return np.asarray(left[:, int(np.sum(singular > ZERO)) :].T)
 
