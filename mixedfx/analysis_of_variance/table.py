@@ -86,7 +86,15 @@ def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermH
     ]
     if kind.numeral == "II" and not tested.is_asymptotic:
         return [*missing, *_covariate_notes(tested.part)]
-    return [*missing, *(_estimable_notes(tested.part) if kind.numeral == "III" else [])]
+    if kind.numeral != "III":
+        return missing
+    factors = {term.label for term in tested.part.terms if len(term.factors) == 1 and not term.covariates}
+    nothing = [
+        f"The other terms tell {h.label} completely: if a factor is nested in it, write {h.label} / that factor."
+        for h in hypotheses
+        if not len(h.L) and h.label in factors
+    ]
+    return [*missing, *nothing, *_estimable_notes(tested.part)]
 
 
 def _estimable_notes(part: FixedPart) -> list[str]:

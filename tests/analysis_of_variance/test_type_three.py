@@ -206,3 +206,5 @@ def test_thresholds_in_place_of_an_intercept(unbalanced):
 def test_the_table_says_how(oats):
     notes = " ".join(mfx.anova(fitted("level / nitroF", oats)).notes)
     assert "that of level those functions are tested that can be estimated" in notes
+    notes = " ".join(mfx.anova(fitted("level + nitroF", oats)).notes)
+    assert "if a factor is nested in it, write level / that factor" in notes
