@@ -88,13 +88,14 @@ def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermH
         return [*missing, *_covariate_notes(tested.part)]
     if kind.numeral != "III":
         return missing
-    factors = {term.label for term in tested.part.terms if len(term.factors) == 1 and not term.covariates}
+    part = tested.part
+    factors = {t.label for t in part.terms if len(t.factors) == 1 and not t.covariates and not part.above(t)}
     nothing = [
         f"The other terms tell {h.label} completely: if a factor is nested in it, write {h.label} / that factor."
         for h in hypotheses
         if not len(h.L) and h.label in factors
     ]
-    return [*missing, *nothing, *_estimable_notes(tested.part)]
+    return [*missing, *nothing, *_estimable_notes(part)]
 
 
 def _estimable_notes(part: FixedPart) -> list[str]:
