@@ -45,6 +45,15 @@ WARNINGS: dict[str, Case] = {
         SeparationWarning,
         ("b2", "penalty=0.1"),
     ),
+    "separation of zeros": (
+        glmer(
+            "s ~ x + (1 | g)",
+            data=data(s=np.where((np.arange(48) % 3 == 0) | (np.arange(48) % 5 == 0), 0, 4 + np.arange(48) % 4)),
+            zero_inflation="~ f",
+        ),
+        SeparationWarning,
+        ("zero inflation", "f[T.b]", "no finite estimate"),
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 A row whose log-likelihood rises (or falls) over the whole line of its linear predictor never objects to being pushed
 that way. The response is separated if some direction ``d`` pushes all such rows the way they like, and leaves every
-other row where it is: a linear programme finds it.
+other row where it is: a linear programme finds it. Ordered categories have their thresholds in the programme, too.
 
 References
 ----------
@@ -15,7 +15,9 @@ import numpy as np
 from scipy import optimize
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.mode_state import ModeState
+from mixedfx.families import Ordinal
 from mixedfx.linalg.gram import level_sums
 
 __all__ = ["divided_factors", "looks_separated", "separating_direction"]
@@ -40,19 +42,23 @@ def looks_separated(state: ModeState, sds: Array) -> bool:
 def divided_factors(state: ModeState) -> tuple[int, ...]:
     """Return the grouping factors (in elimination order) of which every level has pushed all its rows one way.
 
+    Or has all its rows in one category, where these are ordered.
+
     The likelihood then rises without end as the factor's variance grows. Small variances are not looked at.
     """
     rows = state.model.space.rows
     large = [f for f, t in enumerate(state.factors) if np.abs(t).max(initial=0.0) > SUSPICIOUS_SPREAD]
     if not large:
         return ()
-    push, _ = _push(state)
-    if np.any(push == 0) or np.ptp(push) == 0:
+    outcome = _categories(state) if _is_ordered(state) else _push(state)[0]
+    if np.any(outcome == 0) or np.ptp(outcome) == 0:
         return ()
     found = []
     for f in large:
-        sums = level_sums(rows.layout, f, np.column_stack([push, np.ones_like(push)]))
-        if any(np.all(z == 1.0) for z in rows.z[f]) and np.all(np.abs(sums[:, 0]) == sums[:, 1]):
+        first, second, count = level_sums(
+            rows.layout, f, np.column_stack([outcome, outcome**2, np.ones_like(outcome)])
+        ).T
+        if any(np.all(z == 1.0) for z in rows.z[f]) and np.all(first**2 == second * count):
             found.append(f)
     return tuple(found)
 
@@ -69,20 +75,17 @@ def _push(state: ModeState) -> tuple[Array, BoolArray]:
     (low, left, _), (_, here, _), (high, right, _) = places
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
     slack = OBJECTION * float(np.abs(here).max(initial=0.0))
-    up = legal & (left > 0) & (right >= 0) & (here >= -slack)
-    down = legal & (left <= 0) & (right < 0) & (here <= slack)
+    some = legal & ((left != 0) | (right != 0))  # an end may be level: zero inflation takes over, exp() underflows
+    up = some & (left >= 0) & (right >= 0) & (here >= -slack)
+    down = some & (left <= 0) & (right <= 0) & (here <= slack)
     return np.where(up, 1.0, 0.0) - np.where(down, 1.0, 0.0), ~legal | (left != 0) | (right != 0)
 
 
 def separating_direction(state: ModeState) -> Array | None:
     """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
-    push, heard = _push(state)
-    if not push.any():
+    pushed, still = _pushed_ordered(state) if _is_ordered(state) else _pushed(state)
+    if not pushed.size:
         return None
-    rows = np.unique(np.column_stack([state.model.X, push])[heard], axis=0)
-    X, push = rows[:, :-1], rows[:, -1]
-    pushed = X[push != 0] * push[push != 0, None]
-    still = X[push == 0]
     solution = optimize.linprog(
         np.asarray(-pushed.sum(axis=0)),
         A_ub=-pushed,
@@ -94,5 +97,44 @@ def separating_direction(state: ModeState) -> Array | None:
     )
     if solution.status != 0 or -float(solution.fun or 0.0) <= NEGLIGIBLE * len(pushed):
         return None
-    direction = np.asarray(solution.x, dtype=float)
+    direction = np.asarray(solution.x, dtype=float)[: state.model.n_fixed]
     return np.where(np.abs(direction) > NEGLIGIBLE, direction, 0.0)
+
+
+def _pushed(state: ModeState) -> tuple[Array, Array]:
+    """Rows of X that a separating direction may only raise, turned upwards, and those that it must leave alone."""
+    push, heard = _push(state)
+    rows = np.unique(np.column_stack([state.model.X, push])[heard], axis=0)
+    X, push = rows[:, :-1], rows[:, -1]
+    return X[push != 0] * push[push != 0, None], X[push == 0]
+
+
+def _categories(state: ModeState) -> Array:
+    """Numbers (n,) of ordered categories, from 1."""
+    likelihood = state.model.likelihood
+    assert isinstance(likelihood, FamilyLikelihood)
+    return likelihood.observed.y + 1.0
+
+
+def _is_ordered(state: ModeState) -> bool:
+    """Whether the response has ordered categories between thresholds that are estimated with the fixed effects."""
+    likelihood = state.model.likelihood
+    return isinstance(likelihood, FamilyLikelihood) and (
+        isinstance(likelihood.family, Ordinal) and not likelihood.family.fixed
+    )
+
+
+def _pushed_ordered(state: ModeState) -> tuple[Array, Array]:
+    """The same for ordered categories, the thresholds beside the fixed effects: every row wants to be far from both.
+
+    A category wants its linear predictor above the threshold below it, and below the one above it.
+    """
+    likelihood = state.model.likelihood
+    assert isinstance(likelihood, FamilyLikelihood)
+    assert isinstance(likelihood.family, Ordinal)
+    observed, cuts = likelihood.observed, np.eye(likelihood.family.n_categories - 1)
+    heard = np.ones(observed.n, dtype=bool) if observed.multiplier is None else observed.multiplier > 0
+    X, codes = state.model.X[heard], observed.y[heard].astype(np.intp)
+    below, above = codes > 0, codes < len(cuts)
+    pushed = np.vstack([np.hstack([X[below], -cuts[codes[below] - 1]]), np.hstack([-X[above], cuts[codes[above]]])])
+    return np.unique(pushed, axis=0), np.zeros((0, pushed.shape[1]))

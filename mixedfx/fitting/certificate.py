@@ -107,7 +107,8 @@ class Certificate:
         if self.unseen:
             return (
                 "Whether this is the optimum cannot be told: the curvature of the likelihood in "
-                f"{', '.join(self.unseen)} is lost in rounding, next to a residual variance that is all but zero."
+                f"{', '.join(self.unseen)} is lost in rounding: no row tells of it, or a residual variance beside "
+                "it is all but zero."
             )
         reason = "the iteration limit ended the search" if self.cut else "the search could not go on"
         if self.negative_directions:

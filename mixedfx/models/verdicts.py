@@ -7,6 +7,7 @@ import numpy as np
 from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning, warn
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.results.components import separated_components
 
 __all__ = ["warn_of"]
 
@@ -17,9 +18,9 @@ def warn_of(fit: GeneralizedFit) -> None:
     """Warn of a separation, of a search that found no optimum, of variances at zero."""
     certificate = fit.certificate
     if certificate.separated:
-        names = ", ".join(certificate.separated)
+        names, verb = ", ".join(certificate.separated), "tells" if len(certificate.separated) == 1 else "tell"
         message = (
-            f"separation: {names} tell the outcomes apart perfectly, so the estimates run off to infinity; a weak "
+            f"separation: {names} {verb} the outcomes apart perfectly, so the estimates run off to infinity; a weak "
             "penalty (penalty=0.1) keeps them finite"
         )
         warn(message, SeparationWarning)
@@ -33,6 +34,12 @@ def warn_of(fit: GeneralizedFit) -> None:
     elif not certificate.converged:
         text = _edge_message(fit) or str(certificate).splitlines()[0]
         warn(text, ConvergenceWarning)
+    for component, columns in separated_components(fit).items():
+        message = (
+            f"separation in the {component.replace('_', ' ')}: no finite estimate of {', '.join(columns)}, because in "
+            "some rows it is as small or as large as can be; the likelihood and the other estimates are at their limit"
+        )
+        warn(message, SeparationWarning)
     if certificate.is_singular:
         warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning)
 

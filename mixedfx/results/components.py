@@ -19,6 +19,7 @@ __all__ = [
     "family_table",
     "further_parameters",
     "limit_notes",
+    "separated_components",
     "summary_tables",
 ]
 
@@ -105,9 +106,28 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     notes = [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
     held = [text for text in fit.held if text.split(" = ")[0] not in limits]
     notes += [f"at the end of the range in which it is sought: {text}" for text in held]
+    for name, columns in separated_components(fit).items():
+        notes.append(f"no finite estimate in the {name.replace('_', ' ')}: {', '.join(columns)} (separation)")
     family = fit.problem.family
     fixed = [(p.name, p.natural(family.fixed[p.name])) for p in family.parameters if p.name in family.fixed]
     return [*notes, *(f"given with the family, not estimated: {name} = {value:.6g}" for name, value in fixed)]
+
+
+def separated_components(fit: GeneralizedFit) -> dict[str, tuple[str, ...]]:
+    """Return further linear predictors of a converged fit with coefficients that have no finite estimate, by name.
+
+    The rows tell their columns apart without error: an indicator of rows without a single zero, in zero inflation.
+    Predictors that have run off as a whole are those of :func:`limit_notes`.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    if not fit.certificate.converged:
+        return found
+    unknown = np.isnan(fit.covariance.diagonal()) & ~fit.at_limit
+    for component in fit.problem.components:
+        out = unknown[fit.problem.component_slices[component.name]]
+        if out.any():
+            found[component.name] = tuple(name for name, one in zip(component.names, out, strict=True) if one)
+    return found
 
 
 def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:

@@ -149,6 +149,7 @@ CASES: dict[str, Case] = {
     "structured profile": (lambda: mfx.profile(structured()), S, ("independent residuals", "sigma")),
     "profile of what": (lambda: fit().conf_int(method="profile", which="nope"), S, ("which", "'nope'", "fixed")),
     "profile limits of what": (lambda: mfx.profile(fit(reml=False)).conf_int(which="nope"), S, ("which", "'nope'")),
+    "few draws of integrals": (lambda: counts().compare_integrators(draws=3), S, ("draws=3", "at least 100")),
     "profile without likelihood": (lambda: mfx.profile(counts(nagq=0)), S, ("nagq=0", "nagq=1")),
     "linear and generalised": (lambda: mfx.bootstrap_test(fit(), counts(), 5), S, ("linear", "generalised")),
     "rows of tested models": (

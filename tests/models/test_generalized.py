@@ -150,6 +150,59 @@ def test_zeros_only_in_one_category_are_separation_of_counts():
     assert not fit.converged
 
 
+def test_zeros_only_in_one_category_are_separation_of_zero_inflated_counts():
+    frame = panel().assign(c="u")
+    frame.loc[frame["g"] % 3 == 0, "c"] = "v"
+    frame.loc[frame["c"] == "v", "y"] = 0
+    with pytest.warns(mfx.SeparationWarning, match=r"c\[T.v\]"):
+        fit = mfx.glmer("y ~ c + (1 | g)", frame, family="poisson", zero_inflation="~ 1")
+    assert not fit.converged
+
+
+def test_zeros_only_in_one_category_separate_the_zero_inflation():
+    frame = panel().assign(c="u")
+    frame.loc[frame["h"] == 0, "c"] = "v"
+    frame.loc[frame["c"] == "v", "y"] = 0
+    with pytest.warns(mfx.SeparationWarning, match=r"in the zero inflation: .*c\[T.v\]"):
+        fit = mfx.glmer("y ~ x + (1 | g)", frame, family="poisson", zero_inflation="~ c")
+    assert any("c[T.v] (separation)" in note for note in fit.notes)
+    rest = mfx.glmer("y ~ x + (1 | g)", frame[frame["c"] == "u"], family="poisson", zero_inflation="~ 1")
+    assert fit.llf == pytest.approx(rest.llf, abs=1e-6)  # rows that are certain add nothing
+    np.testing.assert_allclose(fit.bse, rest.bse, rtol=1e-4)
+
+
+def categories(frame, cuts):
+    return frame.assign(o=pd.Categorical(np.digitize(frame["x"], cuts), ordered=True))
+
+
+def test_ordered_categories_that_a_column_tells_apart_are_separated():
+    frame = categories(panel(), [-0.7, 0.0, 0.8])
+    with pytest.warns(mfx.SeparationWarning, match=r"separation: x tells the outcomes apart"):
+        fit = mfx.glmer("o ~ x + (1 | g)", frame, family="ordinal")
+    assert not fit.converged
+    weak = mfx.glmer("o ~ x + (1 | g)", frame, family="ordinal", penalty=0.1)
+    assert weak.certificate.separated == ()
+
+
+def test_a_column_that_names_the_top_category_is_separated():
+    frame = panel()
+    frame = categories(frame.assign(x=frame["x"] + np.random.default_rng(2).logistic(size=len(frame))), [-0.7, 0.8])
+    frame["top"] = (frame["h"] == 0).astype(float)
+    frame.loc[frame["top"] == 1, "o"] = 2
+    with pytest.warns(mfx.SeparationWarning, match=r"separation: top tells"):
+        fit = mfx.glmer("o ~ b + top + (1 | g)", frame, family="ordinal")
+    assert fit.certificate.separated == ("top",)
+    frame.loc[frame["top"] == 1, "o"] = 1  # the middle one has two neighbours
+    assert mfx.glmer("o ~ b + top + (1 | g)", frame, family="ordinal").converged
+
+
+def test_groups_within_one_ordered_category_have_no_finite_variance():
+    frame = panel().assign(o=lambda d: pd.Categorical(d["g"] % 3, ordered=True))
+    with pytest.warns(mfx.SeparationWarning, match="no level of g has more than one outcome"):
+        fit = mfx.glmer("o ~ x + (1 | g)", frame, family="ordinal")
+    assert not fit.converged
+
+
 def test_groups_of_zeros_only_are_no_separation():
     frame = panel()
     frame.loc[frame["g"] < 5, "y"] = 0
