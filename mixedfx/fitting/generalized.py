@@ -438,11 +438,10 @@ def _polished(
     """Newton steps with the Hessian of the first point, and that Hessian."""
     hessian = difference_hessian(integrate, at)
     lower, upper = free_bounds(problem)
+    free = (at.state.x > lower) & (at.state.x < upper)
+    inverse = np.nan_to_num(_inverse(hessian[np.ix_(free, free)]))
     for _ in range(POLISHING_STEPS if control.max_iter > 0 else 0):
-        x = at.state.x
-        free = (x > lower) & (x < upper)
-        inverse = np.nan_to_num(_inverse(hessian[np.ix_(free, free)]))
-        gradient = at.gradient[free]
+        x, gradient = at.state.x, at.gradient[free]
         if not 0.5 * float(gradient @ inverse @ gradient) > POLISHED * control.tol:
             break
         moved = x.copy()
