@@ -31,6 +31,7 @@ from mixedfx.linalg.small import (
     apply,
     multiply,
     segment_sum,
+    segment_sum_columns,
     symmetrize,
     weighted_resolvent,
 )
@@ -94,8 +95,7 @@ class BlockFactor:
             eliminated = apply(self.k[f], forward[f])
             for g in range(f + 1, layout.n_chain):
                 push = apply(self.chain[f, g].swapaxes(0, 1), eliminated)
-                parents = layout.parents[f, g]
-                forward[g] = forward[g] - np.stack([_sum_rows(p, parents, layout.levels[g]) for p in push])
+                forward[g] = forward[g] - segment_sum_columns(push, layout.parents[f, g], layout.levels[g])
             if self.cross:
                 rest = rest - self.cross[f].transpose_dot(eliminated)
         b_rest, g_rest = self.remainder.solve(rest) if self.remainder else (rest, rest)
@@ -170,11 +170,6 @@ class PatternInverse:
         """Entries (i, j) of the remainder's part, on its pattern."""
         assert self.rest is not None
         return self.rest.k_entries(i, j)
-
-
-def _sum_rows(values: Array, parents: IntArray, count: int) -> Array:
-    """Sum the rows of (m, c) by parent: (count, c)."""
-    return segment_sum(values.T, parents, count).T
 
 
 def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.small import apply, segment_sum
+from mixedfx.linalg.small import apply, segment_sum_columns
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
 
@@ -114,7 +114,7 @@ class Gram:
             else:
                 product = apply(self.chain[factor, g].swapaxes(0, 1), t)
                 parents, count = layout.parents[factor, g], layout.levels[g]
-                out.append(np.stack([segment_sum(p.T, parents, count).T for p in product]))
+                out.append(segment_sum_columns(product, parents, count))
         rest = self.cross[factor].transpose_dot(t) if self.cross else np.zeros((0, t.shape[2]))
         return tuple(out), rest
 

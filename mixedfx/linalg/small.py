@@ -20,6 +20,7 @@ __all__ = [
     "multiply",
     "resolvent_of",
     "segment_sum",
+    "segment_sum_columns",
     "symmetrize",
     "to_stack",
     "weighted_resolvent",
@@ -164,6 +165,15 @@ def segment_sum(values: Array, segments: IntArray, count: int) -> Array:
     for row, entry in zip(out, flat, strict=True):
         row[:] = np.bincount(segments, weights=entry, minlength=count)
     return out.reshape(*values.shape[:-1], count)
+
+
+def segment_sum_columns(values: Array, segments: IntArray, count: int) -> Array:
+    """Sum ``values`` (q, m, c) over equal ``segments`` (m,): returns (q, count, c)."""
+    out = np.empty((values.shape[0], count, values.shape[2]))
+    for rows, entries in zip(out, values, strict=True):
+        for j in range(values.shape[2]):
+            rows[:, j] = np.bincount(segments, weights=entries[:, j], minlength=count)
+    return out
 
 
 def diagonal_blocks(dense: Array, size: int) -> Array:
