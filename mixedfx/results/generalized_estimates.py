@@ -198,13 +198,25 @@ class GeneralizedEstimates(MixedResults):
         """How the random effects were integrated out."""
         nodes = self.fit.nodes
         if nodes == 0:
-            return "Laplace, fixed effects profiled"
-        return "Laplace" if nodes == 1 else f"adaptive quadrature, {nodes} nodes"
+            return "Laplace, effects profiled"
+        return "Laplace" if nodes == 1 else f"quadrature, {nodes} nodes"
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Remarks in plain words."""
-        return (*self.design.notes, *limit_notes(self.fit, self._estimate))
+        return (*self.design.notes, *self._model_notes(), *limit_notes(self.fit, self._estimate))
+
+    def _model_notes(self) -> list[str]:
+        """What the formula does not show: which category is a success, and a penalty."""
+        response, penalty, notes = self.design.response, self.model.penalty, []
+        if self.fit.problem.family.proportions and response.categories is not None:
+            notes.append(f"success is {response.name} = {response.categories[1]!r}, the second category")
+        if penalty:
+            notes.append(
+                f"the fixed effects bear a penalty of precision {penalty:g}, which draws them towards zero; the "
+                "log-likelihood is without it"
+            )
+        return notes
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.

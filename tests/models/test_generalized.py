@@ -254,6 +254,16 @@ def test_integrators_side_by_side(laplace):
     assert abs(sampled["difference"]) < 4 * sampled["standard_error"]
 
 
+def test_the_summary_tells_success_penalty_and_integration():
+    frame = panel().assign(w=lambda d: np.where(d["b"] == 1, "alive", "dead"))
+    text = str(mfx.glmer("w ~ x + (1 | g)", frame, family="binomial", penalty=2.0, nagq=25).summary())
+    assert "success is w = 'dead'" in text
+    assert "penalty of precision 2" in text
+    assert "\nIntegration:      quadrature, 25 nodes\n" in text  # within its column
+    plain = mfx.glmer("b ~ x + (1 | g)", frame, family="binomial")
+    assert plain.notes == ()
+
+
 def test_an_unknown_level_is_written_as_a_plain_number():
     fit = mfx.glmer("y ~ x + (1 | g)", panel(), family="poisson")
     with pytest.raises(mfx.DataError, match=r"does not know \(99\)"):
