@@ -209,10 +209,10 @@ class MarginalMeans:
         return self._beside_labels(frame), tuple(dict.fromkeys((*notes, *others)))
 
     def _beside_labels(self, numbers: pd.DataFrame) -> pd.DataFrame:
-        return self.labels.join(numbers.rename(columns=self._column))
+        return self.labels.join(numbers.rename(columns=self.column))
 
-    def _column(self, name: str) -> str:
-        """Return what a column of numbers is called: another name if a predictor has its name."""
+    def column(self, name: str) -> str:
+        """Return what a column of numbers is called: ``lower``, or ``lower value`` if a predictor has that name."""
         return f"{name} value" if name in self.labels else name
 
     # ---------------------------------------------------------------- comparisons
@@ -297,7 +297,7 @@ class MarginalMeans:
         {'T1': 'a', 'T4': 'a', 'T3': 'b', 'T2': 'c'}
         """
         pairs = self.pairs(adjust=adjust)
-        pvalues = pairs.to_frame()[pairs._column("pvalue")].to_numpy(dtype=float)
+        pvalues = pairs.to_frame()[pairs.column("pvalue")].to_numpy(dtype=float)
         letters = np.full(len(self.labels), "", dtype=object)
         start = 0
         for own in split_by(self.labels, self.by):
@@ -310,7 +310,7 @@ class MarginalMeans:
         frame, notes = self._whole(alpha)
         order = [own[np.argsort(self.estimates[own])] for own in split_by(self.labels, self.by)]
         frame = (
-            frame.drop(columns=[self._column(self._letter), self._column("pvalue")])
+            frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
             .assign(letters=letters)
             .iloc[np.concatenate(order)]
         )
@@ -339,7 +339,7 @@ class MarginalMeans:
         """Return the table ready to be shown: text, HTML, LaTeX, CSV, Markdown."""
         frame, notes = self._whole(alpha)
         if not self._is_comparison:
-            frame = frame.drop(columns=[self._column(self._letter), self._column("pvalue")])
+            frame = frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
         level = f"Intervals of level {1 - alpha:g}."
         return self._shown(frame, self.heading, (*notes, level)).summary()
 

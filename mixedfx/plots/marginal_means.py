@@ -43,6 +43,9 @@ class HasIntervals(Protocol):
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return labels, estimates and limits."""
 
+    def column(self, name: str) -> str:
+        """Return what a column of numbers is called beside the labels."""
+
 
 def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.DataFrame:
     """Return the numbers behind :func:`plot_marginal_means`.
@@ -75,9 +78,9 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
         {
             "row": _joined(frame, specs),
             "group": _joined(frame, list(means.by)),
-            "estimate": frame[means.estimate],
-            "lower": frame["lower"],
-            "upper": frame["upper"],
+            "estimate": frame[means.column(means.estimate)],
+            "lower": frame[means.column("lower")],
+            "upper": frame[means.column("upper")],
         }
     )
 

@@ -197,3 +197,14 @@ def test_given_axes_are_used(sleep, teeth):
 
 def test_a_frame_is_a_plain_data_frame(sleep):
     assert type(plots.shrinkage_frame(sleep)) is pd.DataFrame
+
+
+def test_intervals_of_a_factor_with_the_name_of_a_column():
+    data = mfx.load_dataset("machines")
+    fits = [
+        mfx.lmer(f"score ~ {name} + (1 | Worker)", data.rename(columns={"Machine": name})) for name in ("lower", "A")
+    ]
+    own, same = (plots.marginal_means_frame(mfx.emmeans(fit, name)) for fit, name in zip(fits, ("lower", "A")))
+    pd.testing.assert_frame_equal(own, same)
+    panel = plots.plot_marginal_means(mfx.emmeans(fits[0], "lower"))
+    assert points(panel)[:, 0] == pytest.approx(own["estimate"].to_numpy())
