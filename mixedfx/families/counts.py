@@ -12,12 +12,20 @@ from mixedfx._typing import Array
 from mixedfx.families.base import Family
 from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
 from mixedfx.families.gamma_functions import log_rising, log_rising_slope
-from mixedfx.families.jets import Jet
+from mixedfx.families.jets import Jet, constant, where
 from mixedfx.families.links import LOG
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import COUNTS, Observed
 from mixedfx.families.parameters import DISPERSION
-from mixedfx.families.special import exp, log1p_ratio, log_softplus, plain_softplus, saturated_exp, softplus
+from mixedfx.families.special import (
+    LARGEST_EXPONENT,
+    exp,
+    log1p_ratio,
+    log_softplus,
+    plain_softplus,
+    saturated_exp,
+    softplus,
+)
 
 __all__ = ["CountFamily", "NegativeBinomial1", "NegativeBinomial2", "Poisson"]
 
@@ -128,7 +136,7 @@ class NegativeBinomial2(CountFamily):
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``y log(mu) - (y + phi) log(1 + mu/phi)``."""
-        log_size = parameters[0]
+        log_size = _held(parameters[0])
         return mean.log * observed.y - softplus(mean.log - log_size) * (exp(log_size) + observed.y)
 
     def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet:
@@ -198,6 +206,14 @@ class NegativeBinomial1(CountFamily):
         return (float(np.log(excess_variance(observed.y))),)
 
 
+def _held(log_size: Jet) -> Jet:
+    """The logarithm of the size, no larger than exp() follows: a size beyond is infinite for all purposes."""
+    beyond = log_size.value > LARGEST_EXPONENT
+    if not np.any(beyond):
+        return log_size
+    return where(beyond, constant(LARGEST_EXPONENT, log_size.space), log_size)
+
+
 def excess_variance(y: Array) -> float:
     """``Var/mean - 1``, at least a tenth."""
     return max(float(np.var(y)) / max(float(np.mean(y)), 1e-8) - 1.0, 0.1)
@@ -211,9 +227,10 @@ def _poisson_log(observed: Observed, eta: Array, parameters: list[Array], order:
 
 def _nbinom2_log(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:
     """Negative binomial 2 with a log link."""
-    size = saturated_exp(parameters[0])
+    log_size = np.minimum(parameters[0], LARGEST_EXPONENT)
+    size = np.exp(log_size)
     total = observed.y + size
-    distance = eta - parameters[0]
+    distance = eta - log_size
     value = observed.y * eta - total * plain_softplus(distance)
     if order == 0:
         return (value,)
@@ -226,8 +243,9 @@ def _nbinom2_log(observed: Observed, eta: Array, parameters: list[Array], order:
 
 def _nbinom2_log_slopes(observed: Observed, eta: Array, parameters: list[Array]) -> tuple[Array, Array, Array]:
     """Derivatives in ``log phi`` of the log-density, its gradient and its second derivative."""
-    size = saturated_exp(parameters[0])
-    distance = eta - parameters[0]
+    log_size = np.minimum(parameters[0], LARGEST_EXPONENT)
+    size = np.exp(log_size)
+    distance = eta - log_size
     small = np.exp(-np.abs(distance))
     inverse = 1.0 / (1.0 + small)
     p = np.where(distance >= 0, inverse, small * inverse)

@@ -106,13 +106,19 @@ def test_a_certain_outcome_costs_nothing_and_a_wrong_one_what_it_should(link, fa
     assert family.loglik(wrong, eta) == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.parametrize(("name", "log_dispersion"), [("nbinom2", 30.0), ("nbinom1", -30.0)])
-def test_negative_binomials_become_poisson(name, log_dispersion):
+@pytest.mark.parametrize("size", [30.0, 190.0, 230.0, 600.0, 2000.0])
+@pytest.mark.parametrize("name", ["nbinom2", "nbinom1"])
+def test_negative_binomials_become_poisson(name, size):
     eta, y = np.array([-2.0, 0.5, 4.0]), [0.0, 3.0, 60.0]
     family, limit = family_for(name), family_for("poisson")
+    log_dispersion = size if name == "nbinom2" else -size
     ours = family.derivatives(family.observe(y), eta, [log_dispersion])
     for left, right in zip(ours, limit.derivatives(limit.observe(y), eta), strict=True):
         assert left == pytest.approx(right, rel=1e-10)
+    both = family.with_predictors("dispersion")
+    jointly = both.derivatives(both.observe(y), np.column_stack([eta, np.full(3, log_dispersion)]), order=2)
+    assert jointly[0] == pytest.approx(ours[0], rel=1e-10)
+    assert jointly[1] == pytest.approx(np.column_stack([ours[1], np.zeros(3)]), rel=1e-10, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", ["poisson", "nbinom2", "gamma"])
