@@ -24,7 +24,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.pareto import pareto_shape
 
-__all__ = ["ImportanceEstimate", "importance_estimate"]
+__all__ = ["LARGEST_DIMENSION", "ImportanceEstimate", "importance_estimate"]
 
 DEGREES_OF_FREEDOM = 10.0
 CHUNK_CELLS = 2_000_000  # rows times draws that are worked on at a time

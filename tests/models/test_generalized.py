@@ -270,6 +270,12 @@ def test_an_unknown_level_is_written_as_a_plain_number():
         fit.predict({"x": [0.0], "g": [99]})
 
 
+def test_many_groups_are_compared_without_importance_sampling():
+    table = mfx.glmer("y ~ x + (1 | g)", panel(groups=4001, size=3), family="poisson").compare_integrators()
+    assert "importance sampling" not in table.index
+    assert abs(table.loc["quadrature, 31 nodes", "difference"]) < 1e-6
+
+
 def test_integrators_need_draws(laplace):
     with pytest.raises(mfx.SpecificationError, match="at least 100 draws; found draws=1"):
         laplace.compare_integrators(draws=1)
