@@ -39,6 +39,10 @@ SEVERAL = (
     "bootstrap_test finds it."
 )
 NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
+INTEGRATED = (
+    "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
+    "all models with the same nagq."
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class _Candidate:
     designs: tuple[Design, ...]  # none for a model without random effects
     reml: bool
     columns: tuple[str, ...]
+    integration: str = ""
 
 
 def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsTable:
@@ -76,6 +81,9 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
         frame[name] = [np.nan, *(step[position] for step in steps)]
     notes = [f"model {i + 1}: {model.label}" for i, model in enumerate(models)]
     notes += [REFITTED] if refitted else [RESTRICTED] if any(model.reml for model in models) else []
+    kinds = dict.fromkeys(model.integration for model in models if model.integration)
+    if len(kinds) > 1:
+        notes.append(INTEGRATED.format(", ".join(kinds)))
     if any(np.isnan(step[2]) and step[1] > 0 for step in steps):
         notes.append(NOT_NESTED)
     variances = [step[4] for step in steps]
@@ -108,7 +116,7 @@ def _candidate(fit: Any, *, refit: bool) -> _Candidate:
         return _of_mixed(fit, False)
     if hasattr(fit, "llf") and hasattr(fit, "model") and hasattr(fit.model, "endog"):
         label = str(getattr(fit.model, "formula", type(fit.model).__name__))
-        n_params = len(fit.params) + 1
+        n_params = len(fit.params) + int(getattr(fit, "scale", 1.0) != 1.0)  # an estimated scale is no entry of params
         response = np.asarray(fit.model.endog, dtype=float)
         columns = tuple(map(str, fit.model.exog_names))
         return _Candidate(label, float(fit.llf), n_params, len(response), response, (), False, columns)
@@ -132,6 +140,7 @@ def _of_mixed(fit: MixedResults, reml: bool) -> _Candidate:
         (design,),
         reml,
         tuple(design.fixed.names),
+        str(getattr(fit, "integration", "")).split(",")[0],
     )
 
 

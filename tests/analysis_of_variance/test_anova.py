@@ -207,6 +207,28 @@ def test_a_single_variance_is_tested_on_the_boundary(data):
     assert table["PR(boundary)"].iloc[1] == pytest.approx(p / 2)
 
 
+@pytest.mark.parametrize("make", [smf.poisson, lambda f, d: smf.glm(f, d, family=sm.families.Poisson())])
+def test_a_variance_of_counts_is_tested_against_a_model_of_statsmodels(make):
+    frame = mfx.load_dataset("salamanders")
+    small = make("count ~ mined", frame).fit(**({"disp": 0} if make is smf.poisson else {}))
+    large = mfx.glmer("count ~ mined + (1 | site)", frame, family="poisson")
+    table = mfx.anova(small, large).to_frame()
+    assert table["n_params"].tolist() == [2, 3]
+    chi2 = 2 * (large.llf - small.llf)
+    assert table["chi2"].iloc[1] == pytest.approx(chi2)
+    assert table["PR(boundary)"].iloc[1] == pytest.approx(stats.chi2.sf(chi2, 1) / 2)
+
+
+def test_likelihoods_of_different_integrators_are_told_apart():
+    frame = mfx.load_dataset("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ {} + (1 | herd)"
+    small = mfx.glmer(formula.format("1"), frame, family="binomial")
+    large = mfx.glmer(formula.format("period"), frame, family="binomial", nagq=9)
+    assert "not approximated alike (Laplace, quadrature)" in " ".join(str(mfx.anova(small, large)).split())
+    alike = mfx.glmer(formula.format("1"), frame, family="binomial", nagq=25)
+    assert "approximated" not in str(mfx.anova(alike, large))
+
+
 def test_mixtures():
     assert chi_bar_square_tail(2.0, Extension(1, 1)) == pytest.approx((stats.chi2.sf(2, 1) + stats.chi2.sf(2, 2)) / 2)
     assert chi_bar_square_tail(0.0, Extension(1, 0)) == pytest.approx(1.0)
