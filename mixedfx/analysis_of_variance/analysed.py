@@ -95,7 +95,8 @@ def _cross_product_root(fit: LinearMixedResults) -> Array:
 
 
 def _of_least_squares(fit: Any, ddf: str | None) -> AnalysedFit:
-    info = getattr(fit.model.data, "model_spec", None)
+    data = fit.model.data
+    info = getattr(data, "model_spec", None) or getattr(data, "design_info", None)  # statsmodels before 0.15
     if info is None or not hasattr(info, "term_codings"):
         raise SpecificationError("the linear model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()")
     if ddf is not None and ddf not in ("residual", "z"):

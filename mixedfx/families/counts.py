@@ -85,14 +85,14 @@ class CountFamily(Family):
         """Regularised incomplete Beta function, or Gamma function in the Poisson limit."""
         size = np.broadcast_to(self.size(mu, *parameters), np.broadcast_shapes(np.shape(mu), np.shape(y)))
         mixed = size < POISSON_LIMIT
-        shape = np.where(mixed, size, 1.0)
+        shape = np.where(mixed, np.maximum(size, np.finfo(float).tiny), 1.0)
         return np.where(mixed, sp.betainc(shape, y + 1, shape / (shape + mu)), sp.pdtr(y, mu))
 
     def survival(self, y: Array, mu: Array, *parameters: Array) -> Array:
         """Probability of a count above y, without the cancellation of one minus the distribution function."""
         size = np.broadcast_to(self.size(mu, *parameters), np.broadcast_shapes(np.shape(mu), np.shape(y)))
         mixed = size < POISSON_LIMIT
-        shape = np.where(mixed, size, 1.0)
+        shape = np.where(mixed, np.maximum(size, np.finfo(float).tiny), 1.0)
         return np.where(mixed, sp.betainc(y + 1, shape, mu / (shape + mu)), sp.pdtrc(y, mu))
 
 
