@@ -18,6 +18,7 @@ from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, find_end, opened, quantity_profile
 from mixedfx.inference.unprofiled import Quantity, ResidualSd, UnprofiledPoint
 from mixedfx.results.base import MixedResults
+from mixedfx.results.components import separated_components
 from mixedfx.results.further import further_quantities
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -46,6 +47,8 @@ class Profile:
         Which of them are fixed effects, and which belong to further linear predictors or the family.
     joined : mapping of str to pair of str
         For every correlation, the standard deviations that it joins.
+    endless : tuple of str
+        Coefficients of further linear predictors without a finite estimate: they have no limits.
     """
 
     deviance: float
@@ -53,6 +56,7 @@ class Profile:
     fixed: tuple[str, ...]
     joined: Mapping[str, tuple[str, str]]
     family: tuple[str, ...] = ()
+    endless: tuple[str, ...] = ()
 
     def conf_int(self, alpha: float = 0.05, which: str = "all") -> pd.DataFrame:
         """Return profile intervals: all values at which the likelihood-ratio test does not reject.
@@ -84,11 +88,16 @@ class Profile:
     def end(self, name: str, zeta: float) -> End:
         """Return where the signed root likelihood ratio of a parameter equals ``zeta``."""
         held = self.profiles[name]
+        if name in self.endless:
+            return End(np.nan, zeta, False, held.start)
         ceiling = min((self._without(sd) for sd in self.joined.get(name, ())), default=np.inf)
         if ceiling < abs(zeta):
             return End(held.upper if zeta > 0 else held.lower, float(np.sign(zeta)) * ceiling, False, held.start)
         end = find_end(held, self.deviance, zeta)
-        return replace(end, value=np.inf) if not end.reached and end.value > FAR else end
+        if not end.reached and end.value > FAR:
+            return replace(end, value=np.inf)
+        bound = held.upper if zeta > 0 else held.lower
+        return replace(end, value=bound) if not end.reached and np.isinf(bound) and name in self.fixed else end
 
     def _without(self, sd: str) -> float:
         """Return zeta of the model without one standard deviation: no correlation with it is any less likely."""
@@ -170,8 +179,9 @@ def profile(fit: Any) -> Profile:
     """
     if isinstance(fit, GeneralizedLinearMixedResults):
         profiles = generalized_profiles(fit.fit)
-        own = tuple(further_quantities(fit.fit))
-        return Profile(float(fit.fit.at.value), profiles, tuple(fit.params.index), _joined(fit), own)
+        own, value = tuple(further_quantities(fit.fit)), float(fit.fit.at.value)
+        endless = [f"{part}: {name}" for part, names in separated_components(fit.fit).items() for name in names]
+        return Profile(value, profiles, tuple(fit.params.index), _joined(fit), own, tuple(endless))
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
     criterion = fit.fit.problem.criterion

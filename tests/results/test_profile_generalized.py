@@ -64,3 +64,13 @@ def test_a_variance_of_zero_has_an_open_interval():
 def test_nagq_zero_is_refused(herds):
     with pytest.raises(SpecificationError, match="nagq=1"):
         mfx.profile(fitted(herds, nagq=0))
+
+
+def test_coefficients_without_a_finite_estimate_have_no_limits_and_the_others_do():
+    frame = mfx.load_dataset("salamanders")
+    with pytest.warns(mfx.SeparationWarning, match="zero inflation"):
+        fit = mfx.glmer("count ~ mined + (1 | site)", frame, family="nbinom1", zero_inflation="~ mined")
+    limits = mfx.profile(fit).conf_int()
+    endless = limits.index.str.startswith("zero_inflation")
+    assert limits[endless].isna().all(axis=None)
+    assert limits[~endless].notna().all(axis=None)
