@@ -34,9 +34,7 @@ def plate_diagram(diagram: Diagram, *, ax: Axes | None = None) -> Axes:
     panel.set(xlim=(0.0, diagram.width), ylim=(diagram.height, 0.0), aspect="equal")
     panel.axis("off")
     area = panel.get_position().bounds
-    figure = panel.figure.get_figure(root=True)
-    assert figure is not None
-    inches = figure.get_size_inches()
+    inches = panel.figure.figure.get_size_inches()
     scale = POINTS * min(area[2] * inches[0] / diagram.width, area[3] * inches[1] / diagram.height)
     scale = 1.0 if ax is None else scale
     for frame in diagram.frames:

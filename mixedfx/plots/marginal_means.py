@@ -86,7 +86,7 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
 
 
 def _joined(frame: pd.DataFrame, names: list[str]) -> list[str]:
-    return [", ".join(map(str, row)) for row in frame[names].itertuples(index=False, name=None)]
+    return [", ".join(map(str, row)) for row in frame[names].to_numpy(dtype=object)]
 
 
 def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:

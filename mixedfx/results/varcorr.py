@@ -97,12 +97,12 @@ class VarCorr:
                 Days          35.0700       5.9220    0.066
     Residual                 654.9000      25.5910
     =======================================================
-    >>> varcorr.to_frame()[["group", "term1", "term2", "variance"]]
+    >>> varcorr.to_frame()[["group", "term1", "term2", "variance"]].fillna("")
           group      term1 term2  variance
-    0   Subject  Intercept   NaN    612.10
-    1   Subject       Days   NaN     35.07
+    0   Subject  Intercept          612.10
+    1   Subject       Days           35.07
     2   Subject  Intercept  Days      9.60
-    3  Residual        NaN   NaN    654.90
+    3  Residual                     654.90
     >>> varcorr.covariances["Subject"].loc["Days", "Days"]
     np.float64(35.07)
     """

@@ -14,9 +14,9 @@ from mixedfx.design.encoder import FormulaicEncoder, PlainEncoder
 from mixedfx.exceptions import DataError
 from tests.design.frames import small
 
-DATA = small(60)
+DATA = small(120)
 DATA["w"] = DATA.x * 2 + DATA.z**2
-DATA["k"] = np.arange(60) % 5
+DATA["k"] = np.arange(120) % 5
 
 
 def encoder_of(fixed, data=DATA, **arguments):
@@ -214,7 +214,7 @@ def test_variables_of_the_fixed_part():
 
 def test_empty_fixed_part():
     fixed = build_design("y ~ 0 + (1 | g)", DATA).fixed
-    assert fixed.matrix.shape == (60, 0)
+    assert fixed.matrix.shape == (len(DATA), 0)
     assert fixed.names == ()
 
 
