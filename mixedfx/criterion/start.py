@@ -22,7 +22,9 @@ SMALLEST_SD, LARGEST_SD = 0.2, 3.0  # of the random effects to begin with, on th
 ATTENUATION = {"logit": 0.346, "probit": 1.0}
 LARGEST_ATTENUATION = 4.0
 FIRST_ORDER = 1.0  # variances up to here are small
-LARGEST_SHIFT = 2.0  # of the linear predictor, from the population's mean to that of a member
+MEASURED = ("identity", "inverse", "inverse_squared", "sqrt")  # links with a linear predictor in units of the response
+LARGEST_SHIFT = 2.0  # of the linear predictor, from the population's mean to that of a member, where it has no unit …
+LARGEST_SHARE = 0.5  # … and of its own size where it has one
 RIDGE = 1e-8  # relative, for columns that separate the response
 
 
@@ -58,7 +60,8 @@ def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Arra
         with np.errstate(all="ignore"):  # a link that is left, or a mean without a slope, moves nothing
             _, slope, bend = (0.0 if part is None else part for part in link.inverse(eta, 2))
             shift = -0.5 * np.nan_to_num(np.divide(bend, slope), posinf=0.0, neginf=0.0) * variance
-        shift = np.clip(shift, -LARGEST_SHIFT, LARGEST_SHIFT) + np.zeros(len(eta))
+        most = LARGEST_SHARE * np.abs(eta) if link.name in MEASURED else LARGEST_SHIFT
+        shift = np.clip(shift, -most, most) + np.zeros(len(eta))
     return np.asarray(beta + np.linalg.lstsq(model.X, shift, rcond=None)[0])
 
 
@@ -156,7 +159,7 @@ def _attenuation(model: MarginalModel, variances: Array) -> float:
 def response_unit(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> float:
     """Standard deviation of a row where the linear predictor is in units of the response; else 1."""
     family = model.likelihood.family if isinstance(model.likelihood, FamilyLikelihood) else None
-    if family is None or not (family.precision_weights and family.mean_link.name == "identity"):
+    if family is None or family.mean_link.name not in MEASURED:
         return 1.0
     information = float(np.mean(_expected(model, eta, auxiliary)))
     return information**-0.5 if 0.0 < information < np.inf else 1.0
