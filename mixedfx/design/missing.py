@@ -52,8 +52,8 @@ class Completeness:
         """Say in words how many rows were left out and why; None if there were none."""
         if not self.n_dropped:
             return None
-        were = "row was" if self.n_dropped == 1 else "rows were"
-        return f"{self.n_dropped} of {self.n_rows} {were} left out because of missing values: {self.listed}"
+        were = "was" if self.n_dropped == 1 else "were"
+        return f"{self.n_dropped} of {self.n_rows} rows {were} left out because of missing values: {self.listed}"
 
     def enforce(self, missing: str) -> None:
         """Apply the user's choice ``missing``: "drop" or "raise".

@@ -157,4 +157,6 @@ def family_for(family: object, link: object = None) -> Family:
         return FAMILIES[name](link)
     if is_from_statsmodels(family):
         return _from_statsmodels(family, link)
+    if isinstance(family, type):
+        raise TypeError(f"family must be a name or a family object, not a class: write {family.__name__}()")
     raise TypeError(f"family must be a name or a family object, not {type(family).__name__}")

@@ -291,6 +291,7 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     return np.asarray(0.5 * (jacobian + jacobian.T))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # wild steps are judged by their value and taken back
 def fit_generalized(
     problem: GeneralizedProblem,
     control: Control,

@@ -34,7 +34,7 @@ def test_a_missing_value_anywhere_costs_its_row_only(name):
 def test_each_source_is_counted():
     design = build_design(FORMULA, with_holes(y=[1], x=[1, 2], g=[5]))
     assert design.notes == ("3 of 24 rows were left out because of missing values: y (1), x (2), g (1)",)
-    assert build_design("y ~ x + (1 | g)", with_holes(x=[4])).notes[0].startswith("1 of 24 row was left out")
+    assert build_design("y ~ x + (1 | g)", with_holes(x=[4])).notes[0].startswith("1 of 24 rows was left out")
 
 
 def test_columns_that_are_not_used_may_be_missing():

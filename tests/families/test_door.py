@@ -75,6 +75,7 @@ def test_statsmodels_parameters_stay_fixed():
         ("poisson", "logit", SpecificationError, "'poisson' cannot have the link 'logit'; choose from 'log'"),
         ("binomial", "logti", SpecificationError, "unknown link 'logti'"),
         (3, None, TypeError, "not int"),
+        (sm.families.Gamma, None, TypeError, r"not a class: write Gamma\(\)"),
         ("poisson", 3, TypeError, "not int"),
         (sm.families.Tweedie(var_power=2.5), None, SpecificationError, "power of family 'tweedie' cannot be 2.5"),
     ],
