@@ -25,6 +25,7 @@ __all__ = [
     "reopened",
     "settled",
     "variance_verdict",
+    "widened",
 ]
 
 NEGLIGIBLE_VARIANCE = 1e-8  # relative variance on the inner scale below which a direction counts as zero
@@ -34,6 +35,7 @@ FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
 CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope over radius, but never more
 UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
+FAR = 1.0  # … and at which one looks for another optimum
 
 
 class CovariancePoint(Protocol):
@@ -112,6 +114,20 @@ def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> 
         slope, nudged = _rise(model, at, k, unit)
         if slope < -_tolerated(at, unit):
             theta[slot.theta], found = nudged, True
+    return theta if found else None
+
+
+def widened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array | None:
+    """Return theta with large variances for the terms that have none at all, or None where there are no such terms.
+
+    The likelihood of a generalised model may fall when a variance leaves zero, and have a higher maximum beyond.
+    """
+    theta, found = at.theta.copy(), False
+    for k, slot in enumerate(model.terms):
+        covariance, _ = _term_covariance(model, at, k, unit)
+        if _null_space(covariance)[1].shape[1] == 0:
+            own = slot.covariance
+            theta[slot.theta], found = own.rescale(own.start(), np.full(own.size, FAR * unit)), True
     return theta if found else None
 
 

@@ -17,6 +17,7 @@ from mixedfx.criterion.boundary import (
     reopened,
     settled,
     variance_verdict,
+    widened,
 )
 from mixedfx.criterion.fold import nearly_folded
 from mixedfx.criterion.mode_state import ModeState, mode_state, predicted_states
@@ -31,7 +32,7 @@ from mixedfx.optimize import Optimum, equilibrium, minimize
 
 __all__ = ["GeneralizedFit", "Integrator", "MarginalEvaluation", "difference_hessian", "fit_generalized", "free_bounds"]
 
-RESTARTS = 3  # restarts from a doubtful boundary at the most
+RESTARTS = (reopened, reopened, widened, reopened)  # where to look again when the search has ended on a boundary
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
 POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
@@ -319,7 +320,9 @@ def fit_generalized(
     """
     try:
         first = _start(problem, control) if start is None else start
-        optimum = _minimize(problem, first, control, integrate, hessian=hessian)
+        optimum = _beyond_boundaries(
+            problem, control, integrate, _minimize(problem, first, control, integrate, hessian=hessian)
+        )
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
@@ -331,20 +334,31 @@ def fit_generalized(
             f"the likelihood of {problem.design.response.name!r} is not finite where the search begins: does the model "
             "lack an intercept that the link needs? Try another link, such as link='log'"
         )
-    evaluations = optimum.evaluations
-    for _ in range(RESTARTS):
-        opened = reopened(problem.model.covariance, at, _unit(at))
-        if opened is None or optimum.cut:
-            break
-        try:
-            again = _minimize(problem, _with_theta(problem, at, opened), control, integrate, spent=evaluations)
-        except FloatingPointError:
-            break
-        if not again.point.value < at.value:
-            break
-        optimum, at, evaluations = again, again.point, evaluations + again.evaluations
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian)
+
+
+def _beyond_boundaries(
+    problem: GeneralizedProblem, control: Control, integrate: Integrator, found: Optimum[MarginalEvaluation]
+) -> Optimum[MarginalEvaluation]:
+    """Search again from other variances where some are zero that should not be, or a higher maximum may lie beyond.
+
+    What lies beyond must be a maximum: the Laplace approximation of a density with several modes grows without one.
+    """
+    evaluations = found.evaluations
+    for elsewhere in RESTARTS:
+        at = found.point
+        theta = elsewhere(problem.model.covariance, at, _unit(at)) if np.isfinite(at.value) and not found.cut else None
+        if theta is None:
+            continue
+        try:
+            again = _minimize(problem, _with_theta(problem, at, theta), control, integrate, spent=evaluations)
+        except FloatingPointError:
+            break
+        evaluations += again.evaluations
+        if again.point.value < at.value and (again.converged or elsewhere is not widened):
+            found = again
+    return found
 
 
 def _unit(at: MarginalEvaluation) -> float:
