@@ -102,7 +102,7 @@ def main() -> None:
         "scaling": scaling_curves() if full else [],
         "imports": imports.measured() if full else {},
         "refits": refits.measured() if full else {},
-        "rounds": f"{options.rounds} rounds",
+        "rounds": f"{options.rounds} round{'s' * (options.rounds > 1)}",
     }
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(record, indent=1))
