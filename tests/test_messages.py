@@ -95,7 +95,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("covariance/residual/symmetry.py", "more than the"),
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
-        ("fitting/generalized.py", "cannot be computed"),
+        ("fitting/generalized_search.py", "cannot be computed"),
         ("fitting/linear.py", "cannot be computed"),
         ("formula/parse.py", "_TOO_DEEP"),
         ("results/clusters.py", "cannot be estimated from the clusters drawn"),

@@ -17,7 +17,7 @@ from scipy import optimize
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.mode_state import ModeState
-from mixedfx.families import Ordinal
+from mixedfx.families import Observed, Ordinal
 from mixedfx.linalg.gram import level_sums
 
 __all__ = ["divided_factors", "looks_separated", "separating_direction"]
@@ -50,7 +50,8 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
     large = [f for f, t in enumerate(state.factors) if np.abs(t).max(initial=0.0) > SUSPICIOUS_SPREAD]
     if not large:
         return ()
-    outcome = _categories(state) if _is_ordered(state) else _push(state)[0]
+    ordered = _ordered(state)
+    outcome = _push(state)[0] if ordered is None else ordered.y + 1.0
     if np.any(outcome == 0) or np.ptp(outcome) == 0:
         return ()
     found = []
@@ -83,7 +84,8 @@ def _push(state: ModeState) -> tuple[Array, BoolArray]:
 
 def separating_direction(state: ModeState) -> Array | None:
     """Return a direction (p,) of the fixed effects on the inner scale that separates the response, or None."""
-    pushed, still = _pushed_ordered(state) if _is_ordered(state) else _pushed(state)
+    ordered = _ordered(state)
+    pushed, still = _pushed(state) if ordered is None else _pushed_ordered(state, ordered)
     if not pushed.size:
         return None
     solution = optimize.linprog(
@@ -109,30 +111,20 @@ def _pushed(state: ModeState) -> tuple[Array, Array]:
     return X[push != 0] * push[push != 0, None], X[push == 0]
 
 
-def _categories(state: ModeState) -> Array:
-    """Numbers (n,) of ordered categories, from 1."""
+def _ordered(state: ModeState) -> Observed | None:
+    """Ordered categories between thresholds that are estimated with the fixed effects; None for other responses."""
     likelihood = state.model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
-    return likelihood.observed.y + 1.0
+    if not isinstance(likelihood, FamilyLikelihood) or not isinstance(likelihood.family, Ordinal):
+        return None
+    return None if likelihood.family.fixed else likelihood.observed
 
 
-def _is_ordered(state: ModeState) -> bool:
-    """Whether the response has ordered categories between thresholds that are estimated with the fixed effects."""
-    likelihood = state.model.likelihood
-    return isinstance(likelihood, FamilyLikelihood) and (
-        isinstance(likelihood.family, Ordinal) and not likelihood.family.fixed
-    )
-
-
-def _pushed_ordered(state: ModeState) -> tuple[Array, Array]:
+def _pushed_ordered(state: ModeState, observed: Observed) -> tuple[Array, Array]:
     """The same for ordered categories, the thresholds beside the fixed effects: every row wants to be far from both.
 
     A category wants its linear predictor above the threshold below it, and below the one above it.
     """
-    likelihood = state.model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
-    assert isinstance(likelihood.family, Ordinal)
-    observed, cuts = likelihood.observed, np.eye(likelihood.family.n_categories - 1)
+    cuts = np.eye(state.model.likelihood.n_auxiliary)
     heard = np.ones(observed.n, dtype=bool) if observed.multiplier is None else observed.multiplier > 0
     X, codes = state.model.X[heard], observed.y[heard].astype(np.intp)
     below, above = codes > 0, codes < len(cuts)

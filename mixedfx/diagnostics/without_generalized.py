@@ -24,7 +24,8 @@ from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.diagnostics.deletion import estimable
 from mixedfx.diagnostics.without import ESTIMABLE, Without, outer_sums
 from mixedfx.exceptions import DataError
-from mixedfx.fitting.generalized import GeneralizedFit, difference_hessian
+from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_search import difference_hessian
 from mixedfx.fitting.refit_generalized import refit_generalized
 
 __all__ = ["generalized_fits_without"]

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from scipy import special as sp
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.families.base import Family
 from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
 from mixedfx.families.gamma_functions import log_rising, log_rising_slope
@@ -81,18 +81,20 @@ class CountFamily(Family):
         rate = np.where(mixed, rng.gamma(shape + 1.0) / (shape / mu + time), mu)
         return 1.0 + draw_poisson(rng, rate * (1 - time))
 
-    def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
-        """Regularised incomplete Beta function, or Gamma function in the Poisson limit."""
+    def _gamma_shape(self, y: Array, mu: Array, *parameters: Array) -> tuple[BoolArray, Array]:
+        """Say which rates have a distribution of their own, and its shape: not zero, for SciPy's sake, and 1 else."""
         size = np.broadcast_to(self.size(mu, *parameters), np.broadcast_shapes(np.shape(mu), np.shape(y)))
         mixed = size < POISSON_LIMIT
-        shape = np.where(mixed, np.maximum(size, np.finfo(float).tiny), 1.0)
+        return mixed, np.where(mixed, np.maximum(size, np.finfo(float).tiny), 1.0)
+
+    def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """Regularised incomplete Beta function, or Gamma function in the Poisson limit."""
+        mixed, shape = self._gamma_shape(y, mu, *parameters)
         return np.where(mixed, sp.betainc(shape, y + 1, shape / (shape + mu)), sp.pdtr(y, mu))
 
     def survival(self, y: Array, mu: Array, *parameters: Array) -> Array:
         """Probability of a count above y, without the cancellation of one minus the distribution function."""
-        size = np.broadcast_to(self.size(mu, *parameters), np.broadcast_shapes(np.shape(mu), np.shape(y)))
-        mixed = size < POISSON_LIMIT
-        shape = np.where(mixed, np.maximum(size, np.finfo(float).tiny), 1.0)
+        mixed, shape = self._gamma_shape(y, mu, *parameters)
         return np.where(mixed, sp.betainc(y + 1, shape, mu / (shape + mu)), sp.pdtrc(y, mu))
 
 

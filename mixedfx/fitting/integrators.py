@@ -16,7 +16,8 @@ from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, Integrator, difference_hessian, fit_generalized, free_bounds
+from mixedfx.fitting.generalized import GeneralizedFit, Integrator, free_bounds
+from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized
 from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.optimize import minimize
 

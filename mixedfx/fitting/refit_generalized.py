@@ -8,7 +8,8 @@ from mixedfx._typing import Array
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, fit_generalized
+from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_search import fit_generalized
 from mixedfx.fitting.integrators import fit_profiled
 
 __all__ = ["refit_generalized", "with_values"]
