@@ -262,8 +262,8 @@ def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str,
     model = LinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
     problem = model._problem(state["reml"])
     at = problem.criterion(arrays["theta"])
-    counts = (state["iterations"], state["evaluations"], state["converged"], state["cut"])
-    optimum = Optimum(arrays["theta"], at, state["decrement"], *counts, path=(arrays["theta"],))
+    counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
+    optimum = Optimum(arrays["theta"], at, float(state["decrement"]), *counts, path=(arrays["theta"],))
     return LinearMixedResults(model, LinearFit(problem, optimum, at), {"reml": state["reml"], "control": None})
 
 

@@ -1,12 +1,22 @@
-"""Save a fit as JSON and arrays, and load it without executing anything from the file."""
+"""Save a fit as JSON and arrays, and load it without executing anything from the file.
+
+A file is a zip of ``.npy`` members, which ``numpy.load`` can look into: ``head`` (JSON as bytes), ``data/…`` and
+``fit/…`` (arrays) and ``checksum`` (SHA-256 of all of them).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
+import math
+import os
 import zipfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,8 +26,16 @@ from mixedfx.models.inputs import ModelInputs
 
 __all__ = ["load", "register", "write"]
 
-FORMAT = 1
+FORMAT = 2
 AGREEMENT = 1e-9  # relative difference of the log-likelihood above which a rebuilt fit is refused
+SMALL = 1 << 26  # bytes that a file may always grow to in memory …
+LARGEST_RATIO = 200  # … beyond them, no more than so many times its own size
+PLAIN = "fiub"  # kinds of arrays that are kept
+HEAD, CHECKSUM = "head", "checksum"
+DAMAGED = (  # what reading a file that is something else, or half of itself, may end in
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError),
+    *(KeyError, ValueError, TypeError, AttributeError),
+)
 
 _RESTORE: dict[str, Callable[[ModelInputs, Mapping[str, Any], Mapping[str, AnyArray]], Any]] = {}
 
@@ -35,17 +53,38 @@ def write(
     arrays: Mapping[str, AnyArray],
     llf: float,
 ) -> None:
-    """Write a fit: its inputs and the numbers that fix the estimate."""
+    """Write a fit: its inputs and the numbers that fix the estimate.
+
+    The file is written beside ``path`` and renamed when it is whole: what was there before is never half lost.
+
+    Raises
+    ------
+    SpecificationError
+        If the fit has no data of its own, or was built from something that cannot be saved without saving code.
+    DataError
+        If the file cannot be written.
+    """
     if inputs is None:
         raise SpecificationError("a refit has no data of its own to save: fit the model to a frame with the response")
     parts, data = inputs.to_parts()
     head = {"format": FORMAT, "kind": kind, "inputs": parts, "state": dict(state), "llf": llf}
-    text = np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)
-    named: dict[str, Any] = {"head": text}
-    named |= {f"data/{key}": value for key, value in data.items()}
-    named |= {f"fit/{key}": value for key, value in arrays.items()}
-    with Path(path).open("wb") as file:
-        np.savez_compressed(file, **named)
+    named: dict[str, AnyArray] = {HEAD: np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
+    named |= {f"data/{key}": np.ascontiguousarray(value) for key, value in data.items()}
+    named |= {f"fit/{key}": np.ascontiguousarray(value) for key, value in arrays.items()}
+    for name, values in named.items():
+        if values.dtype.kind not in PLAIN:
+            raise SpecificationError(
+                f"{name.removeprefix('data/option.')} holds {values.dtype} values, which cannot be saved; "
+                "give numbers, or pickle the fit instead"
+            )
+    named[CHECKSUM] = _checksum(named)
+    try:
+        with _replacing(Path(path)) as file:
+            _pack(file, named)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}); what stood there before is unchanged"
+        ) from error
 
 
 def load(path: str | Path) -> Any:
@@ -64,7 +103,8 @@ def load(path: str | Path) -> Any:
     Raises
     ------
     DataError
-        If the file is not such a fit, or gives another log-likelihood than when it was saved.
+        If there is no such file, it is not a saved fit or of another format, its checksum does not fit its content,
+        it would grow beyond measure in memory, or it gives another log-likelihood than when it was saved.
 
     Examples
     --------
@@ -75,18 +115,112 @@ def load(path: str | Path) -> Any:
     >>> mfx.load(path).llf == fit.llf
     True
     """
+    place = Path(path)
+    if not place.is_file():
+        raise DataError(f"there is no file {str(path)!r}")
+    _check_size(place)
     try:
-        with np.load(Path(path), allow_pickle=False) as file:
-            stored = {key: file[key] for key in file.files}
-        head = json.loads(stored["head"].tobytes().decode())
-        kind, restore = head["kind"], _RESTORE[head["kind"]]
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is not a fit saved by mixedfx") from error
+        stored = _unpack(place)
+        head = json.loads(stored[HEAD].tobytes().decode())
+        written = head["format"]
+        kind = head["kind"]
+    except DAMAGED as error:
+        raise DataError(f"{path} is not a fit saved by mixedfx, or it is damaged") from error
+    if written != FORMAT:
+        raise DataError(f"{path} has format {written!r}; this version of mixedfx reads format {FORMAT}: fit it again")
+    if not np.array_equal(stored.get(CHECKSUM), _checksum(stored)):
+        raise DataError(f"{path} is damaged or was changed: its checksum does not fit its content")
+    return _rebuilt(path, kind, head, stored)
+
+
+def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mapping[str, AnyArray]) -> Any:
     data = {key.removeprefix("data/"): value for key, value in stored.items() if key.startswith("data/")}
     arrays = {key.removeprefix("fit/"): value for key, value in stored.items() if key.startswith("fit/")}
-    fit = restore(ModelInputs.from_parts(head["inputs"], data), head["state"], arrays)
-    if not abs(fit.llf - head["llf"]) <= AGREEMENT * max(1.0, abs(head["llf"])):
-        raise DataError(
-            f"{path} holds a {kind} whose log-likelihood was {head['llf']:.8g}; rebuilt it is {fit.llf:.8g}"
-        )
+    try:
+        fit = _RESTORE[kind](ModelInputs.from_parts(head["inputs"], data), head["state"], arrays)
+        llf, before = float(fit.llf), float(head["llf"])
+    except Exception as error:  # whatever a changed description may lead to: the file is the culprit
+        raise DataError(f"{path} does not describe a fit that can be rebuilt ({error})") from error
+    if not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
+        raise DataError(f"{path} holds a {kind} fit whose log-likelihood was {before:.8g}; rebuilt it is {llf:.8g}")
     return fit
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file beside ``path`` that takes its place once it is whole and on the disk, and vanishes otherwise."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _pack(file: BinaryIO, named: Mapping[str, AnyArray]) -> None:
+    """Write the members compressed, or plain where they shrink so much that :func:`_unpack` would refuse them."""
+    total = sum(values.nbytes for values in named.values())
+    for compression in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED):
+        file.seek(0)
+        file.truncate()
+        with zipfile.ZipFile(file, "w", compression) as archive:
+            for name, values in named.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, values, allow_pickle=False)
+        if total <= max(SMALL, LARGEST_RATIO // 2 * file.tell()):
+            return
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that grows beyond measure, before it does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            grown = sum(member.file_size for member in archive.infolist())
+    except DAMAGED as error:
+        raise DataError(f"{path} is not a fit saved by mixedfx, or it is damaged") from error
+    limit = max(SMALL, LARGEST_RATIO * path.stat().st_size)
+    if grown > limit:
+        raise DataError(
+            f"{path} would take {grown / 1e6:.0f} MB of memory, {grown / path.stat().st_size:.0f} times its own size, "
+            "which no saved fit does"
+        )
+
+
+def _unpack(path: Path) -> dict[str, AnyArray]:
+    """Read the members that a saved fit has, and no others."""
+    found = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            if name not in (HEAD, CHECKSUM) and not name.startswith(("data/", "fit/")):
+                raise ValueError(f"unknown member {name}")
+            found[name] = _array(archive.read(member))
+    return found
+
+
+def _array(content: bytes) -> AnyArray:
+    """Return the array of an ``.npy`` member, whose header must fit the bytes that are there."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, dtype = read(file)
+    if dtype.kind not in PLAIN or (fortran and len(shape) > 1):
+        raise ValueError(f"an array of {dtype}")
+    left = len(content) - file.tell()
+    if math.prod(shape) * dtype.itemsize != left or any(size < 0 for size in shape):
+        raise ValueError("the size of an array does not fit its header")
+    return np.frombuffer(content, dtype=dtype, offset=file.tell()).reshape(shape).copy()
+
+
+def _checksum(named: Mapping[str, AnyArray]) -> AnyArray:
+    """SHA-256 (32,) of the names, types, shapes and bytes of all members but the checksum itself."""
+    found = hashlib.sha256()
+    for name in sorted(set(named) - {CHECKSUM}):
+        values = named[name]
+        found.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        found.update(np.ascontiguousarray(values).data)
+    return np.frombuffer(found.digest(), dtype=np.uint8)

@@ -1,6 +1,16 @@
 """Saving without loss: data of every kind come back, the estimate is the same to the last bit, no code is stored."""
 
+import contextlib
+import io
+import json
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -58,3 +68,182 @@ def test_other_files_are_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(mfx.DataError, match="not a fit"):
         mfx.load(path)
+
+
+# ---------------------------------------------------------------- a file that is damaged, changed or hostile
+@pytest.fixture(scope="module")
+def counts():
+    return mfx.glmer(
+        "cbind(incidence, size - incidence) ~ period + (1 | herd)", mfx.load_dataset("cbpp"), family="binomial"
+    )
+
+
+def members(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def repacked(path, named, seal=True):
+    """Write members as a file of ours: with a checksum that fits, if a hostile writer takes the trouble."""
+    from mixedfx.models.storage import _checksum
+
+    if seal:
+        named = named | {"checksum": _checksum(named)}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **named)
+    return path
+
+
+def with_head(named, change):
+    head = json.loads(named["head"].tobytes())
+    change(head)
+    return named | {"head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
+
+
+def test_random_bytes_changed_or_cut_are_noticed(tmp_path, counts):
+    path, rng = tmp_path / "fit.mfx", np.random.default_rng(1)
+    counts.save(path)
+    whole = path.read_bytes()
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            content[place] = rng.integers(256)
+        path.write_bytes(bytes(content[: rng.integers(len(content))]) if rng.random() < 0.3 else bytes(content))
+        with contextlib.suppress(mfx.DataError):
+            assert mfx.load(path).bse.equals(counts.bse)  # some bytes do not matter: the dates of the members, …
+
+
+def test_changed_arrays_and_descriptions_are_noticed(tmp_path, counts):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    named = members(path)
+    others = [np.zeros(0), np.array(["text"]), np.full(3, np.nan), np.array(7), np.zeros((2, 2)), np.arange(9)]
+    for name in set(named) - {"checksum"}:
+        for other in others:
+            with pytest.raises(mfx.DataError):
+                mfx.load(repacked(path, named | {name: other}, seal=False))
+            if other.dtype.kind != "U":
+                with contextlib.suppress(mfx.DataError):  # a Hessian of another shape is computed anew
+                    again = mfx.load(repacked(path, named | {name: other}))
+                    np.testing.assert_allclose(again.bse, counts.bse, rtol=1e-4)
+
+
+def keys_of(part, place=()):
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in items:
+        yield (*place, key)
+        yield from keys_of(value, (*place, key))
+
+
+def test_every_entry_of_the_description_may_be_nonsense(tmp_path, counts):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    named = members(path)
+    places = list(keys_of(json.loads(named["head"].tobytes())))
+    for number, place in enumerate(places):
+        value = (None, "nonsense", [], {}, -1e9, [[1]])[number % 6]
+
+        def change(head, place=place, value=value):
+            for key in place[:-1]:
+                head = head[key]
+            head[place[-1]] = value
+
+        with contextlib.suppress(mfx.DataError, mfx.SpecificationError):
+            str(mfx.load(repacked(path, with_head(named, change))).summary())
+
+
+def test_a_hessian_that_is_not_the_hessian_is_not_believed(tmp_path, counts):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    named = members(path)
+    named["fit/hessian"] = named["fit/hessian"] * 100
+    with pytest.raises(mfx.DataError, match="checksum"):
+        mfx.load(repacked(path, named, seal=False))
+    np.testing.assert_allclose(mfx.load(repacked(path, named)).bse, counts.bse, rtol=1e-4)
+
+
+@pytest.mark.parametrize("found", [99, 1, None, "2"])
+def test_other_formats_are_refused(tmp_path, counts, found):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    with pytest.raises(mfx.DataError, match="format"):
+        mfx.load(repacked(path, with_head(members(path), lambda head: head.update(format=found))))
+
+
+def test_a_file_does_not_grow_beyond_measure(tmp_path, counts):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("data/bomb.npy", "w") as member:
+        for _ in range(300):
+            member.write(bytes(1 << 20))
+    with pytest.raises(mfx.DataError, match="times its own size"):
+        mfx.load(path)
+
+
+def test_a_header_that_promises_terabytes_is_refused(tmp_path, counts):
+    path, buffer = tmp_path / "fit.mfx", io.BytesIO()
+    counts.save(path)
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("fit/x2.npy", buffer.getvalue() + bytes(64))
+    with pytest.raises(mfx.DataError, match="damaged"):
+        mfx.load(path)
+
+
+def test_data_that_shrink_to_almost_nothing_come_back(tmp_path):
+    rng, n = np.random.default_rng(3), 1_200_000
+    data = {
+        "y": np.zeros(n),
+        "x": np.zeros(n),
+        "g": np.zeros(n, dtype=np.int64),
+        **{f"c{i}": np.zeros(n) for i in range(6)},
+    }
+    data["g"][n // 2 :] = 1
+    data["y"][:40] = rng.normal(size=40)
+    with pytest.warns(mfx.MixedfxWarning):
+        fit = mfx.lmer("y ~ 1 + offset(c0 + c1 + c2 + c3 + c4 + c5) + (1 | g)", data)
+    fit.save(tmp_path / "fit.mfx")
+    assert mfx.load(tmp_path / "fit.mfx").llf == fit.llf
+
+
+def test_a_missing_file_or_folder_is_said(tmp_path, counts):
+    with pytest.raises(mfx.DataError, match="no file"):
+        mfx.load(tmp_path / "nowhere.mfx")
+    with pytest.raises(mfx.DataError, match="cannot be written"):
+        counts.save(tmp_path / "no" / "folder.mfx")
+    with pytest.raises(mfx.DataError, match="cannot be written"):
+        counts.save(tmp_path)
+
+
+# ---------------------------------------------------------------- what was there before is never lost
+def test_a_save_that_fails_leaves_the_old_file(tmp_path, counts, monkeypatch):
+    path = tmp_path / "fit.mfx"
+    counts.save(path)
+    before = path.read_bytes()
+    for problem in (OSError(28, "No space left on device"), KeyboardInterrupt()):
+
+        def fail(*_, problem=problem):
+            raise problem
+
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises((mfx.DataError, KeyboardInterrupt)):
+            counts.save(path)
+        assert path.read_bytes() == before
+        assert [found.name for found in tmp_path.iterdir()] == ["fit.mfx"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed by a signal of POSIX")
+def test_a_killed_process_leaves_the_old_file(tmp_path):
+    path = tmp_path / "fit.mfx"
+    script = (
+        "import sys, mixedfx as mfx; fit = mfx.lmer('Yield ~ 1 + (1 | Batch)', mfx.load_dataset('dyestuff'))\n"
+        "while True: fit.save(sys.argv[1])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(path)], cwd=Path(mfx.__file__).parents[1])
+    deadline = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert mfx.load(path).params.size == 1
