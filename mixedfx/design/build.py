@@ -296,7 +296,7 @@ class _Assembly:
     def _offset(self) -> tuple[Array | None, OffsetEncoder]:
         """Return the offset and how to make it again."""
         value = Evaluator(self.rows, self.settings.functions, {})
-        total = None if self.shift is None else self.shift.used(self.rows.keep)
+        own = total = None if self.shift is None else self.shift.used(self.rows.keep)
         if self.formula.offsets:
             part = sum_of(self.formula.offsets, value)
             total = part if total is None else total + part
@@ -306,5 +306,6 @@ class _Assembly:
             self.shift is not None and self.shift.column is None,
             functions_in(self.formula.offsets, self.settings.functions),
             (value.transforms, value.levels),
+            None if self.shift is None or self.shift.column is not None else own,
         )
         return total, encoder

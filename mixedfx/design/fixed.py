@@ -14,10 +14,12 @@ from mixedfx.design.rank import Rank, independent_columns
 from mixedfx.design.rows import Rows
 from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 
-__all__ = ["FixedEffects", "build_fixed"]
+__all__ = ["FixedEffects", "build_fixed", "told"]
 
 #: Redundant columns that a warning spells out.
 DROPPED_SHOWN = 6
+#: Part of a row, relative to its size, in directions on which the data are silent that counts as none.
+OUTSIDE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,35 @@ class FixedEffects:
     def encode_full(self, data: Any) -> Array:
         """Return all columns (n, P) for new data, redundant ones included."""
         return self.encoder.encode(data)
+
+    def silent(self, *, replaced: Sequence[str] = ()) -> Array:
+        """Return a basis (P, d) of the combinations of coefficients about which the data say nothing.
+
+        Parameters
+        ----------
+        replaced : sequence of str
+            Columns that were left out because something else of the model takes their place: the intercept of an
+            ordinal model, for which the thresholds stand.
+        """
+        redundant = np.setdiff1d(np.arange(len(self.full_names)), self.kept)
+        redundant = redundant[[self.full_names[j] not in replaced for j in redundant]]
+        basis = np.zeros((len(self.full_names), len(redundant)))
+        basis[self.kept] = -self.alias[:, redundant]
+        basis[redundant, np.arange(len(redundant))] = 1.0
+        return basis
+
+
+def told(rows: Array, silent: Array) -> BoolArray:
+    """Say which rows (r, P) of all columns the data tell: those without a part in the ``silent`` directions (P, d).
+
+    An empty cell of a factorial is not told: whatever number came out would depend on the order of the levels. Rows
+    with missing values count as told.
+    """
+    if not silent.size:
+        return np.ones(len(rows), dtype=bool)
+    outside = np.abs(rows @ silent).max(axis=1)
+    size = (np.abs(rows) @ np.abs(silent)).max(axis=1)
+    return np.asarray(~(outside > OUTSIDE * np.maximum(size, np.finfo(float).tiny)))
 
 
 def build_fixed(

@@ -139,6 +139,8 @@ class OffsetEncoder:
         The user's own functions.
     learnt : tuple of dict
         What the transforms in the expressions learnt.
+    given : numpy.ndarray or None
+        The array that was the argument, in the rows (n,) of the fit; None if a column was named, or nothing given.
     """
 
     expressions: tuple[str, ...]
@@ -146,6 +148,7 @@ class OffsetEncoder:
     needs_array: bool
     functions: Mapping[str, Any]
     learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]]
+    given: Array | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -19,7 +19,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
 from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
-from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of, redundant, without
+from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
 from mixedfx.marginal_means.outcomes import has_outcome, outcome_of
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
@@ -107,10 +107,7 @@ class MixedColumns(Columns):
 def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bool = False) -> FittedModel:
     design = fit.design
     fixed = design.fixed
-    dropped = without(fixed)
-    if not _has_intercept(fit):  # its place is taken by thresholds
-        dropped = dropped[[fixed.full_names[j] != "Intercept" for j in dropped]]
-    null = redundant(fixed, dropped)
+    null = fixed.silent(replaced=() if _has_intercept(fit) else ("Intercept",))  # thresholds stand for it
     scale, covariances, residual = _scale_and_variances(fit)
     wide = response and isinstance(fit, GeneralizedLinearMixedResults) and has_outcome(fit)
     predictors, observed = _predictors(fit, population, wide)
@@ -270,7 +267,7 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
         beta,
         _plain_denominator(covariance, df, ddf, "residual"),
         fixed.kept,
-        redundant(fixed, without(fixed)),
+        fixed.silent(),
         MixedColumns(design, [], float(rest @ rest / df) if df > 0 else np.nan),
         predictors,
         observed,

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.design.fixed import OUTSIDE, told
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.marginal_means.model import FittedModel
@@ -16,7 +17,6 @@ from mixedfx.marginal_means.model import FittedModel
 __all__ = ["Functions", "stacked"]
 
 ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
-OUTSIDE = 1e-7  # part of a function, relative to its size, in directions without data that counts as none
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,7 @@ class Functions:
     def estimable(self) -> BoolArray:
         """Whether each (r,) is told by the data."""
         finite = np.isfinite(self.rows).all(axis=1) & np.isfinite(self.values)
-        if not self.model.null.size:
-            return np.asarray(finite)
-        outside = np.abs(self.rows @ self.model.null).max(axis=1)
-        size = (np.abs(self.rows) @ np.abs(self.model.null)).max(axis=1)
-        return np.asarray(finite & (outside <= OUTSIDE * np.maximum(size, np.finfo(float).tiny)))
+        return np.asarray(finite & told(self.rows, self.model.null))
 
     @cached_property
     def L(self) -> Array:

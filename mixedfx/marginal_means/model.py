@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.design import FixedEffects
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.outcomes import Outcome
 
-__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of", "redundant", "without"]
+__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of"]
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 
@@ -131,16 +130,3 @@ class FittedModel:
 def fixed_df(covariance: Array, df: float, label: str) -> Denominator:
     """Return the denominator that has the same degrees of freedom for everything."""
     return ByCoefficient(covariance, np.full(len(covariance), float(df)), label)
-
-
-def without(fixed: FixedEffects) -> IntArray:
-    """Return the positions of the columns that were dropped."""
-    return np.setdiff1d(np.arange(len(fixed.full_names)), fixed.kept)
-
-
-def redundant(fixed: FixedEffects, dropped: IntArray) -> Array:
-    """Return a basis (P, d) of the coefficients that the data say nothing about."""
-    null = np.zeros((len(fixed.full_names), len(dropped)))
-    null[fixed.kept] = -fixed.alias[:, dropped]
-    null[dropped, np.arange(len(dropped))] = 1.0
-    return null

@@ -17,7 +17,7 @@ from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.marginal_means.functions import Functions
-from mixedfx.marginal_means.model import FittedModel, fixed_df, redundant, without
+from mixedfx.marginal_means.model import FittedModel, fixed_df
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
 __all__ = ["Outcome", "has_outcome", "outcome_of"]
@@ -131,7 +131,7 @@ def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float
         beta=np.concatenate([model.beta, *(estimate[own] for own in places)]),
         denominator=Asymptotic(covariance) if df is None else fixed_df(covariance, df, model.denominator.label),
         kept=np.concatenate(kept).astype(np.intp),
-        null=linalg.block_diag(model.null, *(redundant(f, without(f)) for f in further), np.zeros((m, 0))),
+        null=linalg.block_diag(model.null, *(f.silent() for f in further), np.zeros((m, 0))),
     )
     categories: tuple[Hashable, ...] = ()
     if isinstance(family, Ordinal):
