@@ -8,6 +8,7 @@ import mixedfx
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_typing", "exceptions"},
+    {"_arguments"},
     {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
     {"design"},
     {"criterion"},

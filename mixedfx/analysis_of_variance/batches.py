@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx.analysis_of_variance.batch_kinds import Spread
 from mixedfx.analysis_of_variance.batch_populations import populations_by
@@ -15,7 +16,6 @@ from mixedfx.analysis_of_variance.batch_terms import fixed_batches, frame_of, ra
 from mixedfx.analysis_of_variance.coding import terms_of_design
 from mixedfx.analysis_of_variance.joint_effects import joint_effects, least_squares_residual
 from mixedfx.analysis_of_variance.strata import RESIDUAL
-from mixedfx.exceptions import SpecificationError
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.simulate import checked_count, generator
 
@@ -73,8 +73,7 @@ def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, 
     """
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"batches is for linear mixed models, found {type(fit).__name__}")
-    if isinstance(alpha, bool) or not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+    alpha = checked_alpha(alpha)
     intervals, about = populations_by(population)
     joint = joint_effects(fit)
     drawn = joint.draw(checked_count(draws), generator(seed))

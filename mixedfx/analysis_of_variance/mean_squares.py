@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.bridge import bridge_table
@@ -248,7 +249,7 @@ class MeanSquares:
         ratio        0.7197     0.0915      5.5736
         icc          0.4185     0.0838      0.8479
         """
-        return one_way_table(self.layout, self.analysis, _checked_alpha(alpha))
+        return one_way_table(self.layout, self.analysis, checked_alpha(alpha))
 
     def against_reml(self) -> StatsTable:
         """Fit the mixed model with the same terms by REML and show its variances beside these, with the reason.
@@ -298,7 +299,7 @@ class MeanSquares:
 
 
 def _sums_frame(sums: Sequence[MeanSquareSum], names: Sequence[str], alpha: float, method: str) -> pd.DataFrame:
-    interval, level = interval_for(method), _checked_alpha(alpha)
+    interval, level = interval_for(method), checked_alpha(alpha)
     bounds = [interval(total, level) for total in sums]
     return pd.DataFrame(
         {
@@ -312,14 +313,6 @@ def _sums_frame(sums: Sequence[MeanSquareSum], names: Sequence[str], alpha: floa
         index=list(names),
         dtype=float,
     )
-
-
-def _checked_alpha(alpha: float) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
-        raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
-    if not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
-    return float(alpha)
 
 
 def _number(value: float) -> str:

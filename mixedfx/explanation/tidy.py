@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx.results.base import MixedResults
 
 __all__ = ["augment", "glance", "tidy"]
@@ -47,7 +48,7 @@ def tidy(fit: Any, *, alpha: float = 0.05) -> pd.DataFrame:
     5  random  Residual       sd__Observation     25.59
     """
     results = _checked(fit)
-    limits = results.conf_int(alpha=alpha)
+    limits = results.conf_int(alpha=checked_alpha(alpha))
     fixed = pd.DataFrame(
         {
             "effect": "fixed",

@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.boundary import VarianceVerdict
-from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.criterion.boundary import VarianceVerdict, reopened
+from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.inference.unprofiled import Quantity
 from mixedfx.linalg.gram import Gram
-from mixedfx.optimize import minimize
+from mixedfx.optimize import Optimum, minimize
 
 __all__ = [
     "CoefficientProfile",
@@ -38,6 +39,7 @@ MAX_STEPS = 60
 NEAR = 1.5  # a constrained minimum with at most so many times the wanted zeta is a good start for the next one
 NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
 VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
+REOPENINGS = 3  # searches from a boundary that the criterion contradicts, at the most
 REOPENED = 0.1  # standard deviation given to its direction
 
 
@@ -195,7 +197,7 @@ class CoefficientProfile(HeldProfile):
     unit, shift : float
     estimate, se : float
     start : (k,)
-        Theta at the estimate.
+        Theta to start from: that of the estimate, variances of zero opened.
     """
 
     criterion: LinearCriterion
@@ -213,8 +215,7 @@ class CoefficientProfile(HeldProfile):
         inner = (value - self.shift) / self.unit
         columns = self._columns(inner)
         held = replace(self.criterion, gram=_mapped(self.criterion.gram, columns), refinement=None)
-        model = self.criterion.model
-        found = minimize(held, state, model.search_lower, model.upper, tol=DECREMENT)
+        found = _minimum(held, state)
         full = self.criterion(found.x)
         spread = float(self.row @ full.unscaled_cov @ self.row)
         distance = (inner - float(self.row @ full.beta)) / spread
@@ -229,6 +230,22 @@ class CoefficientProfile(HeldProfile):
         out[:p, -1] = -self.row * (inner / float(self.row @ self.row))
         out[p, -1] = 1.0
         return out
+
+
+def _minimum(criterion: LinearCriterion, start: Array) -> Optimum[LinearEvaluation]:
+    """Return the minimum, searched on from variances of zero where the criterion falls if they leave it."""
+    model = criterion.model
+    search = partial(minimize, criterion, lower=model.search_lower, upper=model.upper, tol=DECREMENT)
+    found = search(start)
+    for _ in range(REOPENINGS):
+        further = reopened(model, found.point)
+        if further is None:
+            break
+        again = search(further)
+        if not again.point.value < found.point.value:
+            break
+        found = again
+    return found
 
 
 def _mapped(gram: Gram, columns: Array) -> Gram:

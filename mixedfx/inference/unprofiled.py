@@ -163,15 +163,19 @@ class Correlation(_TermQuantity):
     upper: float = 1.0
 
     def value(self, phi: Array) -> float:
-        """Return the correlation."""
+        """Return the correlation; nan where one of the effects has no variance."""
         c = self._covariance(phi)
-        return float(c[self.i, self.j] / np.sqrt(c[self.i, self.i] * c[self.j, self.j]))
+        size = float(np.sqrt(c[self.i, self.i]) * np.sqrt(c[self.j, self.j]))
+        return float(c[self.i, self.j]) / size if size > 0 else np.nan
 
     def gradient(self, phi: Array) -> Array:
         """Return the gradient (k + 1,)."""
         c = self._covariance(phi)
         sii, sjj, rho = c[self.i, self.i], c[self.j, self.j], self.value(phi)
         out = np.zeros(phi.size)
+        if np.isnan(rho):
+            out[self.slot.theta] = np.nan
+            return out
         own = self._derivative(phi, self.i, self.j) / np.sqrt(sii * sjj)
         own -= 0.5 * rho * (self._derivative(phi, self.i, self.i) / sii + self._derivative(phi, self.j, self.j) / sjj)
         out[self.slot.theta] = own

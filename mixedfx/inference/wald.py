@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import Column, Each, Numbers, Summary, Table, format_df, format_p
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import chi2_tail, f_tail, quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
@@ -70,7 +69,7 @@ class RowTests:
 
     def conf_int(self, alpha: float = 0.05) -> Array:
         """Return the confidence limits (r, 2)."""
-        half = quantile(1.0 - 0.5 * _checked_alpha(alpha), self.df_denom) * self.sd
+        half = quantile(1.0 - 0.5 * checked_alpha(alpha), self.df_denom) * self.sd
         return np.column_stack([self.effect - half, self.effect + half])
 
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -211,9 +210,3 @@ def joint_test(hypothesis: Hypothesis, beta: Array, denominator: Denominator) ->
     wald = float(difference @ np.linalg.solve(L @ denominator.covariance @ L.T, difference))
     df, scaling = denominator.joint(L)
     return JointTest(wald, len(L), df, scaling, denominator.label)
-
-
-def _checked_alpha(alpha: Any) -> float:
-    if not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
-    return float(alpha)

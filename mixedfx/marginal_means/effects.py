@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
@@ -91,7 +92,7 @@ def marginal_effects(
         else:
             effects.append(Effect(name, "dY/dX", predict.slopes(model, rows, name, step_of(model, name))))
     within = _chosen(model, by) if by else ()
-    frame = _frame(effects, comparison_for("difference"), rows, within, average=average, alpha=_level(alpha))
+    frame = _frame(effects, comparison_for("difference"), rows, within, average=average, alpha=checked_alpha(alpha))
     return StatsTable.from_frame(frame, heading="Marginal effects", notes=_notes(model, scale, predict, average))
 
 
@@ -148,7 +149,7 @@ def comparisons(
         else:
             effects.append(_change(model, rows, predictor, wanted.get(name, 1), predict))
     within = _chosen(model, by) if by else ()
-    frame = _frame(effects, compare, rows, within, average=average, alpha=_level(alpha))
+    frame = _frame(effects, compare, rows, within, average=average, alpha=checked_alpha(alpha))
     return StatsTable.from_frame(frame, heading="Comparisons", notes=_notes(model, scale, predict, average))
 
 
@@ -174,12 +175,6 @@ def _rows(model: FittedModel, data: Any) -> pd.DataFrame:
     if used.isna().any(axis=None):
         raise DataError("data= has missing values: drop those rows first")
     return used.reset_index(drop=True)
-
-
-def _level(alpha: Any) -> float:
-    if not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
-    return float(alpha)
 
 
 def _notes(model: FittedModel, scale: str, predict: Predictions, average: bool) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -135,7 +136,7 @@ class MarginalMeans:
         DataFrame
             Labels, and columns ``lower``, ``upper``.
         """
-        limits, _ = self._limits(_checked(alpha), self._adjustment(adjust))
+        limits, _ = self._limits(checked_alpha(alpha), self._adjustment(adjust))
         return self._beside_labels(pd.DataFrame(limits, columns=["lower", "upper"]))
 
     def _adjustment(self, adjust: str | None) -> Adjustment:
@@ -203,7 +204,7 @@ class MarginalMeans:
 
     def _whole(self, alpha: float) -> tuple[pd.DataFrame, tuple[str, ...]]:
         tests, notes = self._tested(0.0, 0, self.adjustment)
-        limits, others = self._limits(_checked(alpha), self.adjustment)
+        limits, others = self._limits(checked_alpha(alpha), self.adjustment)
         frame = tests.assign(lower=limits[:, 0], upper=limits[:, 1])
         frame = frame[[self.estimate, "se", "df", "lower", "upper", self._letter, "pvalue"]]
         return self._beside_labels(frame), tuple(dict.fromkeys((*notes, *others)))
@@ -304,7 +305,7 @@ class MarginalMeans:
             k = len(own)
             differ = np.zeros((k, k), dtype=bool)
             count = k * (k - 1) // 2
-            differ[np.triu_indices(k, 1)] = pvalues[start : start + count] < _checked(alpha)
+            differ[np.triu_indices(k, 1)] = pvalues[start : start + count] < checked_alpha(alpha)
             letters[own] = compact_letters(self.functions.estimates[own], differ | differ.T)
             start += count
         frame, notes = self._whole(alpha)
@@ -368,11 +369,3 @@ class MarginalMeans:
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()
-
-
-def _checked(alpha: Any) -> float:
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
-        raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
-    if not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
-    return float(alpha)

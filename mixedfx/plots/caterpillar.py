@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from mixedfx._arguments import checked_alpha
 from mixedfx.exceptions import SpecificationError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def caterpillar_frame(fit: HasRandomEffects, group: str | None = None, *, alpha:
     """
     name = _group_name(fit, group)
     modes, sds = fit.random_effects[name], fit.random_effects_sd[name]
-    half = norm.ppf(1 - alpha / 2) * sds
+    half = norm.ppf(1 - checked_alpha(alpha) / 2) * sds
     levels = [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in modes.index]
     tables = [
         pd.DataFrame(

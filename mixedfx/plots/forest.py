@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, tidy
 
@@ -40,7 +41,7 @@ def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, sta
     """
     tables = []
     for name, fit in _named(fits).items():
-        limits = fit.conf_int(alpha)
+        limits = fit.conf_int(checked_alpha(alpha))
         scale = fit.design.fixed.matrix.std(axis=0) if standardize else np.ones(len(limits))
         frame = pd.DataFrame({"model": name, "term": list(fit.params.index), "estimate": fit.params.to_numpy() * scale})
         frame["lower"], frame["upper"] = limits["lower"].to_numpy() * scale, limits["upper"].to_numpy() * scale

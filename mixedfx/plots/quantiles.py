@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_alpha
 from mixedfx.diagnostics.random_effects import standardized_effects
 from mixedfx.diagnostics.simulated import QuantileResiduals
 from mixedfx.exceptions import SpecificationError
@@ -40,6 +41,7 @@ def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alp
         Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the exact band of
         order statistics.
     """
+    alpha = checked_alpha(alpha)
     sample = np.sort(_values(fit, group, term))
     n, rank = sample.size, np.arange(1, sample.size + 1)
     if n == 0:

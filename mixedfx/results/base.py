@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.design import Design
@@ -184,15 +185,7 @@ class MixedResults(ABC):
         """
         from mixedfx.results.intervals import confidence_intervals
 
-        return confidence_intervals(self, self._checked_alpha(alpha), method, which, n=n, seed=seed)
-
-    @staticmethod
-    def _checked_alpha(alpha: float) -> float:
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float | np.number):
-            raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
-        if not 0.0 < float(alpha) < 1.0:
-            raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
-        return float(alpha)
+        return confidence_intervals(self, checked_alpha(alpha), method, which, n=n, seed=seed)
 
     # ---------------------------------------------------------------- tests
     def denominator(self, ddf: str | None = None) -> Denominator:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
@@ -108,7 +109,7 @@ class Bootstrap:
         Efron (1987), J. Am. Stat. Assoc. 82, 171-185. Davison & Hinkley (1997), Bootstrap Methods and Their
         Application, chapter 5.
         """
-        alpha, limits = MixedResults._checked_alpha(alpha), limits_for(kind)
+        alpha, limits = checked_alpha(alpha), limits_for(kind)
         columns = self._columns(which)
         if self.n_failed:
             warn(f"{self._failed_note()} The intervals rest on the others.", ConvergenceWarning)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.design import as_frame
@@ -341,7 +342,7 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         problem = self.fit.problem
         return summarize(
             self,
-            self._checked_alpha(alpha),
+            checked_alpha(alpha),
             title="Generalised linear mixed model",
             facts=[
                 ("Family", problem.family.name),

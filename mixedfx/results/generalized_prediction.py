@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -84,6 +85,7 @@ class GeneralizedPrediction:
         """
         if which not in SCALES:
             raise SpecificationError(f"which is one of {', '.join(map(repr, SCALES))}; found {which!r}")
+        alpha = checked_alpha(alpha)
         z = float(special.ndtri(1.0 - 0.5 * alpha))
         low, high = self._eta - z * self.se_linear, self._eta + z * self.se_linear
         if obs:

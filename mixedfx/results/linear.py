@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
 from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
@@ -331,7 +332,7 @@ class LinearMixedResults(LinearEstimates):
             Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
-        return summarize(self, self._checked_alpha(alpha), tests=tests)
+        return summarize(self, checked_alpha(alpha), tests=tests)
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.fitting import LinearFit
@@ -73,7 +74,7 @@ class Prediction:
         obs : bool
         """
         se = np.asarray(self.se_mean, dtype=float)
-        half = quantile(1.0 - 0.5 * alpha, self.df) * (np.sqrt(se**2 + self.var_obs) if obs else se)
+        half = quantile(1.0 - 0.5 * checked_alpha(alpha), self.df) * (np.sqrt(se**2 + self.var_obs) if obs else se)
         mean = np.asarray(self.predicted_mean, dtype=float)
         return pd.DataFrame({"lower": mean - half, "upper": mean + half}, index=self.predicted_mean.index)
 

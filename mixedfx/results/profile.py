@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_alpha
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
@@ -77,7 +78,7 @@ class Profile:
         """
         if which not in WHICH:
             raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-        zeta = float(special.ndtri(1.0 - 0.5 * alpha))
+        zeta = float(special.ndtri(1.0 - 0.5 * checked_alpha(alpha)))
         names = [name for name in self.profiles if which in ("all", self._part(name))]
         ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
         return pd.DataFrame(np.array(ends).reshape(-1, 2), index=names, columns=["lower", "upper"])
@@ -218,6 +219,7 @@ def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
 
 def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
     basis, at = ml.problem.fixed, ml.at
+    start = opened(ml.problem.model.terms, ml.verdicts, ml.theta)
     criterion = ml.problem.criterion
     assert isinstance(criterion, LinearCriterion)
     beta = basis.beta(at.beta)
@@ -226,5 +228,5 @@ def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldPro
         row = basis.matrix[j]
         se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
         shift = float(basis.shift * basis.intercept[j])
-        out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, at.theta)
+        out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, start)
     return out

@@ -1,6 +1,7 @@
 """Profile intervals: ends where the likelihood-ratio test says so, open ends honest, laws."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
 
@@ -68,3 +69,31 @@ def test_what_cannot_be_profiled_is_said():
         mfx.profile(mfx.lmer("Reaction ~ Days + (1 | Subject)", data)).conf_int(which="beta")
     with pytest.raises(TypeError, match="fitted"):
         mfx.profile("Reaction ~ Days")
+
+
+SHAPES = ("(1 | a)", "(x | a)", "(x || a)", "(0 + x | a)", "(1 | a) + (1 | b)", "(x | a) + (1 | b)")
+
+
+def _small_variances(seed):
+    """Few groups and rows, variances small or none: most fits are singular."""
+    rng = np.random.default_rng(seed)
+    groups, n = int(rng.integers(4, 9)), int(rng.integers(20, 60))
+    a, b, x = rng.integers(groups, size=n), rng.integers(5, size=n), rng.normal(size=n)
+    sa, sx, sb = rng.choice([0.0, 0.4], size=3)
+    y = 0.5 * x + (sa * rng.normal(size=groups))[a] + (sx * rng.normal(size=groups))[a] * x + sb * rng.normal(size=5)[b]
+    return pd.DataFrame({"a": a.astype(str), "b": b.astype(str), "x": x, "y": y + rng.normal(size=n)})
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("random", SHAPES)
+def test_every_end_of_a_fixed_effect_is_where_the_deviance_has_risen_by_the_cutoff(random):
+    """Fitted anew with the coefficient at the end, given as an offset: whatever variances are zero, there or here."""
+    singular = 0
+    for seed in range(6):
+        data = _small_variances(seed)
+        fit = mfx.lmer(f"y ~ x + {random}", data, reml=False)
+        singular += fit.is_singular
+        for end in mfx.profile(fit).conf_int(which="fixed").loc["x"]:
+            held = mfx.lmer(f"y ~ 1 + {random}", data, reml=False, offset=end * data["x"].to_numpy())
+            assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-4), (seed, end)
+    assert singular >= 2
