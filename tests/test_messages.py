@@ -12,12 +12,12 @@ import pytest
 
 import mixedfx as mfx
 from mixedfx import ConvergenceWarning, RankDeficientWarning, SeparationWarning, SingularFitWarning
-from tests.messages import core, design, families, marginal_means, plots, residuals, results, variance
+from tests.messages import core, design, families, marginal_means, plots, residuals, results, storage, variance
 from tests.messages.helpers import Case, data, glmer, lmer
 
 ROOT = Path(mfx.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "guide" / "messages.md"
-MODULES = (core, design, families, marginal_means, plots, residuals, results, variance)
+MODULES = (core, design, families, marginal_means, plots, residuals, results, storage, variance)
 ERRORS: dict[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": case for module in MODULES for name, case in module.CASES.items()
 }
@@ -102,7 +102,6 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("results/ratio_bootstrap.py", "replicates failed"),
         ("plots/quantiles.py", "nothing to draw"),
         ("diagnostics/dispersion.py", "leave nothing to test"),
-        ("models/storage.py", "rebuilt it is"),
     ),
     "For families that users write.": (
         ("families/base.py", "no distribution function"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ class Ratio:
     """
 
     name: str
-    base: float = np.e
+    base: float = math.e
 
     def of(self, difference: Array) -> Array:
         """Return the ratio of a difference."""
@@ -180,10 +181,10 @@ def _logarithm(base: float, shift: float, name: str) -> Scale:
 
 
 TRANSFORMATIONS: dict[str, Callable[[float, str], Scale]] = {
-    "log": lambda shift, name: _logarithm(np.e, shift, name),
+    "log": lambda shift, name: _logarithm(math.e, shift, name),
     "log2": lambda shift, name: _logarithm(2.0, shift, name),
     "log10": lambda shift, name: _logarithm(10.0, shift, name),
-    "log1p": lambda shift, name: _logarithm(np.e, shift + 1.0, name),
+    "log1p": lambda shift, name: _logarithm(math.e, shift + 1.0, name),
     "sqrt": lambda shift, name: RootScale(name, shift),
 }
 """Transformed responses that can be transformed back, by the name of the function."""

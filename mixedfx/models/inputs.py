@@ -202,16 +202,30 @@ def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
             _index_parts(f"{key}.columns", value.columns, arrays),
         )
         return {"frame": key, "rows": rows, "columns": columns}
-    if isinstance(value, pd.Series):
-        arrays[key] = value.to_numpy()
+    numbers = _numbers(value)
+    if numbers is not None and isinstance(value, pd.Series):
+        arrays[key] = numbers
         return {"series": key, "rows": _index_parts(f"{key}.rows", value.index, arrays)}
-    if isinstance(value, np.ndarray | np.generic | list | tuple) and np.asarray(value).dtype.kind in "fiub":
-        arrays[key] = np.asarray(value)
+    if numbers is not None:
+        arrays[key] = numbers
         return {"array": key}
     raise SpecificationError(
         f"{key.removeprefix('option.')} is a {type(value).__name__}, which cannot be saved without saving code; "
         "pickle the fit instead (and load pickles only from people you trust)"
     )
+
+
+def _numbers(value: Any) -> AnyArray | None:
+    """Numbers in their own type, those in an array of objects as floats with nan where missing; None for the rest."""
+    if not isinstance(value, pd.Series | np.ndarray | np.generic | list | tuple):
+        return None
+    found = value.to_numpy() if isinstance(value, pd.Series) else np.asarray(value)
+    if found.dtype.kind in "fiub":
+        return np.asarray(found)
+    try:
+        return np.asarray(pd.to_numeric(found), dtype=float)
+    except (ValueError, TypeError):
+        return None
 
 
 def _structure_parts(structure: ResidualStructure) -> dict[str, Any]:

@@ -71,12 +71,6 @@ def write(
     named: dict[str, AnyArray] = {HEAD: np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
     named |= {f"data/{key}": np.ascontiguousarray(value) for key, value in data.items()}
     named |= {f"fit/{key}": np.ascontiguousarray(value) for key, value in arrays.items()}
-    for name, values in named.items():
-        if values.dtype.kind not in PLAIN:
-            raise SpecificationError(
-                f"{name.removeprefix('data/option.')} holds {values.dtype} values, which cannot be saved; "
-                "give numbers, or pickle the fit instead"
-            )
     named[CHECKSUM] = _checksum(named)
     try:
         with _replacing(Path(path)) as file:
@@ -118,17 +112,18 @@ def load(path: str | Path) -> Any:
     place = Path(path)
     if not place.is_file():
         raise DataError(f"there is no file {str(path)!r}")
-    _check_size(place)
     try:
         stored = _unpack(place)
         head = json.loads(stored[HEAD].tobytes().decode())
         written = head["format"]
         kind = head["kind"]
+    except DataError:
+        raise
     except DAMAGED as error:
         raise DataError(f"{path} is not a fit saved by mixedfx, or it is damaged") from error
     if written != FORMAT:
         raise DataError(f"{path} has format {written!r}; this version of mixedfx reads format {FORMAT}: fit it again")
-    if not np.array_equal(stored.get(CHECKSUM), _checksum(stored)):
+    if not np.array_equal(stored.get(CHECKSUM, np.zeros(0)), _checksum(stored)):
         raise DataError(f"{path} is damaged or was changed: its checksum does not fit its content")
     return _rebuilt(path, kind, head, stored)
 
@@ -140,7 +135,8 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
         fit = _RESTORE[kind](ModelInputs.from_parts(head["inputs"], data), head["state"], arrays)
         llf, before = float(fit.llf), float(head["llf"])
     except Exception as error:  # whatever a changed description may lead to: the file is the culprit
-        raise DataError(f"{path} does not describe a fit that can be rebuilt ({error})") from error
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(f"{path} describes a fit that cannot be rebuilt ({reason})") from error
     if not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
         raise DataError(f"{path} holds a {kind} fit whose log-likelihood was {before:.8g}; rebuilt it is {llf:.8g}")
     return fit
@@ -175,25 +171,16 @@ def _pack(file: BinaryIO, named: Mapping[str, AnyArray]) -> None:
             return
 
 
-def _check_size(path: Path) -> None:
-    """Refuse a file that grows beyond measure, before it does."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            grown = sum(member.file_size for member in archive.infolist())
-    except DAMAGED as error:
-        raise DataError(f"{path} is not a fit saved by mixedfx, or it is damaged") from error
-    limit = max(SMALL, LARGEST_RATIO * path.stat().st_size)
-    if grown > limit:
-        raise DataError(
-            f"{path} would take {grown / 1e6:.0f} MB of memory, {grown / path.stat().st_size:.0f} times its own size, "
-            "which no saved fit does"
-        )
-
-
 def _unpack(path: Path) -> dict[str, AnyArray]:
-    """Read the members that a saved fit has, and no others."""
+    """Read the members that a saved fit has, and no others, if the memory they ask for is plausible."""
     found = {}
     with zipfile.ZipFile(path) as archive:
+        grown, size = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+        if grown > max(SMALL, LARGEST_RATIO * size):
+            raise DataError(
+                f"{path} would take {grown / 1e6:.0f} MB of memory, {grown / size:.0f} times its own size, "
+                "which no saved fit does"
+            )
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name not in (HEAD, CHECKSUM) and not name.startswith(("data/", "fit/")):

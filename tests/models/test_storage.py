@@ -56,6 +56,13 @@ def test_saved_fits_come_back_without_loss(tmp_path, frame, formula, weights):
         assert str(back.summary()) == str(fit.summary())
 
 
+@pytest.mark.parametrize("kind", [list, lambda w: w.astype(object), lambda w: w.astype("Float64"), np.asarray])
+def test_weights_come_back_however_they_were_given(tmp_path, frame, kind):
+    fit = mfx.lmer("y ~ f + (1 | site)", frame, weights=kind(frame["w"]))
+    fit.save(tmp_path / "fit.mfx")
+    assert mfx.load(tmp_path / "fit.mfx").llf == fit.llf
+
+
 def test_what_is_code_is_not_saved(tmp_path, frame):
     fit = mfx.lmer("y ~ double(x) + (1 | site)", frame, functions={"double": lambda x: 2 * x})
     with pytest.raises(mfx.SpecificationError, match="double"):
