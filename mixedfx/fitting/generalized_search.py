@@ -24,7 +24,7 @@ from mixedfx.fitting.generalized import (
 )
 from mixedfx.optimize import Optimum, minimize
 
-__all__ = ["confirmed_hessian", "difference_hessian", "fit_generalized"]
+__all__ = ["difference_hessian", "fit_generalized"]
 
 RESTARTS = (reopened, reopened, widened, reopened)  # where to look again when the search has ended on a boundary
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
@@ -34,7 +34,6 @@ EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a sear
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
 SHARE_OF_WIDTH = 1e-3  # … but no more than this share of the width of the likelihood …
-CONFIRMED = 1e-3  # of the scaled Hessian: how far a stored one may be from the differences
 SPACINGS = 64.0  # … and no less than so many distances between floating-point numbers
 
 
@@ -58,18 +57,6 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     except FloatingPointError:
         return np.full((x.size, x.size), np.nan)
     return np.asarray(0.5 * (jacobian + jacobian.T))
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def confirmed_hessian(integrate: Integrator, at: MarginalEvaluation, stored: Array) -> Array:
-    """Return the ``stored`` Hessian (k, k) if differences at ``at`` agree with it, and the differences otherwise."""
-    found = difference_hessian(integrate, at)
-    if stored.shape != found.shape:
-        return found
-    size = np.sqrt(np.abs(found.diagonal()))
-    allowed = CONFIRMED * (np.outer(size, size) + 1.0)
-    agree = np.isnan(found) & np.isnan(stored) | (np.abs(found - stored) <= allowed)
-    return stored if agree.all() else found
 
 
 @np.errstate(over="ignore", invalid="ignore")  # wild steps are judged by their value and taken back

@@ -16,7 +16,7 @@ from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, Integrator, free_bounds
+from mixedfx.fitting.generalized import GeneralizedFit, Integrator, MarginalEvaluation, free_bounds
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized
 from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.optimize import minimize
@@ -26,6 +26,7 @@ __all__ = [
     "LARGEST_DIMENSION",
     "LARGEST_RULE",
     "check_quadrature",
+    "confirmed_hessian",
     "fit_automatic",
     "fit_nodes",
     "fit_profiled",
@@ -38,6 +39,7 @@ LARGEST_RULE = 10_000  # nodes in all dimensions together, at the most
 LARGEST_ORDER = 500  # nodes in one dimension, at the most
 LARGEST_DIMENSION = 3  # random effects of a group
 SETTLED = 1e-6  # change of the log-likelihood, when the nodes are doubled, at which the automatic choice stops
+CONFIRMED = 1e-3  # of the scaled Hessian: how far a stored one may be from the differences
 ROUGHLY = 1e-2  # … and at which it is worth refitting on the way
 
 
@@ -136,8 +138,29 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
         function, start[p:], lower[p:], upper[p:], tol=control.tol, max_iter=control.max_iter, callback=callback
     )
     at = optimum.point
-    hessian = difference_hessian(LaplaceEvaluation, at.inner)
+    fit = GeneralizedFit(problem, LaplaceEvaluation, optimum, at.inner, _profiled_hessian(at), nodes=0)
+    return replace(fit, remaining=optimum.decrement)
+
+
+def _profiled_hessian(at: ProfiledEvaluation) -> Array:
+    """Curvature (k, k) of the profiled criterion, with the inner iteration's for the fixed effects."""
+    p, hessian = len(at.covariance), difference_hessian(LaplaceEvaluation, at.inner)
     hessian[:p, p:], hessian[p:, :p] = 0.0, 0.0
     hessian[:p, :p] = 2.0 * np.linalg.inv(at.covariance)
-    fit = GeneralizedFit(problem, LaplaceEvaluation, optimum, at.inner, hessian, nodes=0)
-    return replace(fit, remaining=optimum.decrement)
+    return hessian
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def confirmed_hessian(integrate: Integrator, at: MarginalEvaluation, nodes: int, stored: Array) -> Array:
+    """Return the ``stored`` Hessian (k, k) if it is that of ``at``, to rounding, and the one of ``at`` if not."""
+    found = difference_hessian(integrate, at) if nodes else _profiled_hessian(_profiled_at(at))
+    if stored.shape != found.shape:
+        return found
+    size = np.sqrt(np.abs(found.diagonal()))
+    agree = np.abs(found - stored) <= CONFIRMED * (np.outer(size, size) + 1.0)
+    return stored if (agree | (np.isnan(found) & np.isnan(stored))).all() else found
+
+
+def _profiled_at(at: MarginalEvaluation) -> ProfiledEvaluation:
+    state = at.state
+    return profiled(state.model, state.x[state.model.n_fixed :], (state.parts.beta, state.mode.b))

@@ -26,8 +26,14 @@ from mixedfx.families import Family, family_for, with_zero_inflation
 from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.fitting.generalized_search import confirmed_hessian
-from mixedfx.fitting.integrators import check_quadrature, fit_automatic, fit_nodes, fit_profiled, integrator
+from mixedfx.fitting.integrators import (
+    check_quadrature,
+    confirmed_hessian,
+    fit_automatic,
+    fit_nodes,
+    fit_profiled,
+    integrator,
+)
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, check_strata, checked_control
@@ -337,7 +343,7 @@ def _restore(
     at = integrate(mode_state(problem.model, x))
     counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
     optimum: Optimum[Any] = Optimum(x, at, float(state["decrement"]), *counts, path=(x,))
-    hessian = confirmed_hessian(integrate, at, arrays["hessian"])
+    hessian = confirmed_hessian(integrate, at, int(state["nodes"]), arrays["hessian"])
     remaining = None if state["remaining"] is None else float(state["remaining"])
     fit = GeneralizedFit(problem, integrate, optimum, at, hessian, int(state["nodes"]), remaining)
     return GeneralizedLinearMixedResults(model, fit, {"nagq": fit.nodes, "control": None})
