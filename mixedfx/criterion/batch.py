@@ -209,7 +209,7 @@ class BatchPoint:
         trace = np.einsum("iabrm,jbarm,m->rij", blocks, blocks, self.criterion.gram.counts, optimize=True)
         fixed = np.einsum("ripq,rjqp->rij", forms[:, :, :-1, :-1], forms[:, :, :-1, :-1])
         fixed -= 2.0 * np.einsum("iaprm,japrm->rij", moved[:, :, :-1], resolved[:, :, :-1], optimize=True)
-        return _Forms(outer, forms[:, :, -1, -1], trace, fixed)
+        return _Forms(outer, forms[:, :, -1, -1], trace, fixed, forms[:, :, :-1, :-1])
 
     @cached_property
     def hessian(self) -> Array:
@@ -220,6 +220,23 @@ class BatchPoint:
         if self.responses.sigma2 is None:
             out -= forms.own[:, :, None] * forms.own[:, None, :] / (criterion.nu * sigma2**2)
         return np.asarray(0.5 * (out + out.swapaxes(1, 2)))
+
+    def contrast_variances(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Return what degrees of freedom need of ``rows @ beta``, for contrasts ``rows`` (c, p) on the inner scale.
+
+        Returns
+        -------
+        variance : (R, c)
+            Relative to sigma squared.
+        slopes : (R, k, c)
+            Its derivatives with respect to theta.
+        own : (R, k)
+            Minus the derivatives of the residual sum of squares ``r2``.
+        """
+        whitened = rows @ self._whitener
+        forms = self._forms(self._slopes)
+        slopes = np.einsum("rcp,rkpq,rcq->rkc", whitened, forms.of_columns, whitened, optimize=True)
+        return np.square(whitened).sum(axis=2), slopes, forms.own
 
     def scoring_step(self, directions: Array) -> Array:
         """Return the relative covariances ``c`` (R, j), ``Sigma = sum of c_j directions_j``, after one scoring step.
@@ -260,10 +277,12 @@ class BatchPoint:
 class _Forms:
     """For directions ``V_i``: ``w_i' P w_j`` with ``w_i = V_i P y`` (R, j, j), ``y' P V_i P y`` (R, j), and the traces.
 
-    ``trace`` is ``tr(V^-1 V_i V^-1 V_j)``; with ``fixed`` added it is ``tr(P V_i P V_j)``.
+    ``trace`` is ``tr(V^-1 V_i V^-1 V_j)``; with ``fixed`` added it is ``tr(P V_i P V_j)``. ``of_columns`` (R, j, p, p)
+    is ``X' V^-1 V_i V^-1 X`` for the whitened columns ``X L^-T``.
     """
 
     outer: Array
     own: Array
     trace: Array
     fixed: Array
+    of_columns: Array

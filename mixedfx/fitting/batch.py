@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from mixedfx.criterion.responses import InnerResponses, inner_responses
 from mixedfx.fitting.control import Control
 from mixedfx.optimize import minimize_many
 
-__all__ = ["Refits", "batch_fit"]
+__all__ = ["Refits", "batch_chunks", "batch_fit"]
 
 SMALLEST_SHARE = 1e-2  # starting variances are at least this share of the largest of their term
 CHUNK_CELLS = 4e6  # numbers in the largest array of a batch
@@ -69,17 +69,24 @@ def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, 
 
     ``converged`` is True only where the boundary, if any, is confirmed as well.
     """
+    chunks = batch_chunks(problem, blocks, Y, len(start))
+    return Refits.concatenated(
+        [_fit(problem, blocks, criterion, inner, start, control) for _, criterion, inner in chunks]
+    )
+
+
+def batch_chunks(
+    problem: LinearProblem, blocks: BlockMap, Y: Array, n_parameters: int
+) -> Iterator[tuple[IntArray, BatchCriterion, InnerResponses]]:
+    """Yield columns of ``Y`` (n, R), few enough for small arrays: their numbers and their criterion."""
     inner = inner_responses(problem, Y)
     criterion = _criterion(problem, blocks, inner)
     count, width = Y.shape[1], problem.fixed.matrix.shape[1] + 1 + blocks.size
-    cells = float(blocks.size * blocks.count * max(len(start), 1) * width)
+    cells = float(blocks.size * blocks.count * max(n_parameters, 1) * width)
     chunk = max(1, int(CHUNK_CELLS / cells))
-    parts = []
     for first in range(0, count, chunk):
         which = np.arange(first, min(first + chunk, count))
-        local = replace(criterion, responses=criterion.responses.take(which))
-        parts.append(_fit(problem, blocks, local, inner.take(which), start, control))
-    return Refits.concatenated(parts)
+        yield which, replace(criterion, responses=criterion.responses.take(which)), inner.take(which)
 
 
 def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) -> BatchCriterion:

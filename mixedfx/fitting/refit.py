@@ -15,7 +15,7 @@ from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear import fit_linear
 
-__all__ = ["Refits", "refit_many"]
+__all__ = ["Refits", "blocks_of", "refit_many"]
 
 BLOCK_WORK = 4e6  # multiplications an evaluation, above which one fit after the other is as fast as all at once
 PARAMETER_CELLS = 1e6  # numbers that the products of the factor's derivatives may take
@@ -36,7 +36,7 @@ def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, con
     """
     control = Control() if control is None else control
     start = problem.criterion.start if start is None else start
-    blocks = _blocks(problem)
+    blocks = blocks_of(problem)
     if blocks is None:
         return _one_by_one(problem, Y, start, control)
     found = batch_fit(problem, blocks, Y, start, control)
@@ -44,8 +44,8 @@ def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, con
     return found.replaced(doubtful, _one_by_one(problem, Y[:, doubtful], start, control)) if doubtful.size else found
 
 
-def _blocks(problem: LinearProblem) -> BlockMap | None:
-    """The blocks of the design, or None where its shape or size is not one for a batch."""
+def blocks_of(problem: LinearProblem) -> BlockMap | None:
+    """Return the blocks of the design, or None where its shape or size is not one for a batch."""
     layout, model = problem.assembly.rows.layout, problem.model
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))

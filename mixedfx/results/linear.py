@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,16 @@ from mixedfx.criterion.responses import with_response
 from mixedfx.design import as_frame
 from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import Refits, refit_many
+from mixedfx.fitting import refit_many
 from mixedfx.results.linear_estimates import LinearEstimates
 from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
 from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts, weighted_noise
 from mixedfx.results.summary import summarize
+
+if TYPE_CHECKING:
+    from mixedfx.results.many import ManyFits
 
 __all__ = ["LinearMixedResults"]
 
@@ -292,27 +296,39 @@ class LinearMixedResults(LinearEstimates):
         problem = with_response(self.fit.problem, checked_responses(self.design, y)[:, 0])
         return self.model.refitted(self.fit, problem)
 
-    def refit_many(self, Y: Any) -> Refits:
+    def refit_many(self, Y: Any, names: Sequence[str] | None = None) -> ManyFits:
         """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
 
         Parameters
         ----------
         Y : array-like (n, R)
             A response in each column, in the rows of the fit (or of its data).
+        names : sequence of str, optional
+            Names of the responses; those of the columns, if ``Y`` is a data frame.
 
         Returns
         -------
-        Refits
-            Arrays ``theta, beta, sigma, values`` (minus twice the log-likelihoods), ``converged, singular``.
+        ManyFits
+            ``params, bse, df, tvalues, pvalues, varcorr, llf, converged``, one row a response; ``to_frame()``.
 
         Examples
         --------
         >>> import mixedfx as mfx
         >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> fit.refit_many(fit.simulate(200, seed=1)).beta.std(axis=0).round(1).tolist()
+        >>> many = fit.refit_many(fit.simulate(200, seed=1))
+        >>> many.params.std().round(1).tolist()
         [6.8, 1.7]
+        >>> bool((many.pvalues["Days"] < 0.05).mean() > 0.95)
+        True
         """
-        return refit_many(self.fit.problem, checked_responses(self.design, Y), self.fit.point.theta)
+        from mixedfx.results.many import (
+            ManyFits,
+            response_names,
+        )  # its tables know the names of every quantity of a fit
+
+        responses = checked_responses(self.design, Y)
+        found = refit_many(self.fit.problem, responses, self.fit.point.theta)
+        return ManyFits(self, responses, found, response_names(Y, names, responses.shape[1]))
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05, *, ddf: str | None = None) -> Summary:

@@ -276,7 +276,7 @@ def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedS
 
 def _deviances(fit: MixedResults, Y: Array) -> list[float | str]:
     if isinstance(fit, LinearMixedResults):
-        found = fit.refit_many(Y)
+        found = fit.refit_many(Y).refits
         pairs = zip(found.values.tolist(), found.converged.tolist(), strict=True)
         return [value if converged else UNCONVERGED for value, converged in pairs]
     assert isinstance(fit, GeneralizedLinearMixedResults)

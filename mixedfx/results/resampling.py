@@ -99,7 +99,7 @@ class Responses(Scheme):
         """Draw all responses, fit them: all at once where nothing but the usual quantities is wanted."""
         Y = self.draw(fit, count, seed)
         if isinstance(fit, LinearMixedResults) and measure.statistic is None:
-            refits = fit.refit_many(Y)
+            refits = fit.refit_many(Y).refits
             values = np.where(refits.converged[:, None], refitted_estimates(fit, refits), np.nan)
             failed = int(np.sum(~refits.converged))
             return Outcome(values, refits.singular & refits.converged, (UNCONVERGED,) * failed)

@@ -82,7 +82,7 @@ def simulate(
     (200, 100)
     >>> plan["y"] = draws[0]
     >>> fit = mfx.lmer("y ~ Days + (Days | Subject)", plan)
-    >>> slopes = fit.refit_many(draws).beta[:, 1]
+    >>> slopes = fit.refit_many(draws).params["Days"]
     >>> print(f"{slopes.mean():.1f} +- {slopes.std():.1f}")
     9.9 +- 1.4
     """

@@ -106,6 +106,43 @@ def test_one_by_one_where_blocks_are_large_or_structured():
         assert fit.refit(y).llf == pytest.approx(expected.llf, rel=1e-9)
 
 
+FURTHER = {
+    "cs": {"formula": "Reaction ~ Days + cs(1 + Days | Subject)"},
+    "weights": {"formula": "Reaction ~ Days + (Days | Subject)", "weights": "w", "offset": "o"},
+    "residual": {"formula": "Reaction ~ Days + (1 | Subject)", "residual": mfx.AR1("Days", group="Subject")},
+    "known": {"formula": "Reaction ~ Days + (1 | Subject)", "sigma": 30.0},
+    "ml": {"formula": "Reaction ~ poly(Days, 2) + (Days || Subject)", "reml": False},
+}
+
+
+@pytest.mark.parametrize("name", [*MODELS, *FURTHER])
+def test_tests_of_many_fits_are_those_of_single_fits(name):
+    """Standard errors, df and p values; singular fits among them."""
+    frame = mfx.load_dataset(name if name in MODELS else "sleepstudy")
+    options = FURTHER.get(name, {"formula": MODELS.get(name)})
+    frame = frame.assign(w=np.linspace(0.5, 2, len(frame)), o=np.arange(len(frame)) / 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.SingularFitWarning)
+        fit = mfx.lmer(data=frame, **options)
+        Y = fit.simulate(8, seed=5) * [1, 1, 1, 1e-3, 1e3, 1, 1, 1] + [0, 0, 0, 0, 0, 1e6, 0, 0]
+        Y.columns = [f"gene{r}" for r in range(8)]
+        found = fit.refit_many(Y)
+        for r in range(8):
+            other = fit.refit(Y.iloc[:, r])
+            close = {"rtol": 2e-4, "atol": 1e-12}
+            np.testing.assert_allclose(found.params.iloc[r], other.params, rtol=1e-5)
+            np.testing.assert_allclose(found.bse.iloc[r], other.bse, **close)
+            np.testing.assert_allclose(found.df.iloc[r], other.df, rtol=2e-3)
+            np.testing.assert_allclose(found.tvalues.iloc[r], other.tvalues, **close)
+            np.testing.assert_allclose(found.pvalues.iloc[r], other.pvalues, rtol=5e-3, atol=1e-300)
+            assert found.llf.iloc[r] == pytest.approx(other.llf, rel=1e-9, abs=1e-7)
+    table = found.to_frame()
+    assert list(table.index) == list(Y.columns) == list(found.converged.index)
+    assert len(repr(found).splitlines()) < 20
+    assert {"llf", "converged", *found.varcorr.columns} <= set(table.columns)
+    assert ("sigma" in found.varcorr) == (name != "known")
+
+
 def test_wrong_responses_are_refused():
     fit = mfx.lmer(MODELS["sleepstudy"], mfx.load_dataset("sleepstudy"))
     with pytest.raises(mfx.DataError, match="each of the 180 rows"):
