@@ -107,9 +107,8 @@ def estimable_functions(design: Design, frame: Frame) -> EstimableFunctions:
     directions out they do not: then the term's columns are its parameters.
     """
     fixed, encoder = design.fixed, design.fixed.encoder
-    counted = np.ones(len(fixed.matrix), dtype=bool) if design.weights is None else design.weights > 0
     X, first = _with_constant(fixed)
-    Q, R = np.linalg.qr(X[counted])
+    Q, R = np.linalg.qr(X)
     root = R[:, first:]
     blocks = {term: root @ fixed.alias[:, list(columns)] for term, columns in fixed.full_terms.items()}
     if isinstance(encoder, FormulaicEncoder):
@@ -118,7 +117,7 @@ def estimable_functions(design: Design, frame: Frame) -> EstimableFunctions:
         values = {text: evaluate(text) for text in encoder.expressions}
         for term in design.formula.fixed_terms:
             cells, products = _parameters([values[text] for text in term if text in values], len(X))
-            scores = _scores(Q, cells[counted], products[counted])
+            scores = _scores(Q, cells, products)
             blocks[term_label(term)] = blocks[term_label(term)] if scores is None else scores
     sizes = {term: np.linalg.norm(block, axis=0) for term, block in blocks.items()}
     return EstimableFunctions(blocks, sizes, root)

@@ -17,7 +17,7 @@ from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.criterion.size import check_memory
 from mixedfx.design import Design, nested_in
 from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 
 __all__ = ["LinearProblem", "linear_problem", "refined"]
@@ -109,7 +109,7 @@ def linear_problem(
     ------
     SpecificationError, DataError
         If crossed factors are too large for this machine, or residuals are correlated across levels of a grouping
-        factor, or have a structure and zero weights.
+        factor.
     """
     y = design.response.values if design.offset is None else design.response.values - design.offset
     basis, X, inner = fixed_basis(design.fixed.matrix, y)
@@ -127,7 +127,7 @@ def linear_problem(
     if residual is None:
         gram = cross_products(assembly.rows, design.weights)
         refined = refinement(assembly.rows, gram, design.weights) if loses_digits(gram) else None
-        criterion = LinearCriterion(gram, assembly.model, _n_positive(design), reml, constant, sigma2, refined)
+        criterion = LinearCriterion(gram, assembly.model, design.n_rows, reml, constant, sigma2, refined)
     else:
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
@@ -144,16 +144,12 @@ def refined(problem: LinearProblem) -> LinearProblem | None:
     return None if split is None else replace(problem, criterion=replace(criterion, refinement=split))
 
 
-def _n_positive(design: Design) -> int:
-    return design.n_rows if design.weights is None else int(np.sum(design.weights > 0))
-
-
 def _constant(design: Design, basis: FixedBasis, reml: bool) -> float:
     """What the criterion on the user's scale has beyond that on the inner scale, and minus the log weights."""
-    n, p = _n_positive(design), basis.matrix.shape[1]
+    n, p = design.n_rows, basis.matrix.shape[1]
     constant = 2.0 * (n - p if reml else n) * float(np.log(basis.scale)) - (2.0 * basis.log_det if reml else 0.0)
     if design.weights is not None:
-        constant -= float(np.log(design.weights[design.weights > 0]).sum())
+        constant -= float(np.log(design.weights).sum())
     return constant
 
 
@@ -161,10 +157,6 @@ def _weighted(rows: Rows, weights: Array | None) -> Rows:
     """Rows times the roots of their weights."""
     if weights is None:
         return rows
-    if np.any(weights == 0):
-        raise DataError(
-            f"{int(np.sum(weights == 0))} weights are zero: with a residual structure, leave those rows out"
-        )
     root = np.sqrt(weights)
     return Rows(rows.layout, tuple(z * root for z in rows.z), rows.columns * root[:, None], rows.loadings)
 

@@ -31,8 +31,7 @@ class InnerResponses:
     def constants(self, problem: LinearProblem) -> Array:
         """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
         criterion = problem.criterion
-        nu = len(self.values) if problem.design.weights is None else int(np.sum(problem.design.weights > 0))
-        nu -= problem.fixed.matrix.shape[1] if criterion.reml else 0
+        nu = len(self.values) - (problem.fixed.matrix.shape[1] if criterion.reml else 0)
         return np.asarray(criterion.constant + 2.0 * nu * np.log(self.scale / problem.fixed.scale))
 
     def known_sigma2(self, problem: LinearProblem) -> Array | None:
@@ -42,10 +41,8 @@ class InnerResponses:
 
 
 def inner_responses(problem: LinearProblem, Y: Array) -> InnerResponses:
-    """Shift and scale the responses ``Y`` (n, R), each by numbers of its own; rows of weight zero may be nan."""
+    """Shift and scale the responses ``Y`` (n, R), each by numbers of its own."""
     design = problem.design
-    if design.weights is not None:
-        Y = np.where((design.weights == 0)[:, None], design.response.values[:, None], Y)
     values = Y if design.offset is None else Y - design.offset[:, None]
     shift = np.zeros(values.shape[1])
     if problem.fixed.intercept.any():

@@ -18,7 +18,7 @@ from mixedfx.design.fixed import FixedEffects, build_fixed
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.missing import Completeness, complete_rows, missing_of
 from mixedfx.design.random import RandomBuilder, RandomEffects
-from mixedfx.design.response import Response, read_response
+from mixedfx.design.response import Response, is_cbind, read_response, without_trials
 from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variables
 from mixedfx.design.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
@@ -43,13 +43,14 @@ class Design:
     random : tuple of RandomEffects
         The random terms, in the order of the formula.
     weights : numpy.ndarray or None
-        Prior weights (n,); None without, and for binomial responses, where they are the trials.
+        Prior weights (n,), all positive; None without, and for binomial responses, where they are the trials.
     offset : numpy.ndarray or None
         Known part (n,) of the linear predictor; None without.
     index : pandas.Index
         Labels of the rows that are used.
     n_dropped : int
-        Number of rows left out because of missing values.
+        Number of rows left out: with missing values, with a weight of zero, or without trials. They are no rows of the
+        model in any respect.
     notes : tuple of str
         What was left out, in words.
     offsets : OffsetEncoder
@@ -141,6 +142,10 @@ def build_design(
     frame.require(extra)
     complete = _complete(parsed, frame, settings, prior, shift, extra)
     complete.enforce(missing)
+    if response_kind == "binomial" and is_cbind(parsed.response):
+        value = Evaluator(Rows(frame, complete.keep), settings.functions, {})
+        complete = complete.without(without_trials(parsed.response, value), "they have no trials")
+        complete.enforce(missing)
     return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
 
 
@@ -205,7 +210,7 @@ def build_predictors(
         encoder.names,
         matrix,
         tuple(builder.build(term) for term in parsed.random),
-        None if prior is None else check_weights(prior, prior.used(complete.keep)),
+        None if prior is None else prior.used(complete.keep),
         assembly._offset()[0],
         assembly.rows.index,
     )
@@ -234,7 +239,7 @@ def _complete(
     shift: RowArgument | None,
     extra: Sequence[str],
 ) -> Completeness:
-    """Return which rows have a value of everything that the model uses."""
+    """Return which rows have a weight above zero and a value of everything that the model uses."""
     found = missing_of(frame, _expressions(formula), settings.functions)
     for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term), *extra)):
         places = frame.column(name).missing
@@ -243,7 +248,15 @@ def _complete(
     for argument in (prior, shift):
         if argument is not None:
             found |= argument.missing()
-    return complete_rows(len(frame), found)
+    if prior is None:
+        return complete_rows(len(frame), found)
+    known = prior.values[~np.isnan(prior.values)]
+    if known.size:
+        check_weights(prior, known)
+    silent = prior.values == 0.0
+    found = {name: places for name, there in found.items() if (places := there & ~silent).any()}
+    complete = complete_rows(len(frame), found)
+    return complete.without(silent if complete.keep is None else silent[complete.keep], "their weight is zero")
 
 
 def _double_bar(term: RandomEffects) -> str | None:
@@ -266,12 +279,10 @@ class _Assembly:
 
     def design(self, complete: Completeness, response_kind: str) -> Design:
         """Build the parts."""
-        weights = None if self.prior is None else check_weights(self.prior, self.prior.used(self.rows.keep))
+        weights = None if self.prior is None else self.prior.used(self.rows.keep)
         value = Evaluator(self.rows, self.settings.functions, {})
         response = read_response(self.formula.response, value, response_kind, weights)
-        information = response.trials if response.trials is not None else weights
-        positive = None if information is None or np.all(information > 0) else information > 0
-        fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings, positive)
+        fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings)
         builder = RandomBuilder(self.rows, self.settings)
         if not fixed.dropped:
             builder.reuse(self.formula.fixed_terms, fixed.encoder, fixed.matrix)
@@ -286,7 +297,7 @@ class _Assembly:
             offset,
             self.rows.index,
             complete.n_dropped,
-            tuple(note for note in (complete.note(), redundant, *map(_double_bar, random)) if note is not None),
+            tuple(note for note in (*complete.notes(), redundant, *map(_double_bar, random)) if note is not None),
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._typing import Array, IntArray
 from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.design.rank import Rank, independent_columns
 from mixedfx.design.rows import Rows
@@ -102,9 +102,7 @@ def told(rows: Array, silent: Array) -> BoolArray:
     return np.asarray(~(outside > OUTSIDE * np.maximum(size, np.finfo(float).tiny)))
 
 
-def build_fixed(
-    terms: Sequence[Term], rows: Rows, settings: Settings, weighted: BoolArray | None = None
-) -> tuple[FixedEffects, str | None]:
+def build_fixed(terms: Sequence[Term], rows: Rows, settings: Settings) -> tuple[FixedEffects, str | None]:
     """Encode the fixed part and leave out redundant columns.
 
     Parameters
@@ -115,8 +113,6 @@ def build_fixed(
         The rows of the model.
     settings : Settings
         The user's functions and contrasts.
-    weighted : numpy.ndarray of bool, optional
-        The rows that have a positive weight; None if all have.
 
     Returns
     -------
@@ -135,10 +131,9 @@ def build_fixed(
         If there are as many independent columns as rows.
     """
     encoder, matrix = learn_encoder(terms, rows, settings, "the fixed part")
-    rank = independent_columns(matrix, weighted)
-    n_used = rows.size if weighted is None else int(weighted.sum())
-    if len(rank.kept) >= n_used:
-        raise _saturated(encoder, len(rank.kept), n_used)
+    rank = independent_columns(matrix)
+    if len(rank.kept) >= rows.size:
+        raise _saturated(encoder, len(rank.kept), rows.size)
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
         warn(note, RankDeficientWarning)

@@ -1,9 +1,9 @@
-"""Rows with missing values: found column by column, left out, counted and named."""
+"""The rows of a model: those with a value of everything and with something to say; the others are counted and named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,21 +22,24 @@ __all__ = ["Completeness", "complete_rows", "missing_of"]
 
 @dataclass(frozen=True)
 class Completeness:
-    """Which rows are complete.
+    """Which rows a model uses: the complete ones that carry information.
 
     Parameters
     ----------
     keep : numpy.ndarray of bool or None
-        The complete rows (n,); None if all are.
+        The rows (n,) that are used; None if all are.
     counts : dict
         Number of missing values by source (a column, an expression, ``weights``, ``offset``), where there are any.
     n_rows : int
         Number of rows before leaving any out.
+    silent : dict
+        Number of rows left out because they say nothing, by reason: ``"their weight is zero"``.
     """
 
     keep: BoolArray | None
     counts: dict[str, int]
     n_rows: int
+    silent: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_dropped(self) -> int:
@@ -44,16 +47,32 @@ class Completeness:
         return 0 if self.keep is None else int(self.n_rows - self.keep.sum())
 
     @property
+    def n_missing(self) -> int:
+        """Number of rows left out because of missing values."""
+        return self.n_dropped - sum(self.silent.values())
+
+    @property
     def listed(self) -> str:
         """The sources with their counts: ``y (2), x (1)``."""
         return ", ".join(f"{name} ({count})" for name, count in self.counts.items())
 
-    def note(self) -> str | None:
-        """Say in words how many rows were left out and why; None if there were none."""
-        if not self.n_dropped:
-            return None
-        were = "was" if self.n_dropped == 1 else "were"
-        return f"{self.n_dropped} of {self.n_rows} rows {were} left out because of missing values: {self.listed}"
+    def notes(self) -> list[str]:
+        """Say in words how many rows were left out and why."""
+        notes = [self._left_out(count, f"because {reason}") for reason, count in self.silent.items()]
+        if self.n_missing:
+            notes.append(self._left_out(self.n_missing, f"because of missing values: {self.listed}"))
+        return notes
+
+    def _left_out(self, count: int, why: str) -> str:
+        return f"{count} of {self.n_rows} rows {'was' if count == 1 else 'were'} left out {why}"
+
+    def without(self, silent: BoolArray, reason: str) -> Completeness:
+        """Leave out the rows that say nothing: ``silent`` (k,) of the k rows that are used so far."""
+        if not silent.any():
+            return self
+        keep = np.ones(self.n_rows, dtype=bool) if self.keep is None else self.keep.copy()
+        keep[np.flatnonzero(keep)[silent]] = False
+        return replace(self, keep=keep, silent={**self.silent, reason: int(silent.sum())})
 
     def enforce(self, missing: str) -> None:
         """Apply the user's choice ``missing``: "drop" or "raise".
@@ -65,13 +84,15 @@ class Completeness:
         """
         if missing not in ("drop", "raise"):
             raise SpecificationError(f"missing must be 'drop' or 'raise', found {missing!r}")
-        if self.n_dropped and missing == "raise":
+        if self.n_missing and missing == "raise":
             raise DataError(
-                f"{self.n_dropped} of {self.n_rows} rows have missing values: {self.listed}; fill them in, or leave "
+                f"{self.n_missing} of {self.n_rows} rows have missing values: {self.listed}; fill them in, or leave "
                 "the rows out with missing='drop'"
             )
         if self.n_dropped == self.n_rows:
-            raise DataError(f"no rows are left: each of the {self.n_rows} rows has a missing value: {self.listed}")
+            reasons = [f"has a missing value: {self.listed}"] if self.counts else []
+            reasons += ["says nothing: " + " or ".join(self.silent)] if self.silent else []
+            raise DataError(f"no rows are left: each of the {self.n_rows} rows {', or '.join(reasons)}")
 
 
 def missing_of(frame: Frame, expressions: Iterable[str], functions: Mapping[str, Any]) -> dict[str, BoolArray]:

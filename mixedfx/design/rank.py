@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._typing import Array, IntArray
 
 __all__ = ["Rank", "independent_columns"]
 
@@ -67,7 +67,7 @@ def _combination(coefficients: Array, names: Sequence[str]) -> str:
     return "".join(parts) or "0"
 
 
-def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
+def independent_columns(matrix: Array) -> Rank:
     """Find the leftmost independent columns of ``matrix`` (n, p).
 
     The columns are judged by their spread around their means, so that ``1e9 + x`` is as good a predictor as ``x``.
@@ -76,8 +76,6 @@ def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
     ----------
     matrix : numpy.ndarray
         The columns (n, p); an intercept, if any, is the first.
-    rows : numpy.ndarray of bool, optional
-        The rows (n,) that count (those with a positive weight).
 
     Examples
     --------
@@ -87,7 +85,7 @@ def independent_columns(matrix: Array, rows: BoolArray | None = None) -> Rank:
     ['z = 1e+09 + 2 x']
     """
     p = matrix.shape[1]
-    X = matrix if rows is None else matrix[rows]
+    X = matrix
     if p == 0 or len(X) == 0:
         return Rank(np.arange(p), np.zeros(0, dtype=np.intp), np.eye(p))
     has_intercept = X[0, 0] != 0.0 and bool(np.all(X[:, 0] == X[0, 0]))

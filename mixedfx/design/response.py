@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import syntax_tree
 from mixedfx.design.values import Basis, Factor
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import display
 
-__all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "read_response"]
+__all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "read_response", "without_trials"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ def is_cbind(expression: str) -> bool:
     """Say whether the left side is ``cbind(successes, failures)``."""
     tree = syntax_tree(expression)
     return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "cbind"
+
+
+def without_trials(expression: str, value: Evaluator) -> BoolArray:
+    """Say in which rows (n,) the counts of ``cbind(successes, failures)`` are all zero."""
+    call = syntax_tree(expression)
+    assert isinstance(call, ast.Call)  # is_cbind has seen it
+    return np.asarray(np.logical_and.reduce([value.numbers(ast.unparse(a)) == 0.0 for a in call.args]))
 
 
 def read_response(expression: str, value: Evaluator, kind: str, weights: Array | None = None) -> Response:
@@ -117,7 +124,7 @@ def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> 
     found = value.unchecked(expression)
     if isinstance(found, Factor):
         return _read_two_categories(name, found).with_trials(weights)
-    values = _without_trials(np.array(found, dtype=np.float64), weights)
+    values = np.array(found, dtype=np.float64)
     value.check_finite(expression, values)
     outside = (values < 0) | (values > 1)
     if outside.any():
@@ -133,11 +140,6 @@ def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> 
     return Response(values, name, weights)
 
 
-def _without_trials(values: Array, weights: Array | None) -> Array:
-    """Set 0 / 0 successes to 0: without trials there is no information, whatever the proportion."""
-    return values if weights is None else np.where(np.isnan(values) & (weights == 0), 0.0, values)
-
-
 def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
     call = syntax_tree(expression)
     assert isinstance(call, ast.Call)  # is_cbind has seen it
@@ -148,7 +150,7 @@ def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
                 f"{name}: {display(ast.unparse(argument))} has negative counts, for example {column.min():g}"
             )
     trials = counts[0] + counts[1]
-    return Response(counts[0] / np.where(trials > 0, trials, 1.0), name, trials)
+    return Response(counts[0] / trials, name, trials)
 
 
 def _read_two_categories(name: str, found: Factor) -> Response:

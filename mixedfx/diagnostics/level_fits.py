@@ -89,7 +89,7 @@ def fit_levels(rows: LevelRows, X: Array, names: Sequence[str], y: Array) -> Lev
     slopes = projected[:, :, :-1][:, :, varying]
     coefficients = projected[:, :, -1] - slopes @ common
     rest = root[:, 0] * (left[:, -1] - left[:, :-1][:, varying] @ common)
-    df = int(np.sum(rows.weights > 0)) - int(np.sum(values > SPAN * values[:, -1:])) - rank
+    df = len(y) - int(np.sum(values > SPAN * values[:, -1:])) - rank
     scale = rest @ rest / df if df > 0 else np.nan
     variances = scale * (np.einsum("mqq->mq", inverse) + np.einsum("mqa,ab,mqb->mq", slopes, unscaled, slopes))
     fitted = rows.fitted(coefficients[:, :, None])[:, 0]
@@ -129,4 +129,4 @@ def least_squares(X: Array, y: Array, weights: Array) -> tuple[Array, Array]:
     beta = np.linalg.solve(R, Q.T @ (root * y))
     left = root * (y - X @ beta)
     inverse = np.linalg.inv(R)
-    return beta, (left @ left / (np.sum(weights > 0) - X.shape[1])) * inverse @ inverse.T
+    return beta, (left @ left / (len(y) - X.shape[1])) * inverse @ inverse.T

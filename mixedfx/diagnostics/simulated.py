@@ -13,7 +13,6 @@ from mixedfx._display import StatsTable
 from mixedfx._typing import Array, BoolArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import checked_count, generator
 
 __all__ = ["QuantileResiduals", "quantile_residuals"]
@@ -182,18 +181,12 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: str 
     results = mixed_results(fit, "quantile_residuals")
     draws, rng = checked_count(n), generator(seed)
     y = np.asarray(results.design.response.values, dtype=float)
-    used = _used_rows(results)
-    totals = _Totals.of(y[used])
+    totals = _Totals.of(y)
     chunk = max(1, CHUNK_CELLS // max(y.size, 1))
     for start in range(0, draws, chunk):
         drawn = fit.simulate(min(chunk, draws - start), seed=rng, random=random).to_numpy()
-        totals.add(drawn if used.all() else drawn[used])
-    return totals.residuals(results.design.index[used], draws, rng)
-
-
-def _used_rows(results: MixedResults) -> BoolArray:
-    weights = results.design.weights
-    return np.ones(results.nobs, dtype=bool) if weights is None else np.asarray(weights > 0)
+        totals.add(drawn)
+    return totals.residuals(results.design.index, draws, rng)
 
 
 @dataclass

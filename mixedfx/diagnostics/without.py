@@ -186,9 +186,8 @@ def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray)
     rows, weights, count = problem.assembly.rows, problem.design.weights, len(home)
     everything = _cross_products(blocks, rows, weights, blocks.block[0][rows.layout.codes[0]], blocks.count)
     deleted = _cross_products(blocks, rows, weights, sets, count)
-    positive = None if weights is None else (weights > 0).astype(float)
-    sizes = np.bincount(sets, weights=positive, minlength=count).astype(float)
-    emptied = sizes == np.bincount(blocks.block[0][rows.layout.codes[0]], weights=positive)[home]
+    sizes = np.bincount(sets, minlength=count).astype(float)
+    emptied = sizes == np.bincount(blocks.block[0][rows.layout.codes[0]])[home]
     return DeletedCriterion(
         blocks.factor_basis(problem.model),
         everything,
@@ -261,10 +260,9 @@ def _one_by_one(fit: LinearFit, sets: IntArray) -> Without:
     """Fit anew without each set, from the estimate with all rows."""
     problem = fit.problem
     criterion = problem.criterion
-    weights = np.ones(len(sets)) if problem.design.weights is None else problem.design.weights
 
     def without(number: int) -> LinearProblem:
-        design = replace(problem.design, weights=np.where(sets == number, 0.0, weights))
+        design = _rows_of(problem.design, sets != number)
         return linear_problem(design, reml=criterion.reml, sigma=_known_sigma(problem))
 
     return _fitted_to(fit, sets, without)

@@ -31,9 +31,8 @@ def containment_df(design: Design) -> Array:
     ----------
     Pinheiro & Bates (2000), Mixed-Effects Models in S and S-PLUS, section 2.4.2.
     """
-    used = _positive(design)
-    X = design.fixed.matrix[used]
-    groups = _nested_groups(design, used)
+    X = design.fixed.matrix
+    groups = _nested_groups(design)
     intercept = np.ptp(X, axis=0) == 0
     counts = np.array([float(intercept.any()), *(len(np.unique(codes)) for codes in groups), float(len(X))])
     level = np.full(X.shape[1], len(groups) + 1)
@@ -45,12 +44,7 @@ def containment_df(design: Design) -> Array:
     return np.asarray(np.where(df[level] > 0, df[level], np.nan))
 
 
-def _positive(design: Design) -> BoolArray:
-    weights = design.weights
-    return np.ones(len(design.index), dtype=bool) if weights is None else weights > 0
-
-
-def _nested_groups(design: Design, used: BoolArray) -> list[IntArray]:
+def _nested_groups(design: Design) -> list[IntArray]:
     """Codes of the distinct grouping factors, the outermost first."""
     distinct = {term.group: term for term in design.random}
     ordered = sorted(distinct.values(), key=lambda term: len(term.levels))
@@ -60,7 +54,7 @@ def _nested_groups(design: Design, used: BoolArray) -> list[IntArray]:
                 f"containment degrees of freedom need nested groups, and {inner.group!r} is not nested in "
                 f'{outer.group!r}: take ddf="satterthwaite" or ddf="kenward-roger"'
             )
-    return [term.codes[used] for term in ordered]
+    return [term.codes for term in ordered]
 
 
 def _constant_within(X: Array, codes: IntArray) -> BoolArray:

@@ -62,7 +62,10 @@ class GeneralizedLinearMixedModel(MixedModel):
     link : str, optional
         Instead of the family's default.
     weights : str or array, optional
-        The trials of a binomial proportion; elsewhere precision weights.
+        Not negative; rows of weight zero are left out. What they mean is the family's: the trials of a binomial or
+        beta-binomial proportion; for ``gaussian``, ``student_t``, ``gamma``, ``inverse_gaussian``, ``lognormal`` and
+        ``tweedie`` precisions, which divide the dispersion; for all others (counts, ``beta``, ``ordinal``) so many
+        equal rows: they multiply the log-likelihood.
     offset : str or array, optional
         A known part of the linear predictor.
     dispersion, zero_inflation : str, optional
@@ -284,7 +287,10 @@ def glmer(
     nagq : int or "auto"
         1 is the Laplace approximation, more are nodes of adaptive quadrature in each dimension, ``"auto"`` chooses.
     weights, offset : str or array, optional
-        Trials of a binomial proportion, elsewhere precision weights; a known part of the linear predictor.
+        Weights are the trials of a binomial or beta-binomial proportion; precisions, which divide the dispersion, for
+        ``gaussian``, ``student_t``, ``gamma``, ``inverse_gaussian``, ``lognormal`` and ``tweedie``; elsewhere (counts,
+        ``beta``, ``ordinal``) numbers of equal rows, which multiply the log-likelihood. Rows of weight zero are left
+        out. The offset is a known part of the linear predictor.
     dispersion, zero_inflation : str, optional
         Formulas of further linear predictors, ``"~ x"``.
     information : str

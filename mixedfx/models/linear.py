@@ -37,7 +37,8 @@ class LinearMixedModel(MixedModel):
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads.
     weights, offset : str or array, optional
-        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``); a known part of the mean.
+        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``; rows of weight zero are
+        left out); a known part of the mean.
     contrasts : dict, optional
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
     missing : str
@@ -210,7 +211,8 @@ def lmer(
     reml : bool
         Restricted maximum likelihood (default) or maximum likelihood.
     weights, offset : str or array, optional
-        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``); a known part of the mean.
+        Column name, or one number a row: precision weights (``Var(e) = sigma^2 / w``; rows of weight zero are
+        left out); a known part of the mean.
     contrasts : dict, optional
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
     missing : str
@@ -298,10 +300,8 @@ def _check_identifiable(design: Design, sigma: float | None, has_residual: bool)
         raise SpecificationError(
             "the formula has no random effects: add a term such as (1 | group), give residual=, or use statsmodels' ols"
         )
-    weights = design.weights
-    used = np.ones(len(design.index), dtype=bool) if weights is None else weights > 0
-    y = design.response.values[used]
-    n, p = int(used.sum()), design.fixed.matrix.shape[1]
+    y = design.response.values
+    n, p = y.size, design.fixed.matrix.shape[1]
     if n <= p:
         raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
     if np.ptp(y) == 0:

@@ -86,7 +86,8 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         ----------
         kind : str
             ``"response"``; ``"pearson"``: divided by the standard deviation of the response; ``"deviance"``: signed
-            roots of the unit deviances; ``"working"``: on the scale of the linear predictor; ``"quantile"``:
+            roots of the unit deviances (a row that counts as w rows, see ``weights`` of :func:`mixedfx.glmer`, has
+            both kinds times the root of w); ``"working"``: on the scale of the linear predictor; ``"quantile"``:
             randomised quantile residuals, standard normal if the model holds.
         seed : int, optional
             Of the randomisation of quantile residuals.

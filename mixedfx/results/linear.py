@@ -66,10 +66,10 @@ class LinearMixedResults(LinearEstimates):
 
     @property
     def residual_variances(self) -> Array:
-        """Variance of the residual of every row (n,); infinite where the weight is zero."""
+        """Variance of the residual of every row (n,)."""
         out = np.full(self.nobs, self.scale)
         if self.design.weights is not None:
-            out = np.divide(out, self.design.weights, out=np.full(self.nobs, np.inf), where=self.design.weights > 0)
+            out = out / self.design.weights
         bound = self.fit.problem.residual
         return out if bound is None else out * bound.relative_variances(self.fit.rho)
 
@@ -279,7 +279,7 @@ class LinearMixedResults(LinearEstimates):
         return pd.DataFrame(y, index=rows.index)
 
     def _residual_draws(self, noise: Array) -> Array:
-        """Return standard normal ``noise`` (n, k) with the residuals' covariance; nan where the weight is zero."""
+        """Return standard normal ``noise`` (n, k) with the residuals' covariance."""
         bound, weights = self.fit.problem.residual, self.design.weights
         shaped = noise if bound is None else bound.unwhiten(self.fit.rho, noise)
         return self.sigma * weighted_noise(shaped, weights)

@@ -47,8 +47,7 @@ def reflated(effects: Array, covariance: Array) -> Array:
 
 
 def _noise(fit: LinearMixedResults) -> Array:
-    """Whitened residuals of the rows with a positive weight, with mean 0 and variance 1."""
+    """Whitened residuals with mean 0 and variance 1."""
     white = fit.residuals("normalized").to_numpy(dtype=float)
-    used = white if fit.design.weights is None else white[fit.design.weights > 0]
-    centred = used - used.mean()
+    centred = white - white.mean()
     return np.asarray(centred / np.sqrt(np.mean(centred**2)))

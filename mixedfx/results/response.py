@@ -123,7 +123,8 @@ def _response(model: ResponseModel, predictors: Array, rng: np.random.Generator)
 def _pearson(model: ResponseModel, predictors: Array, rng: np.random.Generator) -> Array:
     weights = model.problem.design.weights
     variance = model.problem.family.variance(predictors, model.phi, trials=model.trials, weights=weights)
-    return np.asarray(_response(model, predictors, rng) / np.sqrt(variance))
+    counted = model.problem.observed.multiplier
+    return np.asarray(_response(model, predictors, rng) * np.sqrt((1.0 if counted is None else counted) / variance))
 
 
 def _deviance(model: ResponseModel, predictors: Array, rng: np.random.Generator) -> Array:

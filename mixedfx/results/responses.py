@@ -28,8 +28,7 @@ def checked_responses(design: Design, values: Any) -> Array:
         Y = Y[design.keep]
     if Y.ndim != 2 or len(Y) != n:
         raise DataError(f"a response needs one number for each of the {n} rows of the fit; found shape {Y.shape}")
-    used = np.ones(n, dtype=bool) if design.weights is None else design.weights > 0
-    missing = int(np.sum(~np.isfinite(Y[used])))
+    missing = int(np.sum(~np.isfinite(Y)))
     if missing:
         raise DataError(f"{missing} values of the new responses are missing or infinite")
     return Y

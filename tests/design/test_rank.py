@@ -68,13 +68,6 @@ def test_without_an_intercept_a_constant_is_an_ordinary_column():
     assert independent_columns(np.column_stack([X, 1e9 + X, ONE])).dropped.tolist() == [2]
 
 
-def test_rows_that_do_not_count():
-    rows = np.arange(60) > 0
-    matrix = np.column_stack([ONE, np.eye(60)[0], X])
-    assert independent_columns(matrix).is_full
-    assert independent_columns(matrix, rows).dropped.tolist() == [1]
-
-
 def test_the_warning_names_the_columns_and_their_combinations():
     message = r"dropped 2 columns that follow from the others \(collinear\): z = 3 x; w = 2 - x"
     with pytest.warns(RankDeficientWarning, match=message):

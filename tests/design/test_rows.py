@@ -127,10 +127,26 @@ def test_a_series_with_other_labels_is_refused(index):
         build_design("y ~ x + (1 | g)", DATA, weights=pd.Series(W, index=index))
 
 
-def test_zero_weights_stay():
-    weights = W.copy()
+def test_rows_of_weight_zero_are_left_out_and_counted():
+    weights, data = W.copy(), DATA.assign(y=DATA["y"].where(np.arange(24) > 0))
     weights[:3] = 0
-    assert build_design("y ~ x + (1 | g)", DATA, weights=weights).n_rows == 24
+    design = build_design("y ~ x + (1 | g)", data, weights=weights, missing="raise")
+    assert design.n_rows == 21
+    assert design.index.tolist() == DATA.index[3:].tolist()
+    assert design.notes == ("3 of 24 rows were left out because their weight is zero",)
+    both = build_design("y ~ x + (1 | g)", data.assign(x=DATA["x"].where(np.arange(24) != 5)), weights=weights)
+    assert both.n_rows == 20
+    assert both.n_dropped == 4
+    assert both.notes[1] == "1 of 24 rows was left out because of missing values: x (1)"
+
+
+def test_rows_without_trials_are_left_out():
+    data = DATA.assign(s=2.0, f=np.where(np.arange(24) < 2, 0.0, 3.0)).assign(s=lambda d: d["s"] * (d["f"] > 0))
+    design = build_design("cbind(s, f) ~ x + (1 | g)", data, response_kind="binomial")
+    assert design.n_rows == 22
+    assert design.notes == ("2 of 24 rows were left out because they have no trials",)
+    with pytest.raises(DataError, match="no rows are left: each of the 24 rows says nothing: they have no trials"):
+        build_design("cbind(s, f) ~ x + (1 | g)", data.assign(s=0.0, f=0.0), response_kind="binomial")
 
 
 def test_columns_that_only_rows_without_weight_tell_apart_are_redundant():

@@ -72,11 +72,6 @@ CASES: dict[str, Case] = {
         D,
         ("g", "k", "correlation"),
     ),
-    "weights of zero": (
-        lmer("y ~ x", residual=mfx.VarIdent("f"), weights=[0.0] + [1.0] * 47),
-        D,
-        ("1 weights", "leave"),
-    ),
     "not within": (
         residual(mfx.CompoundSymmetry("f"), "y ~ x + (1 | g)"),
         S,
