@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.design.rank import Rank, independent_columns
 from mixedfx.design.rows import Rows
