@@ -6,6 +6,7 @@ The public names are imported when they are first used, so that ``import mixedfx
 from __future__ import annotations
 
 from importlib import import_module
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 # To publish a name: one line here (for Python) and its twin in the block below (for type checkers and editors).
@@ -145,6 +146,24 @@ if TYPE_CHECKING:
 
     __version__: str
 
+_ROOMS = (
+    "analysis_of_variance",
+    "covariance",
+    "datasets",
+    "design",
+    "diagnostics",
+    "exceptions",
+    "explanation",
+    "families",
+    "fitting",
+    "formula",
+    "inference",
+    "marginal_means",
+    "models",
+    "plots",
+    "results",
+)  # modules, imported when they are first used
+
 __all__ = sorted(_HOME)
 
 
@@ -153,15 +172,30 @@ if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
     def __getattr__(name: str) -> Any:
         if name in _HOME:
             value = getattr(import_module(f"mixedfx.{_HOME[name]}"), name)
+            if isinstance(value, FunctionType):
+                value = _published(value)
+        elif name in _ROOMS:
+            return import_module(f"mixedfx.{name}")
         elif name == "__version__":
             from importlib.metadata import version
 
             value = version("mixedfx")
         else:
-            raise AttributeError(f"module 'mixedfx' has no attribute {name!r}")
+            from mixedfx._suggestions import unknown_name
+
+            raise unknown_name("module 'mixedfx'", name, __dir__(), {})
         globals()[name] = value
         return value
 
 
+def _published(function: FunctionType) -> Any:
+    """Return a public function that knows what people mean by other arguments; it is pickled by its public name."""
+    from mixedfx._suggestions import hinting
+
+    public = hinting(function)
+    public.__module__ = "mixedfx"
+    return public
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME, "__version__"})
+    return sorted({*_HOME, *_ROOMS, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"})

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import mixedfx as mfx
 
@@ -37,9 +37,16 @@ MARKED_FORMULA = "\n    "  # what a message puts before a formula with a mark un
 FACTS = ("nobs", "llf", "deviance", "aic", "bic", "sigma", "converged", "is_singular")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, as those about the data."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"{self.prog}: {message} (mixedfx --help says what there is)\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mixedfx",
         description="Fit a mixed-effects model and print its summary.",
         epilog='example: mixedfx "Reaction ~ Days + (Days | Subject)" sleepstudy --anova',
@@ -62,6 +69,8 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _nodes(text: str) -> int | str:
+    if text != "auto" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number of nodes such as 7, or auto; found {text!r}")
     return text if text == "auto" else int(text)
 
 
@@ -85,6 +94,8 @@ def read_data(name: str) -> pd.DataFrame:
     SpecificationError
         If there is neither a file nor a data set of that name.
     """
+    if "://" in name:
+        raise mfx.SpecificationError(f"{name!r} is an address; download the file first and give its name")
     path = Path(name)
     if not path.exists() and path.suffix.lower() not in {*SEPARATORS, *PARQUET, *COMPRESSIONS}:
         try:
@@ -106,8 +117,19 @@ def _read_file(path: Path) -> pd.DataFrame:
     if kind in PARQUET:
         return pd.read_parquet(path)
     if kind in SEPARATORS:
-        return pd.read_csv(path, sep=SEPARATORS[kind])
+        return _separated(pd.read_csv(path, sep=SEPARATORS[kind]))
     raise ValueError(f"the name must end in {', '.join([*SEPARATORS, *PARQUET])} (or one of these and .gz)")
+
+
+def _separated(data: pd.DataFrame) -> pd.DataFrame:
+    """Return a table, or refuse one whose columns are parted by something else."""
+    found = [sign for sign in (";", "\t", "|", ",") if len(data.columns) == 1 and sign in str(data.columns[0])]
+    if found:
+        raise ValueError(
+            f"there is one column, {str(data.columns[0])!r}: its parts are divided by {found[0]!r}; a .csv has commas "
+            "(and decimal points), a .tsv tabs"
+        )
+    return data
 
 
 def fit_model(options: argparse.Namespace, data: pd.DataFrame) -> Results:
@@ -187,6 +209,18 @@ def _joined(summary: str, table: str | None) -> str:
     return summary if table is None else f"{summary}\n{table}"
 
 
+def _check_targets(options: argparse.Namespace) -> None:
+    """Refuse files that cannot be written, before the work is done."""
+    targets = {name: getattr(options, name) for name in (*RENDERERS, "plot")}
+    for name, target in targets.items():
+        if target not in (None, STDOUT) and not Path(target).parent.is_dir():
+            raise mfx.SpecificationError(f"--{name} {target}: there is no folder {str(Path(target).parent)!r}")
+    if options.plot is not None:
+        from mixedfx.plots.files import check_format
+
+        check_format(options.plot)
+
+
 def write_results(fit: Results, options: argparse.Namespace) -> None:
     """Print the summary and write the files that the options ask for."""
     table = anova_table(fit, options)
@@ -227,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", mfx.MixedfxWarning)
+            _check_targets(options)
             data = read_data(options.data)
             fit = fit_model(options, data)
             write_results(fit, options)

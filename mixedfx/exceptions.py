@@ -6,6 +6,8 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 __all__ = [
     "ConvergenceWarning",
@@ -15,19 +17,57 @@ __all__ = [
     "SeparationWarning",
     "SingularFitWarning",
     "SpecificationError",
+    "UnknownArgumentError",
+    "UnknownNameError",
     "warn",
 ]
 
 
 def warn(message: str, category: type[MixedfxWarning]) -> None:
     """Warn at the line of the caller outside this package."""
-    frame, depth, own = sys._getframe(1), 2, f"{Path(__file__).parent}{os.sep}"
-    while frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(own):
+    frame, depth = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_back.f_code.co_filename.startswith(OWN):
         frame, depth = frame.f_back, depth + 1
     warnings.warn(message, category, stacklevel=depth + 1)
 
 
-class SpecificationError(ValueError):
+OWN = f"{Path(__file__).parent}{os.sep}"
+
+
+class _ForTheUser(Exception):
+    """An error whose message says all: notebooks show it below the user's own lines, without the frames in here."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the lines that IPython shows instead of the whole traceback (all of it under ``%xmode Verbose``)."""
+        shell: Any = sys.modules["IPython"].get_ipython()
+        printer = shell.InteractiveTB
+        if printer.mode == "Verbose":
+            whole: list[str] = printer.structured_traceback(type(self), self, self.__traceback__)
+            return whole
+        bare = type(self).__new__(type(self))  # without causes, which lie in here too
+        bare.args = self.args
+        shown: list[str] = printer.structured_traceback(
+            type(self), bare, _without_own(self.__traceback__), tb_offset=printer.tb_offset
+        )
+        return shown
+
+
+def _without_own(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback up to the first frame of this package."""
+    if trace is None or trace.tb_frame.f_code.co_filename.startswith(OWN):
+        return None
+    return TracebackType(_without_own(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+
+
+class UnknownNameError(_ForTheUser, AttributeError):
+    """Something has no such attribute; the message says what it is called here."""
+
+
+class UnknownArgumentError(_ForTheUser, TypeError):
+    """A function has no such argument, or needs another one; the message says what to write."""
+
+
+class SpecificationError(_ForTheUser, ValueError):
     """The formula or an argument asks for something that has no meaning.
 
     Parameters
@@ -57,7 +97,7 @@ class SpecificationError(ValueError):
         super().__init__(message)
 
 
-class DataError(ValueError):
+class DataError(_ForTheUser, ValueError):
     """The data cannot serve the model: a column is missing, not numeric, not finite, constant, …
 
     Examples

@@ -7,8 +7,8 @@ import mixedfx
 
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
-    {"_typing", "exceptions"},
-    {"_arguments"},
+    {"_lazy", "_typing", "exceptions"},
+    {"_arguments", "_suggestions"},
     {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
     {"design"},
     {"criterion"},

@@ -129,6 +129,9 @@ def test_a_plot_is_written(tmp_path):
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--json", "/nowhere/at/all.json"], "/nowhere/at/all.json"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--plot", "subjects.doc"], "subjects.doc"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--nagq", "5"], "--family"),
+        (["Reaction ~ Days + (1 | Subject)", "http://example.org/x.csv"], "download the file first"),
+        (["Reaction ~ Days + (1 | Subject)", "file:///tmp/x.csv"], "download the file first"),
+        (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--plot", "/nowhere/x.png"], "--plot /nowhere/x.png"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--family", "poison"], "poison"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--family", "gamma", "--ml"], "--ml"),
         (["Reaction ~ Days + (1 | Subject)", "sleepstudy", "--ddf", "kenward-roger"], "--anova"),
@@ -142,6 +145,33 @@ def test_bad_input_is_one_line_and_exit_code_two(arguments, culprit, capsys):
     assert message.startswith("mixedfx: ")
     assert culprit in message
     assert not message.rstrip().endswith("^")
+
+
+@pytest.mark.parametrize(
+    ("options", "culprit"),
+    [
+        (["--nagq", "abc"], "found 'abc'"),
+        (["--nagq", "-1"], "--nagq"),
+        (["--anova", "4"], "--anova"),
+        (["--what"], "--what"),
+    ],
+)
+def test_bad_options_are_one_line_and_exit_code_two(options, culprit, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["y ~ x + (1 | g)", "sleepstudy", *options])
+    message = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert message.count("\n") == 1
+    assert message.startswith("mixedfx: ")
+    assert culprit in message
+    assert "_nodes" not in message
+
+
+def test_a_file_with_other_separators_says_so(tmp_path):
+    path = tmp_path / "german.csv"
+    path.write_text("a;b\n1,5;2\n")
+    with pytest.raises(mfx.DataError, match="divided by ';'"):
+        read_data(str(path))
 
 
 def test_bad_input_shows_no_traceback():

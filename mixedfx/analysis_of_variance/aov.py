@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable, Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx.analysis_of_variance.hypotheses import type_for
 from mixedfx.analysis_of_variance.observations import Observations, observe
 from mixedfx.analysis_of_variance.repeated_measures import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
@@ -109,6 +110,7 @@ def _observed(names: Sequence[str] | str, data: Observations) -> frozenset[str]:
     return frozenset(chosen)
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class AovResults:
     """Tables of an analysis of variance.

@@ -197,6 +197,8 @@ def as_frame(data: Any) -> Frame:
         return DictFrame(data)
     if isinstance(data, np.ndarray) and data.dtype.names:
         return DictFrame({name: data[name] for name in data.dtype.names})
+    if isinstance(data, str):
+        raise TypeError(f"data must be a data frame, found the text {_short(data)}: {_meant_by(data)}")
     import narwhals.stable.v1 as nw
 
     try:
@@ -207,3 +209,13 @@ def as_frame(data: Any) -> Frame:
             "data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, "
             f"found {type(data).__name__}{lazy}"
         ) from error
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) < 60 else f"{text[:59]}…")
+
+
+def _meant_by(text: str) -> str:
+    if "~" in text:
+        return "the formula comes first, then the data"
+    return "read a file first (pandas.read_csv), bundled data are mfx.load_dataset(name)"

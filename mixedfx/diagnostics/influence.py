@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.diagnostics.checks import fitted_results, row_sets
@@ -26,6 +27,7 @@ MOST_SHOWN = 10
 CONVENTIONAL = 4.0  # Cook's distance is remarkable above this number divided by the number of sets
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Influence:
     """The estimates without each of R sets of rows, beside those with all rows; nan where there are none.

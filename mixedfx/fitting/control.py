@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 
 __all__ = ["Control", "checked_start"]
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Control:
     """How to optimise.

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable, Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import Adjustment, Unadjusted, adjustment_for
@@ -32,6 +33,7 @@ UNADJUSTED = Unadjusted()
 SIDES = {"two-sided": 0, "greater": 1, "less": -1}
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class MarginalMeans:
     """Estimated marginal means, slopes, or contrasts of them: made by :func:`mixedfx.emmeans` and its methods.

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode_state import mode_state
@@ -48,6 +49,7 @@ __all__ = ["GeneralizedLinearMixedModel", "glmer"]
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
 
 
+@hinting_methods
 class GeneralizedLinearMixedModel(MixedModel):
     """A generalised linear mixed model: ``g(E y) = X beta + Z b``, ``b ~ N(0, Lambda Lambda')``.
 

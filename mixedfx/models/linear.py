@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
@@ -27,6 +28,7 @@ from mixedfx.results.linear import LinearMixedResults
 __all__ = ["LinearMixedModel", "lmer"]
 
 
+@hinting_methods
 class LinearMixedModel(MixedModel):
     """A linear mixed model: ``y = X beta + Z b + e``, ``b ~ N(0, sigma^2 Lambda Lambda')``, ``e ~ N(0, sigma^2 / w)``.
 

@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
+from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
@@ -26,6 +27,7 @@ from mixedfx.results.varcorr import VarCorr
 __all__ = ["MixedResults"]
 
 
+@hinting_methods
 class MixedResults(ABC):
     """A fitted mixed model.
 
@@ -43,6 +45,14 @@ class MixedResults(ABC):
         self.model = model
         self.fit = fit
         self.asked = dict(asked)
+
+    if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a name is called here that is no attribute."""
+            if hasattr(type(self), name):  # a property failed inside: its own error is the true one
+                return object.__getattribute__(self, name)
+            raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_FITS)
 
     @property
     def design(self) -> Design:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.inference.bootstrap_intervals import Sample, acceleration, limits_for
@@ -31,6 +32,7 @@ __all__ = ["Bootstrap", "bootstrap", "checked_fit"]
 FEWEST = 2  # replicates of a quantity that make an interval
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
     """Bootstrap replicates of a fit; made by :func:`bootstrap`.

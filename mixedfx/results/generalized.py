@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.design import as_frame
 from mixedfx.design.weights import check_weights, read_argument
@@ -31,6 +32,7 @@ __all__ = ["GeneralizedLinearMixedResults"]
 RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
 
 
+@hinting_methods
 class GeneralizedLinearMixedResults(GeneralizedEstimates):
     """A fitted generalised linear mixed model, in statsmodels' vocabulary.
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
 from mixedfx.design import as_frame
@@ -33,6 +34,7 @@ __all__ = ["LinearMixedResults"]
 RESIDUALS = ("response", "conditional", "working", "pearson", "deviance", "normalized", "marginal")
 
 
+@hinting_methods
 class LinearMixedResults(LinearEstimates):
     """A fitted linear mixed model, in statsmodels' vocabulary.
 

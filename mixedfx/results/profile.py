@@ -12,6 +12,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._arguments import checked_alpha
+from mixedfx._suggestions import hinting_methods
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
@@ -34,6 +35,7 @@ CURVE_END = 2.6  # zeta at which the curves end: a little beyond a 99 % interval
 CURVE_POINTS = 6  # on each side of the estimate
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Profile:
     """Profiles of the parameters; made by :func:`profile`, computed as they are asked for.

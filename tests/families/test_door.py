@@ -71,7 +71,7 @@ def test_statsmodels_parameters_stay_fixed():
 @pytest.mark.parametrize(
     ("family", "link", "error", "words"),
     [
-        ("possion", None, SpecificationError, "unknown family 'possion'; choose from 'gaussian', 'binomial'"),
+        ("possion", None, SpecificationError, "did you mean 'poisson'. The others are 'gaussian', 'binomial'"),
         ("poisson", "logit", SpecificationError, "'poisson' cannot have the link 'logit'; choose from 'log'"),
         ("binomial", "logti", SpecificationError, "unknown link 'logti'"),
         (3, None, TypeError, "not int"),
