@@ -16,11 +16,13 @@ from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.criterion.size import check_memory
 from mixedfx.design import Design, nested_in
-from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
-from mixedfx.exceptions import SpecificationError
+from mixedfx.design.basis import FixedBasis, RowWeights, TermBasis, fixed_basis, term_basis
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 
-__all__ = ["LinearProblem", "linear_problem", "refined"]
+__all__ = ["LinearProblem", "inner_weights", "linear_problem", "refined"]
+
+HEAVIEST = 1e13  # times the median weight: beyond, the median row has no digit left beside the heaviest
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,9 @@ def linear_problem(
         factor.
     """
     y = design.response.values if design.offset is None else design.response.values - design.offset
-    basis, X, inner = fixed_basis(design.fixed.matrix, y)
-    pairs = [term_basis(term.matrix, term.covariance) for term in design.random]
+    weights = inner_weights(design, residual)
+    basis, X, inner = fixed_basis(design.fixed.matrix, y, weights)
+    pairs = [term_basis(term.matrix, term.covariance, weights) for term in design.random]
     terms = [
         TermRows(term.group, term.codes, len(term.levels), z, term.covariance, term.loading)
         for term, (_, z) in zip(design.random, pairs, strict=True)
@@ -142,6 +145,33 @@ def refined(problem: LinearProblem) -> LinearProblem | None:
         return None
     split = refinement(problem.assembly.rows, criterion.gram, problem.design.weights)
     return None if split is None else replace(problem, criterion=replace(criterion, refinement=split))
+
+
+def inner_weights(design: Design, residual: BoundResidual | None) -> RowWeights:
+    """Return the weights that make the rows alike where the search begins.
+
+    Raises
+    ------
+    DataError
+        If some weigh so much that rounding loses what the others say.
+    """
+    given = design.weights
+    if residual is not None and residual.variances:
+        precision = 1.0 / residual.relative_variances(residual.start)
+        given = precision if given is None else given * precision
+    if given is not None:
+        _check_heavy(design, given)
+    return RowWeights.of(given, design.n_rows)
+
+
+def _check_heavy(design: Design, weights: Array) -> None:
+    largest, usual = float(weights.max()), float(np.median(weights))
+    if largest / HEAVIEST > usual:
+        row = design.index[int(np.argmax(weights))]
+        raise DataError(
+            f"row {row!r} weighs {largest:.3g}, the median weight is {usual:.3g}: what the other rows say is lost in "
+            "rounding beside it. A weight of 1e8 times the others already fits a row exactly: make it no larger"
+        )
 
 
 def _constant(design: Design, basis: FixedBasis, reml: bool) -> float:

@@ -2,70 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.prepare import LinearProblem, inner_weights
+from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
+from mixedfx.design.basis import InnerResponses, inner_responses
 from mixedfx.linalg.gram import Gram, Rows
 from mixedfx.linalg.rowwise import RowMap
 
-__all__ = ["InnerResponses", "inner_responses", "with_response"]
+__all__ = ["constants", "known_sigma2", "responses_of", "with_response"]
 
 
-@dataclass(frozen=True)
-class InnerResponses:
-    """R responses on the inner scale: ``values (n, R) = (y - offset - shift) / scale``, shift and scale (R,)."""
-
-    values: Array
-    shift: Array
-    scale: Array
-
-    def take(self, which: IntArray) -> InnerResponses:
-        """Return the responses number ``which``."""
-        return InnerResponses(self.values[:, which], self.shift[which], self.scale[which])
-
-    def constants(self, problem: LinearProblem) -> Array:
-        """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
-        criterion = problem.criterion
-        nu = len(self.values) - (problem.fixed.matrix.shape[1] if criterion.reml else 0)
-        return np.asarray(criterion.constant + 2.0 * nu * np.log(self.scale / problem.fixed.scale))
-
-    def known_sigma2(self, problem: LinearProblem) -> Array | None:
-        """Return the known residual variances (R,) on the inner scale, or None."""
-        known = problem.criterion.sigma2
-        return None if known is None else known * (problem.fixed.scale / self.scale) ** 2
+def constants(problem: LinearProblem, responses: InnerResponses) -> Array:
+    """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
+    criterion = problem.criterion
+    nu = len(responses.values) - (problem.fixed.matrix.shape[1] if criterion.reml else 0)
+    return np.asarray(criterion.constant + 2.0 * nu * np.log(responses.scale / problem.fixed.scale))
 
 
-def inner_responses(problem: LinearProblem, Y: Array) -> InnerResponses:
-    """Shift and scale the responses ``Y`` (n, R), each by numbers of its own."""
+def known_sigma2(problem: LinearProblem, responses: InnerResponses) -> Array | None:
+    """Return the known residual variances (R,) on the inner scale, or None."""
+    known = problem.criterion.sigma2
+    return None if known is None else known * (problem.fixed.scale / responses.scale) ** 2
+
+
+def responses_of(problem: LinearProblem, Y: Array) -> InnerResponses:
+    """Bring the responses ``Y`` (n, R), offset included, to the inner scale."""
     design = problem.design
     values = Y if design.offset is None else Y - design.offset[:, None]
-    shift = np.zeros(values.shape[1])
-    if problem.fixed.intercept.any():
-        shift = np.take_along_axis(values, np.abs(values - values.mean(axis=0)).argmin(axis=0)[None], axis=0)[0]
-    values = values - shift
-    scale = np.sqrt(np.mean(values**2, axis=0))
-    scale = np.where(scale > 0, scale, 1.0)
-    return InnerResponses(values / scale, shift, scale)
+    X = problem.assembly.rows.columns[:, :-1]
+    return inner_responses(problem.fixed, X, values, inner_weights(design, problem.residual))
 
 
 def with_response(problem: LinearProblem, y: Array) -> LinearProblem:
     """Return the problem with the response ``y`` (n,); everything that does not depend on the response is shared."""
-    inner = inner_responses(problem, y[:, None])
-    fixed = replace(problem.fixed, shift=float(inner.shift[0]), scale=float(inner.scale[0]))
+    inner = responses_of(problem, y[:, None])
+    fixed = replace(problem.fixed, origin=inner.origin[0], scale=float(inner.scale[0]), exact=bool(inner.exact[0]))
     design = replace(problem.design, response=replace(problem.design.response, values=y))
     rows = _with_last_column(problem.assembly.rows, inner.values[:, 0])
-    known, constant = inner.known_sigma2(problem), float(inner.constants(problem)[0])
+    known, constant = known_sigma2(problem, inner), float(constants(problem, inner)[0])
     sigma2 = None if known is None else float(known[0])
     criterion = problem.criterion
     changed: LinearCriterion | ResidualCriterion
     if isinstance(criterion, LinearCriterion):
         gram = _with_response(criterion.gram, rows, design.weights)
-        changed = replace(criterion, gram=gram, constant=constant, sigma2=sigma2)
+        split = refinement(rows, gram, design.weights) if loses_digits(gram) else None
+        changed = replace(criterion, gram=gram, constant=constant, sigma2=sigma2, refinement=split)
     else:
         root = 1.0 if design.weights is None else np.sqrt(design.weights)
         weighted = _with_last_column(criterion.rows, inner.values[:, 0] * root)

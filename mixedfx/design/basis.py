@@ -7,47 +7,140 @@ cross-products would lose, so that calendar years or responses of size 1e9 are o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.linalg import cho_solve, solve_triangular
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.unstructured import UnstructuredCovariance
 
-__all__ = ["FixedBasis", "TermBasis", "fixed_basis", "term_basis"]
+__all__ = ["FixedBasis", "InnerResponses", "RowWeights", "TermBasis", "fixed_basis", "inner_responses", "term_basis"]
 
 COLLINEAR = 0.05  # smallest Cholesky pivot of a correlation matrix that is left without orthogonalisation
 SPAN_TOLERANCE = 1e-10  # squared distance of 1 from the span of X, relative to n, below which it lies in it
+DEPENDENT = 1e-10  # smallest share of a column of a random term, beside the others, that can be told from rounding
+EXPLAINED = 1e-3  # share of squares left by the fixed effects below which their least-squares fit is taken off first
+SWEEPS = 3  # of that fit: each mends the rounding of the one before
+ROUNDING = 8.0 * float(np.finfo(float).eps)  # relative to the response: residuals up to here are none
+
+
+@dataclass(frozen=True)
+class RowWeights:
+    """Prior weights by their mean ``unit`` and their ratio ``relative`` (n,) to it, which alone matters inside.
+
+    The columns of the inner scale are divided by the root of the unit, so that ``z' W z`` has the size of n whatever
+    the common scale of the weights.
+    """
+
+    unit: float
+    relative: Array
+
+    @classmethod
+    def of(cls, weights: Array | None, n: int) -> RowWeights:
+        """Return the weights (n,) of the rows, all one if there are none."""
+        if weights is None:
+            return cls(1.0, np.broadcast_to(1.0, n))
+        largest = float(weights.max())
+        mean = float(np.mean(weights / largest))
+        return cls(largest * mean, weights / largest / mean)
+
+    @cached_property
+    def are_equal(self) -> bool:
+        """Whether no row counts more than another."""
+        return bool(np.all(self.relative == 1.0))
+
+    @property
+    def root(self) -> float:
+        """Root of the unit."""
+        return float(np.sqrt(self.unit))
+
+    @property
+    def count(self) -> int:
+        """Number of rows, at least 1."""
+        return max(len(self.relative), 1)
+
+    def mean(self, columns: Array) -> Array:
+        """Return the weighted mean over the rows of ``columns`` (n, …)."""
+        if self.are_equal:
+            return np.asarray(columns.mean(axis=0))
+        return np.asarray(np.tensordot(self.relative, columns, axes=1) / self.relative.sum())
+
+    def mean_squares(self, columns: Array) -> Array:
+        """Return the mean (p,) of the weighted squares of ``columns`` (n, p)."""
+        if self.are_equal:
+            return np.asarray(np.einsum("ij,ij->j", columns, columns) / self.count)
+        return np.asarray(np.einsum("i,ij,ij->j", self.relative, columns, columns) / self.count)
+
+    def rooted(self, columns: Array) -> Array:
+        """Return the rows of ``columns`` (n, p) times the roots of the relative weights."""
+        if self.are_equal:
+            return columns
+        return np.asarray(columns * np.sqrt(self.relative)[:, None])
+
+
+@dataclass(frozen=True)
+class InnerResponses:
+    """R responses on the inner scale, ``values (n, R) = (y - X @ origin) / scale``.
+
+    Attributes
+    ----------
+    values : (n, R)
+    origin : (R, p)
+        Coefficients on the user's scale that were taken off.
+    scale : (R,)
+    exact : (R,)
+        Whether the fixed effects reproduce the response but for rounding.
+    """
+
+    values: Array
+    origin: Array
+    scale: Array
+    exact: BoolArray
+
+    def take(self, which: IntArray) -> InnerResponses:
+        """Return the responses number ``which``."""
+        return InnerResponses(self.values[:, which], self.origin[which], self.scale[which], self.exact[which])
 
 
 @dataclass(frozen=True)
 class FixedBasis:
     """Affine maps of the fixed effects and the response.
 
-    ``X_inner = X @ matrix`` and ``y_inner = (y - shift) / scale``, so that
-    ``beta = scale * matrix @ beta_inner + shift * intercept``.
+    ``X_inner = X @ matrix`` and ``y_inner = (y - X @ origin) / scale``, so that
+    ``beta = scale * matrix @ beta_inner + origin``.
 
     Attributes
     ----------
     matrix : (p, p)
     intercept : (p,)
-        Coefficients ``a`` with ``X @ a = 1``; zeros if 1 is not in the span (``shift`` is 0 then).
-    shift, scale : float
+        Coefficients ``a`` with ``X @ a = 1``; zeros if 1 is not in the span.
+    origin : (p,)
+        Coefficients taken off the response.
+    scale : float
         Of the response.
     log_det : float
         ``log |det matrix|``.
+    root : (p, p) or None
+        Cholesky factor of the weighted mean products of ``X_inner``, by the unit of the weights; None where it is
+        singular.
+    exact : bool
+        Whether the fixed effects reproduce the response but for rounding.
     """
 
     matrix: Array
     intercept: Array
-    shift: float
+    origin: Array
     scale: float
     log_det: float
+    root: Array | None
+    exact: bool = False
 
     def beta(self, inner: Array) -> Array:
         """Return the coefficients (p,) on the user's scale."""
-        return np.asarray(self.scale * (self.matrix @ inner) + self.shift * self.intercept)
+        return np.asarray(self.scale * (self.matrix @ inner) + self.origin)
 
     def covariance(self, inner: Array) -> Array:
         """Return the covariance (p, p) of the coefficients on the user's scale, of one on the inner scale."""
@@ -82,7 +175,9 @@ class TermBasis:
         return self.covariance.parameters(matrix @ self.covariance.factor(canonical))
 
 
-def fixed_basis(X: Array, y: Array, *, scale_response: bool = True) -> tuple[FixedBasis, Array, Array]:
+def fixed_basis(
+    X: Array, y: Array, weights: RowWeights | None = None, *, scale_response: bool = True
+) -> tuple[FixedBasis, Array, Array]:
     """Centre and scale the fixed-effects columns and the response.
 
     Parameters
@@ -91,6 +186,8 @@ def fixed_basis(X: Array, y: Array, *, scale_response: bool = True) -> tuple[Fix
         Full column rank.
     y : (n,)
         Response less its offset.
+    weights : RowWeights, optional
+        Equal ones if omitted.
     scale_response : bool
         Whether the response may be shifted and scaled (a Gaussian model whose sigma is free).
 
@@ -100,29 +197,78 @@ def fixed_basis(X: Array, y: Array, *, scale_response: bool = True) -> tuple[Fix
     X_inner, y_inner : (n, p), (n,)
     """
     p = X.shape[1]
+    weights = RowWeights.of(None, len(X)) if weights is None else weights
     intercept = _intercept(X)
     centred = intercept == 0 if intercept.any() else np.zeros(p, dtype=bool)
-    centre = np.where(centred, X.mean(axis=0), 0.0) if p else np.zeros(0)
+    centre = np.where(centred, weights.mean(X), 0.0) if p else np.zeros(0)
     inner = X - centre if centred.any() else X.copy(order="F")
-    spread = np.sqrt(np.einsum("ij,ij->j", inner, inner) / max(len(X), 1)) if p else np.zeros(0)
+    spread = np.sqrt(weights.mean_squares(inner)) if p else np.zeros(0)
     spread = np.where(spread > 0, spread, 1.0)
     inner /= spread
     matrix = (np.eye(p) - np.outer(intercept, centre)) / spread
     log_det = -float(np.log(spread).sum())
-    rotation = _orthogonalizer(inner)
+    rotation, root = _orthogonalizer(weights.rooted(inner))
     if rotation is not None:
         inner, matrix = inner @ rotation, matrix @ rotation
         log_det += float(np.log(np.abs(rotation.diagonal())).sum())
-    shift, scale = 0.0, 1.0
-    if scale_response and y.size:
-        shift = _middle(y) if intercept.any() else 0.0
-        scale = float(np.sqrt(np.mean((y - shift) ** 2))) or 1.0
-    return FixedBasis(matrix, intercept, shift, scale, log_det), inner, (y - shift) / scale
+    if weights.unit != 1.0:
+        inner, matrix = inner / weights.root, matrix / weights.root
+        log_det -= p * float(np.log(weights.root))
+    basis = FixedBasis(matrix, intercept, np.zeros(p), 1.0, log_det, root)
+    if not (scale_response and y.size):
+        return basis, inner, y
+    found = inner_responses(basis, inner, y[:, None], weights)
+    basis = replace(basis, origin=found.origin[0], scale=float(found.scale[0]), exact=bool(found.exact[0]))
+    return basis, inner, found.values[:, 0]
 
 
-def _middle(y: Array) -> float:
-    """A data value near the mean: subtracting it from its neighbours is exact."""
-    return float(y[np.argmin(np.abs(y - y.mean()))])
+def inner_responses(basis: FixedBasis, inner: Array, Y: Array, weights: RowWeights) -> InnerResponses:
+    """Shift and scale the responses ``Y`` (n, R), each by numbers of its own; ``inner`` is ``X @ basis.matrix``.
+
+    A data value is subtracted, which is exact. Where the fixed effects explain nearly everything, their least-squares
+    fit is taken off as well: cross-products would lose what is left.
+    """
+    shift = np.zeros(Y.shape[1])
+    if basis.intercept.any():
+        shift = np.take_along_axis(Y, np.abs(Y - weights.mean(Y)).argmin(axis=0)[None], axis=0)[0]
+    values = Y - shift
+    origin = shift[:, None] * basis.intercept
+    size = np.sqrt(weights.mean_squares(values))
+    exact = size == 0.0
+    near = np.flatnonzero(_unexplained(basis, inner, values, weights) < EXPLAINED * size**2)
+    if near.size:
+        coefficients, left = _less_fit(basis, inner, values[:, near], weights)
+        values[:, near] = left
+        origin[near] += (basis.matrix @ coefficients).T
+        exact[near] = np.abs(left).max(axis=0) <= ROUNDING * np.abs(Y[:, near]).max(axis=0)
+        size[near] = np.sqrt(weights.mean_squares(left))
+    size = np.where(size > 0, size, 1.0)
+    return InnerResponses(values / (size * weights.root), origin, size * weights.root, exact)
+
+
+def _unexplained(basis: FixedBasis, inner: Array, values: Array, weights: RowWeights) -> Array:
+    """Mean squares (R,) that the fixed effects leave of ``values``, by cross-products: right where it is not tiny."""
+    total = weights.mean_squares(values)
+    if basis.root is None or basis.root.size == 0:
+        return total
+    side = _products(inner, values, weights)
+    return np.asarray(total - np.square(solve_triangular(basis.root, side, lower=True)).sum(axis=0))
+
+
+def _less_fit(basis: FixedBasis, inner: Array, values: Array, weights: RowWeights) -> tuple[Array, Array]:
+    """Least-squares coefficients (p, R) of ``values`` (n, R) on ``inner``, and what they leave (n, R)."""
+    assert basis.root is not None
+    coefficients, left = np.zeros((inner.shape[1], values.shape[1])), values
+    for _ in range(SWEEPS):
+        coefficients = coefficients + cho_solve((basis.root, True), _products(inner, left, weights)) * weights.root
+        left = values - inner @ coefficients
+    return coefficients, left
+
+
+def _products(inner: Array, values: Array, weights: RowWeights) -> Array:
+    """Weighted mean products (p, R), by the unit of the weights."""
+    weighted = values if weights.are_equal else values * weights.relative[:, None]
+    return np.asarray(inner.T @ weighted * (weights.root / weights.count))
 
 
 def _intercept(X: Array) -> Array:
@@ -147,15 +293,21 @@ def _intercept(X: Array) -> Array:
     return np.asarray(out)
 
 
-def _orthogonalizer(inner: Array) -> Array | None:
-    """Upper-triangular map to columns of correlation zero, or None where the columns are far from collinear."""
+def _orthogonalizer(inner: Array) -> tuple[Array | None, Array | None]:
+    """Upper-triangular map to columns of correlation zero, and the Cholesky factor of the columns' mean products then.
+
+    No map where the columns are far from collinear, neither where they are dependent.
+    """
     n, p = inner.shape
-    if p < 2 or n <= p or _gram_root(inner) is not None:
-        return None
+    if n < p or p == 0:
+        return None, None if p else np.zeros((0, 0))
+    upper = _gram_root(inner)
+    if upper is not None:
+        return None, np.asarray(upper.T)
     upper = np.asarray(np.linalg.qr(inner, mode="r"))
     if np.abs(upper.diagonal()).min() == 0:
-        return None
-    return np.asarray(np.linalg.inv(upper) * np.sqrt(n))
+        return None, None
+    return np.asarray(np.linalg.inv(upper) * np.sqrt(n)), np.eye(p)
 
 
 def _gram_root(columns: Array) -> Array | None:
@@ -167,13 +319,15 @@ def _gram_root(columns: Array) -> Array | None:
     return upper if float(np.min(upper.diagonal() ** 2)) > COLLINEAR else None
 
 
-def term_basis(z: Array, covariance: Covariance) -> tuple[TermBasis, Array]:
+def term_basis(z: Array, covariance: Covariance, weights: RowWeights | None = None) -> tuple[TermBasis, Array]:
     """Re-base the columns of one random-effects term as far as its covariance is closed under the map.
 
     Parameters
     ----------
     z : (n, q)
     covariance : Covariance
+    weights : RowWeights, optional
+        Equal ones if omitted.
 
     Returns
     -------
@@ -181,35 +335,35 @@ def term_basis(z: Array, covariance: Covariance) -> tuple[TermBasis, Array]:
     z_inner : (q, n)
     """
     rows = np.ascontiguousarray(z.T)
-    n = max(rows.shape[1], 1)
+    weights = RowWeights.of(None, rows.shape[1]) if weights is None else weights
     if not covariance.closed_under_affine() or covariance.size == 1:
-        size = np.sqrt(np.einsum("ij,ij->i", rows, rows) / n)
+        size = np.sqrt(weights.mean_squares(rows.T))
         if not covariance.closed_under_scaling():
             size = np.full(covariance.size, np.sqrt(np.mean(size**2)))
-        size = np.where(size > 0, size, 1.0)
+        size = np.where(size > 0, size, 1.0) * weights.root
         basis = TermBasis(covariance, np.diag(1.0 / size), 1.0 / size)
         return basis, rows / size[:, None] if np.any(size != 1.0) else rows
-    matrix = _orthonormal_map(rows)
+    matrix = _orthonormal_map(rows, weights) / weights.root
     return TermBasis(covariance, matrix, None), np.asarray(matrix.T @ rows)
 
 
-def _orthonormal_map(rows: Array) -> Array:
+def _orthonormal_map(rows: Array, weights: RowWeights) -> Array:
     """Upper-triangular ``R`` (q, q) such that the columns ``z R`` are uncorrelated with mean square 1, if possible."""
-    q, n = rows.shape
+    q = rows.shape[0]
     constant = [j for j in range(q) if rows[j, 0] != 0 and np.ptp(rows[j]) == 0]
     shift = np.eye(q)
     if constant:
         j = constant[0]
         others = np.arange(q) != j
-        shift[j, others] = -rows[others].mean(axis=1) / rows[j, 0]
+        shift[j, others] = -weights.mean(rows[others].T) / rows[j, 0]
     centred = rows + (shift - np.eye(q)).T @ rows
-    size = np.sqrt(np.einsum("ij,ij->i", centred, centred) / n)
+    size = np.sqrt(weights.mean_squares(centred.T))
     size = np.where(size > 0, size, 1.0)
     matrix = shift / size
-    scaled = centred / size[:, None]
-    upper = _gram_root(scaled.T)
+    scaled = weights.rooted((centred / size[:, None]).T)
+    upper = _gram_root(scaled)
     if upper is None:
-        upper = np.asarray(np.linalg.qr(scaled.T, mode="r") / np.sqrt(n))
-    if np.abs(upper.diagonal()).min() < np.sqrt(SPAN_TOLERANCE):
+        upper = np.asarray(np.linalg.qr(scaled, mode="r") / np.sqrt(weights.count))
+    if upper.shape[0] < q or np.abs(upper.diagonal()).min() < DEPENDENT:
         return matrix
     return np.asarray(matrix @ np.linalg.inv(upper))

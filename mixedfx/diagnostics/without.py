@@ -242,7 +242,7 @@ def _estimates(problem: LinearProblem, point: DeletedPoint, theta: Array) -> Wit
     basis = problem.fixed
     return Without(
         problem.theta_to_user(theta),
-        basis.scale * (point.beta @ basis.matrix.T) + basis.shift * basis.intercept,
+        basis.scale * (point.beta @ basis.matrix.T) + basis.origin,
         basis.scale**2 * point.sigma2[:, None, None] * (basis.matrix @ point.unscaled_cov @ basis.matrix.T),
         basis.scale**2 * point.sigma2,
         np.zeros((len(theta), 0)),

@@ -15,7 +15,8 @@ from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIB
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.prepare import LinearProblem
-from mixedfx.criterion.responses import InnerResponses, inner_responses
+from mixedfx.criterion.responses import constants, known_sigma2, responses_of
+from mixedfx.design.basis import InnerResponses
 from mixedfx.fitting.control import Control
 from mixedfx.optimize import minimize_many
 
@@ -79,7 +80,7 @@ def batch_chunks(
     problem: LinearProblem, blocks: BlockMap, Y: Array, n_parameters: int
 ) -> Iterator[tuple[IntArray, BatchCriterion, InnerResponses]]:
     """Yield columns of ``Y`` (n, R), few enough for small arrays: their numbers and their criterion."""
-    inner = inner_responses(problem, Y)
+    inner = responses_of(problem, Y)
     criterion = _criterion(problem, blocks, inner)
     count, width = Y.shape[1], problem.fixed.matrix.shape[1] + 1 + blocks.size
     cells = float(blocks.size * blocks.count * max(n_parameters, 1) * width)
@@ -96,7 +97,7 @@ def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) 
     weighted = Y if weights is None else Y * weights[:, None]
     zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
     yy = np.einsum("nr,nr->r", Y, weighted)
-    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, inner.known_sigma2(problem))
+    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, known_sigma2(problem, inner))
     gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.model)
     assert isinstance(problem.criterion, LinearCriterion)
     return BatchCriterion(gram, basis, responses, problem.criterion.nu, problem.criterion.reml)
@@ -121,9 +122,9 @@ def _fit(
         at = criterion.at(theta[moved], moved)
         beta[moved], sigma2[moved], values[moved] = at.beta, at.sigma2, at.value
     fixed = problem.fixed
-    beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.shift[:, None] * fixed.intercept
+    beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.origin
     sigma = np.sqrt(sigma2) * inner.scale
-    values = values + inner.constants(problem)
+    values = values + constants(problem, inner)
     converged = optima.converged & confirmed
     return Refits(problem.theta_to_user(theta), beta, sigma, values, converged, singular)
 

@@ -229,6 +229,6 @@ def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldPro
     for j, name in enumerate(fit.params.index):
         row = basis.matrix[j]
         se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
-        shift = float(basis.shift * basis.intercept[j])
+        shift = float(basis.origin[j])
         out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, start)
     return out
