@@ -12,11 +12,13 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.batch_terms import frame_of
 from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
-from mixedfx.analysis_of_variance.estimable import EstimableFunctions, estimable_functions
 from mixedfx.analysis_of_variance.hypotheses import FixedPart
 from mixedfx.design import Frame
+from mixedfx.design.rows import Rows
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.canonical_rows import CanonicalRows
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
+from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
@@ -36,6 +38,8 @@ class AnalysedFit:
         Residual variance, by which F becomes a mean square; nan if there is none.
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
+    rows : callable or None
+        Gives the rows on which pooled degrees of freedom rest, where they depend on them.
     """
 
     part: FixedPart
@@ -43,6 +47,7 @@ class AnalysedFit:
     denominator: Denominator
     scale: float
     residual: tuple[float, float] | None = None
+    rows: Callable[[], CanonicalRows] | None = None
 
     @property
     def is_asymptotic(self) -> bool:
@@ -79,12 +84,12 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
         terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root, _estimable(fit, frame)
     )
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
-    return AnalysedFit(part, beta, denominator, scale)
+    return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows)
 
 
 def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctions] | None:
     """The estimable functions, if there are redundant columns."""
-    return partial(estimable_functions, fit.design, frame) if fit.design.fixed.dropped else None
+    return partial(estimable_functions, fit.design, Rows(frame, fit.design.keep)) if fit.design.fixed.dropped else None
 
 
 def _cross_product_root(fit: LinearMixedResults) -> Array:

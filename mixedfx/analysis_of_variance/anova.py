@@ -44,8 +44,19 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
     -----
     With denominator degrees of freedom, types 1 and 2 are the hypotheses of SAS and R's lmerTest, made of the
     cross-products of the design, so that they do not depend on the estimated variances; for type 2 an interaction with
-    a covariate does not contain the factor. With ``ddf="z"`` they are those of R's car (and of lme4's own table):
-    comparisons of nested models at the estimated variances, marginality by names.
+    a covariate does not contain the factor. Two things differ from lmerTest: with weights the cross-products are
+    weighted, ``X'WX``, as those of R's ``lm``, where lmerTest takes ``X'X``; and ``poly(x, 2)``, ``ns(x, 3)`` and other
+    expressions of several columns are covariates here, where lmerTest takes them for factors. With ``ddf="z"`` they are
+    those of R's car (and of lme4's own table): comparisons of nested models at the estimated variances, marginality by
+    names.
+
+    Satterthwaite's degrees of freedom of several rows (Fai and Cornelius) depend on the rows in which a hypothesis is
+    written. All functions write it alike, in lmerTest's rows: those of treatment coding, with the first level in sorted
+    order as the reference, so that neither the coding nor the order of the levels matters. Where the levels are in
+    another order, lmerTest's numbers are slightly different, as it then takes another reference.
+
+    Without an intercept, the first factor has the general mean among its effects: all its means are zero, averaged over
+    the levels of the other factors with equal weights.
 
     Where cells are empty or a factor is nested in another (``region / state``), type 3 tests those estimable functions
     of a term that are orthogonal to those of the terms that contain it, as in SAS: regions are compared by the means of
@@ -53,7 +64,8 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
 
     References
     ----------
-    Goodnight (1978), Tests of hypotheses in fixed effects linear models, SAS Technical Report R-101.
+    Goodnight (1978), Tests of hypotheses in fixed effects linear models, SAS Technical Report R-101. Fai & Cornelius
+    (1996), J. Stat. Comput. Simul. 54, 363.
 
     Raises
     ------

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.analysis_of_variance.estimable import EstimableFunctions
-from mixedfx.analysis_of_variance.terms import CodedTerm, contains_by_name, contains_by_sas, type_three_rows
+from mixedfx.analysis_of_variance.terms import (
+    CodedTerm,
+    carries_others,
+    contains_by_name,
+    contains_by_sas,
+    type_three_rows,
+)
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.estimable import EstimableFunctions
 from mixedfx.inference.hypothesis import independent_rows
 
 __all__ = [
@@ -76,11 +82,15 @@ class TermHypothesis:
     L : (r, p)
     wanted : int
         Number of independent rows, had every cell been observed.
+    sequential : bool
+        Whether pooled degrees of freedom rest on rows that are orthogonal one after the other, as those of types I and
+        II.
     """
 
     label: str
     L: Array
     wanted: int
+    sequential: bool = False
 
 
 class TermHypotheses(ABC):
@@ -116,12 +126,15 @@ class Marginal(TermHypotheses):
         """Return the hypothesis of every term."""
         if len(part.tested) == 1:
             return Sequential().of(part)
-        out = []
+        out, effects = [], _effect_rows(part)
         for position in part.tested:
             own = part.terms[position]
             others = [term for term in part.terms if term is not own]
             before = [term for term in others if not self.contains(term, own)]
-            out.append(_coefficients(part, own) if before == others else _adjusted(part, own, before))
+            if before == others:
+                out.append(_of_effects(part, position))
+            else:
+                out.append(_adjusted(part, own, before) if effects is None else _after(part, effects, own, before))
         return out
 
 
@@ -147,24 +160,12 @@ class TypeThree(TermHypotheses):
     numeral = "III"
 
     def of(self, part: FixedPart) -> list[TermHypothesis]:
-        """Return the hypothesis of every term; in a stratum where not all of it can be estimated, the part that can.
-
-        The rows of equal hypotheses matter for the pooled degrees of freedom of several rows: they are lmerTest's.
-        """
+        """Return the hypothesis of every term; in a stratum where not all of it can be estimated, the part that can."""
         if part.estimable is not None:
             return _from_estimable(part, part.estimable())
         if len(part.tested) == 1:
             return Sequential().of(part)
-        out = []
-        for position in part.tested:
-            own = part.terms[position]
-            if not part.above(own):
-                out.append(_coefficients(part, own))
-                continue
-            full = type_three_rows(position, part.terms, part.alias.shape[1])
-            full = full[independent_rows(full)]
-            out.append(TermHypothesis(own.label, _estimable(full, part), len(full)))
-        return out
+        return [_of_effects(part, position) for position in part.tested]
 
 
 def _from_estimable(part: FixedPart, functions: EstimableFunctions) -> list[TermHypothesis]:
@@ -176,6 +177,10 @@ def _from_estimable(part: FixedPart, functions: EstimableFunctions) -> list[Term
     present = [t.label for t in part.terms if t.factors or not t.expressions or part.estimated_columns(t).size]
     out = []
     for position in part.tested:
+        whole = _of_effects(part, position) if carries_others(position, part.terms) else None
+        if whole is not None and len(whole.L) == whole.wanted:
+            out.append(whole)
+            continue
         own, usual = part.terms[position], _coefficients(part, part.terms[position])
         above = [term.label for term in part.above(own)]
         if not above and not own.factors:
@@ -192,18 +197,58 @@ def _coefficients(part: FixedPart, own: CodedTerm) -> TermHypothesis:
     return TermHypothesis(own.label, np.eye(len(part.kept))[part.estimated_columns(own)], len(own.columns))
 
 
+def _of_effects(part: FixedPart, position: int) -> TermHypothesis:
+    """The hypothesis that the effects of a term vanish, cells weighted equally; of it what can be estimated."""
+    own = part.terms[position]
+    if not part.above(own) and not carries_others(position, part.terms):
+        return _coefficients(part, own)
+    full = type_three_rows(position, part.terms, part.alias.shape[1])
+    full = full[independent_rows(full)]
+    return TermHypothesis(own.label, _estimable(full, part), len(full))
+
+
+def _effect_rows(part: FixedPart) -> dict[str, Array] | None:
+    """The effects of every term as rows, p in all; None where each term's columns add nothing but its own effects.
+
+    Where a term carries effects of others (``0 + f + h``), which of them the columns of another term hold depends on
+    its coding: terms are then adjusted for effects, whose mean over the levels is zero.
+    """
+    if not any(carries_others(position, part.terms) for position in range(len(part.terms))):
+        return None
+    rows = {term.label: _of_effects(part, position).L for position, term in enumerate(part.terms)}
+    stacked = np.vstack(list(rows.values()))
+    return rows if len(stacked) == len(part.kept) == len(independent_rows(stacked)) else None
+
+
+def _after(
+    part: FixedPart, effects: Mapping[str, Array], own: CodedTerm, before: Sequence[CodedTerm]
+) -> TermHypothesis:
+    """The hypothesis of a term after the effects of those ``before``."""
+    G = np.vstack(list(effects.values()))
+    labels = np.repeat(list(effects), [len(rows) for rows in effects.values()])
+    first = np.flatnonzero(np.isin(labels, [term.label for term in before]))
+    L = _sequential_rows(part.root @ np.linalg.inv(G), first, np.flatnonzero(labels == own.label))
+    return TermHypothesis(own.label, L @ G, len(own.columns), sequential=True)
+
+
 def _adjusted(part: FixedPart, own: CodedTerm, before: Sequence[CodedTerm]) -> TermHypothesis:
     """The hypothesis of a term after ``before``; what is neither comes on top and does not adjust it."""
     columns = part.estimated_columns(own)
     first = np.concatenate([np.zeros(0, dtype=np.intp), *(part.estimated_columns(term) for term in before)])
-    rest = np.setdiff1d(np.arange(len(part.kept)), np.concatenate([first, columns]))
-    order = np.concatenate([np.sort(first), columns, rest]).astype(np.intp)
-    upper = np.asarray(np.linalg.qr(part.root[:, order], mode="r"))
+    L = _sequential_rows(part.root, np.sort(first).astype(np.intp), columns)
+    return TermHypothesis(own.label, L, len(own.columns), sequential=True)
+
+
+def _sequential_rows(root: Array, first: IntArray, columns: IntArray) -> Array:
+    """The rows (r, p) that ``columns`` add nothing to those that are ``first``; the rest comes on top."""
+    rest = np.setdiff1d(np.arange(len(root)), np.concatenate([first, columns]))
+    order = np.concatenate([first, columns, rest]).astype(np.intp)
+    upper = np.asarray(np.linalg.qr(root[:, order], mode="r"))
     at = slice(len(first), len(first) + len(columns))
-    L = np.zeros((len(columns), len(part.kept)))
+    L = np.zeros((len(columns), len(root)))
     L[:, order] = upper[at] / upper.diagonal()[at, None]
     L[:, first] = 0.0
-    return TermHypothesis(own.label, L, len(own.columns))
+    return L
 
 
 def _estimable(full: Array, part: FixedPart) -> Array:

@@ -13,7 +13,6 @@ import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.coding import terms_of_design
-from mixedfx.analysis_of_variance.estimable import EstimableFunctions, estimable_functions
 from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
 from mixedfx.analysis_of_variance.strata_model import StrataModel, strata_model
 from mixedfx.analysis_of_variance.terms import CodedTerm
@@ -21,6 +20,7 @@ from mixedfx.design import Design, Frame, as_frame, build_design
 from mixedfx.design.labels import combine
 from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
+from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
 
 __all__ = ["Observations", "centred", "observe", "row_grouping"]
 
@@ -98,7 +98,7 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
         X,
         terms_of_design(design, frame),
         fixed.kept,
-        partial(estimable_functions, design, frame) if fixed.dropped else None,
+        partial(estimable_functions, design, rows) if fixed.dropped else None,
         groupings,
         error,
         factors,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.analysed import AnalysedFit
 from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared, partial_omega_squared
 from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses, TermHypothesis
 from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.inference.canonical_rows import CanonicalRows
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 
@@ -74,7 +77,14 @@ def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
 def _test(tested: AnalysedFit, hypothesis: TermHypothesis) -> JointTest:
     L = hypothesis.L
     rows = Hypothesis(L, np.zeros(len(L)), (hypothesis.label,) * len(L))
-    return joint_test(rows, tested.beta, tested.denominator)
+    if tested.rows is None:
+        return joint_test(rows, tested.beta, tested.denominator)
+    write = partial(_written, tested.rows, hypothesis.sequential)
+    return joint_test(rows, tested.beta, tested.denominator, write)
+
+
+def _written(rows: Callable[[], CanonicalRows], sequential: bool, L: Array) -> Array:
+    return rows().sequential(L) if sequential else rows().usual(L)
 
 
 def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 
-__all__ = ["CodedTerm", "contains_by_name", "contains_by_sas", "type_three_rows"]
+__all__ = ["CodedTerm", "carries_others", "contains_by_name", "contains_by_sas", "type_three_rows"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,16 @@ def _effects_of(position: int, terms: Sequence[CodedTerm]) -> list[tuple[str, ..
     before = [set(t.factors) for t in terms[:position] if t.covariates == own.covariates]
     subsets = [s for size in range(len(own.factors) + 1) for s in combinations(own.factors, size)]
     return [s for s in subsets if not any(set(s) <= other for other in before)]
+
+
+def carries_others(position: int, terms: Sequence[CodedTerm]) -> bool:
+    """Say whether a term adds lower-order effects that belong to other terms too, which do not contain it.
+
+    As ``f`` in ``0 + f + h``, which adds the general mean: what its coefficients mean depends on the coding of ``h``.
+    """
+    own = terms[position]
+    others = [t for t in terms if t is not own and t.covariates == own.covariates and not contains_by_sas(t, own)]
+    return any(set(effect) <= set(other.factors) for effect in _effects_of(position, terms) for other in others)
 
 
 def type_three_rows(position: int, terms: Sequence[CodedTerm], n_columns: int) -> Array:

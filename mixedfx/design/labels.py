@@ -47,6 +47,17 @@ class Labels:
         position = np.append(np.cumsum(used) - 1, -1)
         return Labels(position[self.codes], self.levels[used])
 
+    def ordered(self) -> Labels:
+        """Return the same labels with the levels in increasing order (of their text, if they cannot be compared)."""
+        try:
+            order = np.asarray(self.levels.argsort(), dtype=np.intp)
+        except TypeError:
+            order = np.asarray(self.levels.astype(str).argsort(), dtype=np.intp)
+        position = np.empty(len(order) + 1, dtype=np.intp)
+        position[order] = np.arange(len(order))
+        position[-1] = -1
+        return Labels(position[self.codes], self.levels[order])
+
     def recode(self, levels: pd.Index[Any]) -> IntArray:
         """Return codes into other ``levels``; -1 for labels that are not among them and for missing ones."""
         if self.levels.equals(levels):

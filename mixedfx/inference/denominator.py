@@ -29,6 +29,8 @@ class Denominator(ABC):
 
     #: Whose method it is, as notes below a table say it.
     label: str
+    #: Whether the degrees of freedom of several rows depend on the combinations of them that are given.
+    depends_on_rows = False
 
     @property
     @abstractmethod
@@ -70,6 +72,7 @@ class Satterthwaite(Denominator):
 
     parameters: VarianceParameters
     label = "Satterthwaite"
+    depends_on_rows = True
 
     @cached_property
     def covariance(self) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -200,13 +201,19 @@ def row_tests(hypothesis: Hypothesis, beta: Array, denominator: Denominator) -> 
     )
 
 
-def joint_test(hypothesis: Hypothesis, beta: Array, denominator: Denominator) -> JointTest:
-    """Return the F test of all rows of ``hypothesis`` at the estimates ``beta`` (p,)."""
+def joint_test(
+    hypothesis: Hypothesis, beta: Array, denominator: Denominator, write: Callable[[Array], Array] | None = None
+) -> JointTest:
+    """Return the F test of all rows of ``hypothesis`` at the estimates ``beta`` (p,).
+
+    ``write`` gives the combinations of independent rows (r, p) on which pooled degrees of freedom are to rest.
+    """
     own = hypothesis.independent()
     L = own.L
     if len(L) == 0:
         return JointTest(np.nan, 0, np.nan, 1.0, denominator.label)
     difference = L @ beta - own.rhs
     wald = float(difference @ np.linalg.solve(L @ denominator.covariance @ L.T, difference))
-    df, scaling = denominator.joint(L)
+    pooled = write is not None and len(L) > 1 and denominator.depends_on_rows
+    df, scaling = denominator.joint(write(L) if write is not None and pooled else L)
     return JointTest(wald, len(L), df, scaling, denominator.label)

@@ -114,7 +114,18 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
     columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
     denominator, terms = _denominator(fit, ddf), _terms(design)
-    model = FittedModel(beta, denominator, fixed.kept, null, columns, predictors, observed, scale, terms)
+    model = FittedModel(
+        beta,
+        denominator,
+        fixed.kept,
+        null,
+        columns,
+        predictors,
+        observed,
+        scale,
+        terms,
+        write=lambda rows: fit._canonical_rows.usual(rows),
+    )
     if wide and isinstance(fit, GeneralizedLinearMixedResults):
         return replace(model, outcome=outcome_of(fit, model, _number(fit, ddf)))
     return model

@@ -95,7 +95,7 @@ class Functions:
             return JointTest(np.nan, 0, np.nan, 1.0, self.model.denominator.label)
         names = tuple(f"row {i}" for i in range(len(own.values)))
         hypothesis = Hypothesis(own.L, own.L @ self.model.beta - own.values, names)
-        return joint_test(hypothesis, self.model.beta, self.model.denominator)
+        return joint_test(hypothesis, self.model.beta, self.model.denominator, self.model.write)
 
     def _estimable_part(self) -> Functions:
         """Return combinations of the rows that can all be estimated."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,8 @@ class FittedModel:
         What tables of it should say.
     outcome : Outcome or None
         If it was asked for: what the response does, where that is more than a function of the linear predictor.
+    write : callable or None
+        Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
     """
 
     beta: Array
@@ -125,6 +127,7 @@ class FittedModel:
     terms: tuple[frozenset[str], ...] = ()
     notes: tuple[str, ...] = ()
     outcome: Outcome | None = field(default=None, repr=False)
+    write: Callable[[Array], Array] | None = field(default=None, repr=False)
 
 
 def fixed_df(covariance: Array, df: float, label: str) -> Denominator:

@@ -17,6 +17,7 @@ from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.canonical_rows import CanonicalRows, canonical_rows
 from mixedfx.inference.denominator import Denominator, asymptotic_for
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import hypothesis_from
@@ -256,7 +257,8 @@ class MixedResults(ABC):
         F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
         """
         hypothesis = hypothesis_from(constraints, list(self.params.index))
-        return joint_test(hypothesis, np.asarray(self.params, dtype=float), self.denominator(ddf))
+        beta = np.asarray(self.params, dtype=float)
+        return joint_test(hypothesis, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
 
     def wald_test(self, constraints: Any, *, use_f: bool | None = None, ddf: str | None = None) -> JointTest:
         """Test linear combinations of the fixed effects all together, by F or by chi-squared.
@@ -273,6 +275,12 @@ class MixedResults(ABC):
                 f"ddf={ddf!r} is for F tests: a chi-squared test (use_f=False) has no denominator df"
             )
         return self.f_test(constraints, ddf="z" if use_f is False else ddf)
+
+    @cached_property
+    def _canonical_rows(self) -> CanonicalRows:
+        """How hypotheses of several rows are written for their degrees of freedom."""
+        inputs = self.model.inputs
+        return canonical_rows(self.design, None if inputs is None else inputs.frame)
 
     # ---------------------------------------------------------------- random effects
     @property

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse as sp
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.design import Design, Frame
+from mixedfx.design import Design
 from mixedfx.design.encoder import FormulaicEncoder, term_label
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.fixed import FixedEffects
@@ -37,17 +38,20 @@ class EstimableFunctions:
     sizes : dict of (q,)
         Norms of the columns of ``W``, by which those of ``Q'W`` are judged.
     root : (p, p)
+    firsts : dict of (q,)
+        How many factors are at their first level in the cell of each column of ``W``.
     """
 
     blocks: Mapping[str, Array]
     sizes: Mapping[str, Array]
     root: Array
+    firsts: Mapping[str, IntArray]
 
     def of_part(self, columns: Array, root: Array) -> EstimableFunctions:
         """Return those of a part of the data where ``columns`` (r, p) times our coefficients are its r coefficients."""
         through = root @ columns @ np.linalg.inv(self.root)
         blocks = {term: through @ block for term, block in self.blocks.items()}
-        return EstimableFunctions(blocks, self.sizes, root)
+        return EstimableFunctions(blocks, self.sizes, root, self.firsts)
 
     def type_three(self, own: str, containing: Sequence[str], others: Sequence[str]) -> Array:
         """Return the hypothesis (r, p) of type III of a term, on the estimated coefficients.
@@ -56,8 +60,7 @@ class EstimableFunctions:
         -----
         Of the functions that have no coefficients in the ``others``, which do not contain the term, these are the ones
         that are orthogonal to all that have no coefficients in the term itself (Goodnight 1978, SAS Technical Report
-        R-101; SAS/STAT User's Guide, "The Four Types of Estimable Functions"). Their rows are such that each has one
-        parameter of the term to itself, as in lmerTest; pooled degrees of freedom depend on that.
+        R-101; SAS/STAT User's Guide, "The Four Types of Estimable Functions").
         """
         relevant, _ = self._columns([own, *containing])
         combinations = _orthogonal_to(*self._columns(others))
@@ -66,7 +69,7 @@ class EstimableFunctions:
         above = _orthogonal_to(functions[:, :n_own], self.sizes[own]) @ functions
         shared = functions @ above.T
         new = _orthogonal_to(shared, np.linalg.norm(shared, axis=0)) @ combinations
-        return np.asarray(_in_echelon(new, new @ self.blocks[own]) @ self.root)
+        return np.asarray(new @ self.root)
 
     def _columns(self, terms: Sequence[str]) -> tuple[Array, Array]:
         """Return the blocks of some terms side by side, and the sizes of their columns."""
@@ -83,23 +86,9 @@ def _orthogonal_to(columns: Array, sizes: Array) -> Array:
     return np.asarray(left[:, int(np.sum(singular > ZERO)) :].T)
 
 
-def _in_echelon(rows: Array, coefficients: Array) -> Array:
-    """Return combinations of ``rows`` (r, p) that make an identity of the last independent ``coefficients`` (r, q)."""
-    size = np.linalg.norm(coefficients)
-    chosen: list[int] = []
-    rest = coefficients.copy()
-    for j in reversed(range(coefficients.shape[1])):
-        length = np.linalg.norm(rest[:, j])
-        if length > ZERO * size and len(chosen) < len(rows):
-            chosen.insert(0, j)
-            direction = rest[:, j] / length
-            rest -= np.outer(direction, direction @ rest)
-    return np.asarray(np.linalg.solve(coefficients[:, chosen], rows))
-
-
 # --------------------------------------------------------------------------- from a design
-def estimable_functions(design: Design, frame: Frame) -> EstimableFunctions:
-    """Return the estimable functions of a design's fixed part; ``frame`` holds the data that it was made of.
+def estimable_functions(design: Design, rows: Rows) -> EstimableFunctions:
+    """Return the estimable functions of a design's fixed part; ``rows`` are the data of its rows.
 
     Notes
     -----
@@ -111,16 +100,19 @@ def estimable_functions(design: Design, frame: Frame) -> EstimableFunctions:
     Q, R = np.linalg.qr(X)
     root = R[:, first:]
     blocks = {term: root @ fixed.alias[:, list(columns)] for term, columns in fixed.full_terms.items()}
+    firsts = {term: np.zeros(block.shape[1], dtype=np.intp) for term, block in blocks.items()}
     if isinstance(encoder, FormulaicEncoder):
         learnt = (encoder.transforms, encoder.levels)
-        evaluate = Evaluator(Rows(frame, design.keep), encoder.functions, encoder.settings.codings, learnt)
+        evaluate = Evaluator(rows, encoder.functions, encoder.settings.codings, learnt)
         values = {text: evaluate(text) for text in encoder.expressions}
         for term in design.formula.fixed_terms:
-            cells, products = _parameters([values[text] for text in term if text in values], len(X))
-            scores = _scores(Q, cells, products)
-            blocks[term_label(term)] = blocks[term_label(term)] if scores is None else scores
+            label = term_label(term)
+            cells, products, at_first = _parameters([values[text] for text in sorted(term) if text in values], len(X))
+            scores = _scores(Q, cells, products, len(at_first))
+            if scores is not None:
+                blocks[label], firsts[label] = scores, np.tile(at_first, products.shape[1])
     sizes = {term: np.linalg.norm(block, axis=0) for term, block in blocks.items()}
-    return EstimableFunctions(blocks, sizes, root)
+    return EstimableFunctions(blocks, sizes, root, firsts)
 
 
 def _with_constant(fixed: FixedEffects) -> tuple[Array, int]:
@@ -129,21 +121,26 @@ def _with_constant(fixed: FixedEffects) -> tuple[Array, int]:
     return (np.column_stack([np.ones(len(fixed.matrix)), fixed.matrix]), 1) if hidden else (fixed.matrix, 0)
 
 
-def _parameters(values: Sequence[Value], n: int) -> tuple[IntArray, Array]:
-    """Return the cell (n,) of each row, and the products (n, k) of the numeric columns of a term."""
-    factors = [value.labels for value in values if isinstance(value, Factor)]
+def _parameters(values: Sequence[Value], n: int) -> tuple[IntArray, Array, IntArray]:
+    """Return the cell (n,) of each row, the products (n, k) of the numeric columns, and ``firsts`` of each cell.
+
+    Cells are numbered in the order of the labels, whatever that of the levels; the first factor varies fastest.
+    """
+    factors = [value.labels.ordered() for value in reversed(values) if isinstance(value, Factor)]
     numeric = [value.matrix if isinstance(value, Basis) else value for value in values if not isinstance(value, Factor)]
     products = np.ones((n, 1))
     for value in numeric:
         columns = np.asarray(value, dtype=float).reshape(n, -1)
         products = (products[:, :, None] * columns[:, None, :]).reshape(n, -1)
-    cells = combine(factors, [""] * len(factors)).codes if factors else np.zeros(n, dtype=np.intp)
-    return cells, products
+    if not factors:
+        return np.zeros(n, dtype=np.intp), products, np.zeros(1, dtype=np.intp)
+    cells = combine(factors, [""] * len(factors))
+    positions: Any = cells.levels.codes  # type: ignore[attr-defined]
+    return cells.codes, products, np.sum([np.asarray(own) == 0 for own in positions], axis=0, dtype=np.intp)
 
 
-def _scores(Q: Array, cells: IntArray, products: Array) -> Array | None:
+def _scores(Q: Array, cells: IntArray, products: Array, size: int) -> Array | None:
     """Return ``Q' W`` (p, q), ``W`` the products in each cell; None if ``W`` is not in the span of ``Q``."""
-    size = int(cells.max(initial=-1)) + 1
     indicators = sp.csr_array((np.ones(len(cells)), (cells, np.arange(len(cells)))), shape=(size, len(cells)))
     scores = np.hstack([(indicators @ (Q * column[:, None])).T for column in products.T])
     squares = np.asarray(indicators @ products**2).T.ravel()
