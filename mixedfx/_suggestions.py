@@ -47,6 +47,7 @@ NAMES: dict[str, str] = {
     "loglik": "fit.llf",
     "log_likelihood": "fit.llf",
     "loglike": "fit.llf (at other parameters: fit.model.objective(theta))",
+    "score": "fit.model.objective(theta), which has the gradient of -2 log L",
     "fitted": "fit.fittedvalues",
     "fitted_values": "fit.fittedvalues",
     "resids": "fit.resid or fit.residuals(kind)",
@@ -68,6 +69,14 @@ NAMES: dict[str, str] = {
     "report": "mfx.explain(fit)",
     "refit_ml": "fit.update(reml=False)",
     "refitml": "fit.update(reml=False)",
+    "hessian": "fit.cov_params()",
+    "bse_re": "fit.conf_int(which='random')",
+    "cov_re_unscaled": "fit.cov_re / fit.scale",
+    "profile_re": "mfx.profile(fit)",
+    "random_effects_cov": "fit.random_effects_sd",
+    "remove_data": "fit.save(path)",
+    "t_test_pairwise": "mfx.emmeans(fit, …).pairs()",
+    "wald_test_terms": "mfx.anova(fit)",
     # fitting
     "lme": "mfx.lmer(formula, data), with residual=mfx.AR1(…), mfx.VarIdent(…), … where residuals have a structure",
     "lme4": "mfx.lmer(formula, data) or mfx.glmer(formula, data, family=…)",
@@ -239,7 +248,13 @@ KEYWORDS: dict[str, tuple[Hint, ...]] = {
         Hint("residual", "write random effects into the formula: 'y ~ x + (x | group)'"),
         Hint("family", "write random effects into the formula: 'y ~ x + (x | group)'"),
     ),
-    "groups": (Hint("formula", "write the groups into the formula: 'y ~ x + (1 | group)'"),),
+    "groups": (
+        Hint(
+            "formula",
+            "write the groups into the formula, 'y ~ x + (1 | group)', or "
+            "LinearMixedModel.from_formula(formula, data, groups=…)",
+        ),
+    ),
     "group": (Hint("formula", "write the groups into the formula: 'y ~ x + (1 | group)'"),),
     "re_formula": (
         Hint("formula", "write random slopes into the formula: 'y ~ x + (x | group)'"),

@@ -20,6 +20,7 @@ from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.models.base import MixedModel, check_strata, checked_control, checked_flag
+from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs, used_columns
 from mixedfx.models.storage import register, write
 from mixedfx.optimize import Optimum
@@ -101,9 +102,48 @@ class LinearMixedModel(MixedModel):
         self._bound = None if residual is None else residual.bind(self.residual_columns)
 
     @classmethod
-    def from_formula(cls, formula: str | Formula, data: Any, **options: Any) -> LinearMixedModel:
-        """Return the model; the same as calling the class (statsmodels' spelling)."""
-        return cls(formula, data, **options)
+    def from_formula(
+        cls,
+        formula: str | Formula,
+        data: Any,
+        *,
+        groups: str | None = None,
+        re_formula: str | None = None,
+        vc_formula: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> LinearMixedModel:
+        """Return the model; the same as calling the class, or statsmodels' spelling with the random effects apart.
+
+        Parameters
+        ----------
+        formula : str
+            With random effects, or without them if ``groups`` is given.
+        data : data frame or dict of arrays
+        groups : str, optional
+            Column of the groups: adds ``(1 | groups)``.
+        re_formula : str, optional
+            Random coefficients, ``"~ x"``: adds ``(x | groups)`` instead.
+        vc_formula : dict of str to str, optional
+            Variance components within the groups: ``{"class": "0 + C(classroom)"}`` adds ``(1 | groups:classroom)``,
+            and there is no ``(1 | groups)`` unless ``re_formula`` asks for it, as in statsmodels.
+        **options
+            Further arguments of the class.
+
+        Raises
+        ------
+        SpecificationError
+            If the random effects are said twice, or ``vc_formula`` has no equivalent.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> data = mfx.load_dataset("sleepstudy")
+        >>> model = mfx.LinearMixedModel.from_formula("Reaction ~ Days", data, groups="Subject", re_formula="~ Days")
+        >>> print(model.formula)
+        Reaction ~ 1 + Days + (1 + Days | Subject)
+        """
+        frame, functions = as_frame(data), tuple(options.get("functions") or ())
+        return cls(with_groups(formula, frame, groups, re_formula, vc_formula, functions), frame, **options)
 
     def _problem(self, reml: bool) -> LinearProblem:
         return self._reml_problem if reml else self._ml_problem

@@ -144,6 +144,16 @@ class MixedResults(ABC):
         """Whether the tests are t tests with finite degrees of freedom."""
         return bool(np.isfinite(self.df).any())
 
+    @property
+    def fe_params(self) -> pd.Series[float]:
+        """Fixed effects (p,): statsmodels' other name of :attr:`params`."""
+        return self.params
+
+    @property
+    def bse_fe(self) -> pd.Series[float]:
+        """Standard errors of the fixed effects (p,): statsmodels' other name of :attr:`bse`."""
+        return self.bse
+
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance (p, p) of the fixed effects."""
         return pd.DataFrame(self._covariance.copy(), index=self.params.index, columns=self.params.index)
@@ -294,6 +304,21 @@ class MixedResults(ABC):
         return effect_frames(self.design.random, [np.sqrt(np.maximum(v, 0.0)) for v in self._mode_variances])
 
     @property
+    def cov_re(self) -> pd.DataFrame:
+        """Covariance (q, q) of the effects of the first random-effects term; :attr:`varcorr` has every term's."""
+        terms = self.varcorr.terms
+        matrix, names = (terms[0].matrix, terms[0].names) if terms else (np.zeros((0, 0)), ())
+        return pd.DataFrame(matrix.copy(), index=list(names), columns=list(names))
+
+    @property
+    def vcomp(self) -> pd.Series[float]:
+        """Variances of the random-effects terms after the first, labelled ``effect|group``."""
+        further = self.varcorr.terms[1:]
+        labels = [f"{name}|{term.group}" for term in further for name in term.names]
+        values = [float(value) for term in further for value in np.diag(term.matrix)]
+        return pd.Series(values, index=pd.Index(labels, dtype=object), name="vcomp", dtype=float)
+
+    @property
     def coefficients(self) -> dict[str, pd.DataFrame]:
         """Fixed plus random effects: group to DataFrame (levels x coefficients)."""
         return coefficients_by_level(self.params, self.random_effects)
@@ -313,6 +338,11 @@ class MixedResults(ABC):
     def df_resid(self) -> int:
         """Rows less estimated parameters."""
         return self.nobs - self.n_parameters
+
+    @property
+    def df_modelwc(self) -> int:
+        """Number of estimated parameters: statsmodels' other name of :attr:`n_parameters`."""
+        return self.n_parameters
 
     @property
     def deviance(self) -> float:
