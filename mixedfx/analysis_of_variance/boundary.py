@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixedfx.covariance import Covariance
 from mixedfx.design import Design
 from mixedfx.inference.distributions import chi2_tail
 
-__all__ = ["Extension", "chi_bar_square_tail", "extension_of"]
+__all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "n_variances"]
+
+SEVERAL = (
+    "Where several variances are tested at once the p-value is too large, and the right one depends on the design: "
+    "bootstrap_test finds it."
+)
 
 
 @dataclass(frozen=True)
@@ -63,5 +69,11 @@ def extension_of(small: Sequence[Design], large: Design, n_extra: int) -> Extens
     has = {(term.group, name) for term in large.random for name in term.names}
     if not had <= has:
         return None
-    variances = len(has - had)
+    new = [sum((term.group, name) not in had for name in term.names) for term in large.random]
+    variances = sum(min(k, n_variances(term.covariance)) for k, term in zip(new, large.random, strict=True))
     return Extension(variances, n_extra - variances) if n_extra >= variances else None
+
+
+def n_variances(covariance: Covariance) -> int:
+    """Return how many variances a covariance has: the parameters that cannot be negative; one if all are equal."""
+    return int(np.sum(covariance.lower() == 0))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.boundary import chi_bar_square_tail, extension_of
+from mixedfx.analysis_of_variance.boundary import SEVERAL, chi_bar_square_tail, extension_of
 from mixedfx.design import Design
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
 from mixedfx.inference.distributions import chi2_tail
@@ -33,10 +33,6 @@ RESTRICTED = "Restricted likelihoods are compared: the models differ in their ra
 BOUNDARY = (
     "PR(boundary) takes into account that a variance cannot be negative: an even mixture of chi-squared distributions "
     "with one df less and with df (Stram and Lee 1994)."
-)
-SEVERAL = (
-    "Where several variances are tested at once the p-value is too large, and the right one depends on the design: "
-    "bootstrap_test finds it."
 )
 NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
 INTEGRATED = (

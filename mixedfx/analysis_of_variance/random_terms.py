@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.boundary import Extension, chi_bar_square_tail
+from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, n_variances
 from mixedfx.covariance import DiagonalCovariance, UnstructuredCovariance
 from mixedfx.criterion.prepare import linear_problem
-from mixedfx.design import RandomEffects
+from mixedfx.design import Design, RandomEffects
+from mixedfx.design.encoder import term_label
 from mixedfx.fitting import Control, fit_linear
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.results.linear import LinearMixedResults
@@ -25,17 +26,20 @@ Terms = tuple[RandomEffects, ...]
 
 @dataclass(frozen=True)
 class _Reduction:
-    """One random effect dropped: what the row is called, and what is left."""
+    """One random effect dropped: what the row is called, what is left, and how many variances are gone."""
 
     label: str
     terms: Terms
+    variances: int = 1
 
 
 def ranova(fit: Any) -> StatsTable:
     """Test every random effect of a linear mixed model by dropping it.
 
-    An effect of a correlated term, as ``x`` in ``(1 + x | g)``, is dropped together with its covariances; a term of one
-    effect is dropped as a whole, down to the model with fixed effects only. REML fits are compared by their restricted
+    An effect of a correlated term, as ``x`` in ``(1 + x | g)``, is dropped together with its covariances, and all
+    columns of a factor together, so that neither its coding nor its reference matters; what a product contains is not
+    dropped before it. Of ``(0 + f | g)``, a factor without an intercept, ``(1 | g)`` is left. A term of one effect is
+    dropped as a whole, down to the model with fixed effects only. REML fits are compared by their restricted
     likelihoods, as the fixed effects stay the same.
 
     Parameters
@@ -46,7 +50,7 @@ def ranova(fit: Any) -> StatsTable:
     -------
     StatsTable
         One row a dropped effect: ``n_params, llf, aic, lrt, df, PR(>chi2)``, and ``PR(boundary)``, which takes into
-        account that a variance cannot be negative.
+        account that a variance cannot be negative; nan where several variances are dropped at once.
 
     Raises
     ------
@@ -65,25 +69,31 @@ def ranova(fit: Any) -> StatsTable:
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"ranova is for linear mixed models, found {type(fit).__name__}")
     rows = [("<none>", fit.n_parameters, fit.llf)]
-    for reduction in _reductions(fit.design.random):
+    reductions = list(_reductions(fit.design))
+    for reduction in reductions:
         removed = _n_theta(fit.design.random) - _n_theta(reduction.terms)
         rows.append((reduction.label, fit.n_parameters - removed, _llf(fit, reduction.terms)))
     frame = pd.DataFrame({"n_params": [row[1] for row in rows], "llf": [row[2] for row in rows]})
     frame.index = pd.Index([row[0] for row in rows])
     frame["aic"] = -2.0 * frame["llf"] + 2.0 * frame["n_params"]
-    tests = [_test(fit, llf, fit.n_parameters - n) for _, n, llf in rows[1:]]
+    tests = [
+        _test(fit, llf, fit.n_parameters - n, own.variances)
+        for (_, n, llf), own in zip(rows[1:], reductions, strict=True)
+    ]
     for position, name in enumerate(("lrt", "df", "PR(>chi2)", "PR(boundary)")):
         frame[name] = [np.nan, *(test[position] for test in tests)]
     notes = [
         f"{'Restricted l' if fit.reml else 'L'}ikelihood-ratio tests; every row is the model without that effect.",
         "PR(boundary) takes into account that a variance cannot be negative (Stram and Lee 1994).",
     ]
+    if any(own.variances > 1 for own in reductions):
+        notes.append(SEVERAL)
     return StatsTable.from_frame(frame, heading="Tests of random effects", notes=notes, formats={"PR(boundary)": "p"})
 
 
-def _test(fit: LinearMixedResults, llf: float, df: int) -> tuple[float, float, float, float]:
+def _test(fit: LinearMixedResults, llf: float, df: int, variances: int) -> tuple[float, float, float, float]:
     lrt = max(2.0 * (fit.llf - llf), 0.0)
-    return lrt, float(df), chi2_tail(lrt, df), chi_bar_square_tail(lrt, Extension(1, df - 1))
+    return lrt, float(df), chi2_tail(lrt, df), chi_bar_square_tail(lrt, Extension(variances, df - variances))
 
 
 def _llf(fit: LinearMixedResults, terms: Terms) -> float:
@@ -98,33 +108,56 @@ def _n_theta(terms: Terms) -> int:
     return sum(term.covariance.n_theta for term in terms)
 
 
-def _reductions(terms: Terms) -> Iterator[_Reduction]:
+def _reductions(design: Design) -> Iterator[_Reduction]:
+    terms = design.random
     for i, term in enumerate(terms):
-        others = (*terms[:i], *terms[i + 1 :])
+        before, after = terms[:i], terms[i + 1 :]
         written = term.term if term.term.startswith("(") or "(" in term.term else f"({term.term})"
-        dropped = _droppable(term)
+        dropped = _droppable(term, _expressions(design, term))
         if not dropped:
-            yield _Reduction(written, others)
-        for position in dropped:
-            kept = [j for j in range(term.n_columns) if j != position]
-            yield _Reduction(
-                f"{term.names[position]} in {written}", (*terms[:i], _restricted(term, kept), *terms[i + 1 :])
-            )
+            yield _Reduction(written, (*before, *after), n_variances(term.covariance))
+        for label in dropped:
+            left = _without(term, label)
+            gone = n_variances(term.covariance) - sum(n_variances(own.covariance) for own in left)
+            yield _Reduction(f"{label} in {written}", (*before, *left, *after), gone)
 
 
-def _droppable(term: RandomEffects) -> list[int]:
-    """Columns that can be dropped singly: any independent ones; of correlated ones all but the intercept."""
-    if term.n_columns > 1 and isinstance(term.covariance, DiagonalCovariance):
-        return list(range(term.n_columns))
-    if term.n_columns == 1 or not isinstance(term.covariance, UnstructuredCovariance):
+def _expressions(design: Design, term: RandomEffects) -> dict[str, frozenset[str]]:
+    """The expressions of which each term left of the bar is the product."""
+    written = next(own for own in design.formula.random if str(own) == term.term)
+    found = {term_label(own): frozenset(own) for own in written.terms}
+    return {label: found.get(label, frozenset({label})) for label in term.encoder.terms}
+
+
+def _droppable(term: RandomEffects, expressions: Mapping[str, frozenset[str]]) -> list[str]:
+    """Terms left of the bar that can be dropped singly; none if only the whole can be.
+
+    Any independent ones; of correlated ones those that no other contains, so all but the intercept of several.
+    """
+    if isinstance(term.covariance, DiagonalCovariance):
+        return list(expressions) if len(expressions) > 1 else []
+    if not isinstance(term.covariance, UnstructuredCovariance) or term.n_columns == 1:
         return []
-    return [i for i, name in enumerate(term.names) if name != "Intercept"]
+    tops = [own for own, parts in expressions.items() if not any(parts < other for other in expressions.values())]
+    alone = len(expressions) == 1 and not _holds_constant(term, tops[0])
+    return [] if alone else [own for own in tops if own != "Intercept"]
 
 
-def _restricted(term: RandomEffects, kept: list[int]) -> RandomEffects:
-    return replace(
-        term,
-        matrix=np.asfortranarray(term.matrix[:, kept]),
-        names=tuple(term.names[i] for i in kept),
-        covariance=type(term.covariance)(len(kept)),
-    )
+def _holds_constant(term: RandomEffects, label: str) -> bool:
+    """Whether the columns of a term left of the bar add up to the constant."""
+    total = term.matrix[:, list(term.encoder.terms[label])].sum(axis=1)
+    return bool(total[0] != 0 and np.all(total == total[0]))
+
+
+def _without(term: RandomEffects, label: str) -> Terms:
+    """The term without one of its effects; a constant that correlated columns of a factor held stays."""
+    gone = set(term.encoder.terms[label])
+    kept = [j for j in range(term.n_columns) if j not in gone]
+    matrix, names = term.matrix[:, kept], tuple(term.names[j] for j in kept)
+    correlated = isinstance(term.covariance, UnstructuredCovariance)
+    if correlated and "Intercept" not in term.encoder.terms and _holds_constant(term, label):
+        matrix, names = np.column_stack([np.ones(len(matrix)), matrix]), ("Intercept", *names)
+    if not names:
+        return ()
+    covariance = type(term.covariance)(len(names))
+    return (replace(term, matrix=np.asfortranarray(matrix), names=names, covariance=covariance),)

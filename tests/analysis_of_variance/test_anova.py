@@ -296,3 +296,40 @@ def test_a_refit_to_another_response_is_refused_by_name(data):
     fit = mfx.lmer("y ~ a + (1 | g)", data)
     with pytest.raises(mfx.SpecificationError, match="a refit to another response has no data of its own"):
         mfx.anova(fit.refit(data["y"] + 1.0))
+
+
+@pytest.fixture(scope="module")
+def slopes():
+    """A factor of three levels whose effects differ between groups."""
+    r = np.random.default_rng(8)
+    g, f = r.integers(0, 15, 180), r.integers(0, 3, 180)
+    d = pd.DataFrame({"g": [f"g{i:02d}" for i in g], "f": np.array(list("pqr"))[f], "x": r.normal(size=180)})
+    return d.assign(y=r.normal(size=(15, 3))[g, f] + d["x"] * r.normal(size=15)[g] * 0.5 + r.normal(size=180))
+
+
+@pytest.mark.parametrize("random", ["(f | g)", "(0 + f | g)", "(f + x | g)", "(0 + x + f | g)", "(f * x | g)"])
+def test_ranova_drops_a_factor_whole_whatever_its_coding(slopes, random):
+    tables = [
+        mfx.ranova(mfx.lmer(f"y ~ f + {random}", data, contrasts={"f": coding}))
+        for data in (slopes, slopes.assign(f=pd.Categorical(slopes["f"], list("rpq"))))
+        for coding in ("treatment", "sum", "poly")
+    ]
+    for table in tables[1:]:
+        assert list(table.index) == list(tables[0].index)
+        assert table["df"].to_numpy() == pytest.approx(tables[0]["df"].to_numpy(), nan_ok=True)
+        assert table["lrt"].to_numpy() == pytest.approx(tables[0]["lrt"].to_numpy(), abs=2e-5, nan_ok=True)
+
+
+def test_ranova_against_the_models_without_a_factor(slopes):
+    """lmerTest: ``f in (f | g)`` and ``f in (0 + f | g)`` are the same test, against ``(1 | g)``, on 5 df."""
+    without = mfx.lmer("y ~ f + (1 | g)", slopes)
+    for random in ("(f | g)", "(0 + f | g)"):
+        fit = mfx.lmer(f"y ~ f + {random}", slopes)
+        row = mfx.ranova(fit).iloc[1]
+        assert row["df"] == 5
+        assert row["lrt"] == pytest.approx(2 * (fit.llf - without.llf), abs=2e-5)
+        assert np.isnan(row["PR(boundary)"])  # two variances at once
+    fit = mfx.lmer("y ~ f + (f * x | g)", slopes)
+    assert list(mfx.ranova(fit).index[1:]) == ["f:x in (1 + f + x + f:x | g)"]
+    fit = mfx.lmer("y ~ f + (0 + f || g)", slopes)
+    assert mfx.ranova(fit)["df"].iloc[1] == 3
