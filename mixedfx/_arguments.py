@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["checked_alpha"]
+__all__ = ["checked_alpha", "checked_flag"]
 
 
 def checked_alpha(alpha: Any) -> float:
@@ -31,3 +31,10 @@ def checked_alpha(alpha: Any) -> float:
     if not 0.0 < float(alpha) < 1.0:
         raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
     return float(alpha)
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return a boolean argument, or raise a TypeError."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is True or False, found {value!r}")
+    return bool(value)

@@ -46,6 +46,9 @@ class FixedEffects:
         ``full matrix = matrix @ alias`` on the data of the model, (p, P).
     encoder : Encoder
         Makes all columns (n, P) from any data.
+    replaced : tuple of str
+        Columns that were left out because something else of the model takes their place: the intercept of an ordinal
+        model, for which the thresholds stand.
     """
 
     matrix: Array
@@ -57,6 +60,7 @@ class FixedEffects:
     kept: IntArray
     alias: Array
     encoder: Encoder
+    replaced: tuple[str, ...] = ()
 
     @property
     def has_intercept(self) -> bool:
@@ -72,17 +76,10 @@ class FixedEffects:
         """Return all columns (n, P) for new data, redundant ones included."""
         return self.encoder.encode(data)
 
-    def silent(self, *, replaced: Sequence[str] = ()) -> Array:
-        """Return a basis (P, d) of the combinations of coefficients about which the data say nothing.
-
-        Parameters
-        ----------
-        replaced : sequence of str
-            Columns that were left out because something else of the model takes their place: the intercept of an
-            ordinal model, for which the thresholds stand.
-        """
+    def silent(self) -> Array:
+        """Return a basis (P, d) of the combinations of coefficients about which the data say nothing."""
         redundant = np.setdiff1d(np.arange(len(self.full_names)), self.kept)
-        redundant = redundant[[self.full_names[j] not in replaced for j in redundant]]
+        redundant = redundant[[self.full_names[j] not in self.replaced for j in redundant]]
         basis = np.zeros((len(self.full_names), len(redundant)))
         basis[self.kept] = -self.alias[:, redundant]
         basis[redundant, np.arange(len(redundant))] = 1.0

@@ -15,7 +15,7 @@ from mixedfx.design.labels import Labels
 from mixedfx.design.rows import Rows
 from mixedfx.formula.names import column
 
-__all__ = ["Variable", "read_variables"]
+__all__ = ["Variable", "read_variable", "read_variables"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,17 @@ def read_variables(encoder: Encoder, rows: Rows) -> dict[str, Variable]:
     A numeric column that occurs only as ``C(k)`` is a factor. Numbers are copied, so that the caller may change the
     data later.
     """
-    found = {}
-    for name in encoder.variables:
-        if rows.is_factor(name) or _is_only_marked(name, encoder.expressions):
-            found[name] = Variable(name, None, rows.labels(name))
-        else:
-            found[name] = Variable(name, np.array(rows.numbers(name)), None)
-    return found
+    return {
+        name: read_variable(name, rows, as_factor=_is_only_marked(name, encoder.expressions))
+        for name in encoder.variables
+    }
+
+
+def read_variable(name: str, rows: Rows, *, as_factor: bool = False) -> Variable:
+    """Return a column as formulas read it; as a factor anyhow if ``as_factor``."""
+    if as_factor or rows.is_factor(name):
+        return Variable(name, None, rows.labels(name))
+    return Variable(name, np.array(rows.numbers(name)), None)
 
 
 def _is_only_marked(name: str, expressions: Sequence[str]) -> bool:

@@ -155,6 +155,12 @@ class OffsetEncoder:
         """Whether there is no offset at all."""
         return not self.expressions and self.column is None and not self.needs_array
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the data's columns that the offset uses."""
+        named = () if self.column is None else (self.column,)
+        return tuple(dict.fromkeys((*variables_in(self.expressions, self.functions), *named)))
+
     def encode(self, data: Any, offset: Any = None) -> Array | None:
         """Return the offset (n,) of new data, NaN where a column is missing; None if the model has none.
 

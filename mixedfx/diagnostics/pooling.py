@@ -16,7 +16,8 @@ from mixedfx.diagnostics.checks import linear_results
 from mixedfx.diagnostics.level_fits import LevelFits, LevelRows, fit_levels, least_squares
 from mixedfx.exceptions import SpecificationError
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.prediction import PredictedRows, predict_rows
+from mixedfx.results.prediction import predict_rows
+from mixedfx.results.rows import PredictedRows
 
 __all__ = ["Pooling", "pooling"]
 
@@ -236,7 +237,8 @@ def _partial(fit: LinearMixedResults, terms: list[RandomEffects], shares: Array)
         z.append(np.tile([[float(own == name) for own in term.names] for name in names], (m, 1)))
         if chosen[len(z) - 1]:
             value = value + np.einsum("iq,qi->i", z[-1], mode[:, codes[-1]])
-    variance = predict_rows(fit.fit, PredictedRows(x, codes, z, chosen), np.zeros(m * q))[0]
+    masks = [np.full(term.n_columns, used) for term, used in zip(fit.design.random, chosen, strict=True)]
+    variance = predict_rows(fit.fit, PredictedRows(x, codes, z, masks))[0]
     return value, np.sqrt(variance)
 
 

@@ -107,7 +107,7 @@ class MixedColumns(Columns):
 def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bool = False) -> FittedModel:
     design = fit.design
     fixed = design.fixed
-    null = fixed.silent(replaced=() if _has_intercept(fit) else ("Intercept",))  # thresholds stand for it
+    null = fixed.silent()
     scale, covariances, residual = _scale_and_variances(fit)
     wide = response and isinstance(fit, GeneralizedLinearMixedResults) and has_outcome(fit)
     predictors, observed = _predictors(fit, population, wide)

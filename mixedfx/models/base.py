@@ -18,7 +18,7 @@ from mixedfx.formula import Formula
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.update import changed, with_note
 
-__all__ = ["MixedModel", "check_strata", "checked_control", "checked_flag"]
+__all__ = ["MixedModel", "check_strata", "checked_control"]
 
 
 class MixedModel:
@@ -99,13 +99,6 @@ class MixedModel:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.formula}, {len(self.endog)} observations>"
-
-
-def checked_flag(name: str, value: Any) -> bool:
-    """Return a boolean argument, or raise a TypeError."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is True or False, found {value!r}")
-    return bool(value)
 
 
 def checked_control(control: Any) -> Control:

@@ -455,6 +455,7 @@ def _without_intercept(fixed: FixedEffects) -> FixedEffects:
         terms=terms,
         kept=fixed.kept[left],
         alias=fixed.alias[left],
+        replaced=("Intercept",),
     )
 
 

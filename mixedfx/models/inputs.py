@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import AnyArray, BoolArray
+from mixedfx._typing import AnyArray
 from mixedfx.covariance.residual import (
     AR1,
     CAR1,
@@ -29,7 +29,7 @@ from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
 
-__all__ = ["ModelInputs", "StoredFrame", "used_columns"]
+__all__ = ["ModelInputs", "StoredFrame"]
 
 
 class StoredFrame(Frame):
@@ -97,19 +97,6 @@ class ModelInputs:
         columns = {name: _column_of(name, part, arrays) for name, part in parts["columns"].items()}
         options = {key: _value_of(part, arrays) for key, part in parts["options"].items()}
         return cls(parts["formula"], StoredFrame(columns, _index_of(parts["index"], arrays)), options)
-
-
-def used_columns(frame: Frame, names: Sequence[str], keep: BoolArray | None) -> pd.DataFrame:
-    """Return the named columns in the rows that are used: factors as categoricals, the others as numbers."""
-    out = {}
-    for name in names:
-        column = frame.column(name)
-        if column.is_factor or isinstance(column, TimeColumn):
-            labels = column.labels.take(keep)
-            out[name] = pd.Series(pd.Categorical.from_codes(labels.codes, categories=labels.levels))
-        else:
-            out[name] = pd.Series(column.numbers if keep is None else column.numbers[keep])
-    return pd.DataFrame(out)
 
 
 def _column_parts(key: str, column: Column, arrays: dict[str, AnyArray]) -> dict[str, Any]:

@@ -10,18 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
 from mixedfx.design import Design, build_design
 from mixedfx.design.frame import as_frame
+from mixedfx.design.used import used_columns
 from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
-from mixedfx.models.base import MixedModel, check_strata, checked_control, checked_flag
+from mixedfx.models.base import MixedModel, check_strata, checked_control
 from mixedfx.models.groups import with_groups
-from mixedfx.models.inputs import ModelInputs, used_columns
+from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults

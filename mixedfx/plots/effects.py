@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.design.variables import Variable
+from mixedfx.design.rows import Rows
+from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, point_size, tidy
@@ -37,7 +38,8 @@ def effect_frame(
     by : str, optional
         A second one: a line (or a set of points) for each of its levels, for three quantiles if it is numeric.
     at : dict, optional
-        Values of other variables; means of numeric ones and the commonest level of factors if omitted.
+        Values of other variables, those of an offset among them; means of numeric ones and the commonest level of
+        factors if omitted. An offset that was given as an array stands at its mean.
     alpha : float
         One minus the level of the intervals.
 
@@ -46,11 +48,11 @@ def effect_frame(
     DataFrame
         Columns ``x, by`` (if asked for), ``mean, lower, upper``: without random effects, on the scale of the response.
     """
-    variables = mixed_results(fit, "effect").design.variables
+    variables = _variables(mixed_results(fit, "effect"))
     for name in (x, *([] if by is None else [by]), *(at or {})):
         if name not in variables:
             known = ", ".join(map(repr, variables)) or "none"
-            raise SpecificationError(f"{name!r} is not a variable of the fixed effects; they have {known}")
+            raise SpecificationError(f"{name!r} is not a variable of the fixed effects or offset; they have {known}")
     values = {name: [_usual(variable)] for name, variable in variables.items()}
     values |= {name: [value] for name, value in (at or {}).items()}
     values[x] = _spread(variables[x], FINE)
@@ -61,12 +63,30 @@ def effect_frame(
     for name, value in values.items():
         if name not in order:
             grid[name] = value * len(grid)
-    found = fit.get_prediction(grid, random=False).summary_frame(alpha)
+    given = fit.design.offsets.given
+    offset = None if given is None else np.full(len(grid), given.mean())
+    found = fit.get_prediction(grid, random=False, offset=offset).summary_frame(alpha)
     out = pd.DataFrame({"x": grid[x].to_numpy()})
     if by is not None:
         out["by"] = grid[by].to_numpy()
     out[["mean", "lower", "upper"]] = found[["mean", "mean_ci_lower", "mean_ci_upper"]].to_numpy()
     return out
+
+
+def _variables(fit: MixedResults) -> dict[str, Variable]:
+    """Return the variables of the fixed effects, of further linear predictors and of the offset."""
+    design, found = fit.design, dict(fit.design.variables)
+    components = getattr(fit.model, "components", {})
+    names = [name for fixed in components.values() for name in fixed.encoder.variables]
+    further = [name for name in dict.fromkeys([*names, *design.offsets.variables]) if name not in found]
+    if further:
+        if fit.model.inputs is None:
+            raise SpecificationError(
+                f"a refit does not keep the columns {', '.join(map(repr, further))}: fit the model to data with the "
+                "new response"
+            )
+        found |= {name: read_variable(name, Rows(fit.model.inputs.frame, design.keep)) for name in further}
+    return found
 
 
 def _usual(variable: Variable) -> Any:
@@ -107,7 +127,7 @@ def effect(
     """
     frame = effect_frame(fit, x, by, at=at, alpha=alpha)
     panel = one_panel(ax)
-    variables = fit.design.variables
+    variables = _variables(fit)
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
     for k, level in enumerate(groups):
         own = frame if by is None else frame[frame["by"] == level]

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
-from mixedfx.design import as_frame
-from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.refit_generalized import with_values
 from mixedfx.results.components import summary_tables
 from mixedfx.results.generalized_estimates import GeneralizedEstimates
 from mixedfx.results.generalized_prediction import GeneralizedPrediction, generalized_prediction
 from mixedfx.results.population import linear_predictor_variance
-from mixedfx.results.predict import chosen_terms, fitted_predictor, new_predictor
-from mixedfx.results.predictor_errors import predicted_rows, predictor_errors, variance_slopes
+from mixedfx.results.predict import chosen_columns, fitted_predictor
+from mixedfx.results.predictor_errors import predictor_errors, variance_slopes
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_responses
-from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts
+from mixedfx.results.rows import RowPrior, encoded_component, predicted_rows, row_weights
+from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
 
 __all__ = ["GeneralizedLinearMixedResults"]
@@ -62,7 +62,7 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
 
     @cached_property
     def _fitted_predictors(self) -> Array:
-        eta = fitted_predictor(self.design, self._beta, self._modes, [True] * len(self.design.random))
+        eta = fitted_predictor(self.design, self._beta, self._modes)
         return self._response.predictors(eta, self._response.matrices)
 
     @property
@@ -117,12 +117,14 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         data : data frame, optional
             New rows; the fitted rows if omitted.
         random : bool, str or list of str
-            Whether random effects are included: all, none, or those of the named groups.
+            Which random effects are included: all, none, or those of the named groups (``"herd"``), terms
+            (``"(1 | herd)"``) or parts of terms (``"(1 | herd)"`` out of ``(x | herd)``).
         new_levels : str
             What to do with levels that the fit does not know: ``"error"``, ``"population"`` (no random effect) or
             ``"nan"``.
         which : str
-            ``"mean"``, ``"linear"`` (predictor), ``"probabilities"`` (of the categories of an ordinal response: a
+            ``"mean"``; ``"marginal"``: the mean over groups, ``integrate=True``; ``"linear"`` (predictor),
+            ``"probabilities"`` (of the categories of an ordinal response: a
             DataFrame), or the name of a further linear predictor (``"dispersion"``, ``"zero_inflation"``) for its
             natural value.
         offset : str or array, optional
@@ -136,7 +138,12 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         Returns
         -------
         Series
-            Indexed as the data.
+            Indexed as the data; nan in cells that the data of the fit do not have.
+
+        Warns
+        -----
+        RankDeficientWarning
+            If rows lie in cells that the data of the fit do not have.
 
         Examples
         --------
@@ -149,27 +156,23 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         >>> fit.predict(new, random=False, integrate=True).round(4).tolist()
         [0.2161, 0.0573]
         """
-        random = False if integrate and random is True else random
-        chosen = chosen_terms(self.design, random)
-        eta, matrices = self._linear(data, chosen, new_levels, offset)
+        integrate = checked_flag("integrate", integrate) or which == "marginal"
+        chosen = chosen_columns(self.design, False if integrate and random is True else random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset, whole=False)
+        eta = pd.Series(rows.predictor(self._beta, self._modes), index=rows.index, name="predicted")
         if which == "linear":
-            return eta.rename("predicted")
+            return eta
         variance = np.zeros(len(eta))
         if integrate:
             covariances = self.fit.problem.covariances(self.fit.x)
-            variance = linear_predictor_variance(self.design, covariances, [not c for c in chosen], data)
-        return self._response.predicted(which, eta, matrices, variance)
+            variance = linear_predictor_variance(self.design, covariances, [~c for c in chosen], data)
+        return self._response.predicted("mean" if which == "marginal" else which, eta, self._further(data), variance)
 
-    def _linear(
-        self, data: Any, chosen: list[bool], new_levels: str, offset: Any
-    ) -> tuple[pd.Series[float], dict[str, Array]]:
+    def _further(self, data: Any) -> dict[str, Array]:
+        """Return the columns of the further linear predictors in the fitted rows or in new ones."""
         if data is None:
-            eta = fitted_predictor(self.design, self._beta, self._modes, chosen)
-            return pd.Series(eta, index=self.design.index), self._response.matrices
-        predicted = new_predictor(
-            self.design, self._beta, self._modes, chosen, data, new_levels=new_levels, offset=offset
-        )
-        return predicted, {name: fixed.encode(data) for name, fixed in self.model.components.items()}
+            return self._response.matrices
+        return {name: encoded_component(fixed, data) for name, fixed in self.model.components.items()}
 
     def get_prediction(
         self,
@@ -222,32 +225,29 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         0  0.216    0.036          0.153          0.296
         1  0.057    0.023          0.026          0.123
         """
-        random = False if integrate and random is True else random
-        chosen = chosen_terms(self.design, random)
-        eta, matrices = self._linear(data, chosen, new_levels, offset)
-        errors = predictor_errors(self.fit, predicted_rows(self.design, data, chosen))
-        left_out = [integrate and not used for used in chosen]
+        integrate = checked_flag("integrate", integrate)
+        chosen = chosen_columns(self.design, False if integrate and random is True else random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset)
+        eta = pd.Series(rows.predictor(self._beta, self._modes), index=rows.index, name="predicted")
+        errors = predictor_errors(self.fit, rows)
+        left_out = [~used & integrate for used in chosen]
         averaging = np.zeros(len(eta)), np.zeros((len(eta), self.fit.x.size))
-        if any(left_out):
+        if any(columns.any() for columns in left_out):
             covariances = self.fit.problem.covariances(self.fit.x)
             variance = linear_predictor_variance(self.design, covariances, left_out, data)
             averaging = variance, variance_slopes(self.fit, left_out, data)
-        prior = self._prior_of(data, weights, len(eta))
-        return generalized_prediction(self.fit, self._response, eta, errors, matrices, averaging, prior)
+        prior = self._prior(data, weights)
+        notes = (*rows.notes, *(() if prior.note is None else (prior.note,)))
+        found = generalized_prediction(
+            self.fit, self._response, eta, errors, self._further(data), averaging, prior.values
+        )
+        return replace(found, notes=notes, averaged=integrate)
 
-    def _prior_of(self, data: Any, weights: Any, n: int) -> Array | None:
-        """Return the trials or precision weights of the fitted rows or of new ones; nan for unknown trials."""
-        trials = self.design.response.trials
-        if data is None and weights is None:
-            return self.design.weights if trials is None else trials
-        if data is None:
-            raise SpecificationError(
-                "weights are those of new rows: give data=… with them; the fitted rows have their own"
-            )
-        named = self.design.weights_column
-        if trials is not None and weights is None and (named is None or named not in as_frame(data)):
-            return np.full(n, np.nan)
-        return self._new_prior(data, weights)
+    def _prior(self, data: Any, weights: Any) -> RowPrior:
+        """Return the trials or the precision weights of rows; weights that multiply the likelihood draw nothing."""
+        found = row_weights(self.design, data, weights)
+        family = self.fit.problem.family
+        return found if family.proportions or family.precision_weights else RowPrior(None)
 
     def simulate(
         self,
@@ -268,13 +268,14 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
             Number of draws.
         seed : int, SeedSequence or Generator, optional
             The same seed gives the same draws.
-        random : str
-            ``"new"``: random effects drawn afresh for every level; ``"fitted"``: the conditional modes.
+        random : str or list of str
+            ``"new"``: random effects drawn afresh for every level; ``"fitted"``: the conditional modes; groups or terms
+            as in :meth:`predict`: theirs as fitted, the others drawn afresh.
         data : data frame, optional
             New rows; the fitted rows if omitted.
         new_levels : str
-            With ``random="fitted"``, levels of the new data that the fit does not know: ``"error"``, ``"draw"`` (an
-            effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
+            Where fitted effects are asked for, levels of the new data that the fit does not know: ``"error"``,
+            ``"draw"`` (an effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
         offset : str or array, optional
             Offset of the new rows; needed if the model had an array.
         weights : str or array, optional
@@ -296,30 +297,17 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         [4.2, 1.1]
         """
         draws, rng = checked_count(n), generator(seed)
-        roots = self.fit.problem.roots(self.fit.x)
-        if data is None:
-            rows = fitted_rows(self.design, self._beta)
-            eta = rows.fixed + random_parts(rows, roots, self._modes, draws, rng, random).T
-            y = self._response.drawn(self._response.predictors(eta, self._response.matrices), rng)
-            return pd.DataFrame(y.T, index=rows.index)
-        rows = new_rows(self.design, self._beta, data, random=random, new_levels=new_levels, offset=offset)
-        eta = rows.fixed + random_parts(rows, roots, self._modes, draws, rng, random).T
-        matrices = {name: fixed.encode(data) for name, fixed in self.model.components.items()}
-        y = self._response.drawn_anew(eta, matrices, self._new_prior(data, weights), rng)
-        return pd.DataFrame(y.T, index=rows.index)
-
-    def _new_prior(self, data: Any, weights: Any) -> Array | None:
-        """Return the trials or the precision weights of new rows."""
-        frame, counted = as_frame(data), self.design.response.trials is not None
-        named = self.design.weights_column
-        if weights is None and counted and named is not None and named in frame:
-            weights = named
-        if weights is None and counted:
+        roots, chosen = self.fit.problem.roots(self.fit.x), conditional_columns(self.design, random)
+        rows = simulated_rows(self.design, self._beta, data, chosen, new_levels=new_levels, offset=offset)
+        prior = self._prior(data, weights).values
+        counted = data is not None and self.design.response.trials is not None
+        if counted and prior is not None and np.isnan(prior).all():
             raise SpecificationError(
                 "the response counts successes out of trials: say how many trials the new rows have, weights=…"
             )
-        given = read_argument("weights", weights, frame)
-        return None if given is None else check_weights(given, given.values)
+        eta = rows.fixed + random_parts(rows, roots, self._modes, draws, rng, chosen).T
+        y = self._response.drawn(eta, self._further(data), prior, rng)
+        return pd.DataFrame(y.T, index=rows.index)
 
     def refit(self, y: Any) -> GeneralizedLinearMixedResults:
         """Fit the same model to another response (n,) as :meth:`simulate` gives it, starting from this fit."""

@@ -15,15 +15,32 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.results.mean_function import MeanFunction, MeanSlopes, limits_on_unbounded_scale
 from mixedfx.results.predicted_responses import PredictedResponses
+from mixedfx.results.prediction import short_table
 from mixedfx.results.predictor_errors import PredictorErrors, known_covariance
 from mixedfx.results.response import ResponseModel
 
 __all__ = ["GeneralizedPrediction", "generalized_prediction"]
 
-SCALES = ("mean", "linear")
+SCALES = ("mean", "linear", "effect")
 
 
 @dataclass(frozen=True)
+class Effects:
+    """The random effects that are not included.
+
+    Attributes
+    ----------
+    variance : (n,)
+        Of the linear predictor.
+    slope : (n,)
+        Derivative of the mean in the linear predictor.
+    """
+
+    variance: Array
+    slope: Array
+
+
+@dataclass(frozen=True, repr=False)
 class GeneralizedPrediction:
     """Predicted means with intervals that never leave the range of the mean; made by ``fit.get_prediction``.
 
@@ -40,6 +57,12 @@ class GeneralizedPrediction:
         Whether the mean is a function of the linear predictor alone.
     responses : PredictedResponses
         Draws of new responses.
+    effects : Effects
+        How far the mean of a new group may lie.
+    notes : tuple of str
+        What is unknown or assumed, in words.
+    averaged : bool
+        Whether the means are averages over the distribution of the random effects.
     """
 
     linear: pd.Series[float]
@@ -48,6 +71,9 @@ class GeneralizedPrediction:
     mean: MeanFunction
     of_eta_only: bool
     responses: PredictedResponses
+    effects: Effects
+    notes: tuple[str, ...] = ()
+    averaged: bool = False
 
     @property
     def _eta(self) -> Array:
@@ -73,9 +99,10 @@ class GeneralizedPrediction:
         obs : bool
             For a new observation: quantiles of simulated responses.
         which : str
-            ``"mean"`` or ``"linear"`` (predictor).
+            ``"mean"``, ``"linear"`` (predictor), or ``"effect"``: where the mean of a group that is not known lies, the
+            random effects that are not included being drawn from their distribution.
         seed : int
-            Of the simulation.
+            Of the simulation; all rows start from it, so that no row's limits depend on the others.
 
         Notes
         -----
@@ -87,16 +114,29 @@ class GeneralizedPrediction:
             raise SpecificationError(f"which is one of {', '.join(map(repr, SCALES))}; found {which!r}")
         alpha = checked_alpha(alpha)
         z = float(special.ndtri(1.0 - 0.5 * alpha))
-        low, high = self._eta - z * self.se_linear, self._eta + z * self.se_linear
+        se_linear, se = self.se_linear, self.se
+        if which == "effect":
+            if self.averaged:
+                raise SpecificationError(
+                    "which='effect' is about one group, integrate=True about the average of all: leave one out"
+                )
+            se_linear, se = self._se_effect()
+        low, high = self._eta - z * se_linear, self._eta + z * se_linear
         if obs:
             low, high = self.responses.limits(alpha, seed)
-        elif which == "mean" and self.of_eta_only:
+        elif which != "linear" and self.of_eta_only:
             ends = np.stack([self.mean(low), self.mean(high)])
             low, high = ends.min(axis=0), ends.max(axis=0)
-        elif which == "mean":
+        elif which != "linear":
             family = self.mean.response.problem.family
-            low, high = limits_on_unbounded_scale(family, self.mean(self._eta), z * self.se)
+            low, high = limits_on_unbounded_scale(family, self.mean(self._eta), z * se)
         return pd.DataFrame({"lower": low, "upper": high}, index=self.linear.index)
+
+    def _se_effect(self) -> tuple[Array, Array]:
+        """Standard errors (n,) of the linear predictor and of the mean of a new group."""
+        own = self.effects
+        se_linear = np.sqrt(self.se_linear**2 + own.variance)
+        return se_linear, np.sqrt(self.se**2 + own.slope**2 * own.variance)
 
     def summary_frame(self, alpha: float = 0.05, *, which: str = "mean") -> StatsTable:
         """Return a table: mean, its standard error, confidence limits of the mean and of a new observation.
@@ -106,19 +146,24 @@ class GeneralizedPrediction:
         alpha : float
             One minus the level.
         which : str
-            ``"mean"``, or ``"linear"`` for the linear predictor.
+            ``"mean"``; ``"linear"`` for the linear predictor; ``"effect"`` for the mean of a new group.
 
         Returns
         -------
         StatsTable
             Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``; with
-            ``which="linear"`` ``linear, linear_se, linear_ci_lower, linear_ci_upper``. The limits for an observation
+            ``which="linear"`` ``linear, linear_se, linear_ci_lower, linear_ci_upper``, with ``which="effect"``
+            ``mean, effect_se, effect_ci_lower, effect_ci_upper``. The limits for an observation
             are nan where a binomial response lacks its trials.
         """
         limits = self.conf_int(alpha, which=which)
-        value, se = (self.predicted_mean, self.se) if which == "mean" else (self.linear, self.se_linear)
+        value, se = {
+            "mean": (self.predicted_mean, self.se),
+            "linear": (self.linear, self.se_linear),
+            "effect": (self.predicted_mean, self._se_effect()[1]),
+        }[which]
         columns = {
-            which: value,
+            "linear" if which == "linear" else "mean": value,
             f"{which}_se": se,
             f"{which}_ci_lower": limits["lower"],
             f"{which}_ci_upper": limits["upper"],
@@ -126,7 +171,13 @@ class GeneralizedPrediction:
         if which == "mean":
             obs = self.conf_int(alpha, obs=True)
             columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
-        return StatsTable(pd.DataFrame(columns, index=self.linear.index))
+        return StatsTable.from_frame(pd.DataFrame(columns, index=self.linear.index), notes=self.notes)
+
+    def __repr__(self) -> str:
+        return str(short_table(self.summary_frame()))
+
+    def _repr_html_(self) -> str:
+        return short_table(self.summary_frame())._repr_html_()
 
 
 def generalized_prediction(
@@ -173,7 +224,8 @@ def generalized_prediction(
         np.sqrt(errors.conditional + errors.outside),
         prior,
     )
-    return GeneralizedPrediction(linear, se_linear, se, mean, slopes.of_eta_only, responses)
+    effects = Effects(errors.outside, slopes.eta)
+    return GeneralizedPrediction(linear, se_linear, se, mean, slopes.of_eta_only, responses, effects)
 
 
 def _root(covariance: Array) -> Array:

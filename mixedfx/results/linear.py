@@ -15,15 +15,15 @@ from mixedfx._display import Summary
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
-from mixedfx.design import as_frame
-from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import refit_many
 from mixedfx.results.linear_estimates import LinearEstimates
-from mixedfx.results.predict import chosen_terms, encoded_term, fitted_predictor, new_predictor
-from mixedfx.results.prediction import PredictedRows, Prediction, predict_rows
+from mixedfx.results.linear_rows import drawn_residuals, residual_variances
+from mixedfx.results.predict import chosen_columns, fitted_predictor
+from mixedfx.results.prediction import Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
-from mixedfx.results.simulate import checked_count, fitted_rows, generator, new_rows, random_parts, weighted_noise
+from mixedfx.results.rows import predicted_rows
+from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
 
 if TYPE_CHECKING:
@@ -63,17 +63,13 @@ class LinearMixedResults(LinearEstimates):
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Conditional fitted values (n,): fixed and random effects."""
-        eta = fitted_predictor(self.design, self._beta, self._modes, [True] * len(self.design.random))
+        eta = fitted_predictor(self.design, self._beta, self._modes)
         return pd.Series(eta, index=self.design.index, name="fittedvalues")
 
     @property
     def residual_variances(self) -> Array:
         """Variance of the residual of every row (n,)."""
-        out = np.full(self.nobs, self.scale)
-        if self.design.weights is not None:
-            out = out / self.design.weights
-        bound = self.fit.problem.residual
-        return out if bound is None else out * bound.relative_variances(self.fit.rho)
+        return residual_variances(self.fit)[0]
 
     @property
     def resid(self) -> pd.Series[float]:
@@ -95,7 +91,7 @@ class LinearMixedResults(LinearEstimates):
             raise SpecificationError(f"kind is one of {', '.join(map(repr, RESIDUALS))}; found {kind!r}")
         y = self.design.response.values
         if kind == "marginal":
-            eta = fitted_predictor(self.design, self._beta, self._modes, [False] * len(self.design.random))
+            eta = fitted_predictor(self.design, self._beta, self._modes, random=False)
             return pd.Series(y - eta, index=self.design.index, name="resid")
         values = y - self.fittedvalues.to_numpy()
         bound = self.fit.problem.residual
@@ -125,11 +121,13 @@ class LinearMixedResults(LinearEstimates):
         data : data frame, optional
             New rows; the fitted rows if omitted.
         random : bool, str or list of str
-            Whether random effects are included: all, none, or those of the named groups.
+            Which random effects are included: all, none, or those of the named groups (``"Subject"``), terms
+            (``"(Days | Subject)"``) or parts of terms (``"(1 | Subject)"`` out of ``(Days | Subject)``).
         new_levels : str
             Levels that the fit does not know: ``"error"``, ``"population"`` (predict without the effect) or ``"nan"``.
         which : str
-            ``"mean"`` or ``"linear"``: the same for a linear model.
+            ``"mean"`` or ``"linear"``: the same for a linear model; ``"marginal"``: the mean over the groups, which is
+            that without random effects.
         offset : str or array, optional
             Offset of the new rows; needed if the model had an offset argument.
         weights : optional
@@ -138,11 +136,16 @@ class LinearMixedResults(LinearEstimates):
         Returns
         -------
         Series
-            Indexed as the data.
+            Indexed as the data; nan in cells that the data of the fit do not have.
 
         Raises
         ------
         DataError, SpecificationError
+
+        Warns
+        -----
+        RankDeficientWarning
+            If rows lie in cells that the data of the fit do not have.
 
         Examples
         --------
@@ -153,14 +156,11 @@ class LinearMixedResults(LinearEstimates):
         >>> fit.predict({"Days": [0, 10]}, random=False).round(1).tolist()
         [251.4, 356.1]
         """
-        if which not in ("mean", "linear"):
-            raise SpecificationError(f"which is 'mean' or 'linear'; found {which!r}")
-        chosen = chosen_terms(self.design, random)
-        beta = self._beta
-        if data is None:
-            eta = fitted_predictor(self.design, beta, self._modes, chosen)
-            return pd.Series(eta, index=self.design.index, name="predicted")
-        return new_predictor(self.design, beta, self._modes, chosen, data, new_levels=new_levels, offset=offset)
+        if which not in ("mean", "linear", "marginal"):
+            raise SpecificationError(f"which is 'mean', 'linear' or 'marginal'; found {which!r}")
+        chosen = chosen_columns(self.design, False if which == "marginal" and random is True else random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset, whole=False)
+        return pd.Series(rows.predictor(self._beta, self._modes), index=rows.index, name="predicted")
 
     def get_prediction(
         self,
@@ -180,17 +180,23 @@ class LinearMixedResults(LinearEstimates):
         random, new_levels, offset
             As in :meth:`predict`.
         weights : str or array, optional
-            Precision weights of the new observations; 1 if omitted.
+            Precision weights of the new observations; those of the fit's own column if omitted, else 1.
 
         Returns
         -------
         Prediction
-            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation.
+            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation;
+            ``summary_frame(which="effect")`` those for the true mean of a new group (in a meta-analysis the prediction
+            interval of a new study's true effect).
 
         Notes
         -----
-        The standard error covers the uncertainty of the fixed effects and of the random effects that are included; a
-        new observation adds its residual and the random effects that are not included. The variances count as known.
+        The standard error covers the uncertainty of the fixed effects and of the random effects that are included. A
+        new observation adds the random effects that are not included, and its own residual: sigma squared over its
+        weight, times what a residual structure says of the row (its variance by group; the known variance of a study).
+        It is the same for rows of the fit and the same rows given as data. Where a row has no random effect, the limits
+        of its mean are those of Satterthwaite's t distribution; all others are normal, and the variances count as
+        known.
 
         Examples
         --------
@@ -200,22 +206,16 @@ class LinearMixedResults(LinearEstimates):
         >>> fit.get_prediction(new, new_levels="population").se_mean.round(1).tolist()
         [15.9, 16.0]
         """
-        mean = self.predict(data, random=random, new_levels=new_levels, offset=offset)
-        chosen = chosen_terms(self.design, random)
-        if data is None:
-            terms = self.design.random
-            rows = PredictedRows(self.design.fixed.matrix, [t.codes for t in terms], [t.matrix for t in terms], chosen)
-            residual = self.residual_variances
-        else:
-            frame = as_frame(data)
-            pairs = [encoded_term(t, frame, used) for t, used in zip(self.design.random, chosen, strict=True)]
-            x = self.design.fixed.encode(frame)
-            rows = PredictedRows(x, [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
-            given = read_argument("weights", weights, frame)
-            residual = np.full(len(frame), self.scale) if given is None else self.scale / given.values
-        variance, others, df = predict_rows(self.fit, rows, residual)
-        se = pd.Series(np.sqrt(np.where(np.isnan(mean), np.nan, variance)), index=mean.index, name="mean_se")
-        return Prediction(mean, se, others, df)
+        chosen = chosen_columns(self.design, random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset)
+        mean = pd.Series(rows.predictor(self._beta, self._modes), index=rows.index, name="predicted")
+        residual, notes = residual_variances(self.fit, data, weights)
+        variance, others, df = predict_rows(self.fit, rows)
+        if rows.lost is not None:
+            variance, df = (np.where(rows.lost, np.nan, values) for values in (variance, df))
+        se = pd.Series(np.sqrt(variance), index=mean.index, name="mean_se")
+        df_obs = np.full(len(df), np.inf) if self.design.random else df
+        return Prediction(mean, se, residual + others, df, others, df_obs, (*rows.notes, *notes))
 
     def simulate(
         self,
@@ -236,18 +236,18 @@ class LinearMixedResults(LinearEstimates):
             Number of draws.
         seed : int, SeedSequence or Generator, optional
             The same seed gives the same draws.
-        random : str
+        random : str or list of str
             ``"new"``: random effects drawn afresh for every level (the parametric bootstrap); ``"fitted"``: the
-            conditional modes.
+            conditional modes; groups or terms as in :meth:`predict`: theirs as fitted, the others drawn afresh.
         data : data frame, optional
             New rows; the fitted rows if omitted.
         new_levels : str
-            With ``random="fitted"``, levels of the new data that the fit does not know: ``"error"``, ``"draw"`` (an
-            effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
+            Where fitted effects are asked for, levels of the new data that the fit does not know: ``"error"``,
+            ``"draw"`` (an effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
         offset : str or array, optional
             Offset of the new rows; needed if the model had an array.
         weights : str or array, optional
-            Precision weights of the new rows; 1 if omitted.
+            Precision weights of the new rows; those of the fit's own column if omitted, else 1.
 
         Returns
         -------
@@ -265,32 +265,20 @@ class LinearMixedResults(LinearEstimates):
         [36.0, 66.0, 25.0, 26.0]
         """
         draws, rng = checked_count(n), generator(seed)
-        rows = (
-            fitted_rows(self.design, self._beta)
-            if data is None
-            else new_rows(self.design, self._beta, data, random=random, new_levels=new_levels, offset=offset)
-        )
+        chosen = conditional_columns(self.design, random)
+        rows = simulated_rows(self.design, self._beta, data, chosen, new_levels=new_levels, offset=offset)
         problem = self.fit.problem
         roots = [
             self.sigma * (basis.matrix @ slot.covariance.factor(self.fit.theta[slot.theta]))
             for basis, slot in zip(problem.terms, problem.model.terms, strict=True)
         ]
-        y = rows.fixed[:, None] + random_parts(rows, roots, self._modes, draws, rng, random)
-        noise = rng.standard_normal(y.shape)
-        y = y + (self._residual_draws(noise) if data is None else self._new_residuals(noise, data, weights))
+        y = rows.fixed[:, None] + random_parts(rows, roots, self._modes, draws, rng, chosen)
+        y = y + self._residual_draws(rng.standard_normal(y.shape), data, weights)
         return pd.DataFrame(y, index=rows.index)
 
-    def _residual_draws(self, noise: Array) -> Array:
+    def _residual_draws(self, noise: Array, data: Any = None, weights: Any = None) -> Array:
         """Return standard normal ``noise`` (n, k) with the residuals' covariance."""
-        bound, weights = self.fit.problem.residual, self.design.weights
-        shaped = noise if bound is None else bound.unwhiten(self.fit.rho, noise)
-        return self.sigma * weighted_noise(shaped, weights)
-
-    def _new_residuals(self, noise: Array, data: Any, weights: Any) -> Array:
-        if self.fit.problem.residual is not None:
-            raise SpecificationError("simulate draws residuals with a structure (residual=) for the fitted rows only")
-        given = read_argument("weights", weights, as_frame(data))
-        return self.sigma * weighted_noise(noise, None if given is None else check_weights(given, given.values))
+        return drawn_residuals(self.fit, noise, data, self.model.residual_columns.columns.tolist(), weights)
 
     # ---------------------------------------------------------------- other responses
     def refit(self, y: Any) -> LinearMixedResults:

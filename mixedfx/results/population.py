@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.design import Design
 
 __all__ = ["averaged", "linear_predictor_variance"]
@@ -21,7 +21,7 @@ CELLS = 1_000_000  # rows times nodes that are worked on at a time
 
 
 def linear_predictor_variance(
-    design: Design, covariances: Sequence[Array], integrated: Sequence[bool], data: Any = None
+    design: Design, covariances: Sequence[Array], integrated: Sequence[BoolArray], data: Any = None
 ) -> Array:
     """Return the variance (n,) that the integrated terms give to the linear predictor of each row.
 
@@ -30,15 +30,16 @@ def linear_predictor_variance(
     design : Design
     covariances : sequence of (q, q)
         Of every term.
-    integrated : sequence of bool
-        Which terms count.
+    integrated : sequence of (q,) bool
+        Which columns of every term count.
     data : data frame, optional
         New rows; the fitted ones if omitted.
     """
     total: Array | float = 0.0
     for term, covariance, used in zip(design.random, covariances, integrated, strict=True):
-        if used:
-            matrix = term.matrix if data is None else term.encoder.encode(data)
+        if used.any():
+            whole = term.matrix if data is None else term.encoder.encode(data)
+            matrix = whole if used.all() else np.where(used, whole, 0.0)
             share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
             if term.loading is not None:
                 own = np.einsum("lk,lk->l", term.loading, term.loading)

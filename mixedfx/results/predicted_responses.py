@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.results.mean_function import joined
 from mixedfx.results.response import ResponseModel
 
 __all__ = ["PredictedResponses"]
 
 DRAWS = 2000  # simulated responses of a row behind its interval
-CHUNK_CELLS = 2_000_000  # simulated responses at a time
 
 
 @dataclass(frozen=True)
@@ -45,28 +44,36 @@ class PredictedResponses:
     prior: Array | None
 
     def limits(self, alpha: float, seed: int) -> tuple[Array, Array]:
-        """Return quantiles (n,), (n,) of simulated responses; nan where a predictor or the trials are unknown."""
-        rng = np.random.default_rng(seed)
+        """Return quantiles (n,), (n,) of simulated responses; nan where a predictor or the trials are unknown.
+
+        Every row starts from the same seed: its limits do not depend on the rows beside it.
+        """
         out = np.full((2, self.eta.size), np.nan)
         parts = [self.eta, self.spread, self.further.sum(axis=1), self.slopes.sum(axis=(1, 2))]
-        known = np.isfinite(sum(parts) if self.prior is None else sum(parts) + self.prior)
-        errors = rng.standard_normal((DRAWS, self.slopes.shape[2]))
-        rows, size = np.flatnonzero(known), CHUNK_CELLS // DRAWS
-        for start in range(0, rows.size, size):
-            at = rows[start : start + size]
-            drawn = self._drawn(at, errors, rng)
-            out[:, at] = np.quantile(drawn, [0.5 * alpha, 1.0 - 0.5 * alpha], axis=0, method="inverted_cdf")
+        known = np.isfinite(sum(parts))
+        if self.prior is not None:
+            known &= (self.prior > 0) & np.isfinite(self.prior)
+        common = np.random.default_rng(seed)
+        errors = common.standard_normal((DRAWS, self.slopes.shape[2]))
+        effects = common.standard_normal(DRAWS)
+        phi = self._phi(errors)
+        for row in np.flatnonzero(known):
+            drawn = self._drawn(int(row), errors, effects, phi, np.random.default_rng(seed))
+            out[:, row] = np.quantile(drawn, [0.5 * alpha, 1.0 - 0.5 * alpha], method="inverted_cdf")
         return out[0], out[1]
 
-    def _drawn(self, at: IntArray, errors: Array, rng: np.random.Generator) -> Array:
-        """Responses (draws, c) of some rows."""
-        moved = np.einsum("dr,ikr->dik", errors, self.slopes[at])
-        eta = self.eta[at] + moved[..., 0] + self.spread[at] * rng.standard_normal((len(errors), at.size))
-        family = self.response.problem.family
-        lower, upper = (bound[:, None] for bound in family.phi_bounds)
-        phi = np.clip(self.response.phi[:, None] + self.phi_slopes @ errors.T, lower, upper)[..., None]
-        own = None if self.prior is None else self.prior[at]
+    def _phi(self, errors: Array) -> Array:
+        """Family-wide parameters (m, draws)."""
+        lower, upper = (bound[:, None] for bound in self.response.problem.family.phi_bounds)
+        return np.clip(self.response.phi[:, None] + self.phi_slopes @ errors.T, lower, upper)
+
+    def _drawn(self, row: int, errors: Array, effects: Array, phi: Array, rng: np.random.Generator) -> Array:
+        """Responses (draws,) of one row."""
+        moved = errors @ self.slopes[row].T
+        eta = self.eta[row] + moved[:, 0] + self.spread[row] * effects
+        own = None if self.prior is None else np.full(len(errors), self.prior[row])
         counted = self.response.problem.design.response.trials is not None
-        predictors = joined(eta, self.further[at] + moved[..., 1:])
+        predictors = joined(eta, self.further[row] + moved[:, 1:])
         trials, weights = (own, None) if counted else (None, own)
+        family = self.response.problem.family
         return family.simulate(rng, predictors, phi, trials=1.0 if trials is None else trials, weights=weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,39 +10,19 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.distributions import quantile
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.results.rows import PredictedRows
 
-__all__ = ["PredictedRows", "Prediction", "predict_rows"]
+__all__ = ["Prediction", "predict_rows", "short_table"]
 
 CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
 
 
-@dataclass(frozen=True)
-class PredictedRows:
-    """Rows at which to predict, on the user's scale.
-
-    Attributes
-    ----------
-    x : (n, p)
-        Fixed-effects rows.
-    codes : sequence of (n,)
-        Level of every random-effects term; -1 where it is unknown.
-    z : sequence of (n, q)
-        Columns of every random-effects term.
-    chosen : sequence of bool
-        Terms whose conditional modes enter the prediction.
-    """
-
-    x: Array
-    codes: Sequence[IntArray]
-    z: Sequence[Array]
-    chosen: Sequence[bool]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """Predicted means with their standard errors; made by ``fit.get_prediction``.
 
@@ -56,68 +35,136 @@ class Prediction:
     var_obs : (n,) array
         Variance of a new observation beyond that of the mean: residual, and random effects that are not included.
     df : (n,) array
-        Degrees of freedom of the intervals; inf for the normal distribution.
+        Degrees of freedom of the limits for the mean; inf for the normal distribution.
+    var_effect : (n,) array
+        Variance of the random effects that are not included.
+    df_obs : float
+        Degrees of freedom of the limits for an observation: those of the mean in a model without random effects.
+    notes : tuple of str
+        What is unknown or assumed, in words.
     """
 
     predicted_mean: pd.Series[float]
     se_mean: pd.Series[float]
     var_obs: Array
     df: Array
+    var_effect: Array
+    df_obs: Array
+    notes: tuple[str, ...] = ()
 
-    def conf_int(self, alpha: float = 0.05, *, obs: bool = False) -> pd.DataFrame:
-        """Return the limits for the mean, or for a new observation.
+    @property
+    def se_effect(self) -> pd.Series[float]:
+        """Standard errors of the true mean of a new group: that of the mean and the random effects left out."""
+        se = np.sqrt(np.asarray(self.se_mean, dtype=float) ** 2 + self.var_effect)
+        return pd.Series(se, index=self.predicted_mean.index, name="effect_se")
+
+    @property
+    def se_obs(self) -> pd.Series[float]:
+        """Standard errors of a new observation."""
+        se = np.sqrt(np.asarray(self.se_mean, dtype=float) ** 2 + self.var_obs)
+        return pd.Series(se, index=self.predicted_mean.index, name="obs_se")
+
+    def conf_int(self, alpha: float = 0.05, *, obs: bool = False, which: str = "mean") -> pd.DataFrame:
+        """Return the limits for the mean, for the true mean of a new group, or for a new observation.
 
         Parameters
         ----------
         alpha : float
             One minus the level.
         obs : bool
+            Short for ``which="obs"``.
+        which : str
+            ``"mean"``; ``"effect"``: where the mean of a group that is not known lies, the random effects that are not
+            included being drawn from their distribution (the prediction interval of a meta-analysis); ``"obs"``: an
+            observation, which adds its own residual.
+
+        Notes
+        -----
+        The mean of rows without random effects has Satterthwaite's t distribution; all else the normal one, the
+        variances counting as known.
         """
-        se = np.asarray(self.se_mean, dtype=float)
-        half = quantile(1.0 - 0.5 * checked_alpha(alpha), self.df) * (np.sqrt(se**2 + self.var_obs) if obs else se)
+        alpha, kind = checked_alpha(alpha), "obs" if obs else which
+        choices = {
+            "mean": (self.se_mean, self.df),
+            "effect": (self.se_effect, np.full(len(self.df), np.inf)),
+            "obs": (self.se_obs, self.df_obs),
+        }
+        if kind not in choices:
+            raise SpecificationError(f"which is one of {', '.join(map(repr, choices))}; found {which!r}")
+        se, df = choices[kind]
+        half = quantile(1.0 - 0.5 * alpha, df) * np.asarray(se, dtype=float)
         mean = np.asarray(self.predicted_mean, dtype=float)
         return pd.DataFrame({"lower": mean - half, "upper": mean + half}, index=self.predicted_mean.index)
 
-    def summary_frame(self, alpha: float = 0.05) -> StatsTable:
+    def summary_frame(self, alpha: float = 0.05, *, which: str = "mean") -> StatsTable:
         """Return a table: mean, its standard error, confidence limits of the mean and of a new observation.
 
         Parameters
         ----------
         alpha : float
             One minus the level.
+        which : str
+            ``"mean"``, or ``"effect"`` for the true mean of a new group.
 
         Returns
         -------
         StatsTable
-            Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``.
+            Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``; with
+            ``which="effect"`` ``mean, effect_se, effect_ci_lower, effect_ci_upper``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> found = fit.get_prediction({"Days": [9]}, random=False)
+        >>> found.summary_frame(which="effect").round(1).to_frame().iloc[0].tolist()
+        [345.6, 62.6, 222.9, 468.3]
         """
-        mean, obs = self.conf_int(alpha), self.conf_int(alpha, obs=True)
+        if which not in ("mean", "effect"):
+            raise SpecificationError(f"which is 'mean' or 'effect'; found {which!r}")
+        own = self.conf_int(alpha, which=which)
         columns = {
             "mean": self.predicted_mean,
-            "mean_se": self.se_mean,
-            "mean_ci_lower": mean["lower"],
-            "mean_ci_upper": mean["upper"],
-            "obs_ci_lower": obs["lower"],
-            "obs_ci_upper": obs["upper"],
+            f"{which}_se": self.se_mean if which == "mean" else self.se_effect,
+            f"{which}_ci_lower": own["lower"],
+            f"{which}_ci_upper": own["upper"],
         }
-        return StatsTable(pd.DataFrame(columns))
+        if which == "mean":
+            obs = self.conf_int(alpha, which="obs")
+            columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
+        return StatsTable.from_frame(pd.DataFrame(columns), notes=self.notes)
+
+    def __repr__(self) -> str:
+        return str(short_table(self.summary_frame()))
+
+    def _repr_html_(self) -> str:
+        return short_table(self.summary_frame())._repr_html_()
 
 
-def predict_rows(fit: LinearFit, rows: PredictedRows, residual: Array) -> tuple[Array, Array, Array]:
-    """Return the mean squared errors (n,) of the means, the further variance of an observation, and degrees of freedom.
+SHOWN = 20  # rows of a prediction that fill a screen
+
+
+def short_table(table: StatsTable) -> StatsTable:
+    """Return the first rows of a table, with a note on how many there are: a screenful."""
+    if len(table) <= SHOWN:
+        return table
+    more = f"The first {SHOWN} of {len(table)} rows; summary_frame() has them all."
+    return StatsTable.from_frame(table.to_frame().iloc[:SHOWN], heading=table.heading, notes=(*table.notes, more))
+
+
+def predict_rows(fit: LinearFit, rows: PredictedRows) -> tuple[Array, Array, Array]:
+    """Return the mean squared errors (n,) of the means, the variance of effects left out, and degrees of freedom.
 
     Parameters
     ----------
     fit : LinearFit
     rows : PredictedRows
-    residual : (n,)
-        Residual variances.
 
     Notes
     -----
     With ``K = Sigma - Sigma Z' V^-1 Z Sigma`` and ``B = Sigma Z' V^-1 X``, the error of ``x beta + z b`` has variance
     ``sigma^2 (z K z' + (x - z B) (X' V^-1 X)^-1 (x - z B)')`` (Henderson 1975, Biometrics
-    31, 423). Degrees of freedom are Satterthwaite's where no random effects are included, else infinite.
+    31, 423). Degrees of freedom are Satterthwaite's in rows where no random effect enters, else infinite.
     """
     problem, at = fit.problem, fit.at
     scale = problem.fixed.scale**2 * at.sigma2
@@ -128,14 +175,12 @@ def predict_rows(fit: LinearFit, rows: PredictedRows, residual: Array) -> tuple[
         quadratic, predicted = _conditional(fit, rows, z)
         x = x - predicted
     variance = scale * (quadratic + np.einsum("ip,pq,iq->i", x, at.unscaled_cov, x))
-    others = np.zeros(len(x))
-    for k, (codes, own, used) in enumerate(zip(rows.codes, rows.z, rows.chosen, strict=True)):
-        sigma = problem.relative_covariances(fit.theta)[k] * scale
-        outside = np.ones(len(codes), dtype=bool) if not used else codes < 0
-        others += np.where(outside, np.einsum("iq,qr,ir->i", own, sigma, own), 0.0)
-    if any(rows.chosen):
-        return variance, residual + others, np.full(len(x), np.inf)
-    return variance, residual + others, satterthwaite_df(VarianceParameters(fit), x * problem.fixed.scale)
+    covariances = [scale * sigma for sigma in problem.relative_covariances(fit.theta)]
+    others = rows.outside(problem.design.random, covariances)
+    df, plain = np.full(len(x), np.inf), ~rows.with_effects
+    if plain.any():
+        df[plain] = satterthwaite_df(VarianceParameters(fit), x[plain] * problem.fixed.scale)
+    return variance, others, df
 
 
 def _inner_rows(fit: LinearFit, rows: PredictedRows) -> list[Array]:
@@ -143,9 +188,9 @@ def _inner_rows(fit: LinearFit, rows: PredictedRows) -> list[Array]:
     problem = fit.problem
     out = [np.zeros((size, len(rows.x))) for size in problem.assembly.rows.layout.sizes]
     for k, (factor, coefficients) in enumerate(problem.assembly.places):
-        if rows.chosen[k]:
-            own = (rows.z[k] @ problem.terms[k].matrix).T
-            out[factor][coefficients] = np.where(rows.codes[k] >= 0, own, 0.0)
+        own = rows.included(k)
+        if own is not None:
+            out[factor][coefficients] = (own @ problem.terms[k].matrix).T
     return out
 
 

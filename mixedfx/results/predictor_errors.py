@@ -8,18 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
-from mixedfx.design import Design
-from mixedfx.design.frame import as_frame
+from mixedfx._typing import Array, BoolArray
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.results.population import linear_predictor_variance
-from mixedfx.results.predict import encoded_term
-from mixedfx.results.prediction import PredictedRows
+from mixedfx.results.rows import PredictedRows
 
 __all__ = [
     "PredictorErrors",
     "known_covariance",
-    "predicted_rows",
     "predictor_errors",
     "variance_slopes",
 ]
@@ -58,16 +54,6 @@ def known_covariance(fit: GeneralizedFit) -> Array:
     return np.where(certain | certain[:, None], 0.0, covariance)
 
 
-def predicted_rows(design: Design, data: Any, chosen: Sequence[bool]) -> PredictedRows:
-    """Return the fitted rows, or those of new data."""
-    if data is None:
-        terms = design.random
-        return PredictedRows(design.fixed.matrix, [t.codes for t in terms], [t.matrix for t in terms], chosen)
-    frame = as_frame(data)
-    pairs = [encoded_term(t, frame, used) for t, used in zip(design.random, chosen, strict=True)]
-    return PredictedRows(design.fixed.encode(frame), [codes for codes, _ in pairs], [z for _, z in pairs], chosen)
-
-
 def predictor_errors(fit: GeneralizedFit, rows: PredictedRows) -> PredictorErrors:
     """Return what makes the linear predictors of some rows uncertain.
 
@@ -79,9 +65,9 @@ def predictor_errors(fit: GeneralizedFit, rows: PredictedRows) -> PredictorError
     """
     n, model = len(rows.x), fit.problem.model
     basis, state = fit.problem.bases[0].matrix, fit.at.state
-    slopes, conditional, outside = np.zeros((n, fit.x.size)), np.zeros(n), np.zeros(n)
+    slopes, conditional = np.zeros((n, fit.x.size)), np.zeros(n)
     slopes[:, : model.n_fixed] = rows.x @ basis
-    if any(rows.chosen):
+    if any(mask.any() for mask in rows.chosen):
         size = max(1, CHUNK_CELLS // max(model.space.n_effects, 1))
         for start in range(0, n, size):
             at = slice(start, start + size)
@@ -89,13 +75,11 @@ def predictor_errors(fit: GeneralizedFit, rows: PredictedRows) -> PredictorError
             inside, _ = model.space.solve(state.factor, side)
             conditional[at] = np.einsum("qi,qi->i", side, inside)
             slopes[at] += side.T @ state.movement[0]
-    for k, sigma in enumerate(fit.problem.covariances(fit.x)):
-        left_out = rows.codes[k] < 0 if rows.chosen[k] else np.ones(n, dtype=bool)
-        outside += np.where(left_out, np.einsum("ia,ab,ib->i", rows.z[k], sigma, rows.z[k]), 0.0)
+    outside = rows.outside(fit.problem.design.random, fit.problem.covariances(fit.x))
     return PredictorErrors(slopes, np.maximum(conditional, 0.0), outside)
 
 
-def variance_slopes(fit: GeneralizedFit, integrated: Sequence[bool], data: Any) -> Array:
+def variance_slopes(fit: GeneralizedFit, integrated: Sequence[BoolArray], data: Any) -> Array:
     """Return the derivative (n, k) of the variance of the integrated terms in all parameters on the inner scale."""
     problem, own = fit.problem, fit.problem.model.theta_slice
     columns = []
@@ -116,11 +100,12 @@ def _sides(fit: GeneralizedFit, rows: PredictedRows, at: slice) -> Array:
     out = np.zeros((space.n_effects, count))
     parts = space.split(out)
     for k, (factor, coefficients) in enumerate(problem.assembly.places):
-        if not rows.chosen[k]:
+        included = rows.included(k)
+        if included is None:
             continue
         codes = rows.codes[k][at]
         known = np.flatnonzero(codes >= 0)
-        inner = (rows.z[k][at] @ problem.terms[k].matrix)[known]
+        inner = (included[at] @ problem.terms[k].matrix)[known]
         loading = problem.assembly.rows.loadings.get(factor)
         for a, values in zip(range(coefficients.start, coefficients.stop), inner.T, strict=True):
             if loading is None:

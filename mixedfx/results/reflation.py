@@ -22,7 +22,7 @@ def residual_draws(fit: LinearMixedResults, count: int, seed: np.random.SeedSequ
     """
     rng, design = np.random.default_rng(seed), fit.design
     modes = fit._modes
-    fixed = fitted_predictor(design, fit._beta, modes, [False] * len(modes))
+    fixed = fitted_predictor(design, fit._beta, modes, random=False)
     y = np.repeat(fixed[:, None], count, axis=1)
     for term, covariance, mode in zip(design.random, fit.varcorr.terms, modes, strict=True):
         own = mode if term.loading is None else np.asarray(np.linalg.solve(term.loading, mode.T).T, dtype=np.float64)

@@ -63,27 +63,27 @@ class ResponseModel:
         """Return the mean of the response."""
         return self.problem.family.mean(predictors, self.phi)
 
-    def drawn(self, predictors: Array, rng: np.random.Generator) -> Array:
-        """Draw responses for the fitted rows."""
-        weights = self.problem.design.weights
-        return self.problem.family.simulate(rng, predictors, self.phi, trials=self.trials, weights=weights)
+    def drawn(self, eta: Array, matrices: dict[str, Array], prior: Array | None, rng: np.random.Generator) -> Array:
+        """Draw responses (…, n) for rows with their trials or weights ``prior`` (n,); nan where something is unknown.
 
-    def drawn_anew(
-        self, eta: Array, matrices: dict[str, Array], prior: Array | None, rng: np.random.Generator
-    ) -> Array:
-        """Draw responses (…, n) for other rows with their trials or weights ``prior`` (n,); nan where eta is."""
+        Binomial rows without trials are nan too.
+        """
+        counted = self.problem.design.response.trials is not None
         known = np.isfinite(eta).all(axis=tuple(range(eta.ndim - 1)))
         for matrix in matrices.values():
             known &= np.isfinite(matrix).all(axis=1)
-        out = np.full(eta.shape, np.nan)
-        predictors = self.predictors(eta[..., known], {name: matrix[known] for name, matrix in matrices.items()})
-        own = None if prior is None else prior[known]
-        counted = self.problem.design.response.trials is not None
-        trials, weights = (own, None) if counted else (1.0, own)
+        if prior is not None:
+            known &= prior > 0 if counted else np.isfinite(prior)
+        at = slice(None) if known.all() else known
+        predictors = self.predictors(eta[..., at], {name: matrix[at] for name, matrix in matrices.items()})
+        own = None if prior is None else prior[at]
+        trials, weights = (own, None) if counted else (None, own)
         family = self.problem.family
-        out[..., known] = family.simulate(
-            rng, predictors, self.phi, trials=1.0 if trials is None else trials, weights=weights
-        )
+        drawn = family.simulate(rng, predictors, self.phi, trials=1.0 if trials is None else trials, weights=weights)
+        if known.all():
+            return drawn
+        out = np.full(eta.shape, np.nan)
+        out[..., at] = drawn
         return out
 
     def predicted(self, which: str, eta: pd.Series[float], matrices: dict[str, Array], variance: Array) -> Any:

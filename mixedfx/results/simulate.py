@@ -9,26 +9,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design import Design, RandomEffects
 from mixedfx.design.frame import Frame, as_frame
 from mixedfx.design.labels import combine
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.results.predict import fixed_part, new_fixed_part, unknown_levels
+from mixedfx.results.predict import chosen_columns
+from mixedfx.results.rows import checked_new_levels, fixed_part, new_fixed_part, refuse_offset, unknown_levels
 
 __all__ = [
     "DrawnTerm",
     "SimulatedRows",
     "checked_count",
+    "conditional_columns",
     "drawn_terms",
-    "fitted_rows",
     "generator",
-    "new_rows",
     "random_parts",
+    "simulated_rows",
     "weighted_noise",
 ]
 
-SOURCES = ("new", "fitted")
+SOURCES = {"new": False, "fitted": True}
 NEW_LEVELS = ("error", "population", "nan", "draw")
 
 
@@ -71,11 +72,15 @@ class DrawnTerm:
     fitted: IntArray
 
     def drawn(self, root: Array, n: int, rng: np.random.Generator) -> Array:
-        """Return ``Z b`` (rows, n) of new effects with covariance ``root @ root.T`` (q, q)."""
+        """Return new effects (q, levels, n) with covariance ``root @ root.T`` (q, q)."""
         b = np.tensordot(root, rng.standard_normal((root.shape[1], self.n_levels, n)), axes=1)
-        return self._rows(b if self.loading is None else np.einsum("lm,qmn->qln", self.loading, b), self.codes)
+        return np.asarray(b if self.loading is None else np.einsum("lm,qmn->qln", self.loading, b))
 
-    def estimated(self, mode: Array) -> Array:
+    def of_drawn(self, b: Array) -> Array:
+        """Return ``Z b`` (rows, n) of drawn effects; nan where the level is missing."""
+        return self._rows(b, self.codes)
+
+    def of_fitted(self, mode: Array) -> Array:
         """Return ``Z b`` (rows, 1) of the conditional modes (q, m); nan where the fit does not know the level."""
         return self._rows(mode[:, :, None], self.fitted)
 
@@ -112,30 +117,45 @@ def drawn_terms(terms: Sequence[RandomEffects]) -> tuple[DrawnTerm, ...]:
     return tuple(DrawnTerm(t.codes, len(t.levels), t.matrix, t.loading, t.codes) for t in terms)
 
 
-def fitted_rows(design: Design, beta: Array) -> SimulatedRows:
-    """Return the rows of a fit."""
-    return SimulatedRows(fixed_part(design, beta), drawn_terms(design.random), design.index)
+def conditional_columns(design: Design, random: Any) -> list[BoolArray]:
+    """Resolve ``random=`` to a flag for every column (q,) of every term: whether its effects are the fitted ones."""
+    if isinstance(random, str) and random in SOURCES:
+        return chosen_columns(design, SOURCES[random])
+    words = 'random is "new" (drawn afresh), "fitted" (conditional modes), or the groups whose effects are as fitted'
+    if isinstance(random, bool | np.bool_) or random is None:
+        raise SpecificationError(f"{words}; found {random!r}")
+    try:
+        return chosen_columns(design, random)
+    except SpecificationError as error:
+        raise SpecificationError(f"{words}; {error}") from None
 
 
-def new_rows(
-    design: Design, beta: Array, data: Any, *, random: str, new_levels: str = "error", offset: Any = None
+def simulated_rows(
+    design: Design,
+    beta: Array,
+    data: Any,
+    chosen: Sequence[BoolArray],
+    *,
+    new_levels: str = "error",
+    offset: Any = None,
 ) -> SimulatedRows:
-    """Return the rows of new data.
+    """Return the rows of a fit, or of new data.
 
     Raises
     ------
     DataError
-        If the fitted effects are asked for and there are levels that the fit does not know, or columns are missing.
+        If fitted effects are asked for and there are levels that the fit does not know, or columns are missing.
     """
-    if new_levels not in NEW_LEVELS:
-        raise SpecificationError(f"new_levels is one of {', '.join(map(repr, NEW_LEVELS))}; found {new_levels!r}")
+    checked_new_levels(new_levels, NEW_LEVELS)
+    if data is None:
+        refuse_offset(offset)
+        return SimulatedRows(fixed_part(design, beta), drawn_terms(design.random), design.index)
     frame = as_frame(data)
     fixed = new_fixed_part(design, beta, frame, offset)
     terms = tuple(_new_term(term, frame) for term in design.random)
-    if random == "fitted" and new_levels == "error":
-        for term, rows in zip(design.random, terms, strict=True):
-            if (rows.fitted < 0).any():
-                raise unknown_levels(term, frame, rows.fitted < 0, 'write new_levels="draw" to draw their effects')
+    for term, rows, mask in zip(design.random, terms, chosen, strict=True):
+        if new_levels == "error" and mask.any() and (rows.fitted < 0).any():
+            raise unknown_levels(term, frame, rows.fitted < 0, 'write new_levels="draw" to draw their effects')
     return SimulatedRows(fixed, terms, frame.index, new_levels)
 
 
@@ -151,22 +171,28 @@ def _new_term(term: RandomEffects, frame: Frame) -> DrawnTerm:
 
 
 def random_parts(
-    rows: SimulatedRows, roots: Sequence[Array], modes: Sequence[Array], n: int, rng: np.random.Generator, random: str
+    rows: SimulatedRows,
+    roots: Sequence[Array],
+    modes: Sequence[Array],
+    n: int,
+    rng: np.random.Generator,
+    chosen: Sequence[BoolArray],
 ) -> Array:
-    """Return ``Z b`` (rows, n), with new draws of the random effects or with the fitted ones."""
-    if random not in SOURCES:
-        raise SpecificationError(f'random is "new" (drawn afresh) or "fitted" (conditional modes); found {random!r}')
+    """Return ``Z b`` (rows, n): of the chosen columns with the fitted effects, of the others with new draws."""
     out = np.zeros((rows.fixed.size, n))
-    for term, root, mode in zip(rows.terms, roots, modes, strict=True):
-        if random == "new":
-            out += term.drawn(root, n, rng)
+    for term, root, mode, mask in zip(rows.terms, roots, modes, chosen, strict=True):
+        if not mask.any():
+            out += term.of_drawn(term.drawn(root, n, rng))
             continue
-        known = term.estimated(mode)
-        if rows.new_levels == "draw" and (term.fitted < 0).any():
-            known = np.where(term.fitted[:, None] < 0, term.drawn(root, n, rng), known)
-        elif rows.new_levels == "population":
-            known = np.where(term.fitted[:, None] < 0, 0.0, known)
-        out += known
+        part, unknown = term.of_fitted(mode * mask[:, None]), term.fitted[:, None] < 0
+        redrawn = rows.new_levels == "draw" and unknown.any()
+        if rows.new_levels == "population":
+            part = np.where(unknown, 0.0, part)
+        if redrawn or not mask.all():
+            b = term.drawn(root, n, rng)
+            part = part if mask.all() else part + term.of_drawn(b * ~mask[:, None, None])
+            part = np.where(unknown, term.of_drawn(b), part) if redrawn else part
+        out += part
     return out
 
 

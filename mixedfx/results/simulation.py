@@ -95,7 +95,8 @@ def simulate(
     fixed = values.fixed if design.offset is None else values.fixed + design.offset
     rows = SimulatedRows(fixed, drawn_terms(design.random), design.index)
     modes = [np.zeros((term.n_columns, term.n_levels)) for term in design.random]
-    eta = fixed[:, None] + random_parts(rows, values.roots, modes, draws, rng, "new")
+    none = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
+    eta = fixed[:, None] + random_parts(rows, values.roots, modes, draws, rng, none)
     y = _linear(eta, design, values, rng) if chosen is None else _response(eta, design, values, chosen, rng)
     return pd.DataFrame(y, index=design.index)
 

@@ -132,8 +132,24 @@ def test_effects_are_predictions_without_random_effects(teeth, herds):
     assert len(plots.effect(teeth, "age", "Sex").get_legend().get_texts()) == 2
     assert plots.effect_frame(herds, "period")["mean"].iloc[0] == pytest.approx(0.198, abs=1e-3)
     assert len(plots.effect_frame(teeth, "Sex", "age")) == 6
-    with pytest.raises(mfx.SpecificationError, match="'size' is not a variable of the fixed effects"):
+    with pytest.raises(mfx.SpecificationError, match="'size' is not a variable of the fixed effects or offset"):
         plots.effect(teeth, "size")
+
+
+@pytest.mark.parametrize("how", ["term", "column", "array"])
+def test_effects_of_models_with_an_offset_stand_at_its_mean(how):
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"g": np.repeat(np.arange(12), 10), "f": np.tile(["a", "b"], 60), "z": rng.normal(size=120)})
+    data["log_time"] = rng.uniform(0.0, 2.0, 120)
+    data["y"] = rng.poisson(np.exp(data.log_time + 0.5 * rng.standard_normal(12)[data.g]))
+    formula = "y ~ f + offset(log_time) + (1 | g)" if how == "term" else "y ~ f + (1 | g)"
+    given = {"term": None, "column": "log_time", "array": data.log_time.to_numpy()}[how]
+    fit = mfx.glmer(formula, data, family="poisson", offset=given, zero_inflation="~ z")
+    found = plots.effect_frame(fit, "f")["mean"]
+    new = pd.DataFrame({"f": ["a", "b"], "log_time": data.log_time.mean(), "z": data.z.mean()})
+    offset = new.log_time.to_numpy() if how == "array" else None
+    assert found.to_numpy() == pytest.approx(fit.predict(new, random=False, offset=offset).to_numpy(), rel=1e-8)
+    assert plots.effect(fit, "f").get_xticklabels()[0].get_text() == "a"
 
 
 def test_matrices_are_those_of_the_model(sleep):

@@ -97,11 +97,29 @@ def test_generalised_new_rows():
     assert np.isnan(draws[2]).all()
 
 
-def test_residual_structures_are_drawn_for_the_fitted_rows_only():
+def test_residual_structures_are_drawn_for_new_rows_as_for_old_ones():
     data = mfx.load_dataset("orthodont")
-    fit = mfx.lmer("distance ~ age + (1 | Subject)", data, residual=mfx.VarIdent("Sex"))
-    with pytest.raises(mfx.SpecificationError, match="structure"):
-        fit.simulate(1, data=data)
+    structure = mfx.VarIdent("Sex") * mfx.AR1("age", group="Subject")
+    fit = mfx.lmer("distance ~ age + (1 | Subject)", data, residual=structure)
+    old, new = fit.simulate(3, seed=1), fit.simulate(3, seed=1, data=data)
+    np.testing.assert_allclose(new, old, rtol=1e-10)
+    with pytest.raises(mfx.DataError, match="Sex"):
+        fit.simulate(1, data=data.drop(columns="Sex"))
+
+
+def test_effects_of_some_groups_as_fitted_the_others_drawn():
+    fit = mfx.lmer("strength ~ 1 + (1 | batch/cask)", mfx.load_dataset("pastes"))
+    draws = fit.simulate(4000, seed=1, random="batch").to_numpy()
+    spread = np.sqrt(fit.varcorr.covariances["batch:cask"].iloc[0, 0] + fit.scale)
+    assert np.abs(draws.mean(axis=1) - fit.predict(random="batch").to_numpy()).max() < 5 * spread / np.sqrt(4000)
+    np.testing.assert_allclose(draws.std(axis=1), spread, rtol=0.08)
+    sleep = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    draws = sleep.simulate(4000, seed=1, random="(1 | Subject)").to_numpy()
+    slopes = sleep.varcorr.covariances["Subject"].loc["Days", "Days"]
+    spread = np.sqrt(sleep.design.fixed.matrix[:, 1] ** 2 * slopes + sleep.scale)
+    mean = sleep.predict(random="(1 | Subject)").to_numpy()
+    assert (np.abs(draws.mean(axis=1) - mean) / spread).max() < 5 / np.sqrt(4000)
+    np.testing.assert_allclose(draws.std(axis=1), spread, rtol=0.08)
 
 
 # ---------------------------------------------------------------- without a fit

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.residual.columns import Columns
 from mixedfx.covariance.residual.scales import Parameters, join
 
@@ -22,6 +23,27 @@ class BoundVariance(ABC):
 
     parameters: Parameters
     fixes_sigma: bool
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that it reads."""
+
+    def knows(self, columns: pd.DataFrame) -> BoolArray:
+        """Say which rows have levels that the function has a parameter for."""
+        return np.ones(len(columns), dtype=bool)
+
+    def log_sd_at(self, rho: Array, columns: pd.DataFrame) -> Array:
+        """Return the logarithm (n,) for other rows; nan where a value is missing or a level unknown."""
+        out = np.full(len(columns), np.nan)
+        if not all(name in columns for name in self.columns):
+            return out
+        own = columns[list(self.columns)]
+        known = ~own.isna().any(axis=1).to_numpy()
+        known[known] = self.knows(own[known])
+        if known.any():
+            out[known] = self.rebind(own[known].reset_index(drop=True)).log_sd(rho)
+        return out
 
     @abstractmethod
     def log_sd(self, rho: Array) -> Array:
@@ -174,6 +196,18 @@ class BoundResidual:
     def relative_variances(self, rho: Array) -> Array:
         """Return the diagonal of ``D`` (n,)."""
         return np.exp(2.0 * self._log_sd(rho))
+
+    def relative_variances_at(self, rho: Array, columns: pd.DataFrame) -> Array:
+        """Return the diagonal of ``D`` (n,) for other rows; nan where the columns do not tell it."""
+        total = np.zeros(len(columns))
+        for variance, own in zip(self.variances, self._split(rho)):
+            total = total + variance.log_sd_at(own, columns)
+        return np.asarray(np.exp(2.0 * total))
+
+    @property
+    def variance_columns(self) -> tuple[str, ...]:
+        """Names of the columns that the variances depend on."""
+        return tuple(dict.fromkeys(name for variance in self.variances for name in variance.columns))
 
     def natural(self, rho: Array) -> Array:
         """Return the parameters (n_rho,) as tables show them, :attr:`names` in order."""

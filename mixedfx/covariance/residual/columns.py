@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError
 
 __all__ = ["Columns", "Levels", "group_codes", "group_names", "numbers", "read"]
@@ -69,6 +69,10 @@ class Levels:
     def _of_categories(cls, name: str, values: pd.Series[Any]) -> Levels:
         used = values.cat.remove_unused_categories()
         return cls(name, used.cat.categories, used.cat.codes.to_numpy().astype(np.intp))
+
+    def known(self, columns: pd.DataFrame) -> BoolArray:
+        """Say which rows (n,) have one of the levels."""
+        return np.asarray(self.values.get_indexer(pd.Index(columns[self.name].to_numpy())) >= 0)
 
     def of(self, columns: Columns) -> Levels:
         """The same levels for other rows.

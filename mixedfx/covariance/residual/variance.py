@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance.residual.bound import BoundVariance
 from mixedfx.covariance.residual.columns import Columns, Levels, numbers
 from mixedfx.covariance.residual.scales import Parameters, Plain, Positive
@@ -86,6 +87,15 @@ class LevelVariance(BoundVariance):
             )
         names = [f"{levels.name}[{level}]" for level in levels.values[1:]]
         return cls(levels, Parameters.elementwise(names, Positive(), 0.0, LOG_RATIO_REACH))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The factor."""
+        return (self.levels.name,)
+
+    def knows(self, columns: pd.DataFrame) -> BoolArray:
+        """Say which rows have a level of the fit."""
+        return self.levels.known(columns)
 
     def log_sd(self, rho: Array) -> Array:
         """Return ``log_sd`` (n,)."""
@@ -229,6 +239,15 @@ class LogLinearVariance(BoundVariance):
         reach = LOG_SD_REACH / float(np.max(np.abs(x)))
         return cls(source, x, levels, Parameters.elementwise(names, Plain(), 0.0, reach))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The covariate and the factor."""
+        return (self.source.name,) if self.levels is None else (self.source.name, self.levels.name)
+
+    def knows(self, columns: pd.DataFrame) -> BoolArray:
+        """Say which rows have a level of the fit."""
+        return np.ones(len(columns), dtype=bool) if self.levels is None else self.levels.known(columns)
+
     def log_sd(self, rho: Array) -> Array:
         """Return ``log_sd`` (n,)."""
         return np.asarray((rho[0] if self.levels is None else rho[self.levels.codes]) * self.x)
@@ -295,6 +314,11 @@ class ConstantVariance(BoundVariance):
         if np.any(found <= 0):
             raise DataError(f"KnownVariance: column {name!r} must be positive, found {found.min():g}")
         return cls(name, np.log(found) / 2, Parameters.elementwise((), Plain(), 0.0, 0.0))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The variances."""
+        return (self.name,)
 
     def log_sd(self, rho: Array) -> Array:
         """Return ``log_sd`` (n,)."""

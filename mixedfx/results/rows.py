@@ -1,0 +1,353 @@
+"""The rows at which a fit is asked, old or new, each with its own offset, levels, trials and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.design import Design, FixedEffects, RandomEffects
+from mixedfx.design.evaluate import Evaluator
+from mixedfx.design.expressions import variables_in
+from mixedfx.design.fixed import told
+from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.missing import complete_rows, missing_of
+from mixedfx.design.response import read_response
+from mixedfx.design.rows import Rows
+from mixedfx.design.weights import RowArgument, read_argument
+from mixedfx.exceptions import DataError, RankDeficientWarning, SpecificationError, warn
+
+__all__ = [
+    "NEW_LEVELS",
+    "PredictedRows",
+    "RowPrior",
+    "checked_new_levels",
+    "encoded_component",
+    "fixed_part",
+    "new_fixed_part",
+    "predicted_rows",
+    "refuse_offset",
+    "row_weights",
+    "unknown_levels",
+]
+
+NEW_LEVELS = ("error", "population", "nan")
+
+
+@dataclass(frozen=True)
+class PredictedRows:
+    """Rows at which to predict, on the user's scale.
+
+    Attributes
+    ----------
+    x : (n, p)
+        Fixed-effects rows.
+    codes : sequence of (n,)
+        Level of every random-effects term; -1 where it is unknown.
+    z : sequence of (n, q)
+        Columns of every random-effects term; nan where the data do not have them and the prediction does not need them.
+    chosen : sequence of (q,) bool
+        Columns of every term whose conditional modes enter the prediction.
+    offset : (n,) or None
+    lost : (n,) bool or None
+        Rows without a prediction: cells about which the data are silent, levels that are to be nan.
+    index : Index or None
+    silent : (n,) bool or None
+        Rows that are lost because they lie in empty cells.
+    """
+
+    x: Array
+    codes: Sequence[IntArray]
+    z: Sequence[Array]
+    chosen: Sequence[BoolArray]
+    offset: Array | None = None
+    lost: BoolArray | None = None
+    index: pd.Index[Any] | None = field(default=None, repr=False)
+    silent: BoolArray | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the data of the fit do not tell, in words."""
+        count = 0 if self.silent is None else int(self.silent.sum())
+        return (silent_note(count),) if count else ()
+
+    def included(self, k: int) -> Array | None:
+        """Return the columns (n, q) of term k that enter: zero where they are left out or the level is unknown."""
+        mask, known = self.chosen[k], self.codes[k] >= 0
+        if not mask.any():
+            return None
+        if mask.all() and known.all():
+            return self.z[k]
+        return np.where(known[:, None] & mask, self.z[k], 0.0)
+
+    @property
+    def with_effects(self) -> BoolArray:
+        """Whether a conditional mode enters the prediction of each row (n,)."""
+        out = np.zeros(len(self.x), dtype=bool)
+        for codes, mask in zip(self.codes, self.chosen, strict=True):
+            if mask.any():
+                out |= codes >= 0
+        return out
+
+    def predictor(self, beta: Array, modes: Sequence[Array]) -> Array:
+        """Return ``X beta + Z b + offset`` (n,)."""
+        eta = self.x @ beta
+        if self.offset is not None:
+            eta = eta + self.offset
+        for k, (codes, b) in enumerate(zip(self.codes, modes, strict=True)):
+            own = self.included(k)
+            if own is not None:
+                eta = eta + np.einsum("iq,qi->i", own, b[:, codes])
+        return np.asarray(eta if self.lost is None else np.where(self.lost, np.nan, eta))
+
+    def outside(self, terms: Sequence[RandomEffects], covariances: Sequence[Array]) -> Array:
+        """Return the variance (n,) of the random effects that do not enter: left out, or of unknown levels."""
+        total = np.zeros(len(self.x))
+        for term, sigma, codes, z, mask in zip(terms, covariances, self.codes, self.z, self.chosen, strict=True):
+            known = codes >= 0
+            if mask.all() and known.all():
+                continue
+            left = np.where(known[:, None] & mask, 0.0, z)
+            share = np.einsum("ia,ab,ib->i", left, sigma, left)
+            if term.loading is not None:
+                own = np.einsum("lk,lk->l", term.loading, term.loading)
+                share = share * np.where(known, own[codes], float(own.mean()))
+            total += share
+        return total
+
+
+def predicted_rows(
+    design: Design,
+    data: Any,
+    chosen: Sequence[BoolArray],
+    *,
+    new_levels: str = "error",
+    offset: Any = None,
+    whole: bool = True,
+) -> PredictedRows:
+    """Return the fitted rows, or those of new data.
+
+    Parameters
+    ----------
+    design : Design
+    data : data frame or None
+    chosen : sequence of (q,) bool
+        As :func:`chosen_columns` gives them.
+    new_levels : {"error", "population", "nan"}
+    offset : str or array, optional
+        As of ``predict``.
+    whole : bool
+        Whether the columns of terms that do not enter are wanted too: for the variance between groups.
+
+    Raises
+    ------
+    DataError
+        If a level is unknown and ``new_levels="error"``, or columns are missing.
+    SpecificationError
+        If ``new_levels`` is none of the three words.
+
+    Warns
+    -----
+    RankDeficientWarning
+        If rows lie in cells that the data of the fit do not have.
+    """
+    checked_new_levels(new_levels)
+    if data is None:
+        refuse_offset(offset)
+        codes, z = [t.codes for t in design.random], [t.matrix for t in design.random]
+        return PredictedRows(design.fixed.matrix, codes, z, chosen, design.offset, None, design.index)
+    frame = as_frame(data)
+    x, shift, silent = _new_fixed(design, frame, offset)
+    codes, z, lost = [], [], silent
+    for term, mask in zip(design.random, chosen, strict=True):
+        own_codes, own_z = _new_term(term, frame, used=bool(mask.any()), whole=whole)
+        unknown = own_codes < 0
+        if mask.any() and unknown.any() and new_levels == "error":
+            remedy = 'write new_levels="population" to predict them without a random effect, or new_levels="nan"'
+            raise unknown_levels(term, frame, unknown, remedy)
+        if mask.any() and new_levels == "nan":
+            lost = unknown if lost is None else lost | unknown
+        codes.append(own_codes)
+        z.append(own_z)
+    return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent)
+
+
+def refuse_offset(offset: Any) -> None:
+    """Raise a SpecificationError if an offset is given without new rows."""
+    if offset is not None:
+        raise SpecificationError("offset is that of new rows: give data=… with it; the fitted rows have their own")
+
+
+def checked_new_levels(new_levels: Any, words: Sequence[str] = NEW_LEVELS) -> None:
+    """Raise a SpecificationError if ``new_levels`` is none of the words."""
+    if new_levels not in words:
+        raise SpecificationError(f"new_levels is one of {', '.join(map(repr, words))}; found {new_levels!r}")
+
+
+def _new_term(term: RandomEffects, frame: Frame, *, used: bool, whole: bool) -> tuple[IntArray, Array]:
+    """Return the levels (n,) and columns (n, q) of a term for new data; without use, no column is needed."""
+    if used:
+        return term.encode(frame)
+    n, q = len(frame), term.n_columns
+    has_levels = whole and all(name in frame for name in term.factors)
+    codes = term.encode_codes(frame) if has_levels else np.full(n, -1, dtype=np.intp)
+    if whole and all(name in frame for name in term.encoder.variables):
+        return codes, term.encoder.encode(frame)
+    return codes, np.full((n, q), np.nan)
+
+
+# ---------------------------------------------------------------- fixed part
+def fixed_part(design: Design, beta: Array) -> Array:
+    """Return ``X beta + offset`` (n,) for the fitted rows."""
+    eta = design.fixed.matrix @ beta
+    return np.asarray(eta if design.offset is None else eta + design.offset)
+
+
+def new_fixed_part(design: Design, beta: Array, frame: Frame, offset: Any) -> Array:
+    """Return ``X beta + offset`` (n,) for new data; nan in cells that the data of the fit do not have."""
+    x, shift, lost = _new_fixed(design, frame, offset)
+    eta = x @ beta
+    eta = eta if shift is None else eta + shift
+    return np.asarray(eta if lost is None else np.where(lost, np.nan, eta))
+
+
+def _new_fixed(design: Design, frame: Frame, offset: Any) -> tuple[Array, Array | None, BoolArray | None]:
+    """Return columns (n, p), offset and which rows cannot be predicted."""
+    fixed = design.fixed
+    full = fixed.encode_full(frame)
+    silent = fixed.silent()
+    lost = ~told(full, silent) if silent.size else None
+    if lost is not None and not lost.any():
+        lost = None
+    if lost is not None:
+        warn(silent_note(int(lost.sum())), RankDeficientWarning)
+    x = full if len(fixed.kept) == len(fixed.full_names) else np.asfortranarray(full[:, fixed.kept])
+    return x, design.offsets.encode(frame, offset), lost
+
+
+def encoded_component(fixed: FixedEffects, data: Any) -> Array:
+    """Return the columns (n, k) of a further linear predictor for new data; nan in cells the fit's data do not have."""
+    full = fixed.encode_full(data)
+    lost = ~told(full, fixed.silent())
+    if lost.any():
+        warn(silent_note(int(lost.sum())), RankDeficientWarning)
+        full[lost] = np.nan
+    return full if len(fixed.kept) == len(fixed.full_names) else np.asfortranarray(full[:, fixed.kept])
+
+
+def silent_note(count: int) -> str:
+    """Return the words for rows about which the data say nothing."""
+    rows = "1 row is" if count == 1 else f"{count} rows are"
+    return f"{rows} not estimable: the data of the fit have no information on them (empty cells); they are nan"
+
+
+# ---------------------------------------------------------------- levels
+def unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray, remedy: str) -> DataError:
+    """Return the error for rows whose level the fit does not know."""
+    rows = np.flatnonzero(unknown)
+    shown = ", ".join(_label(term, frame, row) for row in rows[:3].tolist()) + (", …" if len(rows) > 3 else "")
+    return DataError(
+        f"{term.group}: {len(rows)} row(s) of the new data have levels that the fit does not know ({shown}); {remedy}"
+    )
+
+
+def _label(term: RandomEffects, frame: Frame, row: int) -> str:
+    parts = []
+    for name in term.factors:
+        labels = frame.column(name).labels
+        code = int(labels.codes[row])
+        parts.append("missing" if code < 0 else repr(_plain(labels.levels[code])))
+    return ":".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy's as Python writes it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+# ---------------------------------------------------------------- trials and weights
+@dataclass(frozen=True)
+class RowPrior:
+    """Trials of a binomial response, elsewhere precision weights.
+
+    Attributes
+    ----------
+    values : (n,) array or None
+        nan where unknown; None if all are 1.
+    note : str or None
+        What is missing, in words.
+    """
+
+    values: Array | None
+    note: str | None = None
+
+
+def row_weights(design: Design, data: Any, weights: Any) -> RowPrior:
+    """Return the trials or precision weights of the fitted rows, or of new ones.
+
+    New rows have those of the argument, else those of the column (or of the counts) from which the fit had its own.
+
+    Raises
+    ------
+    SpecificationError
+        If the argument is given without new rows.
+    DataError
+        If a weight of the argument is not a positive number, or trials are not whole numbers.
+    """
+    trials = design.response.trials
+    if data is None:
+        if weights is not None:
+            raise SpecificationError(
+                "weights are those of new rows: give data=… with them; the fitted rows have their own"
+            )
+        return RowPrior(design.weights if trials is None else trials)
+    frame = as_frame(data)
+    if weights is not None:
+        given = read_argument("weights", weights, frame)
+        assert given is not None
+        return RowPrior(_checked(given, whole=trials is not None, positive=True))
+    named = design.weights_column
+    if named is not None and named in frame:
+        given = read_argument("weights", named, frame)
+        assert given is not None
+        return RowPrior(_checked(given, whole=trials is not None, positive=False))
+    if trials is not None:
+        counted = _counted_trials(design, frame)
+        note = None if counted is not None else "The trials of the rows are unknown: give weights=…"
+        return RowPrior(np.full(len(frame), np.nan) if counted is None else counted, note)
+    if design.weights is None:
+        return RowPrior(None)
+    own = "" if named is None else f" ({named})"
+    return RowPrior(None, f"The fit has weights{own}, the rows have none: an observation is one of weight 1.")
+
+
+def _checked(given: RowArgument, *, whole: bool, positive: bool) -> Array:
+    values, what = given.values, "trials" if whole else "weights"
+    bad = ~(values > 0) | np.isinf(values) if positive else (values < 0) | np.isinf(values)
+    if whole:
+        bad = bad | (np.isfinite(values) & (values != np.rint(values)))
+    if bad.any():
+        kind = "positive whole numbers" if whole else "positive numbers" if positive else "not negative"
+        raise DataError(f"{given.label}: {what} of new rows must be {kind}; found {values[bad][0]:g}")
+    return values
+
+
+def _counted_trials(design: Design, frame: Frame) -> Array | None:
+    """Return successes plus failures of ``cbind(…)``, if the rows have the columns."""
+    expression, functions = design.formula.response, design.fixed.encoder.functions
+    if design.weights_column is not None or not all(name in frame for name in variables_in([expression], functions)):
+        return None
+    keep = complete_rows(len(frame), missing_of(frame, (expression,), functions)).keep
+    rows = Rows(frame, keep)
+    if not rows.size:
+        return None
+    found = read_response(expression, Evaluator(rows, functions, {}), "binomial", None).trials
+    if found is None:
+        return None
+    out = np.full(len(frame), np.nan)
+    out[slice(None) if keep is None else keep] = found
+    return out
