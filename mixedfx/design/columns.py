@@ -38,6 +38,8 @@ class Column(ABC):
 
     #: Whether formulas read the column as a factor; otherwise as numbers.
     is_factor: bool = False
+    #: Whether the values are True and False, which formulas read as 1 and 0.
+    is_logical: bool = False
 
     def __init__(self, name: str, dtype: str) -> None:
         self.name = name
@@ -62,9 +64,10 @@ class Column(ABC):
 class NumberColumn(Column):
     """Integers, floats or booleans, in numpy or in a nullable extension array."""
 
-    def __init__(self, name: str, dtype: str, values: Any) -> None:
+    def __init__(self, name: str, dtype: str, values: Any, *, is_logical: bool = False) -> None:
         super().__init__(name, dtype)
         self._values = values
+        self.is_logical = is_logical
 
     @cached_property
     def numbers(self) -> Array:
@@ -205,7 +208,7 @@ def column_from_pandas(name: str, series: pd.Series[Any]) -> Column:
     if pd.api.types.is_complex_dtype(dtype):
         return RefusedColumn(name, text, _COMPLEX)
     if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
-        return NumberColumn(name, text, series.array)
+        return NumberColumn(name, text, series.array, is_logical=pd.api.types.is_bool_dtype(dtype))
     if isinstance(dtype, (pd.DatetimeTZDtype, pd.PeriodDtype)):
         return TimeColumn(name, text, series.array)
     return column_from_array(name, series.to_numpy(dtype=object))
@@ -223,7 +226,7 @@ def column_from_array(name: str, values: AnyArray) -> Column:
         raise DataError(f"column {name!r} has {values.ndim} dimensions (shape {values.shape}); give one value a row")
     kind, dtype = values.dtype.kind, str(values.dtype)
     if kind in "fiub":
-        return NumberColumn(name, dtype, values)
+        return NumberColumn(name, dtype, values, is_logical=kind == "b")
     if kind in "mM":
         return TimeColumn(name, dtype, values)
     if kind == "c":
@@ -247,7 +250,8 @@ def _column_of_objects(name: str, values: AnyArray) -> Column:
         return TextColumn(name, "object", values)
     if kind in _NUMBERS:
         missing = pd.isna(values)
-        return NumberColumn(name, "object", np.where(missing, np.nan, values).astype(np.float64))
+        numbers = np.where(missing, np.nan, values).astype(np.float64)
+        return NumberColumn(name, "object", numbers, is_logical=kind == "boolean")
     if kind in _TIMES:
         return TimeColumn(name, "object", values)
     if kind == "complex":

@@ -43,6 +43,10 @@ class Rows:
         """Say whether a formula reads the column as a factor."""
         return self.frame.column(name).is_factor
 
+    def is_logical(self, name: str) -> bool:
+        """Say whether the values of a column are True and False."""
+        return self.frame.column(name).is_logical
+
     def numbers(self, name: str) -> Array:
         """Return the values of a column as float64; do not write to them."""
         values = self._numbers.get(name)

@@ -30,11 +30,14 @@ class Variable:
         Its values (n,) if it is numeric.
     labels : Labels or None
         Its labels if it is a factor.
+    is_logical : bool
+        Whether its numbers stand for True and False.
     """
 
     name: str
     numbers: Array | None
     labels: Labels | None
+    is_logical: bool = False
 
     @property
     def is_factor(self) -> bool:
@@ -77,7 +80,7 @@ def read_variable(name: str, rows: Rows, *, as_factor: bool = False) -> Variable
     """Return a column as formulas read it; as a factor anyhow if ``as_factor``."""
     if as_factor or rows.is_factor(name):
         return Variable(name, None, rows.labels(name))
-    return Variable(name, np.array(rows.numbers(name)), None)
+    return Variable(name, np.array(rows.numbers(name)), None, rows.is_logical(name))
 
 
 def _is_only_marked(name: str, expressions: Sequence[str]) -> bool:

@@ -33,6 +33,9 @@ class Family:
         Number of independent ones.
     side : int
         0 for two-sided tests, 1 where only large statistics count, -1 where only small ones do.
+    folded : bool
+        Whether the statistics are distances from both ends of an interval (tests of equivalence), which have not the
+        joint distribution of the estimates.
     """
 
     statistic: Array
@@ -41,6 +44,7 @@ class Family:
     n_means: int | None
     rank: int
     side: int = 0
+    folded: bool = False
 
     @property
     def size(self) -> int:
@@ -176,6 +180,10 @@ class Dunnett(Adjustment):
 
     label = "the multivariate t distribution (Dunnett)"
 
+    def fitting(self, family: Family) -> Adjustment:
+        """Return Šidák for tests of equivalence."""
+        return Sidak() if family.folded else self
+
     def pvalues(self, family: Family) -> Array:
         """Return the p-values (m,)."""
         signed = family.side * family.statistic if family.side else np.abs(family.statistic)
@@ -201,8 +209,12 @@ class Scheffe(Adjustment):
     label = "Scheffé"
 
     def pvalues(self, family: Family) -> Array:
-        """Return the p-values (m,)."""
-        return f_tail(family.statistic**2 / family.rank, family.rank, family.df)
+        """Return the p-values (m,): 1 in the direction that a one-sided test does not look for.
+
+        With every contrast its negative is in the space as well, so that the other direction has the same tail.
+        """
+        tails = f_tail(family.statistic**2 / family.rank, family.rank, family.df)
+        return np.where(family.side * family.statistic < 0, 1.0, tails)
 
     def multipliers(self, family: Family, alpha: float) -> Array:
         """Return the quantiles (m,)."""

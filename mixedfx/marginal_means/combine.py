@@ -13,6 +13,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import adjustment_for
 from mixedfx.marginal_means.contrasts import Contrasts, contrasts_for
 from mixedfx.marginal_means.families import split_by
+from mixedfx.marginal_means.levels import shown_levels
 from mixedfx.marginal_means.scales import IDENTITY, RatioScale, Scale
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def contrasted(
 
 def row_names(labels: pd.DataFrame) -> list[str]:
     """Return the names of rows; levels that are bare numbers carry the name of their factor: ``Days0``."""
-    texts = [[_told(name, value) for value in labels[name].tolist()] for name in labels.columns]
+    texts = [[_told(name, value) for value in shown_levels(labels[name])] for name in labels.columns]
     return [" ".join(parts) for parts in zip(*texts, strict=True)] if texts else ["overall"] * len(labels)
 
 
@@ -113,21 +114,24 @@ def _labelled(columns: Mapping[str, Sequence[Any]], rows: pd.DataFrame, by: Sequ
 
 
 # ---------------------------------------------------------------- interactions
-def factor_levels(labels: pd.DataFrame, names: Sequence[str]) -> list[list[Any]]:
-    """Return the levels of each column, in order, if the rows are all their combinations (the first fastest).
+def factor_levels(labels: pd.DataFrame, names: Sequence[str]) -> tuple[list[list[str]], IntArray]:
+    """Return the levels of each column, and where their combinations (the first factor fastest) stand in the table.
 
     Raises
     ------
     SpecificationError
-        If they are not.
+        If the rows are not all combinations.
     """
-    levels = [list(dict.fromkeys(labels[name].tolist())) for name in names]
-    shape = [len(own) for own in reversed(levels)]
-    codes = np.indices(shape).reshape(len(shape), -1)[::-1]
-    expected = [[own[i] for i in code] for own, code in zip(levels, codes.tolist())]
-    if any(labels[name].tolist() != want for name, want in zip(names, expected)):
+    place, size, levels = np.zeros(len(labels), dtype=np.intp), 1, []
+    for name in names:
+        codes, _ = pd.factorize(labels[name])
+        texts = shown_levels(labels[name])
+        levels.append([str(texts[row]) for row in pd.Series(codes).drop_duplicates().index])
+        place += size * codes
+        size *= len(levels[-1])
+    if size != len(labels) or len(np.unique(place)) < size:
         raise SpecificationError(f"the rows are not all combinations of the levels of {', '.join(names)}")
-    return levels
+    return levels, np.argsort(place)
 
 
 def interactions(means: MarginalMeans, methods: Any, by: tuple[str, ...], adjust: str | None) -> MarginalMeans:
@@ -138,10 +142,8 @@ def interactions(means: MarginalMeans, methods: Any, by: tuple[str, ...], adjust
     combined = np.zeros((0, 0))
     for own in split_by(means.labels, by):
         rows = means.labels.iloc[own].reset_index(drop=True)
-        parts = [
-            contrasts_for(method, list(map(str, levels)))
-            for method, levels in zip(chosen, factor_levels(rows, names), strict=True)
-        ]
+        levels, order = factor_levels(rows, names)
+        parts = [contrasts_for(method, texts) for method, texts in zip(chosen, levels, strict=True)]
         combined = np.ones((1, 1))
         for part in parts:  # the first factor varies fastest
             combined = np.asarray(np.kron(part.coefficients, combined), dtype=np.float64)
@@ -150,7 +152,7 @@ def interactions(means: MarginalMeans, methods: Any, by: tuple[str, ...], adjust
             name: [part.names[i].format(_sign(means)) for i in place]
             for name, part, place in zip(names, parts, places.tolist(), strict=True)
         }
-        blocks.append(_spread(combined, own, len(means)))
+        blocks.append(_spread(combined, own[order], len(means)))
         labels.append(_labelled(columns, rows, by))
     found = Contrasts(combined, (), "none")
     return _compared(means, np.vstack(blocks), pd.concat(labels, ignore_index=True), by, found, adjust)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +25,20 @@ class Effect:
         Which predictor changes, and how.
     high : Functions
     low : Functions or None
+    labels : dict
+        Which of several quantities: the category of an ordinal response.
     """
 
     term: str
     contrast: str
     high: Functions
     low: Functions | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
     def combined(self, shares: Array) -> Effect:
         """Return the averages with the weights ``shares`` (groups, n)."""
         low = None if self.low is None else self.low.combined(shares)
-        return Effect(self.term, self.contrast, self.high.combined(shares), low)
+        return replace(self, high=self.high.combined(shares), low=low)
 
 
 def _difference(high: Functions, low: Functions) -> Functions:
@@ -51,9 +55,36 @@ def _log_ratio(high: Functions, low: Functions) -> Functions:
     return Functions(high.model, np.log(high.values / low.values), rows)
 
 
-Comparison = Callable[[Functions, Functions], Functions]
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A way to compare two predictions.
 
-COMPARISONS: dict[str, Comparison] = {"difference": _difference, "ratio": _ratio, "lnratio": _log_ratio}
+    Attributes
+    ----------
+    of : callable
+        From the predictions after and before a change to what is estimated.
+    null : float
+        What that is if nothing changes.
+    words : str
+        What is compared, with ``{high}`` and ``{low}``.
+    is_difference : bool
+    """
+
+    of: Callable[[Functions, Functions], Functions]
+    null: float
+    words: str
+    is_difference: bool = False
+
+    def named(self, high: str, low: str) -> str:
+        """Return the name of the comparison of two values."""
+        return self.words.format(high=high, low=low)
+
+
+COMPARISONS = {
+    "difference": Comparison(_difference, 0.0, "{high} - {low}", is_difference=True),
+    "ratio": Comparison(_ratio, 1.0, "{high} / {low}"),
+    "lnratio": Comparison(_log_ratio, 0.0, "ln({high} / {low})"),
+}
 
 
 def comparison_for(word: str) -> Comparison:

@@ -15,7 +15,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["Contrasts", "contrasts_for"]
+__all__ = ["Contrasts", "bracketed", "contrasts_for"]
 
 DEGREES = ("linear", "quadratic", "cubic", "quartic")
 HIGHEST_DEGREE = 6
@@ -47,10 +47,13 @@ def _escaped(label: object) -> str:
     return str(label).replace("{", "{{").replace("}", "}}")
 
 
+def bracketed(label: str) -> str:
+    """Return a label in brackets if it would be misread beside a minus or a slash."""
+    return f"({label})" if any(sign in label for sign in (" - ", " / ", " + ")) else label
+
+
 def _named(label: str) -> str:
-    """Bracket a label that would be misread beside a minus."""
-    text = _escaped(label)
-    return f"({text})" if any(sign in text for sign in (" - ", " / ", " + ")) else text
+    return _escaped(bracketed(label))
 
 
 def _pairs(order: int, labels: Sequence[str]) -> Contrasts:
@@ -84,7 +87,7 @@ def _helmert(labels: Sequence[str]) -> Contrasts:
     k = len(labels)
     rows = np.array([[-1.0 / j] * j + [1.0] + [0.0] * (k - j - 1) for j in range(1, k)]).reshape(-1, k)
     names = [f"{_named(labels[1])} {{}} {_named(labels[0])}"] if k > 1 else []
-    first = _named(labels[0])
+    first = bracketed(labels[0])
     names += [f"{_named(label)} {{}} mean of {first}…{_named(before)}" for before, label in pairwise(labels[1:])]
     return Contrasts(rows, tuple(names), "dunnett")
 

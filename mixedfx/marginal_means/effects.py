@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,18 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
+from mixedfx.design import as_frame
+from mixedfx.design.columns import Column
+from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import quantile, two_sided
+from mixedfx.marginal_means.changes import changes, level_changes, slope
 from mixedfx.marginal_means.compared import Comparison, Effect, comparison_for
-from mixedfx.marginal_means.contrasts import contrasts_for
 from mixedfx.marginal_means.families import split_by
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions
-from mixedfx.marginal_means.model import FittedModel, Predictor
+from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.predictions import Predictions, predictions_for
-from mixedfx.marginal_means.slopes import step_of
 
 __all__ = ["comparisons", "marginal_effects"]
 
@@ -36,6 +40,8 @@ def marginal_effects(
     scale: str = "response",
     integrate: bool = False,
     average: bool = True,
+    offset: Any = None,
+    weights: Any = None,
     ddf: str | float | None = None,
     alpha: float = 0.05,
 ) -> StatsTable:
@@ -49,18 +55,25 @@ def marginal_effects(
     fit : results
         Of mixedfx, or of a statsmodels model that was fitted from a formula.
     variables : str or list of str, optional
-        Predictors; all of them if omitted. Numeric ones get slopes ("dY/dX"), factors differences from their first
-        level.
+        Predictors; all of them if omitted. Numeric ones get slopes ("dY/dX"), factors and logical ones differences from
+        their first level.
     by : str or list of str, optional
         Predictors within whose values to average.
     data : DataFrame, optional
         Rows to average over, instead of the observed ones.
     scale : str
-        ``"response"`` or ``"link"``.
+        ``"response"`` (of an ordinal response: the probability of every category), ``"link"``, or ``"mean_class"``: the
+        mean of the category numbers 1, 2, ….
     integrate : bool
-        Predict averages over the distribution of the random effects; otherwise the random effects are at zero.
+        Predict averages over the distribution of the random effects; otherwise the random effects are at zero. What is
+        not known of the variances counts in the standard errors.
     average : bool
         False for one effect a row.
+    offset : str or array, optional
+        Offset of the rows of ``data``; needed if the model was fitted with an array. Rows of the fit keep their own.
+    weights : str or array, optional
+        How much each row (of ``data``, or of those that were used) counts in the averages: survey weights, or sizes of
+        cells. All alike if omitted.
     ddf : str or number, optional
         As for :func:`mixedfx.emmeans`.
     alpha : float
@@ -81,19 +94,21 @@ def marginal_effects(
     >>> dict(zip(table["contrast"], table["estimate"].round(4).tolist()))
     {'2 - 1': -0.1142, '3 - 1': -0.1241, '4 - 1': -0.1497}
     """
-    model = fitted_model(fit, ddf, population=integrate, response=scale == "response")
-    rows = _rows(model, data)
-    predict = predictions_for(scale, integrate=integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
+    model, rows, counts = _rows(model, data, offset, weights)
+    predict, compare = predictions_for(model, scale, integrate=integrate), comparison_for("difference")
     effects: list[Effect] = []
     for name in _chosen(model, variables):
         predictor = model.predictors[name]
         if np.isnan(predictor.mean):
-            effects += _levels(model, rows, predictor, "reference", predict)
+            effects += level_changes(model, rows, predictor, "reference", predict, compare)
         else:
-            effects.append(Effect(name, "dY/dX", predict.slopes(model, rows, name, step_of(model, name))))
+            effects += slope(model, rows, name, predict)
     within = _chosen(model, by) if by else ()
-    frame = _frame(effects, comparison_for("difference"), rows, within, average=average, alpha=checked_alpha(alpha))
-    return StatsTable.from_frame(frame, heading="Marginal effects", notes=_notes(model, scale, predict, average))
+    frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
+    return StatsTable.from_frame(
+        frame, heading="Marginal effects", notes=_notes(model, scale, predict, average, weights)
+    )
 
 
 def comparisons(
@@ -106,6 +121,8 @@ def comparisons(
     scale: str = "response",
     integrate: bool = False,
     average: bool = True,
+    offset: Any = None,
+    weights: Any = None,
     ddf: str | float | None = None,
     alpha: float = 0.05,
 ) -> StatsTable:
@@ -117,11 +134,12 @@ def comparisons(
     variables : str, list of str or dict, optional
         Predictors; all of them if omitted. ``{"x": 5}`` compares x + 5 with x, ``{"x": (1, 3)}`` two values,
         ``{"x": "sd"}`` half a standard deviation above with half below, ``{"x": "iqr"}`` the quartiles and
-        ``{"x": "minmax"}`` the extremes; for factors ``"reference"`` (the default), ``"pairwise"`` or ``"sequential"``.
-        Without a dict numeric predictors are raised by 1.
+        ``{"x": "minmax"}`` the extremes; for factors ``"reference"`` (the default), ``"pairwise"``, ``"sequential"`` or
+        a pair of levels. Without a dict numeric predictors are raised by 1, those with two values only (0 and 1) from
+        one to the other, and logical ones from False to True.
     comparison : str
-        ``"difference"``, ``"ratio"`` (of the averages), or ``"lnratio"``.
-    by, data, scale, integrate, average, ddf, alpha
+        ``"difference"``, ``"ratio"`` (of the averages; tested against 1), or ``"lnratio"``.
+    by, data, scale, integrate, average, offset, weights, ddf, alpha
         As for :func:`marginal_effects`.
 
     Returns
@@ -137,20 +155,16 @@ def comparisons(
     [[52.336, 7.729]]
     """
     compare = comparison_for(comparison)
-    model = fitted_model(fit, ddf, population=integrate, response=scale == "response")
-    rows = _rows(model, data)
-    predict = predictions_for(scale, integrate=integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
+    model, rows, counts = _rows(model, data, offset, weights)
+    predict = predictions_for(model, scale, integrate=integrate)
     wanted = dict(variables) if isinstance(variables, Mapping) else {}
     effects: list[Effect] = []
     for name in _chosen(model, tuple(wanted) if isinstance(variables, Mapping) else variables):
-        predictor = model.predictors[name]
-        if np.isnan(predictor.mean):
-            effects += _levels(model, rows, predictor, wanted.get(name, "reference"), predict)
-        else:
-            effects.append(_change(model, rows, predictor, wanted.get(name, 1), predict))
+        effects += changes(model, rows, model.predictors[name], wanted.get(name), predict, compare)
     within = _chosen(model, by) if by else ()
-    frame = _frame(effects, compare, rows, within, average=average, alpha=checked_alpha(alpha))
-    return StatsTable.from_frame(frame, heading="Comparisons", notes=_notes(model, scale, predict, average))
+    frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
+    return StatsTable.from_frame(frame, heading="Comparisons", notes=_notes(model, scale, predict, average, weights))
 
 
 # ---------------------------------------------------------------- arguments
@@ -159,122 +173,105 @@ def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
     chosen = fixed if names is None else (names,) if isinstance(names, str) else tuple(names)
     for name in chosen:
         if name not in model.predictors:
-            known = ", ".join(map(repr, model.predictors)) or "none"
-            raise SpecificationError(f"{name!r} is no predictor of the model; they are {known}")
+            raise unknown_predictor(model, name)
+    if not chosen:
+        raise SpecificationError("the model has no predictor whose effect could be asked for: it is intercept only")
     return chosen
 
 
-def _rows(model: FittedModel, data: Any) -> pd.DataFrame:
+def _rows(model: FittedModel, data: Any, offset: Any, weights: Any) -> tuple[FittedModel, pd.DataFrame, Array]:
+    """Return the model for the rows to average over, these rows, and how much each counts."""
     if data is None:
-        return model.observed
-    frame = pd.DataFrame(data)
-    missing = [name for name in model.predictors if name not in frame.columns]
-    if missing:
-        raise DataError(f"data= has no column {', '.join(map(repr, missing))}, which the model needs")
-    used = frame[list(model.predictors)]
+        if offset is not None:
+            raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
+        return model.in_its_rows(), model.observed, _counts(weights, model.observed)
+    frame = as_frame(data)
+    absent = [name for name in model.predictors if name not in frame]
+    if absent:
+        raise DataError(f"data= has no column {', '.join(map(repr, absent))}, which the model needs")
+    used = pd.DataFrame({name: _values(frame.column(name)) for name in model.predictors}, index=range(len(frame)))
     if used.isna().any(axis=None):
         raise DataError("data= has missing values: drop those rows first")
-    return used.reset_index(drop=True)
+    if not len(used):
+        raise DataError("data= has no rows")
+    argument = read_argument("offset", offset, frame)
+    given = None if argument is None else argument.used(None)
+    return model.in_new_rows(given), used, _counts(weights, data)
 
 
-def _notes(model: FittedModel, scale: str, predict: Predictions, average: bool) -> list[str]:
-    out = ["Averaged over the rows of the data."] if average else []
+def _values(column: Column) -> Any:
+    if not column.is_factor:
+        numbers = column.numbers
+        return numbers.astype(bool) if column.is_logical and column.missing is None else numbers
+    return pd.Categorical.from_codes(column.labels.codes, categories=column.labels.levels)
+
+
+def _counts(weights: Any, data: Any) -> Array:
+    """Resolve ``weights=``: one number a row."""
+    frame = as_frame(data)
+    argument = read_argument("weights", weights, frame)
+    return np.ones(len(frame)) if argument is None else check_weights(argument, argument.used(None))
+
+
+def _notes(model: FittedModel, scale: str, predict: Predictions, average: bool, weights: Any) -> list[str]:
+    weighted = "" if weights is None else ", weighted"
+    out = [f"Averaged over the rows of the data{weighted}."] if average else []
+    if scale == "mean_class":
+        return [*out, *predict.notes]
     if not model.scale.is_identity:
         out.append("On the response scale." if scale == "response" else f"On the {model.scale.name} scale.")
     return [*out, *predict.notes]
 
 
-# ---------------------------------------------------------------- changes of a predictor
-def _levels(
-    model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions
-) -> list[Effect]:
-    """Return the comparisons of the levels of a factor, each predicted for all rows."""
-    names = [str(level) for level in predictor.levels]
-    method = {"reference": "treatment", "pairwise": "revpairwise"}.get(how, how)
-    if method not in ("treatment", "revpairwise", "sequential"):
-        raise SpecificationError(
-            f"{predictor.name!r} is a factor: its comparison is 'reference', 'pairwise' or 'sequential'; found {how!r}"
-        )
-    contrasts = contrasts_for(method, names)
-    at = [predict.of(model, _with_level(rows, predictor.name, level)) for level in predictor.levels]
-    return [
-        Effect(predictor.name, name.format("-"), at[int(np.argmax(row))], at[int(np.argmin(row))])
-        for row, name in zip(contrasts.coefficients, contrasts.names, strict=True)
-    ]
-
-
-def _with_level(rows: pd.DataFrame, name: str, level: Hashable) -> pd.DataFrame:
-    return rows.assign(**{name: pd.Series([level] * len(rows), index=rows.index)})
-
-
-def _change(model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions) -> Effect:
-    """Return the comparison of two values of a numeric predictor."""
-    x = rows[predictor.name].to_numpy(dtype=float)
-    low, high, name = _two_values(predictor.name, how, x)
-    first, second = (predict.of(model, rows.assign(**{predictor.name: value})) for value in (low, high))
-    return Effect(predictor.name, name, second, first)
-
-
-def _two_values(name: str, how: Any, x: Array) -> tuple[Array, Array, str]:
-    if isinstance(how, str):
-        if how == "sd":
-            half = 0.5 * float(np.std(x, ddof=1))
-            return x - half, x + half, "sd, centred"
-        ends = {"iqr": (25.0, 75.0, "Q3 - Q1"), "minmax": (0.0, 100.0, "max - min")}
-        if how in ends:
-            low, high = np.percentile(x, ends[how][:2])
-            return np.full(x.size, low), np.full(x.size, high), ends[how][2]
-    elif np.ndim(how) == 0 and isinstance(how, int | float | np.number):
-        return x, x + float(how), f"{how:+g}"
-    elif np.shape(how) == (2,):
-        low, high = (float(value) for value in how)
-        return np.full(x.size, low), np.full(x.size, high), f"{high:g} - {low:g}"
-    raise SpecificationError(
-        f"{name!r} is numeric: its comparison is a number to add, a pair of values, 'sd', 'iqr' or 'minmax'; "
-        f"found {how!r}"
-    )
-
-
 # ---------------------------------------------------------------- tables
+@dataclass(frozen=True, eq=False)
+class _Averages:
+    """Over which rows effects are averaged: those of each combination of ``by``; none if not asked for."""
+
+    by: tuple[str, ...]
+    counts: Array
+    wanted: bool
+
+    def of(self, rows: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
+        """Return the shares (groups, n) of the rows, and what the groups are."""
+        ordered = split_by(rows, self.by)
+        shares = np.zeros((len(ordered), len(rows)))
+        for g, own in enumerate(ordered):
+            shares[g, own] = self.counts[own]
+        total = shares.sum(axis=1, keepdims=True)
+        shares = np.divide(shares, total, out=np.full_like(shares, np.nan), where=total > 0)
+        labels = rows[list(self.by)].iloc[[own[0] for own in ordered]].reset_index(drop=True)
+        if not self.by:
+            return shares, labels
+        order = labels.sort_values(list(self.by)).index.to_numpy()
+        return shares[order], labels.iloc[order].reset_index(drop=True)
+
+
+def _labelled(effects: Sequence[Effect], predict: Predictions) -> list[Effect]:
+    """Say of each effect which of the predicted quantities it is of."""
+    return [replace(effect, labels=own) for effect, own in zip(effects, cycle(predict.labels))]
+
+
 def _frame(
-    effects: Sequence[Effect],
-    compare: Comparison,
-    rows: pd.DataFrame,
-    by: tuple[str, ...],
-    *,
-    average: bool,
-    alpha: float,
+    effects: Sequence[Effect], compare: Comparison, rows: pd.DataFrame, averages: _Averages, alpha: float
 ) -> pd.DataFrame:
-    shares, labels = _shares(rows, by) if average else (None, rows)
+    shares, labels = averages.of(rows) if averages.wanted else (None, rows)
     tables = []
     for effect in effects:
         averaged = effect if shares is None else effect.combined(shares)
-        functions = averaged.high if averaged.low is None else compare(averaged.high, averaged.low)
-        table = _columns(functions, alpha)
-        named = labels.assign(term=effect.term, contrast=effect.contrast)
-        first = ["term", "contrast", *labels.columns]
+        functions = averaged.high if averaged.low is None else compare.of(averaged.high, averaged.low)
+        table = _columns(functions, compare.null, alpha)
+        named = labels.assign(term=effect.term, contrast=effect.contrast, **effect.labels)
+        first = ["term", "contrast", *effect.labels, *labels.columns]
         tables.append(pd.concat([named[first], table], axis=1))
     frame = pd.concat(tables, ignore_index=True)
     return frame if np.isfinite(frame["df"]).any() else frame.drop(columns="df")
 
 
-def _shares(rows: pd.DataFrame, by: tuple[str, ...]) -> tuple[Array, pd.DataFrame]:
-    """Return the weights (groups, n) of the rows in the averages, and what the groups are."""
-    ordered = split_by(rows, by)
-    shares = np.zeros((len(ordered), len(rows)))
-    for g, own in enumerate(ordered):
-        shares[g, own] = 1.0 / len(own)
-    labels = rows[list(by)].iloc[[own[0] for own in ordered]].reset_index(drop=True)
-    if not by:
-        return shares, labels
-    order = labels.sort_values(list(by)).index.to_numpy()
-    return shares[order], labels.iloc[order].reset_index(drop=True)
-
-
-def _columns(functions: Functions, alpha: float) -> pd.DataFrame:
+def _columns(functions: Functions, null: float, alpha: float) -> pd.DataFrame:
     estimate, se, df = functions.estimates, functions.se, functions.df
     statistic = np.full(estimate.size, np.nan)
-    np.divide(estimate, se, out=statistic, where=se > 0)
+    np.divide(estimate - null, se, out=statistic, where=se > 0)
     half = quantile(1.0 - 0.5 * alpha, df) * se
     return pd.DataFrame(
         {

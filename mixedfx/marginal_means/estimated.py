@@ -16,8 +16,8 @@ from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
 from mixedfx.marginal_means.means import MarginalMeans
-from mixedfx.marginal_means.model import FittedModel
-from mixedfx.marginal_means.nesting import containers, nesting_for, shares, told
+from mixedfx.marginal_means.model import FittedModel, unknown_predictor
+from mixedfx.marginal_means.nesting import Nesting, containers, nesting_for, shares, told
 from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
 from mixedfx.marginal_means.scales import IDENTITY
 from mixedfx.marginal_means.slopes import STEP, step_of
@@ -38,6 +38,7 @@ def emmeans(
     ddf: str | float | None = None,
     scale: str = "link",
     integrate: bool = False,
+    offset: float | None = None,
     nesting: Any = None,
 ) -> MarginalMeans:
     """Estimate marginal means: what the model predicts on a reference grid, averaged.
@@ -71,12 +72,18 @@ def emmeans(
     scale : str
         ``"link"``: the scale of the linear predictor; ``"response"``: means are transformed back (after averaging),
         contrasts of logarithms and logits become ratios and odds ratios. Responses such as ``log(y)`` are transformed
-        back too. Means of zero-inflated and hurdle models include the zeros. Of an ordinal response ``"link"`` is the
-        latent variable, ``"response"`` gives the probability of every category (averaged as such), and
-        ``"mean_class"`` the mean of the category numbers 1, 2, ….
+        back too. Where the mean of the response is more than the inverse link (zero-inflated, hurdle and truncated
+        models, ``integrate=True``), the means themselves are averaged: arithmetic ones of the response, zeros included.
+        Of an ordinal response ``"link"`` is the latent variable less the mean threshold (whatever the coding),
+        ``"response"`` gives the probability of every category (averaged as such), and ``"mean_class"`` the mean of the
+        category numbers 1, 2, ….
     integrate : bool
         Average over the distribution of the random effects: population means rather than those of an average group.
-        Contrasts then compare populations. The variances count as known.
+        Contrasts then compare populations. Standard errors by the joint delta method: what is not known of the
+        variances counts.
+    offset : float, optional
+        The offset at which the means stand, on the scale of the linear predictor: 0 for the rate per unit of exposure.
+        If omitted, that of the reference grid, and the mean of an offset that was an array; a note says which.
     nesting : dict or False, optional
         Which factors are nested in which: ``{"state": "region"}``, ``{"plot": ["field", "year"]}``; False if none are.
         By default what formula and data show.
@@ -127,26 +134,74 @@ def emmeans(
     0   yes  0.265  0.048
     1    no  2.206  0.217
     """
-    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
+    model = fitted_model(fit, ddf, population=integrate, response=integrate or scale != "link")
+    model = model.on_grid(_offset(offset))
     view = view_for(model, scale, integrate=integrate)
     specs_, by_ = _names(specs, by)
     found = nesting_for(model, nesting)
     specs_ = (*specs_, *containers(found, (*specs_, *by_)))
-    grid = _grid(model, (*specs_, *by_), at)
+    grid = _grid(model, (*specs_, *reversed(by_)), at)
     there = shares(grid, model, found)
-    averaged = [_averaged(grid, whole, weights, there) for whole in view.of(model, grid.frame)]
-    labels = view.labels(_existing(grid, there))
+    averaged = [_averaged(grid, whole, weights, there, found) for whole in view.of(model, grid.frame)]
+    labels = view.labels(_existing(grid, there, (*specs_, *by_)))
+    further = tuple(name for name in labels.columns if name not in grid.labels)
     return MarginalMeans(
         labels,
-        stacked([functions for functions, _ in averaged]),
-        tuple(name for name in labels.columns if name in by_ or name not in grid.labels),
+        view.finished(stacked([functions for functions, _ in averaged])),
+        (*by_, *further),
         view.estimate,
         view.scale,
         view.heading,
-        (*averaged[0][1], *told(found), *view.notes),
+        (
+            *averaged[0][1],
+            *_offset_notes(model, grid),
+            *_interaction_notes(model, grid.names, grid, found),
+            *told(found),
+            *view.notes,
+        ),
         response=None if view.scale.is_identity else view.scale,
         nesting=found,
+        quantity=f"{view.estimate} of {model.response}" if model.response else view.estimate,
     )
+
+
+def _offset(given: Any) -> float | None:
+    """Resolve ``offset=``."""
+    if given is None:
+        return None
+    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
+        raise TypeError(
+            f"offset is one number on the scale of the linear predictor, at which all means stand; found "
+            f"{type(given).__name__}"
+        )
+    if not np.isfinite(given):
+        raise SpecificationError(f"offset is a finite number; found {given}")
+    return float(given)
+
+
+def _offset_notes(model: FittedModel, grid: Grid) -> list[str]:
+    """Say at which offset the means stand."""
+    found = model.offset(grid.frame)
+    if not model.columns.has_offset and not found.any():
+        return []
+    low, high = float(found.min()), float(found.max())
+    return [f"Offset: {low:.4g}." if low == high else f"Offset: from {low:.4g} to {high:.4g}, by row of the grid."]
+
+
+def _interaction_notes(model: FittedModel, shown: Sequence[str], grid: Grid, nesting: Nesting) -> list[str]:
+    """Say which of the predictors that are shown interact with others that are averaged over or held."""
+    beside: dict[str, dict[str, None]] = {}
+    for term in model.terms:
+        hidden = [name for name in grid.others if name in term and name not in shown]
+        for name in shown:
+            related = {*nesting.get(name, ()), *(inner for inner, outer in nesting.items() if name in outer)}
+            if name in term:
+                beside.setdefault(name, {}).update(dict.fromkeys(own for own in hidden if own not in related))
+    return [
+        f"{name} interacts with {', '.join(others)}: what is said of it here may not hold at other values (see by=)."
+        for name, others in beside.items()
+        if others
+    ]
 
 
 def trends(
@@ -184,19 +239,23 @@ def trends(
     0    Male    0.7844  0.0860
     1  Female    0.4795  0.1037
     """
-    model = fitted_model(fit, ddf)
+    model = fitted_model(fit, ddf).on_grid(None)
     specs_, by_ = _names(specs, by)
     step = step_of(model, variable)
     found = nesting_for(model, nesting)
     specs_ = (*specs_, *containers(found, (*specs_, *by_)))
-    grid = _grid(model, (*specs_, *by_), at)
+    grid = _grid(model, (*specs_, *reversed(by_)), at)
     there = shares(grid, model, found)
-    functions, notes = _averaged(grid, LinkPredictions().slopes(model, grid.frame, variable, step), weights, there)
-    notes += told(found)
+    slopes = LinkPredictions().slopes(model, grid.frame, variable, step)[0]
+    functions, notes = _averaged(grid, slopes, weights, there, found)
+    notes += [*_interaction_notes(model, (variable, *grid.names), grid, found), *told(found)]
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
-    labels, heading = _existing(grid, there), f"Slopes in {variable}"
-    return MarginalMeans(labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found)
+    labels, heading = _existing(grid, there, (*specs_, *by_)), f"Slopes in {variable}"
+    quantity = f"slope of {model.response} in {variable}" if model.response else f"slope in {variable}"
+    return MarginalMeans(
+        labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found, quantity=quantity
+    )
 
 
 def joint_tests(
@@ -231,7 +290,7 @@ def joint_tests(
     >>> mfx.joint_tests(fit)["F"].round(2).to_dict()
     {'age': 88.0, 'Sex': 9.29, 'age:Sex': 5.12}
     """
-    model = fitted_model(fit, ddf)
+    model = fitted_model(fit, ddf).on_grid(None)
     _, by_ = _names(None, by)
     given = dict(at or {})
     tested = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
@@ -240,11 +299,12 @@ def joint_tests(
             half = STEP * (predictor.upper - predictor.lower)
             given[name] = [predictor.mean - half, predictor.mean + half]
     found = nesting_for(model, nesting)
-    grid = _grid(model, (*(name for name in tested if name not in by_), *by_), given)
+    names = (*(name for name in tested if name not in by_), *by_)
+    grid = _grid(model, (*names[: len(names) - len(by_)], *reversed(by_)), given)
     there = shares(grid, model, found)
     functions = linear_predictor(model, grid.frame).taken(there.ravel() > 0)
     notes = (*model.notes, *told(found))
-    labels = _existing(grid, there)
+    labels = _existing(grid, there, names)
     return MarginalMeans(labels, functions, by_, "mean", IDENTITY, "Marginal means", notes, nesting=found).joint_tests()
 
 
@@ -281,21 +341,23 @@ def _listed(argument: str, names: Specs) -> tuple[str, ...]:
 def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | None) -> Grid:
     for name in names:
         if name not in model.predictors:
-            known = ", ".join(map(repr, model.predictors)) or "none"
-            raise SpecificationError(f"{name!r} is no predictor of the model; they are {known}")
+            raise unknown_predictor(model, name)
     return Grid(reference_values(model, at), names)
 
 
 # ---------------------------------------------------------------- averaging
-def _existing(grid: Grid, there: Array) -> pd.DataFrame:
-    """Return the labels of the means of something."""
-    return grid.labels.iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True)
+def _existing(grid: Grid, there: Array, names: Sequence[str]) -> pd.DataFrame:
+    """Return the labels of the means of something, with the columns ``names``."""
+    return grid.labels[list(names)].iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True)
 
 
-def _averaged(grid: Grid, whole: Functions, weights: Any, there: Array) -> tuple[Functions, list[str]]:
+def _averaged(
+    grid: Grid, whole: Functions, weights: Any, there: Array, nesting: Nesting
+) -> tuple[Functions, list[str]]:
     """Return the means over the other predictors by their shares (others, cells), and in words over what."""
     is_equal = isinstance(weights, str) and weights == "equal"
-    share = weights_for(weights).normed(grid, whole.model, there if is_equal else (there > 0).astype(float))
+    existing = there if is_equal else (there > 0).astype(float)
+    share = weights_for(weights).normed(grid, whole.model, existing, nesting)
     shape = (grid.n_others, grid.n_cells)
     functions = Functions(
         whole.model,

@@ -11,6 +11,7 @@ import pandas as pd
 from mixedfx._typing import Array, IntArray
 from mixedfx.marginal_means.adjust import Adjustment, Family
 from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.question import PLAIN, Question
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.means import MarginalMeans
@@ -33,8 +34,7 @@ def families(
     adjustment: Adjustment,
     ask: Callable[[Adjustment, Family], Array],
     *,
-    null: float = 0.0,
-    side: int = 0,
+    question: Question = PLAIN,
 ) -> tuple[Array, tuple[str, ...]]:
     """Ask each family of a table for one number a row (r,), and say in words how it was adjusted."""
     out = np.full(len(means.labels), np.nan)
@@ -44,7 +44,7 @@ def families(
         told = functions.estimable & (functions.se > 0)
         if not told.any():
             continue
-        family = _family(functions.taken(told), null, side, are_pairs=means.pairs_of is not None)
+        family = _family(functions.taken(told), question, are_pairs=means.pairs_of is not None)
         fitting = adjustment.fitting(family)
         out[own[told]] = ask(fitting, family)
         if fitting.label and family.size > 1:
@@ -52,11 +52,12 @@ def families(
     return out, tuple(notes)
 
 
-def _family(functions: Functions, null: float, side: int, *, are_pairs: bool) -> Family:
+def _family(functions: Functions, question: Question, *, are_pairs: bool) -> Family:
     se = functions.se
     correlation = functions.covariance / np.outer(se, se)
     np.fill_diagonal(correlation, 1.0)
     sizes = np.linalg.eigvalsh(correlation)
     rank = int(np.sum(sizes > INDEPENDENT * sizes[-1]))
     n_means = round(0.5 + float(np.sqrt(0.25 + 2.0 * se.size))) if are_pairs else None  # k (k - 1) / 2 differences
-    return Family((functions.values - null) / se, functions.df, correlation, n_means, rank, side)
+    statistic = question.distance(functions.values) / se
+    return Family(statistic, functions.df, correlation, n_means, rank, question.direction, question.is_equivalence)

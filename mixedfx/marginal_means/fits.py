@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import Design
+from mixedfx.design import Design, as_frame
 from mixedfx.design.encoder import Encoder, FormulaicEncoder
 from mixedfx.design.expressions import variables_in
 from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable
+from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
 from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
-from mixedfx.marginal_means.outcomes import has_outcome, outcome_of
+from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -78,40 +79,57 @@ class MixedColumns(Columns):
     """Columns by the encoders of a design."""
 
     design: Design
-    covariances: Sequence[Array]
-    residual: float
 
     def matrix(self, data: pd.DataFrame) -> Array:
         """Return all columns (n, P)."""
         return self.design.fixed.encode_full(data)
 
-    def offset(self, data: pd.DataFrame) -> Array:
-        """Return the offset (n,): an array argument counts with its mean."""
-        if self.design.offset is None:
-            return np.zeros(len(data))
-        if self.design.offsets.needs_array:
-            return np.full(len(data), float(self.design.offset.mean()))
-        found = self.design.offsets.encode(data)
-        return np.zeros(len(data)) if found is None else found
+    @property
+    def offset_names(self) -> tuple[str, ...]:
+        """The predictors that the offset uses."""
+        return _offset_columns(self.design)
 
-    def variance(self, data: pd.DataFrame) -> Array:
-        """Return the variance (n,) of random effects (and residuals, where the response was transformed)."""
-        total = np.full(len(data), self.residual)
-        for term, covariance in zip(self.design.random, self.covariances, strict=True):
-            z = term.encoder.encode(data)
-            own = 1.0 if term.loading is None else float(np.mean(np.sum(term.loading**2, axis=1)))
-            total += own * np.einsum("ia,ab,ib->i", z, covariance, z)
-        return total
+    @property
+    def has_offset(self) -> bool:
+        """Whether there is an offset at all."""
+        return self.design.offset is not None
+
+    def own_offset(self, data: pd.DataFrame) -> Array:
+        """Return the offset (n,) of the rows of the fit, with other values of predictors."""
+        return _or_zero(self.design.offsets.encode(data, self.design.offsets.given), data)
+
+    def new_offset(self, data: pd.DataFrame, given: Any) -> Array:
+        """Return the offset (n,) of other rows."""
+        return _or_zero(self.design.offsets.encode(data, given), data)
+
+    def usual_offset(self, data: pd.DataFrame) -> Array:
+        """Return the offset (n,) of a reference grid: an array argument counts with its mean."""
+        given = self.design.offsets.given
+        mean = None if given is None else np.full(len(data), float(np.mean(given)))
+        return _or_zero(self.design.offsets.encode(data, mean), data)
+
+
+def _or_zero(offset: Array | None, data: pd.DataFrame) -> Array:
+    return np.zeros(len(data)) if offset is None else offset
+
+
+def _variance(design: Design, data: pd.DataFrame, covariances: Sequence[Array]) -> Array:
+    """Return the variance (n,) that random effects of typical levels give to the linear predictor."""
+    total = np.zeros(len(data))
+    for term, covariance in zip(design.random, covariances, strict=True):
+        z = term.encoder.encode(data)
+        own = 1.0 if term.loading is None else float(np.mean(np.sum(term.loading**2, axis=1)))
+        total += own * np.einsum("ia,ab,ib->i", z, covariance, z)
+    return total
 
 
 def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bool = False) -> FittedModel:
     design = fit.design
     fixed = design.fixed
     null = fixed.silent()
-    scale, covariances, residual = _scale_and_variances(fit)
-    wide = response and isinstance(fit, GeneralizedLinearMixedResults) and has_outcome(fit)
+    scale = _scale(fit)
+    wide = response or not _has_intercept(fit)
     predictors, observed = _predictors(fit, population, wide)
-    columns = MixedColumns(design, covariances, residual)
     beta = np.asarray(fit.params, dtype=float)
     denominator, terms = _denominator(fit, ddf), _terms(design)
     model = FittedModel(
@@ -119,16 +137,45 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
         denominator,
         fixed.kept,
         null,
-        columns,
+        MixedColumns(design),
         predictors,
         observed,
         scale,
         terms,
+        design.response.name,
+        elsewhere={own: part for own, part in _elsewhere(fit).items() if own not in predictors},
         write=lambda rows: fit._canonical_rows.usual(rows),
     )
-    if wide and isinstance(fit, GeneralizedLinearMixedResults):
-        return replace(model, outcome=outcome_of(fit, model, _number(fit, ddf)))
-    return model
+    if isinstance(fit, GeneralizedLinearMixedResults):
+        return replace(model, outcome=_outcome(fit, model, ddf)) if wide else model
+    return replace(model, outcome=_transformed(fit, model)) if population and not scale.is_identity else model
+
+
+def _elsewhere(fit: Ours) -> dict[str, str]:
+    """Return the columns of the further linear predictors, with the name of one that uses them."""
+    if not isinstance(fit, GeneralizedLinearMixedResults):
+        return {}
+    return {name: part for part, fixed in fit.model.components.items() for name in fixed.encoder.variables}
+
+
+def _outcome(fit: GeneralizedLinearMixedResults, model: FittedModel, ddf: str | float | None) -> Outcome:
+    def variance(data: pd.DataFrame, x: Array) -> Array:
+        return _variance(fit.design, data, fit.fit.problem.covariances(x))
+
+    return outcome_of(fit, model, _number(fit, ddf), variance)
+
+
+def _transformed(fit: LinearMixedResults, model: FittedModel) -> Outcome:
+    """Return the response behind a transformed one, whose residual is averaged over too."""
+    problem = fit.fit.problem
+    size = problem.fixed.scale**2
+
+    def variance(data: pd.DataFrame, theta: Array) -> Array:
+        relative = problem.relative_covariances(theta[:-1])
+        return np.asarray(size * np.exp(theta[-1]) * (1.0 + _variance(fit.design, data, relative)))
+
+    theta = np.append(fit.fit.point.theta, np.log(fit.fit.at.sigma2))
+    return outcome_of_transformed(fit, model, variance, theta, fit.variance_parameters.covariance)
 
 
 def _terms(design: Design) -> tuple[frozenset[str], ...]:
@@ -155,16 +202,10 @@ def _number(fit: Ours, ddf: str | float | None) -> float | None:
     return number
 
 
-def _scale_and_variances(fit: Ours) -> tuple[Scale, Sequence[Array], float]:
+def _scale(fit: Ours) -> Scale:
     if isinstance(fit, GeneralizedLinearMixedResults):
-        covariances = [np.asarray(c) for c in fit.fit.problem.covariances(fit.fit.x)]
-        scale = scale_of_link(fit.fit.problem.family.link, has_mean=_has_intercept(fit))
-        return scale, covariances, 0.0
-    problem = fit.fit.problem
-    size = problem.fixed.scale**2 * fit.fit.at.sigma2
-    scale = scale_of_response(fit.design.formula.response)
-    covariances = [size * c for c in problem.relative_covariances(fit.fit.theta)]
-    return scale, covariances, 0.0 if scale.is_identity else float(fit.scale)
+        return scale_of_link(fit.fit.problem.family.link, has_mean=_has_intercept(fit))
+    return scale_of_response(fit.design.formula.response)
 
 
 def _predictors(fit: Ours, population: bool, wide: bool) -> tuple[dict[str, Predictor], pd.DataFrame]:
@@ -182,10 +223,10 @@ def _predictors(fit: Ours, population: bool, wide: bool) -> tuple[dict[str, Pred
     if further:
         rows = _rows(fit, further)
         for name in further:
-            factor = rows.is_factor(name)
-            variables[name] = Variable(
-                name, None if factor else rows.numbers(name), rows.labels(name) if factor else None
-            )
+            if rows.is_factor(name):
+                variables[name] = Variable(name, None, rows.labels(name))
+            else:
+                variables[name] = Variable(name, rows.numbers(name), None, rows.is_logical(name))
     return _described(variables, encoders, of_fixed)
 
 
@@ -214,7 +255,7 @@ def _rows(fit: Ours, names: Sequence[str]) -> Rows:
 
 def _values(variable: Variable) -> pd.Series:
     if variable.labels is None:
-        return pd.Series(variable.numbers)
+        return pd.Series(np.asarray(variable.numbers).astype(bool) if variable.is_logical else variable.numbers)
     return pd.Series(pd.Categorical.from_codes(variable.labels.codes, categories=variable.labels.levels))
 
 
@@ -279,11 +320,12 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
         _plain_denominator(covariance, df, ddf, "residual"),
         fixed.kept,
         fixed.silent(),
-        MixedColumns(design, [], float(rest @ rest / df) if df > 0 else np.nan),
+        MixedColumns(design),
         predictors,
         observed,
         scale_of_response(design.formula.response),
         _terms(design),
+        design.response.name,
     )
 
 
@@ -293,19 +335,32 @@ class StatsmodelsColumns(Columns):
     """Columns by the formula engine of statsmodels."""
 
     encode: Callable[[pd.DataFrame], Array]
-    mean_offset: float
+    known: Array | None
+    offset_names: tuple[str, ...] = ()
 
     def matrix(self, data: pd.DataFrame) -> Array:
         """Return all columns (n, P)."""
         return self.encode(data)
 
-    def offset(self, data: pd.DataFrame) -> Array:
-        """Return the mean (n,) of the offset."""
-        return np.full(len(data), self.mean_offset)
+    @property
+    def has_offset(self) -> bool:
+        """Whether there is an offset or an exposure."""
+        return self.known is not None
 
-    def variance(self, data: pd.DataFrame) -> Array:
-        """Return zero (n,): there are no random effects."""
-        return np.zeros(len(data))
+    def own_offset(self, data: pd.DataFrame) -> Array:
+        """Return the offset (n,) of the rows of the fit."""
+        return _or_zero(self.known, data)
+
+    def new_offset(self, data: pd.DataFrame, given: Any) -> Array:
+        """Return the offset (n,) of other rows, which must be given if the model has one."""
+        if given is None and self.has_offset:
+            raise SpecificationError("the model has an offset: give offset=… for the new data too (one value a row)")
+        argument = read_argument("offset", given, as_frame(data))
+        return _or_zero(None if argument is None else argument.used(None), data)
+
+    def usual_offset(self, data: pd.DataFrame) -> Array:
+        """Return the mean (n,) of the offset."""
+        return np.zeros(len(data)) if self.known is None else np.full(len(data), float(np.mean(self.known)))
 
 
 def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
@@ -335,6 +390,7 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
         observed,
         _statsmodels_scale(fit),
         _statsmodels_terms(spec),
+        str(fit.model.endog_names),
     )
 
 
@@ -369,9 +425,12 @@ def _null_space(exog: Array) -> Array:
     return np.where(np.abs(null) > RANK * np.abs(null).max(initial=0.0), null, 0.0)
 
 
-def _statsmodels_offset(fit: Any) -> float:
+def _statsmodels_offset(fit: Any) -> Array | None:
+    """Return offset and (logarithm of) exposure together; None if there are none."""
     parts = (getattr(fit.model, name, None) for name in ("offset", "exposure"))
-    return float(sum(np.mean(part) for part in parts if part is not None and np.size(part)))
+    there = [np.asarray(part, dtype=float) for part in parts if part is not None and np.ndim(part) == 1]
+    total = np.sum(there, axis=0) if there else np.zeros(0)
+    return total if np.any(total) else None
 
 
 def _statsmodels_scale(fit: Any) -> Scale:

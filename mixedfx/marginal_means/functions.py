@@ -85,12 +85,12 @@ class Functions:
             out[usable] = self.model.denominator.of_rows(self.L[usable])
         return out
 
-    def joint(self) -> JointTest:
-        """Return the test that all of them are zero; where not all can be estimated, that of what can.
+    def joint(self, null: float = 0.0) -> JointTest:
+        """Return the test that all of them are ``null``; where not all can be estimated, that of what can.
 
         The rows of the result that are wanted but cannot be estimated are missing from its ``df_num``.
         """
-        own = self._estimable_part()
+        own = Functions(self.model, self.values - null, self.rows)._estimable_part()
         if len(own.values) == 0:
             return JointTest(np.nan, 0, np.nan, 1.0, self.model.denominator.label)
         names = tuple(f"row {i}" for i in range(len(own.values)))

@@ -19,6 +19,8 @@ __all__ = ["Grid", "Weights", "reference_values", "weights_for"]
 
 LARGEST = 2_000_000  # rows of a grid
 
+Within = Mapping[str, tuple[str, ...]]  # for each nested factor those that contain it
+
 
 def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[str, tuple[Hashable, ...]]:
     """Return the values of every predictor in the grid.
@@ -52,7 +54,7 @@ def _checked(predictor: Predictor, wanted: Any) -> tuple[Hashable, ...]:
             raise SpecificationError(
                 f"at={{{predictor.name!r}: …}}: {unknown[0]!r} is no level of it; they are {_listed(predictor.levels)}"
             )
-        return values
+        return tuple(predictor.levels[predictor.levels.index(value)] for value in values)
     try:
         return tuple(int(value) if isinstance(value, int | np.integer) else float(value) for value in values)
     except (TypeError, ValueError) as error:
@@ -135,12 +137,12 @@ class Weights(ABC):
     """How much each combination of the other predictors counts in a mean."""
 
     @abstractmethod
-    def of(self, grid: Grid, model: FittedModel) -> Array:
-        """Return the weights (others, cells), not yet normed."""
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+        """Return the weights (others, cells), not yet normed; ``within`` says what contains a nested factor."""
 
-    def normed(self, grid: Grid, model: FittedModel, existing: Array) -> Array:
+    def normed(self, grid: Grid, model: FittedModel, existing: Array, within: Within) -> Array:
         """Return the weights (others, cells) of what exists, summing to 1 for every mean; nan for a mean of nothing."""
-        weights = self.of(grid, model) * existing
+        weights = self.of(grid, model, within) * existing
         total = weights.sum(axis=0)
         out = np.full(weights.shape, np.nan)
         np.divide(weights, total, out=out, where=total > 0)
@@ -150,7 +152,7 @@ class Weights(ABC):
 class Equal(Weights):
     """Every combination counts the same: what a balanced experiment would have."""
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return ones."""
         return np.ones((grid.n_others, grid.n_cells))
 
@@ -158,36 +160,39 @@ class Equal(Weights):
 class Cells(Weights):
     """As often as the combination occurs within each cell of the data: means of fitted values."""
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return the counts."""
-        return _counts(grid, model, grid.order).reshape(grid.n_others, grid.n_cells)
+        return _counts(grid, model, grid.order)
 
 
 class Flat(Weights):
     """Every combination that occurs counts the same."""
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return ones for what occurs."""
-        return np.asarray((Cells().of(grid, model) > 0).astype(float))
+        return np.asarray((Cells().of(grid, model, within) > 0).astype(float))
 
 
 class Proportional(Weights):
-    """As often as the combination occurs in the data, for all means alike."""
+    """As often as the combination occurs in the data, for all means alike.
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    A nested factor counts by its levels within what contains it: the labels 1, 2, … of sites that are used again in
+    every region say no more than names of their own would.
+    """
+
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return the counts."""
-        return np.broadcast_to(_counts(grid, model, grid.others)[:, None], (grid.n_others, grid.n_cells))
+        outer = [name for inner in grid.others for name in within.get(inner, ())]
+        return _counts(grid, model, tuple(dict.fromkeys([*grid.others, *outer])))
 
 
 class Outer(Weights):
-    """The product of how often each value of each predictor occurs."""
+    """The product of how often each value of each predictor occurs; of a nested one within what contains it."""
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return the products."""
-        weights = np.ones(1)
-        for name in grid.others:
-            weights = np.multiply.outer(_counts(grid, model, (name,)), weights).ravel()
-        return np.broadcast_to(weights[:, None], (grid.n_others, grid.n_cells))
+        counts = [_counts(grid, model, (name, *within.get(name, ()))) for name in grid.others]
+        return np.asarray(np.prod([np.ones((grid.n_others, grid.n_cells)), *counts], axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +201,7 @@ class Given(Weights):
 
     numbers: Array
 
-    def of(self, grid: Grid, model: FittedModel) -> Array:
+    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
         """Return the numbers."""
         if self.numbers.shape != (grid.n_others,):
             raise SpecificationError(
@@ -207,9 +212,9 @@ class Given(Weights):
 
 
 def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
-    """Return how often each combination of ``names`` (first fastest) occurs; one value stands for all."""
-    shape = tuple(len(grid.values[name]) for name in names)
+    """Return how often the combination of ``names`` in each row (others, cells) occurs; one value stands for all."""
     position = np.zeros(len(model.observed), dtype=np.intp)
+    wanted = np.zeros(grid.n_others * grid.n_cells, dtype=np.intp)
     known = np.ones(len(model.observed), dtype=bool)
     stride = 1
     for name in names:
@@ -218,8 +223,10 @@ def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
             code = pd.Index(list(values)).get_indexer(pd.Index(model.observed[name].tolist()))
             known &= code >= 0
             position += stride * np.maximum(code, 0)
+        wanted += stride * grid.codes[name]
         stride *= len(values)
-    return np.bincount(position[known], minlength=int(np.prod(shape, dtype=float))).astype(float)
+    counts = np.bincount(position[known], minlength=stride).astype(float)
+    return counts[wanted].reshape(grid.n_others, grid.n_cells)
 
 
 WEIGHTS: dict[str, type[Weights]] = {
@@ -247,6 +254,6 @@ def weights_for(weights: Any) -> Weights:
         numbers = np.asarray(weights, dtype=float)
     except (TypeError, ValueError) as error:
         raise TypeError(f"weights is a word or numbers; found {type(weights).__name__}") from error
-    if numbers.ndim != 1 or not np.all(numbers >= 0):
-        raise SpecificationError("weights must be a list of numbers that are not negative")
+    if numbers.ndim != 1 or not np.all((numbers >= 0) & np.isfinite(numbers)) or not np.any(numbers > 0):
+        raise SpecificationError("weights must be a list of finite numbers that are not negative, and not all zero")
     return Given(numbers)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["joint_table", "term_table"]
 
 
-def joint_table(means: MarginalMeans) -> StatsTable:
-    """Return the test that all rows of each family are zero."""
-    tests = [means.functions.taken(own).joint() for own in split_by(means.labels, means.by)]
+def joint_table(means: MarginalMeans, null: float) -> StatsTable:
+    """Return the test that all rows of each family are ``null``."""
+    tests = [means.functions.taken(own).joint(null) for own in split_by(means.labels, means.by)]
     rows = [own[0] for own in split_by(means.labels, means.by)]
-    return _table(means, tests, means.labels.iloc[rows][list(means.by)].reset_index(drop=True), [])
+    labels = means.labels.iloc[rows][list(means.by)].reset_index(drop=True)
+    return _table(means, tests, labels, [], [f"Tested: all are {null:g}."] if null else [])
 
 
 def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
@@ -53,7 +54,11 @@ def term_table(means: MarginalMeans, by: tuple[str, ...]) -> StatsTable:
 
 
 def _table(
-    means: MarginalMeans, tests: Sequence[JointTest], labels: pd.DataFrame, partial: Sequence[str]
+    means: MarginalMeans,
+    tests: Sequence[JointTest],
+    labels: pd.DataFrame,
+    partial: Sequence[str],
+    tested: Sequence[str] = (),
 ) -> StatsTable:
     frame = labels.assign(df=[float(test.df_num) for test in tests])
     columns: dict[str, list[Any]]
@@ -69,7 +74,7 @@ def _table(
     stubs = [name for name in ("term", *means.by) if name in frame]
     frame = frame.set_index(stubs) if stubs else frame
     notes = [f"Denominator degrees of freedom by {means.functions.model.denominator.label}."] if "F" in frame else []
-    notes += told(means.nesting) if "term" in stubs else ()
+    notes = [*tested, *notes, *(told(means.nesting) if "term" in stubs else ())]
     if partial:
         notes.append(f"Only a part can be estimated (empty cells) of: {', '.join(dict.fromkeys(partial))}.")
     return StatsTable.from_frame(frame, heading="Joint tests", notes=notes)

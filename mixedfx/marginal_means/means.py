@@ -21,7 +21,9 @@ from mixedfx.marginal_means.families import families, split_by
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.joint import joint_table, term_table
 from mixedfx.marginal_means.letters import compact_letters
+from mixedfx.marginal_means.levels import shown_levels
 from mixedfx.marginal_means.nesting import Nesting
+from mixedfx.marginal_means.question import PLAIN, Question, question_for
 from mixedfx.marginal_means.scales import Scale
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["MarginalMeans"]
 
 UNADJUSTED = Unadjusted()
-SIDES = {"two-sided": 0, "greater": 1, "less": -1}
 
 
 @hinting_methods
@@ -60,6 +61,8 @@ class MarginalMeans:
         The scale of the response, if contrasts are to be shown on it.
     nesting : dict of tuple of str
         For each nested factor those that contain it.
+    quantity : str
+        What the estimates are, with the name of the response.
 
     Examples
     --------
@@ -84,6 +87,7 @@ class MarginalMeans:
     pairs_of: int | None = None
     response: Scale | None = None
     nesting: Nesting = field(default_factory=dict)
+    quantity: str = ""
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -146,7 +150,13 @@ class MarginalMeans:
 
     # ---------------------------------------------------------------- tests
     def test(
-        self, null: float = 0.0, *, side: str = "two-sided", adjust: str | None = None, joint: bool = False
+        self,
+        null: float = 0.0,
+        *,
+        side: str = "two-sided",
+        delta: float = 0.0,
+        adjust: str | None = None,
+        joint: bool = False,
     ) -> StatsTable:
         """Test every row, or all rows of a family together.
 
@@ -156,14 +166,23 @@ class MarginalMeans:
             What the estimates are compared with, on the scale of the linear predictor.
         side : str
             ``"two-sided"``, ``"greater"`` or ``"less"``.
+        delta : float
+            A distance that does not matter. Two-sided tests are then those of equivalence (the estimate is closer to
+            ``null`` than ``delta``: two one-sided tests), ``"greater"`` those of noninferiority (greater than
+            ``null - delta``), ``"less"`` those of nonsuperiority (less than ``null + delta``).
         adjust : str, optional
             As for :meth:`contrast`; that of the table if omitted.
         joint : bool
-            One F (or chi-squared) test that all rows of a family are zero.
+            One F (or chi-squared) test that all rows of a family are ``null``. It has no side, no ``delta`` and nothing
+            to adjust for.
 
         Returns
         -------
         StatsTable
+
+        References
+        ----------
+        Schuirmann (1987), J. Pharmacokinet. Biopharm. 15, 657 (two one-sided tests).
 
         Examples
         --------
@@ -173,19 +192,21 @@ class MarginalMeans:
         >>> table["pvalue"].round(4).tolist()
         [0.0022, 0.0, 0.0105]
         """
+        question = question_for(null, side, delta)
+        if joint and (question.side or question.delta):
+            raise SpecificationError("a joint test has no side and no delta: leave them out, or leave joint=True out")
+        if joint and adjust not in (None, "none"):
+            raise SpecificationError(f"a joint test is one test a family: there is nothing for adjust={adjust!r} to do")
         if joint:
-            return joint_table(self)
-        if side not in SIDES:
-            raise SpecificationError(f"side is one of {', '.join(map(repr, SIDES))}; found {side!r}")
-        frame, notes = self._tested(null, SIDES[side], self._adjustment(adjust))
-        sided = () if side == "two-sided" else (f"One-sided tests: {side} than {null:g}.",)
-        return self._shown(self._beside_labels(frame), "Tests", (*notes, *sided))
+            return joint_table(self, question.null)
+        frame, notes = self._tested(question, self._adjustment(adjust))
+        return self._shown(self._beside_labels(frame), "Tests", (*notes, *question.words))
 
-    def _tested(self, null: float, side: int, adjustment: Adjustment) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        pvalues, notes = families(self, adjustment, lambda own, f: own.pvalues(f), null=null, side=side)
+    def _tested(self, question: Question, adjustment: Adjustment) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        pvalues, notes = families(self, adjustment, lambda own, f: own.pvalues(f), question=question)
         f = self.functions
         statistic = np.full(len(f.values), np.nan)
-        np.divide(f.estimates - null, f.se, out=statistic, where=f.se > 0)
+        np.divide(question.distance(f.estimates), f.se, out=statistic, where=f.se > 0)
         columns = {self.estimate: self.estimates, "se": self.se, "df": self.df}
         return pd.DataFrame({**columns, self._letter: statistic, "pvalue": pvalues}), notes
 
@@ -205,7 +226,7 @@ class MarginalMeans:
         return self._whole(alpha)[0]
 
     def _whole(self, alpha: float) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        tests, notes = self._tested(0.0, 0, self.adjustment)
+        tests, notes = self._tested(PLAIN, self.adjustment)
         limits, others = self._limits(checked_alpha(alpha), self.adjustment)
         frame = tests.assign(lower=limits[:, 0], upper=limits[:, 1])
         frame = frame[[self.estimate, "se", "df", "lower", "upper", self._letter, "pvalue"]]
@@ -335,6 +356,7 @@ class MarginalMeans:
     # ---------------------------------------------------------------- showing
     def _shown(self, frame: pd.DataFrame, heading: str, notes: Sequence[str]) -> StatsTable:
         named = [*self.by, *self.specs]
+        frame = frame.assign(**{name: shown_levels(frame[name]) for name in named})
         frame = frame.set_index(named) if named else frame.set_index(pd.Index(["overall"]))
         return StatsTable.from_frame(frame, heading=heading, notes=(*self.notes, *notes, *self._missing))
 

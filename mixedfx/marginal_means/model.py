@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.outcomes import Outcome
 
-__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of"]
+__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of", "unknown_predictor"]
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 
@@ -32,7 +33,7 @@ class Predictor:
     levels : tuple
         Distinct values, in order.
     is_factor : bool
-        Whether formulas read it as a factor, or some factor of the formula is made of it.
+        Whether formulas read it as a factor, some factor of the formula is made of it, or it is True or False.
     mean, lower, upper : float
         Of a numeric one.
     is_fixed : bool
@@ -76,13 +77,27 @@ class Columns(ABC):
     def matrix(self, data: pd.DataFrame) -> Array:
         """Return all columns (n, P) of the fixed effects, redundant ones included."""
 
+    @property
     @abstractmethod
-    def offset(self, data: pd.DataFrame) -> Array:
-        """Return the known part (n,) of the linear predictor."""
+    def has_offset(self) -> bool:
+        """Whether the linear predictor has a known part."""
+
+    @property
+    @abstractmethod
+    def offset_names(self) -> tuple[str, ...]:
+        """The predictors of which the offset is made."""
 
     @abstractmethod
-    def variance(self, data: pd.DataFrame) -> Array:
-        """Return the variance (n,) of the linear predictor between the groups of a population."""
+    def own_offset(self, data: pd.DataFrame) -> Array:
+        """Return the known part (n,) of the linear predictor in the rows of the fit, with predictors changed."""
+
+    @abstractmethod
+    def new_offset(self, data: pd.DataFrame, given: Any) -> Array:
+        """Return that of other rows; a SpecificationError if it was an array and is not given."""
+
+    @abstractmethod
+    def usual_offset(self, data: pd.DataFrame) -> Array:
+        """Return that of a reference grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +123,16 @@ class FittedModel:
         Of the linear predictor.
     terms : tuple of frozenset of str
         The predictors in each term of the fixed effects.
+    response : str
+        Name of the response.
+    offset : callable
+        From rows to the known part (n,) of their linear predictors; :meth:`at` says of which rows.
     notes : tuple of str
         What tables of it should say.
+    elsewhere : dict of str
+        Columns that only another linear predictor uses, and its name.
     outcome : Outcome or None
-        If it was asked for: what the response does, where that is more than a function of the linear predictor.
+        If it was asked for: what the response does.
     write : callable or None
         Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
     """
@@ -125,9 +146,40 @@ class FittedModel:
     observed: pd.DataFrame = field(repr=False)
     scale: Scale
     terms: tuple[frozenset[str], ...] = ()
+    response: str = ""
+    offset: Callable[[pd.DataFrame], Array] = field(default=lambda data: np.zeros(len(data)), repr=False)
     notes: tuple[str, ...] = ()
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
     outcome: Outcome | None = field(default=None, repr=False)
     write: Callable[[Array], Array] | None = field(default=None, repr=False)
+
+    def in_its_rows(self) -> FittedModel:
+        """Return it for the rows of the fit, each with its own offset."""
+        return replace(self, offset=self.columns.own_offset)
+
+    def in_new_rows(self, offset: Any) -> FittedModel:
+        """Return it for other rows, whose offset is given unless their columns tell it."""
+        return replace(self, offset=lambda data: self.columns.new_offset(data, offset))
+
+    def on_grid(self, offset: float | None) -> FittedModel:
+        """Return it for a reference grid, whose offset is the usual one or a number."""
+        if offset is None:
+            return replace(self, offset=self.columns.usual_offset)
+        used = {name for term in self.terms for name in term}
+        only = [name for name in self.columns.offset_names if name not in used]
+        left = {name: own for name, own in self.predictors.items() if name not in only or own.is_fixed}
+        return replace(self, predictors=left, offset=lambda data: np.full(len(data), offset))
+
+
+def unknown_predictor(model: FittedModel, name: str) -> SpecificationError:
+    """Return the error for a name that is no predictor, or one of another part of the model only."""
+    if name in model.elsewhere:
+        return SpecificationError(
+            f"{name!r} stands in {model.elsewhere[name]}= only, which the linear predictor of the mean does not see: "
+            "ask for means of the response, with scale='response'"
+        )
+    known = ", ".join(map(repr, model.predictors)) or "none"
+    return SpecificationError(f"{name!r} is no predictor of the model; they are {known}")
 
 
 def fixed_df(covariance: Array, df: float, label: str) -> Denominator:

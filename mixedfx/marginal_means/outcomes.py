@@ -1,4 +1,4 @@
-"""Responses that depend on more than one linear predictor: categories by thresholds, means with extra zeros."""
+"""What the response does: its mean or its categories as functions of every parameter of the fit, variances included."""
 
 from __future__ import annotations
 
@@ -9,57 +9,68 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.design import FixedEffects
 from mixedfx.families import Ordinal
-from mixedfx.families.base import Family
-from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.inference.denominator import Asymptotic
-from mixedfx.linalg.quadrature import hermite_rule
+from mixedfx.marginal_means.denominators import WithVariances
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, fixed_df
+from mixedfx.marginal_means.scales import Scale
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.mean_function import MeanFunction, MeanModel
+from mixedfx.results.predictor_errors import known_covariance
+from mixedfx.results.response import ResponseModel
 
-__all__ = ["Outcome", "has_outcome", "outcome_of"]
+__all__ = ["Outcome", "outcome_of", "outcome_of_transformed"]
 
-NODES = 61
-STEP = 1e-3  # of differences of fourth order, in units of a linear predictor or of an unbounded parameter
+STEP = 1e-5  # of differences of variances in their parameters
+SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 
-Values = Callable[[Array, Array], Array]
+Variance = Callable[[pd.DataFrame, Array], Array]
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the response does at given linear predictors and family-wide parameters.
+    """What the response does at given linear predictors, family-wide parameters and variances.
 
     Attributes
     ----------
-    values : callable
-        From linear predictors (…, n, K) and family-wide parameters (m,) to means (…, n, 1) or to probabilities of the
-        categories (…, n, C).
+    parts : tuple of MeanModel
+        The mean, or the probability of each category in turn.
     further : tuple of FixedEffects
         Columns of the further linear predictors.
     coefficients : tuple of (k,)
         Of each of them.
-    phi : (m,)
-        Family-wide parameters on their unbounded scales.
+    variance : callable
+        From rows and variance parameters to the variance (n,) of the linear predictor between groups.
+    theta : (t,)
+        The variance parameters.
     name : str
         Of the response.
     categories : tuple
         Labels of the categories; empty for a mean.
+    is_inverse_link : bool
+        Whether the mean is the inverse link of the linear predictor, and nothing else.
+    cut : Functions or None
+        The mean of the thresholds of ordered categories: the origin of the latent variable.
     model : FittedModel
-        The fit with all its parameters: those of the linear predictors in turn, then the family-wide ones.
+        The fit with all its parameters: those of the linear predictors in turn, the family-wide ones, the variances'.
     """
 
-    values: Values
+    parts: tuple[MeanModel, ...]
     further: tuple[FixedEffects, ...]
     coefficients: tuple[Array, ...]
-    phi: Array
+    variance: Variance
+    theta: Array
     name: str
     categories: tuple[Hashable, ...]
+    is_inverse_link: bool
+    cut: Functions | None
     model: FittedModel
 
-    def of(self, linear: Functions, data: pd.DataFrame, variance: Array) -> list[Functions]:
+    def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
         """Return the mean of every row, or the probability of each category in turn.
 
         Parameters
@@ -67,46 +78,68 @@ class Outcome:
         linear : Functions
             The first linear predictor of every row.
         data : DataFrame
-        variance : (n,)
-            Of the random effects that are averaged over; zero where they are held at zero.
+        integrate : bool
+            Average over the distribution of the random effects, instead of holding them at zero. The variances move
+            with what is estimated: they count in the standard errors.
         """
         columns = [fixed.encode_full(data) for fixed in self.further]
-        etas = [linear.values]
-        etas += [x[:, f.kept] @ b for x, f, b in zip(columns, self.further, self.coefficients, strict=True)]
-        predictors = np.stack(etas, axis=-1)
-        moves = STEP * np.eye(predictors.shape[1])
-        by_eta = [self._slope(predictors, variance, move, np.zeros(self.phi.size)) for move in moves]
-        by_phi = [self._slope(predictors, variance, 0.0 * moves[0], shift) for shift in STEP * np.eye(self.phi.size)]
-        found = self._mean(predictors, self.phi, variance)
+        etas = [x[:, f.kept] @ b for x, f, b in zip(columns, self.further, self.coefficients, strict=True)]
+        further = np.stack(etas, axis=-1) if etas else np.zeros((len(data), 0))
+        variance, by_theta = np.zeros(len(data)), np.zeros((len(data), self.theta.size))
+        if integrate:
+            variance, by_theta = self.variance(data, self.theta), self._variance_slopes(data)
         out = []
-        for j in range(found.shape[-1]):
-            blocks = [slope[:, j, None] * x for slope, x in zip(by_eta, [linear.rows, *columns], strict=True)]
-            blocks += [slope[:, j, None] for slope in by_phi]
-            out.append(Functions(self.model, found[:, j], np.hstack(blocks)))
+        for part in self.parts:
+            function = MeanFunction(part, further, variance)
+            slopes = function.slopes(linear.values)
+            rows = [
+                slopes.eta[:, None] * linear.rows,
+                *(own[:, None] * x for own, x in zip(slopes.further.T, columns, strict=True)),
+                slopes.phi,
+                slopes.variance[:, None] * by_theta,
+            ]
+            out.append(Functions(self.model, function(linear.values), np.hstack(rows)))
         return out
 
-    def _slope(self, predictors: Array, variance: Array, move: Array, shift: Array) -> Array:
-        """Return the derivative (n, C) in a direction: central differences of fourth order."""
-        at = {k: self._mean(predictors + k * move, self.phi + k * shift, variance) for k in (-2, -1, 1, 2)}
-        return (8.0 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12.0 * STEP)
+    def _variance_slopes(self, data: pd.DataFrame) -> Array:
+        moves = STEP * np.eye(self.theta.size)
+        slopes = [self.variance(data, self.theta + s) - self.variance(data, self.theta - s) for s in moves]
+        return np.array(slopes).reshape(self.theta.size, len(data)).T / (2.0 * STEP)
 
-    def _mean(self, predictors: Array, phi: Array, variance: Array) -> Array:
-        if not variance.any():
-            return self.values(predictors, phi)
-        rule = hermite_rule(NODES, 1)
-        weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
-        moved = np.broadcast_to(predictors, (NODES, *predictors.shape)).copy()
-        moved[..., 0] += np.sqrt(2.0 * variance) * rule.nodes
-        return np.asarray(np.einsum("q,qnc->nc", weights, self.values(moved, phi)))
+    def latent(self, linear: Functions) -> Functions:
+        """Return the latent variable of every row less the mean threshold, which does not depend on any coding."""
+        assert self.cut is not None
+        rows = np.pad(linear.rows, [(0, 0), (0, self.cut.rows.shape[1] - linear.rows.shape[1])])
+        return Functions(self.model, linear.values - self.cut.values, rows - self.cut.rows)
 
 
-def has_outcome(fit: GeneralizedLinearMixedResults) -> bool:
-    """Say whether the response of a fit depends on more than its linear predictor."""
-    return isinstance(fit.fit.problem.family, Ordinal | ExtraZeros)
+@dataclass(frozen=True, eq=False)
+class Category:
+    """The probability of one category."""
+
+    family: Ordinal
+    phi: Array
+    number: int
+
+    def mean_at(self, predictors: Array, phi: Array) -> Array:
+        """Return the probability (…, n)."""
+        return self.family.probabilities(predictors, phi)[..., self.number]
 
 
-def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float | None) -> Outcome:
-    """Return the outcome of a fit.
+@dataclass(frozen=True, eq=False)
+class Untransformed:
+    """The response behind a transformed one: the transformation is undone before it is averaged."""
+
+    scale: Scale
+    phi: Array
+
+    def mean_at(self, predictors: Array, phi: Array) -> Array:
+        """Return the response (…, n)."""
+        return self.scale.inverse(predictors)[0]
+
+
+def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float | None, variance: Variance) -> Outcome:
+    """Return the outcome of a generalised fit.
 
     Parameters
     ----------
@@ -115,46 +148,114 @@ def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float
         Its first linear predictor.
     df : float, optional
         Degrees of freedom of all tests; z tests if omitted.
+    variance : callable
+        From rows and all parameters on the inner scale to the variance of the linear predictor.
     """
-    problem = fit.fit.problem
-    family, estimate = problem.family, np.asarray(problem.to_user(fit.fit.x), dtype=float)
-    everything, m = np.arange(estimate.size), len(family.phi_names)
+    problem, x = fit.fit.problem, fit.fit.x
+    family, estimate = problem.family, np.asarray(problem.to_user(x), dtype=float)
+    response, m = ResponseModel(problem, estimate), len(family.phi_names)
+    own = problem.model.theta_slice
     slices = [problem.component_slices[c.name] for c in problem.components]
     further = tuple(fit.model.components[c.name] for c in problem.components)
-    places = [*(everything[own] for own in slices), everything[estimate.size - m :]]
-    covariance = _covariance(fit, np.concatenate([np.arange(len(model.beta)), *places]))
-    own_kept = [(fixed.kept, len(fixed.full_names)) for fixed in further]
-    sizes = np.cumsum([len(model.null), *(count for _, count in own_kept)])
-    kept = [model.kept, *(k + start for (k, _), start in zip(own_kept, sizes)), np.arange(m) + sizes[-1]]
-    whole = replace(
-        model,
-        beta=np.concatenate([model.beta, *(estimate[own] for own in places)]),
-        denominator=Asymptotic(covariance) if df is None else fixed_df(covariance, df, model.denominator.label),
-        kept=np.concatenate(kept).astype(np.intp),
-        null=linalg.block_diag(model.null, *(f.silent() for f in further), np.zeros((m, 0))),
-    )
-    categories: tuple[Hashable, ...] = ()
-    if isinstance(family, Ordinal):
-        categories = tuple(problem.design.response.categories or range(family.n_categories))
-    return Outcome(
-        _values(family),
+    everything = np.arange(estimate.size)
+    beta_places = everything[: len(model.beta)]
+    places = [beta_places, *(everything[s] for s in slices), everything[estimate.size - m :], everything[own]]
+    covariance = _covariance(fit)[np.ix_(np.concatenate(places), np.concatenate(places))]
+    whole = _widened(
+        replace(
+            model,
+            denominator=Asymptotic(covariance) if df is None else fixed_df(covariance, df, model.denominator.label),
+        ),
         further,
-        tuple(estimate[own] for own in slices),
-        estimate[estimate.size - m :],
+        [estimate[p] for p in places[1:-1]] + [x[own]],
+    )
+
+    def spread(data: pd.DataFrame, theta: Array) -> Array:
+        moved = x.copy()
+        moved[own] = theta
+        return variance(data, moved)
+
+    parts: tuple[MeanModel, ...] = (response,)
+    categories: tuple[Hashable, ...] = ()
+    cut = None
+    if isinstance(family, Ordinal):
+        parts = tuple(Category(family, response.phi, j) for j in range(family.n_categories))
+        categories = tuple(problem.design.response.categories or range(1, family.n_categories + 1))
+        cut = _mean_threshold(family, response.phi, whole, len(model.null))
+    return Outcome(
+        parts,
+        further,
+        tuple(estimate[s] for s in slices),
+        spread,
+        x[own],
         problem.design.response.name,
         categories,
+        not categories and _is_inverse_link(fit, response),
+        cut,
         whole,
     )
 
 
-def _values(family: Family) -> Values:
-    if isinstance(family, Ordinal):
-        return lambda predictors, phi: family.probabilities(predictors[..., 0], phi)
-    several = len(family.predictors) > 1
-    return lambda predictors, phi: family.mean(predictors if several else predictors[..., 0], phi)[..., None]
+def outcome_of_transformed(
+    fit: LinearMixedResults, model: FittedModel, variance: Variance, theta: Array, covariance: Array
+) -> Outcome:
+    """Return the outcome of a linear mixed model whose response was transformed.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+    model : FittedModel
+    variance : callable
+        From rows and variance parameters to the variance of the response on its transformed scale.
+    theta, covariance : (t,), (t, t)
+        The variance parameters and their covariance. The fixed effects are uncorrelated with them.
+    """
+    denominator = WithVariances(model.denominator, covariance)
+    whole = _widened(replace(model, denominator=denominator), (), [theta])
+    part = Untransformed(model.scale, np.zeros(0))
+    return Outcome((part,), (), (), variance, theta, fit.design.response.name, (), True, None, whole)
 
 
-def _covariance(fit: GeneralizedLinearMixedResults, places: IntArray) -> Array:
-    """Return the covariance of some parameters; one that is held at the end of its range counts as known."""
-    covariance = fit.fit.covariance[np.ix_(places, places)]
-    return np.where(np.isnan(covariance), 0.0, covariance)
+def _widened(model: FittedModel, further: tuple[FixedEffects, ...], others: list[Array]) -> FittedModel:
+    """Return the model with further linear predictors and other parameters behind its coefficients."""
+    n_other = sum(part.size for part in others[len(further) :])
+    starts = np.cumsum([len(model.null), *(len(fixed.full_names) for fixed in further)])
+    kept = [model.kept, *(f.kept + start for f, start in zip(further, starts)), np.arange(n_other) + starts[-1]]
+    return replace(
+        model,
+        beta=np.concatenate([model.beta, *others]),
+        kept=np.concatenate(kept).astype(np.intp),
+        null=linalg.block_diag(model.null, *(f.silent() for f in further), np.zeros((n_other, 0))),
+        write=None,
+    )
+
+
+def _covariance(fit: GeneralizedLinearMixedResults) -> Array:
+    """Return the covariance (k, k) of all parameters, those of the variances on the inner scale.
+
+    What is held at the end of its range counts as known; fixed effects without information are nan.
+    """
+    problem, inner = fit.fit.problem, known_covariance(fit.fit)
+    jacobian, own = problem.jacobian_to_user(fit.fit.x).copy(), problem.model.theta_slice
+    jacobian[own] = np.eye(len(jacobian))[own]
+    unknown = np.isnan(inner.diagonal())
+    out = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
+    touched = np.abs(jacobian) @ unknown.astype(float) > 0
+    out[touched] = np.nan
+    out[:, touched] = np.nan
+    return np.asarray(out)
+
+
+def _mean_threshold(family: Ordinal, phi: Array, model: FittedModel, n_linear: int) -> Functions:
+    thresholds, jacobian = family.natural(phi)
+    rows = np.zeros((1, len(model.null)))
+    rows[0, n_linear : n_linear + phi.size] = jacobian.mean(axis=0)
+    return Functions(model, np.array([np.mean(list(thresholds.values()))]), rows)
+
+
+def _is_inverse_link(fit: GeneralizedLinearMixedResults, response: ResponseModel) -> bool:
+    """Say whether the mean of the fitted rows is the inverse link of the first linear predictor."""
+    predictors = fit.linear_predictors
+    own = predictors if predictors.shape[1] > 1 else predictors[:, 0]
+    mean, plain = response.mean(own), np.asarray(response.problem.family.link.inverse(predictors[:, 0], 0)[0])
+    return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))

@@ -1,38 +1,49 @@
-"""Predictions as functions of the coefficients, on the scale on which effects are wanted."""
+"""Predictions as functions of what was estimated, on the scale on which effects are wanted."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.outcomes import Outcome
 
-__all__ = ["LinkPredictions", "Predictions", "linear_predictor", "population_mean", "predictions_for", "require_mean"]
+__all__ = ["POPULATION", "Predictions", "class_mean", "linear_predictor", "mean_of", "predictions_for", "require_mean"]
 
-NODES = 61
+POPULATION = "Averaged over the distribution of the random effects (population means)."
+SCALES = ("link", "response", "mean_class")
 
 
 def linear_predictor(model: FittedModel, data: pd.DataFrame) -> Functions:
     """Return the linear predictor of every row; its gradients are the columns of the model."""
     rows = model.columns.matrix(data)
-    return Functions(model, rows[:, model.kept] @ model.beta + model.columns.offset(data), rows)
+    return Functions(model, rows[:, model.kept] @ model.beta + model.offset(data), rows)
 
 
-def population_mean(model: FittedModel, data: pd.DataFrame) -> Functions:
-    """Return ``E mu(eta + e)`` of every row, ``e`` the random part of the linear predictor."""
-    linear, variance = linear_predictor(model, data), model.columns.variance(data)
+def mean_of(model: FittedModel, data: pd.DataFrame, *, integrate: bool) -> Functions:
+    """Return the mean of the response in every row: where random effects are zero, or averaged over them."""
+    linear = linear_predictor(model, data)
     if model.outcome is not None:
-        return model.outcome.of(linear, data, variance)[0]
-    rule = hermite_rule(NODES, 1)
-    weights = np.exp(rule.log_weights - rule.nodes[:, 0] ** 2) / np.sqrt(np.pi)
-    mean, slope, _ = model.scale.inverse(linear.values + np.sqrt(2.0 * variance) * rule.nodes)
-    return Functions(model, weights @ mean, (weights @ slope)[:, None] * linear.rows)
+        return model.outcome.of(linear, data, integrate=integrate)[0]
+    if model.scale.is_identity:
+        return linear
+    mean, slope, _ = model.scale.inverse(linear.values)
+    return Functions(model, mean, slope[:, None] * linear.rows)
+
+
+def class_mean(parts: list[Functions]) -> Functions:
+    """Return the means of the category numbers 1, 2, … from the probabilities of the categories."""
+    numbers = 1.0 + np.arange(len(parts))
+    values = np.einsum("c,cn->n", numbers, np.stack([part.values for part in parts]))
+    rows = np.einsum("c,cnp->np", numbers, np.stack([part.rows for part in parts]))
+    return Functions(parts[0].model, values, rows)
 
 
 def require_mean(model: FittedModel) -> None:
@@ -40,61 +51,65 @@ def require_mean(model: FittedModel) -> None:
     if not model.scale.has_mean:
         raise SpecificationError(
             "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
-            "probabilities: emmeans(fit, …, scale='response') or fit.predict(data, which='probabilities')"
+            "probabilities (scale='response') or for the mean of the category numbers (scale='mean_class')"
         )
 
 
 class Predictions(ABC):
-    """What is predicted for a row."""
+    """What is predicted for a row: one quantity, or the probability of each category."""
 
     #: What notes say of it.
     notes: tuple[str, ...] = ()
+    #: What each quantity is beside the predictors: nothing, or a category.
+    labels: tuple[Mapping[str, Any], ...] = ({},)
 
     @abstractmethod
-    def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
-        """Return the prediction of every row."""
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+        """Return each quantity of every row."""
 
-    def slopes(self, model: FittedModel, data: pd.DataFrame, variable: str, step: float) -> Functions:
+    def slopes(self, model: FittedModel, data: pd.DataFrame, variable: str, step: float) -> list[Functions]:
         """Return its derivative in a numeric predictor: central differences of fourth order."""
         x = data[variable].to_numpy(dtype=float)
         moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
-        return Functions(
-            moved[0].model, _fourth_order([f.values for f in moved], step), _fourth_order([f.rows for f in moved], step)
-        )
+        return [
+            Functions(f[0].model, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))
+            for f in zip(*moved, strict=True)
+        ]
 
 
 class LinkPredictions(Predictions):
     """The linear predictor."""
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the linear predictor of every row."""
-        return linear_predictor(model, data)
+        return [linear_predictor(model, data)]
 
 
-class ResponsePredictions(Predictions):
-    """The mean where the random effects are zero."""
+class MeanPredictions(Predictions):
+    """The mean of the response."""
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
+    def __init__(self, *, integrate: bool) -> None:
+        self.integrate = integrate
+        self.notes = (POPULATION,) if integrate else ()
+
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the mean of every row."""
-        require_mean(model)
-        linear = linear_predictor(model, data)
-        if model.outcome is not None:
-            return model.outcome.of(linear, data, np.zeros(len(data)))[0]
-        if model.scale.is_identity:
-            return linear
-        mean, slope, _ = model.scale.inverse(linear.values)
-        return Functions(model, mean, slope[:, None] * linear.rows)
+        return [mean_of(model, data, integrate=self.integrate)]
 
 
-class PopulationPredictions(Predictions):
-    """The mean averaged over the distribution of the random effects."""
+class CategoryPredictions(Predictions):
+    """The probability of every category, or the mean of the category numbers."""
 
-    notes = ("Averaged over the distribution of the random effects (population means).",)
+    def __init__(self, outcome: Outcome, *, integrate: bool, as_number: bool) -> None:
+        self.outcome, self.integrate, self.as_number = outcome, integrate, as_number
+        numbers = ("Means of the category numbers 1, 2, ….",) if as_number else ()
+        self.notes = (*numbers, *((POPULATION,) if integrate else ()))
+        self.labels = ({},) if as_number else tuple({outcome.name: own} for own in outcome.categories)
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> Functions:
-        """Return the mean of every row."""
-        require_mean(model)
-        return population_mean(model, data)
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+        """Return the probability of each category in every row, or one mean."""
+        parts = self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
+        return [class_mean(parts)] if self.as_number else parts
 
 
 def _fourth_order(values: list[Array], step: float) -> Array:
@@ -102,15 +117,24 @@ def _fourth_order(values: list[Array], step: float) -> Array:
     return np.asarray((8.0 * (above - below) - (two_above - two_below)) / (12.0 * step))
 
 
-SCALES: dict[str, type[Predictions]] = {"link": LinkPredictions, "response": ResponsePredictions}
+def predictions_for(model: FittedModel, scale: str, *, integrate: bool) -> Predictions:
+    """Resolve ``scale=`` and ``integrate=``.
 
-
-def predictions_for(scale: str, *, integrate: bool) -> Predictions:
-    """Resolve ``scale=`` and ``integrate=``."""
+    Raises
+    ------
+    SpecificationError
+        If ``scale`` is another word, or has no meaning for the model.
+    """
     if scale not in SCALES:
-        raise SpecificationError(f"scale is 'link' or 'response'; found {scale!r}")
-    if not integrate:
-        return SCALES[scale]()
-    if scale == "link":
+        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
+    outcome = model.outcome
+    has_categories = outcome is not None and bool(outcome.categories)
+    if scale == "mean_class" and not has_categories:
+        raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
+    if scale == "link" and integrate:
         raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
-    return PopulationPredictions()
+    if scale == "link":
+        return LinkPredictions()
+    if outcome is not None and has_categories:
+        return CategoryPredictions(outcome, integrate=integrate, as_number=scale == "mean_class")
+    return MeanPredictions(integrate=integrate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx.exceptions import SpecificationError
-from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 
 __all__ = ["STEP", "step_of"]
 
@@ -22,8 +22,7 @@ def step_of(model: FittedModel, variable: str) -> float:
     """
     predictor = model.predictors.get(variable)
     if predictor is None:
-        known = ", ".join(map(repr, model.predictors)) or "none"
-        raise SpecificationError(f"{variable!r} is no predictor of the model; they are {known}")
+        raise unknown_predictor(model, variable)
     if np.isnan(predictor.mean):
         raise SpecificationError(f"{variable!r} is a factor: it has no slope; ask for emmeans(fit, {variable!r})")
     return STEP * ((predictor.upper - predictor.lower) or abs(predictor.mean) or 1.0)

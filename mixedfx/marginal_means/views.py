@@ -8,18 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel
 from mixedfx.marginal_means.outcomes import Outcome
-from mixedfx.marginal_means.predictions import linear_predictor, population_mean, require_mean
+from mixedfx.marginal_means.predictions import POPULATION, SCALES, class_mean, linear_predictor, mean_of, require_mean
 from mixedfx.marginal_means.scales import IDENTITY, Scale
 
 __all__ = ["View", "view_for"]
-
-SCALES = ("link", "response", "mean_class")
-POPULATION = "Averaged over the distribution of the random effects (population means)."
 
 
 class View(ABC):
@@ -35,6 +31,10 @@ class View(ABC):
     @abstractmethod
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the quantity of every row; one after the other if there are several."""
+
+    def finished(self, averaged: Functions) -> Functions:
+        """Return the averages (r,) on the scale on which they are tested."""
+        return averaged
 
     def labels(self, labels: pd.DataFrame) -> pd.DataFrame:
         """Return the labels of all averages from those of one quantity."""
@@ -54,18 +54,37 @@ class LinkView(View):
 
 
 @dataclass(frozen=True, eq=False)
-class MeanView(View):
-    """The link of the mean ``eta* = g(E y)``, which more than the linear predictor decides on."""
+class LatentView(View):
+    """The latent variable of ordered categories, its origin at the mean threshold."""
 
+    outcome: Outcome
+    notes: tuple[str, ...]
+    scale: Scale = IDENTITY
+
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+        """Return the latent variable of every row."""
+        return [self.outcome.latent(linear_predictor(model, data))]
+
+
+@dataclass(frozen=True, eq=False)
+class MeanView(View):
+    """The mean of the response where it is more than the inverse link: averaged as such, tested on the link's scale."""
+
+    model: FittedModel
     scale: Scale
     notes: tuple[str, ...]
     integrate: bool
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
-        """Return the link of the mean of every row."""
-        mean = population_mean(model, data) if self.integrate else _mean(model, data)
-        eta = model.scale.function(mean.values)
-        return [Functions(mean.model, eta, mean.rows / model.scale.inverse(eta)[1][:, None])]
+        """Return the mean of every row."""
+        return [mean_of(model, data, integrate=self.integrate)]
+
+    def finished(self, averaged: Functions) -> Functions:
+        """Return the link of the averages: intervals stay in the range of the mean, differences become ratios."""
+        link = self.model.scale
+        with np.errstate(divide="ignore", invalid="ignore"):  # a mean at the end of its range has no interval
+            eta = link.function(averaged.values)
+            return Functions(averaged.model, eta, averaged.rows / link.inverse(eta)[1][:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +100,7 @@ class CategoryView(View):
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the probability of each category in every row."""
-        return self.outcome.of(linear_predictor(model, data), data, _variance(model, data, self.integrate))
+        return self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
 
     def labels(self, labels: pd.DataFrame) -> pd.DataFrame:
         """Return the labels with the categories."""
@@ -101,21 +120,7 @@ class ClassView(View):
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the mean category number of every row."""
-        linear, variance = linear_predictor(model, data), _variance(model, data, self.integrate)
-        parts = self.outcome.of(linear, data, variance)
-        numbers = 1.0 + np.arange(len(parts))
-        values = np.einsum("c,cn->n", numbers, np.stack([part.values for part in parts]))
-        rows = np.einsum("c,cnp->np", numbers, np.stack([part.rows for part in parts]))
-        return [Functions(self.outcome.model, values, rows)]
-
-
-def _mean(model: FittedModel, data: pd.DataFrame) -> Functions:
-    assert model.outcome is not None
-    return model.outcome.of(linear_predictor(model, data), data, np.zeros(len(data)))[0]
-
-
-def _variance(model: FittedModel, data: pd.DataFrame, integrate: bool) -> Array:
-    return model.columns.variance(data) if integrate else np.zeros(len(data))
+        return [class_mean(self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate))]
 
 
 def view_for(model: FittedModel, scale: str, *, integrate: bool) -> View:
@@ -132,17 +137,18 @@ def view_for(model: FittedModel, scale: str, *, integrate: bool) -> View:
     if outcome is not None and outcome.categories:
         if scale == "mean_class":
             return ClassView(outcome, (*population, "Means of the category numbers 1, 2, …."), integrate)
-        return CategoryView(outcome, (*population, "Tests and intervals by the delta method."), integrate)
+        if scale == "response":
+            return CategoryView(outcome, (*population, "Tests and intervals by the delta method."), integrate)
+        if integrate:
+            require_mean(model)
+        return LatentView(outcome, ("Estimates are on the scale of the latent variable, less the mean threshold.",))
     if scale == "mean_class":
         raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
-    if integrate:
-        require_mean(model)
     shown = model.scale if scale == "response" else IDENTITY
-    if outcome is None:
-        notes = (*population, *_scale_notes(model, scale))
-        return MeanView(shown, notes, True) if integrate else LinkView(shown, notes)
-    zeros = "Means include the zeros of the zero-inflation or hurdle part; intervals by the delta method."
-    return MeanView(shown, (*population, zeros, *_scale_notes(model, scale)), integrate)
+    if not integrate and (scale == "link" or outcome is None or outcome.is_inverse_link):
+        return LinkView(shown, _scale_notes(model, scale))
+    delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
+    return MeanView(model, shown, (*population, delta, *_scale_notes(model, scale)), integrate)
 
 
 def _scale_notes(model: FittedModel, chosen: str) -> tuple[str, ...]:

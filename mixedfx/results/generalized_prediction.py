@@ -128,7 +128,7 @@ class GeneralizedPrediction:
             ends = np.stack([self.mean(low), self.mean(high)])
             low, high = ends.min(axis=0), ends.max(axis=0)
         elif which != "linear":
-            family = self.mean.response.problem.family
+            family = self.responses.response.problem.family
             low, high = limits_on_unbounded_scale(family, self.mean(self._eta), z * se)
         return pd.DataFrame({"lower": low, "upper": high}, index=self.linear.index)
 

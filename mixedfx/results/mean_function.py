@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import special
@@ -11,12 +12,23 @@ from mixedfx._typing import Array
 from mixedfx.families import Ordinal
 from mixedfx.families.base import Family
 from mixedfx.results.population import averaged
-from mixedfx.results.response import ResponseModel
 
-__all__ = ["MeanFunction", "MeanSlopes", "limits_on_unbounded_scale"]
+__all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "limits_on_unbounded_scale"]
 
-STEP = 1e-4  # of first differences, in units of a linear predictor or of an unbounded parameter
-WIDE_STEP = 1e-3  # of the second difference
+STEP = 1e-3  # of first differences of fourth order, in units of a linear predictor or of an unbounded parameter
+FOUR = (-2, -1, 1, 2)
+WIDE_STEP = 1e-2  # of the second difference of fourth order
+
+
+class MeanModel(Protocol):
+    """What has a mean, or another function of its linear predictors that is averaged like one."""
+
+    @property
+    def phi(self) -> Array:
+        """Family-wide parameters on their unbounded scales, as estimated."""
+
+    def mean_at(self, predictors: Array, phi: Array) -> Array:
+        """Return the mean (…, n) at linear predictors (…, n) or (…, n, K) and family-wide parameters."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +64,14 @@ class MeanFunction:
 
     Attributes
     ----------
-    response : ResponseModel
+    response : MeanModel
     further : (n, K - 1)
         Further linear predictors.
     variance : (n,)
         Of the random effects that are integrated out; zero where none are.
     """
 
-    response: ResponseModel
+    response: MeanModel
     further: Array
     variance: Array
 
@@ -67,39 +79,41 @@ class MeanFunction:
         """Return the means for linear predictors (…, n); further predictors and phi as estimated if omitted."""
         others = self.further if further is None else further
         own = self.response.phi if phi is None else phi
-        family = self.response.problem.family
 
         def mean(first: Array) -> Array:
-            return family.mean(joined(first, others), own)
+            return self.response.mean_at(joined(first, others), own)
 
         if not self.variance.any():
             return mean(eta)
         return averaged(mean, eta, self.variance)
 
     def slopes(self, eta: Array) -> MeanSlopes:
-        """Return the derivatives of the mean at linear predictors (n,), by central differences.
+        """Return the derivatives of the mean at linear predictors (n,), by differences of fourth order.
 
         That in the variance is half the second one in ``eta``: a normal density solves the heat equation.
         """
         further, phi = self.further, self.response.phi
-        by_further = [self._slope(eta, further, phi, step, None) for step in STEP * np.eye(further.shape[1])]
-        by_phi = [self._slope(eta, further, phi, None, step) for step in STEP * np.eye(phi.size)]
+        moves, shifts = STEP * np.eye(further.shape[1]), STEP * np.eye(phi.size)
+        by_eta = _first([self(eta + k * STEP) for k in FOUR])
+        by_further = [_first([self(eta, further + k * move) for k in FOUR]) for move in moves]
+        by_phi = [_first([self(eta, further, phi + k * shift) for k in FOUR]) for shift in shifts]
         bend = np.zeros(eta.size)
         if self.variance.any():
-            bend = (self(eta + WIDE_STEP) - 2.0 * self(eta) + self(eta - WIDE_STEP)) / (2.0 * WIDE_STEP**2)
+            at = [self(eta + k * WIDE_STEP) for k in (-2, -1, 0, 1, 2)]
+            bend = (16.0 * (at[1] + at[3]) - (at[0] + at[4]) - 30.0 * at[2]) / (24.0 * WIDE_STEP**2)
         n = eta.size
         return MeanSlopes(
-            (self(eta + STEP) - self(eta - STEP)) / (2.0 * STEP),
+            by_eta,
             np.array(by_further).reshape(further.shape[1], n).T,
             np.array(by_phi).reshape(phi.size, n).T,
             np.where(self.variance > 0, bend, 0.0),
         )
 
-    def _slope(self, eta: Array, further: Array, phi: Array, move: Array | None, shift: Array | None) -> Array:
-        step: Array | float = 0.0 if move is None else move
-        change: Array | float = 0.0 if shift is None else shift
-        rise = self(eta, further + step, phi + change) - self(eta, further - step, phi - change)
-        return np.asarray(rise / (2.0 * STEP))
+
+def _first(values: list[Array]) -> Array:
+    """Return the derivative from values at the places ``FOUR``, in steps."""
+    two_below, below, above, two_above = values
+    return np.asarray((8.0 * (above - below) - (two_above - two_below)) / (12.0 * STEP))
 
 
 def joined(eta: Array, further: Array) -> Array:

@@ -61,7 +61,11 @@ class ResponseModel:
 
     def mean(self, predictors: Array) -> Array:
         """Return the mean of the response."""
-        return self.problem.family.mean(predictors, self.phi)
+        return self.mean_at(predictors, self.phi)
+
+    def mean_at(self, predictors: Array, phi: Array) -> Array:
+        """Return the mean of the response at other family-wide parameters."""
+        return self.problem.family.mean(predictors, phi)
 
     def drawn(self, eta: Array, matrices: dict[str, Array], prior: Array | None, rng: np.random.Generator) -> Array:
         """Draw responses (…, n) for rows with their trials or weights ``prior`` (n,); nan where something is unknown.

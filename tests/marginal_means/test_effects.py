@@ -51,7 +51,7 @@ def test_levels_are_compared_by_predictions(verbal):
     table = mfx.comparisons(verbal, "btype").set_index("contrast")
     assert table.loc["shout - curse", "estimate"] == pytest.approx(shown["shout"] - shown["curse"], rel=1e-8)
     ratio = mfx.comparisons(verbal, "btype", comparison="ratio").set_index("contrast")
-    assert ratio.loc["shout - curse", "estimate"] == pytest.approx(shown["shout"] / shown["curse"], rel=1e-8)
+    assert ratio.loc["shout / curse", "estimate"] == pytest.approx(shown["shout"] / shown["curse"], rel=1e-8)
 
 
 def test_groups_average_to_the_whole(verbal):

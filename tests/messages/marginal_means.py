@@ -21,6 +21,19 @@ def ordinal() -> Any:
     return mfx.glmer("s ~ x + (1 | g)", data(), family="ordinal")
 
 
+def zeros() -> Any:
+    counts = data().assign(k=lambda d: (10 * d["x"].abs()).round())
+    return mfx.glmer("k ~ x + (1 | g)", counts, family="zero_inflated_poisson", zero_inflation="~ f")
+
+
+def with_offset() -> Any:
+    import statsmodels.api as sm
+    import statsmodels.formula.api as smf
+
+    frame = data()
+    return smf.glm("y ~ x", frame, family=sm.families.Gaussian(), offset=frame["w"]).fit()
+
+
 def ols(formula: str = "") -> Any:
     import statsmodels.api as sm
     import statsmodels.formula.api as smf
@@ -40,7 +53,8 @@ CASES: dict[str, Case] = {
     "incomplete cells": (
         lambda: replace(
             m := means(["f", "b"], at={"b": [0, 1]}),
-            labels=m.labels.iloc[[1, 0, *range(2, len(m))]].reset_index(drop=True),
+            labels=m.labels.iloc[1:].reset_index(drop=True),
+            functions=m.functions.taken(np.arange(1, len(m))),
         ).contrast(interaction=True),
         S,
         ("combinations of the levels", "f, b"),
@@ -136,9 +150,9 @@ CASES: dict[str, Case] = {
     "side": (lambda: means().test(side="nope"), S, ("side", "'nope'", "'two-sided'")),
     "by of no column": (lambda: means().pairs(by="nope"), S, ("by='nope'", "f")),
     "mean of categories": (
-        lambda: mfx.marginal_effects(ordinal(), "x"),
+        lambda: mfx.emmeans(ordinal(), "x", integrate=True),
         S,
-        ("ordinal", "scale='link'", "scale='response'", "which='probabilities'"),
+        ("ordinal", "scale='link'", "scale='response'", "scale='mean_class'"),
     ),
     "scale of effects": (lambda: mfx.marginal_effects(fit(), "x", scale="nope"), S, ("scale", "'nope'", "'response'")),
     "averages of the link": (
@@ -148,4 +162,29 @@ CASES: dict[str, Case] = {
     ),
     "slope of nothing": (lambda: mfx.trends(fit(), "nope", "f"), S, ("'nope'", "predictor", "x")),
     "slope of a factor": (lambda: mfx.trends(fit(), "f"), S, ("'f' is a factor", "emmeans(fit, 'f')")),
+    "null of no number": (lambda: means().test(null="a"), TypeError, ("null", "str")),
+    "null at infinity": (lambda: means().test(null=np.inf), S, ("null", "finite", "inf")),
+    "negative delta": (lambda: means().test(delta=-1), S, ("delta", "-1")),
+    "joint test with a side": (lambda: means().test(joint=True, side="less"), S, ("joint test", "side")),
+    "joint test adjusted": (lambda: means().test(joint=True, adjust="holm"), S, ("joint test", "adjust='holm'")),
+    "offset of no number": (lambda: means(offset="x"), TypeError, ("offset", "one number", "str")),
+    "offset at infinity": (lambda: means(offset=np.inf), S, ("offset", "finite", "inf")),
+    "offset of the fit's rows": (lambda: mfx.comparisons(fit(), offset="x"), S, ("offset=", "data=")),
+    "offset of statsmodels": (
+        lambda: mfx.comparisons(with_offset(), data=data().head(3)),
+        S,
+        ("has an offset", "offset="),
+    ),
+    "predictor of the zeros": (lambda: mfx.emmeans(zeros(), "f"), S, ("'f'", "zero_inflation=", "scale='response'")),
+    "effects of an intercept": (
+        lambda: mfx.comparisons(mfx.lmer("y ~ 1 + (1 | g)", data())),
+        S,
+        ("no predictor", "intercept only"),
+    ),
+    "effects in no rows": (lambda: mfx.comparisons(fit(), data=data().head(0)), mfx.DataError, ("data=", "no rows")),
+    "mean class of a number": (
+        lambda: mfx.comparisons(fit(), scale="mean_class"),
+        S,
+        ("'mean_class'", "ordinal", "'response'"),
+    ),
 }

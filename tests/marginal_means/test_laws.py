@@ -1,0 +1,269 @@
+"""Laws of means, comparisons and slopes: they agree with predict, and do not depend on codings, labels or order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import mixedfx as mfx
+
+FAMILIES = {
+    "poisson": {},
+    "nbinom2": {},
+    "truncated_poisson": {},
+    "truncated_nbinom2": {},
+    "zero_inflated_poisson": {"zero_inflation": "~ t"},
+    "hurdle_poisson": {"zero_inflation": "~ x"},
+    "gamma": {"link": "log"},
+    "binomial": {"link": "probit"},
+    "beta": {},
+}
+ZEROS = ("zero_inflated_poisson", "hurdle_poisson")
+
+
+def rows(family, n=160, seed=4):
+    rng = np.random.default_rng(seed)
+    d = pd.DataFrame({"g": rng.integers(0, 16, n).astype(str), "x": rng.normal(size=n), "e": rng.uniform(0.5, 2.0, n)})
+    d["t"] = rng.choice(["c", "d", "f"], n)
+    eta = 0.4 + 0.3 * d["x"] + 0.5 * (d["t"] == "d") + 0.5 * rng.normal(size=16)[d["g"].astype(int)]
+    counts = rng.poisson(np.exp(eta) * d["e"])
+    made = {
+        "gamma": rng.gamma(3.0, np.exp(eta) / 3.0),
+        "binomial": (rng.uniform(size=n) < stats.norm.cdf(eta - 0.5)).astype(int),
+        "beta": np.clip(rng.beta(4.0 * stats.logistic.cdf(eta), 4.0 * stats.logistic.cdf(-eta)), 1e-4, 1 - 1e-4),
+        "ordinal": pd.Categorical(np.array(["lo", "mid", "hi"])[np.digitize(eta + rng.logistic(size=n), [0.0, 1.5])]),
+    }
+    d["y"] = made.get(
+        family, np.where(counts > 0, counts * (rng.uniform(size=n) < 0.8), 0) if family in ZEROS else counts
+    )
+    if family == "ordinal":
+        d["y"] = d["y"].cat.reorder_categories(["lo", "mid", "hi"], ordered=True)
+    return d[d["y"] > 0].reset_index(drop=True) if family.startswith("truncated") else d
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def fitted(request):
+    d = rows(request.param)
+    offset = np.log(d["e"].to_numpy()) if request.param not in ("ordinal", "beta", "binomial") else None
+    fit = mfx.glmer("y ~ x + t + (1 | g)", d, family=request.param, offset=offset, **FAMILIES[request.param])
+    return fit, d, offset
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("integrate", [False, True])
+def test_comparisons_slopes_and_means_agree_with_predict(fitted, integrate):
+    fit, d, offset = fitted
+    scale = "response" if fit.fit.problem.family.has_intercept else "mean_class"
+
+    def predicted(frame, own=offset):
+        return fit.predict(frame, random=False, integrate=integrate, offset=own).to_numpy()
+
+    table = mfx.comparisons(fit, {"t": "pairwise", "x": 0.5}, scale=scale, integrate=integrate).set_index("contrast")
+    for contrast in ("d - c", "f - d"):
+        high, low = contrast.split(" - ")
+        change = predicted(d.assign(t=high)) - predicted(d.assign(t=low))
+        assert table.loc[contrast, "estimate"] == pytest.approx(change.mean(), rel=1e-7, abs=1e-12)
+    change = predicted(d.assign(x=d["x"] + 0.5)) - predicted(d)
+    assert table.loc["+0.5", "estimate"] == pytest.approx(change.mean(), rel=1e-7)
+    slope = mfx.marginal_effects(fit, "x", scale=scale, integrate=integrate)["estimate"].iloc[0]
+    by_hand = (predicted(d.assign(x=d["x"] + 1e-5)) - predicted(d.assign(x=d["x"] - 1e-5))).mean() / 2e-5
+    assert slope == pytest.approx(by_hand, rel=1e-5)
+    grid = pd.DataFrame({"x": [d["x"].mean()] * 3, "t": ["c", "d", "f"]})
+    own = None if offset is None else np.full(3, offset.mean())
+    means = mfx.emmeans(fit, "t", scale=scale, integrate=integrate)
+    np.testing.assert_allclose(means.estimates, predicted(grid, own), rtol=1e-7)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_errors_of_population_means_are_those_of_predictions(fitted):
+    fit, d, offset = fitted
+    scale = "response" if fit.fit.problem.family.has_intercept else "mean_class"
+    grid = pd.DataFrame({"x": [d["x"].mean()] * 3, "t": ["c", "d", "f"]})
+    own = None if offset is None else np.full(3, offset.mean())
+    expected = fit.get_prediction(grid, random=False, integrate=True, offset=own).summary_frame()["mean_se"]
+    np.testing.assert_allclose(mfx.emmeans(fit, "t", scale=scale, integrate=True).se, expected, rtol=1e-6)
+
+
+def test_new_rows_need_their_offset_where_it_was_an_array():
+    d = rows("poisson")
+    array = mfx.glmer("y ~ t + (1 | g)", d, family="poisson", offset=np.log(d["e"].to_numpy()))
+    column = mfx.glmer("y ~ t + (1 | g)", d.assign(le=np.log(d["e"])), family="poisson", offset="le")
+    for table in (mfx.comparisons, mfx.marginal_effects):
+        with pytest.raises(mfx.SpecificationError, match="array as offset"):
+            table(array, data=d.head(20))
+        given = table(array, data=d.head(20), offset=np.log(d["e"].to_numpy()[:20]))["estimate"]
+        named = table(column, data=d.head(20).assign(le=np.log(d["e"])))["estimate"]
+        np.testing.assert_allclose(given, named, rtol=1e-6)
+        with pytest.raises(mfx.SpecificationError, match="of the rows of data="):
+            table(array, offset="e")
+    at_mean, per_unit = mfx.emmeans(array, "t"), mfx.emmeans(array, "t", offset=0)
+    np.testing.assert_allclose(at_mean.estimates - per_unit.estimates, np.log(d["e"]).mean(), rtol=1e-9)
+    assert f"Offset: {np.log(d['e']).mean():.4g}." in str(at_mean)
+    assert "Offset: 0." in str(per_unit)
+    with pytest.raises(TypeError, match="one number"):
+        mfx.emmeans(array, "t", offset="e")
+
+
+def test_weights_of_averages():
+    d = rows("poisson")
+    fit = mfx.glmer("y ~ x * t + (1 | g)", d, family="poisson")
+    twice = pd.concat([d, d[d["t"] == "c"]])
+    weighted = mfx.comparisons(fit, data=d, weights=np.where(d["t"] == "c", 2.0, 1.0))
+    np.testing.assert_allclose(weighted["estimate"], mfx.comparisons(fit, data=twice)["estimate"], rtol=1e-9)
+    with pytest.raises(mfx.DataError, match="negative"):
+        mfx.comparisons(fit, weights=-np.ones(len(d)))
+
+
+def test_population_means_of_a_transformed_response_count_the_variances():
+    d = rows("gamma")
+    fit = mfx.lmer("log(y) ~ t + (1 | g)", d)
+    means = mfx.emmeans(fit, "t", scale="response", integrate=True)
+    variance = fit.varcorr.to_frame()["variance"].sum()
+    np.testing.assert_allclose(means.estimates, np.exp(mfx.emmeans(fit, "t").estimates + variance / 2), rtol=1e-8)
+    of_variances = fit.cov_varpar("variance").to_numpy().sum()
+    expected = means.estimates * np.sqrt(mfx.emmeans(fit, "t").se ** 2 + of_variances / 4.0)
+    np.testing.assert_allclose(means.se, expected, rtol=1e-6)
+
+
+def test_latent_means_do_not_depend_on_the_coding():
+    d = rows("ordinal")
+    fits = [
+        mfx.glmer("y ~ x + t + (1 | g)", d, family="ordinal", contrasts=contrasts)
+        for contrasts in ({}, {"t": "sum"}, {"t": "helmert"})
+    ]
+    fits.append(mfx.glmer("y ~ x + t + (1 | g)", d.assign(t=pd.Categorical(d["t"], ["f", "d", "c"])), family="ordinal"))
+    frames = [mfx.emmeans(fit, "t").to_frame().sort_values("t") for fit in fits]
+    for frame in frames[1:]:
+        np.testing.assert_allclose(frame[["mean", "se"]], frames[0][["mean", "se"]], rtol=1e-4)
+    first = fits[0].predict(pd.DataFrame({"x": [d["x"].mean()], "t": ["c"]}), random=False, which="linear").iloc[0]
+    cuts = fits[0].params_all["thresholds"]
+    assert frames[0]["mean"].iloc[0] == pytest.approx(first - cuts.mean())
+
+
+def test_means_of_a_nested_factor_do_not_depend_on_its_labels():
+    rng = np.random.default_rng(3)
+    d = pd.DataFrame({"g": rng.integers(0, 8, 100).astype(str), "A": rng.choice(list("pqr"), 100, p=[0.5, 0.3, 0.2])})
+    d["B"] = np.where(rng.uniform(size=100) < np.where(d["A"] == "r", 0.2, 0.7), "1", "2")
+    d["C"] = rng.choice(["u", "v"], 100)
+    d["site"], d["y"] = d["A"] + d["B"], (d["B"] == "2") * 2.0 + rng.normal(size=100)
+    with pytest.warns(mfx.RankDeficientWarning):
+        named = mfx.lmer("y ~ A/site + C + (1 | g)", d)
+    again = mfx.lmer("y ~ A/B + C + (1 | g)", d)
+    for weights in ("equal", "proportional", "outer", "cells", "flat"):
+        ours = mfx.emmeans(again, "A", weights=weights).to_frame()[["mean", "se"]]
+        np.testing.assert_allclose(ours, mfx.emmeans(named, "A", weights=weights).to_frame()[["mean", "se"]], rtol=1e-7)
+    alone = mfx.emmeans(mfx.lmer("y ~ A/B + (1 | g)", d), "A", weights="proportional")
+    assert alone.labels["A"].tolist() == ["p", "q", "r"]
+
+
+@pytest.mark.parametrize("column", ["lg", "z", "text", "C(z)"])
+def test_a_logical_and_its_twins_are_compared_alike(column):
+    d = rows("binomial").assign(lg=lambda d: d["t"] == "d")
+    d["z"], d["text"] = d["lg"].astype(int), np.where(d["lg"], "yes", "no")
+    fit = mfx.glmer(f"y ~ {column} + x + (1 | g)", d, family="binomial")
+    name = column.strip("C()")
+    values = {"lg": (False, True), "text": ("no", "yes")}.get(name, (0, 1))
+    low, high = (fit.predict(d.assign(**{name: value}), random=False) for value in values)
+    row = mfx.comparisons(fit, name).iloc[0]
+    assert row["estimate"] == pytest.approx((high - low).mean(), rel=1e-8)
+    assert row["contrast"] == f"{values[1]} - {values[0]}"
+    ratio = mfx.comparisons(fit, name, comparison="ratio").iloc[0]
+    assert ratio["contrast"] == f"{values[1]} / {values[0]}"
+    assert ratio["estimate"] == pytest.approx(high.mean() / low.mean(), rel=1e-8)
+    assert ratio["statistic"] == pytest.approx((ratio["estimate"] - 1.0) / ratio["std_error"])
+    assert mfx.emmeans(fit, name).labels[name].tolist() == list(values)
+    if column == "lg":
+        assert "True - False" in str(mfx.marginal_effects(fit, "lg"))
+        with pytest.raises(mfx.SpecificationError, match="is a factor"):
+            mfx.trends(fit, "lg")
+
+
+def test_a_ratio_without_an_effect_is_no_news():
+    d = rows("poisson")
+    rng = np.random.default_rng(8)
+    p = [
+        mfx.comparisons(
+            mfx.glmer("y ~ s + (1 | g)", d.assign(s=rng.choice(["a", "b"], len(d))), family="poisson"),
+            "s",
+            comparison="ratio",
+        )["p_value"].iloc[0]
+        for _ in range(12)
+    ]
+    assert np.mean(np.array(p) < 0.05) < 0.5
+    assert max(p) > 0.5
+
+
+@pytest.fixture(scope="module")
+def days():
+    return mfx.emmeans(mfx.lmer("Reaction ~ C(Days) + (1 | Subject)", mfx.load_dataset("sleepstudy")), "Days")
+
+
+@pytest.mark.parametrize("adjust", ["none", "bonferroni", "sidak", "holm", "fdr", "tukey", "dunnett", "scheffe"])
+def test_one_sided_tests_know_their_direction(days, adjust):
+    up, down = days.contrast("treatment"), days.contrast(-np.eye(10)[1:] + np.eye(10)[0])
+    for side, other in (("less", "greater"), ("greater", "less")):
+        own = up.test(side=side, adjust=adjust)["pvalue"].to_numpy()
+        np.testing.assert_allclose(own, down.test(side=other, adjust=adjust)["pvalue"], atol=2e-4)
+    assert up.test(side="less", adjust=adjust)["pvalue"].iloc[-1] > 0.99
+    assert up.test(side="greater", adjust=adjust)["pvalue"].iloc[-1] < 1e-9
+
+
+def test_the_null_of_a_joint_test(days):
+    data = mfx.load_dataset("sleepstudy")
+    shifted = mfx.emmeans(mfx.lmer("I(Reaction - 250) ~ C(Days) + (1 | Subject)", data), "Days")
+    found = days.test(250, joint=True)
+    assert found["F"].iloc[0] == pytest.approx(shifted.test(joint=True)["F"].iloc[0], rel=1e-6)
+    assert "all are 250" in str(found)
+    for wrong in ({"side": "less"}, {"delta": 1.0}, {"adjust": "holm"}):
+        with pytest.raises(mfx.SpecificationError, match="a joint test"):
+            days.test(joint=True, **wrong)
+
+
+def test_equivalence_is_two_one_sided_tests(days):
+    pairs = days.contrast("treatment")
+    table = pairs.test(2.0, delta=30.0, adjust="none")
+    estimate, se, df = pairs.estimates, pairs.se, pairs.df
+    low = stats.t.sf((estimate - 2.0 + 30.0) / se, df)
+    high = stats.t.cdf((estimate - 2.0 - 30.0) / se, df)
+    np.testing.assert_allclose(table["pvalue"], np.maximum(low, high), rtol=1e-9)
+    np.testing.assert_allclose(pairs.test(2.0, delta=30.0, side="greater", adjust="none")["pvalue"], low, rtol=1e-9)
+    np.testing.assert_allclose(pairs.test(2.0, delta=30.0, side="less", adjust="none")["pvalue"], high, rtol=1e-9)
+    assert (pairs.test(delta=30.0)["pvalue"] >= pairs.test(delta=30.0, adjust="none")["pvalue"]).all()
+    for wrong in ({"null": "a"}, {"delta": "a"}, {"null": True}):
+        with pytest.raises(TypeError, match="is a number"):
+            pairs.test(**wrong)
+    for wrong in ({"delta": -1.0}, {"null": np.nan}):
+        with pytest.raises(mfx.SpecificationError):
+            pairs.test(**wrong)
+
+
+def test_tables_tell_what_a_reader_must_know():
+    oats = mfx.load_dataset("oats").astype({"nitro": "category"})
+    fit = mfx.lmer("yield ~ Variety * nitro + (1 | Block)", oats)
+    assert "Variety interacts with nitro" in str(mfx.emmeans(fit, "Variety"))
+    assert "interacts" not in str(mfx.emmeans(fit, ["Variety", "nitro"]))
+    growth = mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"))
+    assert "age interacts with Sex" in str(mfx.trends(growth, "age"))
+    long = mfx.emmeans(growth, ["age", "Sex"], at={"age": [29.7150462962963, 540.5460999264726]})
+    assert "29.715 " in str(long)
+    assert "540.55 " in str(long)
+    assert "0462" not in str(long)
+    assert "age540.55" in long.pairs().labels["contrast"].iloc[0] + long.pairs().labels["contrast"].iloc[-1]
+    blocks = mfx.lmer("yield ~ Variety + nitro + Block + (1 | Block:Variety)", oats)
+    rows = mfx.emmeans(blocks, "Variety", by=["Block", "nitro"]).labels
+    assert rows["Block"].tolist() == sorted(rows["Block"].tolist(), key=list(dict.fromkeys(rows["Block"])).index)
+    assert list(rows.columns) == ["Variety", "Block", "nitro"]
+    with pytest.raises(mfx.SpecificationError, match="not all zero"):
+        mfx.emmeans(fit, "Variety", weights=[0, 0, 0, 0])
+    salamanders = mfx.load_dataset("salamanders")
+    zeros = mfx.glmer("count ~ mined + (1 | site)", salamanders, family="zero_inflated_poisson", zero_inflation="~ spp")
+    with pytest.raises(mfx.SpecificationError, match="stands in zero_inflation= only"):
+        mfx.emmeans(zeros, "spp")
+
+
+def test_a_model_without_predictors_has_no_effects():
+    d = rows("poisson")
+    for fit in (mfx.glmer("y ~ 1 + (1 | g)", d, family="poisson"), mfx.lmer("y ~ 1 + offset(e) + (1 | g)", d)):
+        for function in (mfx.marginal_effects, mfx.comparisons):
+            with pytest.raises(mfx.SpecificationError, match="no predictor"):
+                function(fit)
