@@ -14,7 +14,7 @@ from mixedfx.design import Design, as_frame
 from mixedfx.design.encoder import Encoder, FormulaicEncoder
 from mixedfx.design.expressions import variables_in
 from mixedfx.design.rows import Rows
-from mixedfx.design.variables import Variable
+from mixedfx.design.variables import Variable, read_variable
 from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
@@ -222,11 +222,7 @@ def _predictors(fit: Ours, population: bool, wide: bool) -> tuple[dict[str, Pred
     further += [name for name in _offset_columns(design) if name not in variables]
     if further:
         rows = _rows(fit, further)
-        for name in further:
-            if rows.is_factor(name):
-                variables[name] = Variable(name, None, rows.labels(name))
-            else:
-                variables[name] = Variable(name, rows.numbers(name), None, rows.is_logical(name))
+        variables |= {name: read_variable(name, rows) for name in further}
     return _described(variables, encoders, of_fixed)
 
 
