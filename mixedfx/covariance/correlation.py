@@ -121,7 +121,7 @@ class HeterogeneousCovariance(Covariance):
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""
-        return np.concatenate([theta[: self.size] * scale, theta[self.size :]])
+        return np.concatenate([theta[..., : self.size] * scale, theta[..., self.size :]], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -189,4 +189,4 @@ class HomogeneousCovariance(Covariance):
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""
-        return np.concatenate([theta[:1] * scale[:1], theta[1:]])
+        return np.concatenate([theta[..., :1] * scale[:1], theta[..., 1:]], axis=-1)

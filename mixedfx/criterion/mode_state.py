@@ -16,7 +16,7 @@ from mixedfx.criterion.pirls import TOLERANCE, Mode, find_mode
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 
-__all__ = ["ModeState", "mode_state", "predicted_states", "working_curvature"]
+__all__ = ["ModeState", "known_state", "mode_state", "predicted_states", "working_curvature"]
 
 
 BATCH_CELLS = 100_000  # rows times points whose likelihood is expanded at a time
@@ -150,6 +150,12 @@ def mode_state(
     return ModeState(
         model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start, tolerance)
     )
+
+
+def known_state(model: MarginalModel, x: Array, b: Array, t: Array, converged: bool) -> ModeState:
+    """Return the state whose conditional mode ``b`` and ``t = Sigma^-1 b`` (q,) is known, as in a saved fit."""
+    eta = model.fixed_part(model.parts(x).beta) + model.space.spread(b)
+    return ModeState(model, x, Mode(b, t, eta, converged=converged))
 
 
 def _predicted(near: ModeState, x: Array) -> tuple[Array, Array]:

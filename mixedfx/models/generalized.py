@@ -14,7 +14,7 @@ import numpy as np
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
-from mixedfx.criterion.mode_state import mode_state
+from mixedfx.criterion.mode_state import known_state, mode_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
 from mixedfx.design import Design, FixedEffects, build_design
 from mixedfx.design.codings import codings_for
@@ -253,7 +253,10 @@ class GeneralizedLinearMixedModel(MixedModel):
             "converged": o.converged,
         }
         state |= {"decrement": o.decrement, "nodes": fit.nodes, "remaining": fit.remaining}
-        write(path, "generalized", self.inputs, state, {"x": fit.x, "hessian": fit.hessian}, fit.llf)
+        mode = fit.at.state.mode
+        state["mode_converged"] = mode.converged
+        arrays = {"x": fit.x, "hessian": fit.hessian, "b": mode.b, "t": mode.t}
+        write(path, "generalized", self.inputs, state, arrays, fit.llf)
 
     def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:
         """Evaluate minus twice the approximate log-likelihood without fitting.
@@ -387,7 +390,7 @@ def _restore(
     model = GeneralizedLinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
     problem, x = model.problem, arrays["x"]
     integrate = integrator(problem, max(1, state["nodes"]))
-    at = integrate(mode_state(problem.model, x))
+    at = integrate(known_state(problem.model, x, arrays["b"], arrays["t"], bool(state["mode_converged"])))
     counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
     optimum: Optimum[Any] = Optimum(x, at, float(state["decrement"]), *counts, path=(x,))
     hessian = confirmed_hessian(integrate, at, int(state["nodes"]), arrays["hessian"])

@@ -145,7 +145,7 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A file beside ``path`` that takes its place once it is whole and on the disk, and vanishes otherwise."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    beside = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
     try:
         with beside.open("xb") as file:
             yield file

@@ -21,7 +21,10 @@ def checked_responses(design: Design, values: Any) -> Array:
     DataError
         If the number of rows is not that of the fit (or of its data), or a value is missing or infinite.
     """
-    Y = np.asarray(values, dtype=float)
+    try:
+        Y = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise DataError("the new responses must be numbers, one column a response") from None
     Y = Y[:, None] if Y.ndim == 1 else Y
     n = design.n_rows
     if design.keep is not None and Y.ndim == 2 and len(Y) == design.keep.size:

@@ -1,0 +1,447 @@
+"""Every public function and method after a fit, called with odd but legal arguments, and with illegal ones.
+
+    python -m tests.calls --fits 500 --calls 20 --seed 0
+
+What a call may end in: a result, or one of our errors. A foreign exception, a foreign warning, a call longer than the
+time limit, and an answer that differs after ``save`` and ``load`` are failures. The callables are found by looking at
+what is public, the values by the names of the parameters: a new function is tried as soon as it exists, and a new
+parameter without values here fails ``tests/test_calls.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import linecache
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+import mixedfx as mfx
+from mixedfx import plots
+from tests.fuzz import formula, frame, time_limit
+
+SECONDS = 30
+PACKAGE = f"{Path(mfx.__file__).parent}{os.sep}"
+OURS = (mfx.SpecificationError, mfx.DataError)
+LEVELS = [0.05, 0.05, 0.2, 0, 1, 1.5, 95, -0.1, np.nan, None, "a"]
+SLOW = {"bootstrap", "bootstrap_test", "profile", "dashboard", "conf_int", "check", "plot_profile", "plot_bootstrap"}
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What arguments are made of."""
+
+    fit: Any
+    data: pd.DataFrame
+    rng: np.random.Generator
+
+    @cached_property
+    def columns(self) -> list[str]:
+        return [*map(str, self.data.columns), "nope"]
+
+    @cached_property
+    def rows(self) -> Any:
+        """New rows, whole or spoilt."""
+        data, rng = self.data, self.rng
+        few = data.iloc[rng.integers(0, len(data), 3)] if len(data) else data
+        spoilt = [
+            lambda: data,
+            lambda: few,
+            lambda: few.iloc[:0],
+            lambda: few.drop(columns=str(rng.choice(data.columns))),
+            lambda: few.assign(**{str(rng.choice(data.columns)): np.nan}),
+            lambda: few.assign(g="never seen", h=77),
+            lambda: few.assign(f="never seen"),
+            lambda: few.assign(x="text"),
+            lambda: {name: few[name].to_numpy() for name in few},
+            lambda: few.set_axis(["a", "a", "b"][: len(few)]),
+            lambda: "nope",
+            lambda: None,
+        ]
+        return spoilt[int(rng.integers(len(spoilt)))]()
+
+
+def some(*values: Any) -> Callable[[Context], Any]:
+    """One of the values; those that are functions are called with the context."""
+
+    def chosen(context: Context) -> Any:
+        value = values[int(context.rng.integers(len(values)))]
+        return value(context) if callable(value) else value
+
+    return chosen
+
+
+def column(context: Context) -> str:
+    return str(context.rng.choice(context.columns))
+
+
+def columns(context: Context) -> list[str]:
+    return [column(context) for _ in range(int(context.rng.integers(1, 3)))]
+
+
+def coefficient(context: Context) -> str:
+    names = [str(name) for name in context.fit.params.index]
+    return str(context.rng.choice(names)) if names else "x"
+
+
+def constraint(context: Context) -> Any:
+    p, rng = len(context.fit.params), context.rng
+    texts = (
+        f"{coefficient(context)} = 0",
+        f"{coefficient(context)} - {coefficient(context)}",
+        "nope = 0",
+        "",
+        "x - = 1",
+    )
+    rows = (
+        np.eye(p),
+        np.eye(p + 1),
+        np.zeros((1, p)),
+        np.full((1, p), np.nan),
+        rng.normal(size=(2, p)),
+        np.zeros((0, p)),
+    )
+    return some(*texts, *rows, [], None, 3)(context)
+
+
+def response(context: Context) -> Any:
+    n = context.fit.design.n_rows
+    fitted, drawn = np.asarray(context.fit.fittedvalues), context.rng.normal(size=n)
+    return some(fitted, drawn, np.zeros(n), np.full(n, np.nan), np.ones((n, 2)), np.zeros(3), ["a"] * n, None)(context)
+
+
+def numbers(context: Context) -> Any:
+    n = len(context.data)
+    return some(
+        None, None, "x", "p", "nope", np.ones(n), np.zeros(n), -np.ones(n), np.full(n, np.nan), np.ones(3), 2.0, [1]
+    )(context)
+
+
+def other(context: Context) -> Any:
+    return some(context.fit, simple(), None, "fit")(context)
+
+
+@cache
+def simple() -> Any:
+    return mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+
+
+DDF = some(None, "satterthwaite", "kenward-roger", "containment", "residual", "z", "nope", 5.0, -1, np.nan)
+SPECS = some(column, columns, None, "f | b", "f:b", "~ f", ["nope"], 3, {}, [])
+AT = some(
+    None, {"x": [0.0, 1.0]}, {"x": 1.0}, {"f": ["a"]}, {"f": ["nope"]}, {"nope": [1]}, {"x": []}, {"x": [np.nan]}, 3
+)
+WEIGHTING = some("equal", "proportional", "outer", "cells", "flat", "nope", [1, 2], [0, 0], None)
+ARGUMENTS: dict[str, Callable[[Context], Any]] = {
+    "others": other,
+    "fit": lambda context: context.fit,
+    "fit0": lambda context: context.fit,
+    "fit1": other,
+    "fits": lambda context: [context.fit, other(context)],
+    "formula": some(None, "~ .", "~ . + nope", "~ . - x", "log(.) ~ .", "", "y", 3),
+    "random": some(True, False, None, "new", "fitted", "(1 | g)", "g", "nope", "zero", 3),
+    "new_levels": some("error", "population", "draw", "nan", "nope", None),
+    "data": lambda context: context.rows,
+    "offset": numbers,
+    "weights": some(numbers, WEIGHTING),
+    "which": some(
+        "mean", "linear", "fixed", "random", "all", "family", "marginal", "response", "probability", "nope", None
+    ),
+    "alpha": some(*LEVELS),
+    "level": some(*LEVELS),
+    "method": some("wald", "parametric", "nope", None),
+    "n": some(1, 3, 0, -1, 2.5, "a", None),
+    "n_jobs": some(1),
+    "seed": some(1),
+    "progress": some(False),
+    "draws": some(10, 0, -1),
+    "ddf": DDF,
+    "use_f": some(None, True, False, "a"),
+    "scale": some("link", "response", "sd", "variance", "theta", "latent", "mean_class", "nope", None),
+    "kind": some("response", "pearson", "deviance", "quantile", "working", "normalized", "nope", None),
+    "constraints": constraint,
+    "y": response,
+    "Y": response,
+    "names": some(None, ["a"], ["a", "b"], "a", [1, 2]),
+    "path": some("nonexistent/folder/file", ".", ""),
+    "type": some(None, 1, 2, 3, "I", "nope", 4),
+    "refit": some(True, False),
+    "statistic": some(None, lambda: lambda fit: fit.llf, lambda: lambda fit: "text", lambda: 3),
+    "cluster": some(None, "g", "h", "nope"),
+    "population": some("chi2", "nope"),
+    "specs": SPECS,
+    "by": some(None, None, column, columns, 3),
+    "at": AT,
+    "integrate": some(False, False, True),
+    "nesting": some(None, {"f": "b"}, {"nope": "f"}, 3, "f"),
+    "variables": some(None, column, columns, {"x": 2.0}, {"f": "reference"}, {"x": (0, 1)}, {"nope": 1}, {}, [], 3),
+    "variable": some(column, "log(p)", None),
+    "x": some("x", "z", "f", column, None, 3),
+    "rows": constraint,
+    "n_points": some(5, 0, -1),
+    "comparison": some("difference", "ratio", "lnratio", "nope"),
+    "average": some(True, False),
+    "corrected": some(True, False),
+    "by_group": some(True, False),
+    "group": some(None, "g", "h", "nope", ["g1"], 3, []),
+    "stars": some(True, False),
+}
+INTERNAL = {"model", "fit", "asked", "design", "denominator", "inner_rows", "variance_parameters"}
+NOT_AFTER_A_FIT = {
+    *("lmer", "glmer", "simulate", "load", "load_dataset", "list_datasets", "aov", "mean_squares", "check_design"),
+}
+
+
+def public_functions() -> dict[str, Callable[..., Any]]:
+    """Functions of the package whose first argument is a fit, or several."""
+    found = {}
+    for name in mfx.__all__:
+        value = getattr(mfx, name)
+        if inspect.isfunction(value) and name not in NOT_AFTER_A_FIT:
+            found[name] = value
+    for name in plots.__all__:
+        value = getattr(plots, name)
+        if inspect.isfunction(value) and next(iter(inspect.signature(value).parameters)) == "fit":
+            found[f"plots.{name}"] = value
+    return found
+
+
+def public_methods(fit: Any) -> dict[str, Callable[..., Any]]:
+    """Methods of a fit; its properties as functions without arguments."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name in dir(fit):
+        if name.startswith("_") or name in INTERNAL:
+            continue
+        value = inspect.getattr_static(type(fit), name, None)
+        found[name] = getattr(fit, name) if inspect.isfunction(value) else _property(fit, name)
+    return found
+
+
+def _property(fit: Any, name: str) -> Callable[[], Any]:
+    return lambda: getattr(fit, name)
+
+
+def callables(fit: Any) -> dict[str, Callable[..., Any]]:
+    """All that a user may call once there is a fit."""
+    return {f"mfx.{name}": value for name, value in public_functions().items()} | {
+        f"fit.{name}": value for name, value in public_methods(fit).items()
+    }
+
+
+def arguments(call: Callable[..., Any], context: Context) -> tuple[list[Any], dict[str, Any]]:
+    """Random values for the parameters: the required ones, and some of the others."""
+    positional, named = [], {}
+    for name, parameter in inspect.signature(call).parameters.items():
+        if name not in ARGUMENTS:
+            continue
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            if context.rng.random() < 0.2:
+                positional.append(ARGUMENTS[name](context))
+        elif parameter.default is inspect.Parameter.empty:
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+                named[name] = ARGUMENTS[name](context)
+            else:
+                positional.append(ARGUMENTS[name](context))
+        elif context.rng.random() < 0.3 or name in ("n", "seed", "draws"):
+            named[name] = ARGUMENTS[name](context)
+    return positional, named
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an exception is one of our errors, or a TypeError or AttributeError that this package raises itself."""
+    if isinstance(error, OURS):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1]
+    raised = linecache.getline(last.filename, last.lineno or 0).strip().startswith("raise")
+    inside = last.filename.startswith(PACKAGE)
+    return isinstance(error, TypeError | AttributeError | NotImplementedError) and inside and raised
+
+
+def shown(value: Any) -> str:
+    """What a user sees of a result: its repr, HTML and text, and its table."""
+    parts = [repr(value)]
+    for name in ("_repr_html_", "to_frame", "summary", "summary_frame"):
+        method = getattr(value, name, None)
+        if method is not None and not isinstance(value, pd.DataFrame | pd.Series) and callable(method):
+            parts.append(str(method()))
+    return "\n".join(parts)
+
+
+def outcome(call: Callable[[], Any]) -> tuple[str, str]:
+    """Return ("", what is shown), ("", the words of our error), or what went wrong."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with time_limit(SECONDS):
+                text = shown(call())
+        except Exception as error:
+            if not is_ours(error):
+                place = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(place.filename).name}:{place.lineno}"
+                return f"{type(error).__name__}: {str(error)[:100]} ({where})", ""
+            text = f"{type(error).__name__}: {error}"
+    foreign = [w for w in caught if not issubclass(w.category, mfx.MixedfxWarning)]
+    foreign = [w for w in foreign if issubclass(w.category, RuntimeWarning | FutureWarning | DeprecationWarning)]
+    if foreign:
+        first = foreign[0]
+        where = f"{Path(first.filename).name}:{first.lineno}"
+        return f"leaked {first.category.__name__}: {str(first.message)[:100]} ({where})", text
+    return "", text
+
+
+FAMILIES = [
+    *("poisson", "binomial", "gamma", "nbinom2", "nbinom1", "beta", "student_t", "gaussian", "lognormal", "tweedie"),
+    *("ordinal", "zero_inflated_poisson", "hurdle_poisson", "truncated_poisson", "beta_binomial", "inverse_gaussian"),
+]
+RESIDUALS = [mfx.VarIdent("f"), mfx.AR1("d", group="g"), mfx.KnownVariance("p"), mfx.VarPower("p")]
+
+
+def random_fit(rng: np.random.Generator) -> tuple[Any, pd.DataFrame]:
+    """A fit of a random model to a random frame, or None where it is refused."""
+    data, written = frame(rng), formula(rng)
+    options: dict[str, Any] = {}
+    if rng.random() < 0.2:
+        options["weights"] = rng.choice(["p", "b"])
+    if rng.random() < 0.2:
+        options["offset"] = rng.choice(["z", "x"]) if rng.random() < 0.5 else np.asarray(data["z"], dtype=float)
+    if rng.random() < 0.55:
+        if rng.random() < 0.2:
+            options["residual"] = RESIDUALS[int(rng.integers(len(RESIDUALS)))]
+        return mfx.lmer(written, data, reml=bool(rng.integers(2)), **options), data
+    family = str(rng.choice(FAMILIES))
+    answer = {"binomial": "b", "gamma": "p", "beta": "I(p / 6)", "ordinal": "o", "lognormal": "p", "tweedie": "s"}
+    answer |= {"student_t": "z", "gaussian": "z", "truncated_poisson": "I(s + 1)", "inverse_gaussian": "p"}
+    answer |= {"beta_binomial": "cbind(s, t)"}
+    data = data.assign(o=pd.Categorical(data["s"].map(dict(enumerate("abcd"))), ordered=True))
+    written = f"{answer.get(family, 's')} ~{written.split('~', 1)[1]}"
+    if rng.random() < 0.15:
+        options["dispersion"] = "~ x"
+    if rng.random() < 0.1 and family in ("poisson", "nbinom2", "nbinom1"):
+        options["zero_inflation"] = "~ 1"
+    nagq = [1, 1, 0, 5][int(rng.integers(4))]
+    return mfx.glmer(written, data, family=family, nagq=nagq, **options), data
+
+
+def reloaded(fit: Any) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fit.mfx"
+        fit.save(path)
+        return mfx.load(path)
+
+
+def calls(
+    fit: Any, data: pd.DataFrame, count: int, seed: list[int], *, slow: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield (call, what went wrong) for random calls on a fit and on the same fit from a file."""
+    names = [name for name in callables(fit) if slow or name.rpartition(".")[2] not in SLOW]
+    twins, wrong = [fit], ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", mfx.MixedfxWarning)
+            twins.append(reloaded(fit))
+    except Exception as error:
+        wrong = f"{type(error).__name__}: {error}"
+    yield "save and load", wrong
+    for number in np.random.default_rng(seed).integers(0, len(names), count):
+        name, texts, written = names[int(number)], [], ""
+        for one in twins:
+            context = Context(one, data, np.random.default_rng([*seed, int(number)]))
+            positional, named = arguments(callables(one)[name], context)
+            said = ", ".join([*map(_short, positional), *(f"{k}={_short(v)}" for k, v in named.items())])
+            written = written or f"{name}({said})"
+            problem, text = outcome(partial(callables(one)[name], *positional, **named))
+            texts.append(text)
+            if problem:
+                yield written, problem
+                break
+        else:
+            same = all(agree(texts[0], text) for text in texts) or _is_private(name)
+            yield written, "" if same else f"differs after save and load:\n{texts[0][:400]}\n{texts[1][:400]}"
+        _closed()
+
+
+NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
+
+
+def agree(text: str, other: str) -> bool:
+    """Whether two texts say the same: their words, and their numbers but for rounding."""
+    if text == other:
+        return True
+    mine, theirs = (np.array(NUMBER.findall(one), dtype=float) for one in (text, other))
+    words = NUMBER.sub("#", text).split() == NUMBER.sub("#", other).split()
+    return words and bool(np.allclose(mine, theirs, rtol=1e-6, atol=1e-9))
+
+
+def _is_private(name: str) -> bool:
+    """What a file does not keep: the caller's data and arguments, pictures as objects."""
+    return name.startswith("mfx.plots") or name in (
+        "fit.update",
+        "fit.design",
+        "fit.variance_parameters",
+        "fit.certificate",
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"<{type(value).__name__}>"
+
+
+def _closed() -> None:
+    if "matplotlib.pyplot" in sys.modules:
+        mpl.pyplot.close("all")
+
+
+def campaign(fits: int, count: int, seed: int, *, slow: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield (what was done, what went wrong) for random fits with random calls."""
+    for i in range(fits):
+        rng = np.random.default_rng([seed, i])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                with time_limit(SECONDS):
+                    fit, data = random_fit(rng)
+            except (*OURS, TypeError):
+                continue
+            except TimeoutError:
+                yield f"[{seed}, {i}] fit", "too long"
+                continue
+        for what, wrong in calls(fit, data, count, [seed, i], slow=slow):
+            yield f"[{seed}, {i}] {fit!r:.120} {what}", wrong
+
+
+def main() -> int:
+    """Run from the command line; the exit code says whether something failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fits", type=int, default=500)
+    parser.add_argument("--calls", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--slow", action="store_true", help="profiles and bootstraps too")
+    options = parser.parse_args()
+    start, counts = time.monotonic(), Counter[str]()
+    for what, wrong in campaign(options.fits, options.calls, options.seed, slow=options.slow):
+        counts["FAILED" if wrong else "fine"] += 1
+        if wrong:
+            print(f"{what}: {wrong}", flush=True)
+    print(f"{dict(counts)}, {time.monotonic() - start:.0f} s")
+    return int(counts["FAILED"] > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
