@@ -39,7 +39,7 @@ LARGEST_RULE = 10_000  # nodes in all dimensions together, at the most
 LARGEST_ORDER = 500  # nodes in one dimension, at the most
 LARGEST_DIMENSION = 3  # random effects of a group
 SETTLED = 1e-6  # change of the log-likelihood, when the nodes are doubled, at which the automatic choice stops
-CONFIRMED = 0.05  # of the scaled Hessian: how far a stored one, of the last but one Newton step, may be from differences
+CONFIRMED = 0.05  # of the scaled Hessian: how far a stored one (of an earlier Newton step) may be from differences
 ROUGHLY = 1e-2  # … and at which it is worth refitting on the way
 
 
