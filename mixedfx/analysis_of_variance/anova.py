@@ -38,7 +38,10 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
     StatsTable
         A DataFrame with notes. One model: ``sum_sq, mean_sq, df, den_df, F, PR(>F)`` and effect sizes, or ``chi2, df,
         PR(>chi2)``, a term a row. Several: ``n_params, aic, bic, llf, deviance, chi2, df, PR(>chi2)``, a model a row,
-        and ``PR(boundary)`` where a variance is tested.
+        and ``PR(boundary)`` where a variance, a zero inflation, or the spread of a larger family (negative binomial
+        beside Poisson, beta-binomial beside binomial, Student's t beside normal) is tested: under the null hypothesis
+        it lies at the end of its range. Models of which none contains the other (other weights, link, family, or an
+        offset that is no predictor) are listed without a test.
 
     Notes
     -----

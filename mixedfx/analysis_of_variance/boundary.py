@@ -14,7 +14,7 @@ from mixedfx.inference.distributions import chi2_tail
 __all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "n_variances"]
 
 SEVERAL = (
-    "Where several variances are tested at once the p-value is too large, and the right one depends on the design: "
+    "Where several such parameters are tested at once PR(>chi2) is too large, and the right one depends on the design: "
     "bootstrap_test finds it."
 )
 

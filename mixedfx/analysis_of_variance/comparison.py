@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,18 +11,25 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.boundary import SEVERAL, chi_bar_square_tail, extension_of
-from mixedfx.design import Design
-from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
+from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, extension_of
+from mixedfx.analysis_of_variance.candidates import (
+    Candidate,
+    candidate,
+    integration_note,
+    labels_of,
+    same_values,
+    unlike_rows,
+)
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.families import parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
-from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["likelihood_ratio_table"]
 
-SAME = 1e-8  # relative difference of responses that counts as none
+OUTSIDE = 1e-8  # part of an offset outside of the columns of a model, relative to its size, that counts as none
 NOISE = 1e-6  # a likelihood ratio above minus this is zero to rounding
+SHORT_OF_LIMIT = 1e-4  # the same where a search ends short of the limit of its family: at 1e8 degrees of freedom of a t
 
 REFITTED = (
     "REML fits were refitted by maximum likelihood: restricted likelihoods of models with different fixed effects "
@@ -31,34 +37,44 @@ REFITTED = (
 )
 RESTRICTED = "Restricted likelihoods are compared: the models differ in their random part only."
 BOUNDARY = (
-    "PR(boundary) takes into account that a variance cannot be negative: an even mixture of chi-squared distributions "
-    "with one df less and with df (Stram and Lee 1994)."
+    "PR(boundary) takes into account that {} cannot be negative: an even mixture of chi-squared distributions with one "
+    "df less and with df (Self and Liang 1987, Stram and Lee 1994)."
 )
 NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
-INTEGRATED = (
-    "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
-    "all models with the same nagq."
-)
+LIMITS = {
+    "zero_inflation": "the probability of an extra zero",
+    "dispersion": "the extra spread of the larger family",
+    "df": "the inverse of the degrees of freedom",
+}
+UNLIKE = "{} differ in their {}: they are not nested, and there is no test."
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    """One model of a comparison."""
+class _Step:
+    """A model against the next smaller one.
 
-    label: str
-    llf: float
-    n_params: int
-    nobs: int
-    response: Array
-    designs: tuple[Design, ...]  # none for a model without random effects
-    reml: bool
-    columns: tuple[str, ...]
-    integration: str = ""
+    Attributes
+    ----------
+    chi2, df, p : float
+    boundary : float
+        p-value where a parameter lies at the end of its range under the null hypothesis.
+    at_limit : tuple of str
+        What is tested there, a name for each parameter.
+    unlike : str
+        In what the models differ so that neither contains the other.
+    """
+
+    chi2: float
+    df: int
+    p: float
+    boundary: float = np.nan
+    at_limit: tuple[str, ...] = ()
+    unlike: str = ""
 
 
 def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsTable:
     """Return the table: models in the order of their numbers of parameters, each tested against the one above."""
-    given = [_candidate(fit, refit=refit) for fit in fits]
+    given = [candidate(fit, refit=refit) for fit in fits]
     _check_comparable(given)
     models = sorted(given, key=lambda model: model.n_params)
     refitted = refit and any(isinstance(fit, LinearMixedResults) and fit.reml for fit in fits)
@@ -73,83 +89,80 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
         index=[f"model {i + 1}" for i in range(len(models))],
     )
     steps = [_step(small, large) for small, large in pairwise(models)]
-    for name, position in (("chi2", 0), ("df", 1), ("PR(>chi2)", 2)):
-        frame[name] = [np.nan, *(step[position] for step in steps)]
-    notes = [f"model {i + 1}: {model.label}" for i, model in enumerate(models)]
+    for name, key in (("chi2", "chi2"), ("df", "df"), ("PR(>chi2)", "p")):
+        frame[name] = [np.nan, *(getattr(step, key) for step in steps)]
+    notes = [f"model {i + 1}: {label}" for i, label in enumerate(labels_of(models))]
     notes += [REFITTED] if refitted else [RESTRICTED] if any(model.reml for model in models) else []
-    kinds = dict.fromkeys(model.integration for model in models if model.integration)
-    if len(kinds) > 1:
-        notes.append(INTEGRATED.format(", ".join(kinds)))
-    if any(np.isnan(step[2]) and step[1] > 0 for step in steps):
+    notes += integration_note(models)
+    notes += [UNLIKE.format(f"Models {i + 1} and {i + 2}", step.unlike) for i, step in enumerate(steps) if step.unlike]
+    if any(np.isnan(step.p) and step.df > 0 and not step.unlike for step in steps):
         notes.append(NOT_NESTED)
-    variances = [step[4] for step in steps]
-    if any(variances):
-        frame["PR(boundary)"] = [np.nan, *(step[3] for step in steps)]
-        notes += [BOUNDARY] * (1 in variances) + [SEVERAL] * any(v > 1 for v in variances)
+    if any(step.at_limit for step in steps):
+        frame["PR(boundary)"] = [np.nan, *(step.boundary for step in steps)]
+        single = dict.fromkeys(step.at_limit[0] for step in steps if len(step.at_limit) == 1)
+        notes += [BOUNDARY.format(" or ".join(single))] if single else []
+        notes += [SEVERAL] if any(len(step.at_limit) > 1 for step in steps) else []
     return StatsTable.from_frame(
         frame, heading="Likelihood-ratio tests", notes=notes, formats={"PR(boundary)": "p", "n_params": "count"}
     )
 
 
-def _step(small: _Candidate, large: _Candidate) -> tuple[float, int, float, float, int]:
-    """Chi-squared, df, p, boundary-corrected p, and the number of variances tested."""
+def _step(small: Candidate, large: Candidate) -> _Step:
     df = large.n_params - small.n_params
     chi2 = 2.0 * (large.llf - small.llf)
-    if df == 0 or chi2 < -NOISE:
-        return chi2 if df else np.nan, df, np.nan, np.nan, 0
+    unlike = _unlike(small, large)
+    of_family = _at_limit(small, large)
+    if df == 0 or unlike or chi2 < -(SHORT_OF_LIMIT if of_family else NOISE):
+        return _Step(chi2 if df else np.nan, df, np.nan, unlike=unlike)
     chi2 = max(chi2, 0.0)
     extension = extension_of(small.designs, large.designs[0], df) if large.designs else None
-    if extension is None:
-        return chi2, df, chi2_tail(chi2, df), np.nan, 0
-    return chi2, df, chi2_tail(chi2, df), chi_bar_square_tail(chi2, extension), extension.variances
+    at_limit = ("a variance",) * (extension.variances if extension else 0) + of_family
+    if extension is None or not at_limit:
+        return _Step(chi2, df, chi2_tail(chi2, df))
+    whole = Extension(len(at_limit), df - len(at_limit))
+    return _Step(chi2, df, chi2_tail(chi2, df), chi_bar_square_tail(chi2, whole), at_limit)
 
 
-def _candidate(fit: Any, *, refit: bool) -> _Candidate:
-    if isinstance(fit, LinearMixedResults):
-        used = _by_maximum_likelihood(fit) if refit and fit.reml else fit
-        return _of_mixed(used, used.reml)
-    if isinstance(fit, MixedResults):
-        return _of_mixed(fit, False)
-    if hasattr(fit, "llf") and hasattr(fit, "model") and hasattr(fit.model, "endog"):
-        label = str(getattr(fit.model, "formula", type(fit.model).__name__))
-        n_params = len(fit.params) + int(getattr(fit, "scale", 1.0) != 1.0)  # an estimated scale is no entry of params
-        response = np.asarray(fit.model.endog, dtype=float)
-        columns = tuple(map(str, fit.model.exog_names))
-        return _Candidate(label, float(fit.llf), n_params, len(response), response, (), False, columns)
-    raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
+def _at_limit(small: Candidate, large: Candidate) -> tuple[str, ...]:
+    """The parameters of the larger family that are at the end of their range where it is the smaller one."""
+    if small.family is None or large.family is None:
+        return ()
+    names = [name for name in parameters_at_limit(small.family, large.family) or () if name not in large.family.fixed]
+    return tuple(LIMITS.get(name, f"a {name}") for name in names for _ in range(large.sizes.get(name, 1)))
 
 
-def _by_maximum_likelihood(fit: LinearMixedResults) -> LinearMixedResults:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SingularFitWarning)  # of a fit that the user did not ask for
-        return fit.model.fit(reml=False)
+def _unlike(small: Candidate, large: Candidate) -> str:
+    """In what two models differ so that none contains the other: an offset that is no predictor, for one."""
+    found = [] if same_values(small.weights, large.weights, 1.0) else ["weights"]
+    if small.family is not None and large.family is not None:
+        if small.family.link != large.family.link:
+            found.append("links")
+        elif parameters_at_limit(small.family, large.family) is None:
+            found.append("families")
+    found += [] if _offset_is_a_predictor(small, large) else ["offsets"]
+    return " and ".join(found)
 
 
-def _of_mixed(fit: MixedResults, reml: bool) -> _Candidate:
-    design = fit.design
-    return _Candidate(
-        str(design.formula),
-        fit.llf,
-        fit.n_parameters,
-        fit.nobs,
-        np.asarray(design.response.values, dtype=float),
-        (design,),
-        reml,
-        tuple(design.fixed.names),
-        str(getattr(fit, "integration", "")).split(",")[0],
-    )
+def _offset_is_a_predictor(small: Candidate, large: Candidate) -> bool:
+    """Whether the larger model can have the offset of the smaller one: equal, or made of its columns."""
+    if same_values(small.offset, large.offset, 0.0):
+        return True
+    if large.X is None:
+        return False
+    own, other = (np.zeros(large.nobs) if o is None else o for o in (small.offset, large.offset))
+    size = np.linalg.norm(large.X, axis=0)
+    X = large.X / np.where(size > 0, size, 1.0)
+    difference = own - other
+    left = difference - X @ np.linalg.lstsq(X, difference, rcond=None)[0]
+    return bool(np.linalg.norm(left) <= OUTSIDE * np.linalg.norm(difference))
 
 
-def _check_comparable(models: Sequence[_Candidate]) -> None:
+def _check_comparable(models: Sequence[Candidate]) -> None:
+    reason = unlike_rows(models)
+    if reason is not None:
+        raise DataError(reason)
     first = models[0]
     for other in models[1:]:
-        if other.nobs != first.nobs:
-            raise DataError(
-                f"the models were fitted to {first.nobs} and {other.nobs} rows: fit them to the same rows (are values "
-                "missing in a column that only one of them uses?)"
-            )
-        if not np.allclose(other.response, first.response, rtol=SAME, atol=0.0):
-            raise DataError(f"the models have different responses: {first.label!r} and {other.label!r}")
         if other.reml != first.reml:
             raise SpecificationError("a REML fit and a fit by maximum likelihood cannot be compared: leave refit=True")
         if other.reml and set(other.columns) != set(first.columns):

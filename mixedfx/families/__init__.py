@@ -57,6 +57,7 @@ from mixedfx.families.counts import CountFamily, NegativeBinomial1, NegativeBino
 from mixedfx.families.jets import Jet
 from mixedfx.families.links import LINKS, Link, link_for
 from mixedfx.families.mean import Mean
+from mixedfx.families.nesting import parameters_at_limit
 from mixedfx.families.observed import (
     COUNTS,
     NON_NEGATIVE,
@@ -125,6 +126,7 @@ __all__ = [
     "ZeroInflated",
     "family_for",
     "link_for",
+    "parameters_at_limit",
     "positive_parameter",
     "real_parameter",
     "with_zero_inflation",

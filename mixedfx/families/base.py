@@ -54,6 +54,8 @@ class Family(ABC):
         Whether the mean has an intercept; thresholds take its place in an ordinal family.
     latent : bool
         Whether the response is a cut of a latent variable that the link describes.
+    limit : str
+        Name of the family that this one is at the end of the range of its last parameter, if there is one.
     predictors : tuple of str
         Components with a linear predictor of their own; ``("mean",)`` unless :meth:`with_predictors` says more.
 
@@ -96,6 +98,7 @@ class Family(ABC):
     proportions: bool = False
     has_intercept: bool = True
     latent: bool = False
+    limit: str = ""
 
     def __init__(self, link: object = None) -> None:
         self.link = self._accepted(link_for(self.default_link if link is None else link))

@@ -82,6 +82,7 @@ class StudentT(Family):
     """
 
     name = "student_t"
+    limit = "gaussian"
     default_link = "identity"
     links = tuple(LINKS)
     parameters = (DISPERSION, DEGREES_OF_FREEDOM)

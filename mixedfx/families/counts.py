@@ -134,6 +134,7 @@ class NegativeBinomial2(CountFamily):
     """Negative binomial with ``Var = mu (1 + mu/phi)``: ``phi`` is the size, large for little overdispersion."""
 
     name = "nbinom2"
+    limit = "poisson"
     parameters = (DISPERSION,)
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
@@ -176,6 +177,7 @@ class NegativeBinomial1(CountFamily):
     """Negative binomial with ``Var = mu (1 + phi)``: the size is ``mu/phi``."""
 
     name = "nbinom1"
+    limit = "poisson"
     parameters = (DISPERSION,)
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:

@@ -104,6 +104,7 @@ class BetaBinomial(Family):
     """Successes among trials whose probability is Beta(mu phi, (1 - mu) phi) distributed: ``phi`` is a precision."""
 
     name = "beta_binomial"
+    limit = "binomial"
     default_link = "logit"
     links = PROBABILITY_LINKS
     mean_range = "unit"

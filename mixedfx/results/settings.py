@@ -1,0 +1,42 @@
+"""What of a model its formula does not say: family, further linear predictors, residuals, weights, offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mixedfx.results.base import MixedResults
+
+__all__ = ["settings_of"]
+
+
+def settings_of(fit: MixedResults) -> dict[str, str]:
+    """Return the settings of a fitted model that are not the usual ones, in words, by the heading of a table.
+
+    Returns
+    -------
+    dict of str to str
+        ``Family, Link, Zero inflation, Dispersion, Residuals, Residual sd, Weights, Offset, Penalty``, as far as the
+        model has them. The offsets are those of the argument; ``offset(…)`` stands in the formula.
+    """
+    model: Any = fit.model
+    options: dict[str, Any] = {} if model.inputs is None else model.inputs.options
+    found: dict[str, str] = {}
+    family = getattr(model, "family", None)
+    if family is not None:
+        found |= {"Family": family.name, "Link": family.link.name}
+    for name, heading in (("zero_inflation", "Zero inflation"), ("dispersion", "Dispersion")):
+        written = options.get(name)
+        if written is not None:
+            found[heading] = f"~ {str(written).strip().removeprefix('~').strip()}"
+    residual, sigma = getattr(model, "residual", None), getattr(model, "sigma", None)
+    if residual is not None:
+        found["Residuals"] = str(residual)
+    if sigma is not None:
+        found["Residual sd"] = f"{sigma:.6g}, known"
+    for name, heading in (("weights", "Weights"), ("offset", "Offset")):
+        given = options.get(name)
+        if given is not None:
+            found[heading] = given if isinstance(given, str) else "given as an array"
+    if options.get("penalty"):
+        found["Penalty"] = f"{options['penalty']:.6g}"
+    return found
