@@ -88,6 +88,8 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("criterion/importance.py", "importance sampling"),
         ("criterion/size.py", "the crossed grouping factors"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
+        ("results/joint.py", "is too large a matrix"),
+        ("results/joint.py", "are factored"),
     ),
     "Needs new rows with a residual structure; the tests of residual structures ask for them directly.": (
         ("covariance/residual/columns.py", "unknown to the fitted residual structure"),

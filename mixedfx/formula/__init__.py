@@ -7,7 +7,7 @@ own functions.
 
 from mixedfx.formula.functions import CONSTANTS, CONTRASTS, FUNCTIONS
 from mixedfx.formula.grammar import COVARIANCES
-from mixedfx.formula.names import coefficient_name, display, identifier, quote
+from mixedfx.formula.names import coefficient_name, display, factors_of, identifier, quote
 from mixedfx.formula.parse import parse, parse_predictors, update
 from mixedfx.formula.terms import Formula, RandomTerm, Term
 
@@ -21,6 +21,7 @@ __all__ = [
     "Term",
     "coefficient_name",
     "display",
+    "factors_of",
     "identifier",
     "parse",
     "parse_predictors",

@@ -95,6 +95,25 @@ def coefficient_name(text: str) -> str:
     return display(_WHOLE_FACTOR.sub(_bare, text))
 
 
+def factors_of(name: str) -> tuple[str, ...]:
+    """Return the factors of which the coefficient ``name`` is the product.
+
+    Examples
+    --------
+    >>> factors_of("f[T.a:b]:log(x)"), factors_of("`my:x`:z")
+    (('f[T.a:b]', 'log(x)'), ('`my:x`', 'z'))
+    """
+    parts, depth, quoted = [""], 0, False
+    for letter in name:
+        quoted ^= letter == "`"
+        depth += (letter in "([") - (letter in ")]") if not quoted else 0
+        if letter == ":" and depth <= 0 and not quoted:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return tuple(parts)
+
+
 def _bare(match: re.Match[str]) -> str:
     name = _decode(match)
     return f"`{name}`" if ":" in name else name

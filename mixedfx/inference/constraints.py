@@ -8,17 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.formula import factors_of
 
 __all__ = ["Constraint", "parse_constraints"]
 
 NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 SYMBOLS = "+-*/()=,"
+MOST_REORDERED = 5  # factors of an interaction that may be written in any order
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,28 @@ def parse_constraints(text: str, names: Sequence[str]) -> list[Constraint]:
     >>> row.coefficients, row.value
     (array([ 0.5,  0.5, -1. ]), 0.0)
     """
-    parser = _Parser(text, _tokens(text, names), list(names))
-    return parser.constraints()
+    bare = {name.replace("`", "") for name in names}
+    if len(bare) == len(names):  # back-quotes tell nothing apart
+        text = text.replace("`", "")
+    spellings = _spellings(names)
+    return _Parser(text, _tokens(text, spellings, names), spellings, list(names)).constraints()
 
 
-def _tokens(text: str, names: Sequence[str]) -> list[_Token]:
-    longest_first = sorted(names, key=len, reverse=True)
+def _spellings(names: Sequence[str]) -> dict[str, str]:
+    """Return what may be written for every coefficient: an interaction in any order, names without back-quotes."""
+    found = {name: name for name in names}
+    for name in names:
+        factors = factors_of(name)
+        orders = permutations(factors) if len(factors) <= MOST_REORDERED else [factors]
+        for order in orders:
+            spelled = ":".join(order)
+            found.setdefault(spelled, name)
+            found.setdefault(spelled.replace("`", ""), name)
+    return found
+
+
+def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[_Token]:
+    longest_first = sorted(spellings, key=len, reverse=True)
     out, at = [], 0
     while at < len(text):
         if text[at].isspace():
@@ -111,8 +129,8 @@ def _continues(text: str, end: int, name: str) -> bool:
 class _Parser:
     """Recursive descent over sums, products and brackets; what it returns is linear in the coefficients."""
 
-    def __init__(self, text: str, tokens: list[_Token], names: list[str]) -> None:
-        self.text, self.tokens, self.names, self.at = text, tokens, names, 0
+    def __init__(self, text: str, tokens: list[_Token], spellings: dict[str, str], names: list[str]) -> None:
+        self.text, self.tokens, self.spellings, self.names, self.at = text, tokens, spellings, names, 0
 
     @property
     def next(self) -> _Token:
@@ -178,7 +196,7 @@ class _Parser:
     def atom(self) -> _Linear:
         token = self.take()
         if token.kind == "name":
-            return _Linear(np.eye(len(self.names))[self.names.index(token.text)], 0.0)
+            return _Linear(np.eye(len(self.names))[self.names.index(self.spellings[token.text])], 0.0)
         if token.kind == "number":
             return _Linear(np.zeros(len(self.names)), float(token.text))
         if token.kind in ("+", "-"):

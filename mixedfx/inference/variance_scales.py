@@ -10,10 +10,11 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.design import RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_parameters import VarianceParameters
 
-__all__ = ["SCALES", "VarianceEstimates", "deviations", "variance_estimates"]
+__all__ = ["RESIDUAL", "SCALES", "Label", "VarianceEstimates", "covariance_entries", "deviations", "variance_estimates"]
 
 Label = tuple[str, str, str]
 RESIDUAL = "Residual"
@@ -105,13 +106,16 @@ def _covariances(parameters: VarianceParameters) -> _Moving:
     return _Moving(matrices, slopes, sigma2)
 
 
-def _entries(parameters: VarianceParameters, k: int) -> list[tuple[int, int]]:
-    """Entries of a term's covariance that are parameters: the lower triangle column-wise, or only the diagonal."""
-    term = parameters.fit.problem.design.random[k]
+def covariance_entries(term: RandomEffects) -> list[tuple[int, int]]:
+    """Return the entries of a term's covariance that are parameters: the lower triangle by column, or the diagonal."""
     q = term.n_columns
     if isinstance(term.covariance, DiagonalCovariance | HomogeneousDiagonalCovariance):
         return [(i, i) for i in range(q)]
     return [(i, j) for j in range(q) for i in range(j, q)]
+
+
+def _entries(parameters: VarianceParameters, k: int) -> list[tuple[int, int]]:
+    return covariance_entries(parameters.fit.problem.design.random[k])
 
 
 def _labelled(parameters: VarianceParameters) -> list[Label]:

@@ -23,7 +23,7 @@ TITLES = {
     "Z": "Z: rows by random effects",
     "Lambda": "Λ: factor of the covariance",
     "ZtZ": "Z′Z",
-    "L": "L: Cholesky factor of Λ′Z′ZΛ + I",
+    "L": "L: Cholesky factor of Λ′Z′WZΛ + I",
     "V": "V = ZΛΛ′Z′ + I",
 }
 
@@ -39,12 +39,13 @@ def _matrix(fit: Any, which: str) -> sp.coo_array:
     Lambda = fit.model.Lambda(fit.theta.to_numpy())
     if which == "Lambda":
         return sp.coo_array(Lambda)
+    size = Z.shape[1 if which == "L" else 0]
+    if size > MOST_DENSE:
+        raise SpecificationError(f"{which} has {size} columns: more than {MOST_DENSE} cannot be seen")
+    if which == "L":
+        return sp.coo_array(fit.L)
     scaled = Z @ Lambda
-    product = scaled.T @ scaled if which == "L" else scaled @ scaled.T
-    if product.shape[0] > MOST_DENSE:
-        raise SpecificationError(f"{which} has {product.shape[0]} columns: more than {MOST_DENSE} cannot be seen")
-    dense = product.toarray() + np.eye(product.shape[0])
-    return sp.coo_array(np.linalg.cholesky(dense) if which == "L" else dense)
+    return sp.coo_array((scaled @ scaled.T).toarray() + np.eye(size))
 
 
 def matrix_frame(fit: Any, which: str = "Z") -> pd.DataFrame:

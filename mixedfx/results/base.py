@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
@@ -23,6 +24,7 @@ from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import hypothesis_from
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.results.effects import coefficients_by_level, effect_frames
+from mixedfx.results.joint import cholesky_factor, joint_frame
 from mixedfx.results.varcorr import VarCorr
 
 __all__ = ["MixedResults"]
@@ -317,6 +319,64 @@ class MixedResults(ABC):
         labels = [f"{name}|{term.group}" for term in further for name in term.names]
         values = [float(value) for term in further for value in np.diag(term.matrix)]
         return pd.Series(values, index=pd.Index(labels, dtype=object), name="vcomp", dtype=float)
+
+    def cov_joint(self) -> pd.DataFrame:
+        """Return the joint covariance of the fixed effects and the random effects.
+
+        It is that of the errors ``beta-hat - beta`` and ``b-hat - b``: any prediction ``x beta + z b`` has the standard
+        error ``sqrt(g' C g)``, ``g = (x, z)``, as :meth:`get_prediction` says. In a generalised model the modes are as
+        uncertain as all parameters make them, the variances included; in a linear one the variances count as known.
+
+        Returns
+        -------
+        DataFrame
+            ``(p + q, p + q)``, rows and columns labelled ``group, level, term``: the fixed effects (group ``""``), then
+            terms in the order of the formula, levels within a term, coefficients within a level.
+
+        Raises
+        ------
+        SpecificationError
+            If there are more than 4000 random effects.
+
+        References
+        ----------
+        Henderson (1975), Biometrics 31, 423-447.
+
+        Examples
+        --------
+        >>> import numpy as np, mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> joint = fit.cov_joint()
+        >>> joint.shape
+        (38, 38)
+        >>> slope = joint.loc[[("", "", "Days"), ("Subject", "308", "Days")]].iloc[:, [1, 3]].to_numpy()
+        >>> round(float(np.sqrt(slope.sum())), 3)
+        2.336
+        """
+        return joint_frame(self.design, self._joint_covariance())
+
+    @abstractmethod
+    def _joint_covariance(self) -> Array:
+        """Covariance (p + q, p + q) of the errors of fixed and random effects."""
+
+    @property
+    def L(self) -> sp.csr_array:
+        """Lower Cholesky factor (q, q) of ``Lambda' Z' W Z Lambda + I`` at the estimate, ordered as ``model.exog_re``.
+
+        W holds the weights of the rows (with a residual structure the inverse of the residual covariance relative to
+        sigma squared), in a generalised model the working weights at the modes.
+
+        Raises
+        ------
+        SpecificationError
+            If there are more than 4000 random effects.
+        """
+        scaled = self._weighted_rows(self.model.exog_re @ self.model.Lambda(self.theta.to_numpy()))
+        return cholesky_factor(scaled)
+
+    @abstractmethod
+    def _weighted_rows(self, matrix: sp.csr_array) -> Any:
+        """Return ``W**(1/2) M`` for the rows ``M`` (n, q)."""
 
     @property
     def coefficients(self) -> dict[str, pd.DataFrame]:

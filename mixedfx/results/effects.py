@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.design import RandomEffects
+from mixedfx.formula import factors_of
 
 __all__ = ["coefficients_by_level", "effect_frames"]
 
@@ -26,13 +28,19 @@ def coefficients_by_level(params: pd.Series[float], effects: Mapping[str, pd.Dat
     """Return fixed plus random effects: group to DataFrame (levels x coefficients).
 
     A fixed effect without a random counterpart is the same for all levels; a random effect without a fixed counterpart
-    varies around zero and comes last.
+    varies around zero and comes last. An interaction is one column, ``a:b`` or ``b:a``, called as the fixed part does.
     """
     out = {}
     for group, frame in effects.items():
         columns = {name: np.full(len(frame), value) for name, value in params.items()}
-        for name in frame.columns:
-            own = frame.loc[:, [name]].to_numpy().sum(axis=1)
-            columns[name] = columns.get(name, np.zeros(len(frame))) + own
+        called = {_product(name): name for name in columns}
+        for name, own in zip(frame.columns, frame.to_numpy().T, strict=True):
+            shown = called.setdefault(_product(name), name)
+            columns[shown] = columns.get(shown, 0.0) + own
         out[group] = pd.DataFrame(columns, index=frame.index)
     return out
+
+
+def _product(name: Any) -> tuple[str, ...]:
+    """What a coefficient is, whatever the order of its factors."""
+    return tuple(sorted(factors_of(str(name))))

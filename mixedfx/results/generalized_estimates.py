@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.criterion.conditional import Moments, first_order_mean
@@ -15,11 +16,13 @@ from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.inference.generalized_scales import generalized_variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import all_parameters, component_tables, family_table, limit_notes
 from mixedfx.results.conditional import effects_by_term, mode_variances, quadrature_moments
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.integration import compare_integrators, joint_map_path
+from mixedfx.results.joint import generalized_joint
 from mixedfx.results.simulate import checked_count
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
@@ -126,6 +129,39 @@ class GeneralizedEstimates(MixedResults):
             for term, written, matrix in zip(self.design.random, self.design.formula.random, covariances, strict=True)
         )
         return VarCorr(terms, self.scale if self.fit.problem.family.precision_weights else None)
+
+    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
+        """Return the asymptotic covariance of the variance parameters, from the joint Hessian of all parameters.
+
+        Parameters
+        ----------
+        scale : str
+            ``"sd"`` (standard deviations and correlations), ``"variance"`` (variances and covariances), or ``"theta"``.
+
+        Returns
+        -------
+        DataFrame
+            Rows and columns indexed by group and effects, a residual last where the family has one; nan for variances
+            at zero.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> round(float(fit.cov_varpar().iloc[0, 0] ** 0.5), 3)
+        0.179
+        """
+        found = generalized_variance_estimates(self.fit, scale)
+        index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
+        return pd.DataFrame(found.covariance, index=index, columns=index)
+
+    def _joint_covariance(self) -> Array:
+        return generalized_joint(self.fit)
+
+    def _weighted_rows(self, matrix: sp.csr_array) -> Any:
+        weight = np.maximum(self.fit.at.state.expansion.observed.weight, 0.0)
+        return sp.diags_array(np.sqrt(weight)) @ matrix
 
     @cached_property
     def _modes(self) -> tuple[Array, ...]:

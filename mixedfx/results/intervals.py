@@ -12,14 +12,15 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.variance_scales import deviations, variance_estimates
+from mixedfx.inference.generalized_scales import generalized_variance_estimates
+from mixedfx.inference.variance_scales import VarianceEstimates, variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.bootstrap import bootstrap
 from mixedfx.results.further import further_wald
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.profile import profile
-from mixedfx.results.quantities import Quantities, estimates, quantities, term_entries
+from mixedfx.results.quantities import Quantities, estimates, quantities
 
 __all__ = ["confidence_intervals"]
 
@@ -62,10 +63,10 @@ def _random_wald(fit: MixedResults, known: Quantities, alpha: float) -> pd.DataF
     """Limits of standard deviations on the log scale, of correlations on the atanh scale."""
     names = known.names[: known.n_random]
     if isinstance(fit, LinearMixedResults):
-        found = _linear_errors(fit)
+        found = _errors(variance_estimates(fit.variance_parameters, "sd"))
     else:
         assert isinstance(fit, GeneralizedLinearMixedResults)
-        found = _generalized_errors(fit)
+        found = _errors(generalized_variance_estimates(fit.fit, "sd"))
     values = estimates(fit)[: known.n_random]
     se = np.array([found.get(name, np.nan) for name in names])
     reach = special.ndtri(1.0 - 0.5 * alpha) * se
@@ -106,9 +107,8 @@ LOGARITHM = _Scale(lambda v: v > 0.0, lambda v: float(np.log(v)), lambda v: 1.0 
 FISHER = _Scale(lambda v: abs(v) < 1.0, lambda v: float(np.arctanh(v)), lambda v: 1.0 / (1.0 - v**2), np.tanh)
 
 
-def _linear_errors(fit: LinearMixedResults) -> dict[str, float]:
+def _errors(found: VarianceEstimates) -> dict[str, float]:
     """Standard errors of the random part by name."""
-    found = variance_estimates(fit.variance_parameters, "sd")
     with np.errstate(invalid="ignore"):  # nan where there is no standard error
         errors = np.sqrt(found.covariance.diagonal())
     names = [_name(*label) for label in found.labels]
@@ -119,33 +119,6 @@ def _name(group: str, effect: str, other: str) -> str:
     if not effect:
         return "sigma"
     return f"cor_{other}.{effect}|{group}" if other else f"sd_{effect}|{group}"
-
-
-def _generalized_errors(fit: GeneralizedLinearMixedResults) -> dict[str, float]:
-    """Standard errors of the random part by name, by the delta method from the joint covariance."""
-    problem = fit.fit.problem
-    at = problem.model.theta_slice
-    covariance = fit.fit.covariance[at, at]
-    held = np.isnan(covariance.diagonal())
-    known = np.where(np.isnan(covariance), 0.0, covariance)
-    theta: Array = np.asarray(fit.theta, dtype=np.float64)
-    out, start = {}, 0
-    for term in fit.design.random:
-        entries = term_entries(term)
-        own = slice(start, start + term.covariance.n_theta)
-        start = own.stop
-        slope = term.covariance.covariance_derivative(theta[own])
-        pairs = [(i, j) for _, i, j in entries]
-        _, rows = deviations(term.covariance.covariance(theta[own]), slope, pairs)
-        for (name, _, _), row in zip(entries, rows, strict=True):
-            variance = float(row @ known[own, own] @ row)
-            touches = bool(np.any(row[held[own]] != 0.0))
-            out[name] = float("nan") if touches or not variance > 0.0 else float(np.sqrt(variance))
-    position = problem.family.phi_names.index("dispersion") if "dispersion" in problem.family.phi_names else None
-    if position is not None:
-        place = problem.n_parameters - len(problem.family.phi_names) + position
-        out["sigma"] = 0.5 * fit.sigma * float(np.sqrt(fit.fit.covariance[place, place]))
-    return out
 
 
 def _profile(request: _Request) -> pd.DataFrame:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.fitting import Certificate, LinearFit
@@ -15,6 +16,7 @@ from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
+from mixedfx.results.joint import linear_joint
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 if TYPE_CHECKING:
@@ -151,6 +153,14 @@ class LinearEstimates(MixedResults):
         found = variance_estimates(self.variance_parameters, scale, with_structure=True)
         index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
         return pd.DataFrame(found.covariance, index=index, columns=index)
+
+    def _joint_covariance(self) -> Array:
+        return linear_joint(self.fit)
+
+    def _weighted_rows(self, matrix: sp.csr_array) -> Any:
+        weights, bound = self.design.weights, self.fit.problem.residual
+        weighted = matrix if weights is None else sp.diags_array(np.sqrt(weights)) @ matrix
+        return weighted if bound is None else bound.whiten(self.fit.rho, weighted.toarray())
 
     @property
     def params_all(self) -> pd.Series[float]:
