@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.diagnostics.checks import fitted_results
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.linear import LinearFit
-from mixedfx.linalg.factor import PatternInverse, factorize
+from mixedfx.linalg.factor import BlockFactor, PatternInverse, factorize
 from mixedfx.linalg.gram import Rows, cross_products
 from mixedfx.linalg.rowwise import RowMap
 
-__all__ = ["leverage"]
+__all__ = ["WorkingModel", "leverage"]
 
 PROBES = 64  # columns that are whitened at a time
 
@@ -84,7 +85,7 @@ def leverage(fit: Any) -> pd.DataFrame:
     dtype: float64
     """
     results = fitted_results(fit, "leverage")
-    rows = _working_rows(results.fit) if isinstance(results.fit, GeneralizedFit) else _linear_rows(results.fit)
+    rows = WorkingModel.of(results.fit).rows if isinstance(results.fit, GeneralizedFit) else _linear_rows(results.fit)
     pulled = rows.inverse_X @ rows.unscaled
     fixed = np.einsum("ip,ip->i", rows.X, pulled)
     random = rows.own - np.einsum("ip,ip->i", rows.predicted, pulled)
@@ -139,21 +140,56 @@ def _precision_times(bound: BoundResidual, rho: Array, M: Array) -> Array:
     return out
 
 
-def _working_rows(fit: GeneralizedFit) -> _Rows:
-    """The linear model of the working responses: weights are the expected information about the linear predictor."""
-    problem, state = fit.problem, fit.at.state
-    likelihood, space, X = problem.model.likelihood, problem.model.space, problem.model.X
-    assert isinstance(likelihood, FamilyLikelihood)
-    arguments = likelihood.arguments(state.mode.eta, state.auxiliary)
-    weights = problem.family.expected_weights(problem.observed, *arguments)
-    factor = factorize(cross_products(space.rows, weights), state.factors)
-    weighted = weights[:, None] * X
-    side = space.collect(weighted)
-    effects = space.solve(factor, side)[0] if X.shape[1] else side
-    predicted = np.array([space.spread(column) for column in effects.T]).reshape(X.shape[::-1]).T
-    unscaled = np.asarray(np.linalg.inv(X.T @ weighted - side.T @ effects), dtype=float)
-    own = weights * space.leverages(factor.inverse)
-    return _Rows(X, weights[:, None] * (X - predicted), predicted, unscaled, own)
+@dataclass(frozen=True)
+class WorkingModel:
+    """The linear model of the working responses: weights are the expected information about the linear predictor.
+
+    Attributes
+    ----------
+    space : RowMap
+    X : (n, p)
+    weights : (n,)
+    factor : BlockFactor
+        The equations of its random effects.
+    """
+
+    space: RowMap
+    X: Array
+    weights: Array
+    factor: BlockFactor
+
+    @classmethod
+    def of(cls, fit: GeneralizedFit) -> WorkingModel:
+        """The working model at the estimate."""
+        problem, state = fit.problem, fit.at.state
+        likelihood, space = problem.model.likelihood, problem.model.space
+        assert isinstance(likelihood, FamilyLikelihood)
+        arguments = likelihood.arguments(state.mode.eta, state.auxiliary)
+        weights = problem.family.expected_weights(problem.observed, *arguments)
+        factor = factorize(cross_products(space.rows, weights), state.factors)
+        return cls(space, problem.model.X, weights, factor)
+
+    def predicted(self, weighted: Array) -> Array:
+        """Return ``Z b`` (n, c) predicted from responses times their weights (n, c)."""
+        side = self.space.collect(weighted)
+        effects = self.space.solve(self.factor, side)[0] if weighted.shape[1] else side
+        return np.array([self.space.spread(column) for column in effects.T]).reshape(weighted.shape[::-1]).T
+
+    @cached_property
+    def rows(self) -> _Rows:
+        """What leverages are made of."""
+        X, weights = self.X, self.weights
+        predicted = self.predicted(weights[:, None] * X)
+        inverse_X = weights[:, None] * (X - predicted)
+        unscaled = np.asarray(np.linalg.inv(X.T @ inverse_X), dtype=float)
+        own = weights * self.space.leverages(self.factor.inverse)
+        return _Rows(X, inverse_X, predicted, unscaled, own)
+
+    def fitted(self, weighted: Array) -> Array:
+        """Return the linear predictors (n,) fitted to responses times their weights (n,)."""
+        predicted = self.predicted(weighted[:, None])[:, 0]
+        beta = self.rows.unscaled @ (self.X.T @ weighted - self.rows.predicted.T @ weighted)
+        return np.asarray(predicted + (self.X - self.rows.predicted) @ beta)
 
 
 def _predicted_columns(rows: RowMap, effects: tuple[Array, ...], count: int) -> Array:
