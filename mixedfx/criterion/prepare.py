@@ -69,11 +69,14 @@ class LinearProblem:
 
     def relative_covariances(self, theta: Array) -> list[Array]:
         """Return ``Sigma / sigma**2`` (q, q) of every term on the user's scale, at an inner ``theta``."""
-        out = []
-        for basis, slot in zip(self.terms, self.model.terms, strict=True):
-            half = basis.matrix @ slot.covariance.factor(theta[slot.theta])
-            out.append(half @ half.T)
-        return out
+        return [root @ root.T for root in self.relative_roots(theta)]
+
+    def relative_roots(self, theta: Array) -> list[Array]:
+        """Return a root (q, q) of each matrix of :meth:`relative_covariances`."""
+        return [
+            np.asarray(basis.matrix @ slot.covariance.factor(theta[slot.theta]))
+            for basis, slot in zip(self.terms, self.model.terms, strict=True)
+        ]
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
         """Evaluate the criterion and its gradient at ``(theta, rho)``, theta on the user's scale.

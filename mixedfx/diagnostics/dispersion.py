@@ -10,8 +10,11 @@ from scipy import special
 
 from mixedfx.diagnostics.checks import generalized_results
 from mixedfx.exceptions import SpecificationError
+from mixedfx.families import Ordinal
+from mixedfx.results.base import MixedResults
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
-__all__ = ["overdispersion"]
+__all__ = ["overdispersion", "untestable"]
 
 
 def overdispersion(fit: Any) -> pd.Series[float]:
@@ -25,8 +28,9 @@ def overdispersion(fit: Any) -> pd.Series[float]:
     -------
     Series
         ``chi2, df, ratio, pvalue``: a ratio above 1 says that the data vary more than the family allows. The random
-        effects count one degree of freedom a parameter, which makes the test careful; the test of
-        ``quantile_residuals(fit).dispersion()`` is exact.
+        effects count one degree of freedom a parameter, which makes the test careful:
+        ``quantile_residuals(fit, random="posterior").dispersion()`` counts what they take. A row that counts as w rows
+        (weights of counts) counts so here.
 
     Raises
     ------
@@ -43,17 +47,30 @@ def overdispersion(fit: Any) -> pd.Series[float]:
     np.float64(1.24)
     """
     results = generalized_results(fit, "overdispersion")
-    family, trials = results.fit.problem.family, results.design.response.trials
-    if "dispersion" in family.phi_names:
-        raise SpecificationError(f"the family {family.name!r} estimates its own dispersion: there is nothing to test")
-    if family.proportions and (trials is None or np.all(trials == 1)):
-        raise SpecificationError("a response of zeros and ones cannot be overdispersed: there is nothing to test")
-    residuals = results.residuals("pearson").to_numpy()
+    reason = untestable(results)
+    if reason is not None:
+        raise SpecificationError(reason)
+    residuals, counted = results.residuals("pearson").to_numpy(), results.fit.problem.observed.multiplier
     used = np.isfinite(residuals)
-    chi2, df = float(np.sum(residuals[used] ** 2)), int(used.sum()) - results.n_parameters
+    rows = float(used.sum()) if counted is None else float(counted[used].sum())
+    chi2, df = float(np.sum(residuals[used] ** 2)), rows - results.n_parameters
     if df <= 0:
-        raise SpecificationError(f"{int(used.sum())} rows and {results.n_parameters} parameters leave nothing to test")
+        raise SpecificationError(f"{rows:g} rows and {results.n_parameters} parameters leave nothing to test")
     return pd.Series(
-        {"chi2": chi2, "df": float(df), "ratio": chi2 / df, "pvalue": float(special.chdtrc(df, chi2))},
+        {"chi2": chi2, "df": df, "ratio": chi2 / df, "pvalue": float(special.chdtrc(df, chi2))},
         name="overdispersion",
     )
+
+
+def untestable(fit: MixedResults) -> str | None:
+    """Return why the dispersion of a fit cannot be tested; None if it can."""
+    if not isinstance(fit, GeneralizedLinearMixedResults):
+        return "the residual variance of a linear model is estimated: there is nothing to test"
+    family, trials = fit.fit.problem.family, fit.design.response.trials
+    if "dispersion" in (*family.phi_names, *family.predictors):
+        return f"the family {family.name!r} estimates its own dispersion: there is nothing to test"
+    if isinstance(family, Ordinal):
+        return "ordered categories cannot be overdispersed: there is nothing to test"
+    if family.proportions and (trials is None or np.all(trials == 1)):
+        return "a response of zeros and ones cannot be overdispersed: there is nothing to test"
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,21 @@ import pandas as pd
 from scipy import special, stats
 
 from mixedfx._display import StatsTable
-from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.checks import fitted_results
 from mixedfx.diagnostics.collinearity import vif
+from mixedfx.diagnostics.dispersion import untestable
 from mixedfx.diagnostics.influence import influence
-from mixedfx.diagnostics.random_effects import random_effects_independence, random_effects_normality
+from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
+from mixedfx.diagnostics.standardized import anderson_darling, standardized_residuals
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Check", "check"]
+
+Fitted = LinearMixedResults | GeneralizedLinearMixedResults
 
 WELL, LOOK, WRONG = "well", "look", "wrong"
 SUSPICIOUS = 0.01  # p-values below are worth a look: several tests are made
@@ -63,7 +69,8 @@ class Check:
         """Return the page as a table."""
         open_points = [f.topic for f in self.findings if f.verdict != WELL]
         note = f"Worth a look: {', '.join(open_points)}." if open_points else "Nothing stands out."
-        return StatsTable.from_frame(self.to_frame(), heading="Check of the fit", notes=[note])
+        frame = self.to_frame().assign(verdict=lambda found: found["verdict"].map(MARKS))
+        return StatsTable.from_frame(frame, heading="Check of the fit", notes=[note])
 
     def plot(self) -> Any:
         """Draw the pictures of the page; see :func:`mixedfx.plots.dashboard`."""
@@ -74,7 +81,7 @@ class Check:
     def __str__(self) -> str:
         width = max(len(f.topic) for f in self.findings) + 2
         lines = [f"Check of {self.fit.design.formula}", ""]
-        lines += [f"{MARKS[f.verdict]} {f.topic.ljust(width)}{f.words}" for f in self.findings]
+        lines += [f"{f'[{MARKS[f.verdict]}]':8}{f.topic.ljust(width)}{f.words}" for f in self.findings]
         return "\n".join([*lines, "", *self.table().notes])
 
     __repr__ = __str__
@@ -83,7 +90,7 @@ class Check:
         return self.table()._repr_html_()
 
 
-MARKS = {WELL: "[ok]  ", LOOK: "[look]", WRONG: "[!]   "}
+MARKS = {WELL: "ok", LOOK: "look", WRONG: "wrong"}
 
 
 def check(fit: Any, *, seed: Any = 0) -> Check:
@@ -100,6 +107,13 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     Check
         Prints as one page; ``to_frame()``, ``ok``, ``plot()``.
 
+    Notes
+    -----
+    The distribution is tested by Anderson and Darling's statistic of residuals that are independent and normal if the
+    model holds: of a linear model conditional residuals in their own standard deviations, of a generalised one
+    quantile residuals about a draw of the linear predictor given the data. Dispersion, outliers and zeros are compared
+    with draws from the model about such a draw, the dispersion where the family has none that was estimated.
+
     Examples
     --------
     >>> import mixedfx as mfx
@@ -107,21 +121,33 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     >>> mfx.check(fit).to_frame()["verdict"].to_dict()["convergence"]
     'well'
     """
-    results = mixed_results(fit, "check")
-    residuals = quantile_residuals(fit, DRAWS, seed=seed)
-    findings = (
-        _convergence(results),
-        _boundary(results),
-        *_residuals(residuals),
-        *_extremes(results),
-        *_spread(results),
-        _normality(results),
-        *_independence(results),
-        *_levels(results),
-        *_collinearity(results),
-        *_influence(results),
-    )
+    results = fitted_results(fit, "check")
+    residuals = quantile_residuals(results, DRAWS, seed=seed, random="posterior")
+    topics: dict[str, Callable[[], Iterable[Finding]]] = {
+        "convergence": lambda: [_convergence(results)],
+        "variances": lambda: [_boundary(results)],
+        "distribution": lambda: [_distribution(results, seed)],
+        "dispersion": lambda: _dispersion(results, residuals),
+        "outliers": lambda: [_outliers(residuals)],
+        "zeros": lambda: _zeros(residuals),
+        "residuals": lambda: _extremes(results),
+        "equal spread": lambda: _spread(results),
+        "random effects": lambda: [_normality(results)],
+        "within and between": lambda: _independence(results),
+        "levels": lambda: _levels(results),
+        "collinearity": lambda: _collinearity(results),
+        "influence": lambda: _influence(results),
+    }
+    findings = tuple(finding for topic, found in topics.items() for finding in _examined(topic, found))
     return Check(results, findings, residuals)
+
+
+def _examined(topic: str, found: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """The findings; where the fit is too near singular to be examined, that."""
+    try:
+        return list(found())
+    except (ArithmeticError, np.linalg.LinAlgError, DataError, SpecificationError) as reason:
+        return [Finding(topic, LOOK, f"could not be examined, the fit is too near singular ({reason})")]
 
 
 def _convergence(fit: MixedResults) -> Finding:
@@ -136,26 +162,38 @@ def _boundary(fit: MixedResults) -> Finding:
     return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")
 
 
-def _residuals(residuals: QuantileResiduals) -> Iterator[Finding]:
-    uniform, spread, outside = residuals.uniformity(), residuals.dispersion(), residuals.outliers()
-    yield Finding(
+def _distribution(fit: Fitted, seed: Any) -> Finding:
+    """Anderson and Darling's test of residuals that are independent and normal if the model holds."""
+    statistic, pvalue = anderson_darling(standardized_residuals(fit, seed=seed))
+    if np.isnan(pvalue):
+        return Finding("distribution", WELL, "too few residuals to tell their distribution")
+    return Finding(
         "distribution",
-        _verdict(uniform["pvalue"]),
-        f"simulated residuals {_agree(uniform['pvalue'])} their distribution (Kolmogorov-Smirnov p = "
-        f"{uniform['pvalue']:.2g})",
+        _verdict(pvalue),
+        f"residuals {_agree(pvalue)} the distribution of the model (Anderson-Darling A = {statistic:.2f}, p = "
+        f"{pvalue:.2g})",
     )
-    yield Finding(
-        "dispersion",
-        _verdict(spread["pvalue"]),
-        f"the data vary {spread['statistic']:.2f} times as much as draws from the model (p = {spread['pvalue']:.2g})",
-    )
-    yield Finding(
+
+
+def _dispersion(fit: Fitted, residuals: QuantileResiduals) -> Iterator[Finding]:
+    """Where the family has no dispersion of its own that was estimated."""
+    if untestable(fit) is None:
+        found = residuals.dispersion()
+        words = f"the data vary {found['statistic']:.2f} times as much as the family says (p = {found['pvalue']:.2g})"
+        yield Finding("dispersion", _verdict(found["pvalue"]), words)
+
+
+def _outliers(residuals: QuantileResiduals) -> Finding:
+    return Finding(
         "outliers",
-        _verdict(outside["pvalue"]),
+        _verdict(residuals.outliers()["pvalue"]),
         f"{int(residuals.outside.sum())} of {residuals.outside.size} responses lie beyond all "
         f"{residuals.n_draws} draws",
     )
-    if residuals.zeros:
+
+
+def _zeros(residuals: QuantileResiduals) -> Iterator[Finding]:
+    if residuals.zeros or residuals.drawn_zeros.any():
         zeros = residuals.zero_counts()
         yield Finding(
             "zeros",
@@ -211,10 +249,22 @@ def _normality(fit: MixedResults) -> Finding:
     frame = random_effects_normality(fit).to_frame()
     far = frame[frame["p"] < SUSPICIOUS]
     if far.empty:
-        return Finding("random effects", WELL, "no departure from the normal distribution")
+        return Finding("random effects", WELL, _calm(frame))
     labels = [f"{term} of {group}" for group, term in far.index]
     names = ", ".join(f"{label} (p = {p:.2g})" for label, p in zip(labels, far["p"], strict=True))
     return Finding("random effects", LOOK, f"not normal: {names}")
+
+
+def _calm(frame: pd.DataFrame) -> str:
+    """What is said where nothing departs: of effects without variance, or with few levels, nothing is known."""
+    untested = frame[frame["p"].isna()]
+    if frame.empty:
+        return "there are none"
+    if untested.empty:
+        return "no departure from the normal distribution"
+    names = ", ".join(f"{term} of {group}" for group, term in untested.index)
+    rest = "" if len(untested) == len(frame) else "; no departure from the normal distribution elsewhere"
+    return f"nothing can be told of {names} (no variance, or fewer than {FEWEST_LEVELS} levels){rest}"
 
 
 def _independence(fit: MixedResults) -> Iterator[Finding]:
@@ -244,6 +294,9 @@ def _collinearity(fit: MixedResults) -> Iterator[Finding]:
     if sum(term != "Intercept" for term in fit.design.fixed.terms) < 2:
         return
     scaled = vif(fit).to_frame()["scaled"]
+    if scaled.isna().all():
+        yield Finding("collinearity", LOOK, "it cannot be told: some predictor is all but determined by the others")
+        return
     worst = str(scaled.idxmax())
     words = f"standard errors are at most {scaled.max():.1f} times longer for it ({worst})"
     yield Finding("collinearity", LOOK if scaled.max() > INFLATED else WELL, words)

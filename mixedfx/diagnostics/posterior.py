@@ -1,4 +1,4 @@
-"""One draw of the linear predictor from its distribution given the data: what fitting took from residuals is given back.
+"""One draw of the linear predictor from its distribution given the data: it gives back what fitting took.
 
 Residuals about an estimate are too small, and not of the right shape where groups are small, because the estimate has
 followed the data. About a draw of the coefficients (whose prior is flat) and of the random effects, given the data, the
@@ -18,7 +18,7 @@ from mixedfx.diagnostics.leverage import WorkingModel
 from mixedfx.fitting import LinearFit
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.simulate import fitted_rows, random_parts
+from mixedfx.results.simulate import conditional_columns, random_parts, simulated_rows
 
 __all__ = ["drawn_predictor"]
 
@@ -36,9 +36,9 @@ def drawn_predictor(fit: LinearMixedResults | GeneralizedLinearMixedResults, rng
 def _linear(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
     """Exact: the random effects are normal given the data."""
     problem = fit.fit.problem
-    roots = [fit.sigma * root for root in problem.roots(fit.fit.theta)]
-    rows = fitted_rows(fit.design, fit._beta)
-    eta = rows.fixed + random_parts(rows, roots, fit._modes, 1, rng, "new")[:, 0]
+    roots = [fit.sigma * root for root in problem.relative_roots(fit.fit.theta)]
+    fixed, random = _drawn_afresh(fit, roots, rng)
+    eta = fixed + random
     own = with_response(problem, eta + fit._residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
     again = type(fit)(fit.model, LinearFit(own, fit.fit.optimum, own.criterion(fit.fit.point.theta)))
     return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
@@ -47,9 +47,17 @@ def _linear(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
 def _generalized(fit: GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
     """To first order: about the conditional mean, with the information at the mode."""
     working, state = WorkingModel.of(fit.fit), fit.fit.at.state
-    rows = fitted_rows(fit.design, fit._beta)
-    own = random_parts(rows, fit.fit.problem.roots(fit.fit.x), fit._modes, 1, rng, "new")[:, 0]
+    _, own = _drawn_afresh(fit, fit.fit.problem.roots(fit.fit.x), rng)
     noise = np.sqrt(working.weights) * rng.standard_normal(own.size)
     error = own - working.fitted(working.weights * own + noise)
     skewness = working.space.spread(first_order_mean(LaplaceEvaluation(state)) - state.mode.b)
     return np.asarray(fit.linear_predictors[:, 0] + skewness + error)
+
+
+def _drawn_afresh(
+    fit: LinearMixedResults | GeneralizedLinearMixedResults, roots: list[Array], rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """The fixed part of the linear predictor (n,), and ``Z b`` (n,) of effects with the covariances ``R R'``."""
+    chosen = conditional_columns(fit.design, "new")
+    rows = simulated_rows(fit.design, fit._beta, None, chosen)
+    return rows.fixed, random_parts(rows, roots, fit._modes, 1, rng, chosen)[:, 0]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array, BoolArray
-from mixedfx.diagnostics.checks import mixed_results
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.diagnostics.checks import fitted_results
+from mixedfx.diagnostics.posterior import drawn_predictor
 from mixedfx.exceptions import SpecificationError
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.simulate import checked_count, generator
 
 __all__ = ["QuantileResiduals", "quantile_residuals"]
 
 CHUNK_CELLS = 2_000_000  # draws at a time
-TIE = 1e-9  # draws this close to the response, relative to its size, are equal to it (proportions are quotients)
 SIDES = ("two-sided", "greater", "less")
 
 
@@ -36,7 +39,11 @@ class QuantileResiduals:
     spread, drawn_spread : float, (n_draws,)
         Mean squared distance from the mean of the draws, each row by its own variance: of the data, of every draw.
     zeros, drawn_zeros : int, (n_draws,)
-        Number of zeros.
+        Number of zeros; none are counted of a response that is zero with probability zero.
+    distance, drawn_distances : float, (n_draws,)
+        Largest distance of the residuals' distribution from the uniform one: of the data, of every draw taken for data.
+    drawn_outside : (n_draws,)
+        Number of rows of every draw that lie beyond all other draws and the data.
     """
 
     values: pd.Series[float]
@@ -46,6 +53,9 @@ class QuantileResiduals:
     drawn_spread: Array
     zeros: int
     drawn_zeros: Array
+    distance: float
+    drawn_distances: Array
+    drawn_outside: Array
 
     @property
     def normal(self) -> pd.Series[float]:
@@ -54,9 +64,16 @@ class QuantileResiduals:
         return pd.Series(scores, index=self.values.index, name="normal")
 
     def uniformity(self) -> pd.Series[float]:
-        """Test the residuals against the uniform distribution (Kolmogorov and Smirnov): ``statistic, pvalue``."""
-        found = stats.kstest(self.values.to_numpy(), "uniform")
-        return pd.Series({"statistic": found.statistic, "pvalue": found.pvalue}, name="uniformity")
+        """Test whether the residuals are uniform: ``statistic`` (largest distance, as Kolmogorov's), ``pvalue``.
+
+        Notes
+        -----
+        The residuals of a group hang together if random effects are drawn afresh, so that Kolmogorov's table does not
+        hold: the p-value is the rank among the distances of the draws, each taken for the data. That the parameters
+        were estimated makes it careful.
+        """
+        pvalue = _rank_pvalue(self.distance, self.drawn_distances, "greater")
+        return pd.Series({"statistic": self.distance, "pvalue": pvalue}, name="uniformity")
 
     def dispersion(self, alternative: str = "two-sided") -> pd.Series[float]:
         """Test whether the data spread more or less than the draws do.
@@ -89,14 +106,11 @@ class QuantileResiduals:
     def outliers(self) -> pd.Series[float]:
         """Test whether too many responses lie beyond all draws: ``statistic`` (their share), ``pvalue``.
 
-        Notes
-        -----
-        A continuous response lies outside with probability ``2 / (n_draws + 1)``; a discrete one more rarely, so that
-        the test is careful.
+        The p-value is the rank among the draws, each taken for the data.
         """
-        count, n = int(self.outside.sum()), self.outside.size
-        pvalue = stats.binomtest(count, n, 2.0 / (self.n_draws + 1), alternative="greater").pvalue
-        return pd.Series({"statistic": count / n, "pvalue": float(pvalue)}, name="outliers")
+        count = int(self.outside.sum())
+        pvalue = _rank_pvalue(float(count), self.drawn_outside, "greater")
+        return pd.Series({"statistic": count / self.outside.size, "pvalue": pvalue}, name="outliers")
 
     def tests(self) -> StatsTable:
         """Return all tests: uniformity, dispersion, outliers and, where there can be any, zeros."""
@@ -143,7 +157,7 @@ def _rank_pvalue(value: float, draws: Array, alternative: str) -> float:
     return float({"greater": above, "less": below, "two-sided": min(1.0, 2.0 * min(above, below))}[alternative])
 
 
-def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: str = "new") -> QuantileResiduals:
+def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any = "new") -> QuantileResiduals:
     """Return where every response lies among draws from the model: uniform residuals for any family.
 
     Parameters
@@ -153,9 +167,14 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: str 
         Number of draws.
     seed : int, SeedSequence or Generator, optional
         The same seed gives the same residuals.
-    random : str
+    random : str or list of str
         ``"new"``: every draw has random effects of its own, so that the residuals test the whole model, but those of
-        one group hang together; ``"fitted"``: draws about the fitted group means.
+        one group hang together, and what varies within groups is seen dimly beside what varies between them;
+        ``"posterior"``: all draws about one draw of the coefficients and random effects given the data, about which the
+        responses are independent if the model holds: the sharpest test of the family, its dispersion and zeros;
+        ``"fitted"``: draws about the fitted group means, which have followed the data, so that a right model seems to
+        vary too little where groups are small; groups or terms as in ``fit.simulate``: theirs as fitted, the others
+        drawn afresh.
 
     Returns
     -------
@@ -178,59 +197,116 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: str 
     >>> bool(found.uniformity()["pvalue"] > 0.05)
     True
     """
-    results = mixed_results(fit, "quantile_residuals")
+    results = fitted_results(fit, "quantile_residuals")
     draws, rng = checked_count(n), generator(seed)
     y = np.asarray(results.design.response.values, dtype=float)
-    totals = _Totals.of(y)
+    draw = _source(results, random, rng)
     chunk = max(1, CHUNK_CELLS // max(y.size, 1))
-    for start in range(0, draws, chunk):
-        drawn = fit.simulate(min(chunk, draws - start), seed=rng, random=random).to_numpy()
-        totals.add(drawn)
-    return totals.residuals(results.design.index, draws, rng)
+    drawn = np.concatenate([draw(min(chunk, draws - start)) for start in range(0, draws, chunk)], axis=1)
+    atoms, lattice = _atoms(results)
+    ranks = _ranked(y, drawn, atoms, lattice, rng)
+    counted = atoms != "none"
+    spread, drawn_spread = _spreads(y, drawn)
+    return QuantileResiduals(
+        pd.Series(ranks.values, index=results.design.index, name="quantile"),
+        draws,
+        ranks.outside,
+        spread,
+        drawn_spread,
+        int(np.count_nonzero(y == 0)) if counted else 0,
+        np.count_nonzero(drawn == 0, axis=0).astype(float) if counted else np.zeros(draws),
+        ranks.distances[0],
+        ranks.distances[1:],
+        ranks.counts[1:],
+    )
 
 
-@dataclass
-class _Totals:
-    """What is kept of the draws while they come in pieces."""
+def _source(
+    results: LinearMixedResults | GeneralizedLinearMixedResults, random: Any, rng: np.random.Generator
+) -> Callable[[int], Array]:
+    """Return what makes ``k`` draws (n, k)."""
+    if not (isinstance(random, str) and random == "posterior"):
+        return lambda k: results.simulate(k, seed=rng, random=random).to_numpy()
+    eta = drawn_predictor(results, rng)
+    if isinstance(results, LinearMixedResults):
+        return lambda k: eta[:, None] + results._residual_draws(rng.standard_normal((eta.size, k)))
+    response, prior = results._response, results._prior(None, None).values
+    return lambda k: response.drawn(np.repeat(eta[None], k, axis=0), response.matrices, prior, rng).T
 
-    y: Array
-    tie: Array
-    less: Array
-    ties: Array
-    sums: Array
-    squares: Array
-    pieces: list[Array]
 
-    @classmethod
-    def of(cls, y: Array) -> _Totals:
-        less, ties, sums, squares = np.zeros((4, y.size))
-        return cls(y, TIE * np.maximum(1.0, np.abs(y)), less, ties, sums, squares, [])
+def _atoms(results: LinearMixedResults | GeneralizedLinearMixedResults) -> tuple[str, Array | None]:
+    """Values that several draws can share ("none", "zero", "integers"), and the distance (n,) of neighbouring ones.
 
-    def add(self, drawn: Array) -> None:
-        """Take in some draws (n, k)."""
-        below = np.count_nonzero(drawn < (self.y - self.tie)[:, None], axis=1)
-        self.ties += np.count_nonzero(drawn <= (self.y + self.tie)[:, None], axis=1) - below
-        self.less += below
-        centred = drawn - self.y[:, None]
-        self.sums += centred.sum(axis=1)
-        self.squares += np.einsum("ik,ik->i", centred, centred)
-        self.pieces.append(drawn)
+    Proportions are quotients of whole numbers.
+    """
+    if isinstance(results, LinearMixedResults):
+        return "none", None
+    atoms, trials = results.fit.problem.family.support.atoms, results.design.response.trials
+    if atoms != "integers":
+        return atoms, None
+    return atoms, np.ones(results.nobs) if trials is None else 1.0 / trials
 
-    def residuals(self, index: pd.Index[Any], draws: int, rng: np.random.Generator) -> QuantileResiduals:
-        mean = self.sums / draws  # of the draws, less the response
-        variance = np.maximum(self.squares / draws - mean**2, 0.0)
-        weight = np.zeros(variance.size)
-        np.divide(1.0, variance, out=weight, where=variance > 0)
-        weight /= max(float(np.count_nonzero(weight)), 1.0)
-        centre = self.y + mean
-        spreads = [weight @ np.square(piece - centre[:, None]) for piece in self.pieces]
-        values = (self.less + rng.uniform(size=self.y.size) * (self.ties + 1.0)) / (draws + 1.0)
-        return QuantileResiduals(
-            pd.Series(values, index=index, name="quantile"),
-            draws,
-            (self.ties == 0) & ((self.less == 0) | (self.less == draws)),
-            float(weight @ mean**2),
-            np.concatenate(spreads),
-            int(np.count_nonzero(self.y == 0)),
-            np.concatenate([np.count_nonzero(piece == 0, axis=0) for piece in self.pieces]).astype(float),
-        )
+
+def _spreads(y: Array, drawn: Array) -> tuple[float, Array]:
+    """Mean squared distances from the mean of the draws, each row by its variance: of the data, of the draws (k,)."""
+    centred = drawn - y[:, None]
+    mean, variance = centred.mean(axis=1), centred.var(axis=1)
+    weight = np.zeros(variance.size)
+    np.divide(1.0, variance, out=weight, where=variance > 0)
+    weight /= max(float(np.count_nonzero(weight)), 1.0)
+    return float(weight @ mean**2), np.asarray(weight @ np.square(centred - mean[:, None]))
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """Where each row's response stands among its draws, and every draw among the others and the response.
+
+    Attributes
+    ----------
+    values : (n,)
+        Randomised ranks of the responses, between 0 and 1.
+    outside : (n,)
+    counts, distances : (k + 1,)
+        Of the data and of every draw: values beyond all others, largest distance from the uniform distribution.
+    """
+
+    values: Array
+    outside: BoolArray
+    counts: Array
+    distances: Array
+
+
+def _ranked(y: Array, drawn: Array, atoms: str, lattice: Array | None, rng: np.random.Generator) -> _Ranks:
+    """Rank the response and the draws of every row; equal values of a discrete response come in random order."""
+    n, size = y.size, drawn.shape[1] + 1
+    values, outside = np.zeros(n), np.zeros(n, dtype=bool)
+    counts, table = np.zeros(size), np.zeros((size, size))
+    for start in range(0, n, max(1, CHUNK_CELLS // size)):
+        at = slice(start, start + max(1, CHUNK_CELLS // size))
+        pool = np.column_stack([y[at], drawn[at]])
+        if lattice is not None:
+            pool = np.rint(pool / lattice[at, None])
+        order = np.argsort(_untied(pool, atoms, rng), axis=1)
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(size)[None], axis=1)
+        values[at] = (ranks[:, 0] + rng.uniform(size=len(ranks))) / size
+        for extreme in (_lonely(pool, order[:, 0], order[:, 1]), _lonely(pool, order[:, -1], order[:, -2])):
+            outside[at] |= extreme == 0
+            counts += np.bincount(extreme[extreme >= 0], minlength=size)
+        table += np.bincount((ranks + size * np.arange(size)).ravel(), minlength=size * size).reshape(size, size)
+    below = np.cumsum(table, axis=1) / n
+    return _Ranks(values, outside, counts, np.abs(below - np.arange(1, size + 1) / size).max(axis=1))
+
+
+def _untied(pool: Array, atoms: str, rng: np.random.Generator) -> Array:
+    """Values in whose order those that are equal come at random."""
+    if atoms == "none":
+        return pool
+    jitter = rng.uniform(size=pool.shape)
+    return pool + jitter if atoms == "integers" else np.where(pool == 0.0, -jitter, pool)
+
+
+def _lonely(pool: Array, first: IntArray, second: IntArray) -> IntArray:
+    """Positions (c,) of the extreme values where no other is equal to them; -1 elsewhere."""
+    rows = np.arange(len(pool))
+    return np.where(pool[rows, first] == pool[rows, second], -1, first)

@@ -33,7 +33,7 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     """
     from matplotlib import pyplot as plt
 
-    found = quantile_residuals(fit, seed=0) if simulated is None else simulated
+    found = quantile_residuals(fit, seed=0, random="posterior") if simulated is None else simulated
     _, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
     residuals(fit, ax=axes[0, 0])
     scale_location(fit, ax=axes[0, 1])
@@ -44,9 +44,18 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     if linear:
         group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
         draw_influence(influence(fit, group), ax=axes[1, 1])
-    else:
+    elif found.zeros or found.drawn_zeros.any():
         _histogram(axes[1, 1], found.drawn_zeros, found.zeros, "number of zeros", "Zeros")
-    _histogram(axes[1, 2], found.drawn_spread, found.spread, "mean squared distance", "Spread of data and of draws")
+    else:
+        outside = int(found.outside.sum())
+        _histogram(axes[1, 1], found.drawn_outside, outside, "rows beyond all draws", "Outliers")
+    _histogram(
+        axes[1, 2],
+        found.drawn_spread,
+        found.spread,
+        "mean squared distance from the draws' mean",
+        "Spread of data and of draws",
+    )
     return axes
 
 

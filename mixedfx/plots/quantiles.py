@@ -11,9 +11,9 @@ from scipy import special
 from mixedfx._arguments import checked_alpha
 from mixedfx.diagnostics.random_effects import standardized_effects
 from mixedfx.diagnostics.simulated import QuantileResiduals
+from mixedfx.diagnostics.standardized import standardized_residuals
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, GREY, one_panel, point_size, tidy
-from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,19 +27,21 @@ def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alp
     Parameters
     ----------
     fit : MixedResults or QuantileResiduals
-        Residuals of a fit (normalised ones of a linear model, quantile residuals of a generalised one), or simulated
-        residuals.
+        Residuals of a fit, or simulated residuals. Those of a linear model are conditional residuals in their own
+        standard deviations, ``sigma sqrt(1 - h)`` with h the leverage; those of a generalised model are randomised
+        quantile residuals about a draw of the linear predictor given the data.
     group, term : str, optional
         Random effects of this grouping factor and coefficient (the first, if only the group is named) in place of
         residuals, each in its own standard deviation.
     alpha : float
-        Each point leaves the band with this probability if the distribution is right.
+        If the distribution is right each point leaves the band with about this probability (less often, as the
+        parameters were estimated from the same data). Points hang together: if one leaves, neighbours do.
 
     Returns
     -------
     DataFrame
-        Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the exact band of
-        order statistics.
+        Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the band of the order
+        statistics of independent normal values, which these are but approximately.
     """
     alpha = checked_alpha(alpha)
     sample = np.sort(_values(fit, group, term))
@@ -55,7 +57,7 @@ def _values(fit: Any, group: str | None, term: str | None) -> Any:
     if isinstance(fit, QuantileResiduals):
         values = fit.normal.to_numpy()
     elif group is None:
-        values = fit.residuals("normalized" if isinstance(fit, LinearMixedResults) else "quantile").to_numpy()
+        values = standardized_residuals(fit)
     else:
         values = _effects(fit, group, term)
     return values[np.isfinite(values)]

@@ -267,11 +267,7 @@ class LinearMixedResults(LinearEstimates):
         draws, rng = checked_count(n), generator(seed)
         chosen = conditional_columns(self.design, random)
         rows = simulated_rows(self.design, self._beta, data, chosen, new_levels=new_levels, offset=offset)
-        problem = self.fit.problem
-        roots = [
-            self.sigma * (basis.matrix @ slot.covariance.factor(self.fit.theta[slot.theta]))
-            for basis, slot in zip(problem.terms, problem.model.terms, strict=True)
-        ]
+        roots = [self.sigma * root for root in self.fit.problem.relative_roots(self.fit.theta)]
         y = rows.fixed[:, None] + random_parts(rows, roots, self._modes, draws, rng, chosen)
         y = y + self._residual_draws(rng.standard_normal(y.shape), data, weights)
         return pd.DataFrame(y, index=rows.index)
