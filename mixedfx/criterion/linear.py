@@ -21,7 +21,7 @@ for the average information.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -94,6 +94,10 @@ class LinearCriterion:
     def upper(self) -> Array:
         """Upper bounds."""
         return self.model.upper
+
+    def with_columns(self, columns: Array) -> LinearCriterion:
+        """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
+        return replace(self, gram=self.gram.with_columns(columns), refinement=None)
 
     def __call__(self, theta: Array) -> LinearEvaluation:
         """Evaluate at ``theta`` (n_theta,)."""

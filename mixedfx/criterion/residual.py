@@ -11,7 +11,7 @@ with ``K = Lambda (Lambda' Z'Z Lambda + I)^-1 Lambda'``, of which only the block
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -66,6 +66,10 @@ class ResidualCriterion:
     def upper(self) -> Array:
         """Upper bounds."""
         return np.concatenate([self.model.upper, self.residual.upper])
+
+    def with_columns(self, columns: Array) -> ResidualCriterion:
+        """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
+        return replace(self, rows=replace(self.rows, columns=self.rows.columns @ columns))
 
     def __call__(self, parameters: Array) -> ResidualEvaluation:
         """Evaluate at ``(theta, rho)``."""

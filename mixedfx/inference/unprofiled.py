@@ -9,25 +9,30 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
 from mixedfx.criterion.parameters import TermSlot
+from mixedfx.criterion.residual import ResidualCriterion, ResidualEvaluation
 from mixedfx.inference.variance_directions import second_derivative
 
-__all__ = ["Correlation", "Quantity", "ResidualSd", "StandardDeviation", "UnprofiledPoint"]
+__all__ = ["Correlation", "Quantity", "ResidualSd", "StandardDeviation", "StructureParameter", "UnprofiledPoint"]
 
 STEP = 1e-6  # relative step of the differences of a quantity's exact gradient
 
 
 @dataclass(frozen=True)
 class UnprofiledPoint:
-    """Minus twice the log-likelihood at ``phi = (theta, log sigma^2)``, beta profiled out."""
+    """Minus twice the log-likelihood at ``phi = (theta, rho, log sigma^2)``, beta profiled out.
 
-    criterion: LinearCriterion
+    ``rho`` are the parameters of a residual structure, if there is one.
+    """
+
+    criterion: LinearCriterion | ResidualCriterion
     phi: Array
 
     @cached_property
-    def at(self) -> LinearEvaluation:
-        """The criterion at theta with this sigma."""
+    def at(self) -> LinearEvaluation | ResidualEvaluation:
+        """The criterion at (theta, rho) with this sigma."""
         return replace(self.criterion, sigma2=float(np.exp(self.phi[-1])))(self.phi[:-1])
 
     @property
@@ -36,9 +41,14 @@ class UnprofiledPoint:
         return self.at.value
 
     @cached_property
+    def _ratio(self) -> float:
+        """Residual sum of squares over sigma squared."""
+        return self.at.linear.r2 / self.at.linear.sigma2
+
+    @cached_property
     def gradient(self) -> Array:
         """Exact gradient (k + 1,)."""
-        return np.append(self.at.gradient, self.criterion.nu - self.at.r2 / self.at.sigma2)
+        return np.append(self.at.gradient, self.at.linear.criterion.nu - self._ratio)
 
     @cached_property
     def hessian(self) -> Array:
@@ -46,9 +56,14 @@ class UnprofiledPoint:
         k = self.phi.size - 1
         out = np.empty((k + 1, k + 1))
         out[:k, :k] = self.at.curvature
-        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.sigma2
-        out[k, k] = self.at.r2 / self.at.sigma2
+        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.linear.sigma2
+        out[k, k] = self._ratio
         return out
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """Whether it is the Hessian itself."""
+        return self.at.curvature_is_exact
 
 
 class Quantity(ABC):
@@ -97,6 +112,42 @@ class ResidualSd(Quantity):
         """Return the Hessian (k + 1, k + 1)."""
         out = np.zeros((phi.size, phi.size))
         out[-1, -1] = 0.25 * self.value(phi)
+        return out
+
+
+@dataclass(frozen=True)
+class StructureParameter(Quantity):
+    """Natural parameter number ``j`` of a residual structure, whose parameters stand in ``place``."""
+
+    bound: BoundResidual
+    j: int
+    place: slice
+
+    @cached_property
+    def _range(self) -> tuple[float, float]:
+        scale = self.bound.parameters.map.scales[self.j]
+        with np.errstate(over="ignore"):
+            low, high = sorted((scale.natural(-np.inf), scale.natural(np.inf)))
+        return low, high
+
+    @property
+    def lower(self) -> float:  # type: ignore[override]
+        """Smallest possible value."""
+        return self._range[0]
+
+    @property
+    def upper(self) -> float:  # type: ignore[override]
+        """Largest possible value."""
+        return self._range[1]
+
+    def value(self, phi: Array) -> float:
+        """Return the parameter as tables show it."""
+        return float(self.bound.natural(phi[self.place])[self.j])
+
+    def gradient(self, phi: Array) -> Array:
+        """Return the gradient (k + 1,)."""
+        out = np.zeros(phi.size)
+        out[self.place] = self.bound.natural_derivative(phi[self.place])[self.j]
         return out
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import Array
 from mixedfx.criterion.mode_state import mode_state
 from mixedfx.fitting.generalized import GeneralizedFit, MarginalEvaluation
 from mixedfx.inference.unprofiled import Quantity
@@ -18,14 +18,10 @@ __all__ = ["Coefficient", "FamilyParameter", "GeneralizedPoint", "OfTheta"]
 
 @dataclass(frozen=True)
 class GeneralizedPoint:
-    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit.
-
-    Parameters ``held`` (k,) stay where they are: at the end of their range.
-    """
+    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit."""
 
     fit: GeneralizedFit
     phi: Array
-    held: BoolArray
 
     @cached_property
     def at(self) -> MarginalEvaluation:
@@ -40,21 +36,29 @@ class GeneralizedPoint:
     @property
     def gradient(self) -> Array:
         """Exact gradient (k,)."""
-        return np.where(self.held, 0.0, self.at.gradient)
+        return self.at.gradient
 
     @cached_property
     def hessian(self) -> Array:
         """Approximate Hessian (k, k) here, plus what the approximation lacks at the estimate."""
-        whole = self.at.curvature + (self.fit.hessian - self.fit.at.curvature)
-        return np.where(self.held[:, None] | self.held, np.eye(self.held.size), whole)
+        lack = self.fit.hessian - self.fit.at.curvature
+        known = np.isfinite(lack) & self.fit.free[:, None] & self.fit.free
+        return np.asarray(self.at.curvature + np.where(known, lack, 0.0))
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """It is not."""
+        return False
 
 
 @dataclass(frozen=True)
 class Coefficient(Quantity):
-    """A coefficient of a linear predictor on the user's scale: ``row @ phi[place]``."""
+    """A linear function of some parameters, such as a coefficient on the user's scale: ``row @ phi[place]``."""
 
     row: Array
     place: slice
+    lower: float = -np.inf
+    upper: float = np.inf
 
     def value(self, phi: Array) -> float:
         """Return the coefficient."""

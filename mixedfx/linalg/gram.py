@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -63,6 +63,15 @@ class Gram:
     sides: tuple[Array, ...]
     remainder_side: Array
     total: Array
+
+    def with_columns(self, columns: Array) -> Gram:
+        """Return the cross-products with the dense columns multiplied by ``columns`` (c, c')."""
+        return replace(
+            self,
+            sides=tuple(side @ columns for side in self.sides),
+            remainder_side=self.remainder_side @ columns,
+            total=columns.T @ self.total @ columns,
+        )
 
     @cached_property
     def remainder_cells(self) -> Array:

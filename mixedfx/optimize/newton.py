@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 
-__all__ = ["Optimum", "Point", "equilibrium", "minimize"]
+__all__ = ["SECANT_REGION", "Optimum", "Point", "equilibrium", "minimize", "secant"]
 
 EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eigenvalue
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
@@ -147,7 +147,7 @@ def minimize(
             within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
             return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
         if not found.point.curvature_is_exact and decrement < SECANT_REGION:
-            correction = _secant(correction, found.x - x, found.point.gradient - gradient, found.point.curvature)
+            correction = secant(correction, found.x - x, found.point.gradient - gradient, found.point.curvature)
         x, point = found.x, found.point
         path.append(x)
         if callback is not None:
@@ -257,7 +257,7 @@ def _shrinkage(rise: float, slope: float) -> float:
     return float(np.clip(-0.5 * slope / (rise - slope), 0.1, 0.5))
 
 
-def _secant(correction: Array, step: Array, change: Array, curvature: Array) -> Array:
+def secant(correction: Array, step: Array, change: Array, curvature: Array) -> Array:
     """Symmetric rank-one update, so that ``(curvature + correction) @ step`` meets the observed change of gradient."""
     residual = change - (curvature + correction) @ step
     along = float(residual @ step)

@@ -8,6 +8,7 @@ family-wide parameters on their natural scale. A dispersion that is a variance i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -22,9 +23,17 @@ from mixedfx.inference.unprofiled import Quantity
 from mixedfx.inference.unprofiled_generalized import Coefficient, FamilyParameter
 from mixedfx.results.components import family_table
 
-__all__ = ["dispersion_is_variance", "further_quantities", "further_wald", "root_dispersion"]
+__all__ = [
+    "UnboundedScale",
+    "dispersion_is_variance",
+    "further_quantities",
+    "further_wald",
+    "root_dispersion",
+    "unbounded_scales",
+]
 
 PREFIX = "family: "
+FAR = 1e7  # a parameter that is sought up to there or further has no upper end
 
 
 def dispersion_is_variance(problem: GeneralizedProblem) -> bool:
@@ -54,6 +63,45 @@ def root_dispersion(problem: GeneralizedProblem) -> Quantity:
     return FamilyParameter(partial(_root, names.index("dispersion")), len(names), 0.0)
 
 
+@dataclass(frozen=True)
+class UnboundedScale:
+    """The scale on which a family-wide parameter is estimated: ``quantity`` there, and the way to the natural one."""
+
+    quantity: Quantity
+    natural: Callable[[float], float]
+    slope: Callable[[float], float]
+    unbounded: Callable[[float], float]
+
+
+def unbounded_scales(fit: GeneralizedFit) -> dict[str, UnboundedScale]:
+    """Return the scales of the family-wide parameters that have one each, by the names of the quantities."""
+    problem = fit.problem
+    if isinstance(problem.family, Ordinal):
+        return {}
+    count, found = len(problem.family.phi_names), {}
+    place = slice(problem.n_parameters - count, problem.n_parameters)
+    for position, label in enumerate(_labels(fit)):
+        parameter, row = _parameter(problem, position), np.eye(count)[position]
+        quantity = Coefficient(row, place, parameter.lower, parameter.upper)
+        if label == "dispersion" and dispersion_is_variance(problem):
+            found["sigma"] = UnboundedScale(quantity, _root_of_exp, _root_slope, _twice_log)
+        else:
+            found[PREFIX + label] = UnboundedScale(quantity, parameter.natural, parameter.slope, parameter.unbounded)
+    return found
+
+
+def _root_of_exp(value: float) -> float:
+    return float(np.exp(0.5 * value))
+
+
+def _root_slope(value: float) -> float:
+    return 0.5 * _root_of_exp(value)
+
+
+def _twice_log(value: float) -> float:
+    return 2.0 * float(np.log(value))
+
+
 def _labels(fit: GeneralizedFit) -> list[str]:
     return list(map(str, family_table(fit.problem, fit.x, np.zeros((fit.x.size, fit.x.size))).index))
 
@@ -77,8 +125,8 @@ def _bounds(problem: GeneralizedProblem, position: int) -> tuple[float, float]:
     parameter = _parameter(problem, position)
     lower, upper = parameter.natural(parameter.lower), parameter.natural(parameter.upper)
     tiny, huge = parameter.natural(-np.inf), parameter.natural(np.inf)
-    far = np.sqrt(np.finfo(float).max)
-    return (tiny if lower - tiny < 1.0 / far else lower), (huge if upper > 1.0 / np.finfo(float).eps else upper)
+    close = tiny + 1.0 / FAR
+    return (tiny if lower < close else lower), (huge if upper >= FAR else upper)
 
 
 def _parameter(problem: GeneralizedProblem, position: int) -> Parameter:

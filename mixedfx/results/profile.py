@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,12 +14,14 @@ from scipy import special
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._suggestions import hinting_methods
-from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.exceptions import SpecificationError
+from mixedfx._typing import Array
+from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.exceptions import MixedfxWarning, SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.linear_algebra import inverse_on_range
-from mixedfx.inference.profiled import CoefficientProfile, End, HeldProfile, find_end, opened, quantity_profile
-from mixedfx.inference.unprofiled import Quantity, ResidualSd, UnprofiledPoint
+from mixedfx.inference.profile_ends import End
+from mixedfx.inference.profiled import CoefficientProfile, HeldProfile, Surroundings, with_variances
+from mixedfx.inference.unprofiled import Quantity, ResidualSd, StructureParameter, UnprofiledPoint
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import separated_components
 from mixedfx.results.further import further_quantities
@@ -29,7 +32,6 @@ from mixedfx.results.quantities import WHICH
 
 __all__ = ["Profile", "profile"]
 
-FAR = 1e7  # an interval of degrees of freedom that is open there has no upper end
 VANISHING = 1e-3  # share of a standard deviation that stands for none
 CURVE_END = 2.6  # zeta at which the curves end: a little beyond a 99 % interval
 CURVE_POINTS = 6  # on each side of the estimate
@@ -96,18 +98,15 @@ class Profile:
         ceiling = min((self._without(sd) for sd in self.joined.get(name, ())), default=np.inf)
         if ceiling < abs(zeta):
             return End(held.upper if zeta > 0 else held.lower, float(np.sign(zeta)) * ceiling, False, held.start)
-        end = find_end(held, self.deviance, zeta)
-        if not end.reached and end.value > FAR:
-            return replace(end, value=np.inf)
-        bound = held.upper if zeta > 0 else held.lower
-        return replace(end, value=bound) if not end.reached and np.isinf(bound) and name in self.fixed else end
+        return held.end(self.deviance, zeta)
 
     def _without(self, sd: str) -> float:
         """Return zeta of the model without one standard deviation: no correlation with it is any less likely."""
         if sd not in self._ceilings:
             held = self.profiles[sd]
             end = held.hold(VANISHING * max(held.estimate, held.se), held.start)
-            self._ceilings[sd] = float(np.sqrt(max(end.value - self.deviance, 0.0)))
+            rise = max(end.value - self.deviance, 0.0) if end.met else np.inf
+            self._ceilings[sd] = float(np.sqrt(rise))
         return self._ceilings[sd]
 
     @cached_property
@@ -161,7 +160,7 @@ def profile(fit: Any) -> Profile:
     Raises
     ------
     SpecificationError
-        If sigma is known or the residuals have a structure; if a generalised model was fitted with ``nagq=0``.
+        If a generalised model was fitted with ``nagq=0``.
 
     References
     ----------
@@ -187,27 +186,48 @@ def profile(fit: Any) -> Profile:
         return Profile(value, profiles, tuple(fit.params.index), _joined(fit), own, tuple(endless))
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
-    criterion = fit.fit.problem.criterion
-    if not isinstance(criterion, LinearCriterion) or criterion.sigma2 is not None:
-        raise SpecificationError("profiles are for models with independent residuals and an estimated sigma")
-    ml = fit.model.fit(reml=False).fit if fit.reml else fit.fit
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
+        ml = fit.model.fit(reml=False).fit if fit.reml else fit.fit
     profiles = _random_profiles(ml, fit) | _fixed_profiles(ml, fit)
     return Profile(float(ml.at.value), profiles, tuple(fit.params.index), _joined(fit))
 
 
 def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
-    phi = np.append(ml.theta, np.log(ml.at.sigma2))
-    scale = ml.problem.fixed.scale
+    """Profiles of standard deviations, correlations, parameters of the residuals, and sigma if it is estimated."""
+    problem, criterion = ml.problem, ml.problem.criterion
+    scale, k = problem.fixed.scale, ml.theta.size
     quantities: dict[str, Quantity] = {}
-    for term, basis, slot in zip(fit.design.random, ml.problem.terms, ml.problem.model.terms, strict=True):
+    for term, basis, slot in zip(fit.design.random, problem.terms, problem.model.terms, strict=True):
         quantities |= term_quantities(term, basis.matrix, slot, scale)
-    quantities["sigma"] = ResidualSd(scale)
-    criterion = ml.problem.criterion
-    assert isinstance(criterion, LinearCriterion)
-    covariance = 2.0 * inverse_on_range(UnprofiledPoint(criterion, phi).hessian)
-    start = np.append(opened(ml.problem.model.terms, ml.verdicts, ml.theta), phi[-1])
-    evaluate = partial(UnprofiledPoint, criterion)
-    return {name: quantity_profile(evaluate, q, phi, covariance, start) for name, q in quantities.items()}
+    if problem.residual is not None:
+        place = slice(k, k + problem.residual.n_rho)
+        quantities |= {n: StructureParameter(problem.residual, j, place) for j, n in enumerate(problem.residual.names)}
+    log_sigma2 = float(np.log(ml.at.sigma2))
+    known = criterion.sigma2 is not None
+    if not known:
+        quantities["sigma"] = ResidualSd(scale)
+    phi = np.concatenate([ml.point.theta, [log_sigma2]])
+    ends = (log_sigma2, log_sigma2) if known else (-np.inf, np.inf)
+    covariance = np.zeros((phi.size, phi.size))
+    free = slice(0, phi.size - known)
+    covariance[free, free] = 2.0 * inverse_on_range(UnprofiledPoint(criterion, phi).hessian[free, free])
+    around = Surroundings(
+        partial(UnprofiledPoint, criterion),
+        phi,
+        covariance,
+        np.append(criterion.search_lower, ends[0]),
+        np.append(criterion.upper, ends[1]),
+        partial(_opened, problem.model),
+        np.zeros(phi.size, dtype=bool),
+        np.zeros(phi.size, dtype=bool),
+    )
+    return {name: around.profile(quantity) for name, quantity in quantities.items()}
+
+
+def _opened(model: CovarianceModel, phi: Array) -> Array:
+    """The parameters with some variance in every direction without."""
+    return np.concatenate([with_variances(model.terms, phi[: model.n_theta]), phi[model.n_theta :]])
 
 
 def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
@@ -221,14 +241,13 @@ def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
 
 def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
     basis, at = ml.problem.fixed, ml.at
-    start = opened(ml.problem.model.terms, ml.verdicts, ml.theta)
-    criterion = ml.problem.criterion
-    assert isinstance(criterion, LinearCriterion)
+    start = _opened(ml.problem.model, ml.point.theta)
     beta = basis.beta(at.beta)
     out: dict[str, HeldProfile] = {}
     for j, name in enumerate(fit.params.index):
         row = basis.matrix[j]
         se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
         shift = float(basis.origin[j])
+        criterion = ml.problem.criterion
         out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, start)
     return out

@@ -7,17 +7,28 @@ from functools import partial
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.parameters import TermSlot
+from mixedfx.criterion.start import starting_values
 from mixedfx.design.random import RandomEffects
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
 from mixedfx.inference.linear_algebra import inverse_on_range
-from mixedfx.inference.profiled import HeldProfile, opened, quantity_profile
+from mixedfx.inference.profiled import HeldProfile, MappedProfile, Surroundings, with_variances
 from mixedfx.inference.unprofiled import Correlation, Quantity, StandardDeviation
 from mixedfx.inference.unprofiled_generalized import Coefficient, GeneralizedPoint, OfTheta
-from mixedfx.results.further import dispersion_is_variance, further_quantities, root_dispersion
+from mixedfx.results.further import (
+    UnboundedScale,
+    dispersion_is_variance,
+    further_quantities,
+    root_dispersion,
+    unbounded_scales,
+)
 
 __all__ = ["generalized_profiles", "term_quantities"]
+
+CURVED = 1e-3  # curvature in a parameter at a bound from which its standard error can be guessed
+LARGEST_ERROR = 3.0  # on a scale of logarithms or logits: a larger standard error says nothing
 
 
 def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
@@ -40,16 +51,43 @@ def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
     names, mean = problem.design.fixed.names, slice(0, place.start)
     quantities |= {str(name): Coefficient(problem.bases[0].matrix[j], mean) for j, name in enumerate(names)}
     quantities |= further_quantities(fit)
-    start = fit.x.copy()
-    start[place] = opened(problem.model.covariance.terms, fit.certificate.variances, fit.x[place])
-    covariance = 2.0 * inverse_on_range(fit.hessian)
-    held = ~fit.free & (np.arange(fit.x.size) >= place.stop)
-    profiles: dict[str, HeldProfile] = {}
-    for name, quantity in quantities.items():
-        others = held & (quantity.gradient(fit.x) == 0.0)
-        evaluate = partial(GeneralizedPoint, fit, held=others)
-        profiles[name] = quantity_profile(evaluate, quantity, fit.x, covariance, start)
-    return profiles
+    around, scales = _surroundings(fit), unbounded_scales(fit)
+    return {
+        name: _mapped(around, scales[name], quantity) if name in scales else around.profile(quantity)
+        for name, quantity in quantities.items()
+    }
+
+
+def _mapped(around: Surroundings, scale: UnboundedScale, quantity: Quantity) -> HeldProfile:
+    """The profile of a parameter of the family, followed on the scale on which it is estimated."""
+    inner = around.profile(scale.quantity, LARGEST_ERROR)
+    return MappedProfile(inner, scale.natural, scale.slope, scale.unbounded, quantity.lower, quantity.upper)
+
+
+def _surroundings(fit: GeneralizedFit) -> Surroundings:
+    lower, upper = free_bounds(fit.problem)
+    free = np.ix_(fit.free, fit.free)
+    covariance = np.zeros_like(fit.hessian)
+    covariance[free] = 2.0 * inverse_on_range(np.nan_to_num(fit.hessian[free]))
+    own = np.nan_to_num(fit.hessian.diagonal())
+    curved = ~fit.free & (own > CURVED)
+    covariance[curved, curved] = 2.0 / own[curved]
+    position = np.arange(fit.x.size)
+    ended = (position >= fit.problem.model.theta_slice.stop) & ~fit.free
+    single = [place for place in fit.problem.component_slices.values() if place.stop - place.start == 1]
+    family_wide = position >= fit.x.size - len(fit.problem.family.phi_names)
+    releasable = ended & (family_wide | np.isin(position, [place.start for place in single]))
+    start = starting_values(fit.problem) if releasable.any() else fit.x
+    opening = partial(_opened, fit.problem.model, np.where(releasable, start, np.nan))
+    evaluate = partial(GeneralizedPoint, fit)
+    return Surroundings(evaluate, fit.x, covariance, lower, upper, opening, ended, releasable)
+
+
+def _opened(model: MarginalModel, start: Array, phi: Array) -> Array:
+    """The parameters with some variance in every direction without, and those with a ``start`` (k,) there."""
+    out = np.where(np.isnan(start), phi, start)
+    out[model.theta_slice] = with_variances(model.covariance.terms, phi[model.theta_slice])
+    return out
 
 
 def term_quantities(term: RandomEffects, matrix: Array, slot: TermSlot, scale: float) -> dict[str, Quantity]:

@@ -5,7 +5,7 @@ import pytest
 
 from mixedfx.covariance import covariance_for
 from mixedfx.criterion.parameters import TermSlot
-from mixedfx.inference.profiled import _complement
+from mixedfx.inference.constrained import orthogonal_complement
 from mixedfx.inference.unprofiled import Correlation, Quantity, ResidualSd, StandardDeviation
 
 
@@ -24,6 +24,6 @@ def test_hessians(keyword):
 @pytest.mark.parametrize("normal", [[2.0, -1.0, 0.5], [0.0, 0.0, 3.0], [-1e-9, 1e-9, 0.0], [1e200, 1.0, 0.0]])
 def test_the_complement_is_orthonormal_and_orthogonal(normal):
     normal = np.array(normal)
-    basis = _complement(normal)
+    basis = orthogonal_complement(normal)
     assert basis.T @ basis == pytest.approx(np.eye(2), abs=1e-14)
     assert basis.T @ (normal / np.abs(normal).max()) == pytest.approx([0.0, 0.0], abs=1e-14)

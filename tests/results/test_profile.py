@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize
 from scipy.stats import norm
 
 import mixedfx as mfx
@@ -63,8 +64,6 @@ def test_curves_rise_through_zero_at_the_estimate():
 
 def test_what_cannot_be_profiled_is_said():
     data = mfx.load_dataset("sleepstudy")
-    with pytest.raises(mfx.SpecificationError, match="sigma"):
-        mfx.profile(mfx.lmer("Reaction ~ Days + (1 | Subject)", data, sigma=30.0))
     with pytest.raises(mfx.SpecificationError, match="which"):
         mfx.profile(mfx.lmer("Reaction ~ Days + (1 | Subject)", data)).conf_int(which="beta")
     with pytest.raises(TypeError, match="fitted"):
@@ -97,3 +96,76 @@ def test_every_end_of_a_fixed_effect_is_where_the_deviance_has_risen_by_the_cuto
             held = mfx.lmer(f"y ~ 1 + {random}", data, reml=False, offset=end * data["x"].to_numpy())
             assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-4), (seed, end)
     assert singular >= 2
+
+
+BCG = pd.DataFrame(
+    {
+        "yi": [-0.889311, -1.585387, -1.348073, -1.441551, -0.217547, -0.786116, -1.620898]
+        + [0.011952, -0.469418, -1.371345, -0.339359, 0.445913, -0.017314],
+        "vi": [0.325585, 0.194581, 0.415368, 0.020010, 0.051210, 0.006906, 0.223017]
+        + [0.003962, 0.056434, 0.073025, 0.012412, 0.532506, 0.071405],
+        "trial": [f"t{i:02d}" for i in range(13)],
+    }
+)  # log risk ratios of 13 trials of the BCG vaccine (Colditz et al. 1994, J. Am. Med. Assoc. 271, 698)
+
+
+def _by_hand(tau2, mean=None):
+    """Minus twice the log-likelihood of a random-effects meta-analysis, without constants."""
+    weights = 1.0 / (BCG["vi"] + tau2)
+    mean = np.average(BCG["yi"], weights=weights) if mean is None else mean
+    return float(np.sum(weights * (BCG["yi"] - mean) ** 2 - np.log(weights)))
+
+
+def test_meta_analysis_by_hand():
+    """Known variances: the ends of tau, and of the mean, in both ways to write the model."""
+    fit = mfx.lmer("yi ~ 1 + (1 | trial)", BCG, residual=mfx.KnownVariance("vi"))
+    ends = mfx.profile(fit).conf_int()
+    assert list(ends.index) == ["sd_Intercept|trial", "Intercept"]
+    best = optimize.minimize_scalar(_by_hand, bounds=(0.0, 3.0), method="bounded", options={"xatol": 1e-10}).fun
+    for tau in ends.loc["sd_Intercept|trial"]:
+        assert _by_hand(tau**2) - best == pytest.approx(Z**2, rel=1e-5)
+    for mean in ends.loc["Intercept"]:
+        held = optimize.minimize_scalar(_by_hand, bounds=(0.0, 9.0), args=(mean,), method="bounded")
+        assert held.fun - best == pytest.approx(Z**2, rel=1e-5)
+    weighted = mfx.lmer("yi ~ 1 + (1 | trial)", BCG.assign(w=1.0 / BCG["vi"]), weights="w", sigma=1.0)
+    np.testing.assert_allclose(mfx.profile(weighted).conf_int(), ends, rtol=1e-6)
+
+
+STRUCTURES = {
+    "AR1": (lambda: mfx.AR1("Days", group="Subject"), "Reaction ~ Days + (1 | Subject)"),
+    "VarIdent": (lambda: mfx.VarIdent("late"), "Reaction ~ Days + (1 | Subject)"),
+    "CompoundSymmetry": (lambda: mfx.CompoundSymmetry(group="Subject"), "Reaction ~ Days"),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_residual_structures(name):
+    """Sigma by a refit with it known; the slope by a refit with an offset; the rest as wide as Wald's, nearly."""
+    structure, formula = STRUCTURES[name][0](), STRUCTURES[name][1]
+    data = mfx.load_dataset("sleepstudy").assign(late=lambda d: np.where(d["Days"] > 5, "yes", "no"))
+    fit = mfx.lmer(formula, data, residual=structure, reml=False)
+    ends, wald = mfx.profile(fit).conf_int(), fit.conf_int(which="all")
+    assert list(ends.index) == list(wald.index)
+    for end in ends.loc["sigma"]:
+        held = mfx.lmer(formula, data, residual=structure, reml=False, sigma=end)
+        assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-4)
+    for end in ends.loc["Days"]:
+        without = formula.replace("Days", "1", 1)
+        held = mfx.lmer(without, data, residual=structure, reml=False, offset=end * data["Days"].to_numpy(float))
+        assert held.deviance - fit.deviance == pytest.approx(Z**2, rel=1e-4)
+    width = (ends["upper"] - ends["lower"]) / (wald["upper"] - wald["lower"])
+    assert width.between(0.7, 1.5).all(), width
+
+
+def test_a_correlation_at_one():
+    """``ar1`` with rho at 1 is a random intercept: the same intervals."""
+    rng = np.random.default_rng(2)
+    g, x = np.repeat(np.arange(12), 9), rng.normal(size=108)
+    data = {"y": x + rng.normal(size=12)[g] + rng.normal(size=108), "x": x, "g": g, "t": np.arange(108) % 9}
+    with pytest.warns(mfx.SingularFitWarning):
+        fit = mfx.lmer("y ~ x + ar1(0 + C(t) | g)", data)
+    found = mfx.profile(fit).conf_int()
+    twin = mfx.profile(mfx.lmer("y ~ x + (1 | g)", data)).conf_int()
+    np.testing.assert_allclose(found.loc["sd_C(t)[0]|g"], twin.loc["sd_Intercept|g"], rtol=1e-4)
+    for name in ("sigma", "Intercept", "x"):
+        np.testing.assert_allclose(found.loc[name], twin.loc[name], rtol=1e-4)

@@ -1,0 +1,197 @@
+"""Where a profile of the likelihood has fallen by a given amount."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mixedfx._typing import Array
+
+__all__ = ["End", "Held", "find_end"]
+
+ROOT_TOLERANCE = 1e-6  # of zeta at the end of an interval
+OPEN_END = 1e-4  # this close to its bound, relative to the estimate's distance, an interval is open
+MAX_HOLDS = 60  # constrained minima for one end
+MAX_FAILURES = 12  # of them that could not be found
+NEAR = 1.5  # a constrained minimum with at most so many times the wanted zeta is a good start for the next one
+FURTHER = 4.0  # a step outwards goes so many times as far as the last one, at the most
+LEVEL = 1e-6  # growth of the rise, relative to the wanted one, that is none while the distance doubles (or that to a …
+LEVEL_STEPS = 2  # … bound halves) so many times: the profile has levelled off
+SEEN = 1e-3  # share of zeta below which nothing has risen yet
+JUMP = 1e-12  # relative distance of two points that cannot be told apart
+FLAT_STEPS = 14  # steps outwards without any rise, after which none is to be expected
+
+
+@dataclass(frozen=True)
+class Held:
+    """A constrained minimum.
+
+    Attributes
+    ----------
+    value : float
+        Minus twice the log-likelihood.
+    slope : float
+        Its derivative with respect to the fixed value.
+    state : (k,)
+        The other parameters, to start the next one from.
+    met : bool
+        Whether the search ended at a minimum with the quantity at its value.
+    """
+
+    value: float
+    slope: float
+    state: Array
+    met: bool = True
+
+
+@dataclass(frozen=True)
+class End:
+    """Where the profile reaches ``zeta``: an end of an interval.
+
+    Attributes
+    ----------
+    value : float
+        The bound of the quantity if ``is_open``; nan if the profile could not be followed so far.
+    zeta : float
+        What the profile has there, or reaches at the most.
+    reached : bool
+        Whether that is what was asked for.
+    state : (k,)
+        The other parameters.
+    """
+
+    value: float
+    zeta: float
+    reached: bool
+    state: Array
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the data do not exclude any value on this side."""
+        return not self.reached and not np.isnan(self.value)
+
+
+class _Profile(Protocol):
+    estimate: float
+    se: float
+    lower: float
+    upper: float
+    start: Array
+
+    def hold(self, value: float, state: Array) -> Held: ...
+
+
+def find_end(profile: _Profile, best: float, zeta: float) -> End:
+    """Return where the signed root of the rise of the criterion equals ``zeta`` (not 0).
+
+    Parameters
+    ----------
+    profile : HeldProfile
+    best : float
+        Minus twice the maximal log-likelihood.
+    zeta : float
+        Negative for the lower end.
+
+    Notes
+    -----
+    Newton steps in the root, kept between the points known to be inside and outside, and at most :data:`FURTHER` times
+    as far out as the last one. A profile that levels off below the wanted rise, or never rises, has an open end.
+    """
+    side, target = float(np.sign(zeta)), abs(zeta)
+    bound = profile.upper if side > 0 else profile.lower
+    room = abs(bound - profile.estimate)
+    if np.isfinite(room) and room <= OPEN_END * max(profile.se, abs(profile.estimate)):
+        return End(bound, 0.0, False, profile.start)
+    walk = _Walk(profile.estimate, bound, side, profile.se, profile.start)
+    value, failures = _guess(profile, zeta, bound), 0
+    for _ in range(MAX_HOLDS):
+        held = profile.hold(value, walk.state)
+        if not held.met:
+            failures += 1
+            if failures > MAX_FAILURES:
+                break
+            walk.outside = value
+            value = 0.5 * (walk.inside + value)
+            continue
+        reached = float(np.sqrt(max(held.value - best, 0.0)))
+        if abs(reached - target) <= ROOT_TOLERANCE * target:
+            return End(value, side * reached, True, held.state)
+        if reached < target:
+            walk.inwards(value, reached / target, held.state)
+            at_bound = np.isfinite(room) and abs(bound - value) <= OPEN_END * room
+            if at_bound or walk.levelled:
+                return End(bound, side * reached, False, held.state)
+        else:
+            walk.outside = value
+            walk.state = held.state if reached < NEAR * target else walk.state
+        newton = value + (target - reached) * 2.0 * reached / held.slope if held.slope * side > 0 else np.nan
+        if walk.is_jump:
+            return End(value, side * target, True, walk.state)
+        value = walk.between(newton)
+    return End(np.nan, side * target, False, walk.state)
+
+
+@dataclass
+class _Walk:
+    """The points known to be inside and outside, and how the rise has grown on the way out."""
+
+    inside: float
+    outside: float
+    side: float
+    se: float
+    state: Array
+    rise: float = 0.0
+    level_steps: int = 0
+    flat_steps: int = 0
+
+    def __post_init__(self) -> None:
+        self.origin, self.bound = self.inside, self.outside
+
+    def inwards(self, value: float, share: float, state: Array) -> None:
+        """Note a point inside, with the share of the wanted zeta that is reached there."""
+        doubled = abs(value - self.origin) >= 1.99 * abs(self.inside - self.origin)
+        halved = np.isfinite(self.bound) and abs(self.bound - value) <= 0.51 * abs(self.bound - self.inside)
+        if self.outside == self.bound and (doubled or halved) and self.inside != self.origin:
+            grown = share**2 - self.rise > LEVEL
+            seen = share > SEEN
+            self.level_steps = self.level_steps + 1 if seen and not grown else 0
+            self.flat_steps = self.flat_steps + 1 if not seen else 0
+        self.inside, self.rise, self.state = value, share**2, state
+
+    @property
+    def levelled(self) -> bool:
+        """Whether the profile has stopped rising, or never will."""
+        return self.level_steps >= LEVEL_STEPS or self.flat_steps >= FLAT_STEPS
+
+    @property
+    def is_jump(self) -> bool:
+        """Whether the profile leaps over what is wanted, from one minimum of the other parameters to another."""
+        return abs(self.outside - self.inside) <= JUMP * (abs(self.inside) + self.se)
+
+    def between(self, newton: float) -> float:
+        """Newton's value if it lies between the points known to be inside and outside, else a cautious one."""
+        distance = max(abs(self.inside - self.origin), 0.1 * self.se)
+        furthest = self.inside + self.side * (FURTHER - 1.0) * distance
+        if np.isfinite(newton) and (newton - self.inside) * self.side > 0 and (self.outside - newton) * self.side > 0:
+            return float(newton if (furthest - newton) * self.side > 0 else self._before_bound(furthest))
+        if np.isfinite(self.outside) and self.outside != self.bound:
+            return 0.5 * (self.inside + self.outside)
+        return self._before_bound(self.inside + self.side * max(distance, 2.0 * self.se))
+
+    def _before_bound(self, value: float) -> float:
+        """The value, or halfway to what is known to be outside if it lies beyond."""
+        beyond = (value - self.outside) * self.side >= 0
+        return 0.5 * (self.inside + self.outside) if beyond else float(value)
+
+
+def _guess(profile: _Profile, zeta: float, bound: float) -> float:
+    """Wald's end; on the log scale for positive quantities; kept off the bound."""
+    if profile.lower == 0.0 and profile.estimate > 0:
+        guess = profile.estimate * float(np.exp(np.clip(zeta * profile.se / profile.estimate, -1.5, 1.5)))
+    else:
+        guess = profile.estimate + zeta * profile.se
+    if np.isfinite(bound) and (guess - bound) * np.sign(zeta) >= 0:
+        guess = 0.5 * (profile.estimate + bound)
+    return guess
