@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["checked_alpha", "checked_flag"]
+__all__ = ["checked_alpha", "checked_flag", "checked_mapping", "checked_names"]
 
 
 def checked_alpha(alpha: Any) -> float:
@@ -38,3 +39,36 @@ def checked_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is True or False, found {value!r}")
     return bool(value)
+
+
+def checked_names(argument: str, names: Any) -> tuple[str, ...]:
+    """Return a name, or several, as a tuple without repetition; nothing for None.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a text nor a list of texts.
+
+    Examples
+    --------
+    >>> checked_names("by", "f"), checked_names("by", ["f", "g"]), checked_names("by", None)
+    (('f',), ('f', 'g'), ())
+    """
+    single = isinstance(names, str) or not isinstance(names, Iterable)
+    found = () if names is None else (names,) if single else tuple(names)
+    if not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument} is a name, or a list of names; found {names!r}")
+    return tuple(dict.fromkeys(found))
+
+
+def checked_mapping(argument: str, values: Any, example: str) -> dict[str, Any]:
+    """Return a mapping from names as a dict; an empty one for None.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if values is not None and not isinstance(values, Mapping):
+        raise TypeError(f"{argument} is a dict such as {example}; found {type(values).__name__}")
+    return dict(values or {})

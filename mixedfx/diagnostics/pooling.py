@@ -255,7 +255,7 @@ def _notes(fit: LinearMixedResults, terms: list[RandomEffects], levels: LevelFit
     shared = [
         name
         for j, name in enumerate(fit.design.fixed.names)
-        if name not in own and name != "Intercept" and levels.shares[:, :, j].any()
+        if not isinstance(name, str) or (name not in own and name != "Intercept" and levels.shares[:, :, j].any())
     ]
     if shared:
         notes.append(SHARED.format(group=group, names=", ".join(shared)))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_names
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.design import as_frame
@@ -170,7 +170,7 @@ def comparisons(
 # ---------------------------------------------------------------- arguments
 def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
     fixed = tuple(name for name, predictor in model.predictors.items() if predictor.is_fixed)
-    chosen = fixed if names is None else (names,) if isinstance(names, str) else tuple(names)
+    chosen = fixed if names is None else checked_names("variables", names)
     for name in chosen:
         if name not in model.predictors:
             raise unknown_predictor(model, name)

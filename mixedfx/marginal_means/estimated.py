@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_mapping, checked_names
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -292,7 +293,7 @@ def joint_tests(
     """
     model = fitted_model(fit, ddf).on_grid(None)
     _, by_ = _names(None, by)
-    given = dict(at or {})
+    given = checked_mapping("at", at, "{'x': [0, 1]}")
     tested = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
     for name, predictor in tested.items():
         if not predictor.is_discrete and name not in given and name not in by_:
@@ -327,15 +328,10 @@ def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _listed(argument: str, names: Specs) -> tuple[str, ...]:
-    if names is None:
-        return ()
     if isinstance(names, str):
         parts = [name.strip().strip("`") for name in re.split(r"[+*:]", names)]
         return tuple(dict.fromkeys(name for name in parts if name not in ("", "1")))
-    found = tuple(names)
-    if not all(isinstance(name, str) for name in found):
-        raise TypeError(f"{argument} is the name of a predictor, or a list of names; found {names!r}")
-    return tuple(dict.fromkeys(found))
+    return checked_names(argument, names)
 
 
 def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | None) -> Grid:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_mapping
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.model import FittedModel, Predictor
@@ -30,9 +31,7 @@ def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[s
     SpecificationError
         If ``at`` names something else, or a level that the fit does not know.
     """
-    if at is not None and not isinstance(at, Mapping):
-        raise TypeError(f"at is a dict of predictors and values, such as {{'x': [0, 1]}}; found {type(at).__name__}")
-    given = dict(at or {})
+    given = checked_mapping("at", at, "{'x': [0, 1]}")
     for name in given:
         if name not in model.predictors:
             raise SpecificationError(

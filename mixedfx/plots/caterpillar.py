@@ -60,13 +60,13 @@ def caterpillar_frame(fit: HasRandomEffects, group: str | None = None, *, alpha:
             {
                 "level": levels,
                 "term": str(term),
-                "mode": modes[term].to_numpy(),
-                "sd": sds[term].to_numpy(),
-                "lower": (modes[term] - half[term]).to_numpy(),
-                "upper": (modes[term] + half[term]).to_numpy(),
+                "mode": modes.iloc[:, place].to_numpy(),
+                "sd": sds.iloc[:, place].to_numpy(),
+                "lower": (modes.iloc[:, place] - half.iloc[:, place]).to_numpy(),
+                "upper": (modes.iloc[:, place] + half.iloc[:, place]).to_numpy(),
             }
         )
-        for term in modes.columns
+        for place, term in enumerate(modes.columns)  # two terms of a factor may have an effect of the same name
     ]
     return pd.concat(tables, ignore_index=True)
 

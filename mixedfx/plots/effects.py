@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_mapping
 from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
@@ -49,12 +50,13 @@ def effect_frame(
         Columns ``x, by`` (if asked for), ``mean, lower, upper``: without random effects, on the scale of the response.
     """
     variables = _variables(mixed_results(fit, "effect"))
-    for name in (x, *([] if by is None else [by]), *(at or {})):
+    fixed = checked_mapping("at", at, "{'x': 1.0}")
+    for name in (x, *([] if by is None else [by]), *fixed):
         if name not in variables:
             known = ", ".join(map(repr, variables)) or "none"
             raise SpecificationError(f"{name!r} is not a variable of the fixed effects or offset; they have {known}")
     values = {name: [_usual(variable)] for name, variable in variables.items()}
-    values |= {name: [value] for name, value in (at or {}).items()}
+    values |= {name: [value] for name, value in fixed.items()}
     values[x] = _spread(variables[x], FINE)
     if by is not None:
         values[by] = _spread(variables[by], len(QUANTILES))

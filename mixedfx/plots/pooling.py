@@ -34,7 +34,7 @@ def _term(fit: LinearMixedResults, group: str | None) -> RandomEffects:
     if not terms:
         raise SpecificationError("the model has no random effects to draw")
     name = fit.design.random[0].group if group is None else group
-    if name not in terms:
+    if not isinstance(name, str) or name not in terms:
         raise SpecificationError(f"there is no grouping factor {name!r}; choose from {', '.join(map(repr, terms))}")
     return terms[name]
 
