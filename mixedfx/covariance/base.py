@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,18 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["Covariance"]
+__all__ = ["Contained", "Covariance"]
+
+
+@dataclass(frozen=True)
+class Contained:
+    """A narrower structure, and the map ``embed`` of its parameters to those of the wider one.
+
+    The maps are for parameters on the user's scale.
+    """
+
+    covariance: Covariance
+    embed: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,13 @@ class Covariance(ABC):
         The default says so for a single column only.
         """
         return self.size == 1
+
+    def contained(self) -> tuple[Contained, ...]:
+        """Return narrower structures to search from, where the likelihood may have several maxima.
+
+        The default is none: free and diagonal covariances have been seen to have one.
+        """
+        return ()
 
     def search_lower(self) -> Array:
         """Return lower bounds (n_theta,) for an optimiser: minus infinity where crossing zero stays in the family."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfx._typing import Array
-from mixedfx.covariance.base import Covariance
+from mixedfx._typing import Array, BoolArray
+from mixedfx.covariance.base import Contained, Covariance
+from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.covariance.opening import best_opening
 
 __all__ = ["CORRELATION_MARGIN", "Correlation", "HeterogeneousCovariance", "HomogeneousCovariance"]
+
+GRID = 21  # values of a free correlation parameter that are looked at …
+ENDS = 0.98  # … up to this share of its interval: at an end other parameters may lose their meaning
+UNMOVED = 1e-12  # change of a correlation that is none
+OFF = 0.01  # share of its interval by which a correlation leaves an end
+CLOSED = 1e-3  # share of the size of an opening up to which a standard deviation counts as zero
 
 CORRELATION_MARGIN = 1e-10
 """Relative distance kept from the ends of a correlation's interval: there the last diagonal entry of ``T`` is about
@@ -49,6 +57,40 @@ class Correlation(ABC):
     def upper(self) -> Array:
         """Return the largest legal values (n_rho,), inside the open interval."""
 
+    def narrower(self) -> tuple[tuple[Correlation, Callable[[Array], Array]], ...]:
+        """Return the correlation patterns that this one contains, with the maps (n_rho',) -> (n_rho,) of their own."""
+        return ()
+
+    def matrix(self, rho: Array) -> Array:
+        """Return the correlations (q, q)."""
+        C = self.cholesky(rho)
+        return np.asarray(C @ C.T)
+
+    def grid(self, rho: Array, held: BoolArray) -> Iterator[tuple[Array, Array]]:
+        """Yield parameters, with their matrices, that leave the correlations of the ``held`` columns (q,) as they are.
+
+        The parameters ``rho`` themselves come first; then those that the held columns say nothing about run through
+        their intervals, one at a time and, if all are free, by the patterns that this one contains.
+        """
+        yield rho, self.matrix(rho)
+        pairs = np.ix_(held, held)
+        slopes = self.derivative(rho)
+        change = slopes @ self.cholesky(rho).T
+        change = change + change.swapaxes(1, 2)
+        free = [j for j in range(self.n_rho) if not np.any(np.abs(change[j][pairs]) > UNMOVED)]
+        lower, upper = self.lower(), self.upper()
+        base = rho if len(free) < self.n_rho else np.zeros(self.n_rho)
+        for j in free:
+            for value in np.linspace(ENDS * lower[j], ENDS * upper[j], GRID):
+                moved = base.copy()
+                moved[j] = value
+                yield moved, self.matrix(moved)
+        if len(free) == self.n_rho:
+            for inner, embed in self.narrower():
+                for value in np.linspace(ENDS * inner.lower()[0], ENDS * inner.upper()[0], GRID):
+                    moved = np.clip(embed(np.array([value])), lower, upper)
+                    yield moved, self.matrix(moved)
+
     @property
     def is_exchangeable(self) -> bool:
         """Whether all correlations are equal, so that adding a multiple of the identity stays in the family."""
@@ -58,6 +100,20 @@ class Correlation(ABC):
     def n_rho(self) -> int:
         """Number of parameters; all zero means no correlation."""
         return len(self.names)
+
+
+def _off_the_ends(covariance: Covariance, theta: Array, gradient: Array) -> Array:
+    """Return the parameters with the correlations moved off those ends that the criterion wants left."""
+    slopes = np.tensordot(covariance.covariance_derivative(theta), gradient, axes=2)
+    upper = np.where(np.isfinite(covariance.upper()), covariance.upper(), np.nan)
+    lower = np.where(np.isfinite(upper), covariance.lower(), np.nan)
+    inside = OFF * (upper - lower)
+    moved = np.where((theta >= upper) & (slopes > 0), upper - inside, theta)
+    return np.where((theta <= lower) & (slopes < 0), lower + inside, moved)
+
+
+def _wider(covariance: Covariance, n_sd: int, embed: Callable[[Array], Array]) -> Contained:
+    return Contained(covariance, lambda theta: np.concatenate([theta[:n_sd], embed(theta[n_sd:])]))
 
 
 @dataclass(frozen=True)
@@ -118,6 +174,29 @@ class HeterogeneousCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True."""
         return True
+
+    def contained(self) -> tuple[Contained, ...]:
+        """Return independent columns, one standard deviation for all of them, and the narrower correlations."""
+        q, corr = self.size, self.correlation
+        if corr.n_rho == 0:
+            return ()
+        alike = Contained(
+            HomogeneousCovariance(q, corr), lambda theta: np.concatenate([np.repeat(theta[:1], q), theta[1:]])
+        )
+        apart = Contained(DiagonalCovariance(q), lambda theta: np.concatenate([theta, np.zeros(corr.n_rho)]))
+        return (apart, alike, *(_wider(HeterogeneousCovariance(q, c), q, embed) for c, embed in corr.narrower()))
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return the parameters with the zero standard deviations and the free correlations that the criterion wants.
+
+        Where no standard deviation is zero a correlation is at its end, and leaves it if the criterion wants that.
+        """
+        sd, rho = theta[: self.size], theta[self.size :]
+        zero = np.abs(sd) <= CLOSED * size
+        if not zero.any():
+            return _off_the_ends(self, theta, gradient)
+        found = best_opening(sd, zero, gradient, self.correlation.grid(rho, ~zero), size)
+        return theta if found is None else np.concatenate(found)
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""
@@ -186,6 +265,22 @@ class HomogeneousCovariance(Covariance):
     def canonical(self, theta: Array) -> Array:
         """Return the parameters with a standard deviation that is not negative."""
         return np.concatenate([np.abs(theta[:1]), theta[1:]])
+
+    def contained(self) -> tuple[Contained, ...]:
+        """Return independent columns and the narrower correlations."""
+        q, corr = self.size, self.correlation
+        if corr.n_rho == 0:
+            return ()
+        apart = Contained(HomogeneousDiagonalCovariance(q), lambda theta: np.concatenate([theta, np.zeros(corr.n_rho)]))
+        return (apart, *(_wider(HomogeneousCovariance(q, c), 1, embed) for c, embed in corr.narrower()))
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return a positive standard deviation with the correlations that the criterion likes best."""
+        if np.abs(theta[0]) > CLOSED * size:
+            return _off_the_ends(self, theta, gradient)
+        candidates = self.correlation.grid(theta[1:], np.zeros(self.size, dtype=bool))
+        rho, _ = min(candidates, key=lambda candidate: float(np.sum(gradient * candidate[1])))
+        return np.concatenate([[size], rho])
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""

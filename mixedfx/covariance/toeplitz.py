@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.covariance.autoregressive import AutoregressiveCorrelation
 from mixedfx.covariance.correlation import CORRELATION_MARGIN, Correlation
+from mixedfx.covariance.symmetry import ExchangeableCorrelation
 
 __all__ = ["ToeplitzCorrelation"]
 
@@ -47,6 +50,17 @@ class ToeplitzCorrelation(Correlation):
     def names(self) -> tuple[str, ...]:
         """``partial.1``, ``partial.2``, …: partial autocorrelations by distance."""
         return tuple(f"partial.{lag}" for lag in range(1, self.size))
+
+    def narrower(self) -> tuple[tuple[Correlation, Callable[[Array], Array]], ...]:
+        """Return the first-order autoregression and compound symmetry."""
+        if self.n_rho < 2:
+            return ()
+        lags = np.arange(self.n_rho)
+        ends = self.lower(), self.upper()
+        return (
+            (AutoregressiveCorrelation(self.size), lambda rho: np.where(lags == 0, rho, 0.0)),
+            (ExchangeableCorrelation(self.size), lambda rho: np.clip(rho / (1.0 + lags * rho), *ends)),
+        )
 
     def cholesky(self, rho: Array) -> Array:
         """Return ``C`` (q, q)."""

@@ -84,7 +84,9 @@ def _term_covariance(model: CovarianceModel, at: CovariancePoint, k: int, unit: 
     return slot.covariance.covariance(at.theta[slot.theta]) / unit**2, n * unit**2
 
 
-def _rise(model: CovarianceModel, at: CovariancePoint, k: int, unit: float) -> tuple[float, Array]:
+def _rise(
+    model: CovarianceModel, at: CovariancePoint, k: int, unit: float, nudge: float = NUDGE
+) -> tuple[float, Array]:
     """Smallest slope along a null direction that the term's structure allows, and the parameters moved that way."""
     slot = model.terms[k]
     covariance, n = _term_covariance(model, at, k, unit)
@@ -92,7 +94,7 @@ def _rise(model: CovarianceModel, at: CovariancePoint, k: int, unit: float) -> t
     own = at.theta[slot.theta]
     if null.shape[1] == 0:
         return np.inf, own
-    nudged = slot.covariance.reopened(own, null, n, NUDGE * unit)
+    nudged = slot.covariance.reopened(own, null, n / unit**2, nudge * unit)
     change = slot.covariance.covariance(nudged) / unit**2 - covariance
     size = float(np.abs(change).max())
     return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
@@ -104,14 +106,15 @@ def _tolerated(at: CovariancePoint, unit: float) -> float:
     return CERTIFIED_GAP * max(1.0, largest * unit**2)
 
 
-def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array | None:
+def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0, nudge: float = NUDGE) -> Array | None:
     """Return theta with the wrongly closed directions re-opened, or None where every boundary is confirmed.
 
-    ``unit`` is the standard deviation that those of the random effects are compared with, here and below.
+    ``unit`` is the standard deviation that those of the random effects are compared with, here and below; ``nudge`` is
+    the one that is opened, relative to it.
     """
     theta, found = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
-        slope, nudged = _rise(model, at, k, unit)
+        slope, nudged = _rise(model, at, k, unit, nudge)
         if slope < -_tolerated(at, unit):
             theta[slot.theta], found = nudged, True
     return theta if found else None

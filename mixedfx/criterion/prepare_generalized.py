@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,7 +18,7 @@ from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.rowwise import RowMap
 
-__all__ = ["Component", "GeneralizedProblem", "generalized_problem"]
+__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
 
 MAP_STEP = 1e-6  # relative step of the differences of the map of theta
 
@@ -186,6 +186,20 @@ def generalized_problem(
     return GeneralizedProblem(
         design, family, observed, assembly, model, bases, tuple(b for b, _ in pairs), tuple(components)
     )
+
+
+def with_design(problem: GeneralizedProblem, design: Design) -> GeneralizedProblem:
+    """Return the problem with other covariances of the random terms: ``design`` differs in nothing else."""
+    likelihood = problem.model.likelihood
+    assert isinstance(likelihood, FamilyLikelihood)
+    other = generalized_problem(
+        design,
+        problem.family,
+        problem.observed,
+        information=likelihood.information,
+        components=problem.components,
+    )
+    return replace(other, model=replace(other.model, penalty=problem.model.penalty))
 
 
 def _prior_precision(design: Design, basis: FixedBasis, penalty: float) -> Array:

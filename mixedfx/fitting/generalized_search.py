@@ -10,9 +10,10 @@ from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.mode_state import mode_state, predicted_states
 from mixedfx.criterion.pirls import TOLERANCE
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem, with_design
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
+from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
@@ -87,9 +88,7 @@ def fit_generalized(
     """
     try:
         first = _start(problem, control) if start is None else start
-        optimum = _beyond_boundaries(
-            problem, control, integrate, _minimize(problem, first, control, integrate, hessian=hessian)
-        )
+        optimum = _searched(problem, control, integrate, first, hessian)
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
@@ -103,6 +102,36 @@ def fit_generalized(
         )
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian)
+
+
+def _searched(
+    problem: GeneralizedProblem, control: Control, integrate: Integrator, start: Array, hessian: Array | None = None
+) -> Optimum[MarginalEvaluation]:
+    """Search from ``start``, from beyond the boundaries, and from the optima of narrower structures."""
+    found = _minimize(problem, start, control, integrate, hessian=hessian)
+    found = _beyond_boundaries(problem, control, integrate, found)
+    at, covariance = found.point, problem.model.covariance
+    if found.cut or not np.isfinite(at.value) or not has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at)):
+        return found
+    for narrower in narrower_models(problem.design, covariance):
+        try:
+            start = _optimum_within(problem, narrower, control, integrate)
+            again = _beyond_boundaries(problem, control, integrate, _minimize(problem, start, control, integrate))
+        except FloatingPointError:
+            continue
+        if again.converged and again.point.value < found.point.value:
+            found = again
+    return found
+
+
+def _optimum_within(
+    problem: GeneralizedProblem, narrower: NarrowerModel, control: Control, integrate: Integrator
+) -> Array:
+    """Inner parameters of the optimum of a narrower model, as ones of ``problem``."""
+    inner = with_design(problem, narrower.design)
+    found = _searched(inner, control, integrate, starting_values(inner))
+    user, own = inner.to_user(found.x), inner.model.theta_slice
+    return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own]), user[own.stop :]]))
 
 
 def _beyond_boundaries(
@@ -121,13 +150,31 @@ def _beyond_boundaries(
         if theta is None:
             continue
         try:
-            again = _minimize(problem, _with_theta(problem, at, theta), control, integrate, spent=evaluations)
+            start = _with_theta(problem, at, theta)
+            if elsewhere is reopened:
+                start = _falling(problem, at, start, integrate)
+            again = _minimize(problem, start, control, integrate, spent=evaluations)
         except FloatingPointError:
             break
         evaluations += again.evaluations
         if again.point.value < at.value and (again.converged or elsewhere is not widened):
             found = again
     return found
+
+
+def _falling(problem: GeneralizedProblem, at: MarginalEvaluation, start: Array, integrate: Integrator) -> Array:
+    """``start``, or parameters opened by less, so that the criterion falls."""
+    for nudge in NUDGES:
+        theta = reopened(problem.model.covariance, at, unit_at(at), nudge)
+        if theta is None:
+            break
+        x = _with_theta(problem, at, theta)
+        try:
+            if integrate(mode_state(problem.model, x, at.state)).value < at.value:
+                return x
+        except FloatingPointError:
+            continue
+    return start
 
 
 def _start(problem: GeneralizedProblem, control: Control) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,10 +19,11 @@ from mixedfx.criterion.boundary import (
     variance_verdict,
 )
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.criterion.prepare import LinearProblem, refined
+from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.optimize import Optimum, minimize
 
@@ -104,25 +105,86 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     """
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
+    optimum = _from_within(problem, _opened(problem, optimum, control), control)
+    return LinearFit(problem, optimum, _settled(problem, optimum.point))
+
+
+def _from_within(problem: LinearProblem, found: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+    """Search structured covariances again from the optima of the structures that they contain."""
+    model = problem.model
+    lost = has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
+    if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
+        return found
+    for narrower in narrower_models(problem.design, model):
+        start = _optimum_within(problem, narrower, control)
+        if start is None:
+            continue
+        try:
+            again = _opened(problem, _minimize(problem, start, control), control)
+        except FloatingPointError:
+            continue
+        if again.point.value < found.point.value - NEGLIGIBLE_FALL:
+            found = again
+    return found
+
+
+def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control) -> Array | None:
+    """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
+    criterion = problem.criterion
+    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
+    try:
+        inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
+        fit = fit_linear(inner, replace(control, start=None))
+    except (DataError, FloatingPointError):
+        return None
+    theta = problem.theta_to_inner(narrower.embed(inner.theta_to_user(fit.theta)))
+    return np.concatenate([theta, fit.rho])
+
+
+def _has_few_effects(problem: LinearProblem) -> bool:
+    layout = problem.assembly.rows.layout
+    return sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
+
+
+def _opened(problem: LinearProblem, optimum: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+    """Search on from where directions without variance are opened, as long as the criterion falls that way."""
     for _ in range(RESTARTS):
-        opened = reopened(problem.model, optimum.point.linear)
-        if opened is None or optimum.cut:
+        start = None if optimum.cut else _opening(problem, optimum.point)
+        if start is None:
             break
         try:
-            again = _minimize(problem, np.concatenate([opened, optimum.x[opened.size :]]), control)
+            again = _minimize(problem, start, control)
         except FloatingPointError:
             break
         if not again.point.value < optimum.point.value:
             break
         optimum = again
-    return LinearFit(problem, optimum, _settled(problem, optimum.point))
+    return optimum
+
+
+def _opening(problem: LinearProblem, point: Evaluation) -> Array | None:
+    """Parameters with wrongly closed directions opened, by so little that the criterion falls; None if none is."""
+    first = None
+    for nudge in NUDGES:
+        theta = reopened(problem.model, point.linear, nudge=nudge)
+        if theta is None:
+            return first
+        x = np.concatenate([theta, point.theta[theta.size :]])
+        first = x if first is None else first
+        try:
+            if problem.criterion(x).value < point.value:
+                return x
+        except FloatingPointError:
+            continue
+    return first
 
 
 def _second_search(problem: LinearProblem, first: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
     """Search small models with several factors once more from elsewhere, if the first search was a long one."""
     layout = problem.assembly.rows.layout
-    few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
-    if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2 or not few:
+    if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2:
+        return first
+    if not _has_few_effects(problem):
         return first
     start, k = problem.criterion.start, problem.model.n_theta
     free = np.where(problem.model.lower < 0, 0.0, WIDER * start[:k])

@@ -16,7 +16,7 @@ EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eige
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
-LARGEST_MOVE = 4.0  # along no principal direction a parameter moves by more than this many times (1 + its size)
+LARGEST_MOVE = 4.0  # along no principal direction an unbounded parameter moves by more than this times (1 + its size)
 LOPSIDED = 1e3  # a larger entry beside a unit diagonal asks for another scale …
 EQUILIBRATIONS = 20  # … found in so many steps at the most
 SMALLEST_SCALE = 1e-100  # relative to the largest
@@ -136,7 +136,7 @@ def minimize(
         if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
             curvature = _finite_or(hessian(point), curvature)
             spent += x.size
-        step, decrement = _newton_step(x, gradient, curvature, free)
+        step, decrement = _bounded_step(x, gradient, curvature, free, lower, upper)
         if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
@@ -184,10 +184,32 @@ def equilibrium(h: Array) -> Array:
     return np.asarray(scale)
 
 
-def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -> tuple[Array, float]:
+def _bounded_step(
+    x: Array, gradient: Array, curvature: Array, free: BoolArray, lower: Array, upper: Array
+) -> tuple[Array, float]:
+    """Return the Newton step to the least of the quadratic model between the bounds, nearly, and the decrement.
+
+    Coordinates that the step would carry beyond a bound stop there, and the others take the step that is best then.
+    """
+    limit = np.where(np.isfinite(lower) & np.isfinite(upper), np.inf, LARGEST_MOVE * (1.0 + np.abs(x)))
+    step, decrement = _newton_step(gradient, curvature, free, limit)
+    first, left, moved = step, free, np.zeros_like(x)
+    while True:
+        beyond = left & ((x + step < lower) | (x + step > upper))
+        if not beyond.any():
+            break
+        moved = np.where(beyond, np.clip(x + step, lower, upper) - x, moved)
+        left = left & ~beyond
+        step = moved + _newton_step(gradient + curvature @ moved, curvature, left, limit)[0]
+    descends = float(gradient @ step) < min(0.0, SUFFICIENT_DECREASE * float(gradient @ first))
+    return (step if descends else first), decrement
+
+
+def _newton_step(gradient: Array, curvature: Array, free: BoolArray, limit: Array) -> tuple[Array, float]:
     """Return ``-H^-1 g`` on the free coordinates, negative or tiny curvature mended, and the decrement.
 
-    Every principal direction is limited for itself: a flat one, which asks for a huge move, does not hold up the rest.
+    Every principal direction is limited for itself, to moves of ``limit`` (k,): a flat one, which asks for a huge move,
+    does not hold up the rest.
     """
     step = np.zeros_like(gradient)
     if not free.any():
@@ -202,8 +224,8 @@ def _newton_step(x: Array, gradient: Array, curvature: Array, free: BoolArray) -
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane
     along = vectors.T @ (g / scale)
     moves = vectors * (along / magnitude) / scale[:, None]
-    largest = np.max(np.abs(moves) / (1.0 + np.abs(x[free]))[:, None], axis=0)
-    step[free] = -(moves @ (LARGEST_MOVE / np.maximum(largest, LARGEST_MOVE)))
+    largest = np.max(np.abs(moves) / limit[free][:, None], axis=0)
+    step[free] = -(moves @ (1.0 / np.maximum(largest, 1.0)))
     return step, float(0.5 * np.sum(along**2 / magnitude))
 
 

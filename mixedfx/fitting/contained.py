@@ -1,0 +1,62 @@
+"""Narrower models to search from: a structure is never below a structure that it contains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.covariance.base import Contained
+from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.design import Design
+
+__all__ = ["NUDGES", "SMALL_SD", "NarrowerModel", "has_free_correlation", "narrower_models"]
+
+NUDGES = (0.1, 0.03, 0.01, 0.003)  # standard deviations to open a direction by, in units of the residual's
+SMALL_SD = 1e-4  # one that may as well be zero
+
+
+@dataclass(frozen=True)
+class NarrowerModel:
+    """A design one of whose terms has a narrower covariance, and the way back.
+
+    Attributes
+    ----------
+    design : Design
+    embed : callable
+        From ``theta`` of the narrower model to that of the wider one, both on the user's scale.
+    """
+
+    design: Design
+    embed: Callable[[Array], Array]
+
+
+def narrower_models(design: Design, model: CovarianceModel) -> Iterator[NarrowerModel]:
+    """Yield the models that differ by a narrower covariance of one term, where the structure names some."""
+    for k, (term, slot) in enumerate(zip(design.random, model.terms, strict=True)):
+        for contained in term.covariance.contained():
+            terms = list(design.random)
+            terms[k] = replace(term, covariance=contained.covariance)
+            yield NarrowerModel(replace(design, random=tuple(terms)), _embedding(contained, slot.theta.start))
+
+
+def _embedding(contained: Contained, start: int) -> Callable[[Array], Array]:
+    stop = start + contained.covariance.n_theta
+
+    def embed(theta: Array) -> Array:
+        return np.concatenate([theta[:start], contained.embed(theta[start:stop]), theta[stop:]])
+
+    return embed
+
+
+def has_free_correlation(model: CovarianceModel, theta: Array, zero: float) -> bool:
+    """Whether a structured term has a zero standard deviation or a correlation at its end: searches get lost there."""
+    for slot in model.terms:
+        own, covariance = theta[slot.theta], slot.covariance
+        lower, upper = covariance.lower(), covariance.upper()
+        small = (lower == 0) & (np.abs(own) <= zero)
+        if covariance.contained() and np.any(small | (own >= upper) | ((own <= lower) & (lower != 0))):
+            return True
+    return False
