@@ -33,6 +33,7 @@ NEGLIGIBLE_RATIO = 1e-12  # … or relative to the largest variance of its term
 CERTIFIED_GAP = 1e-5  # a fit is converged if -2 log L can fall by no more than this
 FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
 CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope over radius, but never more
+TAKES_PART = 1e-3  # length of the part of a unit direction from which a parameter takes part in it
 UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 FAR = 1.0  # … and at which one looks for another optimum
@@ -164,12 +165,23 @@ class CurvatureVerdict:
     flat: int
 
 
-def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Array) -> CurvatureVerdict:
+def curvature_verdict(
+    hessian: Array,
+    gradient: Array,
+    free: BoolArray,
+    at: Array,
+    *,
+    known_flat: int = 0,
+    counted: BoolArray | None = None,
+) -> CurvatureVerdict:
     """Return the gap ``g' H^-1 g / 2`` over the ``free`` parameters and the signature of the Hessian.
 
     A direction is flat if its curvature vanishes relative to the others, or if a move by the size of the parameters
     ``at`` (k,) changes the criterion by next to nothing. A flat valley may be curved (two terms share the sum of their
     variances, a circle in their standard deviations): the Hessian along it is the slope across it over its radius.
+    So many directions as the design is known to leave open (``known_flat``), those of least curvature, are flat anyway.
+    Of the flat directions only those count in which ``counted`` parameters take part (all of them if omitted): not those
+    of a coefficient that has run off.
     """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0)
@@ -177,16 +189,27 @@ def curvature_verdict(hessian: Array, gradient: Array, free: BoolArray, at: Arra
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
         return CurvatureVerdict(np.inf, 0, 0)
     size = np.maximum(np.abs(at[free]), 1.0)
-    unknown = int(np.sum(np.abs(np.linalg.eigvalsh(h * np.outer(size, size))) <= UNKNOWABLE))
+    sizes, ways = np.linalg.eigh(h * np.outer(size, size))
+    unknown = _count(ways[:, np.abs(sizes) <= UNKNOWABLE], None if counted is None else counted[free])
     scale = equilibrium(h)
     values, vectors = np.linalg.eigh((h / scale) / scale[:, None])
     along = vectors.T @ (g / scale)
     largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
     vanishing = np.abs(values) <= FLAT * largest
+    vanishing[np.argsort(np.abs(values))[:known_flat]] = True
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
         gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
     radius = max(float(np.linalg.norm(at[free] * scale)), np.finfo(float).tiny)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
     reach = np.linalg.norm(vectors / (scale * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
     flat = vanishing | (np.abs(values) <= in_valley) | (np.abs(values) <= UNKNOWABLE * reach**2)
-    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(int(flat.sum()), unknown))
+    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown))
+
+
+def _count(directions: Array, counted: BoolArray | None) -> int:
+    """Number of directions (k, d) in which the counted parameters (k,) take part."""
+    if counted is None or directions.shape[1] == 0:
+        return directions.shape[1]
+    own = directions[counted] / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
+    values = np.linalg.svd(own, compute_uv=False)
+    return int(np.sum(values > TAKES_PART))

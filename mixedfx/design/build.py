@@ -16,6 +16,7 @@ from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import functions_in
 from mixedfx.design.fixed import FixedEffects, build_fixed
 from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.identification import Undetermined
 from mixedfx.design.missing import Completeness, complete_rows, missing_of
 from mixedfx.design.random import RandomBuilder, RandomEffects
 from mixedfx.design.response import Response, is_cbind, read_response, without_trials
@@ -61,6 +62,8 @@ class Design:
         The column that holds the weights, if one was named.
     variables : dict
         The columns of the data that the fixed effects use, by name.
+    undetermined : tuple of Undetermined
+        Variances that no data of this design could tell, where they have been left out.
     """
 
     formula: Formula
@@ -76,6 +79,7 @@ class Design:
     keep: BoolArray | None
     weights_column: str | None
     variables: dict[str, Variable]
+    undetermined: tuple[Undetermined, ...] = ()
 
     @property
     def n_rows(self) -> int:

@@ -157,6 +157,8 @@ def _convergence(fit: MixedResults) -> Finding:
 
 
 def _boundary(fit: MixedResults) -> Finding:
+    if not fit.certificate.is_identified:
+        return Finding("variances", WRONG, str(fit.certificate).splitlines()[1])
     if not fit.is_singular:
         return Finding("variances", WELL, "none is zero, no correlation is -1 or 1")
     return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")

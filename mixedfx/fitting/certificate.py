@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,8 @@ class Certificate:
         Parameters of the family at the end of their range, such as one degree of freedom.
     unseen : tuple of str
         Fixed effects whose curvature is lost in rounding.
+    undetermined : str
+        What of the random effects no data of this design could tell, in words.
 
     Examples
     --------
@@ -59,6 +62,7 @@ class Certificate:
     obstacle: str = ""
     held: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    undetermined: str = ""
 
     @property
     def converged(self) -> bool:
@@ -71,8 +75,9 @@ class Certificate:
 
     @property
     def is_identified(self) -> bool:
-        """Whether the data determine the parameters: no flat direction other than those of a zero variance."""
-        return self.flat_directions == 0 or self.is_singular
+        """Whether the data determine the variances: no flat direction but those of a zero variance or a separation."""
+        explained = self.is_singular or bool(self.separated or self.divided)
+        return not self.undetermined and (self.flat_directions == 0 or explained)
 
     @property
     def is_singular(self) -> bool:
@@ -117,14 +122,18 @@ class Certificate:
 
     def _boundary(self) -> str:
         zero = [v for v in self.variances if v.rank < v.size]
+        if self.undetermined:
+            return f"{self.undetermined} {self._zero(zero)}" if zero else self.undetermined
         if not self.is_identified:
             ways = "one direction" if self.flat_directions == 1 else f"{self.flat_directions} directions"
             return (
                 f"The variances are not identified: the likelihood is flat in {ways}, so that other values fit equally "
                 "well. Do two terms describe the same groups, or does a fixed effect?"
             )
-        if not zero:
-            return "Every variance is positive and no correlation is at -1 or 1."
+        return self._zero(zero) if zero else "Every variance is positive and no correlation is at -1 or 1."
+
+    @staticmethod
+    def _zero(zero: Sequence[VarianceVerdict]) -> str:
         named = ", ".join(
             f"{v.term} has no variance at all" if v.rank == 0 else f"{v.term} varies in {v.rank} of {v.size} directions"
             for v in zero

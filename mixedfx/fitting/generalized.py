@@ -20,6 +20,7 @@ from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import response_unit
+from mixedfx.design import verdict_of
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.optimize import Optimum, equilibrium
 
@@ -164,16 +165,25 @@ class GeneralizedFit:
     def certificate(self) -> Certificate:
         """From the Hessian at the estimate."""
         covariance = self.problem.model.covariance
-        signature = curvature_verdict(self.hessian, self.at.gradient, self.free, self.x)
+        found = tuple(finding for finding in self.problem.design.undetermined if not finding.restricted)
+        known = sum(finding.column is None for finding in found)
+        variances = np.zeros(self.x.size, dtype=bool)
+        variances[self.problem.model.theta_slice] = True
+        signature = curvature_verdict(
+            self.hessian, self.at.gradient, self.free, self.x, known_flat=known, counted=variances
+        )
         labels, unit = [term.term for term in self.problem.design.random], unit_at(self.at)
         verdicts = tuple(variance_verdict(covariance, self.at, k, label, unit) for k, label in enumerate(labels))
         o = self.optimum
         gap = signature.gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
-        found = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided)
-        found = replace(found, unseen=self._unseen()) if found.converged else found
-        return replace(found, held=self.held) if found.converged else replace(found, obstacle=self._obstacle())
+        said = verdict_of(found)
+        own = Certificate(
+            gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided, undetermined=said
+        )
+        own = replace(own, unseen=self._unseen()) if own.converged else own
+        return replace(own, held=self.held) if own.converged else replace(own, obstacle=self._obstacle())
 
     @cached_property
     def held(self) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from mixedfx.criterion.boundary import (
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
 from mixedfx.criterion.residual import ResidualEvaluation
+from mixedfx.design import Undetermined, verdict_of
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
@@ -77,24 +78,31 @@ class LinearFit:
         return tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
 
     @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """Variances that the design does not determine under this criterion."""
+        reml = self.problem.criterion.reml
+        return tuple(found for found in self.problem.design.undetermined if reml or not found.restricted)
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether only the certificate can tell if this is the optimum: the search had trouble, or all is flat."""
-        confirmed = all(v.confirmed for v in self.verdicts if v.rank < v.size)
+        confirmed = all(v.confirmed for v in self.verdicts if v.rank < v.size) and not self.undetermined
         return not self.optimum.converged or not confirmed or self._signature(self.point.curvature).flat > 0
 
     def _signature(self, hessian: Array) -> CurvatureVerdict:
         point, criterion = self.point, self.problem.criterion
         free = (point.theta > criterion.search_lower) & (point.theta < criterion.upper)
-        return curvature_verdict(hessian, point.gradient, free, point.theta)
+        known = sum(finding.column is None for finding in self.undetermined)
+        return curvature_verdict(hessian, point.gradient, free, point.theta, known_flat=known)
 
     @cached_property
     def certificate(self) -> Certificate:
         """From the exact Hessian at the estimate."""
         signature = self._signature(self.point.hessian)
         o = self.optimum
-        return Certificate(
-            signature.gap, signature.negative, signature.flat, self.verdicts, o.cut, o.iterations, o.evaluations
-        )
+        counts = (o.cut, o.iterations, o.evaluations)
+        said = verdict_of(self.undetermined)
+        return Certificate(signature.gap, signature.negative, signature.flat, self.verdicts, *counts, undetermined=said)
 
 
 def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:

@@ -56,7 +56,7 @@ class RowMap:
         columns = effects.remainder.shape[1]
         parts = [part.reshape(-1, columns) for part in effects.chain]
         parts += [effects.remainder] if len(effects.remainder) else []
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return _joined(parts, columns)
 
     def solve(self, factor: BlockFactor, side: Array) -> tuple[Array, Array]:
         """Return ``K side`` and ``side - Z'WZ K side`` for a ``side`` (q, c) (see :meth:`BlockFactor.solve`)."""
@@ -92,9 +92,7 @@ class RowMap:
             for coefficient, unit in zip(z, self._units[f], strict=True):
                 sums = level_sums(self.rows.layout, f, values if unit else values * coefficient[:, None])
                 parts.append(sums if loading is None else loading.T @ sums)
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.zeros((0, values.shape[1]))
+        return _joined(parts, values.shape[1])
 
     def leverages(self, inverse: PatternInverse) -> Array:
         """Return ``z_i' K z_i`` (n,), ``z_i`` the row of ``Z``."""
@@ -166,6 +164,13 @@ class RowMap:
                 at = slice(start, start + layout.levels[r])
                 out[:, at] = values[:, at] @ loading.T
         return out
+
+
+def _joined(parts: list[Array], columns: int) -> Array:
+    """Stack arrays (…, c); there are none without random effects."""
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros((0, columns))
 
 
 def row_forms(left: Array, right: Array, blocks: Array, codes: IntArray) -> Array:

@@ -16,7 +16,7 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode_state import known_state, mode_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
-from mixedfx.design import Design, FixedEffects, build_design
+from mixedfx.design import NO_NOISE, Design, FixedEffects, Noise, build_design, identified_twin
 from mixedfx.design.codings import codings_for
 from mixedfx.design.encoder import Settings
 from mixedfx.design.fixed import build_fixed
@@ -45,8 +45,9 @@ from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
-__all__ = ["GeneralizedLinearMixedModel", "glmer"]
+__all__ = ["GeneralizedLinearMixedModel", "glmer", "noise_of"]
 
+NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families and links with y or log(y) = eta + e
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
 
 
@@ -139,6 +140,8 @@ class GeneralizedLinearMixedModel(MixedModel):
         }
         self.information = _checked_information(information)
         self.penalty = _checked_penalty(penalty)
+        X = design.fixed.matrix[:, :0] if self.penalty else design.fixed.matrix
+        self.design = identified_twin(self.design, noise_of(self.family, self.design, self.components), X)
         options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
         self.inputs = ModelInputs.of(design.formula, frame, options, extra)
@@ -239,6 +242,8 @@ class GeneralizedLinearMixedModel(MixedModel):
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
         nodes = _checked_nodes(nagq)
+        if not self.design.random:  # nothing is integrated out
+            nodes = 1
         if nodes is None:
             return fit_automatic(self.problem, control)
         return fit_profiled(self.problem, control) if nodes == 0 else fit_nodes(self.problem, control, nodes)
@@ -460,6 +465,16 @@ def _without_intercept(fixed: FixedEffects) -> FixedEffects:
         alias=fixed.alias[left],
         replaced=("Intercept",),
     )
+
+
+def noise_of(family: Family, design: Design, components: Mapping[str, FixedEffects]) -> Noise:
+    """Return what the rows have of their own on the scale of the linear predictor: normal residuals, or nothing."""
+    if (family.name, family.mean_link.name) not in NORMAL_RESIDUALS:
+        return NO_NOISE
+    own = components.get("dispersion")
+    columns = np.ones((design.n_rows, 1)) if own is None else own.matrix
+    known = "dispersion" in family.fixed
+    return Noise(() if known else tuple(columns.T), weights=design.weights)
 
 
 def _check_random(design: Design) -> None:

@@ -14,21 +14,23 @@ from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
+from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
-from mixedfx.design import Design, build_design
+from mixedfx.design import Design, Noise, RandomEffects, build_design, identified_twin
 from mixedfx.design.frame import as_frame
 from mixedfx.design.used import used_columns
-from mixedfx.exceptions import ConvergenceWarning, DataError, SingularFitWarning, SpecificationError, warn
+from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.models.base import MixedModel, check_strata, checked_control
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
+from mixedfx.models.verdicts import warn_of_variances
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["LinearMixedModel", "lmer"]
+__all__ = ["LinearMixedModel", "identified", "lmer"]
 
 
 @hinting_methods
@@ -102,6 +104,7 @@ class LinearMixedModel(MixedModel):
         _check_identifiable(self.design, self.sigma, residual is not None)
         self.residual_columns = used_columns(frame, extra, self.design.keep)
         self._bound = None if residual is None else residual.bind(self.residual_columns)
+        self.design = identified(self.design, self.sigma, self._bound)
 
     @classmethod
     def from_formula(
@@ -350,27 +353,40 @@ def _check_identifiable(design: Design, sigma: float | None, has_residual: bool)
         raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
     if np.ptp(y) == 0:
         raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
-    if sigma is None and not has_residual:
-        _check_levels(design, n)
 
 
-def _check_levels(design: Design, n: int) -> None:
-    for term in design.random:
-        m, q = len(term.levels), term.matrix.shape[1]
-        if m * q >= n and term.loading is None and term.covariance.absorbs_residual():
-            what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
-            raise DataError(
-                f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
-                "the residual variance; is it a row identifier? (give sigma= if the residual variance is known)"
-            )
+def identified(design: Design, sigma: float | None, residual: BoundResidual | None) -> Design:
+    """Return the design less the variances that nothing can tell; :func:`mixedfx.check_design` asks here too.
+
+    Raises
+    ------
+    DataError
+        If a factor has a level for every row, and so no variance beside that of independent residuals.
+    """
+    known = sigma is not None or (residual is not None and residual.sigma is not None)
+    diagonals = () if known else (np.ones(design.n_rows),)
+    found = identified_twin(design, Noise(diagonals, residual, design.weights))
+    if residual is None:
+        for finding in found.undetermined:
+            if finding.residual and not finding.restricted:
+                _check_levels(design, design.random[finding.term])
+    return found
+
+
+def _check_levels(design: Design, term: RandomEffects) -> None:
+    m, q, n = term.n_levels, term.n_columns, design.n_rows
+    if m * q >= n:
+        what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
+        raise DataError(
+            f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
+            "the residual variance; is it a row identifier? (give sigma= if the residual variance is known)"
+        )
 
 
 def _warn(fit: LinearFit) -> None:
-    if any(v.rank < v.size for v in fit.verdicts):
-        warn(f"singular fit. {str(fit.certificate).splitlines()[1]}", SingularFitWarning)
-    if not fit.is_doubtful:
-        return
-    if not fit.certificate.is_identified:
-        warn(str(fit.certificate).splitlines()[1], SingularFitWarning)
-    if not fit.certificate.converged:
-        warn(str(fit.certificate).splitlines()[0], ConvergenceWarning)
+    if fit.is_doubtful or any(v.rank < v.size for v in fit.verdicts):
+        certificate = fit.certificate
+        if certificate.is_singular or not certificate.is_identified:
+            warn_of_variances(certificate)
+        if not certificate.converged:
+            warn(str(certificate).splitlines()[0], ConvergenceWarning)

@@ -6,10 +6,11 @@ import numpy as np
 
 from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning, warn
 from mixedfx.families.links import EVERYWHERE, LINKS
+from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.results.components import separated_components
 
-__all__ = ["warn_of"]
+__all__ = ["warn_of", "warn_of_variances"]
 
 AT_EDGE = 1e-2  # a linear predictor this close, relative to the mean one, is at the edge of the domain of its link
 
@@ -40,8 +41,14 @@ def warn_of(fit: GeneralizedFit) -> None:
             "some rows it is as small or as large as can be; the likelihood and the other estimates are at their limit"
         )
         warn(message, SeparationWarning)
-    if certificate.is_singular:
-        warn(f"singular fit. {str(certificate).splitlines()[1]}", SingularFitWarning)
+    if certificate.is_singular or not certificate.is_identified:
+        warn_of_variances(certificate)
+
+
+def warn_of_variances(certificate: Certificate) -> None:
+    """Warn of variances at zero, and of variances that nothing determines."""
+    said = str(certificate).splitlines()[1]
+    warn(f"singular fit. {said}" if certificate.is_identified else said, SingularFitWarning)
 
 
 def _edge_message(fit: GeneralizedFit) -> str | None:

@@ -431,8 +431,13 @@ class MixedResults(ABC):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """Remarks in plain words: rows that were dropped, redundant columns."""
-        return self.design.notes
+        """Remarks in plain words: variances that nothing determines, rows that were dropped, redundant columns."""
+        return (*self._identification_notes(), *self.design.notes)
+
+    def _identification_notes(self) -> tuple[str, ...]:
+        """What the certificate says of variances that the data do not determine."""
+        certificate = self.certificate
+        return () if certificate.is_identified else (str(certificate).splitlines()[1],)
 
     # ---------------------------------------------------------------- other models
     def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Self:

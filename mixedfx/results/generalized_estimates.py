@@ -240,7 +240,12 @@ class GeneralizedEstimates(MixedResults):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Remarks in plain words."""
-        return (*self.design.notes, *self._model_notes(), *limit_notes(self.fit, self._estimate))
+        return (
+            *self._identification_notes(),
+            *self.design.notes,
+            *self._model_notes(),
+            *limit_notes(self.fit, self._estimate),
+        )
 
     def _model_notes(self) -> list[str]:
         """What the formula does not show: which category is a success, and a penalty."""
