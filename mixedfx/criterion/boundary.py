@@ -180,8 +180,8 @@ def curvature_verdict(
     ``at`` (k,) changes the criterion by next to nothing. A flat valley may be curved (two terms share the sum of their
     variances, a circle in their standard deviations): the Hessian along it is the slope across it over its radius.
     So many directions as the design is known to leave open (``known_flat``), those of least curvature, are flat anyway.
-    Of the flat directions only those count in which ``counted`` parameters take part (all of them if omitted): not those
-    of a coefficient that has run off.
+    Of the flat directions only those count in which ``counted`` parameters take part (all of them if omitted), and so
+    not those of a coefficient that has run off.
     """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0)
@@ -203,13 +203,17 @@ def curvature_verdict(
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
     reach = np.linalg.norm(vectors / (scale * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
     flat = vanishing | (np.abs(values) <= in_valley) | (np.abs(values) <= UNKNOWABLE * reach**2)
-    return CurvatureVerdict(gap, int(np.sum(values[~flat] < 0)), max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown))
+    return CurvatureVerdict(
+        gap,
+        int(np.sum(values[~flat] < 0)),
+        max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown),
+    )
 
 
 def _count(directions: Array, counted: BoolArray | None) -> int:
     """Number of directions (k, d) in which the counted parameters (k,) take part."""
     if counted is None or directions.shape[1] == 0:
-        return directions.shape[1]
+        return int(directions.shape[1])
     own = directions[counted] / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
     values = np.linalg.svd(own, compute_uv=False)
     return int(np.sum(values > TAKES_PART))

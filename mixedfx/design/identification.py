@@ -34,7 +34,7 @@ SPARE = 8  # random vectors beyond the number of parameters
 MOST_PARAMETERS = 300  # with more, a dense search is so slow that its end is what tells
 ABSORBED = 1e-13  # share of a squared length outside the fixed effects below which nothing is left of it
 DEPENDENT = 1e-9  # singular value, relative to the largest, of a direction that changes nothing
-ROUNDING = 1e-14  # of a squared length
+SAME_SPAN = 1e-11  # share of a column outside the ones before below which it depends on them
 NOTICEABLE = 1e-6  # coefficient of a combination that counts
 BLOCK = 2**22  # numbers of the sums that are made at a time
 GENERIC = 0.3  # how far from the start a point is where nothing is special
@@ -128,7 +128,11 @@ class Identification:
 
 @dataclass(frozen=True)
 class _Term:
-    """A random term on the rows that are looked at; ``matrix`` (n, q) in the metric of the residuals."""
+    """A random term on the rows that are looked at.
+
+    ``matrix`` (n, q) has the columns in the metric of the residuals, orthogonal to the ones before where the structure
+    allows that; ``zero`` (q,) says which were zero to begin with.
+    """
 
     label: str
     group: str
@@ -137,6 +141,7 @@ class _Term:
     codes: IntArray
     n_levels: int
     matrix: Array
+    zero: tuple[bool, ...]
     loading: Array | None
 
     def moments(self, vectors: Array) -> Array:
@@ -150,9 +155,9 @@ class _Term:
             values = (self.matrix[:, :, None] * own[:, None, :]).reshape(len(own), q * k)
             cells = self.codes[:, None] * (q * k) + np.arange(q * k)
             sums = np.bincount(cells.ravel(), weights=values.ravel(), minlength=self.n_levels * q * k)
-            t = sums.reshape(self.n_levels, q, k)
+            t: Array = np.asarray(sums.reshape(self.n_levels, q, k), dtype=float)
             if self.loading is not None:
-                t = np.tensordot(self.loading.T, t, axes=1)
+                t = np.asarray(np.tensordot(self.loading.T, t, axes=1), dtype=float)
             out[start : start + step] = np.einsum("mak,mbk->kab", t, t)
         return out
 
@@ -295,7 +300,7 @@ def _view(X: Array, random: Sequence[RandomEffects], noise: Noise, rows: IntArra
     def used(values: Array) -> Array:
         return values if whole else values[rows]
 
-    root = None if noise.weights is None else np.sqrt(used(noise.weights))
+    root = None if noise.weights is None else np.sqrt(used(noise.weights) / noise.weights.max())
     structure, rho = noise.structure, np.zeros(0)
     if structure is not None:
         rho = _generic(structure.start, structure.lower, structure.upper)
@@ -304,21 +309,35 @@ def _view(X: Array, random: Sequence[RandomEffects], noise: Noise, rows: IntArra
         weighted = columns if root is None else columns * root[:, None]
         return weighted if structure is None else structure.whiten(rho, weighted)
 
-    terms = tuple(
-        _Term(
-            t.term,
-            t.group,
-            tuple(t.names),
-            t.covariance,
-            used(t.codes),
-            t.n_levels,
-            whitened(used(t.matrix)),
-            t.loading,
-        )
-        for t in random
-    )
+    terms = []
+    for t in random:
+        columns = whitened(used(t.matrix))
+        zero = tuple(bool(one) for one in ~np.any(columns, axis=0))
+        codes: IntArray = t.codes if whole else t.codes[rows]
+        matrix = _comparable(columns, t.covariance)
+        terms.append(_Term(t.term, t.group, tuple(t.names), t.covariance, codes, t.n_levels, matrix, zero, t.loading))
     diagonals = tuple(used(d) for d in noise.diagonals)
-    return _View(whitened(used(X)), terms, diagonals, structure, rho, count + SPARE)
+    return _View(whitened(used(X)), tuple(terms), diagonals, structure, rho, count + SPARE)
+
+
+def _comparable(columns: Array, covariance: Covariance) -> Array:
+    """Columns (n, q) of one size and, if any covariance goes, orthogonal to those before; dependent ones are zero."""
+    size = np.abs(columns).max(axis=0, initial=0.0)
+    if not covariance.closed_under_scaling():
+        size = np.full(size.shape, size.max(initial=0.0))
+    scaled = columns / np.where(size > 0, size, 1.0)
+    if not isinstance(covariance, UnstructuredCovariance) or covariance.size == 1:
+        return np.asarray(scaled)
+    done: list[Array] = []
+    for column in scaled.T:
+        length = float(np.linalg.norm(column))
+        rest = column
+        for _ in range(2):
+            for other in done:
+                rest = rest - other * float(other @ rest)
+        left = float(np.linalg.norm(rest))
+        done.append(rest / left if left > SAME_SPAN * length else np.zeros_like(column))
+    return np.asarray(np.stack(done, axis=1) * np.sqrt(len(columns)))
 
 
 def _generic(start: Array, lower: Array, upper: Array) -> Array:
@@ -389,7 +408,7 @@ def _is_full(view: _View, kept: Sequence[Sequence[int]], covariances: Sequence[C
     if np.any(np.linalg.norm(beside, axis=0) <= ABSORBED * size):
         return False
     forms = np.hstack([beside, view.projected_noise])
-    return _rank(forms) == forms.shape[1]
+    return _rank(forms) == int(forms.shape[1])
 
 
 def _absolute(parameter: _Parameter) -> _Parameter:
@@ -437,14 +456,12 @@ class _Search:
             if not self._removable(k) and len(gone) < len(self.kept[k]):
                 continue
             for j in gone:
-                zero = not np.any(term.matrix[:, j])
-                self._leave_out(
-                    k,
-                    j,
-                    f"is not seen: {term.names[j]} is zero in all rows"
-                    if zero
-                    else "cannot be told: the fixed effects take all of it",
-                )
+                why = "cannot be told: the fixed effects take all of it"
+                if term.zero[j]:
+                    why = f"is not seen: {term.names[j]} is zero in all rows"
+                elif not np.any(term.matrix[:, j]):
+                    why = f"cannot be told: its column is a combination of the others of {term.label}"
+                self._leave_out(k, j, why)
 
     def _superfluous(self) -> tuple[int, int, str, bool] | None:
         """Return a column without which the covariances of the response are the same, and why."""
@@ -504,7 +521,7 @@ class _Search:
             return f"cannot be told: its column is a combination of the others of {labels[0]}", False
         if len(others) == 1 and self._same_groups(k, others[0]):
             mine, other = self.view.terms[k].group, self.view.terms[others[0]].group
-            return f"cannot be told from that of {other}: {mine} and {other} group the rows in the same way", False
+            return f"cannot be told from that of {other}: {mine} and {other} are the same groups", False
         named = [f"those of {label}" for label in labels] + (["the residual variance"] if noise else [])
         return f"cannot be told from {' and '.join(named)}", noise
 

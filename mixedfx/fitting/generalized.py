@@ -20,7 +20,7 @@ from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import response_unit
-from mixedfx.design import verdict_of
+from mixedfx.design import Undetermined, verdict_of
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.optimize import Optimum, equilibrium
 
@@ -119,6 +119,15 @@ class GeneralizedFit:
         penalty = self.problem.model.penalty.value(self.at.state.parts.beta)
         return -0.5 * (float(self.at.value) - penalty)
 
+    @property
+    def undetermined(self) -> tuple[Undetermined, ...]:
+        """Variances that the design does not determine."""
+        return tuple(finding for finding in self.problem.design.undetermined if not finding.restricted)
+
+    @property
+    def _known_flat(self) -> int:
+        return sum(finding.column is None for finding in self.undetermined)
+
     @cached_property
     def free(self) -> BoolArray:
         """Parameters (k,) that are neither held by a bound nor at a limit."""
@@ -145,7 +154,7 @@ class GeneralizedFit:
         """Joint covariance (k, k) of all parameters on the inner scale; nan for those held at the boundary."""
         inner = np.full_like(self.hessian, np.nan)
         sought = np.ix_(self.free & ~self.unnoticed, self.free & ~self.unnoticed)
-        inner[sought] = 2.0 * inverse_information(self.hessian[sought])
+        inner[sought] = 2.0 * inverse_information(self.hessian[sought], self._known_flat)
         return inner
 
     @cached_property
@@ -165,12 +174,10 @@ class GeneralizedFit:
     def certificate(self) -> Certificate:
         """From the Hessian at the estimate."""
         covariance = self.problem.model.covariance
-        found = tuple(finding for finding in self.problem.design.undetermined if not finding.restricted)
-        known = sum(finding.column is None for finding in found)
         variances = np.zeros(self.x.size, dtype=bool)
         variances[self.problem.model.theta_slice] = True
         signature = curvature_verdict(
-            self.hessian, self.at.gradient, self.free, self.x, known_flat=known, counted=variances
+            self.hessian, self.at.gradient, self.free, self.x, known_flat=self._known_flat, counted=variances
         )
         labels, unit = [term.term for term in self.problem.design.random], unit_at(self.at)
         verdicts = tuple(variance_verdict(covariance, self.at, k, label, unit) for k, label in enumerate(labels))
@@ -178,7 +185,7 @@ class GeneralizedFit:
         gap = signature.gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
-        said = verdict_of(found)
+        said = verdict_of(self.undetermined)
         own = Certificate(
             gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided, undetermined=said
         )
@@ -243,14 +250,18 @@ def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
     return bool(x[at] < family.start_phi(problem.observed)[at] + LOG_COLLAPSE)
 
 
-def inverse_information(hessian: Array) -> Array:
-    """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature."""
+def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
+    """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature.
+
+    So many directions as the design is known to leave open, those of least curvature, have none whatever rounding says.
+    """
     if not np.isfinite(hessian).all():
         return np.full_like(hessian, np.nan)
     scale = equilibrium(hessian)
     scaled = (hessian / scale) / scale[:, None]
     values, vectors = np.linalg.eigh(scaled)
     vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
+    vanishing[np.argsort(np.abs(values))[:known_flat]] = True
     if np.any(values[~vanishing] < 0):
         return np.full_like(hessian, np.nan)
     determined, kept = ~(np.abs(vectors[:, vanishing]) > TAKES_PART).any(axis=1), vectors[:, ~vanishing]
