@@ -64,7 +64,7 @@ _HOME = {
     "explain": "explanation.explain",
     "summary_col": "explanation.side_by_side",
     "compare": "explanation.side_by_side",
-    "augment": "explanation.tidy",
+    "augment": "explanation.augment",
     "glance": "explanation.tidy",
     "tidy": "explanation.tidy",
     "profile": "results.profile",
@@ -120,10 +120,10 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SeparationWarning as SeparationWarning
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
+    from mixedfx.explanation.augment import augment as augment
     from mixedfx.explanation.explain import explain as explain
     from mixedfx.explanation.side_by_side import compare as compare
     from mixedfx.explanation.side_by_side import summary_col as summary_col
-    from mixedfx.explanation.tidy import augment as augment
     from mixedfx.explanation.tidy import glance as glance
     from mixedfx.explanation.tidy import tidy as tidy
     from mixedfx.fitting import Control as Control

@@ -340,7 +340,7 @@ class LinearEvaluation:
             size, m, p = zx.shape
             flat = zx.transpose(1, 0, 2).reshape(m, size * p)
             gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
-            out.append((d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(-1, p, p))
+            out.append((d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(len(d), p, p))
         return out
 
     @cached_property

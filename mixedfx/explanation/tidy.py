@@ -1,4 +1,4 @@
-"""One row a parameter, one row a model, one row an observation: the shapes of R's broom."""
+"""One row a parameter, one row a model: the shapes of R's broom."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx.results.base import MixedResults
 
-__all__ = ["augment", "glance", "tidy"]
+__all__ = ["glance", "tidy"]
 
 
 def _checked(fit: Any) -> MixedResults:
@@ -117,38 +117,3 @@ def glance(fit: Any) -> pd.DataFrame:
         "singular": results.is_singular,
     }
     return pd.DataFrame([row])
-
-
-def augment(fit: Any, data: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the rows of the fit with fitted values and residuals beside them.
-
-    Parameters
-    ----------
-    fit : fitted mixed model
-    data : DataFrame, optional
-        The data that were fitted: its used rows are put before the new columns.
-
-    Returns
-    -------
-    DataFrame
-        ``.fitted`` (conditional), ``.fixed`` (population), ``.resid``; indexed as the rows that were used.
-
-    Examples
-    --------
-    >>> import mixedfx as mfx
-    >>> sleep = mfx.load_dataset("sleepstudy")
-    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep)
-    >>> mfx.augment(fit, sleep).head(2).round(1)
-       Reaction  Days Subject  .fitted  .fixed  .resid
-    0     249.6     0     308    253.7   251.4    -4.1
-    1     258.7     1     308    273.3   261.9   -14.6
-    """
-    results: Any = _checked(fit)
-    own = pd.DataFrame(
-        {".fitted": results.fittedvalues, ".fixed": results.predict(random=False), ".resid": results.resid}
-    )
-    if data is None:
-        return own
-    keep = results.design.keep
-    rows: pd.DataFrame = data if keep is None else data.loc[keep]
-    return pd.concat([rows, own.set_axis(rows.index)], axis=1)

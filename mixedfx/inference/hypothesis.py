@@ -95,6 +95,8 @@ def hypothesis_from(constraints: Any, names: Sequence[str]) -> Hypothesis:
     """
     if isinstance(constraints, Hypothesis):
         return constraints
+    if not len(names):
+        raise SpecificationError("the model has no fixed effects: there is nothing to test")
     if isinstance(constraints, str):
         return _from_text([constraints], names)
     if isinstance(constraints, Mapping):

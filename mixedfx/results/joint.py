@@ -62,7 +62,10 @@ def linear_joint(fit: LinearFit) -> Array:
     rest = np.concatenate(flat) if flat else np.zeros((0, count))
     solved = at.by_factor(at.factor.solve(sides[: layout.n_chain], rest)[0])
     inner = np.concatenate([part.reshape(-1, count) for part in solved])
-    moved = [effects[:, :, :-1].reshape(-1, effects.shape[2] - 1) for effects in at.column_effects]
+    moved = [
+        effects[:, :, :-1].reshape(effects.shape[0] * effects.shape[1], effects.shape[2] - 1)
+        for effects in at.column_effects
+    ]
     B = np.concatenate(moved) if moved else np.zeros((0, len(problem.fixed.matrix)))
     T = _to_user(problem.design, problem.assembly, problem.terms, layout.sizes, layout.levels)
     scale = problem.fixed.scale**2 * at.sigma2

@@ -1,6 +1,7 @@
 """Tables and explanations say what the fit says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mixedfx as mfx
@@ -29,6 +30,48 @@ def test_augment_puts_columns_beside_the_rows_used():
     assert len(table) == 179
     assert 3 not in table.index
     np.testing.assert_allclose(table[".fitted"] + table[".resid"], table.Reaction)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow", "dict"])
+def test_augment_takes_any_table_and_other_rows(kind):
+    sleep = mfx.load_dataset("sleepstudy")
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    expected = mfx.augment(fit)
+
+    def given(rows):
+        if kind == "polars":
+            return pytest.importorskip("polars").from_pandas(rows)
+        if kind == "arrow":
+            return pytest.importorskip("pyarrow").Table.from_pandas(rows, preserve_index=False)
+        return rows if kind == "pandas" else {name: rows[name].to_numpy() for name in rows}
+
+    whole = mfx.augment(fit, given(sleep))
+    assert list(whole.columns) == [*sleep.columns, ".fitted", ".fixed", ".resid"]
+    np.testing.assert_allclose(whole[expected.columns], expected, rtol=1e-12)
+    for rows in (sleep.iloc[[7, 3, 99]], sleep.iloc[::-1]):
+        some = mfx.augment(fit, given(rows))
+        np.testing.assert_allclose(some[expected.columns], expected.loc[rows.index], rtol=1e-9, atol=1e-9)
+        assert some["Days"].tolist() == rows["Days"].tolist()
+    changed = mfx.augment(fit, given(sleep.assign(Days=sleep.Days + 1)))
+    np.testing.assert_allclose(changed[".fixed"], expected[".fixed"] + fit.params["Days"])
+    without = mfx.augment(fit, given(sleep[["Days", "Subject"]].iloc[:2]))
+    assert without[".resid"].isna().all()
+    with pytest.raises(mfx.DataError, match="Subject"):
+        mfx.augment(fit, given(sleep.head(2).assign(Subject="new")))
+    new = mfx.augment(fit, given(sleep.head(2).assign(Subject="new")), new_levels="population")
+    np.testing.assert_allclose(new[".fitted"], new[".fixed"])
+
+
+def test_residuals_of_other_rows_are_those_of_the_fit():
+    herds = mfx.load_dataset("cbpp")
+    fit = mfx.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", herds, family="binomial")
+    np.testing.assert_allclose(mfx.augment(fit, herds.iloc[5:9])[".resid"], fit.resid.iloc[5:9], rtol=1e-10)
+    rng = np.random.default_rng(2)
+    words = pd.Categorical(rng.choice(["no", "yes"], 80), ["no", "yes"])
+    frame = pd.DataFrame({"y": words, "g": np.tile(np.arange(8), 10), "x": rng.normal(size=80)})
+    fit = mfx.glmer("y ~ x + (1 | g)", frame, family="binomial")
+    yes = frame[frame.y == "yes"].head(3)
+    np.testing.assert_allclose(mfx.augment(fit, yes)[".resid"], fit.resid.loc[yes.index], rtol=1e-10)
 
 
 def test_compare_refuses_what_cannot_be_compared(fit):

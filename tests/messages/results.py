@@ -150,6 +150,11 @@ CASES: dict[str, Case] = {
         ("weights", "positive numbers", "-1"),
     ),
     "scale of variances of counts": (lambda: counts().cov_varpar("nope"), S, ("scale", "'nope'", "'sd'")),
+    "tests without coefficients": (
+        lambda: fit("y ~ 0 + (1 | g)").t_test("x = 0"),
+        S,
+        ("no fixed effects", "nothing to test"),
+    ),
     "no random": (lambda: fit().predict(data(), random=None), S, ("random=None", "random=False")),
     "random of another type": (lambda: fit().predict(data(), random=3), TypeError, ("random", "a list", "3")),
     "random flag of a simulation": (lambda: fit().simulate(random=True), S, ("random", '"fitted"', "True")),
