@@ -103,6 +103,7 @@ class StatsTable(pd.DataFrame):
         heading: str = "",
         notes: Iterable[str] = (),
         formats: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> StatsTable:
         """Wrap ``frame``.
 
@@ -116,13 +117,21 @@ class StatsTable(pd.DataFrame):
             Sentences below it.
         formats : mapping of str to str, optional
             Formats (a key of ``FORMATS``) of columns that shall not have the usual one of their name.
+        headers : mapping of str to str, optional
+            What columns are called where the table is shown, if their names are long.
         """
         chosen = dict(formats or {})
         unknown = sorted(set(chosen.values()) - set(FORMATS))
         if unknown:
             raise ValueError(f"unknown column formats {unknown}; choose from {sorted(FORMATS)}")
         table = cls(frame)
-        table.attrs = {**frame.attrs, "heading": heading, "notes": list(notes), "formats": chosen}
+        table.attrs = {
+            **frame.attrs,
+            "heading": heading,
+            "notes": list(notes),
+            "formats": chosen,
+            "headers": dict(headers or {}),
+        }
         return table
 
     @property
@@ -201,12 +210,12 @@ def _table(table: StatsTable) -> Table:
         )
         for level in levels
     )
-    chosen = table.attrs.get("formats", {})
-    body = (_column(name, table.iloc[:, position], chosen) for position, name in enumerate(table.columns))
+    chosen, headers = table.attrs.get("formats", {}), table.attrs.get("headers", {})
+    body = (_column(name, table.iloc[:, position], chosen, headers) for position, name in enumerate(table.columns))
     return Table((*stubs, *body))
 
 
-def _column(name: Any, values: pd.Series[Any], chosen: Mapping[str, str]) -> Column:
+def _column(name: Any, values: pd.Series[Any], chosen: Mapping[str, str], headers: Mapping[str, str]) -> Column:
     label = " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
     form = FORMATS[chosen[label]] if label in chosen and _is_real(values) else column_format(label, values)
-    return Column(label, tuple(values), form)
+    return Column(headers.get(label, label), tuple(values), form)

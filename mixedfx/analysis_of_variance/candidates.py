@@ -113,7 +113,7 @@ def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
     design = fit.design
     return Candidate(
         str(design.formula),
-        settings_of(fit),
+        {"Family": family.name, "Link": family.link.name} | settings_of(fit),
         fit.llf,
         fit.n_parameters,
         np.asarray(design.response.values, dtype=float),
@@ -134,7 +134,7 @@ def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
 def _of_foreign(fit: ForeignFit) -> Candidate:
     return Candidate(
         fit.label,
-        {},
+        {"Family": fit.family.name, "Link": fit.family.link.name} if fit.family is not None else {},
         fit.llf,
         fit.n_parameters,
         fit.response,

@@ -37,10 +37,11 @@ REFITTED = (
 )
 RESTRICTED = "Restricted likelihoods are compared: the models differ in their random part only."
 BOUNDARY = (
-    "PR(boundary) takes into account that {} cannot be negative: an even mixture of chi-squared distributions with one "
-    "df less and with df (Self and Liang 1987, Stram and Lee 1994)."
+    "boundary, PR(boundary), takes into account that {} cannot be negative: an even mixture of chi-squared "
+    "distributions with one df less and with df (Self and Liang 1987, Stram and Lee 1994)."
 )
 NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
+SHORT = {"n_params": "npar", "PR(>chi2)": "P>chi2", "PR(boundary)": "boundary"}
 LIMITS = {
     "zero_inflation": "the probability of an extra zero",
     "dispersion": "the extra spread of the larger family",
@@ -103,7 +104,11 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
         notes += [BOUNDARY.format(" or ".join(single))] if single else []
         notes += [SEVERAL] if any(len(step.at_limit) > 1 for step in steps) else []
     return StatsTable.from_frame(
-        frame, heading="Likelihood-ratio tests", notes=notes, formats={"PR(boundary)": "p", "n_params": "count"}
+        frame,
+        heading="Likelihood-ratio tests",
+        notes=notes,
+        formats={"PR(boundary)": "p", "n_params": "count"},
+        headers=SHORT,
     )
 
 

@@ -13,7 +13,7 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.analysed import AnalysedFit
 from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared, partial_omega_squared
 from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses, TermHypothesis
-from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.terms import carries_others, contains_by_name, contains_by_sas
 from mixedfx.inference.canonical_rows import CanonicalRows
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
@@ -25,6 +25,12 @@ MEANING = {
     "II": "Type II: each term after all others that do not contain it",
     "III": "Type III: each term after all others, all cells of the factors weighted equally",
 }
+
+SHORT = {"partial_eta_sq": "eta²", "partial_omega_sq": "omega²", "cohen_f": "f"}
+EFFECT_SIZES = (
+    "eta² (partial_eta_sq) is F df / (F df + den_df), omega² (partial_omega_sq) (F - 1) df / (F df + den_df + 1), f "
+    "(cohen_f) the root of F df / den_df: shares of the variation against which a term is tested."
+)
 
 
 def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
@@ -54,8 +60,9 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     notes = [
         f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
         *_notes(tested, kind, hypotheses),
+        EFFECT_SIZES,
     ]
-    return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes)
+    return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes, headers=SHORT)
 
 
 def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
@@ -105,7 +112,7 @@ def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermH
         for h in hypotheses
         if not len(h.L) and h.label in factors
     ]
-    return [*missing, *nothing, *_estimable_notes(part)]
+    return [*missing, *nothing, *_estimable_notes(part), *_carried_notes(part), *_origin_notes(part)]
 
 
 def _estimable_notes(part: FixedPart) -> list[str]:
@@ -116,6 +123,32 @@ def _estimable_notes(part: FixedPart) -> list[str]:
     return [
         f"Cells are empty, so that of {', '.join(contained)} those functions are tested that can be estimated and are "
         "orthogonal to those of the terms that contain them, as in SAS."
+    ]
+
+
+def _carried_notes(part: FixedPart) -> list[str]:
+    """Say which terms have the general mean (or slope) among their effects."""
+    own = [part.terms[i].label for i in part.tested if part.terms[i].factors and carries_others(i, part.terms)]
+    if not own:
+        return []
+    return [
+        f"{', '.join(own)}: effects of lower order that no other term of the model has (as the general mean, without "
+        "an intercept) are among those that are tested; joint_tests compares means only."
+    ]
+
+
+def _origin_notes(part: FixedPart) -> list[str]:
+    """Say of which terms the test depends on the origin of a covariate, and what joint_tests does."""
+    found: dict[frozenset[str], list[str]] = {}
+    for i in part.tested:
+        own = part.terms[i]
+        at = frozenset().union(*(t.covariates - own.covariates for t in part.terms if contains_by_name(t, own)))
+        if at:
+            found.setdefault(at, []).append(own.label)
+    return [
+        f"{', '.join(labels)}: tested where {' and '.join(sorted(at))} {'is' if len(at) == 1 else 'are'} 0, because of "
+        "the interaction (centre it for a test at its mean; joint_tests compares at the means of covariates)."
+        for at, labels in found.items()
     ]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._display import StatsTable
+from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
@@ -18,7 +19,7 @@ __all__ = ["random_effects_pca", "variance_tests"]
 
 
 def variance_tests(fit: Any) -> StatsTable:
-    """Test every variance against zero by Wald's method.
+    """Test every variance against zero by Wald's method, and every parameter of a residual structure.
 
     A likelihood-ratio test (:func:`mixedfx.ranova`) is better: the distribution of an estimated variance is skewed, and
     it cannot be negative. This is the test of SAS's and SPSS's tables.
@@ -30,7 +31,9 @@ def variance_tests(fit: Any) -> StatsTable:
     Returns
     -------
     StatsTable
-        ``estimate, se, z, PR(>z)`` (one-sided for variances, two-sided for covariances), a parameter a row.
+        ``estimate, se, z, PR(>z)`` (one-sided for variances, two-sided for covariances), a parameter a row. Parameters
+        of a residual structure (in the group "Residual") are compared with the value at which the residuals are
+        independent with equal variances: correlations and powers with 0, ratios of standard deviations with 1.
 
     Examples
     --------
@@ -41,11 +44,12 @@ def variance_tests(fit: Any) -> StatsTable:
     """
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"variance_tests is for linear mixed models, found {type(fit).__name__}")
-    found = variance_estimates(fit.variance_parameters, "variance")
+    found = variance_estimates(fit.variance_parameters, "variance", with_structure=True)
+    null, is_structure = _null_values(fit, len(found.values))
     se = np.sqrt(np.maximum(found.covariance.diagonal(), 0.0))
     z = np.full(se.size, np.nan)
-    np.divide(found.values, se, out=z, where=se > 0)
-    single = np.array([not other for _, _, other in found.labels])
+    np.divide(found.values - null, se, out=z, where=se > 0)
+    single = np.array([not other for _, _, other in found.labels]) & ~is_structure
     frame = pd.DataFrame(
         {
             "estimate": found.values,
@@ -59,7 +63,23 @@ def variance_tests(fit: Any) -> StatsTable:
         "Wald tests, one-sided for variances. The distribution of an estimated variance is skewed: ranova has "
         "likelihood-ratio tests."
     ]
+    if is_structure.any():
+        notes.append(
+            f"Residuals: {fit.model.residual}. Its parameters are compared with their values for independent residuals "
+            "with equal variances, two-sided."
+        )
     return StatsTable.from_frame(frame, heading="Tests of variances", notes=notes, formats={"PR(>z)": "p"})
+
+
+def _null_values(fit: LinearMixedResults, size: int) -> tuple[Array, BoolArray]:
+    """Return what each parameter is compared with (r,), and whether it belongs to the residual structure (r,)."""
+    bound, null, is_structure = fit.fit.problem.residual, np.zeros(size), np.zeros(size, dtype=bool)
+    if bound is not None and bound.n_rho:
+        own = slice(size - 1 - bound.n_rho, size - 1)
+        is_structure[own] = True
+        of_variances = bound.natural(bound.start)[: sum(variance.parameters.n_rho for variance in bound.variances)]
+        null[own.start : own.start + len(of_variances)] = of_variances
+    return null, is_structure
 
 
 def random_effects_pca(fit: Any) -> StatsTable:

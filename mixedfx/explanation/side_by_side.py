@@ -8,28 +8,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_flag
 from mixedfx._display import StatsTable, format_number
+from mixedfx.analysis_of_variance.candidates import Candidate, candidate, integration_note, labels_of, unlike_rows
 from mixedfx.diagnostics import icc, r2
 from mixedfx.exceptions import SpecificationError
 from mixedfx.explanation.tidy import tidy
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
 
 __all__ = ["compare", "summary_col"]
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+SHORT = {"n_params": "npar", "delta_aic": "Δaic", "r2_marginal": "R²m", "r2_conditional": "R²c"}
+LAST = ["observations", "log-likelihood", "AIC", "BIC"]
 
 
-def _named(fits: Sequence[Any], names: Sequence[str] | None) -> dict[str, MixedResults]:
-    for fit in fits:
-        if not isinstance(fit, MixedResults):
-            raise TypeError(f"fitted mixed models are needed, found {type(fit).__name__}")
-    if not fits:
+def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:
+    """Return the fits by label, those of statsmodels read."""
+    if isinstance(fits, MixedResults) or is_foreign(fits):
+        raise SpecificationError(f"give the fits as a list: mfx.{function}([a, b]), with names=[…] for their labels")
+    try:
+        found = list(fits)
+    except TypeError:
+        raise SpecificationError(f"fits is a list of fitted models, found {type(fits).__name__}") from None
+    if isinstance(fits, dict):
+        names, found = (list(fits) if names is None else names), list(fits.values())
+    for fit in found:
+        if not isinstance(fit, MixedResults) and not is_foreign(fit):
+            raise TypeError(f"fitted models are needed, of mixedfx or statsmodels; found {type(fit).__name__}")
+    if not found:
         raise SpecificationError("give at least one fitted model")
-    labels = [f"model {i + 1}" for i in range(len(fits))] if names is None else list(names)
-    if len(labels) != len(fits) or len(set(labels)) != len(labels):
-        raise SpecificationError(f"names must be {len(fits)} different labels, found {labels}")
-    return dict(zip(labels, fits, strict=True))
+    if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
+        raise SpecificationError(f"names must be {len(found)} different labels, found {names!r}")
+    labels = [f"model {i + 1}" for i in range(len(found))] if names is None else list(names)
+    if len(labels) != len(found) or len(set(labels)) != len(labels):
+        raise SpecificationError(f"names must be {len(found)} different labels, found {labels}")
+    return dict(zip(labels, found, strict=True))
 
 
 def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTable:
@@ -37,15 +52,18 @@ def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTab
 
     Parameters
     ----------
-    fits : sequence of fitted mixed models
-        Fits of the same rows; REML fits only beside REML fits with the same fixed effects.
+    fits : list of fitted models, or dict of them by label
+        Fits of the same rows and the same response, of mixedfx or of statsmodels (OLS, GLM, discrete models, MixedLM);
+        REML fits only beside REML fits with the same fixed effects.
     names : sequence of str, optional
         Labels of the rows.
 
     Returns
     -------
     StatsTable
-        One row a model, the smallest AIC first; ``weight`` is the share of the evidence by AIC.
+        One row a model, the smallest AIC first: ``n_params, llf, aic, delta_aic, weight, bic``, and
+        ``r2_marginal, r2_conditional, icc`` where they are defined. ``weight`` is the share of the evidence by AIC. An
+        estimated scale counts as a parameter, in models of statsmodels too.
 
     Raises
     ------
@@ -62,52 +80,76 @@ def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTab
     slopes             6  1763.939     1.0
     intercepts         4  1802.079     0.0
     """
-    models = _named(fits, names)
-    _check_comparable(list(models.values()))
-    rows = [_row(model) for model in models.values()]
-    frame = pd.DataFrame(rows, index=list(models)).sort_values("aic")
+    found = _named(fits, names, "compare")
+    models = [candidate(fit) for fit in found.values()]
+    _check_comparable(models)
+    rows = [_criteria(model) | _explained(fit) for model, fit in zip(models, found.values(), strict=True)]
+    frame = pd.DataFrame(rows, index=list(found)).sort_values("aic", kind="stable")
     relative = np.exp(-0.5 * (frame["aic"] - frame["aic"].min()))
     frame.insert(3, "delta_aic", frame["aic"] - frame["aic"].min())
     frame.insert(4, "weight", relative / relative.sum())
-    notes = [f"{name}: {model.design.formula}" for name, model in models.items()]
-    return StatsTable.from_frame(frame, heading="Models compared", notes=notes, formats={"n_params": "count"})
+    frame = frame.drop(columns=[name for name in ("r2_marginal", "r2_conditional", "icc") if frame[name].isna().all()])
+    notes = [f"{name}: {label}" for name, label in zip(found, labels_of(models), strict=True)]
+    notes += integration_note(models)
+    return StatsTable.from_frame(
+        frame, heading="Models compared", notes=notes, formats={"n_params": "count"}, headers=SHORT
+    )
 
 
-def _row(model: MixedResults) -> dict[str, float]:
-    row = {"n_params": model.n_parameters, "llf": model.llf, "aic": model.aic, "bic": model.bic}
-    if isinstance(model, LinearMixedResults):
-        explained = r2(model)
-        row |= {"r2_marginal": float(explained["marginal"]), "r2_conditional": float(explained["conditional"])}
-        row["icc"] = float(icc(model)["adjusted"])
-    return row
+def _criteria(model: Candidate) -> dict[str, float]:
+    deviance = -2.0 * model.llf
+    bic = deviance + float(np.log(model.nobs)) * model.n_params
+    return {"n_params": model.n_params, "llf": model.llf, "aic": deviance + 2.0 * model.n_params, "bic": bic}
 
 
-def _check_comparable(models: Sequence[MixedResults]) -> None:
-    if len({model.nobs for model in models}) > 1:
-        counts = ", ".join(str(model.nobs) for model in models)
-        raise SpecificationError(f"the models use different numbers of rows ({counts}); fit them to the same rows")
-    restricted = [model for model in models if isinstance(model, LinearMixedResults) and model.reml]
-    if restricted and (len(restricted) < len(models) or len({tuple(m.design.fixed.names) for m in restricted}) > 1):
+def _explained(fit: Any) -> dict[str, float]:
+    """R squared and intraclass correlation; nan where they are not defined."""
+    if not isinstance(fit, MixedResults):
+        r_squared = foreign_fit(fit).r_squared
+        return {"r2_marginal": r_squared, "r2_conditional": r_squared, "icc": np.nan}
+    out = dict.fromkeys(("r2_marginal", "r2_conditional", "icc"), np.nan)
+    try:
+        explained = r2(fit)
+        out |= {"r2_marginal": float(explained["marginal"]), "r2_conditional": float(explained["conditional"])}
+        out["icc"] = float(icc(fit)["adjusted"])
+    except SpecificationError:
+        return out
+    return out
+
+
+def _check_comparable(models: Sequence[Candidate]) -> None:
+    reason = unlike_rows(models)
+    if reason is not None:
+        raise SpecificationError(reason)
+    restricted = [model for model in models if model.reml]
+    if restricted and (len(restricted) < len(models) or len({frozenset(model.columns) for model in restricted}) > 1):
         raise SpecificationError(
             "restricted likelihoods compare models with the same fixed effects only; fit all models with reml=False"
         )
 
 
-def summary_col(fits: Sequence[Any], names: Sequence[str] | None = None, *, stars: bool = False) -> StatsTable:
+def summary_col(
+    fits: Sequence[Any], names: Sequence[str] | None = None, *, stars: bool = False, exp: bool = False
+) -> StatsTable:
     """Return the parameters of several models in columns, as papers print them.
 
     Parameters
     ----------
-    fits : sequence of fitted mixed models
+    fits : list of fitted models, or dict of them by label
+        Of mixedfx or of statsmodels (OLS, GLM, discrete models, MixedLM).
     names : sequence of str, optional
         Labels of the columns.
     stars : bool
         Mark p-values below 0.05, 0.01 and 0.001.
+    exp : bool
+        Exponentiate the coefficients: odds ratios, rate ratios.
 
     Returns
     -------
     StatsTable
-        Text: estimates with standard errors in parentheses, standard deviations of the random effects, criteria.
+        Text: estimates with standard errors in parentheses, also of zero inflation, dispersion, thresholds and other
+        parameters of the family; standard deviations and correlations of the random effects and parameters of the
+        residual structure; criteria.
 
     Examples
     --------
@@ -119,29 +161,54 @@ def summary_col(fits: Sequence[Any], names: Sequence[str] | None = None, *, star
     Intercept  251.405 (9.747)  251.405 (6.825)
     Days        10.467 (0.804)   10.467 (1.546)
     """
-    models = _named(fits, names)
-    columns = {name: _column(model, stars) for name, model in models.items()}
-    index = list(dict.fromkeys(key for column in columns.values() for key in column))
-    last = ["observations", "log-likelihood", "AIC", "BIC"]
-    index = [key for key in index if key not in last] + last
+    stars, exp = checked_flag("stars", stars), checked_flag("exp", exp)
+    columns = {name: _column(fit, stars, exp) for name, fit in _named(fits, names, "summary_col").items()}
+    index = _index([list(column) for column in columns.values()])
     frame = pd.DataFrame(
         {name: [column.get(key, "") for key in index] for name, column in columns.items()}, index=index
     )
     notes = ["Standard errors in parentheses."]
+    if exp:
+        notes.append("Coefficients are exponentiated, standard errors by the delta method; the tests are unchanged.")
     if stars:
         notes.append("* p < 0.05, ** p < 0.01, *** p < 0.001.")
     return StatsTable.from_frame(frame, heading="Models side by side", notes=notes)
 
 
-def _column(model: MixedResults, stars: bool) -> dict[str, str]:
-    table = tidy(model)
-    out = {}
-    for row in table.to_dict("records"):
-        estimate = format_number(row["estimate"], 3)
-        if row["effect"] == "fixed":
-            mark = next((s for p, s in STARS if stars and row["p_value"] < p), "")
-            out[str(row["term"])] = f"{estimate}{mark} ({format_number(row['std_error'], 3)})"
-        else:
-            out[f"{row['term'].replace('__', ' ')} | {row['group']}"] = estimate
-    out |= {"observations": str(model.nobs), "log-likelihood": format_number(model.llf, 3)}
-    return out | {"AIC": format_number(model.aic, 3), "BIC": format_number(model.bic, 3)}
+def _index(columns: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in the order of their first appearance: coefficients, further parameters, random effects, criteria."""
+    found = dict.fromkeys(key for column in columns for key in column if key not in LAST)
+    return [*sorted(found, key=lambda key: 2 if " | " in key else int(": " in key)), *LAST]
+
+
+def _column(fit: Any, stars: bool, exp: bool) -> dict[str, str]:
+    model = fit if isinstance(fit, MixedResults) else foreign_fit(fit)
+    table = _foreign_table(model, exp) if isinstance(model, ForeignFit) else tidy(model, exponentiate=exp)
+    out = {_label(row): _cell(row, stars) for row in table.to_dict("records")}
+    criteria = (str(model.nobs), *(format_number(value, 3) for value in (model.llf, model.aic, model.bic)))
+    return out | dict(zip(LAST, criteria, strict=True))
+
+
+def _label(row: dict[Any, Any]) -> str:
+    if row["effect"] == "random":
+        return f"{row['term'].replace('__', ' ')} | {row['group']}"
+    if row["component"] in ("conditional", row["term"]):
+        return str(row["term"]) if row["component"] == "conditional" else f"family: {row['term']}"
+    return f"{row['component'].replace('_', ' ')}: {row['term']}"
+
+
+def _cell(row: dict[Any, Any], stars: bool) -> str:
+    mark = next((s for p, s in STARS if stars and row["p_value"] < p), "")
+    error = "" if np.isnan(row["std_error"]) else f" ({format_number(row['std_error'], 3)})"
+    return f"{format_number(row['estimate'], 3)}{mark}{error}"
+
+
+def _foreign_table(model: ForeignFit, exp: bool) -> pd.DataFrame:
+    """The parameters of a model of statsmodels, as :func:`tidy` has them."""
+    fixed = model.coefficients.assign(effect="fixed", component="conditional", group="")
+    if exp:
+        ratio = np.exp(fixed["estimate"])
+        fixed = fixed.assign(estimate=ratio, std_error=ratio * fixed["std_error"])
+    random = pd.DataFrame(list(model.random), columns=["group", "term", "estimate"]).assign(effect="random")
+    random = random.assign(component="conditional", std_error=np.nan, p_value=np.nan)
+    return pd.concat([fixed, random], ignore_index=True) if len(random) else fixed

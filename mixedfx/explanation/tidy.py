@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx.results.base import MixedResults
 
 __all__ = ["glance", "tidy"]
+
+COLUMNS = [
+    *("effect", "component", "group", "term", "estimate", "std_error", "statistic", "df", "p_value"),
+    *("conf_low", "conf_high"),
+]
 
 
 def _checked(fit: Any) -> MixedResults:
@@ -19,20 +24,26 @@ def _checked(fit: Any) -> MixedResults:
     return fit
 
 
-def tidy(fit: Any, *, alpha: float = 0.05) -> pd.DataFrame:
+def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
     """Return the parameters of a fit, one row each.
 
     Parameters
     ----------
     fit : fitted mixed model
     alpha : float
-        One minus the level of the confidence limits of the fixed effects.
+        One minus the level of the confidence limits.
+    exponentiate : bool
+        Whether coefficients and their limits are exponentiated (odds ratios, rate ratios), and standard errors
+        multiplied by the result; tests are those of the coefficients themselves.
 
     Returns
     -------
     DataFrame
-        ``effect`` ("fixed" or "random"), ``group``, ``term``, ``estimate`` (for random effects standard deviations and
-        correlations), ``std_error, statistic, df, p_value, conf_low, conf_high``.
+        ``effect`` ("fixed" or "random"), ``component``, ``group``, ``term``, ``estimate`` (for random effects standard
+        deviations and correlations), ``std_error, statistic, df, p_value, conf_low, conf_high``. The component is
+        "conditional" for the model of the mean, and else "zero_inflation", "dispersion", "thresholds", another
+        parameter of the family ("df", "power"; on its natural scale, named twice), or "residual" for the parameters of
+        a residual structure.
 
     Examples
     --------
@@ -47,11 +58,20 @@ def tidy(fit: Any, *, alpha: float = 0.05) -> pd.DataFrame:
     4  random   Subject  cor__Intercept__Days      0.07
     5  random  Residual       sd__Observation     25.59
     """
-    results = _checked(fit)
-    limits = results.conf_int(alpha=checked_alpha(alpha))
-    fixed = pd.DataFrame(
+    results, alpha = _checked(fit), checked_alpha(alpha)
+    rows = [_fixed_rows(results, alpha), _further_rows(results, alpha)]
+    rows.append(pd.DataFrame(_random_rows(results), columns=["effect", "group", "term", "estimate"]))
+    rows[-1].insert(1, "component", "conditional")
+    table = pd.concat([rows[0], *(own for own in rows[1:] if len(own))], ignore_index=True)[COLUMNS]
+    return _exponentiated(table) if checked_flag("exponentiate", exponentiate) else table
+
+
+def _fixed_rows(results: MixedResults, alpha: float) -> pd.DataFrame:
+    limits = results.conf_int(alpha=alpha)
+    return pd.DataFrame(
         {
             "effect": "fixed",
+            "component": "conditional",
             "group": "",
             "term": list(results.params.index),
             "estimate": np.asarray(results.params, dtype=float),
@@ -63,8 +83,29 @@ def tidy(fit: Any, *, alpha: float = 0.05) -> pd.DataFrame:
             "conf_high": np.asarray(limits["upper"], dtype=float),
         }
     )
-    random = pd.DataFrame(_random_rows(results), columns=["effect", "group", "term", "estimate"])
-    return pd.concat([fixed, random], ignore_index=True)
+
+
+def _further_rows(results: MixedResults, alpha: float) -> pd.DataFrame:
+    further = results._further_table(alpha)
+    is_residual = further["component"] == "residual"
+    tested = further["statistic"].notna()
+    return further.assign(
+        effect=np.where(is_residual, "random", "fixed"),
+        group=np.where(is_residual, "Residual", ""),
+        df=np.where(tested, np.inf, np.nan),
+    )
+
+
+def _exponentiated(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with coefficients as ratios; what is no coefficient of a linear predictor stays."""
+    is_natural = (table["component"] == table["term"]) | (table["component"] == "thresholds")
+    at = (table["effect"] == "fixed") & ~is_natural
+    out = table.copy()
+    with np.errstate(over="ignore"):  # a separated coefficient has an infinite ratio
+        for name in ("estimate", "conf_low", "conf_high"):
+            out.loc[at, name] = np.exp(table.loc[at, name])
+        out.loc[at, "std_error"] = out.loc[at, "estimate"] * table.loc[at, "std_error"]
+    return out
 
 
 def _random_rows(results: MixedResults) -> list[tuple[str, str, str, float]]:

@@ -114,6 +114,13 @@ class MixedResults(ABC):
         """How sure it is that the optimum was found; prints as two sentences."""
 
     @abstractmethod
+    def _further_table(self, alpha: float) -> pd.DataFrame:
+        """What is estimated beside fixed effects and random effects, a parameter a row.
+
+        Columns ``component, term, estimate, std_error, statistic, p_value, conf_low, conf_high``.
+        """
+
+    @abstractmethod
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the summary tables."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +19,7 @@ __all__ = [
     "component_tables",
     "family_table",
     "further_parameters",
+    "further_table",
     "limit_notes",
     "separated_components",
     "summary_tables",
@@ -96,6 +98,22 @@ def all_parameters(
     parts |= {("covariance", name): float(v) for name, v in zip(names, theta.to_numpy(), strict=True)}
     index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
     return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
+
+
+def further_table(component: str, names: Iterable[object], estimate: Array, se: Array, limits: Array) -> pd.DataFrame:
+    """Return parameters without tests: ``component, term, estimate, std_error, statistic, …, conf_low, conf_high``."""
+    return pd.DataFrame(
+        {
+            "component": component,
+            "term": [str(name) for name in names],
+            "estimate": estimate,
+            "std_error": se,
+            "statistic": np.nan,
+            "p_value": np.nan,
+            "conf_low": limits[:, 0],
+            "conf_high": limits[:, 1],
+        }
+    )
 
 
 def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:

@@ -143,14 +143,18 @@ def _coefficients(fit: Any, p: int) -> pd.DataFrame:
 def _random(fit: Any) -> list[tuple[str, str, float]]:
     """Standard deviations and correlations of a MixedLM."""
     covariance = np.atleast_2d(np.asarray(fit.cov_re, dtype=float))
-    names = ["Intercept" if name == "Group" else str(name) for name in getattr(fit.cov_re, "index", [])]
+    given = [str(name) for name in getattr(fit.cov_re, "index", range(len(covariance)))]
+    columns = np.asarray(fit.model.exog_re, dtype=float).reshape(-1, len(covariance))
+    constant = [bool(np.all(column == 1.0)) for column in columns.T]
+    group = next((name for name, is_one in zip(given, constant) if is_one and name != "Intercept"), "Group")
+    names = ["Intercept" if is_one else name for name, is_one in zip(given, constant)]
     sd = np.sqrt(covariance.diagonal())
-    out = [("Group", f"sd__{name}", float(s)) for name, s in zip(names, sd)]
+    out = [(group, f"sd__{name}", float(s)) for name, s in zip(names, sd)]
     for i in range(len(names)):
         for j in range(i):
             size = sd[i] * sd[j]
             correlation = float(covariance[i, j] / size) if size > 0 else np.nan
-            out.append(("Group", f"cor__{names[j]}__{names[i]}", correlation))
+            out.append((group, f"cor__{names[j]}__{names[i]}", correlation))
     own = zip(fit.model.exog_vc.names, np.asarray(fit.vcomp, dtype=float), strict=True) if fit.model.k_vc else ()
     out += [(str(name), "sd__Intercept", float(np.sqrt(value))) for name, value in own]
     return [*out, ("Residual", "sd__Observation", float(np.sqrt(fit.scale)))]

@@ -14,11 +14,12 @@ from mixedfx._typing import Array
 from mixedfx.criterion.conditional import Moments, first_order_mean
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.exceptions import SpecificationError
+from mixedfx.families import Ordinal
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.generalized_scales import generalized_variance_estimates
 from mixedfx.results.base import MixedResults
-from mixedfx.results.components import all_parameters, component_tables, family_table, limit_notes
+from mixedfx.results.components import all_parameters, component_tables, family_table, further_table, limit_notes
 from mixedfx.results.conditional import effects_by_term, mode_variances, quadrature_moments
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.integration import compare_integrators, joint_map_path
@@ -218,6 +219,21 @@ class GeneralizedEstimates(MixedResults):
     def llf(self) -> float:
         """Log-likelihood, all constants included."""
         return self.fit.llf
+
+    def _further_table(self, alpha: float) -> pd.DataFrame:
+        """Coefficients of further linear predictors, thresholds, and family-wide parameters on their natural scale."""
+        problem, limits = self.fit.problem, self.conf_int(alpha, which="all")
+        tables = []
+        for name, own in component_tables(problem, self._estimate, self.fit.covariance).items():
+            ends = limits.reindex([f"{name}: {term}" for term in own.index]).to_numpy(dtype=float)
+            table = further_table(name, own.index, own["coef"].to_numpy(), own["bse"].to_numpy(), ends)
+            tables.append(table.assign(statistic=own["statistic"].to_numpy(), p_value=own["pvalue"].to_numpy()))
+        family = family_table(problem, self._estimate, self.fit.covariance)
+        ends = limits.reindex([f"family: {term}" for term in family.index]).to_numpy(dtype=float)
+        table = further_table("family", family.index, family["coef"].to_numpy(), family["bse"].to_numpy(), ends)
+        is_ordinal = isinstance(problem.family, Ordinal)
+        tables.append(table.assign(component="thresholds" if is_ordinal else table["term"]))
+        return pd.concat([one for one in tables if len(one)] or tables[-1:], ignore_index=True)
 
     @property
     def n_parameters(self) -> int:

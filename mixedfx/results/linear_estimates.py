@@ -16,6 +16,7 @@ from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
+from mixedfx.results.components import further_table
 from mixedfx.results.joint import linear_joint
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
@@ -118,6 +119,19 @@ class LinearEstimates(MixedResults):
         if bound is None:
             return pd.Series(np.zeros(0), index=pd.Index([], dtype=object), name="residual_params")
         return pd.Series(bound.natural(self.fit.rho), index=list(bound.names), name="residual_params", dtype=float)
+
+    def _further_table(self, alpha: float) -> pd.DataFrame:
+        """The parameters of the residual structure."""
+        found = self.residual_params
+        limits = np.full((len(found), 2), np.nan)
+        se = np.full(len(found), np.nan)
+        bound = self.fit.problem.residual
+        if bound is not None and len(found):
+            own = slice(self.fit.theta.size, self.fit.theta.size + len(found))
+            covariance, jacobian = self.variance_parameters.covariance[own, own], bound.natural_derivative(self.fit.rho)
+            se = np.sqrt(np.maximum(np.diagonal(jacobian @ covariance @ jacobian.T), 0.0))
+            limits = bound.natural_intervals(self.fit.rho, covariance, alpha)
+        return further_table("residual", found.index, np.asarray(found, dtype=float), se, limits)
 
     @cached_property
     def varcorr(self) -> VarCorr:
