@@ -13,7 +13,6 @@ from mixedfx.exceptions import SpecificationError
 __all__ = ["least_confounded_residuals"]
 
 MOST_ROWS = 4000  # the eigenvectors of an n x n matrix are needed
-NULL = 1e-9  # eigenvalues below belong to the space of the fixed effects
 
 
 def least_confounded_residuals(fit: Any) -> pd.Series[float]:
@@ -39,7 +38,9 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
     Notes
     -----
     With ``P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1 = U diag(l) U'`` relative to sigma squared, they are
-    ``sqrt(l) U' y / sigma``.
+    ``sqrt(l) U' y / sigma``. Where several shares are equal (those of 1 mostly are: contrasts within groups) their
+    residuals are one rotation of many: sums of squares over equal shares are determined, single values are not, and
+    another unit of the response or another computer can give others.
 
     References
     ----------
@@ -56,15 +57,14 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
     results = linear_results(fit, "least_confounded_residuals")
     if results.nobs > MOST_ROWS:
         raise SpecificationError(f"least-confounded residuals take at most {MOST_ROWS} rows, found {results.nobs}")
-    design = results.design
+    design, theta = results.design, results.theta.to_numpy()
     root = np.ones(results.nobs) if design.weights is None else np.sqrt(design.weights)
-    y = root * (design.response.values if design.offset is None else design.response.values - design.offset)
-    X = root[:, None] * design.fixed.matrix
-    half = root[:, None] * (results.model.exog_re @ results.model.Lambda(results.theta.to_numpy())).toarray()
+    basis = np.linalg.qr(root[:, None] * results.fit.problem.assembly.rows.columns[:, :-1])[0]
+    half = root[:, None] * (results.model.exog_re @ results.model.Lambda(theta)).toarray()
     inverse = np.linalg.inv(np.eye(results.nobs) + half @ half.T)
-    solved = inverse @ X
-    projection = inverse - solved @ np.linalg.solve(X.T @ solved, solved.T)
+    solved = inverse @ basis
+    projection = inverse - solved @ np.linalg.solve(basis.T @ solved, solved.T)
     shares, vectors = np.linalg.eigh(0.5 * (projection + projection.T))
-    kept = np.flatnonzero(shares > NULL)[::-1]
-    values = np.sqrt(shares[kept]) * (vectors[:, kept].T @ y) / results.sigma
+    kept = np.arange(basis.shape[1], results.nobs)[::-1]  # the p smallest are the space of the fixed effects
+    values = np.sqrt(shares[kept]) * (vectors[:, kept].T @ (root * results.residuals("marginal"))) / results.sigma
     return pd.Series(values, index=pd.Index(shares[kept], name="share"), name="residual")

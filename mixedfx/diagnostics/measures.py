@@ -53,6 +53,12 @@ def icc(fit: Any, *, by_group: bool = False) -> Any:
         ``adjusted``: of the variance that the fixed effects leave; ``unadjusted`` (also called conditional): of all of
         it. By group: a row a grouping factor with its variance, averaged over the rows where slopes are random.
 
+    Raises
+    ------
+    SpecificationError
+        If the family or the latent variable behind the link has no finite variance (link ``cauchit``; ``student_t`` of
+        two degrees of freedom or fewer).
+
     References
     ----------
     Nakagawa, Johnson & Schielzeth (2017), J. R. Soc. Interface 14, 20170213; Johnson (2014), Methods Ecol. Evol. 5,
@@ -93,6 +99,12 @@ def r2(fit: Any) -> pd.Series[float]:
     -------
     Series
         ``marginal``: share of the variance explained by the fixed effects; ``conditional``: by fixed and random ones.
+
+    Raises
+    ------
+    SpecificationError
+        If the family or the latent variable behind the link has no finite variance (link ``cauchit``; ``student_t`` of
+        two degrees of freedom or fewer).
 
     References
     ----------
@@ -193,13 +205,28 @@ def _generalized_shares(fit: GeneralizedLinearMixedResults) -> _Shares:
 
 
 def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
-    """Variance of the family on the scale of the linear predictor, at the average mean of the rows."""
-    family = fit.fit.problem.family
-    eta = fit.linear_predictors
-    link = family.mean_link
+    """Variance of the family on the scale of the linear predictor at the average mean, averaged over the rows.
+
+    Only further linear predictors (a dispersion with a formula of its own) make it differ between rows.
+    """
+    family, link, eta = fit.fit.problem.family, fit.fit.problem.family.mean_link, fit.linear_predictors
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))
-    point = np.append(middle, eta[:, 1:].mean(axis=0))
-    return float(np.mean(family.link_variance(point[:1] if point.size == 1 else point[None], fit.phi)))
+    points = middle if eta.shape[1] == 1 else np.column_stack([np.repeat(middle, len(eta)), eta[:, 1:]])
+    variance = float(np.mean(family.link_variance(points, fit.phi)))
+    if not np.isfinite(variance):
+        raise SpecificationError(
+            f"shares of variance are not defined: {_without_variance(fit)}; compare the standard deviations of the "
+            "random effects with the spread of the fitted linear predictor instead"
+        )
+    return variance
+
+
+def _without_variance(fit: GeneralizedLinearMixedResults) -> str:
+    family = fit.fit.problem.family
+    if family.latent:
+        return f"the latent variable behind the link {family.link.name!r} has no finite variance"
+    named = ", ".join(f"{name} = {value:.3g}" for name, value in fit.family_params.items())
+    return f"the family {family.name!r} has no finite variance at {named}"
 
 
 def _fixed_variance(fit: MixedResults) -> float:
@@ -221,4 +248,5 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
 
 def _residual_variance(fit: LinearMixedResults) -> float:
     """Residual variance of a row of weight one; averaged over the rows if the residuals have a structure."""
-    return fit.scale if fit.fit.problem.residual is None else float(np.mean(fit.residual_variances))
+    bound = fit.fit.problem.residual
+    return fit.scale if bound is None else float(fit.scale * np.mean(bound.relative_variances(fit.fit.rho)))

@@ -254,8 +254,9 @@ CLOGLOG = Link(
     _cloglog_complement,
     latent_variance=np.pi**2 / 6,
 )
-# the tails of the Cauchy distribution are so heavy that there is no latent variance
-CAUCHIT = Link("cauchit", _cauchit, _cauchit_inverse, log_of_complement=_cauchit_complement)
+CAUCHIT = Link(
+    "cauchit", _cauchit, _cauchit_inverse, log_of_complement=_cauchit_complement, latent_variance=float("inf")
+)
 LOG = Link("log", np.log, _log_inverse, _identity_inverse, _log_complement, unit=NEGATIVE)
 IDENTITY = Link("identity", _identity, _identity_inverse, _identity_log, positive=POSITIVE, unit=UNIT)
 INVERSE = Link("inverse", np.reciprocal, _inverse_inverse, _inverse_log, positive=POSITIVE, unit=ABOVE_ONE)

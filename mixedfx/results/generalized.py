@@ -87,7 +87,8 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         Parameters
         ----------
         kind : str
-            ``"response"``; ``"pearson"``: divided by the standard deviation of the response; ``"deviance"``: signed
+            ``"response"``; ``"pearson"``: divided by the standard deviation of the response, nan where the family has
+            none (``student_t`` of two degrees of freedom or fewer); ``"deviance"``: signed
             roots of the unit deviances (a row that counts as w rows, see ``weights`` of :func:`mixedfx.glmer`, has
             both kinds times the root of w); ``"working"``: on the scale of the linear predictor; ``"quantile"``:
             randomised quantile residuals, standard normal if the model holds.

@@ -24,6 +24,7 @@ from mixedfx.results.conditional import effects_by_term, mode_variances, quadrat
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.integration import compare_integrators, joint_map_path
 from mixedfx.results.joint import generalized_joint
+from mixedfx.results.reference import Reference
 from mixedfx.results.simulate import checked_count
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
@@ -95,11 +96,26 @@ class GeneralizedEstimates(MixedResults):
 
     @property
     def scale(self) -> float:
-        """Dispersion of an exponential dispersion model (the residual variance of a Gaussian one); 1 elsewhere."""
+        """Dispersion of an exponential dispersion model (the residual variance of a Gaussian one); 1 elsewhere.
+
+        Where it has a formula of its own (``dispersion="~ f + x"``): at the first level of every factor and zero of
+        every number, as ``sigma`` of a residual structure is.
+        """
         family = self.fit.problem.family
-        if not family.precision_weights or "dispersion" not in family.phi_names:
+        if not family.precision_weights:
             return 1.0
-        return float(np.exp(self.phi[family.phi_names.index("dispersion")]))
+        if "dispersion" in family.phi_names:
+            return float(np.exp(self.phi[family.phi_names.index("dispersion")]))
+        if self._dispersion_reference is not None:
+            at = self.fit.problem.component_slices["dispersion"]
+            return float(np.exp(self._dispersion_reference.row @ self._estimate[at]))
+        return float(np.exp(family.fixed["dispersion"]))
+
+    @cached_property
+    def _dispersion_reference(self) -> Reference | None:
+        """Where :attr:`scale` is the dispersion, if that has a linear predictor of its own."""
+        fixed = self.model.components.get("dispersion")
+        return None if fixed is None else Reference(fixed)
 
     @property
     def sigma(self) -> float:
@@ -268,6 +284,11 @@ class GeneralizedEstimates(MixedResults):
         response, penalty, notes = self.design.response, self.model.penalty, []
         if self.fit.problem.family.proportions and response.categories is not None:
             notes.append(f"success is {response.name} = {response.categories[1]!r}, the second category")
+        if self._dispersion_reference is not None and self.fit.problem.family.precision_weights:
+            notes.append(
+                f"the residual variance shown (sigma, scale) is that of {self._dispersion_reference.words}: it has a "
+                "formula of its own, the dispersion"
+            )
         if penalty:
             notes.append(
                 f"the fixed effects bear a penalty of precision {penalty:g}, which draws them towards zero; the "

@@ -128,7 +128,8 @@ def _pearson(model: ResponseModel, predictors: Array, rng: np.random.Generator) 
     weights = model.problem.design.weights
     variance = model.problem.family.variance(predictors, model.phi, trials=model.trials, weights=weights)
     counted = model.problem.observed.multiplier
-    return np.asarray(_response(model, predictors, rng) * np.sqrt((1.0 if counted is None else counted) / variance))
+    size = np.where(np.isfinite(variance), variance, np.nan)
+    return np.asarray(_response(model, predictors, rng) * np.sqrt((1.0 if counted is None else counted) / size))
 
 
 def _deviance(model: ResponseModel, predictors: Array, rng: np.random.Generator) -> Array:

@@ -152,3 +152,91 @@ def test_principal_components_need_random_effects():
     fit = mfx.lmer("distance ~ age", data, residual=mfx.AR1("age", group="Subject"))
     with pytest.raises(mfx.SpecificationError, match="random effects"):
         mfx.random_effects_pca(fit)
+
+
+def noisy(seed=3):
+    rng = np.random.default_rng(seed)
+    g, f, z = np.repeat(np.arange(24), 12), np.tile(list("abc"), 96), rng.uniform(0, 2, 288)
+    x, sd = rng.normal(size=288), np.select([f == "a", f == "b"], [0.5, 1.0], 2.0)
+    return {"g": g, "f": f, "x": x, "z": z, "y": 1 + x + rng.normal(size=24)[g] + sd * rng.normal(size=288)}
+
+
+@pytest.mark.parametrize(
+    ("dispersion", "residual", "options"),
+    [
+        ("~ f", mfx.VarIdent("f"), {}),
+        ("~ 0 + f", mfx.VarIdent("f"), {}),
+        ("~ f", mfx.VarIdent("f"), {"contrasts": {"f": "sum"}}),
+        ("~ z", mfx.VarExp("z"), {}),
+    ],
+)
+def test_one_model_written_twice_has_one_residual_variance(dispersion, residual, options):
+    data = noisy()
+    one = mfx.glmer("y ~ x + (x | g)", data, family="gaussian", dispersion=dispersion, **options)
+    two = mfx.lmer("y ~ x + (x | g)", data, residual=residual, reml=False)
+    assert one.llf == pytest.approx(two.llf, abs=1e-6)
+    assert (one.sigma, one.scale) == pytest.approx((two.sigma, two.scale), rel=1e-5)
+    variances = [fit.varcorr.to_frame()["variance"].to_numpy() for fit in (one, two)]
+    assert variances[0] == pytest.approx(variances[1], rel=1e-4, abs=1e-6)
+    assert mfx.icc(one).to_numpy() == pytest.approx(mfx.icc(two).to_numpy(), rel=1e-5)
+    assert mfx.r2(one).to_numpy() == pytest.approx(mfx.r2(two).to_numpy(), rel=1e-5)
+    assert any("a formula of its own" in note for note in one.notes)
+
+
+def test_weights_do_not_enter_the_residual_share_of_a_structure():
+    """A row of weight one, as without a structure: a structure of one variance is none."""
+    data = noisy() | {"w": np.random.default_rng(1).uniform(0.5, 3.0, 288), "row": np.arange(288)}
+    plain = mfx.lmer("y ~ x + (1 | g)", data, weights="w", reml=False)
+    own = mfx.glmer("y ~ x + (1 | g)", data, family="gaussian", weights="w", dispersion="~ 1")
+    assert mfx.icc(own).to_numpy() == pytest.approx(mfx.icc(plain).to_numpy(), rel=1e-5)
+    structured = mfx.lmer("y ~ x + (1 | g)", data, weights="w", residual=mfx.VarIdent("f"), reml=False)
+    twin = mfx.glmer("y ~ x + (1 | g)", data, family="gaussian", weights="w", dispersion="~ f")
+    assert mfx.icc(twin).to_numpy() == pytest.approx(mfx.icc(structured).to_numpy(), rel=1e-5)
+
+
+def test_the_dispersion_of_a_gamma_by_group_is_shown_and_averaged():
+    data = noisy()
+    fit = mfx.glmer("exp(y / 4) ~ x + (1 | g)", data, family="gamma", link="log", dispersion="~ f")
+    values = np.exp(
+        np.add(
+            [0.0, *fit.component_params["dispersion"]["coef"][1:]], fit.component_params["dispersion"]["coef"].iloc[0]
+        )
+    )
+    assert fit.scale == pytest.approx(values[0])
+    assert fit.varcorr.residual == pytest.approx(values[0])
+    residual, between = np.log1p(values).mean(), float(fit.varcorr.to_frame()["variance"].iloc[0])
+    assert mfx.icc(fit)["adjusted"] == pytest.approx(between / (between + residual), rel=1e-8)
+
+
+@pytest.mark.parametrize("measure", [mfx.icc, mfx.r2])
+def test_shares_without_a_variance_are_refused(measure):
+    data = noisy()
+    ordered = pd.Series(pd.Categorical(np.digitize(data["y"], [0, 1, 2]), ordered=True))
+    ordinal = mfx.glmer("o ~ x + (1 | g)", data | {"o": ordered}, family="ordinal", link="cauchit")
+    binary = mfx.glmer("b ~ x + (1 | g)", data | {"b": (data["y"] > 1) * 1}, family="binomial", link="cauchit")
+    for fit in (ordinal, binary):
+        with pytest.raises(mfx.SpecificationError, match="'cauchit' has no finite variance"):
+            measure(fit)
+    rng = np.random.default_rng(5)
+    wild = data | {"y": 1 + data["x"] + rng.standard_t(1.2, 288)}
+    heavy = mfx.glmer("y ~ x + (1 | g)", wild, family="student_t")
+    assert heavy.family_params["df"] < 2
+    assert heavy.residuals("pearson").isna().all()
+    with pytest.raises(mfx.SpecificationError, match="'student_t' has no finite variance at"):
+        measure(heavy)
+
+
+def test_as_many_least_confounded_residuals_as_degrees_of_freedom():
+    """Wherever the predictor lies; their squares add up to the quadratic form of the REML estimate."""
+    rng = np.random.default_rng(3)
+    g, x = np.repeat(np.arange(20), 8), rng.normal(size=160)
+    y = x + rng.normal(size=20)[g] + rng.normal(size=160)
+    for formula, shift, p in (
+        ("y ~ x + (1 | g)", 7e5, 2),
+        ("y ~ x + I(x ** 2) + (1 | g)", 2000.0, 3),
+        ("y ~ 0 + (1 | g)", 0.0, 0),
+    ):
+        found = mfx.least_confounded_residuals(mfx.lmer(formula, {"y": y + 10 * shift, "x": x + shift, "g": g}))
+        assert len(found) == 160 - p
+        assert (found**2).sum() == pytest.approx(160 - p, rel=1e-6)
+        assert found.index.min() > 1e-3
