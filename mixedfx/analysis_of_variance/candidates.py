@@ -173,10 +173,10 @@ def labels_of(models: Sequence[Candidate]) -> list[str]:
 def unlike_rows(models: Sequence[Candidate]) -> str | None:
     """Return why likelihoods cannot be compared because rows or responses differ; None if they can."""
     if len({model.nobs for model in models}) > 1:
-        counts = ", ".join(str(model.nobs) for model in models)
+        counts = " and ".join(str(model.nobs) for model in models)
         return (
-            f"the models use different numbers of rows ({counts}): fit them to the same rows (are values missing in a "
-            "column that only some of them use?)"
+            f"the models were fitted to {counts} rows: fit them to the same rows (are values missing in a column that "
+            "only one of them uses?)"
         )
     first = models[0]
     for other in models[1:]:
@@ -189,11 +189,9 @@ def unlike_rows(models: Sequence[Candidate]) -> str | None:
                 f"the models were fitted to different rows ({common} of {first.nobs} in common): fit them to the same "
                 "rows"
             )
-        names = [model.designs[0].response.name if model.designs else model.formula for model in (first, other)]
         return (
-            f"the models have different responses ({names[0]!r} and {names[1]!r}): likelihoods of different responses "
-            "cannot be compared. A response and its logarithm are compared by family='lognormal' beside "
-            "family='gaussian'"
+            f"the models have different responses: {first.formula!r} and {other.formula!r}. Likelihoods of different "
+            "responses cannot be compared; a response and its logarithm are by family='lognormal' beside 'gaussian'"
         )
     return None
 

@@ -131,7 +131,7 @@ def test_rows_and_responses_of_compared_models(counts):
     with pytest.raises(mfx.DataError, match="160 of 200 in common"):
         mfx.anova(glmm(a), glmm(b))
     one = mfx.lmer("e ~ x + (1 | g)", counts)
-    with pytest.raises(mfx.DataError, match=r"different responses \('e' and 'log\(e\)'\)"):
+    with pytest.raises(mfx.DataError, match=r"different responses: 'e ~ .* and 'log\(e\) ~ "):
         mfx.anova(one, mfx.lmer("log(e) ~ x + f + (1 | g)", counts))
     formula = "cbind(k, n - k) ~ x + (1 | g)"
     fits = [glmm(counts.assign(n=m * counts["n"], k=m * counts["k"]), "binomial", formula) for m in (1, 2)]

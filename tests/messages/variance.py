@@ -127,11 +127,19 @@ CASES: dict[str, Case] = {
         ("alternative", "'nope'"),
     ),
     "no fits": (lambda: mfx.summary_col([]), S, ("at least one",)),
+    "fits as arguments": (lambda: mfx.compare(fit(), fit()), S, ("list", "compare([a, b])")),
+    "fits that are none": (lambda: mfx.compare(3), S, ("list", "int")),
+    "a label for all": (lambda: mfx.summary_col([fit(), fit()], "a"), S, ("2 different labels", "'a'")),
     "labels of fits": (lambda: mfx.summary_col([fit(), fit()], ["a", "a"]), S, ("names", "2 different", "a")),
     "different rows": (
         lambda: mfx.compare([fit(reml=False), mfx.lmer("y ~ x + (1 | g)", data().iloc[:40], reml=False)]),
         S,
         ("48", "same rows"),
+    ),
+    "other rows": (
+        lambda: mfx.compare([mfx.lmer("y ~ x + (1 | g)", own) for own in (data().iloc[:40], data().iloc[8:])]),
+        S,
+        ("different rows", "in common"),
     ),
     "compared REML": (lambda: mfx.compare([fit(), fit("y ~ 1 + (1 | g)")]), S, ("restricted", "reml=False")),
     "pooling of nothing": (
