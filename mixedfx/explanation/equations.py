@@ -1,91 +1,462 @@
-"""The model as LaTeX: for one observation, as hierarchy, and in matrices."""
+"""The model as equations, in LaTeX and in plain text: one observation, level by level, in matrices, with numbers."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
+
+from mixedfx._display import format_number
+from mixedfx.covariance.residual import (
+    AR1,
+    CAR1,
+    CompoundSymmetry,
+    KnownVariance,
+    Unstructured,
+    VarExp,
+    VarIdent,
+    VarPower,
+)
 from mixedfx.design import RandomEffects
+from mixedfx.explanation.further_words import PLAIN, structures_of
 from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Equations", "equations"]
 
 ESCAPED = {c: "\\" + c for c in "#$%&_{}"} | {"~": r"\sim ", "^": r"\hat{\ }", "\\": r"\backslash "}
-
-
-def _text(name: str) -> str:
-    return r"\text{" + "".join(ESCAPED.get(c, c) for c in name) + "}"
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+LETTERS = "bcdfghkm"  # of random effects, term by term
 
 
 @dataclass(frozen=True)
 class Equations:
-    """A model in LaTeX.
+    """A model as equations, in LaTeX and as plain text.
 
     Attributes
     ----------
     scalar : str
-        One observation.
+        LaTeX: one observation.
     hierarchical : str
-        Level by level.
+        LaTeX: level by level; predictors of groups stand where they act.
     matrix : str
-        All observations at once.
+        LaTeX: all observations at once.
+    estimates : str
+        LaTeX: one observation, with the estimates instead of letters.
+    plain, plain_hierarchical, plain_estimates : str
+        The same without LaTeX.
     """
 
     scalar: str
     hierarchical: str
     matrix: str
+    estimates: str
+    plain: str
+    plain_hierarchical: str
+    plain_estimates: str
 
     def __str__(self) -> str:
-        return "\n\n".join([self.scalar, self.hierarchical, self.matrix])
+        return "\n\n".join([self.plain, self.plain_hierarchical, self.plain_estimates])
 
     def _repr_latex_(self) -> str:
-        return "$$" + "$$\n$$".join([self.scalar, self.hierarchical, self.matrix]) + "$$"
+        return "$$" + "$$\n$$".join([self.scalar, self.estimates, self.hierarchical, self.matrix]) + "$$"
 
 
-def equations(fit: MixedResults, family: str = "gaussian", link: str = "identity") -> Equations:
-    """Return the model of a fit as LaTeX.
+class Notation(ABC):
+    """How symbols are written."""
+
+    normal = "N"
+
+    @abstractmethod
+    def name(self, text: str) -> str:
+        """A name of the data."""
+
+    @abstractmethod
+    def row(self, symbol: str) -> str:
+        """Something of the row i."""
+
+    @abstractmethod
+    def numbered(self, letter: str, index: int) -> str:
+        """A Greek or Latin letter with a number."""
+
+    @abstractmethod
+    def greek(self, letter: str) -> str:
+        """A Greek letter by its English name."""
+
+    @abstractmethod
+    def times(self, coefficient: str, column: str) -> str:
+        """A product."""
+
+    @abstractmethod
+    def lines(self, lines: Sequence[str]) -> str:
+        """Several equations below each other."""
+
+
+class Latex(Notation):
+    """LaTeX."""
+
+    def name(self, text: str) -> str:
+        """A name of the data."""
+        return r"\text{" + "".join(ESCAPED.get(c, c) for c in text) + "}"
+
+    def row(self, symbol: str) -> str:
+        """Something of the row i."""
+        return f"{symbol}_i"
+
+    def numbered(self, letter: str, index: int) -> str:
+        """A letter with a number."""
+        return f"{self.greek(letter)}_{{{index}}}"
+
+    def greek(self, letter: str) -> str:
+        """A Greek letter."""
+        return letter if len(letter) == 1 else ("\\" + {"epsilon": "varepsilon"}.get(letter, letter))
+
+    def times(self, coefficient: str, column: str) -> str:
+        """A product."""
+        return rf"{coefficient}\,{column}"
+
+    def lines(self, lines: Sequence[str]) -> str:
+        """Several equations below each other."""
+        if len(lines) == 1:
+            return lines[0]
+        return r"\begin{aligned} " + r" \\ ".join(lines) + r" \end{aligned}"
+
+
+class Plain(Notation):
+    """Text."""
+
+    GREEK: ClassVar[dict[str, str]] = {
+        "alpha": "α",
+        "beta": "β",
+        "gamma": "γ",
+        "delta": "δ",
+        "epsilon": "ε",
+        "theta": "θ",
+        "mu": "μ",
+        "pi": "π",
+        "phi": "φ",
+        "rho": "ρ",
+        "sigma": "σ",
+        "Sigma": "Σ",
+        "sim": "~",
+        "le": "≤",
+    }
+
+    def name(self, text: str) -> str:
+        """A name of the data."""
+        return text
+
+    def row(self, symbol: str) -> str:
+        """Something of the row i."""
+        return f"{symbol}ᵢ"
+
+    def numbered(self, letter: str, index: int) -> str:
+        """A letter with a number."""
+        return f"{self.greek(letter)}{str(index).translate(SUBSCRIPTS)}"
+
+    def greek(self, letter: str) -> str:
+        """A Greek letter."""
+        return letter if len(letter) == 1 else self.GREEK[letter]
+
+    def times(self, coefficient: str, column: str) -> str:
+        """A product."""
+        return f"{coefficient}·{column}"
+
+    def lines(self, lines: Sequence[str]) -> str:
+        """Several equations below each other."""
+        return "\n".join(lines)
+
+
+def equations(fit: MixedResults) -> Equations:
+    """Return the model of a fit as equations.
 
     Parameters
     ----------
     fit : fitted mixed model
-    family, link : str
-        Distribution and link, for the left side.
     """
-    design = fit.design
-    y = _text(design.response.name)
-    fixed = _sum([f"\\beta_{{{i}}}" + _factor(name) for i, name in enumerate(design.fixed.names)])
-    random = [_term(k, term) for k, term in enumerate(design.random)]
-    linear = _sum([fixed, *(body for body, _ in random)])
-    gaussian = family == "gaussian" and link == "identity"
-    left = f"{y}_i" if gaussian else f"{_text(link)}\\,\\mu_i"
-    scalar = f"{left} = {linear}" + (r" + \varepsilon_i" if gaussian else "")
-    laws = [law for _, law in random]
-    top = r"\varepsilon_i \sim N(0, \sigma^2)" if gaussian else f"{y}_i \\sim {_text(family)}(\\mu_i)"
-    hierarchy = r"\begin{aligned} " + r" \\ ".join([top, *laws]) + r" \end{aligned}"
-    matrix = (
-        r"y = X\beta + Zb + \varepsilon,\quad b \sim N(0, \sigma^2 \Lambda\Lambda'),\quad "
-        r"\varepsilon \sim N(0, \sigma^2 W^{-1})"
+    latex, plain = _Writer(fit, Latex()), _Writer(fit, Plain())
+    return Equations(
+        scalar=latex.n.lines(latex.scalar()),
+        hierarchical=latex.n.lines(latex.hierarchical()),
+        matrix=_matrix(fit),
+        estimates=latex.n.lines(latex.estimates()),
+        plain=plain.n.lines(plain.scalar()),
+        plain_hierarchical=plain.n.lines(plain.hierarchical()),
+        plain_estimates=plain.n.lines(plain.estimates()),
     )
-    if not gaussian:
-        matrix = f"g(\\mu) = X\\beta + Zb,\\quad b \\sim N(0, \\Lambda\\Lambda'),\\quad g = {_text(link)}"
-    return Equations(scalar, hierarchy, matrix)
 
 
-def _factor(name: str) -> str:
-    return "" if name == "Intercept" else rf"\,{_text(name)}_i"
+class _Writer:
+    """Writes a fit's equations in one notation."""
+
+    def __init__(self, fit: MixedResults, notation: Notation) -> None:
+        self.fit, self.n = fit, notation
+        self.names = [str(name) for name in fit.params.index]
+        self.linear = isinstance(fit, LinearMixedResults)
+        self.family: Any = None if self.linear else fit.model.family
+        results: Any = fit
+        self.family_params: dict[str, float] = {} if self.linear else results.family_params.to_dict()
+        self.y = self.n.row(self.n.name(fit.design.response.name))
+        first = 0 if "Intercept" in self.names[:1] else 1
+        self.numbers = {name: k + first for k, name in enumerate(self.names)}
+
+    # -------------------------------------------------------------- pieces
+    def column(self, name: str) -> str:
+        """A column in the row i; nothing for the intercept."""
+        return "" if name == "Intercept" else self.n.row(self.n.name(name))
+
+    def product(self, coefficient: str, name: str) -> str:
+        """A coefficient times its column."""
+        return coefficient if name == "Intercept" else self.n.times(coefficient, self.column(name))
+
+    def effect(self, k: int, j: int) -> str:
+        """The j-th effect of the k-th term, of the level of the row i."""
+        group = self.n.row(self.n.name(self.fit.design.random[k].group))
+        return f"{self.letter(k, j)}[{group}]"
+
+    def letter(self, k: int, j: int) -> str:
+        """The letter of the j-th effect of the k-th term."""
+        letter = LETTERS[k] if k < len(LETTERS) else f"b{k}"
+        return self.n.numbered(letter, j)
+
+    def offset(self) -> list[str]:
+        """The known parts of the linear predictor."""
+        design = self.fit.design
+        if design.offset is None:
+            return []
+        names = [*design.offsets.expressions, *([design.offsets.column] if design.offsets.column else [])]
+        return [self.n.row(self.n.name(name)) for name in names or ["offset"]]
+
+    def random(self) -> list[str]:
+        """The random part of the linear predictor."""
+        return [
+            self.product(self.effect(k, j), name)
+            for k, term in enumerate(self.fit.design.random)
+            for j, name in enumerate(term.names)
+        ]
+
+    def equation(self, predictor: str) -> list[str]:
+        """The linear predictor on the right, and what it means for the response."""
+        n, family = self.n, self.family
+        if family is None:
+            return [f"{self.y} = {predictor} + {n.row(n.greek('epsilon'))}"]
+        link, mean = str(family.link.name), n.row(n.greek("mu"))
+        if not family.has_intercept:
+            theta = n.greek("theta") + "_k"
+            return [f"{n.name(link)}(P({self.y} {n.greek('le')} k)) = {theta} - ({predictor})"]
+        mean = n.row("p") if family.proportions else mean
+        left = mean if link == "identity" else f"{n.name(link)}({mean})"
+        return [f"{left} = {predictor}"]
+
+    # -------------------------------------------------------------- laws
+    def response_laws(self) -> list[str]:
+        """The distribution of the response, or of the residuals."""
+        n, family = self.n, self.family
+        sim = n.greek("sim")
+        if family is None:
+            return self._residual_laws()
+        if not family.has_intercept:
+            return []
+        plain = str(family.name)
+        for prefix in PLAIN:
+            plain = plain.removeprefix(prefix)
+        mean = n.row("p") if family.proportions else n.row(n.greek("mu"))
+        own = n.row(n.greek("phi")) if "dispersion" in family.predictors else n.greek("phi")
+        phi = [own] if "dispersion" in family.phi_names or "dispersion" in family.predictors else []
+        trials = [n.row("n")] if family.proportions and self.fit.design.response.trials is not None else []
+        law = f"{n.name(plain.replace('_', ' '))}({', '.join([*trials, mean, *phi])})"
+        counts = n.row(n.name("y")) if trials else self.y
+        laws = [f"{counts} {sim} {law}"]
+        if str(family.name).startswith(("truncated", "hurdle")):
+            laws = [f"{counts} {sim} {law}, {counts} > 0"]
+        if trials and not self.fit.design.response.name.startswith("cbind("):
+            laws[0] += f", {counts} = {n.times(n.row('n'), self.y)}"
+        if "zero_inflation" in family.predictors or "zero_inflation" in family.phi_names:
+            laws.append(f"{n.name('P(extra zero)' if 'hurdle' not in family.name else 'P(zero)')} = {self._pi()}")
+        return [*laws, *self._component_laws()]
+
+    def _pi(self) -> str:
+        pi = self.n.greek("pi")
+        return self.n.row(pi) if "zero_inflation" in self.family.predictors else pi
+
+    def _component_laws(self) -> list[str]:
+        n, laws = self.n, []
+        fit: Any = self.fit
+        for component, table in fit.component_params.items():
+            letter, left = (
+                ("alpha", f"{n.name('logit')}({self._pi()})")
+                if component == "zero_inflation"
+                else (
+                    "delta",
+                    f"{n.name('log')}({n.row(n.greek('phi'))})",
+                )
+            )
+            parts = [self.product(n.numbered(letter, k), str(name)) for k, name in enumerate(table.index)]
+            laws.append(f"{left} = {' + '.join(parts)}")
+        return laws
+
+    def _residual_laws(self) -> list[str]:
+        fit, n = self.fit, self.n
+        assert isinstance(fit, LinearMixedResults)
+        square = "²" if isinstance(n, Plain) else "^2"
+        variance, correlations = [n.greek("sigma") + square], []
+        for factor in structures_of(fit.model.residual):
+            columns = [n.row(n.name(c)) for c in factor.columns]
+            if isinstance(factor, KnownVariance):
+                variance[0] = columns[0]
+            elif isinstance(factor, VarIdent | Unstructured):
+                levels = ", ".join(columns[: 1 if isinstance(factor, Unstructured) else None])
+                variance.append(f"{n.greek('delta')}[{levels}]{square}")
+            elif isinstance(factor, VarPower):
+                variance.append(f"|{columns[0]}|{_raised(n, '2' + n.greek('delta'))}")
+            elif isinstance(factor, VarExp):
+                variance.append(f"{n.name('exp')}(2{n.greek('delta')} {columns[0]})")
+            if isinstance(factor, AR1 | CAR1):
+                correlations.append(f"{n.greek('phi')}{_raised(n, '|tᵢ-tⱼ|' if isinstance(n, Plain) else '|t_i-t_j|')}")
+            elif isinstance(factor, CompoundSymmetry):
+                correlations.append(n.greek("rho"))
+            elif isinstance(factor, Unstructured):
+                correlations.append(
+                    f"{n.greek('rho')}[{columns[0]}, {columns[0].replace('ᵢ', 'ⱼ').replace('_i', '_j')}]"
+                )
+        said = (" " if isinstance(n, Plain) else r"\,").join(variance)
+        if fit.design.weights is not None:
+            said += f" / {n.row('w')}"
+        laws = [f"{n.row(n.greek('epsilon'))} {n.greek('sim')} N(0, {said})"]
+        other = n.row(n.greek("epsilon")).replace("ᵢ", "ⱼ").replace("_i", "_j")
+        return laws + [f"{n.name('corr')}({n.row(n.greek('epsilon'))}, {other}) = {c}" for c in correlations]
+
+    def effect_laws(self) -> list[str]:
+        """The distributions of the random effects."""
+        n, square = self.n, "²" if isinstance(self.n, Plain) else "^2"
+        laws = []
+        for k, term in enumerate(self.fit.design.random):
+            letters = [self.letter(k, j) for j in range(len(term.names))]
+            tag = (LETTERS[k] if k < len(LETTERS) else f"b{k}") if len(self.fit.design.random) > 1 else "b"
+            sub = f"_{tag}" if isinstance(n, Plain) else f"_{{{tag}}}"
+            known = "" if term.loading is None else f" {n.name('with levels related as given')}"
+            if len(letters) == 1:
+                laws.append(f"{letters[0]} {n.greek('sim')} N(0, {n.greek('sigma')}{sub}{square}){known}")
+                continue
+            kind = n.greek("Sigma") + sub
+            if not self.fit.varcorr.terms[k].correlated:
+                kind = f"{n.name('diag')}({n.greek('sigma')}{sub}{square})"
+            laws.append(f"({', '.join(letters)}) {n.greek('sim')} N(0, {kind}){known}")
+        return laws
+
+    # -------------------------------------------------------------- wholes
+    def scalar(self) -> list[str]:
+        """One observation, in letters."""
+        fixed = [self.product(self.n.numbered("beta", self.numbers[name]), name) for name in self.names]
+        predictor = " + ".join([*fixed, *self.random(), *self.offset()]) or "0"
+        return [*self.equation(predictor), *self.response_laws(), *self.effect_laws()]
+
+    def estimates(self) -> list[str]:
+        """One observation, in numbers."""
+        n = self.n
+        parts = ""
+        for name, value in zip(self.names, np.asarray(self.fit.params, dtype=float), strict=True):
+            sign = (" - " if value < 0 else " + ") if parts else ("-" if value < 0 else "")
+            parts += sign + self.product(format_number(abs(float(value)), 3), name)
+        predictor = " + ".join([*([parts] if parts else []), *self.random(), *self.offset()]) or "0"
+        lines = self.equation(predictor)
+        if self.family is not None and not self.family.has_intercept:
+            cuts = ", ".join(format_number(float(v), 3) for v in self.family_params.values())
+            lines.append(f"{n.greek('theta')} = ({cuts})")
+        for k, term in enumerate(self.fit.varcorr.terms):
+            sds = [
+                f"{n.name('sd')}({self.letter(k, j)}) = {format_number(float(sd), 3)}" for j, sd in enumerate(term.sd)
+            ]
+            if term.correlated:
+                sds += [
+                    f"{n.name('corr')}({self.letter(k, j)}, {self.letter(k, i)}) = "
+                    f"{format_number(float(term.correlation[i, j]), 2)}"
+                    for j in range(len(term.sd))
+                    for i in range(j + 1, len(term.sd))
+                    if np.isfinite(term.correlation[i, j])
+                ]
+            lines.append(", ".join(sds))
+        if isinstance(self.fit, LinearMixedResults):
+            if not any(isinstance(f, KnownVariance) for f in structures_of(self.fit.model.residual)):
+                lines.append(f"{n.greek('sigma')} = {format_number(float(self.fit.sigma), 3)}")
+        elif "dispersion" in self.family.phi_names:
+            value = float(self.family_params["dispersion"])
+            lines.append(f"{n.greek('phi')} = {format_number(value, 3)}")
+        return lines
+
+    def hierarchical(self) -> list[str]:
+        """Level by level: coefficients that vary between groups have equations of their own."""
+        terms, n = self.fit.design.random, self.n
+        varying = list(dict.fromkeys(name for term in terms for name in term.names if name in self.numbers))
+        moved = self._moved(varying)
+        inner, outer = [], []
+        for name in [*varying, *(x for x in self.names if x not in varying and x not in moved)]:
+            if name not in varying:
+                inner.append(self.product(n.numbered("beta", self.numbers[name]), name))
+                continue
+            groups = [(k, term.names.index(name)) for k, term in enumerate(terms) if name in term.names]
+            where = ", ".join(n.row(n.name(terms[k].group)) for k, _ in groups)
+            own = f"{n.numbered('beta', self.numbers[name])}[{where}]"
+            inner.append(self.product(own, name))
+            parts = [n.numbered("gamma", self.numbers[name])]
+            for other, (target, rest) in moved.items():
+                if target == name:
+                    parts.append(self.product(n.numbered("gamma", self.numbers[other]), rest))
+            parts += [self.effect(k, j) for k, j in groups]
+            outer.append(f"{own} = {' + '.join(parts)}")
+        alone = [
+            self.product(self.effect(k, j), name)
+            for k, term in enumerate(terms)
+            for j, name in enumerate(term.names)
+            if name not in varying
+        ]
+        predictor = " + ".join([*inner, *alone, *self.offset()]) or "0"
+        return [*self.equation(predictor), *self.response_laws(), *outer, *self.effect_laws()]
+
+    def _moved(self, varying: list[str]) -> dict[str, tuple[str, str]]:
+        """Columns that act on a coefficient of groups: which coefficient, and the column that is constant in groups."""
+        found: dict[str, tuple[str, str]] = {}
+        if len(self.fit.design.random) != 1:
+            return found
+        term, matrix = self.fit.design.random[0], self.fit.design.fixed.matrix
+        constant = {x: _is_constant(matrix[:, k], term) for k, x in enumerate(self.names) if x != "Intercept"}
+        for name in constant:
+            parts = name.split(":")
+            if name in varying:
+                continue
+            if constant[name] and "Intercept" in varying:
+                found[name] = "Intercept", name
+            for slope in parts if len(parts) > 1 else ():
+                rest = ":".join(part for part in parts if part != slope)
+                if slope in varying and constant.get(rest):
+                    found[name] = slope, rest
+        return found
 
 
-def _sum(parts: list[str]) -> str:
-    return " + ".join(part for part in parts if part)
+def _raised(n: Notation, power: str) -> str:
+    return f"^({power})" if isinstance(n, Plain) else f"^{{{power}}}"
 
 
-def _term(k: int, term: RandomEffects) -> tuple[str, str]:
-    """The term's part of the linear predictor, and the law of its effects."""
-    letter = chr(ord("b") + k) if k < 8 else f"b^{{({k})}}"
-    at = f"[{_text(term.group)}_i]"
-    symbols = [f"{letter}_{{{j}}}" for j in range(len(term.names))]
-    body = _sum([symbol + at + _factor(name) for symbol, name in zip(symbols, term.names, strict=True)])
-    if len(symbols) == 1:
-        return body, rf"{symbols[0]} \sim N(0, \sigma_{{{letter}}}^2)"
-    vector = r"(" + ", ".join(symbols) + r")'"
-    kind = r"\Sigma" if "||" not in term.term else r"\mathrm{diag}(\sigma^2)"
-    return body, rf"{vector} \sim N(0, {kind}_{{{letter}}})"
+def _is_constant(column: Any, term: RandomEffects) -> bool:
+    first = np.full(term.n_levels, np.nan)
+    first[term.codes[::-1]] = column[::-1]
+    return bool(np.all(first[term.codes] == column))
+
+
+def _matrix(fit: MixedResults) -> str:
+    offset = " + o" if fit.design.offset is not None else ""
+    zb = " + Zb" if fit.design.random else ""
+    if isinstance(fit, LinearMixedResults):
+        law = r",\quad b \sim N(0, \sigma^2 \Lambda\Lambda')" if zb else ""
+        structured = fit.model.residual is not None
+        inner = "R" if structured else "W^{-1}" if fit.design.weights is not None else "I"
+        return rf"y = X\beta{zb}{offset} + \varepsilon{law},\quad \varepsilon \sim N(0, \sigma^2 {inner})"
+    family: Any = fit.model.family
+    law = r",\quad b \sim N(0, \Lambda\Lambda')" if zb else ""
+    link = Latex().name(str(family.link.name))
+    if not family.has_intercept:
+        return rf"g(P(y \le k)) = \theta_k - (X\beta{zb}{offset}){law},\quad g = {link}"
+    return rf"g(\mu) = X\beta{zb}{offset}{law},\quad g = {link}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from mixedfx.explanation.diagram import Diagram
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "explain"]
 
+WIDTH = 80
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -30,7 +33,8 @@ class Explanation:
     Attributes
     ----------
     equations : Equations
-        LaTeX: ``scalar``, ``hierarchical``, ``matrix``.
+        LaTeX: ``scalar``, ``hierarchical``, ``matrix``, ``estimates``; text: ``plain``, ``plain_hierarchical``,
+        ``plain_estimates``.
     sentences : tuple of str
         One for each line of the summary.
     code : dict
@@ -65,21 +69,38 @@ class Explanation:
         return plate_diagram(self.diagram, ax=ax)
 
     def __str__(self) -> str:
-        lines = [
-            "In words",
-            *(f"  * {s}" for s in self.sentences),
-            "",
-            "As equations",
-            f"  {self.equations.scalar}",
-            "",
-        ]
-        return "\n".join([*lines, "In other programs", *(f"  {name:8s} {text}" for name, text in self.code.items())])
+        lines = ["In words", *(wrapped(sentence, "  * ", "    ") for sentence in self.sentences), "", "As equations"]
+        for title, text in (
+            ("in letters", self.equations.plain),
+            ("with the estimates", self.equations.plain_estimates),
+        ):
+            lines += [f"  {title}", *(wrapped(line, "    ", "      ") for line in text.splitlines())]
+        if self.code:
+            lines += ["", "In other programs"]
+            lines += [line for name, text in self.code.items() for line in (f"  {name}", _code(text))]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _repr_html_(self) -> str:
         items = "".join(f"<li>{escape(s)}</li>" for s in self.sentences)
         code = "".join(f"<dt>{escape(k)}</dt><dd><code>{escape(v)}</code></dd>" for k, v in self.code.items())
-        equation = f"<p>$${escape(self.equations.scalar)}$$</p>"
+        both = (self.equations.scalar, self.equations.estimates)
+        equation = "".join(f"<p>$${escape(text)}$$</p>" for text in both)
         return f"{self.svg}<ul>{items}</ul>{equation}<dl>{code}</dl>"
+
+
+def _code(text: str) -> str:
+    """Code in lines, whole where a break would change it: within quotes, before a comment."""
+    return f"    {text}" if '"' in text or "#" in text else wrapped(text, "    ", "      ")
+
+
+def wrapped(text: str, first: str, further: str) -> str:
+    """Return text in lines of the width of the tables."""
+    return fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def explain(fit: Any) -> Explanation:
@@ -111,11 +132,9 @@ def explain(fit: Any) -> Explanation:
     if not isinstance(fit, MixedResults):
         raise TypeError(f"explain takes a fitted mixed model, found {type(fit).__name__}")
     if isinstance(fit, LinearMixedResults):
-        family, link, reml = "gaussian", "identity", fit.reml
+        family, link = "gaussian", "identity"
     else:
         model: Any = fit
-        family, link, reml = str(model.model.family.name), str(model.model.family.link.name), False
+        family, link = str(model.model.family.name), str(model.model.family.link.name)
     diagram = draw_up(arrange(fit), symbols_of(fit, family, link), fit.nobs)
-    return Explanation(
-        equations(fit, family, link), tuple(sentences(fit, link)), translations(fit, family, reml), diagram
-    )
+    return Explanation(equations(fit), tuple(sentences(fit)), translations(fit), diagram)

@@ -1,93 +1,150 @@
-"""The lines of a summary in plain words."""
+"""A fitted model in plain words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mixedfx._display import format_number, format_p
-from mixedfx._typing import Array
+from mixedfx.explanation.coefficients import coefficient_sentences
+from mixedfx.explanation.further_words import further_sentences, residual_sentences
+from mixedfx.explanation.readings import Reading, number, reading_of, success_of
 from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.varcorr import TermCovariance
 
 __all__ = ["sentences"]
 
 
-def sentences(fit: MixedResults, link: str = "identity") -> list[str]:
-    """Return one sentence for each line of the summary.
+def sentences(fit: MixedResults) -> list[str]:
+    """Return what the summary says, a sentence for each of its lines.
 
     Parameters
     ----------
     fit : fitted mixed model
-    link : str
-        Scale on which the coefficients add up.
     """
-    return [_opening(fit), *_fixed(fit, link), *_random(fit), _closing(fit)]
+    return [*_opening(fit), *coefficient_sentences(fit), *_random(fit), *further_sentences(fit), *_closing(fit)]
 
 
-def _opening(fit: MixedResults) -> str:
+def _opening(fit: MixedResults) -> Iterator[str]:
     groups = " and ".join(f"{count} levels of {name}" for name, count in fit.n_groups.items()) or "no groups"
-    return f"{fit.nobs} observations of {fit.design.response.name} in {groups}."
-
-
-def _fixed(fit: MixedResults, link: str) -> Iterator[str]:
-    limits = np.asarray(fit.conf_int(), dtype=float)
-    scale = "" if link == "identity" else f" on the {link} scale"
-    y = f"{fit.design.response.name}{scale}"
-    for i, (name, value, p) in enumerate(zip(fit.params.index, fit.params, fit.pvalues, strict=True)):
-        low, high = (format_number(limit, 3) for limit in limits[i])
-        number, shown = format_number(float(value), 3), format_p(float(p))
-        interval = f"95 % interval {low} to {high}"
-        if name == "Intercept":
-            where = "Where all predictors are zero (factors at their reference level)"
-            yield f"{where} the expected {y} is {number} ({interval})."
+    yield f"{fit.nobs} observations of {fit.design.response.name} in {groups}."
+    if isinstance(fit, LinearMixedResults):
+        yield from _rows(fit, "the residual variance is divided by the weight")
+        return
+    family: Any = fit.model.family
+    if not family.has_intercept:
+        order = " < ".join(map(str, fit.design.response.categories or ()))
+        yield f"The response has ordered categories: {order}."
+    elif family.proportions:
+        success = success_of(fit)
+        if success == "success":
+            yield f"The response is the proportion of successes among the trials ({_trials(fit)})."
         else:
-            p_value = f"p {shown}" if shown.startswith("<") else f"p = {shown}"
-            yield f"{_change(str(name))} {number} in the expected {y}, all else equal ({interval}, {p_value})."
+            trials = ", out of the trials of each row" if fit.design.response.trials is not None else ""
+            yield f"What is counted as success is {success}{trials}."
+    meaning = (
+        "the dispersion is divided by the weight"
+        if family.precision_weights
+        else ("the likelihood of a row counts as often as its weight says")
+    )
+    yield from _rows(fit, meaning)
+    if family.link.name != "identity" and fit.n_groups:
+        groups = " and ".join(fit.n_groups)
+        average = "" if family.link.name == "log" else f", and larger than those on averages over {groups}"
+        yield f"All effects are those within one and the same {groups}{average}."
 
 
-def _change(name: str) -> str:
-    """The beginning of a sentence about one coefficient."""
-    if ":" in name:
-        return f"{name}: the parts together go, beyond their separate effects, with a change of"
-    if "[" in name:
-        return f"{name}: this level instead of the reference goes with a difference of"
-    return f"{name}: one unit more goes with a change of"
+def _trials(fit: MixedResults) -> str:
+    return f"the weights {fit.design.weights_column}" if fit.design.weights_column else "the weights given"
+
+
+def _rows(fit: MixedResults, weights: str) -> Iterator[str]:
+    """What every row brings along: weights and offset."""
+    design = fit.design
+    if design.weights is not None:
+        name = "the weights given" if design.weights_column is None else f"the weights {design.weights_column}"
+        yield f"Rows have {name}: {weights}."
+    if design.offset is not None:
+        names = [*design.offsets.expressions, *([design.offsets.column] if design.offsets.column else [])]
+        known = " and ".join(names) or "the offset given"
+        yield f"The linear predictor has a known part with coefficient 1, the offset: {known}."
 
 
 def _random(fit: MixedResults) -> Iterator[str]:
-    for term in fit.varcorr.terms:
+    reading = reading_of(fit)
+    limits = None
+    for term, design in zip(fit.varcorr.terms, fit.design.random, strict=True):
         for name, sd in zip(term.names, term.sd, strict=True):
-            what = "their level" if name == "Intercept" else f"their effect of {name}"
-            if sd == 0:
-                yield f"Levels of {term.group} show no differences in {what} beyond chance."
-            else:
-                yield (
-                    f"Levels of {term.group} differ in {what}: standard deviation {format_number(float(sd), 3)}; about "
-                    f"two thirds lie within {format_number(float(sd), 3)} of the average."
-                )
-        yield from _correlations(term.group, term.names, term.correlation, term.correlated)
-    residual = fit.varcorr.residual
-    if residual is not None:
-        yield (
-            f"Single observations scatter around all this with standard deviation "
-            f"{format_number(float(np.sqrt(residual)), 3)}."
+            yield _spread(term.group, name, float(sd), reading)
+        if design.loading is not None:
+            yield f"Levels of {term.group} are related as the given matrix says."
+        if term.correlated and len(term.names) > 1:
+            if limits is None:
+                limits = fit.conf_int(which="random")
+            yield from _correlations(term, limits)
+
+
+def _spread(group: str, name: str, sd: float, reading: Reading) -> str:
+    what = "their level" if name == "Intercept" else f"their effect of {name}"
+    if sd == 0:
+        return f"Levels of {group} show no differences in {what} beyond chance."
+    said = f"Levels of {group} differ in {what}: standard deviation {number(sd)}"
+    if not reading.ratio:
+        return f"{said}; about two thirds lie within {number(sd)} of the average."
+    low, high = number(np.exp(-sd)), number(np.exp(sd))
+    if name == "Intercept":
+        return f"{said}; about two thirds have {low} to {high} times the {reading.quantity} of the average."
+    return f"{said}; about two thirds have {low} to {high} times the {reading.ratio_name} of the average."
+
+
+def _correlations(term: TermCovariance, limits: pd.DataFrame) -> Iterator[str]:
+    for j, first in enumerate(term.names):
+        for i in range(j + 1, len(term.names)):
+            value = float(term.correlation[i, j])
+            if not np.isfinite(value):
+                continue
+            key = f"cor_{term.names[i]}.{first}|{term.group}"
+            low, high = map(float, limits.loc[key]) if key in limits.index else (np.nan, np.nan)
+            yield _correlation(term.group, first, term.names[i], value, low, high)
+
+
+def _correlation(group: str, first: str, second: str, value: float, low: float, high: float) -> str:
+    """A tendency is claimed only if the interval of the correlation has one sign."""
+    shown = f"correlation {number(value)}"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return f"Between the {first} and the {second} of levels of {group}: {shown}, without an interval."
+    shown += f", 95 % interval {number(low)} to {number(high)}"
+    if low <= 0.0 <= high:
+        return f"Whether levels of {group} with a higher {first} have a higher or a lower {second} is open: {shown}."
+    direction = "higher" if value > 0 else "lower"
+    return f"Levels of {group} with a higher {first} tend to have a {direction} {second}: {shown}."
+
+
+def _closing(fit: MixedResults) -> Iterator[str]:
+    if isinstance(fit, LinearMixedResults):
+        yield from residual_sentences(fit)
+    yield _method(fit)
+    if fit.is_singular:
+        yield "The estimate lies on the boundary: some variance is zero or some correlation is -1 or 1."
+    yield "The fit converged." if fit.converged else "The fit did NOT converge: do not interpret these numbers."
+
+
+def _method(fit: Any) -> str:
+    if isinstance(fit, LinearMixedResults):
+        return f"Fitted by {'restricted maximum likelihood (REML)' if fit.reml else 'maximum likelihood'}."
+    nodes = int(fit.fit.nodes)
+    if not fit.design.random:
+        return "Fitted by maximum likelihood."
+    if nodes == 0:
+        return (
+            "Fitted by maximum likelihood of a Laplace approximation in which the fixed effects are conditional modes."
         )
-
-
-def _correlations(group: str, names: tuple[str, ...], matrix: Array, correlated: bool) -> Iterator[str]:
-    if not correlated:
-        return
-    for j, first in enumerate(names):
-        for i in range(j + 1, len(names)):
-            value = float(matrix[i, j])
-            if np.isfinite(value):
-                direction = "higher" if value >= 0 else "lower"
-                yield (
-                    f"Levels of {group} with a higher {first} tend to have a {direction} {names[i]}: correlation "
-                    f"{format_number(value, 2)}."
-                )
-
-
-def _closing(fit: MixedResults) -> str:
-    return "The fit converged." if fit.converged else "The fit did NOT converge: do not interpret these numbers."
+    if nodes == 1:
+        return "Fitted by maximum likelihood; the random effects are integrated out by the Laplace approximation."
+    return (
+        "Fitted by maximum likelihood; the random effects are integrated out by adaptive Gauss-Hermite quadrature with "
+        f"{nodes} nodes in each dimension."
+    )

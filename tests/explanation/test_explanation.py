@@ -1,5 +1,7 @@
 """Tables and explanations say what the fit says."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,20 +90,141 @@ def test_explain_in_words_equations_and_code(fit):
     explanation = mfx.explain(fit)
     assert "251.405" in explanation.sentences[1]
     assert r"\text{Days}_i" in explanation.equations.scalar
+    assert "Reactionᵢ = 251.405 + 10.467·Daysᵢ" in explanation.equations.plain_estimates
+    assert "β₁[Subjectᵢ] = γ₁ + b₁[Subjectᵢ]" in explanation.equations.plain_hierarchical
     assert explanation.code["lme4"].startswith("lmer(Reaction ~ 1 + Days + (1 + Days | Subject)")
     assert "drops the correlations" in explanation.code["bambi"]
-    binomial = mfx.glmer("use ~ age + (1 | district)", mfx.load_dataset("contraception"), family="binomial")
-    assert "logit scale" in mfx.explain(binomial).sentences[2]
-    assert "family = binomial" in mfx.explain(binomial).code["glmmTMB"]
+    assert "\\" not in str(explanation)
+    assert max(map(len, str(explanation).partition("In other programs")[0].splitlines())) <= 80
+    assert repr(explanation) == str(explanation)
+
+
+ORTHODONT, USE = mfx.load_dataset("orthodont"), mfx.load_dataset("contraception")
+
+
+def sentence(fit, name):
+    (found,) = [text for text in mfx.explain(fit).sentences if text.startswith(f"{name}: ")]
+    return found
+
+
+def claimed(text, verb="changes the expected"):
+    return float(re.search(rf"{verb}.*? by (-?[\d.]+)", text)[1])
+
+
+def test_a_coefficient_is_said_to_hold_where_it_does():
+    fit = mfx.lmer("distance ~ age * Sex + (1 | Subject)", ORTHODONT)
+    text = sentence(fit, "age")
+    assert "where Sex is Male" in text
+    assert "all else equal" not in text
+    mean = fit.predict({"age": [8, 9, 8, 9], "Sex": ["Male", "Male", "Female", "Female"]}, random=False).to_numpy()
+    assert claimed(text) == pytest.approx(mean[1] - mean[0], abs=5e-4)
+    text = sentence(fit, "Sex[T.Female]")
+    assert "where age is 0" in text
+    at_zero = fit.predict({"age": [0, 0], "Sex": ["Male", "Female"]}, random=False).to_numpy()
+    assert claimed(text) == pytest.approx(at_zero[1] - at_zero[0], abs=5e-4)
+    text = sentence(fit, "age:Sex[T.Female]")
+    shown = re.search(r"\(([\d.]+) instead of ([\d.]+)\)", text)
+    assert [float(shown[1]), float(shown[2])] == pytest.approx([mean[3] - mean[2], mean[1] - mean[0]], abs=5e-4)
+
+
+@pytest.mark.parametrize("coding", ["treatment", "sum"])
+def test_codings_say_what_a_level_is_compared_with(coding):
+    fit = mfx.lmer("distance ~ age + Sex + (1 | Subject)", ORTHODONT, contrasts={"Sex": coding})
+    name = fit.params.index[-1]
+    by_level = fit.predict({"age": [8, 8], "Sex": ["Male", "Female"]}, random=False).to_numpy()
+    level, other = re.search(r": (\w+) instead of (the average|\w+) changes", sentence(fit, name)).groups()
+    own = {"Male": by_level[0], "Female": by_level[1], "the average": by_level.mean()}
+    assert claimed(sentence(fit, name)) == pytest.approx(own[level] - own[other], abs=5e-4)
+    assert "all else equal" in sentence(fit, name)
+
+
+def test_columns_of_one_variable_are_read_together():
+    fit = mfx.lmer("distance ~ age + I(age^2) + Sex + (1 | Subject)", ORTHODONT)
+    for name in ("age", "I(age ** 2)"):
+        assert "read together" in sentence(fit, name)
+        assert "all else equal" not in sentence(fit, name)
+    assert "all else equal" in sentence(fit, "Sex[T.Female]")
+
+
+def test_odds_ratios_and_what_is_success():
+    fit = mfx.glmer("use ~ age * urban + (1 | district)", USE, family="binomial")
+    text = " ".join(mfx.explain(fit).sentences)
+    assert "What is counted as success is use = 'Y'" in text
+    at = {"age": [0, 1], "urban": ["N", "N"]}
+    odds = fit.predict(at, random=False, which="mean")
+    ratio = (odds / (1 - odds)).to_numpy()
+    assert claimed(sentence(fit, "age"), "multiplies the odds of use = 'Y'") == pytest.approx(
+        ratio[1] / ratio[0], abs=5e-4
+    )
+    assert "larger than those on averages" in text
+    counts = mfx.glmer("incidence ~ period + (1 | herd)", mfx.load_dataset("cbpp"), family="poisson", offset="size")
+    text = " ".join(mfx.explain(counts).sentences)
+    assert "ratio of rates" in text
+    assert "the offset: size" in text
+    assert "averages" not in text  # the ratio of means is the same there
+
+
+def test_a_tendency_is_claimed_only_beyond_chance(fit):
+    text = next(text for text in mfx.explain(fit).sentences if "correlation" in text)
+    assert "is open" in text
+    assert "tend" not in text
+    rng = np.random.default_rng(1)
+    g, x = np.repeat(np.arange(40), 12), np.tile(np.arange(12.0), 40)
+    b = rng.multivariate_normal([0, 0], [[4, 1.8], [1.8, 1]], size=40)
+    clear = mfx.lmer("y ~ x + (x | g)", {"y": b[g, 0] + b[g, 1] * x + rng.normal(size=480), "x": x, "g": g})
+    assert any("tend to have a higher x" in text for text in mfx.explain(clear).sentences)
+
+
+def test_residual_structures_are_in_words_and_equations():
+    structure = mfx.VarIdent("Sex") * mfx.AR1("age", group="Subject")
+    fit = mfx.lmer("distance ~ age + (1 | Subject)", ORTHODONT, residual=structure)
+    explanation, spread = mfx.explain(fit), np.sqrt(fit.residual_variances)
+    text = " ".join(explanation.sentences)
+    girls = spread[(ORTHODONT["Sex"] == "Female").to_numpy()][0]
+    assert f"{girls:.3f} where Sex is Female" in text
+    assert "between neighbours" in text
+    assert "Single observations scatter around all this" not in text
+    assert "corr(εᵢ, εⱼ)" in explanation.equations.plain
+    assert "δ[Sexᵢ]²" in explanation.equations.plain
+
+
+def test_further_parts_are_in_words_and_equations():
+    owls = mfx.load_dataset("owls")
+    fit = mfx.glmer(
+        "SiblingNegotiation ~ FoodTreatment + (1 | Nest)", owls, family="nbinom2", zero_inflation="~ FoodTreatment"
+    )
+    explanation = mfx.explain(fit)
+    text = " ".join(explanation.sentences)
+    assert "odds of an extra zero" in text
+    assert "where it is no extra zero" in text
+    assert f"φ = {fit.family_params['dispersion']:.3f}" in text
+    assert "logit(πᵢ) = α₀ + α₁·FoodTreatment[T.Satiated]ᵢ" in explanation.equations.plain
+    ham = mfx.load_dataset("ham").astype({"Product": str})
+    ham["liking"] = pd.cut(ham["Informed.liking"], [0, 4, 6, 9], labels=["low", "middle", "high"])
+    ordered = mfx.glmer("liking ~ Product + (1 | Consumer)", ham, family="ordinal")
+    explanation = mfx.explain(ordered)
+    assert "low < middle < high" in " ".join(explanation.sentences)
+    assert "θ_k - (" in explanation.equations.plain
+    shown = next(text for text in explanation.sentences if "probabilities are" in text)
+    chances = [float(found) for found in re.findall(r" (0\.\d+)", shown)]
+    assert sum(chances) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_predictors_of_groups_stand_where_they_act():
+    fit = mfx.lmer("distance ~ age * Sex + (age | Subject)", ORTHODONT)
+    lines = mfx.explain(fit).equations.plain_hierarchical.splitlines()
+    assert "β₀[Subjectᵢ] = γ₀ + γ₂·Sex[T.Female]ᵢ + b₀[Subjectᵢ]" in lines
+    assert "β₁[Subjectᵢ] = γ₁ + γ₃·Sex[T.Female]ᵢ + b₁[Subjectᵢ]" in lines
 
 
 def test_translations_leave_out_programs_that_lack_the_model():
-    sleep, use = mfx.load_dataset("sleepstudy"), mfx.load_dataset("contraception")
+    sleep = mfx.load_dataset("sleepstudy")
     assert set(mfx.explain(mfx.lmer("Reaction ~ Days + cs(Days | Subject)", sleep)).code) == {"glmmTMB"}
     serial = mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep, residual=mfx.AR1("Days", group="Subject"))
-    assert mfx.explain(serial).code == {}
-    probit = mfx.explain(mfx.glmer("use ~ age + (1 | district)", use, family="binomial", link="probit")).code
-    assert probit["lme4"].endswith('family = binomial("probit"))')
+    assert set(mfx.explain(serial).code) == {"nlme"}
+    probit = mfx.explain(mfx.glmer("use ~ age + (1 | district)", USE, family="binomial", link="probit")).code
+    assert "lme4" not in probit  # its Laplace approximation of other links takes the expected information
+    assert probit["glmmTMB"].endswith('family = binomial("probit"))')
     assert probit["bambi"].endswith('family="bernoulli", link="probit").fit()')
 
 

@@ -1,0 +1,262 @@
+"""The fixed effects in words: what each coefficient says, and where it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.design import Variable
+from mixedfx.explanation.readings import Reading, reading_of
+from mixedfx.results.base import MixedResults
+
+__all__ = ["coefficient_sentences"]
+
+LEVEL = re.compile(r"(?P<factor>.+)\[(?P<coding>(?:T|S|H|P|D)\.)?(?P<level>.*)\]\Z", re.DOTALL)
+POWER = re.compile(r"I\(`?([\w.]+)`? \*\* \d+\)\Z")
+MOST_NAMED = 5  # variables that the sentence about the intercept lists
+
+
+@dataclass(frozen=True)
+class Part:
+    """A factor of a column's name: ``age``, or ``Sex[T.Female]``.
+
+    Attributes
+    ----------
+    name : str
+        As in the name of the column.
+    term : str
+        The factor of the term, without the level.
+    variables : frozenset of str
+        Columns of the data behind it.
+    level : str or None
+        The level of an indicator; None for numbers and other codings.
+    coded : bool
+        Whether it is a column of a coding other than indicators (a sum coding, a polynomial, a spline).
+    reference : str or None
+        What an indicator is compared with: a level, or the average of a sum coding; None if it is a plain
+        indicator of 0 and 1.
+    average : bool
+        Whether that is the average over the levels.
+    """
+
+    name: str
+    term: str
+    variables: frozenset[str]
+    level: str | None = None
+    coded: bool = False
+    reference: str | None = None
+    average: bool = False
+
+
+@dataclass(frozen=True)
+class Coefficient:
+    """A column of the fixed effects with its parts."""
+
+    name: str
+    parts: tuple[Part, ...]
+    variables: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", frozenset(v for part in self.parts for v in part.variables))
+
+
+class _Columns:
+    """The columns of a fit, read by their names."""
+
+    def __init__(self, fit: MixedResults) -> None:
+        fixed, self.variables = fit.design.fixed, fit.design.variables
+        self.names = list(fixed.full_names)
+        self.coefficients: dict[str, Coefficient] = {}
+        for term, places in fixed.full_terms.items():
+            factors = [] if term == "Intercept" else _split(term)
+            for place in places:
+                pieces = _split(self.names[place])
+                if term == "Intercept":
+                    parts: tuple[Part, ...] = ()
+                elif len(pieces) == len(factors):
+                    parts = tuple(self._part(a, b) for a, b in zip(pieces, factors, strict=True))
+                else:
+                    parts = (Part(self.names[place], term, self._behind(term), coded=True),)
+                self.coefficients[self.names[place]] = Coefficient(self.names[place], parts)
+
+    def _behind(self, text: str) -> frozenset[str]:
+        return frozenset(name for name in self.variables if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.(])", text))
+
+    def _part(self, name: str, term: str) -> Part:
+        variables, match = self._behind(term), LEVEL.match(name)
+        if match is None or name == term:
+            return Part(name, term, variables)
+        coding, level = match["coding"], match["level"]
+        factor = self._factor(variables)
+        if factor is None or coding not in (None, "T.", "S.") or level not in map(str, factor.levels):
+            return Part(name, term, variables, coded=True)
+        if coding == "S.":
+            return Part(name, term, variables, level, reference="the average", average=True)
+        return Part(name, term, variables, level, reference=self._reference(term, factor) if coding else None)
+
+    def _factor(self, variables: frozenset[str]) -> Variable | None:
+        found = [self.variables[name] for name in variables if self.variables[name].is_factor]
+        return found[0] if len(found) == 1 and len(variables) == 1 else None
+
+    def _reference(self, term: str, factor: Variable) -> str | None:
+        """The level that has no indicator of its own."""
+        pieces = [LEVEL.match(piece) for name in self.names for piece in _split(name)]
+        own = {match["level"] for match in pieces if match is not None and match["factor"] == term}
+        left = [str(level) for level in factor.levels if str(level) not in own]
+        return left[0] if len(left) == 1 else None
+
+    def where(self, parts: tuple[Part, ...]) -> str:
+        """Say where other variables stand if their columns are all zero."""
+        plain = {part.term for part in parts}
+        shown = [p for p in parts if not ((power := POWER.match(p.term)) and power[1] in plain)]
+        averaged = dict.fromkeys(p.term for p in shown if p.average or self.contrast(p))
+        places = dict.fromkeys(self._zero(part) for part in shown if part.term not in averaged)
+        average = f"on average over {' and '.join(averaged)}" if averaged else ""
+        return " ".join([*([average] if average else []), *([f"where {' and '.join(places)}"] if places else [])])
+
+    def contrast(self, part: Part) -> bool:
+        """Say whether a part is a column of a coding of a factor."""
+        return part.coded and self._factor(part.variables) is not None
+
+    def _zero(self, part: Part) -> str:
+        if part.coded:
+            return f"the columns of {part.term} are 0"
+        if part.level is None:
+            return f"{part.term} is 0"
+        return f"{part.term} is {part.reference}" if part.reference is not None else f"{part.term} is not {part.level}"
+
+    def beyond(self, own: Coefficient) -> tuple[Part, ...]:
+        """The other parts of the interactions that contain the variables of a coefficient."""
+        found: dict[str, Part] = {}
+        for other in self.coefficients.values():
+            if other.variables > own.variables:
+                found |= {part.term: part for part in other.parts if not part.variables <= own.variables}
+        return tuple(found.values())
+
+    def alike(self, own: Coefficient) -> list[str]:
+        """The other columns of the same variables that one cannot hold fixed: of powers, polynomials and splines."""
+        if not any(p.level is None and not self.contrast(p) for p in own.parts):
+            return []
+        alike = [c for c in self.coefficients.values() if c.variables == own.variables and c.name != own.name]
+        mine = {(p.term, p.level) for p in own.parts if p.level is not None}
+        return [c.name for c in alike if {(p.term, p.level) for p in c.parts if p.level is not None} == mine]
+
+
+def _split(name: str) -> list[str]:
+    """Split the name of a column or term at the colons between its factors."""
+    parts, depth, start, quoted = [], 0, 0, False
+    for place, sign in enumerate(name):
+        quoted ^= sign == "`"
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == ":" and depth == 0 and not quoted:
+            parts.append(name[start:place])
+            start = place + 1
+    return [*parts, name[start:]]
+
+
+def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
+    """Yield one sentence for each fixed effect."""
+    columns, reading = _Columns(fit), reading_of(fit)
+    limits, values, p = np.asarray(fit.conf_int(), dtype=float), fit.params, np.asarray(fit.pvalues, dtype=float)
+    for i, (name, value) in enumerate(values.items()):
+        certainty = reading.certainty(limits[i, 0], limits[i, 1], p[i])
+        own = columns.coefficients.get(str(name), Coefficient(str(name), ()))
+        if not own.parts:
+            yield _intercept(fit, columns, reading, float(value), limits[i])
+        elif len(own.parts) == 1:
+            yield f"{name}: {_single(columns, own, reading, float(value))} {certainty}."
+        else:
+            bare = replace(reading, ratio_name="").certainty(limits[i, 0], limits[i, 1], p[i])
+            yield f"{name}: {_together(columns, own, reading, float(value), dict(values))} {bare}."
+
+
+def _intercept(fit: MixedResults, columns: _Columns, reading: Reading, value: float, limits: Array) -> str:
+    parts = {part.term: part for c in columns.coefficients.values() for part in _zeroing(c)}
+    if not parts:
+        where = "Everywhere"
+    elif len(parts) <= MOST_NAMED:
+        where = _sentence(columns.where(tuple(parts.values())))
+    else:
+        where = "Where all numeric predictors are zero and factors at their reference level"
+    interval = f"(95 % interval {reading.value(limits[0])} to {reading.value(limits[1])})"
+    average = f" (in an average {' and '.join(fit.n_groups)})" if reading.ratio and fit.n_groups else ""
+    if fit.design.offset is not None:
+        where = f"{where}, with an offset of 0,"
+    return f"{where} the {reading.quantity}{average} {_be(reading)} {reading.value(value)} {interval}."
+
+
+def _zeroing(coefficient: Coefficient) -> tuple[Part, ...]:
+    """The parts that say where a column is zero: its numbers, if it has some."""
+    return tuple(part for part in coefficient.parts if part.level is None) or coefficient.parts
+
+
+def _be(reading: Reading) -> str:
+    return "are" if reading.quantity.startswith("odds") else "is"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _held(columns: _Columns, own: Coefficient) -> str:
+    beyond = columns.beyond(own)
+    return f"{columns.where(beyond)}, other predictors equal" if beyond else "all else equal"
+
+
+def _single(columns: _Columns, own: Coefficient, reading: Reading, value: float) -> str:
+    (part,) = own.parts
+    alike = columns.alike(own)
+    if alike:
+        names = ", ".join([own.name, *alike][:4]) + (", …" if len(alike) > 3 else "")
+        return (
+            f"one of several columns of {' and '.join(sorted(own.variables))} ({names}), to be read together "
+            f"(mfx.plots.effect draws them); alone it {reading.effect(value)} for each unit"
+        )
+    if part.level is not None and part.reference is not None:
+        return f"{part.level} instead of {part.reference} {reading.effect(value)}, {_held(columns, own)}"
+    if part.level is not None:
+        where = f"where {part.term} is {part.level}"
+        return f"{where} the {reading.quantity} {_be(reading)} {reading.value(value)}, {_held(columns, own)}"
+    if part.coded:
+        return f"one unit of this coded column of {part.term} {reading.effect(value)}, {_held(columns, own)}"
+    return f"one unit more {reading.effect(value)}, {_held(columns, own)}"
+
+
+def _together(columns: _Columns, own: Coefficient, reading: Reading, value: float, values: dict[str, float]) -> str:
+    held = _held(columns, own)
+    inside = [part for part in own.parts if part.level is not None and part.reference is None]
+    plain = len(own.parts) == 2 and not any(part.coded for part in own.parts) and not columns.alike(own)
+    if plain and inside:
+        where = " and ".join(f"{part.term} is {part.level}" for part in inside)
+        slope = [f"one unit more of {part.name}" for part in own.parts if part.level is None]
+        return f"where {where}, {slope[0] if slope else 'this cell'} {reading.effect(value)}, {held}"
+    shift = f"{'is multiplied' if reading.ratio else 'differs'} by {reading.value(value)}"
+    if not plain:
+        others = " and ".join(part.term for part in own.parts[1:])
+        return (
+            f"the effect of {own.parts[0].term} on the {reading.quantity} depends on {others}: for one unit of this "
+            f"product it {shift}, {held}"
+        )
+    *firsts, last = sorted(own.parts, key=lambda part: part.level is not None)
+    (first,) = firsts
+    if last.level is None:
+        return (
+            f"the effect of {_one(first)} on the {reading.quantity} {shift} for each unit more of {last.name}, {held}"
+        )
+    main, both = values.get(first.name), ""
+    if main is not None and not columns.beyond(own):
+        both = f" ({reading.value(main + value)} instead of {reading.value(main)})"
+    return (
+        f"the effect of {_one(first)} on the {reading.quantity} {shift} where {last.term} is {last.level} instead of "
+        f"{last.reference}{both}, {held}"
+    )
+
+
+def _one(part: Part) -> str:
+    if part.level is None:
+        return f"one unit more of {part.name}"
+    return f"{part.level} instead of {part.reference} ({part.term})"

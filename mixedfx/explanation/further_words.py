@@ -1,0 +1,180 @@
+"""In words: the residuals of linear models, and what generalised ones estimate beside the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from mixedfx.covariance.residual import (
+    AR1,
+    CAR1,
+    Combined,
+    CompoundSymmetry,
+    KnownVariance,
+    ResidualStructure,
+    Unstructured,
+    VarExp,
+    VarIdent,
+    VarPower,
+)
+from mixedfx.explanation.readings import number
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["further_sentences", "residual_sentences", "structures_of"]
+
+MOST_LISTED = 10
+SPREADS = {
+    "gaussian": "Single observations have residual variance {value} (standard deviation {root}).",
+    "gamma": "The variance is {value} times the squared mean (coefficient of variation {root}).",
+    "inverse_gaussian": "The variance is {value} times the cubed mean.",
+    "lognormal": "The logarithm of the response has residual variance {value} (standard deviation {root}).",
+    "student_t": "Single observations have the squared scale {value} (scale {root}).",
+    "tweedie": "The variance is {value} times a power of the mean.",
+    "nbinom2": "Counts vary more than Poisson's: variance μ (1 + μ/φ) about the mean μ, with φ = {value}.",
+    "nbinom1": "Counts vary more than Poisson's: variance μ (1 + φ) about the mean μ, with φ = {value}.",
+    "beta": "The variance is μ (1 - μ)/(1 + φ) about the mean μ, with precision φ = {value}.",
+    "beta_binomial": "Proportions vary more than binomial ones: the probabilities of rows have variance "
+    "μ (1 - μ)/(1 + φ) about their mean μ, with φ = {value}.",
+}
+"""What a dispersion says, by the family without its zeros and truncation."""
+PLAIN = ("zero_inflated_", "hurdle_", "truncated_")
+
+
+def structures_of(residual: ResidualStructure | None) -> tuple[ResidualStructure, ...]:
+    """Return the factors of a residual structure, one if it is no product."""
+    if residual is None:
+        return ()
+    return residual.factors if isinstance(residual, Combined) else (residual,)
+
+
+# ------------------------------------------------------------------ linear models
+def residual_sentences(fit: LinearMixedResults) -> Iterator[str]:
+    """Yield what the residuals of a linear model are like."""
+    factors = structures_of(fit.model.residual)
+    every: dict[Any, float] = fit.params_all.to_dict()
+    values = {str(name): float(value) for (part, name), value in every.items() if part == "residual"}
+    if not any(isinstance(factor, KnownVariance) for factor in factors):
+        yield from _scatter(fit, factors)
+    for factor in factors:
+        yield from _structure(factor, values, fit)
+
+
+def _scatter(fit: LinearMixedResults, factors: tuple[ResidualStructure, ...]) -> Iterator[str]:
+    varying = [f for f in factors if isinstance(f, VarIdent | VarPower | VarExp | Unstructured)]
+    sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
+    if not varying:
+        weight = " where the weight is 1" if fit.design.weights is not None else ""
+        yield f"Single observations scatter around all this with standard deviation {sigma}{weight}{given}."
+    else:
+        yield f"The standard deviation of single observations differs between rows (unit: {sigma}{given})."
+
+
+def _structure(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
+    if isinstance(factor, VarIdent | Unstructured):
+        yield from _by_level(factor, values, fit)
+    if isinstance(factor, VarPower):
+        yield f"It is proportional to the power {number(values['power'])} of {factor.columns[0]}."
+    if isinstance(factor, VarExp):
+        yield f"It is proportional to exp({number(values['rate'])} {factor.columns[0]})."
+    if isinstance(factor, KnownVariance):
+        yield f"The variances of single observations are known: the column {factor.columns[0]}."
+    if isinstance(factor, AR1):
+        over = f" (one step of {factor.time})" if factor.time is not None else ""
+        yield (
+            f"{_residuals(factor.group)} are correlated along time: {number(values['phi'])} between neighbours{over}, "
+            "its powers between those further apart."
+        )
+    if isinstance(factor, CAR1):
+        yield (
+            f"{_residuals(factor.group)} are correlated along {factor.time}: {number(values['phi'])} at distance 1, "
+            "and that to the power of the distance."
+        )
+    if isinstance(factor, CompoundSymmetry):
+        yield f"{_residuals(factor.columns)} are correlated: {number(values['rho'])} between any two."
+    if isinstance(factor, Unstructured):
+        pairs = [
+            f"{name[4:-1].replace(',', ' and ')} {number(v)}" for name, v in values.items() if name.startswith("cor[")
+        ]
+        shown = "; ".join(pairs[:MOST_LISTED]) + ("; …" if len(pairs) > MOST_LISTED else "")
+        yield f"Residuals of two visits ({factor.columns[0]}) are correlated: {shown}."
+
+
+def _residuals(group: str | tuple[str, ...] | None) -> str:
+    if not group:
+        return "Residuals"
+    return f"Residuals of the same {group if isinstance(group, str) else ':'.join(group)}"
+
+
+def _by_level(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
+    """Standard deviations by level: ratios to the first level's times sigma."""
+    name = ":".join(factor.columns[: 1 if isinstance(factor, Unstructured) else None])
+    start = f"{name}["
+    own = {key[len(start) : -1]: value for key, value in values.items() if key.startswith(start)}
+    shown = [f"{number(value * fit.sigma)} where {name} is {level}" for level, value in own.items()]
+    shown = [f"{number(fit.sigma)} in the first level of {name}", *shown]
+    listed = ", ".join(shown[:MOST_LISTED]) + (", …" if len(shown) > MOST_LISTED else "")
+    yield f"It is {listed}."
+
+
+# ------------------------------------------------------------------ generalised models
+def further_sentences(fit: MixedResults) -> Iterator[str]:
+    """Yield what a generalised model estimates beside the mean: thresholds, dispersion, extra zeros, shapes."""
+    if isinstance(fit, LinearMixedResults):
+        return
+    results: Any = fit
+    family = results.model.family
+    if not family.has_intercept:
+        yield from _thresholds(results)
+        return
+    plain = str(family.name)
+    for prefix in PLAIN:
+        plain = plain.removeprefix(prefix)
+    for name, value in results.family_params.items():
+        yield from _family_wide(plain, str(name), float(value))
+    for name, table in results.component_params.items():
+        yield from _component(str(family.name), str(name), {str(k): float(v) for k, v in table["coef"].items()})
+
+
+def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:
+    if name == "dispersion" and plain in SPREADS:
+        yield SPREADS[plain].format(value=number(value), root=number(np.sqrt(value)))
+    elif name == "df":
+        yield f"The tails are those of a t distribution with {number(value)} degrees of freedom."
+    elif name == "power":
+        yield f"The power of the mean is {number(value)}."
+    elif name == "zero_inflation":
+        yield f"The probability of an extra zero is {number(value)}."
+    else:
+        yield f"The parameter {name} of the family is {number(value)}."
+
+
+def _component(family: str, name: str, coefficients: Mapping[str, float]) -> Iterator[str]:
+    zeros = "a zero" if family.startswith("hurdle") else "an extra zero"
+    for column, value in coefficients.items():
+        if name == "zero_inflation":
+            odds = number(np.exp(value))
+            if column == "Intercept":
+                p = number(1.0 / (1.0 + np.exp(-value)))
+                yield f"Part of zeros: where its predictors are zero the probability of {zeros} is {p}."
+            else:
+                yield f"Part of zeros, {column}: the odds of {zeros} are multiplied by {odds}."
+        elif column == "Intercept":
+            yield f"Dispersion: {number(np.exp(value))} where its predictors are zero."
+        else:
+            yield f"Dispersion, {column}: multiplied by {number(np.exp(value))}."
+
+
+def _thresholds(fit: Any) -> Iterator[str]:
+    cuts = {str(name): float(value) for name, value in fit.family_params.items()}
+    shown = ", ".join(f"{name} at {number(value)}" for name, value in cuts.items())
+    yield (
+        f"On the {fit.model.family.link.name} scale the categories are parted by thresholds: {shown}; what raises the "
+        "linear predictor makes higher categories more likely."
+    )
+    family, categories = fit.model.family, list(fit.design.response.categories or ())
+    below = np.array([0.0, *(float(family.link.inverse(np.array(cut), 0)[0]) for cut in cuts.values()), 1.0])
+    chances = ", ".join(f"{c} {number(p)}" for c, p in zip(categories, np.diff(below), strict=True))
+    yield f"Where the linear predictor is zero the probabilities are: {chances}."
