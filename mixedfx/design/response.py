@@ -26,7 +26,7 @@ class Response:
     Parameters
     ----------
     values : numpy.ndarray
-        The numbers (n,): the response itself, the proportion of successes, or the position of the category from 0.
+        The numbers (n,): the response itself, the proportion of successes, or the number of the category from 1.
     name : str
         The left side of the formula.
     trials : numpy.ndarray or None
@@ -169,10 +169,10 @@ def _read_ordinal(expression: str, value: Evaluator, weights: Array | None) -> R
         raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
     found = value(expression)
     if isinstance(found, Factor):
-        return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
+        return Response(1.0 + found.labels.codes.astype(np.float64), name, None, found.levels)
     levels, codes = np.unique(_numbers(name, found), return_inverse=True)
     categories = tuple(int(level) if level == int(level) else float(level) for level in levels)
-    return Response(codes.astype(np.float64), name, None, categories)
+    return Response(1.0 + codes.astype(np.float64), name, None, categories)
 
 
 #: The kinds of response that a family can ask for.

@@ -99,6 +99,7 @@ class Family(ABC):
     has_intercept: bool = True
     latent: bool = False
     limit: str = ""
+    first: float = 0.0  # what the data call the response that is 0 on the family's own scale
 
     def __init__(self, link: object = None) -> None:
         self.link = self._accepted(link_for(self.default_link if link is None else link))
@@ -248,7 +249,7 @@ class Family(ABC):
         Parameters
         ----------
         y : array of shape (n,)
-            Response; for a binomial a proportion of ``trials``; for an ordinal one category numbers from 0.
+            Response; for a binomial a proportion of ``trials``; for an ordinal one category numbers from 1.
         trials : array of shape (n,), optional
             Binomial denominators (default 1).
         weights : array of shape (n,), optional

@@ -70,6 +70,7 @@ def mean_and_variance(
         average, variance = family.moments(_plain_mean(family, first), counts, *parameters)
         if family.proportions:
             average, variance = average / counts, variance / counts**2
+        average = average + family.first
     average, variance = np.broadcast_arrays(average, variance)
     if inside is None:
         return average, variance
@@ -92,7 +93,7 @@ def simulate(
     parameters = evaluate.plain_parameters(family, eta, phi, _log_precision(family, weights))
     with np.errstate(all="ignore"):  # overflowing means make infinite responses
         drawn = np.asarray(family.draw(rng, _plain_mean(family, first), counts, *parameters), dtype=float)
-        drawn = drawn / counts if family.proportions else drawn
+        drawn = drawn / counts if family.proportions else drawn + family.first
     return drawn if inside is None else np.where(inside, drawn, np.nan)
 
 

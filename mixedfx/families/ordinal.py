@@ -13,7 +13,7 @@ from mixedfx.families.base import Family
 from mixedfx.families.jets import Jet, where
 from mixedfx.families.links import IDENTITY
 from mixedfx.families.mean import Mean
-from mixedfx.families.observed import Observed, Support, _is_count
+from mixedfx.families.observed import Observed, Support, _is_positive_count
 from mixedfx.families.parameters import Parameter, positive_parameter, real_parameter
 from mixedfx.families.special import exp, log1m_exp
 
@@ -25,8 +25,9 @@ class Ordinal(Family):
     """``P(Y <= j) = F(theta_j - eta)``, where the inverse link F is the distribution function of a latent variable.
 
     Large linear predictors mean high categories, as in R's ``polr``, ``clm`` and ``clmm``. Categories are numbered
-    from 0 in ``observed.y``. The model has no intercept (``has_intercept``): the thresholds take its place. They
-    are estimated as the first one and the logarithms of the gaps to the next.
+    1, 2, … in responses, means and draws, as R does it; from 0 on the family's own scale (``observed.y``). The model
+    has no intercept (``has_intercept``): the thresholds take its place. They are estimated as the first one and the
+    logarithms of the gaps to the next.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ class Ordinal(Family):
     name = "ordinal"
     default_link = "logit"
     links = ("logit", "probit", "cloglog", "cauchit")
-    support = Support("category numbers 0, 1, …", _is_count, "integers")
+    support = Support("category numbers 1, 2, …", _is_positive_count, "integers")
+    first = 1.0
     has_intercept = False
     latent = True
 
@@ -67,15 +69,15 @@ class Ordinal(Family):
         """Return the family with as many categories as the response has; DataError if a number is left out."""
         codes = np.asarray(y, dtype=float)
         present = np.unique(codes)
-        if not np.array_equal(present, np.arange(present.size)) or present.size < 2:
-            raise DataError(f"ordinal categories must be numbered 0, 1, … without gaps; found {present[:10].tolist()}")
+        if not np.array_equal(present, 1.0 + np.arange(present.size)) or present.size < 2:
+            raise DataError(f"ordinal categories must be numbered 1, 2, … without gaps; found {present[:10].tolist()}")
         return type(self)(self.link, present.size)
 
     def own_scale(self, y: Array, trials: Array) -> Array:
-        """Category numbers, below the number of categories."""
-        if y.size and y.max() >= self.n_categories:
+        """Category numbers from 0, below the number of categories."""
+        if y.size and y.max() > self.n_categories:
             raise DataError(f"the family has {self.n_categories} categories; found category number {y.max():g}")
-        return y
+        return y - self.first
 
     def thresholds(self, parameters: tuple[Jet, ...]) -> list[Jet]:
         """Thresholds from the first one and the logarithms of the gaps."""

@@ -149,6 +149,9 @@ def effect(
         panel.set_xticks(np.arange(len(variables[x].levels)), [str(v) for v in variables[x].levels])
     if by is not None:
         panel.legend(title=by, frameon=False, fontsize="small")
+    categories = fit.design.response.categories
+    if categories is not None and len(categories) > 2:  # ordered ones: the mean of their numbers
+        panel.set_yticks(1.0 + np.arange(len(categories)), list(map(str, categories)))
     return tidy(panel, x=x, y=fit.model.endog_names)
 
 

@@ -286,7 +286,7 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
         Returns
         -------
         DataFrame
-            Rows x n; proportions for a binomial response, positions from 0 for categories.
+            Rows x n; proportions for a binomial response, numbers 1, 2, … for categories.
 
         Examples
         --------

@@ -144,7 +144,8 @@ def limits_on_unbounded_scale(family: Family, mean: Array, reach: Array) -> tupl
         if kind == "positive":
             factor = np.exp(reach / mean)
             return mean / factor, mean * factor
-        share = mean / top
+        share = (mean - family.first) / top
         half = reach / (top * share * (1.0 - share))
         centre = special.logit(share)
-        return top * special.expit(centre - half), top * special.expit(centre + half)
+        ends = (special.expit(centre - half), special.expit(centre + half))
+        return family.first + top * ends[0], family.first + top * ends[1]

@@ -110,7 +110,7 @@ class ResponseModel:
             _averaged(lambda e, j=j: family.probabilities(e, self.phi)[..., j], eta, variance)  # type: ignore[misc]
             for j in range(family.n_categories)
         ]
-        names = self.problem.design.response.categories or range(family.n_categories)
+        names = self.problem.design.response.categories or range(1, family.n_categories + 1)
         return pd.DataFrame(np.stack(columns, axis=1), index=eta.index, columns=list(names))
 
 

@@ -61,7 +61,7 @@ def simulate(
     Returns
     -------
     DataFrame
-        Rows x n; proportions for a binomial response, positions from 0 for categories.
+        Rows x n; proportions for a binomial response, numbers 1, 2, … for categories.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def test_missing_counts_cost_their_rows():
 )
 def test_ordinal_categories(values):
     found = response("v", "ordinal", COUNTS.assign(v=values))
-    assert [found.categories[int(code)] for code in found.values] == ["low", "mid", "high"] * 8
+    assert [found.categories[int(code) - 1] for code in found.values] == ["low", "mid", "high"] * 8
     assert found.categories == (
         ("low", "mid", "high") if isinstance(values, pd.Categorical) else ("high", "low", "mid")
     )
@@ -101,7 +101,7 @@ def test_ordinal_categories(values):
 def test_ordinal_numbers():
     found = response("v", "ordinal", COUNTS.assign(v=[5, 1, 3] * 8))
     assert found.categories == (1, 3, 5)
-    assert found.values.tolist() == [2, 0, 1] * 8
+    assert found.values.tolist() == [3, 1, 2] * 8
 
 
 @pytest.mark.parametrize(

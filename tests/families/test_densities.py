@@ -57,7 +57,7 @@ def test_against_scipy(case):
 def grid(family):
     """Points and quadrature weights of the whole sample space, in the order of the responses."""
     if isinstance(family, Ordinal):
-        return np.arange(family.n_categories, dtype=float), np.ones(family.n_categories)
+        return 1.0 + np.arange(family.n_categories), np.ones(family.n_categories)
     if family.proportions:
         return np.arange(N_TRIALS + 1) / N_TRIALS, np.ones(N_TRIALS + 1)
     whole = family.support.atoms == "integers"

@@ -101,7 +101,8 @@ def test_refusals(family, link, error, words):
         ("gaussian", [1, np.nan], None, "finite numbers; found nan in row 1"),
         ("gaussian", ["a", "b"], None, "must be numeric; found 'a'"),
         ("gaussian", [[1.0], [2.0]], None, "must be one column"),
-        ("ordinal", [0, 1, 2], None, "2 categories; found category number 2"),
+        ("ordinal", [1, 2, 3], None, "2 categories; found category number 3"),
+        ("ordinal", [0, 1, 2], None, "category numbers 1, 2, …; found 0 in row 0"),
     ],
 )
 def test_impossible_responses(name, y, trials, words):

@@ -12,7 +12,7 @@ UNBOUNDED = (-700.0, -300.0, -30.0, 0.0, 30.0, 300.0, 700.0)
 
 def responses(case):
     if case.name == "ordinal":
-        return (0.0, 1.0, 2.0, 3.0)
+        return (1.0, 2.0, 3.0, 4.0)
     family = case.family
     if family.proportions:
         return (0.0, 0.5, 1.0)

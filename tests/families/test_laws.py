@@ -110,7 +110,7 @@ def test_a_hurdle_separates_into_two_models():
 def test_two_ordered_categories_are_a_binomial(link):
     ordinal, binary = Ordinal(link, 2), family_for("binomial", link)
     y = np.array([0.0, 1.0, 1.0])
-    left = ordinal.derivatives(ordinal.observe(y), ETA, [0.4])
+    left = ordinal.derivatives(ordinal.observe(1 + y), ETA, [0.4])
     right = binary.derivatives(binary.observe(1 - y), 0.4 - ETA)
     for order, sign in enumerate((1, -1, 1, -1)):
         assert left[order] == pytest.approx(sign * right[order], rel=1e-11)
@@ -122,16 +122,16 @@ def test_ordinal_probabilities_and_categories():
     chances = family.probabilities(ETA, phi)
     assert chances.sum(axis=-1) == pytest.approx(np.ones(3))
     for code in range(4):
-        observed = family.observe(np.full(3, float(code)))
+        observed = family.observe(np.full(3, 1.0 + code))
         assert np.exp(family.loglik(observed, ETA, phi)) == pytest.approx(chances[:, code])
-    assert family_for("ordinal").adapted([0, 2, 1, 1]).n_categories == 3
-    assert family.adapted([0, 1, 2, 3]) == family
+    assert family_for("ordinal").adapted([1, 3, 2, 2]).n_categories == 3
+    assert family.adapted([1, 2, 3, 4]) == family
     shares = Ordinal("logit", 3)
-    observed = shares.observe([0.0] * 20 + [1.0] * 50 + [2.0] * 30)
+    observed = shares.observe([1.0] * 20 + [2.0] * 50 + [3.0] * 30)
     start = shares.probabilities(np.zeros(1), shares.start_phi(observed))
     assert start == pytest.approx(np.array([[0.2, 0.5, 0.3]]), abs=0.01)
     with pytest.raises(DataError, match="without gaps"):
-        family.adapted([0, 2])
+        family.adapted([1, 3])
     with pytest.raises(SpecificationError, match="at least 2 categories"):
         Ordinal("logit", 1)
 

@@ -57,7 +57,7 @@ def response(fit, family):
     text = fit["formula"].split("~")[0].strip()
     if text.startswith("cbind"):
         return family.observe(DATA["successes"] / DATA["trials"], trials=DATA["trials"])
-    return family.observe(DATA[text] - 1 if text == "rating" else DATA[text])
+    return family.observe(DATA[text])
 
 
 def estimates(fit, part):

@@ -17,6 +17,7 @@ FAMILIES = {
     "gamma": {"link": "log"},
     "binomial": {"link": "probit"},
     "beta": {},
+    "ordinal": {},
 }
 ZEROS = ("zero_inflated_poisson", "hurdle_poisson")
 

@@ -188,7 +188,7 @@ def test_binomial_and_ordinal_responses():
     assert draws.mean() == pytest.approx(1 / (1 + np.exp(-0.5)), abs=0.005)
     cuts = {"x": 0.0, "sd_Intercept|g": 0.0, "thresholds": [-1.0, 1.0]}
     found = mfx.simulate("o ~ x + (1 | g)", PLAN, params=cuts, family="ordinal", n=2000, seed=1).to_numpy()
-    shares = np.bincount(found.astype(int).ravel()) / found.size
+    shares = np.bincount(found.astype(int).ravel())[1:] / found.size
     np.testing.assert_allclose(shares, [0.2689, 0.4621, 0.2689], atol=0.01)
 
 
