@@ -53,6 +53,20 @@ def test_the_way_a_column_is_stored_does_not_matter(model, kind):
     assert np.array_equal(numbers(model(KINDS[kind](frame()))), numbers(model(frame())))
 
 
+def test_a_pickle_holds_no_tables_that_can_be_made_again():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"a": rng.integers(0, 500, 2000), "b": rng.integers(0, 250, 2000)})
+    data["y"] = rng.standard_normal(500)[data.a] + rng.standard_normal(250)[data.b] + rng.standard_normal(2000)
+    fit = mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", data)
+    pattern = pickle.loads(pickle.dumps(fit.fit.problem.assembly.rows.layout.patterns[0]))
+    before = len(pickle.dumps(pattern))
+    assert pattern.target.nbytes + pattern.lower_keys.nbytes > before
+    assert len(pickle.dumps(pattern)) == before
+    again = pickle.loads(pickle.dumps(fit))
+    assert np.array_equal(again.get_prediction().se_mean, fit.get_prediction().se_mean)
+    assert np.array_equal(again.df, fit.df)
+
+
 def test_refits_threads_and_pickles_are_bit_identical(model):
     first = numbers(model(frame()))
     with ThreadPoolExecutor(3) as pool:

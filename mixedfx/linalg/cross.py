@@ -13,6 +13,7 @@ from scipy.linalg import blas
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.layout import PairPattern
 from mixedfx.linalg.small import multiply, segment_sum
+from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Cross", "DenseCross", "SparseCross"]
 
@@ -144,6 +145,8 @@ class SparseCross(Cross):
 
     pattern: PairPattern
     values: Array
+
+    __getstate__ = fields_only
 
     @cached_property
     def _products(self) -> sp.csr_array:

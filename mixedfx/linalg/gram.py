@@ -14,6 +14,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.small import apply, segment_sum_columns
+from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
 
@@ -63,6 +64,8 @@ class Gram:
     sides: tuple[Array, ...]
     remainder_side: Array
     total: Array
+
+    __getstate__ = fields_only
 
     def with_columns(self, columns: Array) -> Gram:
         """Return the cross-products with the dense columns multiplied by ``columns`` (c, c')."""

@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from mixedfx._typing import AnyArray, IntArray
 from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination
 from mixedfx.linalg.square import DenseSquare, SparseSquare, Square
+from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
 
@@ -50,6 +51,8 @@ class PairPattern:
     n_columns: int
     starts: IntArray
     entry_of_row: tuple[IntArray, ...]
+
+    __getstate__ = fields_only
 
     @cached_property
     def lower_pairs(self) -> tuple[IntArray, IntArray]:

@@ -17,6 +17,7 @@ from scipy.linalg import blas, lapack
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, symmetrize
+from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
 
@@ -197,6 +198,8 @@ class ShiftedRemainder(_DenseRemainder):
     """
 
     precision: Array
+
+    __getstate__ = fields_only
 
     @property
     def logdet(self) -> float:
