@@ -16,6 +16,7 @@ from mixedfx.analysis_of_variance.hypotheses import type_for
 from mixedfx.analysis_of_variance.observations import Observations, observe
 from mixedfx.analysis_of_variance.repeated_measures import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
 from mixedfx.analysis_of_variance.strata import Effect, Stratum, analysed
+from mixedfx.analysis_of_variance.strata_estimates import StrataEstimates, strata_estimates
 from mixedfx.analysis_of_variance.strata_model import StrataModel
 from mixedfx.analysis_of_variance.table import MEANING
 from mixedfx.analysis_of_variance.terms import contains_by_name
@@ -192,7 +193,7 @@ class AovResults:
 
     # ---------------------------------------------------------------- marginal means
     def mixed_model(self) -> LinearMixedResults:
-        """Return the mixed model with the same strata, fitted by REML: what :func:`mixedfx.emmeans` works with.
+        """Return the mixed model with the same strata, fitted by REML.
 
         Every term of ``Error(…)`` becomes a random intercept, but for units that are single rows: their variance is the
         residual one. In a balanced design its tests are those of the strata, unless a variance would be negative: then
@@ -215,6 +216,15 @@ class AovResults:
         2       Residual    177.08
         """
         return self._mixed_model
+
+    def strata_estimates(self) -> StrataEstimates | None:
+        """Return the coefficients with errors from the mean squares of the strata, as the tables test them.
+
+        Marginal means and their contrasts rest on them, also where a component of variance is negative. None where
+        strata have no single variance (units of different size, groupings that are not orthogonal) or no residual
+        degrees of freedom: then they rest on :meth:`mixed_model`.
+        """
+        return strata_estimates(self.model.design(), self.model.groupings, self.analysis)
 
     @cached_property
     def _mixed_model(self) -> LinearMixedResults:

@@ -54,9 +54,10 @@ def emmeans(
     Parameters
     ----------
     fit : results
-        Of mixedfx, or of a statsmodels model that was fitted from a formula. Results of :func:`mixedfx.aov` stand for
-        the mixed model with the same strata (see :meth:`~mixedfx.analysis_of_variance.AovResults.mixed_model`), with
-        its degrees of freedom.
+        Of mixedfx, or of a statsmodels model that was fitted from a formula. Of results of
+        :func:`mixedfx.aov` the means and contrasts have the errors and degrees of freedom of their strata, as the
+        tables; where strata have no single variance, those of the mixed model with the same strata (see
+        :meth:`~mixedfx.analysis_of_variance.AovResults.mixed_model`).
     specs : str or list of str
         Predictors for whose values means are wanted: ``"A"``, ``["A", "B"]`` or ``"~ A + B | C"``; the overall mean if
         omitted.

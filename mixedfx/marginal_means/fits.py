@@ -280,6 +280,22 @@ class StrataModel(Protocol):
         """Return its design."""
 
 
+class StrataEstimates(Protocol):
+    """Coefficients with errors from strata."""
+
+    @property
+    def design(self) -> Design:
+        """The design."""
+
+    @property
+    def beta(self) -> Array:
+        """The coefficients (p,)."""
+
+    @property
+    def denominator(self) -> Denominator:
+        """Their covariance and degrees of freedom."""
+
+
 @runtime_checkable
 class Stratified(Protocol):
     """Results of an analysis of variance with error strata, which another room of the package makes."""
@@ -288,15 +304,27 @@ class Stratified(Protocol):
     def model(self) -> StrataModel:
         """The model with the same strata."""
 
+    def strata_estimates(self) -> StrataEstimates | None:
+        """Return the coefficients with errors from the strata, where these have one variance each."""
+
     def mixed_model(self) -> LinearMixedResults:
         """Return the mixed model with the same strata, fitted."""
 
 
 def _of_strata(fit: Stratified, ddf: str | float | None, population: bool) -> FittedModel:
-    """Return the mixed model of the strata; with one stratum only, the linear model."""
+    """Return the estimates of the strata; with one stratum only those of least squares, else those of a mixed model."""
     formula = fit.model.mixed
     if not formula.random:
         return _of_design(fit.model.design(), ddf)
+    number = _number_or_none(ddf)
+    found = fit.strata_estimates() if ddf in (None, "z") or number is not None else None
+    averaged = population and not scale_of_response(formula.response).is_identity  # needs the variances
+    if found is not None and not averaged:
+        covariance = found.denominator.covariance
+        denominator = Asymptotic(covariance) if ddf == "z" else found.denominator
+        if number is not None:
+            denominator = fixed_df(covariance, number, "the user")
+        return replace(_linear(found.design, found.beta, denominator), notes=("From the error strata of aov.",))
     note = f"From the mixed model with the strata of aov: {formula}."
     return replace(_of_mixed(fit.mixed_model(), ddf, population), notes=(note,))
 
@@ -310,10 +338,16 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
     df = float(len(y) - len(beta))
     rest = y - fixed.matrix @ beta
     covariance = inverse @ inverse.T * (rest @ rest / df if df > 0 else np.nan)
+    return _linear(design, beta, _plain_denominator(covariance, df, ddf, "residual"))
+
+
+def _linear(design: Design, beta: Array, denominator: Denominator) -> FittedModel:
+    """Return a model without random effects."""
+    fixed = design.fixed
     predictors, observed = _described(design.variables, [fixed.encoder], design.variables)
     return FittedModel(
         beta,
-        _plain_denominator(covariance, df, ddf, "residual"),
+        denominator,
         fixed.kept,
         fixed.silent(),
         MixedColumns(design),
