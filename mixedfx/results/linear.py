@@ -23,6 +23,7 @@ from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.prediction import Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.rows import predicted_rows
+from mixedfx.results.settings import settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
 
@@ -334,7 +335,18 @@ class LinearMixedResults(LinearEstimates):
             Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
-        return summarize(self, checked_alpha(alpha), tests=tests)
+        alpha = checked_alpha(alpha)
+        return summarize(self, alpha, settings=settings_of(self), residual=self._residual_table(alpha), tests=tests)
+
+    def _residual_table(self, alpha: float) -> pd.DataFrame | None:
+        """The residual structure: standard deviations of kinds of rows, and its parameters with their intervals."""
+        further, by_kind = self._further_table(alpha), self._residual_deviations()
+        if not len(further) and not len(by_kind):
+            return None
+        names = {"estimate": "coef", "std_error": "bse", "conf_low": "lower", "conf_high": "upper"}
+        parameters = further.set_index("term")[list(names)].rename(columns=names)
+        deviations = pd.DataFrame({"coef": by_kind.to_numpy()}, index=[f"sd, {label}" for label in by_kind.index])
+        return pd.concat([deviations, parameters]) if len(deviations) else parameters
 
     def save(self, path: str | Path) -> None:
         """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearEstimates"]
 
+MOST_KINDS = 12  # kinds of rows whose residual standard deviations a summary lists
+
 
 class LinearEstimates(MixedResults):
     """What a linear fit says of its parameters; :class:`LinearMixedResults` adds the rows.
@@ -132,6 +134,20 @@ class LinearEstimates(MixedResults):
             se = np.sqrt(np.maximum(np.diagonal(jacobian @ covariance @ jacobian.T), 0.0))
             limits = bound.natural_intervals(self.fit.rho, covariance, alpha)
         return further_table("residual", found.index, np.asarray(found, dtype=float), se, limits)
+
+    def _residual_deviations(self) -> pd.Series[float]:
+        """Residual standard deviation (at weight 1) of each of the few kinds of rows that a variance function tells."""
+        bound = self.fit.problem.residual
+        if bound is None or bound.sigma is not None or not bound.variance_columns:
+            return pd.Series(dtype=float)
+        columns = pd.DataFrame({name: np.asarray(self.model.residual_columns[name]) for name in bound.variance_columns})
+        kinds = columns.drop_duplicates()
+        if len(kinds) > MOST_KINDS:
+            return pd.Series(dtype=float)
+        sd = self.sigma * np.sqrt(bound.relative_variances(self.fit.rho)[kinds.index])
+        labels = [", ".join(f"{name} = {value}" for name, value in row.items()) for row in kinds.to_dict("records")]
+        order = np.lexsort([pd.factorize(kinds[name], sort=True)[0] for name in reversed(kinds.columns)])
+        return pd.Series(sd, index=labels).iloc[order]
 
     @cached_property
     def varcorr(self) -> VarCorr:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -101,6 +102,8 @@ def summarize(
     *,
     title: str = "Linear mixed model",
     facts: Sequence[tuple[str, object]] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
+    residual: pd.DataFrame | None = None,
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
     tests: RowTests | None = None,
@@ -117,6 +120,10 @@ def summarize(
         Heading; the kind of the model.
     facts : sequence of (str, object)
         Further entries of the model block: family, link, integration.
+    settings : mapping of str to str, optional
+        What the formula does not say: weights, offset, residuals; a line each.
+    residual : DataFrame, optional
+        Parameters of the residual structure; see :func:`coefficient_table`.
     components : mapping of str to DataFrame, optional
         Further tables of coefficients by title (dispersion, zero inflation, thresholds); see :func:`coefficient_table`.
     ratio : str, optional
@@ -130,7 +137,9 @@ def summarize(
         Model block, random effects, fixed effects, components, and notes.
     """
     random = results.varcorr.table()
-    blocks: list[Block] = [_model_block(results, facts), *([random] if len(random.to_frame()) else [])]
+    blocks: list[Block] = [_model_block(results, facts, settings), *([random] if len(random.to_frame()) else [])]
+    if residual is not None:
+        blocks.append(coefficient_table("Residuals", residual, alpha))
     if len(results.params):
         estimates = _estimates(results, alpha) if tests is None else _tested(tests, alpha)
         blocks.append(
@@ -139,7 +148,7 @@ def summarize(
             )
         )
     blocks += [coefficient_table(name, frame, alpha) for name, frame in (components or {}).items()]
-    return Summary(tuple(blocks), title=title, notes=tuple(_notes(results, tests, ratio)))
+    return Summary(tuple(blocks), title=title, notes=(*_notes(results, tests, ratio), *_residual_notes(residual)))
 
 
 def coefficient_table(
@@ -239,7 +248,7 @@ def _formats(estimates: pd.DataFrame) -> dict[str, ColumnFormat]:
     }
 
 
-def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]]) -> Facts:
+def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]], settings: Mapping[str, str]) -> Facts:
     left = [
         Fact("Method", "REML" if results.reml else "ML"),
         *(Fact(label, value) for label, value in extra),
@@ -255,7 +264,9 @@ def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]]) -> F
     groups = ", ".join(f"{name} ({size})" for name, size in results.n_groups.items())
     wide = [("Formula", results.model.formula), ("Groups", groups), ("Converged", _verdict(results))]
     formula, sizes, verdict = (Fact(label, str(value), wide=True) for label, value in wide)
-    return Facts((formula, *([sizes] if groups else []), *(fact for pair in pairs for fact in pair), verdict))
+    told = (Fact(label, text, wide=True) for label, text in settings.items())
+    above = (formula, *([sizes] if groups else []), *told)
+    return Facts((*above, *(fact for pair in pairs for fact in pair), verdict))
 
 
 def _criterion(label: str, value: float) -> Fact:
@@ -281,6 +292,14 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
         yield "t tests and intervals of the fixed effects have Satterthwaite's degrees of freedom."
     if ratio is not None:
         yield RATIOS
+
+
+def _residual_notes(residual: pd.DataFrame | None) -> Iterator[str]:
+    if residual is not None and any(str(name).startswith("sd, ") for name in residual.index):
+        yield (
+            "Residual variances differ: the row Residual has sigma squared, the standard deviations by Residuals (sd) "
+            "are those of rows of weight 1; names with a level in brackets are ratios to the first level."
+        )
 
 
 def _boundaries(varcorr: VarCorr) -> list[str]:
