@@ -59,6 +59,11 @@ class LinearProblem:
         """Return the parameters (…, n_theta) on the user's scale."""
         return self._each_term(theta, [basis.to_user for basis in self.terms])
 
+    def parameters_to_user(self, x: Array) -> Array:
+        """Return ``(theta, rho)`` on the user's scale, of inner ones; rho stays as it is."""
+        k = self.model.n_theta
+        return np.concatenate([self.theta_to_user(x[:k]), x[k:]])
+
     def theta_to_inner(self, theta: Array) -> Array:
         """Return the parameters (n_theta,) on the inner scale."""
         return self._each_term(theta, [basis.to_inner for basis in self.terms])
@@ -79,20 +84,13 @@ class LinearProblem:
         ]
 
     def objective(self, parameters: Array) -> tuple[float, Array]:
-        """Evaluate the criterion and its gradient at ``(theta, rho)``, theta on the user's scale.
-
-        Notes
-        -----
-        With ``Sigma = R Sigma_inner R'`` the derivative with respect to ``Sigma`` is ``R^-T N R^-1``.
-        """
+        """Evaluate the criterion and its gradient at ``(theta, rho)``, theta on the user's scale."""
         k = self.model.n_theta
         at = self.criterion(np.concatenate([self.theta_to_inner(parameters[:k]), parameters[k:]]))
         gradient = at.gradient.copy()
         for basis, slot in zip(self.terms, self.model.terms, strict=True):
             n = at.linear.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
-            inverse = np.linalg.inv(basis.matrix)
-            d = slot.covariance.covariance_derivative(parameters[slot.theta])
-            gradient[slot.theta] = d.reshape(len(d), -1) @ (inverse.T @ n @ inverse).ravel()
+            gradient[slot.theta] = basis.gradient_to_user(parameters[slot.theta], n)
         return at.value, gradient
 
 

@@ -96,6 +96,25 @@ class GeneralizedProblem:
         parts = [f(theta[slot.theta]) for f, slot in zip(maps, slots, strict=True)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
+    def gradient_to_user(self, user: Array, gradient: Array, by_covariance: Sequence[Array]) -> Array:
+        """Return the gradient (k,) of a criterion on the user's scale, at ``user`` (k,).
+
+        Parameters
+        ----------
+        user, gradient : (k,)
+            Parameters on the user's scale; gradient on the inner one.
+        by_covariance : sequence of (Q, Q)
+            Derivative in the covariance of every factor.
+        """
+        out = np.array(gradient, dtype=float)
+        for at, matrix in self._blocks():
+            out[at] = np.linalg.solve(matrix.T, gradient[at])
+        theta = out[self.model.theta_slice]
+        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+            n = by_covariance[slot.factor][slot.coefficients, slot.coefficients]
+            theta[slot.theta] = basis.gradient_to_user(user[self.model.theta_slice][slot.theta], n)
+        return out
+
     def jacobian_to_user(self, x: Array) -> Array:
         """Return the derivative (k, k) of :meth:`to_user` at an inner ``x``."""
         out = np.eye(x.size)

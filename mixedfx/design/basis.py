@@ -167,6 +167,16 @@ class TermBasis:
         inverse = None if self.diagonal is None else 1.0 / self.diagonal
         return self._mapped(theta, np.asarray(np.linalg.inv(self.matrix)), inverse)
 
+    def gradient_to_user(self, theta: Array, inner: Array) -> Array:
+        """Return the derivative (n_theta,) in ``theta`` on the user's scale of a function of the covariance.
+
+        ``inner`` (q, q) is its derivative ``N`` in the inner covariance. With ``Sigma = R Sigma_inner R'`` that in
+        ``Sigma`` is ``R^-T N R^-1``, also where the map of the parameters is singular.
+        """
+        inverse = np.linalg.inv(self.matrix)
+        d = self.covariance.covariance_derivative(theta)
+        return np.asarray(d.reshape(len(d), -1) @ (inverse.T @ inner @ inverse).ravel())
+
     def _mapped(self, theta: Array, matrix: Array, diagonal: Array | None) -> Array:
         canonical = self.covariance.canonical(theta)
         if diagonal is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx.criterion.boundary import CERTIFIED_GAP, VarianceVerdict
+from mixedfx.fitting.starts import Starts
 
 __all__ = ["Certificate"]
 
@@ -40,6 +41,8 @@ class Certificate:
         Fixed effects whose curvature is lost in rounding.
     undetermined : str
         What of the random effects no data of this design could tell, in words.
+    starts : Starts, optional
+        What each of several searches found: :class:`Control` with ``starts``.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class Certificate:
     held: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     undetermined: str = ""
+    starts: Starts | None = None
 
     @property
     def converged(self) -> bool:
@@ -85,7 +89,8 @@ class Certificate:
         return any(v.rank < v.size for v in self.variances)
 
     def __str__(self) -> str:
-        return f"{self._verdict()}\n{self._boundary()}{self._held()}"
+        several = "" if self.starts is None else f"\n{self.starts}"
+        return f"{self._verdict()}\n{self._boundary()}{self._held()}{several}"
 
     def _held(self) -> str:
         return f" At the end of its range: {', '.join(self.held)}." if self.held else ""

@@ -29,7 +29,12 @@ class Control:
     start : array-like, optional
         Starting values of ``theta`` in the order of ``fit.theta``, on the user's scale.
     verbose : bool
-        Print one line an iteration.
+        Print one line an iteration, with the parameters on the user's scale.
+    starts : int
+        Number of searches: the usual one, then others from random parameters. The best is kept, and
+        ``fit.certificate.starts`` tells what each found.
+    seed : int
+        Of the random starts.
 
     Raises
     ------
@@ -47,22 +52,33 @@ class Control:
     tol: float = 1e-11
     start: Any = None
     verbose: bool = False
+    starts: int = 1
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_iter, bool) or not isinstance(self.max_iter, int | np.integer):
-            raise TypeError(f"max_iter is a whole number, found {type(self.max_iter).__name__}")
+        for name in ("max_iter", "starts", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"{name} is a whole number, found {type(value).__name__}")
+        if self.starts < 1:
+            raise SpecificationError(f"starts is the number of searches, at least 1; found {self.starts}")
+        if self.seed < 0:
+            raise SpecificationError(f"seed is a whole number, at least 0; found {self.seed}")
         if self.max_iter < 0:
             raise SpecificationError(f"max_iter is the number of iterations, at least 0; found {self.max_iter}")
         if not 0 < self.tol < 1:
             raise SpecificationError(f"tol is a small positive number such as 1e-11; found {self.tol}")
 
-    def callback(self) -> Callable[[int, Array, Any], None] | None:
-        """Return what the optimiser calls after every step."""
-        return _report if self.verbose else None
+    def callback(self, to_user: Callable[[Array], Array]) -> Callable[[int, Array, Any], None] | None:
+        """Return what the optimiser calls after every step; ``to_user`` brings its parameters to the user's scale."""
+        if not self.verbose:
+            return None
 
+        def report(iteration: int, x: Array, point: Any) -> None:
+            shown = np.array2string(to_user(x), precision=5)
+            print(f"iteration {iteration:3d}   -2 log L = {point.value:.8f}   parameters = {shown}")
 
-def _report(iteration: int, x: Array, point: Any) -> None:
-    print(f"iteration {iteration:3d}   -2 log L = {point.value:.8f}   theta = {np.array2string(x, precision=5)}")
+        return report
 
 
 def checked_start(start: Any, n_theta: int) -> Array:

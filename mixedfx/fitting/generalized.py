@@ -22,6 +22,7 @@ from mixedfx.criterion.separation import divided_factors, looks_separated, separ
 from mixedfx.criterion.start import response_unit
 from mixedfx.design import Undetermined, verdict_of
 from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.starts import Starts
 from mixedfx.optimize import Optimum, equilibrium
 
 __all__ = [
@@ -98,6 +99,8 @@ class GeneralizedFit:
         Nodes in each dimension: 1 is the Laplace approximation, 0 the one with profiled fixed effects.
     remaining : float, optional
         How far the criterion could still fall, where the gradient of ``at`` does not say it (profiled fixed effects).
+    starts : Starts, optional
+        What each of several searches found.
     """
 
     problem: GeneralizedProblem
@@ -107,6 +110,7 @@ class GeneralizedFit:
     hessian: Array
     nodes: int = 1
     remaining: float | None = None
+    starts: Starts | None = None
 
     @property
     def x(self) -> Array:
@@ -189,6 +193,7 @@ class GeneralizedFit:
         own = Certificate(
             gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided, undetermined=said
         )
+        own = replace(own, starts=self.starts)
         own = replace(own, unseen=self._unseen()) if own.converged else own
         return replace(own, held=self.held) if own.converged else replace(own, obstacle=self._obstacle())
 

@@ -23,6 +23,7 @@ from mixedfx.fitting.generalized import (
     inverse_information,
     unit_at,
 )
+from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["difference_hessian", "fit_generalized"]
@@ -89,6 +90,7 @@ def fit_generalized(
     try:
         first = _start(problem, control) if start is None else start
         optimum = _searched(problem, control, integrate, first, hessian)
+        optimum, starts = _from_elsewhere(problem, control, integrate, first, optimum)
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
@@ -101,7 +103,45 @@ def fit_generalized(
             "lack an intercept that the link needs? Try another link, such as link='log'"
         )
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
-    return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian)
+    return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian, starts=starts)
+
+
+def _from_elsewhere(
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    start: Array,
+    first: Optimum[MarginalEvaluation],
+) -> tuple[Optimum[MarginalEvaluation], Starts | None]:
+    """Search from random covariances too, if that is asked for; the best, and what each found."""
+    if control.starts == 1 or not np.isfinite(first.point.value):
+        return first, None
+    best, own = first, problem.model.theta_slice
+    searches = [_found(problem, start, first)]
+    covariance, count = problem.model.covariance, control.starts - 1
+    for theta in random_thetas(covariance, count, control.seed, unit_at(first.point)):
+        begin = start.copy()
+        begin[own] = theta
+        try:
+            again = _minimize(problem, begin, control, integrate)
+            again = _beyond_boundaries(problem, control, integrate, again)
+        except FloatingPointError:
+            searches.append(Found(theta, np.full(theta.size, np.nan), -np.inf, False, 0))
+            continue
+        searches.append(_found(problem, begin, again))
+        if again.converged and again.point.value < best.point.value - CERTIFIED_GAP:
+            best = again
+
+    def to_user(theta: Array) -> Array:
+        return problem.to_user(_with_theta(problem, first.point, theta))[own]
+
+    return best, starts_report(problem.design, to_user, searches)
+
+
+def _found(problem: GeneralizedProblem, start: Array, optimum: Optimum[MarginalEvaluation]) -> Found:
+    own, penalty = problem.model.theta_slice, problem.model.penalty
+    value = float(optimum.point.value) - penalty.value(optimum.x[: problem.model.n_fixed])
+    return Found(start[own], optimum.x[own], -0.5 * value, optimum.converged, optimum.evaluations)
 
 
 def _searched(
@@ -217,7 +257,7 @@ def _minimize(
         return point
 
     tolerance = max(control.tol, SEARCH_TOLERANCE)
-    callback = control.callback()
+    callback = control.callback(problem.to_user)
     allowed = max(EVALUATIONS_PER_STEP * control.max_iter - spent, 1)
     return minimize(
         function,

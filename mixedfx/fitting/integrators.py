@@ -95,8 +95,9 @@ def fit_automatic(problem: GeneralizedProblem, control: Control) -> GeneralizedF
     for tolerance in (ROUGHLY, SETTLED, SETTLED, SETTLED):
         order = _order_for(problem, fit.at.state, fit.nodes, tolerance)
         if order != fit.nodes:
-            again = fit_generalized(problem, control, integrator(problem, order), fit.x, fit.hessian)
-            fit = replace(again, nodes=order)
+            alone = replace(control, starts=1)
+            again = fit_generalized(problem, alone, integrator(problem, order), fit.x, fit.hessian)
+            fit = replace(again, nodes=order, starts=fit.starts)
         elif tolerance == SETTLED:
             break
     return fit
@@ -121,6 +122,8 @@ def _order_for(problem: GeneralizedProblem, state: ModeState, order: int, tolera
 
 def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFit:
     """Fit with the fixed effects profiled out by the inner iteration (``nagq=0``)."""
+    if control.starts > 1:
+        raise SpecificationError("several starts are for nagq=1 or more: nagq=0 is a quick look")
     start = starting_values(problem)
     p = problem.model.n_fixed
     lower, upper = free_bounds(problem)
@@ -133,7 +136,7 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
             near[0] = (state.parts.beta, state.mode.b)
         return point
 
-    callback = control.callback()
+    callback = control.callback(lambda outer: problem.to_user(np.concatenate([near[0][0], outer])))
     optimum = minimize(
         function, start[p:], lower[p:], upper[p:], tol=control.tol, max_iter=control.max_iter, callback=callback
     )

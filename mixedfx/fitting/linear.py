@@ -26,6 +26,7 @@ from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
+from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["LinearFit", "fit_linear"]
@@ -50,11 +51,14 @@ class LinearFit:
     optimum : Optimum
     point : LinearEvaluation or ResidualEvaluation
         The criterion at the estimate, boundary settled.
+    starts : Starts, optional
+        What each of several searches found.
     """
 
     problem: LinearProblem
     optimum: Optimum[Evaluation]
     point: Evaluation
+    starts: Starts | None = None
 
     @property
     def at(self) -> LinearEvaluation:
@@ -102,7 +106,8 @@ class LinearFit:
         o = self.optimum
         counts = (o.cut, o.iterations, o.evaluations)
         said = verdict_of(self.undetermined)
-        return Certificate(signature.gap, signature.negative, signature.flat, self.verdicts, *counts, undetermined=said)
+        found = Certificate(signature.gap, signature.negative, signature.flat, self.verdicts, *counts)
+        return replace(found, undetermined=said, starts=self.starts)
 
 
 def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
@@ -114,7 +119,35 @@ def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
     optimum = _from_within(problem, _opened(problem, optimum, control), control)
-    return LinearFit(problem, optimum, _settled(problem, optimum.point))
+    optimum, starts = _from_elsewhere(problem, optimum, control)
+    return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
+
+
+def _from_elsewhere(
+    problem: LinearProblem, first: Optimum[Evaluation], control: Control
+) -> tuple[Optimum[Evaluation], Starts | None]:
+    """Search from random parameters too, if that is asked for; the best, and what each found."""
+    if control.starts == 1:
+        return first, None
+    k, best = problem.model.n_theta, first
+    searches = [_found(problem, _start(problem, control), first)]
+    for theta in random_thetas(problem.model, control.starts - 1, control.seed):
+        start = np.concatenate([theta, problem.criterion.start[k:]])
+        try:
+            again = _opened(problem, _minimize(problem, start, control), control)
+        except FloatingPointError:
+            searches.append(Found(theta, np.full(k, np.nan), -np.inf, False, 0))
+            continue
+        searches.append(_found(problem, start, again))
+        if again.point.value < best.point.value - NEGLIGIBLE_FALL:
+            best = again
+    return best, starts_report(problem.design, problem.theta_to_user, searches)
+
+
+def _found(problem: LinearProblem, start: Array, optimum: Optimum[Evaluation]) -> Found:
+    k = problem.model.n_theta
+    value = float(optimum.point.value)
+    return Found(start[:k], optimum.x[:k], -0.5 * value, optimum.converged, optimum.evaluations)
 
 
 def _from_within(problem: LinearProblem, found: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
@@ -142,7 +175,7 @@ def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Co
     known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
     try:
         inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
-        fit = fit_linear(inner, replace(control, start=None))
+        fit = fit_linear(inner, replace(control, start=None, starts=1))
     except (DataError, FloatingPointError):
         return None
     theta = problem.theta_to_inner(narrower.embed(inner.theta_to_user(fit.theta)))
@@ -244,7 +277,7 @@ def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum
         problem.criterion.upper,
         tol=control.tol,
         max_iter=control.max_iter,
-        callback=control.callback(),
+        callback=control.callback(problem.parameters_to_user),
     )
 
 

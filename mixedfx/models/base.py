@@ -15,6 +15,7 @@ from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
+from mixedfx.models.evaluation import checked_numbers, checked_theta
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.update import changed, with_note
 
@@ -86,11 +87,15 @@ class MixedModel:
         return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
 
     def Lambda(self, theta: Any) -> sp.csr_array:
-        """Return the covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`."""
+        """Return the covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`.
+
+        Raises
+        ------
+        SpecificationError
+            If a parameter is not finite or not legal, such as a correlation beyond 1.
+        """
         sizes = [term.covariance.n_theta for term in self.design.random]
-        values = np.asarray(theta, dtype=float)
-        if values.shape != (sum(sizes),):
-            raise SpecificationError(f"theta needs {sum(sizes)} numbers, found shape {values.shape}")
+        values = checked_theta(self.design, checked_numbers("theta", theta, sum(sizes)))
         blocks = []
         for term, own in zip(self.design.random, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
             levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)

@@ -38,6 +38,7 @@ from mixedfx.fitting.integrators import (
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, check_strata, checked_control
+from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
@@ -279,6 +280,13 @@ class GeneralizedLinearMixedModel(MixedModel):
         value : float
         gradient : (k,) array
 
+        Raises
+        ------
+        SpecificationError
+            If a parameter is not finite or not legal.
+        DataError
+            If floating point cannot compute the likelihood there.
+
         Examples
         --------
         >>> import mixedfx as mfx
@@ -289,18 +297,18 @@ class GeneralizedLinearMixedModel(MixedModel):
         -91.99023365
         """
         problem = self.problem
-        values = np.asarray(parameters, dtype=float)
-        if values.shape != (problem.n_parameters,):
-            raise SpecificationError(f"parameters needs {problem.n_parameters} numbers, found shape {values.shape}")
+        values = checked_numbers("parameters", parameters, problem.n_parameters)
+        own = problem.model.theta_slice
+        values[own] = checked_theta(self.design, values[own])
         nodes = _checked_nodes(nagq)
         if nodes is None or nodes < 1:
             raise SpecificationError("nagq of an objective is a number of nodes, at least 1")
         if nodes > 1:
             check_quadrature(problem, nodes)
-        inner = problem.to_inner(values)
-        at = integrator(problem, nodes)(mode_state(problem.model, inner))
-        gradient = np.linalg.solve(problem.jacobian_to_user(inner).T, at.gradient)
-        return float(at.value), np.asarray(gradient)
+        with evaluated("parameters"):
+            at = integrator(problem, nodes)(mode_state(problem.model, problem.to_inner(values)))
+            gradient = problem.gradient_to_user(values, at.gradient, at.covariance_gradient)
+            return finite_pair(at.value, gradient)
 
 
 def glmer(

@@ -23,6 +23,7 @@ from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.models.base import MixedModel, check_strata, checked_control
+from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
@@ -222,15 +223,20 @@ class LinearMixedModel(MixedModel):
         -------
         value : float
         gradient : (n_theta,) array
-        """
-        return self._problem(checked_flag("reml", reml)).objective(self._checked_theta(theta))
 
-    def _checked_theta(self, theta: Any) -> Array:
-        values = np.asarray(theta, dtype=float)
-        expected = self._reml_problem.criterion.start.size
-        if values.shape != (expected,):
-            raise SpecificationError(f"theta needs {expected} numbers, found shape {values.shape}")
-        return values
+        Raises
+        ------
+        SpecificationError
+            If a parameter is not finite or not legal.
+        DataError
+            If floating point cannot compute the likelihood there.
+        """
+        problem = self._problem(checked_flag("reml", reml))
+        values = checked_numbers("theta", theta, problem.criterion.start.size)
+        k = problem.model.n_theta
+        values[:k] = checked_theta(self.design, values[:k])
+        with evaluated("theta"):
+            return finite_pair(*problem.objective(values))
 
 
 def lmer(
