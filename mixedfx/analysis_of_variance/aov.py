@@ -166,11 +166,25 @@ class AovResults:
         return {stratum.name: stratum.table(split=split) for stratum in self.analysis}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return all rows, indexed by stratum and term; by term alone without ``Error(…)``."""
-        tables = {name: table.to_frame() for name, table in self.strata.items()}
+        """Return all rows, indexed by stratum and term; by term alone without ``Error(…)``.
+
+        Returns
+        -------
+        DataFrame
+            The columns of :attr:`strata`, and of the terms ``den_df, mse, pes, ges`` as :meth:`table` has them.
+        """
+        tables = {stratum.name: self._with_sizes(stratum) for stratum in self.analysis}
         if not self.has_error:
             return next(iter(tables.values()))
         return pd.concat(tables, names=["stratum", "term"])
+
+    def _with_sizes(self, stratum: Stratum) -> pd.DataFrame:
+        """The table of a stratum with denominators and effect sizes of its terms."""
+        frame = self.strata[stratum.name].to_frame()
+        rows = {effect.label: self._row(stratum, effect, 1.0) for effect in stratum.effects}
+        for name in ("den_df", "mse", "pes", "ges"):
+            frame[name] = [rows[label][name] if label in rows else np.nan for label in frame.index]
+        return frame
 
     def efficiency(self) -> StatsTable:
         """Return the share of the information on every term that each stratum holds.

@@ -268,6 +268,17 @@ class MixedResults(ABC):
         JointTest
             ``fvalue, df_num, df_denom, pvalue``.
 
+        Raises
+        ------
+        SpecificationError
+            If the constraints contradict each other, or say nothing.
+
+        Notes
+        -----
+        Neither F nor the degrees of freedom depend on how a hypothesis is written: any combination of its rows gives
+        the same, that of :func:`mixedfx.anova`. R's ``lmerTest::contest`` takes the rows as they stand, so that
+        Satterthwaite's degrees of freedom of several rows can differ from it in the third digit.
+
         Examples
         --------
         >>> import mixedfx as mfx
@@ -276,6 +287,11 @@ class MixedResults(ABC):
         F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
         """
         hypothesis = hypothesis_from(constraints, list(self.params.index))
+        if not hypothesis.L.any():
+            raise SpecificationError(
+                "the constraints are zero in every coefficient, and test nothing: give a row with a number that is not "
+                "zero, or text such as 'x = 0'"
+            )
         beta = np.asarray(self.params, dtype=float)
         return joint_test(hypothesis, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
 

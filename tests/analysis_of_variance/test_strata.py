@@ -280,3 +280,12 @@ def test_an_empty_cell_stays_unknown():
     data = OATS[(OATS["Variety"] != "Victory") | (OATS["nitro"] != 0.6)]
     table = mfx.emmeans(mfx.aov("yield ~ nitro * Variety + Error(Block/Variety)", data), ["nitro", "Variety"])
     assert np.isnan(table.se).sum() == 1
+
+
+@pytest.mark.parametrize("formula", ["yield ~ Variety * nitro + Error(Block/Variety)", "yield ~ Variety * nitro"])
+def test_the_frame_has_what_the_table_has(formula):
+    result = mfx.aov(formula, OATS)
+    frame, table = result.to_frame(), result.table().to_frame()
+    rows = frame.droplevel("stratum") if frame.index.nlevels > 1 else frame
+    for name in ("den_df", "mse", "F", "PR(>F)", "pes", "ges"):
+        assert rows.loc[list(table.index), name].to_numpy() == pytest.approx(table[name].to_numpy(dtype=float))

@@ -172,6 +172,7 @@ CASES: dict[str, Case] = {
     ),
     "new levels": (lambda: fit().predict(data(), new_levels="nope"), S, ("new_levels", "'nope'", "'population'")),
     "random": (lambda: fit().predict(data(), random="nope"), S, ("'nope'", "g")),
+    "constraints of zeros": (lambda: structured().f_test([[0.0, 0.0]]), S, ("zero", "test nothing")),
     "structured profile": (lambda: mfx.profile(structured()), S, ("independent residuals", "sigma")),
     "profile of what": (lambda: fit().conf_int(method="profile", which="nope"), S, ("which", "'nope'", "fixed")),
     "profile limits of what": (lambda: mfx.profile(fit(reml=False)).conf_int(which="nope"), S, ("which", "'nope'")),
