@@ -97,7 +97,7 @@ class MixedModel:
         sizes = [term.covariance.n_theta for term in self.design.random]
         values = checked_theta(self.design, checked_numbers("theta", theta, sum(sizes)))
         blocks = []
-        for term, own in zip(self.design.random, np.split(values, np.cumsum(sizes)[:-1]), strict=True):
+        for term, own in zip(self.design.random, np.split(values, np.cumsum(sizes, dtype=np.intp))[:-1], strict=True):
             levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
             blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(own))))
         return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))

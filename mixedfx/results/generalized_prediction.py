@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.results.mean_function import MeanFunction, MeanSlopes, limits_on_unbounded_scale
 from mixedfx.results.predicted_responses import PredictedResponses
-from mixedfx.results.prediction import short_table
+from mixedfx.results.prediction import SHOWN, short_table
 from mixedfx.results.predictor_errors import PredictorErrors, known_covariance
 from mixedfx.results.response import ResponseModel
 
@@ -173,11 +173,25 @@ class GeneralizedPrediction:
             columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
         return StatsTable.from_frame(pd.DataFrame(columns, index=self.linear.index), notes=self.notes)
 
+    def _shown(self) -> StatsTable:
+        """The first rows, without drawing responses of the others."""
+        at = slice(0, SHOWN)
+        few = replace(
+            self,
+            linear=self.linear.iloc[at],
+            se_linear=self.se_linear[at],
+            se=self.se[at],
+            mean=replace(self.mean, further=self.mean.further[at], variance=self.mean.variance[at]),
+            responses=self.responses.taken(at),
+            effects=Effects(self.effects.variance[at], self.effects.slope[at]),
+        )
+        return short_table(few.summary_frame(), len(self.linear))
+
     def __repr__(self) -> str:
-        return str(short_table(self.summary_frame()))
+        return str(self._shown())
 
     def _repr_html_(self) -> str:
-        return short_table(self.summary_frame())._repr_html_()
+        return self._shown()._repr_html_()
 
 
 def generalized_prediction(

@@ -49,6 +49,10 @@ def linear_joint(fit: LinearFit) -> Array:
     covariance of ``b`` and B the derivative ``-db / dbeta``: ``[[C, -C B'], [-B C, K + B C B']]`` (Henderson 1975).
     """
     problem, at = fit.problem, fit.at
+    scale = problem.fixed.scale**2 * at.sigma2
+    C, M = at.unscaled_cov, problem.fixed.matrix
+    if not problem.design.random:
+        return np.asarray(scale * M @ C @ M.T)
     layout = problem.assembly.rows.layout
     _check_size(problem.design)
     count = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
@@ -66,10 +70,8 @@ def linear_joint(fit: LinearFit) -> Array:
         effects[:, :, :-1].reshape(effects.shape[0] * effects.shape[1], effects.shape[2] - 1)
         for effects in at.column_effects
     ]
-    B = np.concatenate(moved) if moved else np.zeros((0, len(problem.fixed.matrix)))
+    B = np.concatenate(moved)
     T = _to_user(problem.design, problem.assembly, problem.terms, layout.sizes, layout.levels)
-    scale = problem.fixed.scale**2 * at.sigma2
-    C, M = at.unscaled_cov, problem.fixed.matrix
     return scale * _joined(M @ C @ M.T, -M @ C @ B.T @ T.T, T @ (inner + B @ C @ B.T) @ T.T)
 
 
@@ -125,4 +127,4 @@ def _to_user(
             at = int(starts[factor]) + c * m
             block[:, :, at : at + m] = np.einsum("a,lm->lam", column, between)
         blocks.append(block.reshape(term.n_levels * q, -1))
-    return np.concatenate(blocks) if blocks else np.zeros((0, int(starts[-1])))
+    return np.concatenate(blocks)

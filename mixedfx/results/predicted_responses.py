@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,18 @@ class PredictedResponses:
     phi_slopes: Array
     spread: Array
     prior: Array | None
+
+    def taken(self, at: slice) -> PredictedResponses:
+        """Return some of the rows."""
+        prior = None if self.prior is None else self.prior[at]
+        return replace(
+            self,
+            eta=self.eta[at],
+            further=self.further[at],
+            slopes=self.slopes[at],
+            spread=self.spread[at],
+            prior=prior,
+        )
 
     def limits(self, alpha: float, seed: int) -> tuple[Array, Array]:
         """Return quantiles (n,), (n,) of simulated responses; nan where a predictor or the trials are unknown.

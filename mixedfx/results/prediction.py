@@ -17,7 +17,7 @@ from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
 from mixedfx.results.rows import PredictedRows
 
-__all__ = ["Prediction", "predict_rows", "short_table"]
+__all__ = ["SHOWN", "Prediction", "predict_rows", "short_table"]
 
 CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
 
@@ -135,20 +135,20 @@ class Prediction:
         return StatsTable.from_frame(pd.DataFrame(columns), notes=self.notes)
 
     def __repr__(self) -> str:
-        return str(short_table(self.summary_frame()))
+        return str(short_table(self.summary_frame(), len(self.df)))
 
     def _repr_html_(self) -> str:
-        return short_table(self.summary_frame())._repr_html_()
+        return short_table(self.summary_frame(), len(self.df))._repr_html_()
 
 
 SHOWN = 20  # rows of a prediction that fill a screen
 
 
-def short_table(table: StatsTable) -> StatsTable:
-    """Return the first rows of a table, with a note on how many there are: a screenful."""
-    if len(table) <= SHOWN:
+def short_table(table: StatsTable, count: int) -> StatsTable:
+    """Return the first rows of a table, with a note on how many, ``count``, there are: a screenful."""
+    if count <= SHOWN:
         return table
-    more = f"The first {SHOWN} of {len(table)} rows; summary_frame() has them all."
+    more = f"The first {SHOWN} of {count} rows; summary_frame() has them all."
     return StatsTable.from_frame(table.to_frame().iloc[:SHOWN], heading=table.heading, notes=(*table.notes, more))
 
 

@@ -94,6 +94,30 @@ def test_a_row_has_one_prediction_and_one_interval(kind, name):
     np.testing.assert_allclose(fit.simulate(2, seed=5, data=data), fit.simulate(2, seed=5), rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", GENERALIZED)
+def test_the_mean_is_that_of_the_responses_drawn(name):
+    fit, data = generalized(name)
+    for rows in (None, data.sample(40, random_state=1)):
+        drawn = fit.simulate(3000, seed=8, random="fitted", data=rows).to_numpy()
+        error = drawn.std(axis=1) / np.sqrt(3000)
+        gap = np.abs(drawn.mean(axis=1) - fit.predict(rows).to_numpy())
+        assert (gap <= 5.0 * error + 1e-12).all()
+
+
+@pytest.mark.parametrize("kind, name", fits(), ids=lambda value: value if isinstance(value, str) else "")
+def test_saved_fits_predict_alike(kind, name, tmp_path):
+    fit, data = kind(name)
+    fit.save(tmp_path / "fit.mfx")
+    again = mfx.load(tmp_path / "fit.mfx")
+    some = data.sample(5, random_state=2)
+    for rows in (None, some):
+        expected = fit.get_prediction(rows).summary_frame()
+        np.testing.assert_allclose(again.get_prediction(rows).summary_frame(), expected, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(again.simulate(2, seed=1, data=rows), fit.simulate(2, seed=1, data=rows), rtol=1e-9)
+    np.testing.assert_allclose(again.cov_joint(), fit.cov_joint(), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(again.L.toarray(), fit.L.toarray(), rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("kind, name", fits(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_new_group_is_the_average_group(kind, name):
     fit, data = kind(name)
