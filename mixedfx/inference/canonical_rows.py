@@ -14,7 +14,7 @@ from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
 
-__all__ = ["CanonicalRows", "canonical_rows"]
+__all__ = ["CanonicalRows", "canonical_rows", "term_maps"]
 
 DEPENDENT = 1e-11  # part of a column outside of those before it, relative to its size, that counts as none
 PIVOT = 1e-8  # part of a hypothesis in a coefficient, relative to its size, that counts as none
@@ -94,6 +94,13 @@ def canonical_rows(design: Design, frame: Frame | None) -> CanonicalRows:
     one_term = sum(term != "Intercept" for term in functions.blocks) == 1
     columns = np.linalg.solve(functions.root, _treatment_columns(functions))
     return CanonicalRows(np.asarray(columns, dtype=float), root, one_term)
+
+
+def term_maps(design: Design, frame: Frame | None) -> tuple[tuple[str, ...], tuple[Array, ...]]:
+    """Return the terms, and what coefficients (…, p) are multiplied by to be those in a term's parameters (p, q)."""
+    functions = estimable_functions(design, _rows_of(design.variables) if frame is None else Rows(frame, design.keep))
+    maps = tuple(np.asarray(np.linalg.solve(functions.root, block)) for block in functions.blocks.values())
+    return tuple(functions.blocks), maps
 
 
 def _treatment_columns(functions: EstimableFunctions) -> Array:

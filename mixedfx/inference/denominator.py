@@ -9,10 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.residual import ResidualEvaluation
+from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
+from mixedfx.inference.canonical_rows import term_maps
 from mixedfx.inference.containment import containment_df
 from mixedfx.inference.kenward_roger import KenwardRoger
 from mixedfx.inference.kenward_roger_blocks import StructuredKenwardRoger
@@ -21,6 +23,7 @@ from mixedfx.inference.variance_parameters import VarianceParameters
 
 __all__ = ["DDF", "Asymptotic", "ByCoefficient", "Denominator", "asymptotic_for", "denominator_for", "fai_cornelius"]
 
+ROUNDING = 1e-9  # coefficient of a function in a parameter, relative to what it is the sum of, that counts as none
 EQUAL = 1e-8  # degrees of freedom that differ by less are one number
 
 
@@ -44,6 +47,10 @@ class Denominator(ABC):
     @abstractmethod
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the denominator df of the F test of independent ``rows`` (r, p), and what F is multiplied by."""
+
+    def of_means(self) -> Denominator:
+        """Return what calibrates means and their contrasts; the same, unless it depends on what coefficients mean."""
+        return self
 
 
 def fai_cornelius(df: Array) -> float:
@@ -145,6 +152,85 @@ class ByCoefficient(Denominator):
 
 
 @dataclass(frozen=True)
+class Containment(Denominator):
+    """Degrees of freedom that belong to coefficients, and of means to terms.
+
+    What a coefficient is depends on the coding: of a factor between groups the intercept is the mean of its first
+    level, and has degrees of freedom of rows as a coefficient. Functions of the model have parameters of their own,
+    one a cell of each term, whatever the coding: a mean or contrast has the smallest degrees of freedom of the terms
+    that it involves.
+    """
+
+    coefficients: ByCoefficient
+    design: Design
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """Whose method it is."""
+        return self.coefficients.label
+
+    @property
+    def covariance(self) -> Array:
+        """The estimated covariance (p, p)."""
+        return self.coefficients.covariance
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,)."""
+        return self.coefficients.of_rows(rows)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return the smallest degrees of freedom; F is not scaled."""
+        return self.coefficients.joint(rows)
+
+    def of_means(self) -> Denominator:
+        """Return the degrees of freedom by terms."""
+        fixed, (terms, maps) = self.design.fixed, term_maps(self.design, None)
+        df = [self.coefficients.df[list(fixed.terms.get(term, ()))].min(initial=np.inf) for term in terms]
+        return ByTerm(self.covariance, maps, np.array(df), self.label)
+
+
+@dataclass(frozen=True)
+class ByTerm(Denominator):
+    """Degrees of freedom that belong to terms: a function has the smallest of those that it involves.
+
+    Attributes
+    ----------
+    matrix : (p, p)
+        Covariance.
+    maps : tuple of (p, q)
+        Coefficients times these are those of the parameters of each term, one for each cell.
+    df : (T,)
+    label : str
+    """
+
+    matrix: Array
+    maps: tuple[Array, ...]
+    df: Array
+    label: str
+
+    @property
+    def covariance(self) -> Array:
+        """The estimated covariance (p, p)."""
+        return self.matrix
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,)."""
+        involved = np.column_stack([_involves(rows, own) for own in self.maps])
+        found = np.where(involved, self.df, np.inf).min(axis=1, initial=np.inf)
+        return np.where(involved.any(axis=1), found, np.nan)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return the smallest degrees of freedom; F is not scaled."""
+        return float(self.of_rows(rows).min()), 1.0
+
+
+def _involves(rows: Array, own: Array) -> BoolArray:
+    """Whether rows (r, p) have coefficients in parameters, by a map (p, q), that are more than rounding (r,)."""
+    size = (np.abs(rows) @ np.abs(own)).max(axis=1, initial=0.0)
+    return np.asarray(np.abs(rows @ own).max(axis=1, initial=0.0) > ROUNDING * size)
+
+
+@dataclass(frozen=True)
 class Asymptotic(Denominator):
     """The normal and the chi-squared limit."""
 
@@ -180,6 +266,11 @@ def _residual(fit: LinearFit) -> Denominator:
     return ByCoefficient(_covariance(fit), np.full(p, float(n - p)), "the residual")
 
 
+def _containment(fit: LinearFit) -> Denominator:
+    design = fit.problem.design
+    return Containment(ByCoefficient(_covariance(fit), containment_df(design), "containment"), design)
+
+
 def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
     """Return the normal limit, the only method of a model without denominator degrees of freedom.
 
@@ -199,9 +290,7 @@ def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
 DDF: dict[str, Callable[[LinearFit, VarianceParameters], Denominator]] = {
     "satterthwaite": lambda fit, parameters: Satterthwaite(parameters),
     "kenward-roger": lambda fit, parameters: KenwardRogerDenominator(fit),
-    "containment": lambda fit, parameters: ByCoefficient(
-        _covariance(fit), containment_df(fit.problem.design), "containment"
-    ),
+    "containment": lambda fit, parameters: _containment(fit),
     "residual": lambda fit, parameters: _residual(fit),
     "z": lambda fit, parameters: Asymptotic(_covariance(fit)),
 }

@@ -190,7 +190,7 @@ def _has_intercept(fit: Ours) -> bool:
 def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
     number = _number(fit, ddf)
     if number is None:
-        return fit.denominator(ddf)  # type: ignore[arg-type]
+        return fit.denominator(ddf).of_means()  # type: ignore[arg-type]
     return fixed_df(np.asarray(fit.cov_params()), number, "the user" if ddf != "residual" else "the residual")
 
 

@@ -159,3 +159,18 @@ def test_tables_of_models_with_odd_columns_can_be_made():
         for fixed in ("I(x > 1) * f", "C(k) * f + np.log(x + 9)", "bs(x, df=4) * h", "x + I(x**2) + f", "1"):
             fit = mfx.lmer(f"y ~ {fixed} + (1 | g)", data)
             assert np.isfinite(mfx.anova(fit)["F"]).all()
+
+
+@pytest.mark.parametrize("formula", ["distance ~ age + Sex", "distance ~ age * Sex", "distance ~ 0 + Sex + age"])
+def test_containment_of_means_does_not_depend_on_the_reference(formula):
+    """Both sexes are between children: 25 df (nlme with emmeans: 26 for the reference, whichever it is)."""
+    teeth, tables = mfx.load_dataset("orthodont"), []
+    for levels in (["Male", "Female"], ["Female", "Male"]):
+        for coding in ("treatment", "sum"):
+            data = teeth.assign(Sex=pd.Categorical(teeth["Sex"], levels))
+            fit = mfx.lmer(f"{formula} + (1 | Subject)", data, contrasts={"Sex": coding})
+            means = mfx.emmeans(fit, "Sex", ddf="containment")
+            assert means.to_frame()["df"].tolist() == [25.0, 25.0]
+            assert means.pairs().to_frame()["df"].tolist() == [25.0]
+            tables.append(mfx.trends(fit, "age", ddf="containment").to_frame()["df"].tolist())
+    assert all(table == tables[0] for table in tables)
