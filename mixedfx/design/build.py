@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from mixedfx.design.encoder import Settings, learn_encoder
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import functions_in
 from mixedfx.design.fixed import FixedEffects, build_fixed
-from mixedfx.design.frame import Frame, as_frame
+from mixedfx.design.frame import Frame, as_frame, unnamed_hint
 from mixedfx.design.identification import Undetermined
 from mixedfx.design.missing import Completeness, complete_rows, missing_of
 from mixedfx.design.random import RandomBuilder, RandomEffects
@@ -136,12 +137,13 @@ def build_design(
     """
     frame = as_frame(data)
     own = _checked_functions(functions)
-    parsed = parse(formula, columns=frame.names, functions=own)
+    parsed = _parsed(formula, frame, own)
     if not parsed.response:
         raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
     if len(frame) == 0:
         raise DataError("the data are empty: there are no rows")
     settings = Settings(own, codings_for(contrasts))
+    _check_names(parsed, frame, settings, extra)
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
     frame.require(extra)
     complete = _complete(parsed, frame, settings, prior, shift, extra)
@@ -225,6 +227,31 @@ def _checked_functions(functions: Any) -> Mapping[str, Any]:
     if not isinstance(own, Mapping):
         raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
     return own
+
+
+def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) -> Formula:
+    try:
+        return parse(formula, columns=frame.names, functions=functions)
+    except DataError as error:
+        if frame.unnamed:
+            raise DataError(f"{error}\n{unnamed_hint(frame.unnamed).strip()}") from None
+        raise
+
+
+def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequence[str]) -> None:
+    """Refuse contrasts of what is no column, and a column that would be taken for the intercept."""
+    known = {*formula.variables, *extra, *frame.names}
+    for name in settings.codings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1, cutoff=0.5) or [n for n in known if n.lower() == name.lower()]
+            meant = f"; did you mean {close[0]!r}?" if close else f"; the model has {', '.join(formula.variables)}"
+            raise SpecificationError(f"contrasts: there is no column {name!r}{meant}")
+    predictors = {factor for term in formula.fixed_terms for factor in term}
+    predictors |= {factor for random in formula.random for term in random.terms for factor in term}
+    if "Intercept" in predictors:
+        raise SpecificationError(
+            "a predictor called 'Intercept' could not be told from the intercept of the model: rename the column"
+        )
 
 
 def _expressions(formula: Formula) -> tuple[str, ...]:

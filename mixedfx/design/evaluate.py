@@ -143,7 +143,7 @@ class Evaluator:
     def check_finite(self, expression: str, numbers: Array) -> None:
         """Refuse infinities and NaNs in the value (n,) of an expression, with a row for an example."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.isfinite(np.dot(numbers, numbers)):  # one pass without a temporary array
+            if np.dot(numbers, numbers) <= LARGEST**2:  # one pass without a temporary array
                 return
         self._refuse(expression, np.isinf(numbers), "infinite (inf)")
         self._refuse(expression, np.abs(numbers) > LARGEST, f"beyond {LARGEST:g} in size, too large to be squared")

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfx.design.columns import Column, FactorColumn, RefusedColumn, column_from_array, column_from_pandas
 from mixedfx.exceptions import DataError
 
-__all__ = ["DictFrame", "Frame", "NarwhalsFrame", "PandasFrame", "as_frame", "missing_column"]
+__all__ = ["DictFrame", "Frame", "NarwhalsFrame", "PandasFrame", "as_frame", "missing_column", "unnamed_hint"]
 
 
 class Frame(ABC):
@@ -25,11 +25,14 @@ class Frame(ABC):
         Names of the columns; columns whose name is not text cannot be used in a formula and are left out.
     index : pandas.Index
         Labels of the rows.
+    unnamed : tuple
+        The names that are not text: those of columns that are left out.
     """
 
-    def __init__(self, names: Sequence[str], index: pd.Index[Any]) -> None:
+    def __init__(self, names: Sequence[str], index: pd.Index[Any], unnamed: Sequence[Any] = ()) -> None:
         self.names = tuple(names)
         self.index = index
+        self.unnamed = tuple(unnamed)
         self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Frame(ABC):
         if column is None:
             count = self.names.count(name)
             if count == 0:
-                raise missing_column([name], self.names)
+                raise missing_column([name], self.names, self.unnamed)
             if count > 1:
                 raise DataError(f"the data have {count} columns called {name!r}: rename or drop all but one")
             column = self._columns[name] = self._convert(name)
@@ -64,13 +67,14 @@ class Frame(ABC):
         """Raise a DataError that names every column of ``names`` that is missing."""
         absent = [name for name in dict.fromkeys(names) if name not in self]
         if absent:
-            raise missing_column(absent, self.names)
+            raise missing_column(absent, self.names, self.unnamed)
 
 
-def missing_column(absent: Sequence[str], names: Sequence[str]) -> DataError:
+def missing_column(absent: Sequence[str], names: Sequence[str], unnamed: Sequence[Any] = ()) -> DataError:
     """Return the error for columns that the data don't have, with close names."""
     listed = ", ".join(map(repr, absent))
     message = f"the data have no column {listed}" if len(absent) == 1 else f"the data have no columns {listed}"
+    message += unnamed_hint(unnamed)
     close = dict.fromkeys(match for name in absent for match in get_close_matches(name, names, n=2))
     if close:
         return DataError(f"{message}; did you mean {' or '.join(map(repr, close))}?")
@@ -78,11 +82,24 @@ def missing_column(absent: Sequence[str], names: Sequence[str]) -> DataError:
     return DataError(f"{message}; there are {shown or 'no columns'}")
 
 
+def unnamed_hint(unnamed: Sequence[Any]) -> str:
+    """Return what to do about columns whose name is not text; empty without any."""
+    if not unnamed:
+        return ""
+    few = ", ".join(repr(name) for name in unnamed[:5]) + (", …" if len(unnamed) > 5 else "")
+    return (
+        f" (columns whose name is not text cannot stand in a formula: {few}; rename them, for example "
+        "data.columns = ['_'.join(map(str, np.atleast_1d(name))) for name in data.columns])"
+    )
+
+
 class PandasFrame(Frame):
     """A pandas DataFrame."""
 
     def __init__(self, data: pd.DataFrame) -> None:
-        super().__init__([name for name in data.columns if isinstance(name, str)], data.index)
+        names = list(data.columns)
+        unnamed = [name for name in names if not isinstance(name, str)]
+        super().__init__([name for name in names if isinstance(name, str)], data.index, unnamed)
         self._data = data.copy(deep=False)  # columns that the caller adds or replaces later are not ours
 
     def _convert(self, name: str) -> Column:

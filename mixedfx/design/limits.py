@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from mixedfx.covariance import Covariance, HeterogeneousCovariance, HomogeneousCovariance
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["MAX_BYTES", "MAX_PARAMETERS", "check_columns", "check_parameters"]
+__all__ = ["MAX_BYTES", "MAX_PARAMETERS", "check_basis", "check_columns", "check_parameters"]
 
 #: Memory that one dense matrix of a design may take.
 MAX_BYTES = 4 * 2**30
+#: Memory that the columns of one spline or polynomial may take.
+BASIS_BYTES = 2**30
 #: Covariance parameters that one random term may have: their Hessian is dense.
 MAX_PARAMETERS = 2_000
 #: Covariances that are no linear function of their parameters: they have an array (parameters, columns) squared.
@@ -51,6 +53,21 @@ def check_columns(part: str, columns: Mapping[str, int], n_rows: int) -> None:
         f"{part} would have {total} columns, {reason}; the term {widest} alone has {columns[widest]}. Leave out "
         f"interactions, or make a factor with many levels a random effect: (1 | {widest})"
     )
+
+
+def check_basis(name: str, columns: int, n_rows: int) -> None:
+    """Refuse the columns of a spline or polynomial that would take more than ``BASIS_BYTES``: several copies are made.
+
+    Raises
+    ------
+    SpecificationError
+        With the number of columns.
+    """
+    if 8 * columns * n_rows > BASIS_BYTES:
+        raise SpecificationError(
+            f"{name} would have {columns} columns of {n_rows} rows, which take {8 * columns * n_rows / 2**30:.1f} GB "
+            f"of memory before anything is fitted (the limit is {BASIS_BYTES / 2**30:.0f}): ask for fewer"
+        )
 
 
 def check_parameters(term: str, covariance: Covariance, n_rows: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.design.columns import TextColumn
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import syntax_tree
 from mixedfx.design.values import Basis, Factor
@@ -17,6 +18,9 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import display
 
 __all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "read_response", "without_trials"]
+
+SHOWN = 5  # categories that a message lists
+MOST_CATEGORIES = 60  # of an ordinal response: the work grows with the cube of their number
 
 
 @dataclass(frozen=True)
@@ -169,10 +173,26 @@ def _read_ordinal(expression: str, value: Evaluator, weights: Array | None) -> R
         raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
     found = value(expression)
     if isinstance(found, Factor):
+        if name in value.rows.frame and isinstance(value.rows.frame.column(name), TextColumn):
+            shown = ", ".join(map(repr, found.levels[:SHOWN])) + (", …" if len(found.levels) > SHOWN else "")
+            raise DataError(
+                f"the ordinal response {name!r} is text, which has no order of its own ({shown}): say which category "
+                f"comes first, data[{name!r}] = pd.Categorical(data[{name!r}], categories=[…], ordered=True)"
+            )
+        _check_categories(name, len(found.levels))
         return Response(1.0 + found.labels.codes.astype(np.float64), name, None, found.levels)
     levels, codes = np.unique(_numbers(name, found), return_inverse=True)
+    _check_categories(name, len(levels))
     categories = tuple(int(level) if level == int(level) else float(level) for level in levels)
     return Response(1.0 + codes.astype(np.float64), name, None, categories)
+
+
+def _check_categories(name: str, count: int) -> None:
+    if count > MOST_CATEGORIES:
+        raise DataError(
+            f"the ordinal response {name!r} has {count} categories, each with a threshold to estimate (the limit is "
+            f"{MOST_CATEGORIES}): join neighbours with pd.cut or pd.qcut, or model it as a number with lmer"
+        )
 
 
 #: The kinds of response that a family can ask for.

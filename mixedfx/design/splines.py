@@ -10,6 +10,8 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from mixedfx._typing import Array
+from mixedfx.design.limits import check_basis
+from mixedfx.design.transforms import whole
 from mixedfx.design.values import Basis
 from mixedfx.exceptions import DataError, SpecificationError
 
@@ -114,11 +116,10 @@ def learn_bs(
     extrapolation: str = "raise",
 ) -> BSplines:
     """Place the knots of a B-spline basis with ``df`` columns at quantiles of ``x``, or take those given."""
-    degree = int(degree)
-    if degree < 1:
-        raise SpecificationError(f"the degree of bs must be at least 1, found {degree}")
+    degree = whole("the degree of bs", degree, 1)
+    df = _checked_df("bs", df, len(x))
     low, high = _boundary(x, lower_bound, upper_bound)
-    count = None if df is None else int(df) - degree - bool(include_intercept)
+    count = None if df is None else df - degree - bool(include_intercept)
     inner = _inner_knots("bs", x, df, knots, count, degree + bool(include_intercept), low, high)
     knots = (low,) * (degree + 1) + inner + (high,) * (degree + 1)
     return BSplines(knots, degree, bool(include_intercept), extrapolation)
@@ -134,8 +135,9 @@ def learn_ns(
 ) -> NaturalSplines:
     """Place the knots of a natural spline basis with ``df`` columns: boundary at the range, inner ones at quantiles."""
     intercept = bool(include_intercept)
+    df = _checked_df("ns", df, len(x))
     low, high = _boundary(x, lower_bound, upper_bound)
-    count = None if df is None else int(df) - 1 - intercept
+    count = None if df is None else df - 1 - intercept
     inner = _inner_knots("ns", x, df, knots, count, 1 + intercept, low, high)
     all_knots = (low,) * 4 + inner + (high,) * 4
     curvature = BSplines(all_knots, 3).full(np.array([low, high]), derivative=2)[:, 0 if intercept else 1 :]
@@ -147,9 +149,18 @@ def learn_cr(
     x: Array, df: int | None = None, knots: Sequence[float] | None = None, **options: Any
 ) -> RegressionSplines:
     """Learn formulaic's natural cubic regression spline (``cr``, ``cs``)."""
-    splines = RegressionSplines({"df": None if df is None else int(df), "knots": knots, **options}, {})
+    splines = RegressionSplines({"df": _checked_df("cr", df, len(x)), "knots": knots, **options}, {})
     splines(x)
     return splines
+
+
+def _checked_df(name: str, df: Any, n_rows: int) -> int | None:
+    """Return the number of columns of a spline, which must fit into memory."""
+    if df is None:
+        return None
+    count = whole(f"df of {name}", df, 1)
+    check_basis(name, count, n_rows)
+    return count
 
 
 def _boundary(x: Array, lower: float | None, upper: float | None) -> tuple[float, float]:

@@ -16,10 +16,11 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.design.labels import Labels
+from mixedfx.design.limits import check_basis
 from mixedfx.design.values import Basis, Factor, Value
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["ELEMENTWISE", "FittedTransform", "lag", "learn_center", "learn_cut", "learn_poly", "learn_scale"]
+__all__ = ["ELEMENTWISE", "FittedTransform", "lag", "learn_center", "learn_cut", "learn_poly", "learn_scale", "whole"]
 
 FittedTransform = Callable[[Any], Value]
 
@@ -52,9 +53,19 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 
 
+def whole(what: str, value: Any, least: int) -> int:
+    """Return a whole number of at least ``least``, or say what was found."""
+    number = float(value) if isinstance(value, int | float | np.number) else np.nan
+    if not number.is_integer():
+        raise SpecificationError(f"{what} must be a whole number, found {value}")
+    if number < least:
+        raise SpecificationError(f"{what} must be at least {least}, found {value}")
+    return int(number)
+
+
 def lag(value: Any, k: float = 1) -> Value:
     """Return the value of ``k`` rows earlier (later if negative), missing where there is none."""
-    steps = int(k)
+    steps = whole("the number of rows of a lag", k, -(2**31))
     if isinstance(value, Factor):
         codes = np.full_like(value.labels.codes, -1)
         _shift(codes, value.labels.codes, steps)
@@ -130,9 +141,8 @@ class Powers:
 
 def learn_poly(x: Array, degree: int = 1, raw: bool = False) -> Polynomials | Powers:
     """Learn the polynomials that are orthonormal over ``x``; with ``raw`` there is nothing to learn."""
-    degree = int(degree)
-    if degree < 1:
-        raise SpecificationError(f"the degree of a polynomial must be at least 1, found {degree}")
+    degree = whole("the degree of a polynomial", degree, 1)
+    check_basis("poly", degree, len(x))
     if raw:
         return Powers(degree)
     if degree >= len(np.unique(x)):
@@ -176,7 +186,7 @@ def learn_cut(
 ) -> Cut:
     """Learn the intervals: given ``breaks``, or that many of equal width over the range (as R's ``cut``)."""
     if np.ndim(breaks) == 0:
-        edges = _equal_intervals(x, int(breaks))
+        edges = _equal_intervals(x, whole("the number of intervals of cut", breaks, -(2**31)))
     else:
         edges = np.unique(np.asarray(breaks, dtype=np.float64))
     if len(edges) < 2:

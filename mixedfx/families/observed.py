@@ -89,7 +89,11 @@ COUNTS = Support("non-negative whole numbers", _is_count, "integers")
 POSITIVE_COUNTS = Support("positive whole numbers", _is_positive_count, "integers", hint=ZEROS_HINT)
 POSITIVE = Support("positive numbers", _is_positive, hint=ZEROS_HINT)
 NON_NEGATIVE = Support("non-negative numbers", _is_non_negative, "zero")
-OPEN_UNIT = Support("numbers strictly between 0 and 1", _in_open_unit, hint=ZEROS_HINT)
+UNIT_HINT = (
+    "; divide percentages by 100; counts of successes are binomial, cbind(successes, failures); zeros can have a "
+    "process of their own (zero_inflation=); measured zeros and ones can be moved inside: (y * (n - 1) + 0.5) / n"
+)
+OPEN_UNIT = Support("numbers strictly between 0 and 1", _in_open_unit, hint=UNIT_HINT)
 PROPORTIONS = Support("0/1 values, or proportions between 0 and 1 with their trials", _in_unit, "integers")
 
 

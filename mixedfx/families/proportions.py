@@ -38,7 +38,8 @@ def successes(y: Array, trials: Array) -> Array:
     if problem:
         raise DataError(
             f"proportion times trials must be a whole number of successes; found the proportion {problem}: "
-            "write cbind(successes, failures), or give the trials as weights"
+            "write cbind(successes, failures) with whole numbers; are the weights the trials? Fractions that are no "
+            "counts are of family='beta'"
         )
     return np.asarray(np.round(counts))
 

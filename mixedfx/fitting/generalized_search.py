@@ -13,6 +13,7 @@ from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem, with_design
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
+from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
@@ -30,6 +31,7 @@ __all__ = ["difference_hessian", "fit_generalized"]
 
 RESTARTS = (reopened, reopened, widened, reopened)  # where to look again when the search has ended on a boundary
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
+LARGEST_SPAN = 50.0  # of an offset on a link's scale; 22 magnitudes between two rows are a forgotten logarithm
 POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
@@ -99,8 +101,8 @@ def fit_generalized(
     at = optimum.point
     if not np.isfinite(at.value):
         raise DataError(
-            f"the likelihood of {problem.design.response.name!r} is not finite where the search begins: does the model "
-            "lack an intercept that the link needs? Try another link, such as link='log'"
+            f"the likelihood of {problem.design.response.name!r} is not finite where the search begins: "
+            f"{_reason(problem)}"
         )
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian, starts=starts)
@@ -215,6 +217,26 @@ def _falling(problem: GeneralizedProblem, at: MarginalEvaluation, start: Array, 
         except FloatingPointError:
             continue
     return start
+
+
+def _reason(problem: GeneralizedProblem) -> str:
+    """What may keep a likelihood from being finite, in words."""
+    family, offset = problem.family, problem.design.offset
+    link = family.mean_link
+    if offset is not None and link.name != "identity" and np.ptp(offset) > LARGEST_SPAN:
+        return (
+            f"the offset goes from {offset.min():.4g} to {offset.max():.4g} on the scale of the linear predictor (link "
+            f"{link.name!r}); is it an exposure that should be offset(log(…))?"
+        )
+    known = [LINKS[name] for name in family.links if name in LINKS and name != link.name]
+    others = ", ".join(f"link={other.name!r}" for other in known if other.domain(family.mean_range) == EVERYWHERE)
+    edge = link.domain(family.mean_range) != EVERYWHERE
+    if edge and others:
+        return (
+            f"with the link {link.name!r} not every linear predictor is a mean of the family {family.name!r}; take a "
+            f"link without an edge, {others}, or give the model an intercept if it has none"
+        )
+    return "are there predictors of very different size, or values that the family can hardly produce?"
 
 
 def _start(problem: GeneralizedProblem, control: Control) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mixedfx.formula.expand import Terms, combine, expand, keyed
 from mixedfx.formula.expression import Scope, expression
-from mixedfx.formula.grammar import Bar, Call, Dot, ErrorStrata, Leaf, Name, Node, Number, Sum
+from mixedfx.formula.grammar import Bar, Call, Chain, Dot, ErrorStrata, Leaf, Name, Node, Number, Sum
 from mixedfx.formula.names import display, identifier
 from mixedfx.formula.random import group_terms, random_terms, same
 from mixedfx.formula.terms import Formula, RandomTerm, Term
@@ -76,6 +76,9 @@ class Splitter:
                 self._add_error(node, sign, parts)
             case Dot() if self.old is not None and sign > 0:
                 self._add_old(self.old, parts)
+            case Chain() if sign > 0 and (rest := _without_intercept(node)) != node:
+                self._add(rest, sign, parts)
+                parts.fixed.pop(frozenset(), None)  # (f + 0) / x is 0 + f + f:x, as in R
             case _:
                 change = expand(node, self.resolve, self.scope.text)
                 combine(parts.fixed, sign, change, self.scope.text, node.start)
@@ -152,3 +155,19 @@ class Splitter:
         parts.random += [term for term in old.random if not any(same(term, other) for other in parts.random)]
         parts.offsets += old.offsets
         parts.error = parts.error or old.error
+
+
+def _without_intercept(node: Node) -> Node:
+    """Return a product of sums less the ``+ 0`` and ``- 1`` that stand in them."""
+    match node:
+        case Chain(first, rest):
+            others = tuple((operator, _without_intercept(operand)) for operator, operand in rest)
+            return replace(node, first=_without_intercept(first), rest=others)
+        case Sum(items):
+            left = tuple(
+                (sign, item)
+                for sign, item in items
+                if not (isinstance(item, Number) and (item.text, sign) in (("0", 1), ("1", -1)))
+            )
+            return replace(node, items=left) if left and len(left) < len(items) else node
+    return node

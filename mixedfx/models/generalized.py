@@ -445,6 +445,8 @@ def _completed_family(
     if isinstance(family, ExtraZeros):
         written["zero_inflation"] = "~ 1" if zero_inflation is None else zero_inflation
     if dispersion is not None:
+        if "dispersion" not in [parameter.name for parameter in family.parameters]:
+            raise SpecificationError(f"the family {family.name!r} has no dispersion to model: leave dispersion= out")
         family = family.with_predictors(*family.predictors[1:], "dispersion")
         written["dispersion"] = dispersion
     return family, written

@@ -75,6 +75,7 @@ class ModelInputs:
         """Keep the columns that ``formula`` and the ``extra`` names use."""
         frame = as_frame(data)
         named = [value for key in ("weights", "offset") if isinstance(value := options.get(key), str)]
+        named += list(options.get("contrasts") or ())
         used = dict.fromkeys([*formula.variables, *named, *extra])
         columns = {name: frame.column(name) for name in used if name in frame}
         given = None if isinstance(frame, StoredFrame) else frame

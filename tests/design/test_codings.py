@@ -140,7 +140,9 @@ def test_without_an_intercept_every_level_has_a_column_whatever_the_contrasts():
 
 
 def test_contrasts_of_factors_that_are_not_used_are_ignored():
-    assert names("x", {"f": "sum", "nowhere": "sum"}) == ("Intercept", "x")
+    assert names("x", {"f": "sum"}) == ("Intercept", "x")
+    with pytest.raises(SpecificationError, match="no column 'nowhere'"):  # a slip, such as another case
+        names("x", {"f": "sum", "nowhere": "sum"})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from mixedfx.formula import parse
 from tests.messages.helpers import Case, data, glmer, lmer
 
 S, D = SpecificationError, DataError
+LONG = np.arange(200_000.0)
+WORDS = np.array(["low", "mid", "top"])[np.arange(48) % 3]
 
 
 @cache
@@ -78,6 +80,23 @@ CASES: dict[str, Case] = {
     "response of two columns": (lmer("poly(y, 2) ~ x + (1 | g)"), S, ("poly(y, 2)", "2 columns")),
     "proportions": (glmer("q ~ x + (1 | g)", "binomial", data=data(q=0.25)), D, ("'q'", "0.25", "weights=")),
     "three categories": (glmer("f ~ x + (1 | g)", "binomial"), D, ("'f'", "3 categories", "two")),
+    "ordinal text": (glmer("w ~ x + (1 | g)", "ordinal", data=data(w=WORDS)), D, ("'w'", "ordered=True", "'low'")),
+    "ordinal numbers": (
+        lambda: mfx.glmer("y ~ 1 + (1 | g)", {"y": LONG[:400], "g": LONG[:400] % 20}, family="ordinal"),
+        D,
+        ("'y'", "400", "pd.cut"),
+    ),
+    "a column called Intercept": (
+        lmer("y ~ Intercept + (1 | g)", data=data(Intercept=np.arange(48.0))),
+        S,
+        ("'Intercept'", "rename"),
+    ),
+    "contrasts of nothing": (lmer("y ~ f + (1 | g)", contrasts={"F": "sum"}), S, ("contrasts", "'F'", "'f'")),
+    "columns without a name in text": (
+        lambda: mfx.lmer("y ~ x + (1 | g)", data().rename(columns={"x": 0})),
+        D,
+        ("'x'", "name is not text", "0"),
+    ),
     "ordinal cbind": (glmer("cbind(s, t) ~ x + (1 | g)", "ordinal"), S, ("ordinal", "cbind(s, t)")),
     "negative cbind": (glmer("cbind(k, t) ~ x + (1 | g)", "binomial", data=data(k=-1)), D, ("k", "negative", "-1")),
     "degree of bs": (lmer("y ~ bs(x, degree=0) + (1 | g)"), S, ("degree", "at least 1", "0")),
@@ -90,6 +109,13 @@ CASES: dict[str, Case] = {
     ),
     "breaks": (lmer("y ~ cut(x, [1]) + (1 | g)"), S, ("cut", "two different breaks")),
     "labels of cut": (lmer("y ~ cut(x, [-9, 0, 9], labels=['a']) + (1 | g)"), S, ("cut", "2 intervals", "1 labels")),
+    "broken degree": (lmer("y ~ poly(x, 2.7) + (1 | g)"), S, ("degree", "whole number", "2.7")),
+    "broken df": (lmer("y ~ bs(x, df=4.7) + (1 | g)"), S, ("df of bs", "whole number", "4.7")),
+    "a spline that fills the memory": (
+        lambda: mfx.lmer("y ~ bs(x, df=999) + (1 | g)", {"y": LONG, "x": LONG, "g": LONG % 50}),
+        S,
+        ("bs", "999 columns", "GB"),
+    ),
     "intervals": (lmer("y ~ cut(x, 1) + (1 | g)"), S, ("cut", "at least two intervals", "1")),
     "cut of a constant": (lmer("y ~ cut(t, 3) + (1 | g)"), D, ("cut(t, 3)", "constant")),
     "index of weights": (

@@ -41,6 +41,7 @@ CASES: dict[str, Case] = {
     "no zeros": (glmer("y ~ x + (1 | g)", "gaussian", zero_inflation="~ 1"), S, ("'gaussian'", "zeros", "counts")),
     "statsmodels family": (glmer("s ~ x + (1 | g)", odd_family()), S, ("Odd", "'poisson'")),
     "no such component": (lambda: family_for("poisson").with_predictors("nope"), S, ("'poisson'", "'nope'", "'mean'")),
+    "no dispersion": (glmer("s ~ x + (1 | g)", "poisson", dispersion="~ x"), S, ("'poisson'", "dispersion=")),
     "no such parameter": (lambda: family_for("gamma").with_fixed(nope=1.0), S, ("'gamma'", "'nope'", "'dispersion'")),
     "value of a parameter": (
         lambda: family_for("gamma").with_fixed(dispersion=-1.0),

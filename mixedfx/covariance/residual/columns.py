@@ -32,11 +32,23 @@ def numbers(columns: Columns, name: str) -> Array:
     """Return a numeric column (n,), finite."""
     values = read(columns, name)
     if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-        raise DataError(f"column {name!r} of the residual structure must be numeric, found {values.dtype}")
+        raise DataError(
+            f"column {name!r} of the residual structure must be numeric, found {_storage(values)}: convert it, "
+            f"dates to days, for example (data[{name!r}] - data[{name!r}].min()).dt.days"
+        )
     found = values.to_numpy(dtype=np.float64)
     if not np.all(np.isfinite(found)):
         raise DataError(f"column {name!r} of the residual structure has infinite values")
     return found
+
+
+def _storage(values: pd.Series[Any]) -> str:
+    """What a column holds, in words."""
+    inner = values.cat.categories if isinstance(values.dtype, pd.CategoricalDtype) else pd.Index(values)
+    example = f" such as {str(inner[0])!r}" if len(inner) else ""
+    if pd.api.types.is_datetime64_any_dtype(inner.dtype) or pd.api.types.is_timedelta64_dtype(inner.dtype):
+        return f"dates or times{example}"
+    return f"text or categories{example}"
 
 
 @dataclass(frozen=True)

@@ -55,9 +55,10 @@ class Unstructured(CorrelationStructure):
         """The visit and the group."""
         return (self.visit, *group_names(self.group))
 
-    def bind_variances(self, columns: Columns) -> tuple[LevelVariance]:
-        """Return a variance for each visit."""
-        return (LevelVariance.of(Levels.sorted(columns, self.visit)),)
+    def bind_variances(self, columns: Columns) -> tuple[LevelVariance, ...]:
+        """Return a variance for each visit; that of a single one is sigma squared."""
+        visits = Levels.sorted(columns, self.visit)
+        return (LevelVariance.of(visits),) if len(visits.values) > 1 else ()
 
     def bind_correlation(self, columns: Columns) -> VisitCorrelation:
         """Return the correlation for the rows of ``columns``."""
