@@ -85,6 +85,8 @@ class DrawnTerm:
         return self._rows(mode[:, :, None], self.fitted)
 
     def _rows(self, b: Array, codes: IntArray) -> Array:
+        if not b.shape[1]:  # all levels are missing
+            return np.full((codes.size, b.shape[2]), np.nan)
         out = np.zeros((codes.size, b.shape[2]))
         for column, part in zip(self.matrix.T, b, strict=True):
             out += column[:, None] * part[codes]

@@ -107,6 +107,12 @@ def test_residual_structures_are_drawn_for_new_rows_as_for_old_ones():
         fit.simulate(1, data=data.drop(columns="Sex"))
 
 
+def test_rows_without_a_group_have_no_draws(sleep):
+    new = pd.DataFrame({"Days": [1.0, 2.0], "Subject": [None, "308"]})
+    assert sleep.simulate(3, seed=1, data=new).isna().all(axis=1).tolist() == [True, False]
+    assert sleep.simulate(3, seed=1, data=new.head(1)).isna().all(axis=None)
+
+
 def test_effects_of_some_groups_as_fitted_the_others_drawn():
     fit = mfx.lmer("strength ~ 1 + (1 | batch/cask)", mfx.load_dataset("pastes"))
     draws = fit.simulate(4000, seed=1, random="batch").to_numpy()
