@@ -317,9 +317,9 @@ def random_fit(rng: np.random.Generator) -> tuple[Any, pd.DataFrame]:
     data, written = frame(rng), formula(rng)
     options: dict[str, Any] = {}
     if rng.random() < 0.2:
-        options["weights"] = rng.choice(["p", "b"])
+        options["weights"] = str(rng.choice(["p", "b"]))
     if rng.random() < 0.2:
-        options["offset"] = rng.choice(["z", "x"]) if rng.random() < 0.5 else np.asarray(data["z"], dtype=float)
+        options["offset"] = str(rng.choice(["z", "x"])) if rng.random() < 0.5 else np.asarray(data["z"], dtype=float)
     if rng.random() < 0.55:
         if rng.random() < 0.2:
             options["residual"] = RESIDUALS[int(rng.integers(len(RESIDUALS)))]

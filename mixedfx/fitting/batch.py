@@ -50,10 +50,21 @@ class Refits:
     singular: BoolArray
 
     @classmethod
+    def failed(cls, count: int, n_parameters: int, n_fixed: int) -> Refits:
+        """Return ``count`` fits that found nothing."""
+        nothing, no = np.full(count, np.nan), np.zeros(count, dtype=bool)
+        theta, beta = np.full((count, n_parameters), np.nan), np.full((count, n_fixed), np.nan)
+        return cls(theta, beta, nothing, nothing, no, no)
+
+    @classmethod
     def concatenated(cls, parts: Sequence[Refits]) -> Refits:
         """Return the fits of all parts in turn."""
         columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))
         return cls(*(np.concatenate(column) for column in columns))
+
+    def taken(self, which: IntArray) -> Refits:
+        """Return the fits number ``which``."""
+        return Refits(*(getattr(self, f.name)[which] for f in fields(self)))
 
     def replaced(self, which: IntArray, others: Refits) -> Refits:
         """Return the fits with those number ``which`` replaced by ``others``."""
@@ -65,15 +76,19 @@ class Refits:
         return Refits(*columns)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # responses without a residual
 def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, control: Control) -> Refits:
     """Fit every column of ``Y`` (n, R), starting from the inner parameters ``start`` (k,).
 
     ``converged`` is True only where the boundary, if any, is confirmed as well.
     """
-    chunks = batch_chunks(problem, blocks, Y, len(start))
-    return Refits.concatenated(
-        [_fit(problem, blocks, criterion, inner, start, control) for _, criterion, inner in chunks]
-    )
+    parts = []
+    for which, criterion, inner in batch_chunks(problem, blocks, Y, len(start)):
+        try:
+            parts.append(_fit(problem, blocks, criterion, inner, start, control))
+        except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that cannot be fitted
+            parts.append(Refits.failed(which.size, len(start), problem.fixed.matrix.shape[1]))
+    return Refits.concatenated(parts)
 
 
 def batch_chunks(

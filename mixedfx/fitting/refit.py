@@ -11,6 +11,7 @@ from mixedfx.criterion.blocks import BlockMap, block_map
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.criterion.responses import with_response
+from mixedfx.exceptions import DataError
 from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear import fit_linear
@@ -60,16 +61,21 @@ def blocks_of(problem: LinearProblem) -> BlockMap | None:
 
 
 def _one_by_one(problem: LinearProblem, Y: Array, start: Array, control: Control) -> Refits:
-    k = problem.model.n_theta
-    warm = replace(control, start=problem.theta_to_user(start[:k]))
-    rows = []
-    for y in Y.T:
-        own = with_response(problem, y)
-        fit = fit_linear(own, warm)
-        theta = np.concatenate([own.theta_to_user(fit.theta), fit.rho])
-        sigma = np.sqrt(fit.at.sigma2) * own.fixed.scale
-        certain = fit.optimum.converged and not fit.is_doubtful
-        converged = certain or fit.certificate.converged
-        singular = any(v.rank < v.size for v in fit.verdicts)
-        rows.append((theta, own.fixed.beta(fit.at.beta), sigma, fit.point.value, converged, singular))
-    return Refits(*(np.array(part) for part in zip(*rows, strict=True)))
+    warm = replace(control, start=problem.theta_to_user(start[: problem.model.n_theta]))
+    nothing = Refits.failed(1, len(start), problem.fixed.matrix.shape[1])
+    return Refits.concatenated([_one(problem, y, warm) or nothing for y in Y.T])
+
+
+def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
+    """The fit to one response, or None where it cannot be computed: that must not cost the others."""
+    own = with_response(problem, y)
+    try:
+        fit = fit_linear(own, control)
+        converged = (fit.optimum.converged and not fit.is_doubtful) or fit.certificate.converged
+    except (DataError, FloatingPointError, np.linalg.LinAlgError):
+        return None
+    theta = np.concatenate([own.theta_to_user(fit.theta), fit.rho])
+    sigma = np.sqrt(fit.at.sigma2) * own.fixed.scale
+    singular = any(v.rank < v.size for v in fit.verdicts)
+    found = (theta, own.fixed.beta(fit.at.beta), sigma, fit.point.value, converged, singular)
+    return Refits(*(np.array([value]) for value in found))

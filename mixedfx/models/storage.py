@@ -137,7 +137,7 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
     except Exception as error:  # whatever a changed description may lead to: the file is the culprit
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} describes a fit that cannot be rebuilt ({reason})") from error
-    if not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
+    if llf != before and not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
         raise DataError(f"{path} holds a {kind} fit whose log-likelihood was {before:.8g}; rebuilt it is {llf:.8g}")
     return fit
 

@@ -65,7 +65,7 @@ def _values(fit: Any, group: str | None, term: str | None) -> Any:
 
 def _effects(fit: Any, group: str, term: str | None) -> Any:
     frame = standardized_effects(fit)
-    own = frame[frame["group"] == group]
+    own = frame[frame["group"] == str(group)]
     if own.empty:
         known = ", ".join(map(repr, frame["group"].unique()))
         raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")

@@ -11,7 +11,7 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.fitting.linear import fit_linear
 from mixedfx.plots.look import BLACK, BLUE, GREY, ORANGE, one_panel, tidy
@@ -42,8 +42,15 @@ class _Grid:
         for place in np.ndindex(out.shape):
             trial = theta.copy()
             trial[list(self.chosen)] = [axis[i] for axis, i in zip(self.axes, place, strict=True)]
-            out[place] = self.fit.model.objective(trial, reml=self.fit.reml)[0]
+            out[place] = self._objective(trial)
         return out - self.fit.deviance
+
+    def _objective(self, theta: Any) -> float:
+        """Minus twice the log-likelihood; nan where floating point or the covariance structure has none."""
+        try:
+            return self.fit.model.objective(theta, reml=self.fit.reml)[0]
+        except (FloatingPointError, SpecificationError, DataError):
+            return np.nan
 
 
 def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
@@ -75,7 +82,9 @@ def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: An
     se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
     low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
     high = np.maximum(theta + REACH * se, path.max(axis=0) + 0.3 * se)
-    low = np.where(fit.fit.problem.model.lower == 0, np.maximum(low, 0.0), low)
+    model = fit.fit.problem.model
+    low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
+    high = np.minimum(high, model.upper)
     count = POINTS if len(chosen) == 2 else FINE
     return _Grid(fit, chosen, path[:, list(chosen)], tuple(np.linspace(low[i], high[i], count) for i in chosen))
 

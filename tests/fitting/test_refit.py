@@ -143,6 +143,19 @@ def test_tests_of_many_fits_are_those_of_single_fits(name):
     assert ("sigma" in found.varcorr) == (name != "known")
 
 
+@pytest.mark.parametrize(
+    "formula", ["Reaction ~ Days + (Days | Subject)", "Reaction ~ 1 + (1 | Subject) + cs(1 | Days)"]
+)
+def test_one_response_that_cannot_be_fitted_costs_no_other(formula):
+    """Constant responses, and one that the fixed effects explain exactly, beside a good one."""
+    frame = mfx.load_dataset("sleepstudy")
+    fit = mfx.lmer(formula, frame)
+    found = fit.refit_many(np.column_stack([np.ones(180), frame["Reaction"], np.zeros(180), 1.0 + 2 * frame["Days"]]))
+    np.testing.assert_allclose(found.bse.iloc[1], fit.bse, rtol=1e-4)
+    assert found.converged.iloc[1]
+    assert len(found.to_frame()) == 4
+
+
 def test_wrong_responses_are_refused():
     fit = mfx.lmer(MODELS["sleepstudy"], mfx.load_dataset("sleepstudy"))
     with pytest.raises(mfx.DataError, match="each of the 180 rows"):
