@@ -9,13 +9,15 @@ from mixedfx.explanation.diagram import DOT, LETTER, LINE, NOTE, RADIUS, Arrow, 
 __all__ = ["svg"]
 
 STYLE = (
-    "text{font-family:'DejaVu Sans',sans-serif;fill:#222;stroke:#fff;stroke-width:3px;paint-order:stroke}"
-    ".n{font-size:10.5px}.s{font-size:15px;stroke:none}.f{fill:none;stroke:#0072B2}.e,.d,.p{fill:#fff;stroke:#222}"
-    ".p{stroke-dasharray:3 2}.y{fill:#ccc;stroke:#222}.a{stroke:#222;marker-end:url(#mixedfx-head)}"
+    ".mixedfx text{font-family:'DejaVu Sans',sans-serif;fill:currentColor}.mixedfx .n{font-size:10.5px}"
+    ".mixedfx .s{font-size:15px}.mixedfx .f{fill:none;stroke:#3a8fc7}"
+    ".mixedfx .e,.mixedfx .d,.mixedfx .p{fill:none;stroke:currentColor}.mixedfx .p{stroke-dasharray:3 2}"
+    ".mixedfx .y{fill:#8a8a8a;fill-opacity:.35;stroke:currentColor}.mixedfx .o{fill:currentColor}"
+    ".mixedfx .a{stroke:currentColor;marker-end:url(#mixedfx-head)}"
 )
 HEAD = (
     '<defs><marker id="mixedfx-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" '
-    'orient="auto"><path d="M0,0L8,4L0,8z"/></marker></defs>'
+    'orient="auto"><path d="M0,0L8,4L0,8z" fill="currentColor"/></marker></defs>'
 )
 CLASSES = {"effect": "e", "response": "y", "predictor": "p"}
 
@@ -33,7 +35,7 @@ def svg(diagram: Diagram) -> str:
     ]
     size = f'width="{diagram.width:.0f}" height="{diagram.height:.0f}"'
     box = f'viewBox="0 0 {diagram.width:.0f} {diagram.height:.0f}"'
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img">'
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" class="mixedfx">'
     return "\n".join([opening, f"<style>{STYLE}</style>{HEAD}", *parts, "</svg>"])
 
 
@@ -56,7 +58,7 @@ def _node(node: Node) -> str:
     x, y, anchor = node.symbol_at
     symbol = _text(x, y + 0.35 * LETTER, node.symbol, "s", anchor)
     if node.kind == "parameter":
-        return f'<circle cx="{node.x:.1f}" cy="{node.y:.1f}" r="{DOT}"/>' + symbol + "".join(_notes(node))
+        return f'<circle cx="{node.x:.1f}" cy="{node.y:.1f}" r="{DOT}" class="o"/>' + symbol + "".join(_notes(node))
     if node.kind == "data":
         width, height = node.half
         box = f'x="{node.x - width:.1f}" y="{node.y - height:.1f}" width="{2 * width:.1f}" height="{2 * height:.1f}"'

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from mixedfx._arguments import checked_alpha
 from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import BLUE, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,8 @@ __all__ = ["caterpillar", "caterpillar_frame"]
 
 MOST_LABELS = 45  # more levels than this are drawn without their labels
 ROW_HEIGHT, SMALLEST_HEIGHT, LARGEST_HEIGHT = 0.19, 2.4, 9.0  # inches
+MANY_HEIGHT = 6.0  # inches, of more levels
+EXTREMES = 5  # levels at each end that are named then
 PANEL_WIDTH = 3.4  # inches
 
 
@@ -122,6 +125,8 @@ def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
             raise SpecificationError(f"ax= takes a term with one coefficient; this one has {count}: leave ax= out")
         return [ax]
     height = float(np.clip(ROW_HEIGHT * rows + 0.9, SMALLEST_HEIGHT, LARGEST_HEIGHT))
+    if rows > MOST_LABELS:
+        height = MANY_HEIGHT
     _, axes = plt.subplots(
         1, count, figsize=(PANEL_WIDTH * count + 0.6, height), sharey=True, squeeze=False, layout="constrained"
     )
@@ -131,15 +136,26 @@ def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
 def _draw_panel(panel: Axes, rows: pd.DataFrame, term: str) -> None:
     y = np.arange(len(rows))
     panel.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    panel.hlines(y, rows["lower"], rows["upper"], color="#0072B2", linewidth=1.2)
-    panel.plot(rows["mode"], y, "o", color="#0072B2", markersize=3.5)
+    many = len(rows) > MOST_LABELS
+    panel.hlines(
+        y, rows["lower"], rows["upper"], color=BLUE, linewidth=0.4 if many else 1.2, alpha=0.6 if many else 1.0
+    )
+    panel.plot(rows["mode"], y, "o", color=BLUE, markersize=1.2 if many else 3.5)
+    panel.set_ylim(-1.0, len(rows))
+    panel.set_xlabel("deviation from the mean", fontsize="small")
     panel.set_title(term, fontsize="medium")
     panel.spines[["top", "right"]].set_visible(False)
 
 
 def _label_levels(panel: Axes, name: str, order: list[str]) -> None:
-    panel.set_ylabel(name)
-    if len(order) <= MOST_LABELS:
-        panel.set_yticks(np.arange(len(order)), order, fontsize="small")
-    else:
-        panel.set_yticks([])
+    labels, count = [short(level) for level in order], len(order)
+    if count <= MOST_LABELS:
+        panel.set_ylabel(name)
+        panel.set_yticks(np.arange(count), labels, fontsize="small")
+        return
+    panel.set_ylabel(f"{name} ({count} levels, the {2 * EXTREMES} outermost named)")
+    panel.set_yticks(
+        [0.0, count - 1.0], ["\n".join(labels[EXTREMES - 1 :: -1]), "\n".join(labels[: -EXTREMES - 1 : -1])]
+    )
+    for text, side in zip(panel.get_yticklabels(), ("bottom", "top"), strict=True):
+        text.set(va=side, fontsize="x-small")

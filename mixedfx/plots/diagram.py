@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixedfx.plots.look import BLACK, BLUE, one_panel
+from mixedfx.plots.look import BLUE, LIGHT, ink, one_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["plate_diagram"]
 
 POINTS = 72.0  # to an inch
-SHADE = {"effect": "white", "response": "#cccccc", "predictor": "white"}
+SHADED = "response"
 ANCHORS = {"middle": "center", "start": "left", "end": "right"}
 
 
@@ -43,7 +43,7 @@ def plate_diagram(diagram: Diagram, *, ax: Axes | None = None) -> Axes:
         ends = (arrow.x0, arrow.y0), (arrow.x1, arrow.y1)
         panel.add_patch(
             FancyArrowPatch(
-                *ends, arrowstyle="-|>", mutation_scale=9 * scale, shrinkA=0, shrinkB=0, color=BLACK, lw=scale
+                *ends, arrowstyle="-|>", mutation_scale=9 * scale, shrinkA=0, shrinkB=0, color=ink(), lw=scale
             )
         )
     for node in diagram.nodes:
@@ -56,9 +56,9 @@ def plate_diagram(diagram: Diagram, *, ax: Axes | None = None) -> Axes:
 def _text(panel: Axes, x: float, y: float, text: str, size: float, anchor: str, *, halo: bool = True) -> None:
     from matplotlib.patheffects import withStroke
 
-    effects = [withStroke(linewidth=0.25 * size, foreground="white")] if halo else []
+    effects = [withStroke(linewidth=0.25 * size, foreground=panel.figure.get_facecolor())] if halo else []
     panel.text(
-        x, y, text, fontsize=size, ha=ANCHORS[anchor], va="center", color=BLACK, parse_math=False, path_effects=effects
+        x, y, text, fontsize=size, ha=ANCHORS[anchor], va="center", color=ink(), parse_math=False, path_effects=effects
     )
 
 
@@ -75,16 +75,20 @@ def _node(panel: Axes, node: Node, scale: float) -> None:
     from matplotlib.patches import Circle, Rectangle
 
     width, height = node.half
+    ground = panel.figure.get_facecolor()
     if node.kind == "data":
         box = Rectangle(
-            (node.x - width, node.y - height), 2 * width, 2 * height, facecolor="white", edgecolor=BLACK, lw=scale
+            (node.x - width, node.y - height), 2 * width, 2 * height, facecolor=ground, edgecolor=ink(), lw=scale
         )
         panel.add_patch(box)
     elif node.kind == "parameter":
-        panel.add_patch(Circle((node.x, node.y), width, color=BLACK))
+        panel.add_patch(Circle((node.x, node.y), width, color=ink()))
     else:
         style = "--" if node.kind == "predictor" else "-"
-        circle = Circle((node.x, node.y), width, facecolor=SHADE[node.kind], edgecolor=BLACK, ls=style, lw=scale)
+        if node.kind == SHADED:
+            panel.add_patch(Circle((node.x, node.y), width, facecolor=ground))
+        inside = LIGHT if node.kind == SHADED else ground
+        circle = Circle((node.x, node.y), width, facecolor=inside, edgecolor=ink(), ls=style, lw=scale)
         panel.add_patch(circle)
     x, y, anchor = node.symbol_at
     _text(panel, x, y, node.symbol, 15.0 * scale, anchor, halo=False)

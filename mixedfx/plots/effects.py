@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,18 @@ from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, point_size, tidy
+from mixedfx.explanation.readings import success_of
+from mixedfx.plots.look import (
+    GREY,
+    MARKERS,
+    PALETTE,
+    legend_beside,
+    name_levels,
+    one_panel,
+    paper,
+    point_size,
+    tidy,
+)
 from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
@@ -24,6 +36,8 @@ __all__ = ["effect", "effect_frame"]
 FINE = 61  # points of a line
 QUANTILES = (0.1, 0.5, 0.9)  # of a numeric by: a line for each
 JITTER = 0.12
+YES_OR_NO = 0.02  # jitter of responses of 0 and 1
+TITLE_WIDTH = 64  # letters of a line
 
 
 def effect_frame(
@@ -126,6 +140,10 @@ def effect(
     data : bool
         Whether the responses are drawn as well.
     ax : matplotlib Axes, optional
+
+    Notes
+    -----
+    The title says where the other predictors stand: at their mean, or at the commonest level of a factor.
     """
     frame = effect_frame(fit, x, by, at=at, alpha=alpha)
     panel = one_panel(ax)
@@ -141,18 +159,42 @@ def effect(
             shift = _shift(k, len(groups))
             places = np.arange(len(own)) + shift
             panel.vlines(places, own["lower"], own["upper"], color=colour, linewidth=2.2)
-            panel.plot(places, own["mean"], marker, color=colour, markersize=7, markeredgecolor="white", label=label)
+            panel.plot(places, own["mean"], marker, color=colour, markersize=7, markeredgecolor=paper(), label=label)
         else:
             panel.fill_between(own["x"].astype(float), own["lower"], own["upper"], color=colour, alpha=0.2, linewidth=0)
             panel.plot(own["x"].astype(float), own["mean"], color=colour, linewidth=2.0, label=label)
     if variables[x].is_factor:
-        panel.set_xticks(np.arange(len(variables[x].levels)), [str(v) for v in variables[x].levels])
+        name_levels(panel, variables[x].levels)
     if by is not None:
-        panel.legend(title=by, frameon=False, fontsize="small")
-    categories = fit.design.response.categories
-    if categories is not None and len(categories) > 2:  # ordered ones: the mean of their numbers
+        legend_beside(panel, by)
+    categories = ordered_categories(fit)
+    if categories:  # the mean of their numbers
         panel.set_yticks(1.0 + np.arange(len(categories)), list(map(str, categories)))
-    return tidy(panel, x=x, y=fit.model.endog_names)
+    others = [name for name in variables if name not in (x, by)]
+    held = ", ".join(f"{name} = {_shown((at or {}).get(name, _usual(variables[name])))}" for name in others)
+    tidy(panel, x=x, y=response_label(fit))
+    panel.set_title(fill(f"at {held}", TITLE_WIDTH) if held else "", fontsize="small")
+    return panel
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+
+
+def ordered_categories(fit: MixedResults) -> tuple[Any, ...]:
+    """Return the categories of an ordinal response; none of another one."""
+    family = getattr(fit.model, "family", None)
+    return () if family is None or family.has_intercept else tuple(fit.design.response.categories or ())
+
+
+def response_label(fit: MixedResults) -> str:
+    """Return what the axis of the response is called: a probability is one of something."""
+    family = getattr(fit.model, "family", None)
+    if family is not None and family.proportions:
+        counts = fit.design.response.trials is not None
+        return f"{'proportion' if counts else 'probability'} of {success_of(fit)}"
+    name = str(fit.model.endog_names)
+    return f"mean category of {name}" if ordered_categories(fit) else name
 
 
 def _shift(k: int, count: int) -> float:
@@ -164,6 +206,8 @@ def _responses(
 ) -> None:
     """Draw the responses of the rows that belong to one line; all rows once if the lines are values of a number."""
     y = fit.design.response.values
+    if np.isin(y, (0.0, 1.0)).all():  # points of the same two heights would hide each other
+        y = y + np.random.default_rng(1).uniform(-YES_OR_NO, YES_OR_NO, size=len(y))
     rows = np.ones(len(y), dtype=bool)
     if by is not None and by[0].labels is not None:
         rows = by[0].labels.codes == by[0].levels.index(by[1])

@@ -10,13 +10,14 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, tidy
+from mixedfx.plots.look import GREY, LETTER, MARKERS, PALETTE, legend_beside, one_panel, short, tidy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["forest", "forest_frame"]
 
+MOST_LETTERS = 56  # of a coefficient's name
 SPREAD = 0.5  # of a row that the models take
 
 
@@ -78,7 +79,9 @@ def forest(
     """
     frame = forest_frame(fits, alpha=alpha, intercept=intercept, standardize=standardize)
     terms, models = list(dict.fromkeys(frame["term"])), list(dict.fromkeys(frame["model"]))
-    panel = one_panel(ax, (5.2, float(np.clip(0.35 * len(terms) * (1 + 0.25 * len(models)) + 0.9, 1.8, 10.0))))
+    names = [short(term, MOST_LETTERS) for term in terms]
+    width = 3.6 + LETTER * max(map(len, names)) + (1.0 if len(models) > 1 else 0.0)
+    panel = one_panel(ax, (width, float(np.clip(0.35 * len(terms) * (1 + 0.25 * len(models)) + 0.9, 1.8, 10.0))))
     shifts = (np.arange(len(models)) - (len(models) - 1) / 2) * SPREAD / max(len(models), 1)
     panel.axvline(0.0, color=GREY, linewidth=0.8, zorder=0)
     for at, name in enumerate(models):
@@ -88,8 +91,8 @@ def forest(
         panel.hlines(y, own["lower"], own["upper"], color=colour, linewidth=1.6)
         marker = MARKERS[at % len(MARKERS)]
         panel.plot(own["estimate"], y, marker, color=colour, markersize=5, label=name)
-    panel.set_yticks(np.arange(len(terms)), terms)
+    panel.set_yticks(np.arange(len(terms)), names)
     panel.set_ylim(len(terms) - 0.5, -0.5)
     if len(models) > 1:
-        panel.legend(frameon=False, fontsize="small")
+        legend_beside(panel)
     return tidy(panel, x="per standard deviation" if standardize else "coefficient")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,27 +13,74 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = [
-    "BLACK",
     "BLUE",
     "GREEN",
     "GREY",
+    "LETTER",
+    "LIGHT",
     "MARKERS",
     "ORANGE",
     "PALETTE",
+    "ink",
+    "legend_beside",
+    "name_levels",
     "one_panel",
+    "paper",
     "point_size",
+    "short",
     "smooth",
     "tidy",
 ]
 
 # The palette of Okabe and Ito, safe for colour-blind readers.
 BLUE, ORANGE, GREEN, PINK, SKY, YELLOW = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
-BLACK, GREY = "#222222", "#8A8A8A"
-PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, BLACK)
+GREY, LIGHT = "#8A8A8A", "#8A8A8A59"  # the second one is seen through, on light and on dark paper
+PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SIZE = (5.0, 3.6)  # inches
 GRID_POINTS = 60
+LETTER = 0.078  # inches, of a letter of a tick label
+LONGEST = 28  # letters of a name
 BANDWIDTH = 0.12  # of a smoother, relative to the range
+
+
+def ink() -> str:
+    """Return the colour of writing: dark on light themes, light on dark ones."""
+    from matplotlib import rcParams
+
+    return str(rcParams["text.color"])
+
+
+def paper() -> str:
+    """Return the colour of the ground; that of the axes where the figure has none."""
+    from matplotlib import rcParams
+
+    return str(rcParams["axes.facecolor"])
+
+
+def short(name: object, most: int = LONGEST) -> str:
+    """Return a name of ``most`` letters at the most: its beginning and its end."""
+    text = str(name)
+    return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+
+
+def name_levels(ax: Axes, names: Sequence[object]) -> None:
+    """Write the levels of a factor below the x axis, slanted if they are too long to stand side by side."""
+    from matplotlib.figure import Figure
+
+    labels = [short(name) for name in names]
+    figure = ax.figure if isinstance(ax.figure, Figure) else ax.figure.figure
+    room = ax.get_position().width * figure.get_size_inches()[0] / max(len(labels), 1)
+    fits = LETTER * max(map(len, labels), default=0) < 0.9 * room
+    slant: dict[str, Any] = (
+        {} if fits else {"rotation": 35 if room > 2.5 * LETTER else 90, "ha": "right", "rotation_mode": "anchor"}
+    )
+    ax.set_xticks(np.arange(len(labels)), labels, **slant)
+
+
+def legend_beside(ax: Axes, title: str | None = None) -> None:
+    """Put the legend to the right of the panel, where no data are."""
+    ax.legend(title=title, frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def one_panel(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:

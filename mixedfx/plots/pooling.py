@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from mixedfx._typing import Array
 from mixedfx.design import RandomEffects
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLACK, BLUE, GREEN, GREY, ORANGE, one_panel, point_size, tidy
+from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, legend_beside, one_panel, paper, point_size, short, tidy
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = ["group_panels", "group_panels_frame", "pooling_panels", "shrinkage", 
 SPAN = 1e-8  # relative size of a singular value below which a level cannot be fitted by itself
 ELLIPSES = (1.0, 2.0)  # standard deviations of the random effects
 MOST_PANELS = 12
+PANEL_LETTERS = 24  # of a line of a panel's title
 LINES = {"complete": (GREY, "--"), "no": (ORANGE, ":"), "partial": (BLUE, "-")}
 
 
@@ -136,12 +138,12 @@ def shrinkage(
         zorder=1,
     )
     size = 1.3 * point_size(len(first))
-    hollow: dict[str, Any] = {"color": ORANGE, "markerfacecolor": "white", "markersize": size}
+    hollow: dict[str, Any] = {"color": ORANGE, "markerfacecolor": paper(), "markersize": size}
     panel.plot(first["no"], second["no"], "o", label="no pooling", **hollow)
     panel.plot(first["partial"], second["partial"], "o", color=BLUE, markersize=size, label="partial pooling")
     centre = (first["complete"].iloc[0], second["complete"].iloc[0])
-    panel.plot(*centre, "P", color=BLACK, markersize=8, label="fixed effects", zorder=4)
-    panel.legend(frameon=False, fontsize="small")
+    panel.plot(*centre, "P", color=ink(), markersize=8, label="fixed effects", zorder=4)
+    legend_beside(panel)
     return tidy(panel, x=chosen[0], y=chosen[1], title=f"Shrinkage by {term.group}")
 
 
@@ -166,11 +168,11 @@ def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str) -> Axes:
         panel.plot(x, rows["complete"], "_", color=GREY, markersize=9, label="complete pooling")
     panel.vlines(x, rows["no"], rows["partial"], color=GREY, linewidth=1.0)
     size = point_size(len(rows))
-    panel.plot(x, rows["no"], "o", color=ORANGE, markerfacecolor="white", markersize=size, label="no pooling")
+    panel.plot(x, rows["no"], "o", color=ORANGE, markerfacecolor=paper(), markersize=size, label="no pooling")
     panel.plot(x, rows["partial"], "o", color=BLUE, markersize=size, label="partial pooling")
     few = len(rows) <= 30
-    panel.set_xticks(x if few else [], rows["level"] if few else [], rotation=90)
-    panel.legend(frameon=False, fontsize="small")
+    panel.set_xticks(x if few else [], [short(level) for level in rows["level"]] if few else [], rotation=90)
+    legend_beside(panel)
     return tidy(panel, x=group, y=str(rows["term"].iloc[0]), title=f"Shrinkage by {group}")
 
 
@@ -320,14 +322,20 @@ def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd
     ends = np.array([column.min(), column.max()])
     for panel, level in zip(panels, names, strict=True):
         rows = term.codes == list(term.levels).index(level)
-        panel.plot(column[rows], fit.design.response.values[rows], "o", color=BLACK, markersize=3, alpha=0.6)
+        panel.plot(column[rows], fit.design.response.values[rows], "o", color=ink(), markersize=3, alpha=0.6)
         own = frame.loc[frame["level"] == level, ["pooling", "intercept", "slope"]]
         for pooling, intercept, slope in own.to_numpy():
             colour, style = LINES[pooling]
             panel.plot(ends, intercept + slope * ends, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
-        tidy(panel, title=":".join(map(str, level)) if isinstance(level, tuple) else str(level))
-    _legend(panels, x, fit.model.endog_names)
+        _title(panel, ":".join(map(str, level)) if isinstance(level, tuple) else str(level))
+    some = f"   ({len(names)} of the {term.n_levels} levels of {term.group})" if len(names) < term.n_levels else ""
+    _legend(panels, f"{x}{some}", fit.model.endog_names)
     return panels
+
+
+def _title(panel: Any, text: str) -> None:
+    """Name a panel in the room that it has beside its neighbours."""
+    tidy(panel, title=fill(text, PANEL_LETTERS, max_lines=2, placeholder="…")).title.set_fontsize("small")
 
 
 def _grid(count: int, axes: Any) -> list[Any]:

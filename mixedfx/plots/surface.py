@@ -14,7 +14,7 @@ from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.fitting.linear import fit_linear
-from mixedfx.plots.look import BLACK, BLUE, GREY, ORANGE, one_panel, tidy
+from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, one_panel, tidy
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
@@ -143,12 +143,13 @@ def likelihood_surface(
     cuts = special.chdtri(2, 1.0 - np.array(LEVELS))
     x, y = grid.axes
     panel.contourf(x, y, values.T, levels=[-1e-6, *cuts], cmap="Blues_r", alpha=0.6)
-    lines = panel.contour(x, y, values.T, levels=cuts, colors=BLACK, linewidths=0.6)
+    lines = panel.contour(x, y, values.T, levels=cuts, colors=ink(), linewidths=0.6)
     panel.clabel(lines, fmt={cut: f"{100 * level:g} %" for cut, level in zip(cuts, LEVELS)}, fontsize="x-small")
     panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
-    panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color=BLACK, markersize=11, label="estimate")
+    panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color=ink(), markersize=11, label="estimate")
     panel.legend(framealpha=0.85, edgecolor="none", fontsize="small")
-    return tidy(panel, x=names[0], y=names[1], title="Likelihood regions and the optimiser's path")
+    title = "Likelihood regions and the optimiser's path (θ: relative to σ)"
+    return tidy(panel, x=f"θ of {names[0]}", y=f"θ of {names[1]}", title=title)
 
 
 def _curve(panel: Axes, grid: _Grid, values: Array, path: Array, name: str) -> Axes:

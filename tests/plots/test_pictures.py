@@ -195,7 +195,7 @@ def test_surface_is_the_objective_and_the_path_ends_at_the_estimate(sleep):
     assert frame["deviance"].iloc[7] == pytest.approx(value - fit.deviance)
     assert frame["deviance"].min() == pytest.approx(0.0, abs=1e-2)
     assert plots.likelihood_surface(fit).get_ylabel() == "deviance above its minimum"
-    assert plots.likelihood_surface(sleep, start=[0.5, 0.0, 0.5]).get_xlabel() == "Subject: Intercept"
+    assert plots.likelihood_surface(sleep, start=[0.5, 0.0, 0.5]).get_xlabel() == "θ of Subject: Intercept"
     with pytest.raises(mfx.SpecificationError, match="0 to 2"):
         plots.likelihood_surface(sleep, (0, 5))
 
