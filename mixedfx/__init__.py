@@ -56,7 +56,9 @@ _HOME = {
     "bootstrap": "results.bootstrap",
     "bootstrap_test": "results.ratio_bootstrap",
     "drop1": "analysis_of_variance",
+    "eff_size": "marginal_means",
     "emmeans": "marginal_means",
+    "hypotheses": "marginal_means",
     "glmer": "models",
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
@@ -128,7 +130,9 @@ if TYPE_CHECKING:
     from mixedfx.explanation.tidy import tidy as tidy
     from mixedfx.fitting import Control as Control
     from mixedfx.marginal_means import comparisons as comparisons
+    from mixedfx.marginal_means import eff_size as eff_size
     from mixedfx.marginal_means import emmeans as emmeans
+    from mixedfx.marginal_means import hypotheses as hypotheses
     from mixedfx.marginal_means import joint_tests as joint_tests
     from mixedfx.marginal_means import marginal_effects as marginal_effects
     from mixedfx.marginal_means import trends as trends

@@ -16,7 +16,7 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import factors_of
 
-__all__ = ["Constraint", "parse_constraints"]
+__all__ = ["NUMBER", "Constraint", "continues", "parse_constraints", "spellings_of"]
 
 NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 SYMBOLS = "+-*/()=,"
@@ -74,11 +74,11 @@ def parse_constraints(text: str, names: Sequence[str]) -> list[Constraint]:
     bare = {name.replace("`", "") for name in names}
     if len(bare) == len(names):  # back-quotes tell nothing apart
         text = text.replace("`", "")
-    spellings = _spellings(names)
+    spellings = spellings_of(names)
     return _Parser(text, _tokens(text, spellings, names), spellings, list(names)).constraints()
 
 
-def _spellings(names: Sequence[str]) -> dict[str, str]:
+def spellings_of(names: Sequence[str]) -> dict[str, str]:
     """Return what may be written for every coefficient: an interaction in any order, names without back-quotes."""
     found = {name: name for name in names}
     for name in names:
@@ -106,7 +106,7 @@ def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[
 
 def _token(text: str, at: int, longest_first: Sequence[str], names: Sequence[str]) -> _Token:
     for name in longest_first:
-        if text.startswith(name, at) and not _continues(text, at + len(name), name):
+        if text.startswith(name, at) and not continues(text, at + len(name), name):
             return _Token("name", name, at)
     number = NUMBER.match(text, at)
     if number:
@@ -118,7 +118,7 @@ def _token(text: str, at: int, longest_first: Sequence[str], names: Sequence[str
     raise SpecificationError(f"the constraint {text!r} speaks of {unknown!r}; the coefficients are {', '.join(names)}")
 
 
-def _continues(text: str, end: int, name: str) -> bool:
+def continues(text: str, end: int, name: str) -> bool:
     """Whether the word goes on behind the name, so that it is not this name."""
     if end >= len(text):
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,14 +21,16 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
 from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
-from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, fixed_df, predictor_of
+from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread, fixed_df, predictor_of
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.population import linear_predictor_variance
 
 __all__ = ["fitted_model"]
 
+STEP = 1e-5  # of differences of variances in their parameters
 RANK = 1e-9  # singular values of scaled columns, relative to the largest, that count as zero
 
 Ours = LinearMixedResults | GeneralizedLinearMixedResults
@@ -143,6 +146,8 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
         scale,
         terms,
         design.response.name,
+        tuple(fit.params.index),
+        partial(_spread, fit) if isinstance(fit, LinearMixedResults) and not len(fit.residual_params) else None,
         elsewhere={own: part for own, part in _elsewhere(fit).items() if own not in predictors},
         write=lambda rows: fit._canonical_rows.usual(rows),
     )
@@ -167,15 +172,39 @@ def _outcome(fit: GeneralizedLinearMixedResults, model: FittedModel, ddf: str | 
 
 def _transformed(fit: LinearMixedResults, model: FittedModel) -> Outcome:
     """Return the response behind a transformed one, whose residual is averaged over too."""
-    problem = fit.fit.problem
-    size = problem.fixed.scale**2
 
     def variance(data: pd.DataFrame, theta: Array) -> Array:
-        relative = problem.relative_covariances(theta[:-1])
-        return np.asarray(size * np.exp(theta[-1]) * (1.0 + _variance(fit.design, data, relative)))
+        return _total_variance(fit, theta, lambda own: _variance(fit.design, data, own))
 
-    theta = np.append(fit.fit.point.theta, np.log(fit.fit.at.sigma2))
+    theta = _variance_parameters(fit)
     return outcome_of_transformed(fit, model, variance, theta, fit.variance_parameters.covariance)
+
+
+def _variance_parameters(fit: LinearMixedResults) -> Array:
+    """Return ``(theta, rho, log sigma^2)``, whose covariance ``fit.variance_parameters`` knows."""
+    return np.append(fit.fit.point.theta, np.log(fit.fit.at.sigma2))
+
+
+def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[[list[Array]], Array]) -> Array:
+    """Return the variance of observations: that of the random effects, by their covariances, and the residual's."""
+    problem = fit.fit.problem
+    relative = problem.relative_covariances(theta[:-1])
+    return np.asarray(problem.fixed.scale**2 * np.exp(theta[-1]) * (1.0 + of_effects(relative)))
+
+
+def _spread(fit: LinearMixedResults) -> Spread:
+    """Return the standard deviation of an observation: random effects and residual together, averaged over the rows."""
+
+    def variance(theta: Array) -> float:
+        everything = [np.ones(term.n_columns, dtype=bool) for term in fit.design.random]
+        found = _total_variance(fit, theta, lambda own: linear_predictor_variance(fit.design, own, everything))
+        return float(np.mean(found))
+
+    at = _variance_parameters(fit)
+    slope = np.array([variance(at + s) - variance(at - s) for s in STEP * np.eye(at.size)]) / (2.0 * STEP)
+    total, error = variance(at), float(slope @ fit.variance_parameters.covariance @ slope)
+    words = "random effects and residual together" if fit.design.random else "the residual"
+    return Spread(float(np.sqrt(total)), 2.0 * total**2 / error if error > 0 else np.inf, words)
 
 
 def _terms(design: Design) -> tuple[frozenset[str], ...]:
@@ -338,10 +367,13 @@ def _of_design(design: Design, ddf: str | float | None) -> FittedModel:
     df = float(len(y) - len(beta))
     rest = y - fixed.matrix @ beta
     covariance = inverse @ inverse.T * (rest @ rest / df if df > 0 else np.nan)
-    return _linear(design, beta, _plain_denominator(covariance, df, ddf, "residual"))
+    spread = Spread(float(np.sqrt(rest @ rest / df)) if df > 0 else np.nan, df, "the residual")
+    return _linear(design, beta, _plain_denominator(covariance, df, ddf, "residual"), lambda: spread)
 
 
-def _linear(design: Design, beta: Array, denominator: Denominator) -> FittedModel:
+def _linear(
+    design: Design, beta: Array, denominator: Denominator, spread: Callable[[], Spread] | None = None
+) -> FittedModel:
     """Return a model without random effects."""
     fixed = design.fixed
     predictors, observed = _described(design.variables, [fixed.encoder], design.variables)
@@ -356,6 +388,8 @@ def _linear(design: Design, beta: Array, denominator: Denominator) -> FittedMode
         scale_of_response(design.formula.response),
         _terms(design),
         design.response.name,
+        fixed.names,
+        spread,
     )
 
 
@@ -421,7 +455,14 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
         _statsmodels_scale(fit),
         _statsmodels_terms(spec),
         str(fit.model.endog_names),
+        tuple(map(str, fit.model.exog_names)),
+        (lambda: Spread(float(np.sqrt(fit.scale)), float(fit.df_resid), "the residual")) if _is_linear(fit) else None,
     )
+
+
+def _is_linear(fit: Any) -> bool:
+    """Say whether a fit of statsmodels is one of a linear model, whose scale is the variance of an observation."""
+    return hasattr(fit, "ssr") and hasattr(fit, "scale")
 
 
 def _statsmodels_terms(spec: Any) -> tuple[frozenset[str], ...]:

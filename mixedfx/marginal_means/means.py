@@ -363,13 +363,13 @@ class MarginalMeans:
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table ready to be shown: text, HTML, LaTeX, CSV, Markdown."""
         frame, notes = self._whole(alpha)
-        if not self._is_comparison:
+        if not self.is_comparison:
             frame = frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
         level = f"Intervals of level {1 - alpha:g}."
         return self._shown(frame, self.heading, (*notes, level)).summary()
 
     @property
-    def _is_comparison(self) -> bool:
+    def is_comparison(self) -> bool:
         """Whether the rows are compared with zero (or one): differences, ratios, slopes."""
         return self.estimate not in ("mean", "probability")
 

@@ -18,7 +18,7 @@ from mixedfx.marginal_means.scales import Scale
 if TYPE_CHECKING:
     from mixedfx.marginal_means.outcomes import Outcome
 
-__all__ = ["Columns", "FittedModel", "Predictor", "fixed_df", "predictor_of", "unknown_predictor"]
+__all__ = ["Columns", "FittedModel", "Predictor", "Spread", "fixed_df", "predictor_of", "unknown_predictor"]
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 
@@ -100,6 +100,24 @@ class Columns(ABC):
         """Return that of a reference grid."""
 
 
+@dataclass(frozen=True)
+class Spread:
+    """The standard deviation of an observation.
+
+    Attributes
+    ----------
+    sd : float
+    df : float
+        Degrees of freedom with which it is estimated.
+    words : str
+        What it is.
+    """
+
+    sd: float
+    df: float
+    words: str
+
+
 @dataclass(frozen=True, eq=False)
 class FittedModel:
     """A fit as far as its linear predictor goes.
@@ -125,6 +143,10 @@ class FittedModel:
         The predictors in each term of the fixed effects.
     response : str
         Name of the response.
+    names : tuple of str
+        Of the estimated coefficients.
+    spread : callable or None
+        Gives the standard deviation of an observation, where the model has one.
     offset : callable
         From rows to the known part (n,) of their linear predictors; :meth:`at` says of which rows.
     notes : tuple of str
@@ -147,6 +169,8 @@ class FittedModel:
     scale: Scale
     terms: tuple[frozenset[str], ...] = ()
     response: str = ""
+    names: tuple[str, ...] = ()
+    spread: Callable[[], Spread] | None = field(default=None, repr=False)
     offset: Callable[[pd.DataFrame], Array] = field(default=lambda data: np.zeros(len(data)), repr=False)
     notes: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)

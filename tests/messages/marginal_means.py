@@ -46,6 +46,10 @@ def means(specs: Any = "f", **options: Any) -> Any:
     return mfx.emmeans(fit(), specs, **options)
 
 
+def hypothesis(text: Any) -> Any:
+    return lambda: mfx.hypotheses(fit(), text)
+
+
 S = SpecificationError
 CASES: dict[str, Case] = {
     "adjust": (lambda: means().test(adjust="nope"), S, ("adjust", "'nope'", "tukey")),
@@ -187,4 +191,25 @@ CASES: dict[str, Case] = {
         S,
         ("'mean_class'", "ordinal", "'response'"),
     ),
+    "hypothesis of an unknown name": (hypothesis("foo = 1"), S, ("'foo = 1'", "b1 / b2 = 1", "Intercept")),
+    "hypothesis without an end": (hypothesis("x *"), S, ("'x *'", "ends too early")),
+    "hypothesis of numbers": (hypothesis("1 = 1"), S, ("'1 = 1'", "names no coefficient")),
+    "hypothesis at a pole": (hypothesis("x / 0"), S, ("'x / 0'", "no finite value")),
+    "hypothesis with an open bracket": (hypothesis("(x"), S, ("'(x'", "not closed")),
+    "hypothesis with a bare function": (hypothesis("exp x"), S, ("'exp x'", "without brackets")),
+    "hypothesis with brackets": (hypothesis("(" * 200 + "x"), S, ("levels of brackets", "100")),
+    "hypothesis in back-quotes": (hypothesis("`foo` = 1"), S, ("'foo'", "no coefficient")),
+    "hypothesis too long": (hypothesis("x" * 6000), S, ("5000", "6000")),
+    "hypothesis that is empty": (hypothesis([]), S, ("hypothesis is empty", "b1 / b2 = 1")),
+    "hypothesis of numbers in a list": (hypothesis([1]), TypeError, ("is a text", "int")),
+    "hypothesis of a number": (hypothesis(1), TypeError, ("is a text", "int")),
+    "hypothesis on means": (lambda: mfx.hypotheses(means(), "b1 = 1", ddf="z"), S, ("ddf=", "emmeans(fit")),
+    "effect size of a fit": (lambda: mfx.eff_size(fit()), TypeError, ("emmeans(fit", "LinearMixedResults")),
+    "effect size without a unit": (
+        lambda: mfx.eff_size(mfx.emmeans(zeros(), "x")),
+        S,
+        ("sigma=", "standard deviation"),
+    ),
+    "effect size in units of nothing": (lambda: mfx.eff_size(means(), sigma=0), S, ("sigma", "positive", "0")),
+    "effect size in units of text": (lambda: mfx.eff_size(means(), sigma="x"), TypeError, ("sigma", "positive", "str")),
 }
