@@ -58,6 +58,8 @@ class PredictedRows:
     index : Index or None
     silent : (n,) bool or None
         Rows that are lost because they lie in empty cells.
+    absent : tuple of str
+        Columns of random effects that do not enter, which the rows do not have.
     """
 
     x: Array
@@ -68,12 +70,17 @@ class PredictedRows:
     lost: BoolArray | None = None
     index: pd.Index[Any] | None = field(default=None, repr=False)
     silent: BoolArray | None = None
+    absent: tuple[str, ...] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the data of the fit do not tell, in words."""
         count = 0 if self.silent is None else int(self.silent.sum())
-        return (silent_note(count),) if count else ()
+        notes = [silent_note(count)] if count else []
+        if self.absent:
+            listed = ", ".join(map(repr, self.absent))
+            notes.append(f"The limits of an observation need {listed} of the random effects, which the rows lack.")
+        return tuple(notes)
 
     def included(self, k: int) -> Array | None:
         """Return the columns (n, q) of term k that enter: zero where they are left out or the level is unknown."""
@@ -173,7 +180,9 @@ def predicted_rows(
             lost = unknown if lost is None else lost | unknown
         codes.append(own_codes)
         z.append(own_z)
-    return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent)
+    needed = [name for term in design.random for name in term.encoder.variables] if whole else []
+    absent = tuple(name for name in dict.fromkeys(needed) if name not in frame)
+    return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent, absent)
 
 
 def refuse_offset(offset: Any) -> None:

@@ -174,6 +174,35 @@ def test_unknown_levels_of_a_residual_variance_are_nan_and_said():
     assert "1 row(s) have levels of 'f'" in found.summary_frame().notes[0]
 
 
+def test_the_average_group_needs_no_column_of_the_random_effects():
+    fit = mfx.lmer("y ~ f + (x | g)", panel())
+    found = fit.get_prediction({"f": ["a", "b"]}, random=False)
+    np.testing.assert_allclose(found.predicted_mean, fit.params["Intercept"] + np.array([0, fit.params["f[T.b]"]]))
+    assert not found.conf_int().isna().any(axis=None)
+    assert found.conf_int(obs=True).isna().all(axis=None)
+    assert "'x'" in found.summary_frame().notes[0]
+
+
+def test_relatives_vary_as_their_known_covariance_says():
+    matrix = 0.3 + np.diag(np.linspace(0.5, 3.0, 16))
+    names = sorted(panel().g.unique())
+    K = pd.DataFrame(matrix, index=names, columns=names)
+    for family in (None, "poisson"):
+        formula, options = f"{'y' if family is None else 'count'} ~ x + known(1 | g, K)", {"functions": {"K": K}}
+        if family is None:
+            fit = mfx.lmer(formula, panel(), **options)
+        else:
+            fit = mfx.glmer(formula, panel(), family=family, **options)
+        variance = fit.varcorr.covariances["g"].iloc[0, 0]
+        found = fit.get_prediction(panel(), random=False)
+        own = found.var_effect if family is None else found.effects.variance
+        places = [names.index(g) for g in panel().g]
+        np.testing.assert_allclose(own, variance * np.diag(matrix)[places], rtol=1e-9)
+        if family is None:
+            drawn = fit.simulate(4000, seed=2).var(axis=1)
+            np.testing.assert_allclose(drawn, own + fit.scale, rtol=0.12)
+
+
 # ---------------------------------------------------------------- cells without data
 @pytest.mark.parametrize("levels", [["p", "q", "r"], ["r", "p", "q"], ["q", "r", "p"]])
 @pytest.mark.parametrize("glm", [False, True])
