@@ -53,6 +53,9 @@ class GeneralizedProblem:
         In the order of the formula.
     components : tuple of Component
         The further linear predictors.
+    shift : float
+        What the model's likelihood has taken off the response, where the family is one of locations: responses of size
+        1e10 keep their digits.
     """
 
     design: Design
@@ -63,30 +66,44 @@ class GeneralizedProblem:
     bases: tuple[FixedBasis, ...]
     terms: tuple[TermBasis, ...]
     components: tuple[Component, ...]
+    shift: float = 0.0
+
+    @property
+    def seen(self) -> Observed:
+        """The response as the model's likelihood has it."""
+        assert isinstance(self.model.likelihood, FamilyLikelihood)
+        return self.model.likelihood.observed
+
+    def with_observed(self, observed: Observed, design: Design | None = None) -> GeneralizedProblem:
+        """Return the problem with another response; all else is shared."""
+        assert isinstance(self.model.likelihood, FamilyLikelihood)
+        likelihood = replace(self.model.likelihood, observed=_less(observed, self.shift))
+        model = replace(self.model, likelihood=likelihood)
+        return replace(self, design=self.design if design is None else design, observed=observed, model=model)
 
     @property
     def n_parameters(self) -> int:
         """Length of ``x``."""
         return self.model.n_parameters
 
-    def _blocks(self) -> list[tuple[slice, Array]]:
+    def _blocks(self) -> list[tuple[slice, FixedBasis]]:
         """Positions of the coefficients of every linear predictor, and their map to the user's scale."""
         slices = [slice(0, self.model.n_fixed), *self.component_slices.values()]
-        return [(at, basis.matrix) for at, basis in zip(slices, self.bases, strict=True)]
+        return list(zip(slices, self.bases, strict=True))
 
     def to_user(self, x: Array) -> Array:
         """Return the parameters on the user's scale."""
         out = np.array(x, dtype=float)
-        for at, matrix in self._blocks():
-            out[at] = matrix @ x[at]
+        for at, basis in self._blocks():
+            out[at] = basis.beta(x[at])
         out[self.model.theta_slice] = self._theta(x, [basis.to_user for basis in self.terms])
         return out
 
     def to_inner(self, x: Array) -> Array:
         """Return the parameters on the inner scale."""
         out = np.array(x, dtype=float)
-        for at, matrix in self._blocks():
-            out[at] = np.linalg.solve(matrix, x[at])
+        for at, basis in self._blocks():
+            out[at] = np.linalg.solve(basis.matrix, x[at] - basis.origin)
         out[self.model.theta_slice] = self._theta(x, [basis.to_inner for basis in self.terms])
         return out
 
@@ -107,8 +124,8 @@ class GeneralizedProblem:
             Derivative in the covariance of every factor.
         """
         out = np.array(gradient, dtype=float)
-        for at, matrix in self._blocks():
-            out[at] = np.linalg.solve(matrix.T, gradient[at])
+        for at, fixed in self._blocks():
+            out[at] = np.linalg.solve(fixed.matrix.T, gradient[at])
         theta = out[self.model.theta_slice]
         for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
             n = by_covariance[slot.factor][slot.coefficients, slot.coefficients]
@@ -118,8 +135,8 @@ class GeneralizedProblem:
     def jacobian_to_user(self, x: Array) -> Array:
         """Return the derivative (k, k) of :meth:`to_user` at an inner ``x``."""
         out = np.eye(x.size)
-        for at, matrix in self._blocks():
-            out[at, at] = matrix
+        for at, fixed in self._blocks():
+            out[at, at] = fixed.matrix
         offset, theta = self.model.theta_slice.start, x[self.model.theta_slice]
         for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
             own = slice(offset + slot.theta.start, offset + slot.theta.stop)
@@ -191,20 +208,33 @@ def generalized_problem(
     ]
     assembly = assemble(terms, np.zeros((n, 0)))
     further = [fixed_basis(c.matrix, np.zeros(n), scale_response=False) for c in components]
+    shift = _location_shift(family, observed, basis)
+    basis = replace(basis, origin=shift * basis.intercept)
     auxiliaries = [Auxiliary(inner) for _, inner, _ in further] + [Auxiliary(np.ones((1, 1))) for _ in family.phi_names]
     model = MarginalModel(
         RowMap(assembly.rows),
         assembly.model,
         X,
         np.zeros(n) if design.offset is None else design.offset,
-        FamilyLikelihood(family, observed, information),
+        FamilyLikelihood(family, _less(observed, shift), information),
         tuple(auxiliaries),
         RidgePenalty(_prior_precision(design, basis, penalty)),
     )
     bases = (basis, *(b for b, _, _ in further))
     return GeneralizedProblem(
-        design, family, observed, assembly, model, bases, tuple(b for b, _ in pairs), tuple(components)
+        design, family, observed, assembly, model, bases, tuple(b for b, _ in pairs), tuple(components), shift
     )
+
+
+def _location_shift(family: Family, observed: Observed, basis: FixedBasis) -> float:
+    """A data value near the mean where the mean is a location and the intercept can take it up; else 0."""
+    if not (family.is_location and basis.intercept.any() and observed.n):
+        return 0.0
+    return float(observed.y[np.argmin(np.abs(observed.y - observed.y.mean()))])
+
+
+def _less(observed: Observed, shift: float) -> Observed:
+    return observed if shift == 0.0 else replace(observed, y=observed.y - shift)
 
 
 def with_design(problem: GeneralizedProblem, design: Design) -> GeneralizedProblem:

@@ -13,7 +13,7 @@ from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.linalg.gram import cross_products
 
-__all__ = ["response_unit", "starting_values"]
+__all__ = ["response_unit", "row_weight", "start_phi", "starting_values"]
 
 SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
@@ -31,17 +31,33 @@ RIDGE = 1e-8  # relative, for columns that separate the response
 def starting_values(problem: GeneralizedProblem) -> Array:
     """Return parameters ``x`` on the inner scale."""
     model = problem.model
-    eta = problem.family.start_eta(problem.observed)
+    eta = problem.family.start_eta(problem.seen)
     predictors = [eta] if eta.ndim == 1 else [eta[:, k] for k in range(eta.shape[1])]
     extra = [
-        np.linalg.lstsq(a.matrix, predictors[k + 1], rcond=None)[0]
-        for k, a in enumerate(model.auxiliaries[: len(problem.components)])
+        np.linalg.lstsq(a.matrix, predictors[k + 1] + _precision(problem, c.name), rcond=None)[0]
+        for k, (a, c) in enumerate(zip(model.auxiliaries, problem.components, strict=False))
     ]
-    extra.append(problem.family.start_phi(problem.observed))
+    extra.append(start_phi(problem))
     auxiliary = model.auxiliary_values(np.concatenate(extra))
     beta = _generalized_linear(model, predictors[0], auxiliary)
     theta = _moments(model, model.fixed_part(beta), auxiliary)
     return np.concatenate([_conditional(problem, beta, theta), theta, *extra])
+
+
+def start_phi(problem: GeneralizedProblem) -> Array:
+    """Return the family-wide parameters to start from: the dispersion is that of a row of weight 1."""
+    return problem.family.start_phi(problem.seen) + row_weight(problem)
+
+
+def row_weight(problem: GeneralizedProblem) -> Array:
+    """Logarithm of a typical weight for those family-wide parameters that the weights divide, else 0."""
+    return np.array([_precision(problem, name) for name in problem.family.phi_names])
+
+
+def _precision(problem: GeneralizedProblem, name: str) -> float:
+    """Logarithm of a typical weight where ``name`` is what the weights divide, else 0."""
+    weights = problem.observed.log_precision
+    return 0.0 if weights is None or name != "dispersion" else float(np.mean(weights[np.isfinite(weights)]))
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:

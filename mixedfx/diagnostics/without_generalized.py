@@ -18,7 +18,6 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.boundary import reopened
-from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.mode_state import mode_state
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.diagnostics.deletion import estimable
@@ -78,11 +77,7 @@ def _weighted(problem: GeneralizedProblem, kept: BoolArray) -> GeneralizedProble
     """The problem with weights of zero for the rows that are not ``kept`` (n,)."""
     given = problem.observed.multiplier
     multiplier = kept.astype(float) if given is None else kept * given
-    observed = replace(problem.observed, multiplier=multiplier)
-    likelihood = problem.model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
-    model = replace(problem.model, likelihood=replace(likelihood, observed=observed))
-    return replace(problem, observed=observed, model=model)
+    return problem.with_observed(replace(problem.observed, multiplier=multiplier))
 
 
 def _stepped(fit: GeneralizedFit, problem: GeneralizedProblem) -> _Found | None:

@@ -39,6 +39,8 @@ class Family(ABC):
         Names; ``links`` are the names that are accepted (a user's own :class:`Link` always is).
     mean_range : {"real", "positive", "unit"}
         Range of the mean parameter.
+    has_location : bool
+        Whether the response minus its mean has a distribution that does not depend on the mean.
     support : Support
         Values that the response may take.
     parameters : tuple of Parameter
@@ -92,6 +94,7 @@ class Family(ABC):
     links: tuple[str, ...]
     mean_range: MeanRange = "real"
     support: Support = REAL
+    has_location: bool = False
     parameters: tuple[Parameter, ...] = ()
     precision_weights: bool = False
     exponential_dispersion: bool = False
@@ -181,6 +184,11 @@ class Family(ABC):
             choices = ", ".join(map(repr, self.links))
             raise SpecificationError(f"family {self.name!r} cannot have the link {link.name!r}; choose from {choices}")
         return link
+
+    @property
+    def is_location(self) -> bool:
+        """Whether adding a number to the response and to the linear predictor changes nothing."""
+        return self.has_location and self.mean_link.name == "identity"
 
     @property
     def phi_names(self) -> tuple[str, ...]:

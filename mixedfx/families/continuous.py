@@ -38,6 +38,7 @@ class Gaussian(Family):
     links = tuple(LINKS)
     parameters = (DISPERSION,)
     precision_weights = True
+    has_location = True
     exponential_dispersion = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
@@ -87,6 +88,7 @@ class StudentT(Family):
     links = tuple(LINKS)
     parameters = (DISPERSION, DEGREES_OF_FREEDOM)
     precision_weights = True
+    has_location = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``-(nu + 1)/2 log(1 + (y - mu)² / (nu phi))``."""

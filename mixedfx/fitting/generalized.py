@@ -19,7 +19,7 @@ from mixedfx.criterion.fold import nearly_folded
 from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
-from mixedfx.criterion.start import response_unit
+from mixedfx.criterion.start import response_unit, row_weight, start_phi
 from mixedfx.design import Undetermined, verdict_of
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.starts import Starts
@@ -202,7 +202,7 @@ class GeneralizedFit:
         """Family-wide parameters held at a bound, with their values there."""
         family = self.problem.family
         own = self.x[self.x.size - len(family.phi_names) :]
-        lower, upper = family.phi_bounds
+        lower, upper = (end + row_weight(self.problem) for end in family.phi_bounds)
         at_bound = (own <= lower) | (own >= upper)
         values = family.natural(own)[0]
         return tuple(f"{name} = {values[name]:.3g}" for name, held in zip(family.phi_names, at_bound) if held)
@@ -252,7 +252,7 @@ def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
     if not family.precision_weights or "dispersion" not in family.phi_names:
         return False
     at = family.phi_names.index("dispersion") - len(family.phi_names)
-    return bool(x[at] < family.start_phi(problem.observed)[at] + LOG_COLLAPSE)
+    return bool(x[at] < start_phi(problem)[at] + LOG_COLLAPSE)
 
 
 def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
@@ -283,7 +283,9 @@ def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
     upper = np.full(problem.n_parameters, np.inf)
     lower[at], upper[at] = covariance.search_lower, covariance.upper
     n_phi = len(problem.family.phi_names)
-    lower[lower.size - n_phi :], upper[upper.size - n_phi :] = problem.family.phi_bounds
+    lower[lower.size - n_phi :], upper[upper.size - n_phi :] = (
+        end + row_weight(problem) for end in problem.family.phi_bounds
+    )
     return lower, upper
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mixedfx._typing import Array
-from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
@@ -26,10 +25,7 @@ def with_values(problem: GeneralizedProblem, y: Array) -> GeneralizedProblem:
     response = replace(problem.design.response, values=y)
     design = replace(problem.design, response=response)
     observed = problem.family.observe(y, trials=response.trials, weights=design.weights)
-    likelihood = problem.model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
-    model = replace(problem.model, likelihood=replace(likelihood, observed=observed))
-    return replace(problem, design=design, observed=observed, model=model)
+    return problem.with_observed(observed, design)
 
 
 def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:

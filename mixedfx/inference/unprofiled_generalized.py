@@ -53,16 +53,17 @@ class GeneralizedPoint:
 
 @dataclass(frozen=True)
 class Coefficient(Quantity):
-    """A linear function of some parameters, such as a coefficient on the user's scale: ``row @ phi[place]``."""
+    """A linear function of some parameters, such as a coefficient on the user's scale: ``row @ phi[place] + shift``."""
 
     row: Array
     place: slice
     lower: float = -np.inf
     upper: float = np.inf
+    shift: float = 0.0
 
     def value(self, phi: Array) -> float:
         """Return the coefficient."""
-        return float(self.row @ phi[self.place])
+        return float(self.row @ phi[self.place]) + self.shift
 
     def gradient(self, phi: Array) -> Array:
         """Return the gradient (k,)."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.criterion.start import row_weight
 from mixedfx.results.mean_function import joined
 from mixedfx.results.response import ResponseModel
 
@@ -76,7 +77,8 @@ class PredictedResponses:
 
     def _phi(self, errors: Array) -> Array:
         """Family-wide parameters (m, draws)."""
-        lower, upper = (bound[:, None] for bound in self.response.problem.family.phi_bounds)
+        problem = self.response.problem
+        lower, upper = ((end + row_weight(problem))[:, None] for end in problem.family.phi_bounds)
         return np.clip(self.response.phi[:, None] + self.phi_slopes @ errors.T, lower, upper)
 
     def _drawn(self, row: int, errors: Array, effects: Array, phi: Array, rng: np.random.Generator) -> Array:

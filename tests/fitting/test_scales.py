@@ -99,3 +99,51 @@ def test_a_weight_beside_which_the_others_vanish_is_refused(heavy):
     weights = np.where(np.arange(96) == 3, heavy, 1.0)
     with pytest.raises(mfx.DataError, match=r"row 3 weighs 1e\+"):
         mfx.lmer("y ~ x + (x | g)", data.assign(y=e), weights=weights)
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e100, 1e-300])
+@pytest.mark.parametrize("family", ["gaussian", "gamma", "inverse_gaussian", "student_t", "tweedie"])
+def test_a_common_scale_of_precision_weights_changes_nothing(family, scale):
+    data = mfx.load_dataset("sleepstudy")
+    weights = np.random.default_rng(0).uniform(0.2, 3.0, len(data))
+    options = {} if family in ("gaussian", "student_t") else {"link": "log"}
+    usual, scaled = (
+        mfx.glmer("Reaction ~ Days + (1 | Subject)", data, family=family, weights=w, **options)
+        for w in (weights, weights * scale)
+    )
+    assert scaled.converged
+    assert scaled.llf == pytest.approx(usual.llf, abs=1e-5)
+    assert scaled.sigma / np.sqrt(scale) == pytest.approx(usual.sigma, rel=1e-5)
+    np.testing.assert_allclose(scaled.bse, usual.bse, rtol=1e-4)
+    np.testing.assert_allclose(scaled.theta, usual.theta, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e-100])
+def test_a_common_scale_of_weights_beside_a_dispersion_formula(scale):
+    data = mfx.load_dataset("sleepstudy")
+    weights = np.random.default_rng(0).uniform(0.2, 3.0, len(data))
+    usual, scaled = (
+        mfx.glmer("Reaction ~ Days + (1 | Subject)", data, family="gaussian", dispersion="~ Days", weights=w)
+        for w in (weights, weights * scale)
+    )
+    assert scaled.converged
+    assert scaled.llf == pytest.approx(usual.llf, abs=1e-5)
+    np.testing.assert_allclose(scaled.bse, usual.bse, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("shift", "digits"), [(1e6, 1e-8), (1e8, 1e-7), (1e10, 1e-5), (1e12, 1e-3)])
+@pytest.mark.parametrize("family", ["gaussian", "student_t"])
+def test_a_large_mean_changes_nothing_but_the_intercept(family, shift, digits):
+    data, e = few_groups(3)
+    rounded = (e + shift) - shift  # the digits that are left beside the mean
+    formula = "y ~ x + (1 | g)"
+    usual = mfx.glmer(formula, data.assign(y=rounded), family=family)
+    moved = mfx.glmer(formula, data.assign(y=rounded + shift), family=family)
+    assert moved.converged
+    assert moved.llf == pytest.approx(usual.llf, abs=1e-5)
+    np.testing.assert_allclose(moved.bse, usual.bse, rtol=digits)
+    np.testing.assert_allclose(moved.theta, usual.theta, rtol=digits)
+    assert moved.params["x"] == pytest.approx(usual.params["x"], abs=digits)
+    np.testing.assert_allclose(moved.fittedvalues - shift, usual.fittedvalues, atol=4e-16 * shift + digits)
+    again = moved.refit(rounded + shift)
+    np.testing.assert_allclose(again.bse, usual.bse, rtol=max(10 * digits, 1e-5))  # by differences from elsewhere
