@@ -193,7 +193,7 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
         "complete": (levels.shares @ beta).ravel(),
         "complete_se": np.sqrt(np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)).ravel(),
         "no": levels.coefficients.ravel(),
-        "no_se": np.sqrt(levels.variances).ravel(),
+        "no_se": np.sqrt(np.where(levels.variances >= 0.0, levels.variances, np.nan)).ravel(),
     }
     columns["partial"], columns["partial_se"] = _partial(results, terms, levels.shares)
     frame = pd.DataFrame(columns, index=_index(terms[0], names))

@@ -111,13 +111,28 @@ def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArra
     work = len(home) * blocks.count * blocks.size * len(fit.theta) * max(blocks.size, len(full) + 1)
     far = which
     if work > EXACT_WORK:
-        near, trusted = _expanded(fit, criterion.take(which))
+        try:
+            near, trusted = _expanded(fit, criterion.take(which))
+        except (np.linalg.LinAlgError, ArithmeticError):
+            near, trusted = _empty(which.size, problem), np.zeros(which.size, dtype=bool)
         out, far = out.filled(which, near), which[~trusted]
     return out.filled(far, _exact(fit, criterion.take(far))) if far.size else out
 
 
 def _exact(fit: LinearFit, criterion: DeletedCriterion) -> Without:
-    """Newton steps for all sets at once, to convergence."""
+    """Newton steps for all sets at once, to convergence; a set whose fit cannot be computed costs no other."""
+    count = len(criterion.home)
+    try:
+        return _converged(fit, criterion)
+    except (np.linalg.LinAlgError, ArithmeticError):
+        if count == 1:
+            return _empty(1, fit.problem)
+    halves = np.array_split(np.arange(count), 2)
+    return Without.concatenated([_exact(fit, criterion.take(half)) for half in halves])
+
+
+def _converged(fit: LinearFit, criterion: DeletedCriterion) -> Without:
+    """Newton steps for all sets at once."""
     start = np.tile(_nudged(fit), (len(criterion.home), 1))
     theta = minimize_many(criterion, start, tol=TOLERANCE).x
     parts = []
@@ -297,7 +312,7 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
         try:
             other = without(int(number))
             found = _warm_fit(fit, other) or fit_linear(other, control)
-        except (DataError, FloatingPointError):
+        except (DataError, ArithmeticError, np.linalg.LinAlgError):
             continue
         at = found.at
         estimate = Without(

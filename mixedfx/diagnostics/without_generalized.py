@@ -68,7 +68,7 @@ def _fit_without(fit: GeneralizedFit, kept: BoolArray) -> _Found | None:
         if found is None:
             again = refit_generalized(fit, problem)
             found = _Found(again.x, again)
-    except (DataError, FloatingPointError):
+    except (DataError, ArithmeticError, np.linalg.LinAlgError):
         return None
     return None if found.fit.separated else found
 

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.given import refuse_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from mixedfx.analysis_of_variance.batches import Batches
 
 __all__ = ["plot_batches"]
 
@@ -21,13 +24,13 @@ COLOR = "#0072B2"
 REACH = 4.0  # bars end at this multiple of the largest standard deviation
 
 
-def plot_batches(frame: pd.DataFrame, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
+def plot_batches(frame: pd.DataFrame | Batches, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
     """Draw what :func:`mixedfx.batches` found.
 
     Parameters
     ----------
-    frame : pandas.DataFrame
-        Its ``to_frame()``.
+    frame : pandas.DataFrame or Batches
+        It, or its ``to_frame()``.
     kind : str
         ``"finite"``: standard deviations among the coefficients at hand; ``"super"``: in the population. A bar that
         goes on far beyond the others ends in an arrow.
@@ -42,6 +45,8 @@ def plot_batches(frame: pd.DataFrame, *, kind: str = "finite", ax: Axes | None =
 
     if kind not in KINDS:
         raise SpecificationError(f"kind is {' or '.join(map(repr, KINDS))}; found {kind!r}")
+    refuse_fit(frame, "plot_batches", "mfx.batches(fit)")
+    frame = frame if isinstance(frame, pd.DataFrame) else frame.to_frame()
     shown = frame.loc[frame[kind].notna()]
     y = np.arange(len(shown))[::-1]
     if ax is None:

@@ -10,6 +10,7 @@ from scipy.stats import gaussian_kde
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.given import refuse_fit
 from mixedfx.plots.look import BLUE, ORANGE
 from mixedfx.plots.panels import chosen_names, finish, parameter_panels
 
@@ -70,6 +71,7 @@ def plot_bootstrap(
     SpecificationError
         If there is no such quantity, or too few replicates to draw.
     """
+    refuse_fit(replicates, "plot_bootstrap", "mfx.bootstrap(fit)")
     limits = replicates.conf_int(alpha, which, kind)
     names = chosen_names(list(limits.index), parameters)
     panels = parameter_panels(len(names), axes)

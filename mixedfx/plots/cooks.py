@@ -8,7 +8,9 @@ import numpy as np
 
 from mixedfx._typing import AnyArray, BoolArray
 from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
+from mixedfx.diagnostics.influence import influence as influence_of
 from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, tidy
+from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,18 +21,20 @@ MOST_NAMES = 6  # sets that are named
 MOST_LABELS = 25  # more sets are drawn in their order, without their names
 
 
-def influence(found: Influence, *, ax: Axes | None = None) -> Axes:
+def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axes:
     """Draw Cook's distances; those above the conventional line are named.
 
     Parameters
     ----------
-    found : Influence
-        Its ``to_frame()`` holds the numbers.
+    found : Influence or MixedResults
+        Its ``to_frame()`` holds the numbers; of a fit, :func:`mixedfx.influence` of its rows.
     ax : matplotlib Axes, optional
     """
+    found = found if isinstance(found, Influence) else influence_of(found)
     panel = one_panel(ax)
     distance: AnyArray = found.cooks_distance.to_numpy(dtype=np.float64)
     labels = np.array([":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in found.labels])
+    distance = np.where(np.isfinite(distance), distance, np.nan)
     order = np.arange(distance.size) if distance.size > MOST_LABELS else np.argsort(-distance)
     distance, labels = distance[order], labels[order]
     x, limit = np.arange(distance.size), CONVENTIONAL / distance.size
@@ -39,7 +43,7 @@ def influence(found: Influence, *, ax: Axes | None = None) -> Axes:
     for chosen, colour in ((~remarkable, BLUE), (remarkable, ORANGE)):
         panel.plot(x[chosen], distance[chosen], "o", color=colour, markersize=3.5 if distance.size < 100 else 2.0)
     panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
-    panel.set_ylim(bottom=0.0, top=1.15 * max(float(np.nanmax(distance)), limit))
+    panel.set_ylim(bottom=0.0, top=1.15 * max(float(np.max(distance, where=np.isfinite(distance), initial=0.0)), limit))
     if distance.size <= MOST_LABELS:
         panel.set_xticks(x, labels, rotation=90)
     else:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.diagnostics.influence import influence
+from mixedfx.diagnostics.random_effects import standardized_effects
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.plots.cooks import influence as draw_influence
 from mixedfx.plots.look import BLUE, GREY, ORANGE, tidy
@@ -39,7 +40,7 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     scale_location(fit, ax=axes[0, 1])
     qq(found, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
     if fit.design.random:
-        qq(fit, fit.design.random[0].group, ax=axes[1, 0])
+        _random_effects(fit, axes[1, 0])
     linear = isinstance(fit, LinearMixedResults) and fit.fit.problem.residual is None and fit.design.random
     if linear:
         group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
@@ -57,6 +58,17 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
         "Spread of data and of draws",
     )
     return axes
+
+
+def _random_effects(fit: Any, panel: Any) -> None:
+    """Quantiles of the first effect that has a variance; words where none has."""
+    frame = standardized_effects(fit).dropna()
+    if frame.empty:
+        panel.text(0.5, 0.5, "no random effect has a variance", ha="center", transform=panel.transAxes)
+        panel.set_axis_off()
+        return
+    group, term = frame[["group", "term"]].iloc[0]
+    qq(fit, group, term, ax=panel)
 
 
 def _bins(draws: Array) -> Array:

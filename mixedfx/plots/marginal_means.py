@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
+from mixedfx.plots.given import refuse_fit
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -105,6 +107,7 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
     -------
     matplotlib Axes
     """
+    refuse_fit(means, "plot_marginal_means", 'mfx.emmeans(fit, "factor")')
     frame = marginal_means_frame(means, alpha=alpha)
     rows, groups = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["group"]))
     panel = _panel(len(rows), len(groups)) if ax is None else ax

@@ -16,6 +16,8 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, ORANGE
 from mixedfx.plots.panels import chosen_names, finish, parameter_panels
+from mixedfx.results.base import MixedResults
+from mixedfx.results.profile import profile as profile_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +91,7 @@ class ZetaCurve:
 
 
 def plot_profile(
-    profile: HasProfile,
+    profile: HasProfile | MixedResults,
     kind: str = "zeta",
     *,
     parameters: str | Sequence[str] | None = None,
@@ -100,8 +102,8 @@ def plot_profile(
 
     Parameters
     ----------
-    profile : Profile
-        From :func:`mixedfx.profile`.
+    profile : Profile or MixedResults
+        From :func:`mixedfx.profile`, which is called for a fit.
     kind : str
         ``"zeta"``: the signed root of the likelihood ratio against the value, with a bar at both ends of every
         interval; a straight curve (dashed: the Wald interval's) means that the estimate is as good as normal.
@@ -132,6 +134,7 @@ def plot_profile(
     wrong = [level for level in levels if not 0.0 < level < 1.0]
     if wrong:
         raise SpecificationError(f"levels lie between 0 and 1; found {wrong[0]}")
+    profile = profile_of(profile) if isinstance(profile, MixedResults) else profile
     names = chosen_names(list(profile.profiles), parameters)
     frame = profile.to_frame()
     panels = parameter_panels(len(names), axes)

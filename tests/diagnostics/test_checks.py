@@ -1,5 +1,7 @@
 """Design check, collinearity, random effects, and the page."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,3 +90,40 @@ def test_page_of_a_generalised_model():
     page = mfx.check(mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial"))
     assert {"zeros", "dispersion"} <= set(page.to_frame().index)
     assert page._repr_html_().startswith("<")
+
+
+def test_nothing_is_said_of_the_normality_of_effects_without_variance():
+    with pytest.warns(mfx.SingularFitWarning):
+        flat = mfx.check(mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff2")))
+    words = flat.to_frame().loc["random effects", "found"]
+    assert words.startswith("nothing can be told of Intercept of Batch")
+
+
+def test_text_and_html_say_the_same_word(teeth):
+    page = mfx.check(teeth)
+    assert set(page.table()["verdict"]) <= {"ok", "look", "wrong"}
+    for topic, verdict in page.table()["verdict"].items():
+        assert any(line.startswith(f"[{verdict}]") and f" {topic} " in line for line in str(page).splitlines())
+
+
+def test_the_page_survives_fits_that_are_wrong():
+    """Unidentified, not converged, nearly exact, more effects than the data bear, and all but collinear predictors."""
+    rng = np.random.default_rng(7)
+    g, x = np.repeat(np.arange(7), 2), rng.normal(size=14)
+    data = {"y": rng.normal(size=14), "x": x, "g": g, "h": np.arange(14) // 4, "near": x + 1e-9 * rng.normal(size=14)}
+    data |= {"exact": 1 + x + 1e-9 * rng.normal(size=14), "c": rng.poisson(2.0, 14), "twin": g.astype(str)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fits = [
+            mfx.lmer("y ~ x + (1 | g) + (1 | twin)", data),
+            mfx.lmer("y ~ x + near + (1 | g)", data),
+            mfx.lmer("exact ~ x + (1 | g)", data),
+            mfx.lmer("y ~ x + (1 + x | h)", data, control=mfx.Control(max_iter=1)),
+            mfx.glmer("c ~ x + (1 + x | g)", data, family="nbinom2"),
+            mfx.glmer("c ~ x + (1 | g) + (1 | twin)", data, family="poisson"),
+        ]
+    for fit in fits:
+        page = mfx.check(fit)
+        assert {"convergence", "variances", "distribution"} <= set(page.to_frame().index)
+        assert str(page)
+        page.plot()

@@ -242,3 +242,18 @@ def test_intervals_of_a_factor_with_the_name_of_a_column():
     pd.testing.assert_frame_equal(own, same)
     panel = plots.plot_marginal_means(mfx.emmeans(fits[0], "lower"))
     assert points(panel)[:, 0] == pytest.approx(own["estimate"].to_numpy())
+
+
+def test_pictures_of_what_is_computed_take_the_fit_or_say_what_to_pass(sleep):
+    assert plots.influence(sleep).get_ylabel() == "Cook's distance"
+    assert len(np.ravel(plots.plot_profile(sleep, parameters="Days"))) == 1
+    found = mfx.batches(sleep)
+    assert plots.plot_batches(found).get_ylabel() == plots.plot_batches(found.to_frame()).get_ylabel()
+    for draw, made in (
+        (plots.plot_batches, "mfx.batches(fit)"),
+        (plots.plot_bootstrap, "mfx.bootstrap(fit)"),
+        (plots.plot_marginal_means, "mfx.emmeans(fit"),
+    ):
+        with pytest.raises(mfx.SpecificationError) as error:
+            draw(sleep)
+        assert f"{draw.__name__}({made}" in str(error.value)
