@@ -14,6 +14,7 @@ from mixedfx.design import RandomEffects
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, legend_beside, one_panel, paper, point_size, short, tidy
+from mixedfx.results.effects import spelled_as
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _term(fit: LinearMixedResults, group: str | None) -> RandomEffects:
 def _own_estimates(fit: LinearMixedResults, term: RandomEffects) -> Array:
     """Least squares within every level (m, q), given the other fixed effects; nan where a level has too few rows."""
     names = list(fit.params.index)
-    others = [i for i, name in enumerate(names) if name not in term.names]
+    others = [i for i, name in enumerate(names) if spelled_as(name, term.names) not in term.names]
     y = fit.design.response.values if fit.design.offset is None else fit.design.response.values - fit.design.offset
     left = y - fit.design.fixed.matrix[:, others] @ fit.params.to_numpy()[others]
     weights = np.ones(len(y)) if fit.design.weights is None else fit.design.weights
@@ -89,8 +90,8 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
                 "n": counts,
                 "term": name,
                 "no": own[:, k],
-                "partial": partial[name].to_numpy(),
-                "complete": float(results.params.get(name, 0.0)),
+                "partial": partial[spelled_as(name, partial.columns)].to_numpy(),
+                "complete": float(results.params.get(spelled_as(name, results.params.index), 0.0)),
             }
         )
         for k, name in enumerate(term.names)
@@ -154,7 +155,7 @@ def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: 
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     curve = vectors @ (np.sqrt(np.maximum(values, 0.0))[:, None] * circle)
-    centre = [float(fit.params.get(name, 0.0)) for name in names]
+    centre = [float(fit.params.get(spelled_as(name, fit.params.index), 0.0)) for name in names]
     for radius in ELLIPSES:
         panel.plot(centre[0] + radius * curve[0], centre[1] + radius * curve[1], color=GREEN, linewidth=0.8, zorder=0)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from mixedfx._typing import Array
 from mixedfx.design import RandomEffects
 from mixedfx.formula import factors_of
 
-__all__ = ["coefficients_by_level", "effect_frames"]
+__all__ = ["coefficients_by_level", "effect_frames", "spelled_as"]
 
 
 def effect_frames(terms: Sequence[RandomEffects], values: Sequence[Array]) -> dict[str, pd.DataFrame]:
@@ -32,15 +31,21 @@ def coefficients_by_level(params: pd.Series[float], effects: Mapping[str, pd.Dat
     """
     out = {}
     for group, frame in effects.items():
-        columns = {name: np.full(len(frame), value) for name, value in params.items()}
-        called = {_product(name): name for name in columns}
+        columns = {str(name): np.full(len(frame), value) for name, value in params.items()}
         for name, own in zip(frame.columns, frame.to_numpy().T, strict=True):
-            shown = called.setdefault(_product(name), name)
+            shown = spelled_as(name, columns)
             columns[shown] = columns.get(shown, 0.0) + own
         out[group] = pd.DataFrame(columns, index=frame.index)
     return out
 
 
-def _product(name: Any) -> tuple[str, ...]:
-    """What a coefficient is, whatever the order of its factors."""
-    return tuple(sorted(factors_of(str(name))))
+def spelled_as(name: str, names: Iterable[str]) -> str:
+    """Return what a coefficient is called among ``names``, an interaction in any order; its own name if it is not.
+
+    Examples
+    --------
+    >>> spelled_as("a:f[T.x]", ["Intercept", "f[T.x]:a"]), spelled_as("a", ["Intercept"])
+    ('f[T.x]:a', 'a')
+    """
+    factors = sorted(factors_of(name))
+    return next((other for other in names if sorted(factors_of(other)) == factors), name)

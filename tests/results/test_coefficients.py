@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx import plots
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,14 @@ def test_an_interaction_is_one_column_whatever_its_order(frame, fixed, random):
     mean = found.mean() - fit.params
     effects = fit.random_effects["g"].to_numpy().mean(axis=0)
     np.testing.assert_allclose(np.sort(mean), np.sort(effects), atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_pictures_of_shrinkage_know_the_interaction(frame):
+    one = plots.shrinkage_frame(mfx.lmer("y ~ b * a + (a * b | g)", frame))
+    two = plots.shrinkage_frame(mfx.lmer("y ~ a * b + (a * b | g)", frame))
+    np.testing.assert_allclose(one[["no", "partial", "complete"]], two[["no", "partial", "complete"]], rtol=1e-5)
+    assert plots.shrinkage(mfx.lmer("y ~ b * a + (a * b | g)", frame), terms=["a", "a:b"]) is not None
 
 
 def test_hypotheses_take_interactions_in_any_order_and_back_quotes(frame):
