@@ -61,6 +61,10 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False,
     if isinstance(fit, Stratified):
         return _of_strata(fit, ddf, population)
     if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
+        if np.ndim(fit.params) != 1:
+            raise SpecificationError(
+                f"a model of several linear predictors has no marginal means here; found {type(fit.model).__name__}"
+            )
         return _of_statsmodels(fit, ddf)
     raise TypeError(
         "marginal means need results of lmer, glmer or aov, or of a statsmodels model fitted from a formula, found "

@@ -71,9 +71,14 @@ class ForeignFit:
 
 
 def is_foreign(fit: Any) -> bool:
-    """Say whether something looks like results of statsmodels, with one response and one vector of coefficients."""
-    wanted = all(hasattr(fit, name) for name in ("llf", "params", "bse", "model"))
-    return wanted and hasattr(fit.model, "endog") and hasattr(fit.model, "exog_names") and np.ndim(fit.params) == 1
+    """Say whether something looks like results of statsmodels: a likelihood, one response, a vector of coefficients."""
+    model = getattr(fit, "model", None)
+    if not all(hasattr(model, name) for name in ("endog", "exog_names")) or not hasattr(fit, "bse"):
+        return False
+    try:
+        return bool(np.ndim(fit.params) == 1 and np.isfinite(float(fit.llf)))
+    except (AttributeError, NotImplementedError, TypeError):  # robust models and estimating equations have none
+        return False
 
 
 def foreign_fit(fit: Any) -> ForeignFit:
@@ -142,10 +147,10 @@ def _coefficients(fit: Any, p: int) -> pd.DataFrame:
 
 def _random(fit: Any) -> list[tuple[str, str, float]]:
     """Standard deviations and correlations of a MixedLM."""
-    covariance = np.atleast_2d(np.asarray(fit.cov_re, dtype=float))
-    given = [str(name) for name in getattr(fit.cov_re, "index", range(len(covariance)))]
-    columns = np.asarray(fit.model.exog_re, dtype=float).reshape(-1, len(covariance))
-    constant = [bool(np.all(column == 1.0)) for column in columns.T]
+    k = int(fit.model.k_re)
+    given = [str(name) for name in getattr(fit.cov_re, "index", range(k))][:k]
+    covariance = np.asarray(fit.cov_re, dtype=float).ravel()[: k * k].reshape(k, k)
+    constant = [bool(np.all(np.asarray(fit.model.exog_re)[:, j] == 1.0)) for j in range(k)]
     group = next((name for name, is_one in zip(given, constant) if is_one and name != "Intercept"), "Group")
     names = ["Intercept" if is_one else name for name, is_one in zip(given, constant)]
     sd = np.sqrt(covariance.diagonal())

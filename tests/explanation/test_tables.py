@@ -177,3 +177,26 @@ def test_headings_of_tables_are_whole_at_80_columns(salamanders):
         start = next(i for i, line in enumerate(lines) if line.startswith("="))
         assert lines[start + 2].startswith("-"), name  # one line of headings
         assert max(map(len, lines)) <= 80
+
+
+def test_results_of_statsmodels_that_have_no_place(sleep):
+    """Without a likelihood, or with several linear predictors: our words, not statsmodels' exceptions."""
+    data = sleep.assign(third=pd.qcut(sleep["Reaction"], 3, labels=False))
+    robust = smf.rlm("Reaction ~ Days", data).fit()
+    several = smf.mnlogit("third ~ Days", data).fit(disp=0)
+    ours = mfx.lmer("Reaction ~ Days + (1 | Subject)", data)
+    for theirs in (robust, several):
+        for call in (mfx.compare, mfx.summary_col):
+            with pytest.raises(TypeError, match="fitted models are needed"):
+                call([ours, theirs])
+        with pytest.raises(TypeError, match="compares fitted models"):
+            mfx.anova(ours, theirs)
+
+
+def test_variance_components_of_statsmodels(sleep):
+    data = sleep.assign(half=(sleep["Days"] > 4).astype(str))
+    formula = {"half": "0 + C(half)"}
+    fit = smf.mixedlm("Reaction ~ Days", data, groups="Subject", vc_formula=formula).fit()
+    table = mfx.summary_col([fit]).to_frame()["model 1"]
+    assert float(table["sd Intercept | half"]) == pytest.approx(np.sqrt(fit.vcomp[0]), abs=1e-3)
+    assert float(table["sd Observation | Residual"]) == pytest.approx(np.sqrt(fit.scale), abs=1e-3)

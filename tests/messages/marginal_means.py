@@ -42,6 +42,13 @@ def ols(formula: str = "") -> Any:
     return smf.ols(formula, frame).fit() if formula else sm.OLS(frame["y"], frame[["x", "w"]]).fit()
 
 
+def several() -> Any:
+    import statsmodels.formula.api as smf
+
+    thirds = data().assign(third=lambda d: (d["x"].rank() % 3).astype(int))
+    return smf.mnlogit("third ~ w", thirds).fit(disp=0)
+
+
 def means(specs: Any = "f", **options: Any) -> Any:
     return mfx.emmeans(fit(), specs, **options)
 
@@ -52,6 +59,7 @@ def hypothesis(text: Any) -> Any:
 
 S = SpecificationError
 CASES: dict[str, Case] = {
+    "several predictors": (lambda: mfx.emmeans(several(), "w"), S, ("several linear predictors", "MNLogit")),
     "adjust": (lambda: means().test(adjust="nope"), S, ("adjust", "'nope'", "tukey")),
     "single mean": (lambda: means(None).pairs(), S, ("only one mean", "nothing to compare")),
     "incomplete cells": (
