@@ -163,7 +163,6 @@ def emmeans(
         ),
         response=None if view.scale.is_identity else view.scale,
         nesting=found,
-        quantity=f"{view.estimate} of {model.response}" if model.response else view.estimate,
     )
 
 
@@ -254,10 +253,7 @@ def trends(
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
     labels, heading = _existing(grid, there, (*specs_, *by_)), f"Slopes in {variable}"
-    quantity = f"slope of {model.response} in {variable}" if model.response else f"slope in {variable}"
-    return MarginalMeans(
-        labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found, quantity=quantity
-    )
+    return MarginalMeans(labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found)
 
 
 def joint_tests(

@@ -61,8 +61,6 @@ class MarginalMeans:
         The scale of the response, if contrasts are to be shown on it.
     nesting : dict of tuple of str
         For each nested factor those that contain it.
-    quantity : str
-        What the estimates are, with the name of the response.
 
     Examples
     --------
@@ -87,7 +85,6 @@ class MarginalMeans:
     pairs_of: int | None = None
     response: Scale | None = None
     nesting: Nesting = field(default_factory=dict)
-    quantity: str = ""
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -373,6 +370,31 @@ class MarginalMeans:
         """Whether the rows are compared with zero (or one): differences, ratios, slopes."""
         return self.estimate not in ("mean", "probability")
 
+    @property
+    def measured(self) -> str:
+        """What the estimates are, of which response and on which scale: the label of an axis."""
+        model = self.functions.model
+        of = f" of {_plain(model.response)}" if model.response else ""
+        if self.heading.startswith("Contrasts of slopes"):
+            return f"difference of slopes{of}"
+        if self.estimate != "estimate":
+            name = self.estimate.replace("_", " ")
+        elif self.heading.startswith("Slopes"):
+            name = self.heading[0].lower() + self.heading[1:]
+        else:
+            name = "difference"
+        is_link = self.scale.is_identity and not model.scale.is_identity and self.estimate in ("mean", "estimate")
+        averages_categories = any(note.startswith("Means of the category numbers") for note in self.notes)
+        if averages_categories:
+            return f"{name} category{of}" if name == "mean" else f"{name} in the mean category{of}"
+        if is_link and not self._is_of_categories:
+            return f"{name}{of}, {'latent' if not model.scale.has_mean else model.scale.name} scale"
+        return f"{name}{of}"
+
+    @property
+    def _is_of_categories(self) -> bool:
+        return "probabilities" in self.heading
+
     def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
         """Draw the estimates with their intervals; see :func:`mixedfx.plots.plot_marginal_means`."""
         from mixedfx.plots.marginal_means import plot_marginal_means
@@ -393,3 +415,9 @@ class MarginalMeans:
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()
+
+
+def _plain(response: str) -> str:
+    """Return the name of a response; of counts out of trials that of the successes."""
+    inside = response.removeprefix("cbind(")
+    return f"the proportion of {inside.split(',')[0].strip()}" if inside != response else response

@@ -78,7 +78,6 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
         response=None,
         heading="Effect sizes",
         notes=(*_kept(contrasts), f"In units of {spread.sd:.4g} ({spread.words}{known})."),
-        quantity=f"effect size of {own.model.response}" if own.model.response else "effect size",
     )
 
 

@@ -8,10 +8,12 @@ from mixedfx.plots.dashboard import dashboard
 from mixedfx.plots.effects import effect, effect_frame
 from mixedfx.plots.files import save_figure
 from mixedfx.plots.forest import forest, forest_frame
+from mixedfx.plots.interactions import interaction, interaction_frame
 from mixedfx.plots.marginal_means import marginal_means_frame, plot_marginal_means
 from mixedfx.plots.matrices import matrix_frame, matrix_image
 from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
 from mixedfx.plots.profile import plot_profile
+from mixedfx.plots.pvalues import pairwise_pvalues, pairwise_pvalues_frame
 from mixedfx.plots.quantiles import qq, qq_frame, quantiles
 from mixedfx.plots.residual_panels import residual_frame, residuals, scale_location
 from mixedfx.plots.surface import likelihood_surface, likelihood_surface_frame, optimizer_path
@@ -27,12 +29,16 @@ __all__ = [
     "group_panels",
     "group_panels_frame",
     "influence",
+    "interaction",
+    "interaction_frame",
     "likelihood_surface",
     "likelihood_surface_frame",
     "marginal_means_frame",
     "matrix_frame",
     "matrix_image",
     "optimizer_path",
+    "pairwise_pvalues",
+    "pairwise_pvalues_frame",
     "plot_batches",
     "plot_bootstrap",
     "plot_marginal_means",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
 
+from mixedfx.marginal_means.levels import shown_levels
 from mixedfx.plots.given import refuse_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["marginal_means_frame", "plot_marginal_means"]
+__all__ = ["joined", "marginal_means_frame", "plot_marginal_means"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -41,6 +43,10 @@ class HasIntervals(Protocol):
     @property
     def heading(self) -> str:
         """Title."""
+
+    @property
+    def measured(self) -> str:
+        """What the estimates are, of which response and on which scale."""
 
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return labels, estimates and limits."""
@@ -78,8 +84,8 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
     specs = [name for name in means.labels.columns if name not in means.by]
     return pd.DataFrame(
         {
-            "row": _joined(frame, specs),
-            "group": _joined(frame, list(means.by)),
+            "row": joined(frame, specs),
+            "group": joined(frame, list(means.by)),
             "estimate": frame[means.column(means.estimate)],
             "lower": frame[means.column("lower")],
             "upper": frame[means.column("upper")],
@@ -87,8 +93,10 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
     )
 
 
-def _joined(frame: pd.DataFrame, names: list[str]) -> list[str]:
-    return [", ".join(map(str, row)) for row in frame[names].to_numpy(dtype=object)]
+def joined(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return the names of rows: their labels one beside the other, long numbers rounded."""
+    columns = [list(map(str, shown_levels(frame[name]))) for name in names]
+    return [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
 
 
 def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
@@ -123,7 +131,9 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
         _logarithmic(panel, frame)
     panel.set_yticks(np.arange(len(rows)), rows)
     panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xlabel(f"{means.estimate.replace('_', ' ')} ({100 * (1 - alpha):g} % interval)")
+    panel.set_xlabel(f"{means.measured} ({100 * (1 - alpha):g} % interval)")
+    specs = [name for name in means.labels.columns if name not in means.by and name != "contrast"]
+    panel.set_ylabel(", ".join(specs))
     panel.set_title(means.heading, fontsize="medium", loc="left")
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)

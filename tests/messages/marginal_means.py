@@ -220,4 +220,15 @@ CASES: dict[str, Case] = {
     ),
     "effect size in units of nothing": (lambda: mfx.eff_size(means(), sigma=0), S, ("sigma", "positive", "0")),
     "effect size in units of text": (lambda: mfx.eff_size(means(), sigma="x"), TypeError, ("sigma", "positive", "str")),
+    "picture of an interaction of contrasts": (
+        lambda: mfx.plots.interaction(means().pairs()),
+        S,
+        ("interaction", "emmeans(fit, ['a', 'b'])"),
+    ),
+    "picture along nothing": (lambda: mfx.plots.interaction(means(), "nope"), S, ("x='nope'", "'f'")),
+    "picture of p-values of contrasts": (
+        lambda: mfx.plots.pairwise_pvalues(means().pairs()),
+        S,
+        ("p-values", "emmeans(fit, …)", "contrasts"),
+    ),
 }
