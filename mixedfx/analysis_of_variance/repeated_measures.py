@@ -115,6 +115,10 @@ class RepeatedMeasures:
         scores = stratum.residual[self.order] @ C
         return Sphericity(scores.T @ scores, stratum.df / C.shape[1], len(C))
 
+    def __repr__(self) -> str:
+        units, cells = self.order.shape
+        return f"<RepeatedMeasures: {units} units in {cells} cells, strata {', '.join(self.contrasts)}>"
+
 
 def repeated_measures(
     error: Sequence[tuple[str, ...]], groupings: Mapping[str, Grouping], factors: Mapping[str, Grouping]

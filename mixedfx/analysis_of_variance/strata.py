@@ -112,6 +112,9 @@ class Stratum:
             return ["There are no residual degrees of freedom: the terms cannot be tested in this stratum."]
         return []
 
+    def __repr__(self) -> str:
+        return f"<Stratum: {self.name}, {self.df} residual df>"
+
 
 def analysed(data: Observations, kind: TermHypotheses) -> list[Stratum]:
     """Return the strata, from the coarsest to the rows themselves; those without degrees of freedom left out."""

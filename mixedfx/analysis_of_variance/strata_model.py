@@ -90,6 +90,9 @@ class StrataModel:
             warnings.simplefilter("ignore", RankDeficientWarning)
             return lmer(formula, self.data, **self.options)
 
+    def __repr__(self) -> str:
+        return f"<StrataModel: {self.formula}>"
+
 
 def strata_model(
     design: Design, frame: Frame, groupings: Mapping[str, Grouping], options: Mapping[str, Any]

@@ -87,6 +87,11 @@ class Design:
         """Number n of rows that are used."""
         return len(self.response.values)
 
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{term.group} ({len(term.levels)})" for term in self.random) or "no groups"
+        size = f"{len(self.index)} rows, {len(self.fixed.names)} fixed effects, {groups}"
+        return f"<Design: {self.formula}, {size}>"
+
 
 def build_design(
     formula: str | Formula,

@@ -16,6 +16,8 @@ from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 
 __all__ = ["FixedEffects", "build_fixed", "told"]
 
+#: Columns that a description names.
+SHOWN = 8
 #: Redundant columns that a warning spells out.
 DROPPED_SHOWN = 6
 #: Part of a row, relative to its size, in directions on which the data are silent that counts as none.
@@ -84,6 +86,10 @@ class FixedEffects:
         basis[self.kept] = -self.alias[:, redundant]
         basis[redundant, np.arange(len(redundant))] = 1.0
         return basis
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.names[:SHOWN]) + (", …" if len(self.names) > SHOWN else "")
+        return f"<FixedEffects: {len(self.matrix)} rows, {len(self.names)} columns {names}>"
 
 
 def told(rows: Array, silent: Array) -> BoolArray:

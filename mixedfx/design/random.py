@@ -87,6 +87,9 @@ class RandomEffects:
         cells = combine([Labels(code, level) for code, level in zip(codes, own)], self.factors)
         return cells.recode(self.levels)
 
+    def __repr__(self) -> str:
+        return f"<RandomEffects: {self.term}, {len(self.levels)} levels, effects {', '.join(self.names)}>"
+
 
 class RandomBuilder:
     """Builds the random terms of a model; terms with the same group or the same columns share their arrays.

@@ -48,6 +48,11 @@ class Response:
         """Return the response with prior ``weights`` read as numbers of trials."""
         return self if weights is None else replace(self, trials=weights)
 
+    def __repr__(self) -> str:
+        kind = "" if self.categories is None else f" in {len(self.categories)} categories"
+        kind = kind if self.trials is None else f", {self.trials.sum():g} trials"
+        return f"<Response: {self.name}, {len(self.values)} rows{kind}>"
+
 
 def is_cbind(expression: str) -> bool:
     """Say whether the left side is ``cbind(successes, failures)``."""

@@ -63,6 +63,11 @@ class Variable:
             return float("nan"), float("nan")
         return float(np.min(self.numbers)), float(np.max(self.numbers))
 
+    def __repr__(self) -> str:
+        if self.is_factor:
+            return f"<Variable: {self.name}, a factor of {len(self.levels)} levels>"
+        return f"<Variable: {self.name}, numbers from {self.range[0]:g} to {self.range[1]:g}>"
+
 
 def read_variables(encoder: Encoder, rows: Rows) -> dict[str, Variable]:
     """Return the variables that an encoder uses.

@@ -132,6 +132,10 @@ class Diagram:
     arrows: tuple[Arrow, ...]
     lines: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        plates = ", ".join(frame.label for frame in self.frames)
+        return f"<Diagram: {len(self.nodes)} nodes, {len(self.arrows)} arrows, plates {plates}>"
+
 
 def text_width(lines: tuple[str, ...], size: float) -> float:
     """Return about how wide the longest of some lines is."""

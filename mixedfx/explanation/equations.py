@@ -64,6 +64,9 @@ class Equations:
     def _repr_latex_(self) -> str:
         return "$$" + "$$\n$$".join([self.scalar, self.estimates, self.hierarchical, self.matrix]) + "$$"
 
+    def __repr__(self) -> str:
+        return str(self)
+
 
 class Notation(ABC):
     """How symbols are written."""

@@ -10,8 +10,9 @@ import numpy as np
 from mixedfx._display import format_number, format_p
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.success import success_of
 
-__all__ = ["Reading", "number", "reading_of", "success_of"]
+__all__ = ["Reading", "number", "reading_of"]
 
 
 def number(value: float) -> str:
@@ -60,29 +61,6 @@ class Reading:
         if not (np.isfinite(low) or np.isfinite(high)):
             return f"({name}no finite interval)" if name else "(no finite interval)"
         return f"({name}95 % interval {self.value(low)} to {self.value(high)}{p_value(p)})"
-
-
-def success_of(fit: MixedResults) -> str:
-    """Return what counts as success in a model of proportions, in words."""
-    response = fit.design.response
-    if response.categories is not None:
-        return f"{response.name} = {response.categories[1]!r}"
-    counts = counted(response.name)
-    if counts is not None:
-        return counts
-    return f"{response.name} = 1" if response.trials is None else "success"
-
-
-def counted(name: str) -> str | None:
-    """Return the first argument of ``cbind(a, b)``; None for another response."""
-    if not (name.startswith("cbind(") and name.endswith(")")):
-        return None
-    depth = 0
-    for place, sign in enumerate(name):
-        depth += (sign in "([") - (sign in ")]")
-        if sign == "," and depth == 1:
-            return name[len("cbind(") : place].strip()
-    return None
 
 
 def reading_of(fit: MixedResults) -> Reading:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from mixedfx.explanation.coefficients import coefficient_sentences
 from mixedfx.explanation.further_words import further_sentences, residual_sentences
-from mixedfx.explanation.readings import Reading, number, reading_of, success_of
+from mixedfx.explanation.readings import Reading, number, reading_of
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.success import success_of
 from mixedfx.results.varcorr import TermCovariance
 
 __all__ = ["sentences"]

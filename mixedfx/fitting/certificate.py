@@ -145,3 +145,6 @@ class Certificate:
         )
         sure = "the likelihood falls when more is allowed" if all(v.confirmed for v in zero) else "this is in doubt"
         return f"The estimate lies on the boundary: {named}; {sure}."
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -245,6 +245,9 @@ class GeneralizedFit:
         names = problem.design.fixed.names
         return tuple(name for name, one in zip(names, chosen, strict=True) if one) or names
 
+    def __repr__(self) -> str:
+        return f"<GeneralizedFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"
+
 
 def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
     """Whether the dispersion has gone to zero, next to the one to start from: some rows are fitted exactly."""

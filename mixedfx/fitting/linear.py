@@ -109,6 +109,9 @@ class LinearFit:
         found = Certificate(signature.gap, signature.negative, signature.flat, self.verdicts, *counts)
         return replace(found, undetermined=said, starts=self.starts)
 
+    def __repr__(self) -> str:
+        return f"<LinearFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"
+
 
 def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
     """Minimise the criterion of a Gaussian mixed model.

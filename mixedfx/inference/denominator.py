@@ -52,6 +52,9 @@ class Denominator(ABC):
         """Return what calibrates means and their contrasts; the same, unless it depends on what coefficients mean."""
         return self
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: denominator df by {self.label}, of {len(self.covariance)} coefficients>"
+
 
 def fai_cornelius(df: Array) -> float:
     """Return the denominator df of an F that is the mean of independent squared t statistics with ``df`` (r,).
@@ -73,7 +76,7 @@ def fai_cornelius(df: Array) -> float:
     return 2.0 * (excess + df.size) / excess
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Satterthwaite(Denominator):
     """Satterthwaite's degrees of freedom by the delta method; several rows by Fai and Cornelius."""
 
@@ -96,7 +99,7 @@ class Satterthwaite(Denominator):
         return fai_cornelius(self.of_rows(vectors.T @ rows)), 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class KenwardRogerDenominator(Denominator):
     """Kenward and Roger's adjusted covariance, degrees of freedom and scaled F."""
 
@@ -128,7 +131,7 @@ class KenwardRogerDenominator(Denominator):
         return self._own.f_test(inner_rows(self.fit, rows))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ByCoefficient(Denominator):
     """Degrees of freedom that belong to coefficients: a contrast has the smallest of those that it involves."""
 
@@ -151,7 +154,7 @@ class ByCoefficient(Denominator):
         return float(self.of_rows(rows).min()), 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Containment(Denominator):
     """Degrees of freedom that belong to coefficients, and of means to terms.
 
@@ -189,7 +192,7 @@ class Containment(Denominator):
         return ByTerm(self.covariance, maps, np.array(df), self.label)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ByTerm(Denominator):
     """Degrees of freedom that belong to terms: a function has the smallest of those that it involves.
 
@@ -230,7 +233,7 @@ def _involves(rows: Array, own: Array) -> BoolArray:
     return np.asarray(np.abs(rows @ own).max(axis=1, initial=0.0) > ROUNDING * size)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Asymptotic(Denominator):
     """The normal and the chi-squared limit."""
 

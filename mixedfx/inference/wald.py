@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,9 @@ class JointTest:
         return f"chi2({self.df_num}) = {self.wald:.4f}, p = {format_p(self.pvalue)}".replace("= <", "< ")
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(str(self))}</p>"
 
 
 def row_tests(hypothesis: Hypothesis, beta: Array, denominator: Denominator) -> RowTests:

@@ -14,7 +14,6 @@ from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.explanation.readings import success_of
 from mixedfx.plots.look import (
     GREY,
     MARKERS,
@@ -27,6 +26,7 @@ from mixedfx.plots.look import (
     tidy,
 )
 from mixedfx.results.base import MixedResults
+from mixedfx.results.success import success_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -508,5 +508,8 @@ class MixedResults(ABC):
         new: Self = self.model.updated(self.asked, formula, data, changes)
         return new
 
+    def __repr__(self) -> str:
+        return str(self.summary())
+
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

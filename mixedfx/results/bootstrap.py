@@ -215,7 +215,7 @@ class Bootstrap:
         return plot_bootstrap(self, which=which, **options)
 
     def __repr__(self) -> str:
-        return f"<Bootstrap: {self.n} replicates of {len(self.estimate)} quantities, {self.n_failed} failed>"
+        return str(self)
 
     def __str__(self) -> str:
         return str(self.summary())

@@ -348,10 +348,3 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
             components=summary_tables(problem, self._estimate, self.fit.covariance),
             ratio=RATIOS.get(problem.family.link.name, "exp(coef)") if exp else None,
         )
-
-    def __repr__(self) -> str:
-        family = self.fit.problem.family.name
-        return f"<GeneralizedLinearMixedResults: {self.design.formula}, {family}, {self.nobs} observations>"
-
-    def __str__(self) -> str:
-        return str(self.summary())

@@ -361,10 +361,3 @@ class LinearMixedResults(LinearEstimates):
             If the model has functions of the user's, which are code: pickle the fit instead.
         """
         self.model.save(path, self.fit)
-
-    def __repr__(self) -> str:
-        method = "REML" if self.reml else "ML"
-        return f"<LinearMixedResults: {self.design.formula}, {method}, {self.nobs} observations>"
-
-    def __str__(self) -> str:
-        return str(self.summary())

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._arguments import checked_alpha
+from mixedfx._display import StatsTable
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.criterion.parameters import CovarianceModel
@@ -135,6 +136,16 @@ class Profile:
                         break
             self._curves[name] = sorted(set(found))
         return self._curves[name]
+
+    def _shown(self) -> StatsTable:
+        limits = self.conf_int()
+        return StatsTable.from_frame(limits, heading="Profile-likelihood intervals of 95 %")
+
+    def __repr__(self) -> str:
+        return str(self._shown())
+
+    def _repr_html_(self) -> str:
+        return self._shown()._repr_html_()
 
     def plot(self, kind: str = "zeta", **options: Any) -> Any:
         """Draw the zeta curves, or the densities that they imply; see :func:`mixedfx.plots.plot_profile`."""

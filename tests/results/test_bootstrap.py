@@ -215,7 +215,7 @@ def test_intervals_by_kind_and_which(sleep):
     np.testing.assert_allclose(table["se"], frame.std())
     np.testing.assert_allclose(table["bias"], frame.mean() - found.estimate)
     again = copy.copy(found)
-    assert repr(again) == "<Bootstrap: 300 replicates of 6 quantities, 0 failed>"
+    assert repr(again) == str(again.summary())
 
 
 def test_coverage_of_the_slope_and_of_sigma():
