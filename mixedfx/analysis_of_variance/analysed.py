@@ -15,7 +15,7 @@ from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
 from mixedfx.analysis_of_variance.hypotheses import FixedPart
 from mixedfx.design import Frame
 from mixedfx.design.rows import Rows
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.canonical_rows import CanonicalRows
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
@@ -77,7 +77,7 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     frame = frame_of(fit)
     beta = np.asarray(fit.params, dtype=float)
     if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
-        root = np.linalg.cholesky(np.linalg.inv(denominator.covariance)).T
+        root = _root_of_inverse(denominator.covariance)
     else:
         root = _cross_product_root(fit)
     part = FixedPart(
@@ -85,6 +85,27 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     )
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
     return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows)
+
+
+def _root_of_inverse(covariance: Array) -> Array:
+    """``R``, upper triangular, with ``R'R`` the inverse; directions next to singular in rounding are as good as that.
+
+    Raises
+    ------
+    DataError
+        If standard errors are missing.
+    """
+    if not np.isfinite(covariance).all():
+        raise DataError(
+            "the covariance of the fixed effects is not known, so that they cannot be tested: see "
+            "print(fit.certificate), and fit.summary() for the coefficients without a standard error"
+        )
+    se = np.sqrt(covariance.diagonal())
+    values, vectors = np.linalg.eigh(covariance / np.outer(se, se))
+    floor = np.finfo(float).eps * max(float(values.max(initial=0.0)), np.finfo(float).tiny)
+    half = (vectors / np.sqrt(np.maximum(values, floor))).T / se
+    root = np.linalg.qr(half)[1]
+    return np.asarray(root * np.where(root.diagonal() < 0, -1.0, 1.0)[:, None])
 
 
 def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctions] | None:

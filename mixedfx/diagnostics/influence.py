@@ -56,7 +56,8 @@ class Influence:
     @property
     def bse(self) -> pd.DataFrame:
         """Standard errors of the fixed effects without each set (R, p)."""
-        return self._frame(np.sqrt(np.einsum("rpp->rp", self.estimates.covariance)), self.fit.params.index)
+        variances = np.einsum("rpp->rp", self.estimates.covariance)
+        return self._frame(np.sqrt(np.where(variances >= 0.0, variances, np.nan)), self.fit.params.index)
 
     @property
     def theta(self) -> pd.DataFrame:

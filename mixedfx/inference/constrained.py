@@ -19,12 +19,13 @@ DECREMENT = 1e-9  # how far the function may still fall at a constrained minimum
 TOLERABLE = 1e-6  # … where the search could not get on
 MISMATCH = 1e-9  # of the quantity from its fixed value, relative
 LARGEST_MOVE = 1.0  # no parameter moves by more than this times (1 + its size) in one step
-MAX_STEPS = 60
+MAX_STEPS = 50
 SMALLEST_FRACTION = 1e-8  # of a step that is still tried
 RELEASES = 4  # rounds in which parameters are held at bounds that a step would cross
 PENALTY = 20.0  # on the squared mismatch in standard errors, where the Lagrangian alone leads nowhere
 PENALTY_ROUNDS, PENALTY_GROWTH, ENOUGH = 12, 10.0, 0.25  # the penalty grows where a round leaves a larger share
-PENALTY_STEPS = 25  # in a round
+PENALTY_EVALUATIONS = 100  # in all rounds together
+SHARE, NEAR_END = 0.9, 1e-3  # of the way to its end that a correlation may go in a step, unless it is near
 CLOSE = 1e-6  # mismatch in standard errors that a linear correction mends
 FAILURES = (ArithmeticError, np.linalg.LinAlgError)  # of a function at parameters beyond what can be computed
 
@@ -97,8 +98,7 @@ class ConstrainedSearch:
             found = self._newton(value, start)
             if found.met:
                 return found
-            again = self._penalised(value, found.phi if np.isfinite(found.phi).all() else start)
-            return again if again.met else self._penalised(value, start)
+            return self._penalised(value, found.phi if np.isfinite(found.phi).all() else start)
 
     def _at(self, phi: Array) -> ProfilePoint | None:
         """The point, or None where the function or its gradient cannot be computed."""
@@ -157,7 +157,7 @@ class ConstrainedSearch:
         before = point.value + weight * abs(self.quantity.value(point.phi) - value)
         fraction = 1.0
         while fraction > SMALLEST_FRACTION:
-            moved = self._at(np.clip(point.phi + fraction * step, self.lower, self.upper))
+            moved = self._at(self._towards(point.phi, fraction * step))
             if moved is not None:
                 after = moved.value + weight * abs(self.quantity.value(moved.phi) - value)
                 if np.isfinite(after) and after <= before + 1e-11 * abs(before):
@@ -165,21 +165,31 @@ class ConstrainedSearch:
             fraction *= 0.4
         return None
 
+    def _towards(self, phi: Array, move: Array) -> Array:
+        """The parameters after a move; a correlation far from its end goes only part of the way there at once."""
+        last = np.minimum(phi - self.lower, self.upper - phi) < NEAR_END
+        share = np.where(np.isfinite(self.lower) & np.isfinite(self.upper) & ~last, SHARE, 1.0)
+        return np.asarray(phi + np.clip(move, share * (self.lower - phi), share * (self.upper - phi)))
+
     def _penalised(self, value: float, start: Array) -> Constrained:
         """Minimise the augmented Lagrangian (Nocedal & Wright 2006, Numerical Optimization, section 17.3)."""
-        multiplier, weight, before, phi = 0.0, PENALTY, np.inf, start
+        multiplier, weight, before, phi, left = 0.0, PENALTY, np.inf, start, PENALTY_EVALUATIONS
         for _ in range(PENALTY_ROUNDS):
             target = _Augmented(self, value, multiplier, weight)
             try:
-                found = minimize(target, phi, self.lower, self.upper, tol=DECREMENT, max_iter=PENALTY_STEPS)
+                found = minimize(
+                    target, phi, self.lower, self.upper, tol=DECREMENT, max_iter=left, max_evaluations=left
+                )
             except FAILURES:
                 break
-            phi, point = found.x, found.point
+            phi, point, left = found.x, found.point, left - found.evaluations
             off = point.mismatch
             multiplier += weight * off
             if abs(off) <= CLOSE and found.decrement <= TOLERABLE:
                 slope = -multiplier / self.size
                 return Constrained(point.inner.value - slope * off * self.size, slope, phi, True)
+            if left <= 0:
+                break
             weight *= PENALTY_GROWTH if abs(off) > ENOUGH * before else 1.0
             before = abs(off)
         return Constrained(np.inf, 0.0, phi, False)

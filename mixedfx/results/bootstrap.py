@@ -56,6 +56,8 @@ class Bootstrap:
         What was computed of every fit.
     workers : Workers
         How.
+    asked : int
+        Replicates asked for: more than there are if the work was stopped (Ctrl-C, killed workers).
     """
 
     fit: MixedResults
@@ -66,6 +68,7 @@ class Bootstrap:
     n_singular: int
     measure: Measure
     workers: Workers
+    asked: int
 
     @property
     def n(self) -> int:
@@ -195,7 +198,8 @@ class Bootstrap:
         return StatsTable.from_frame(frame, heading="Bootstrap", notes=[*notes, *self._remarks()])
 
     def _remarks(self) -> list[str]:
-        out = [self._failed_note()] if self.n_failed else []
+        out = [f"Stopped before the end: {self.asked} replicates were asked for."] if self.asked > self.n else []
+        out += [self._failed_note()] if self.n_failed else []
         if self.n_singular:
             out.append(f"{self.n_singular} replicates are singular: a variance is zero or a correlation is -1 or 1.")
         undefined = self.replicates.isna().sum() - self.n_failed
@@ -280,6 +284,9 @@ def bootstrap(
     A replicate fails if its fit does not converge or cannot be made at all. It stays among the replicates as a row of
     missing values, ``failures`` counts the reasons, and intervals warn.
 
+    Ctrl-C, and worker processes that are killed twice, end the work: the replicates finished so far are returned with
+    a warning (an error, if there are none).
+
     References
     ----------
     Carpenter, Goldstein & Rasbash (2003), J. R. Stat. Soc. C 52, 431-443 (residuals). van der Leeden, Meijer & Busing
@@ -305,9 +312,11 @@ def bootstrap(
     outcomes = replicated(fit, scheme, measure, count, seed, workers)
     values = np.concatenate([outcome.values for outcome in outcomes])
     failures = Counter(reason for outcome in outcomes for reason in outcome.failures)
-    frame = pd.DataFrame(values, columns=estimate.index, index=pd.RangeIndex(count, name="replicate"))
+    if len(values) < count:
+        warn(f"stopped: {len(values)} of {count} replicates were finished, and are kept", ConvergenceWarning)
+    frame = pd.DataFrame(values, columns=estimate.index, index=pd.RangeIndex(len(values), name="replicate"))
     singular = int(sum(outcome.singular.sum() for outcome in outcomes))
-    return Bootstrap(fit, estimate, frame, scheme.description, dict(failures), singular, measure, workers)
+    return Bootstrap(fit, estimate, frame, scheme.description, dict(failures), singular, measure, workers, count)
 
 
 def checked_fit(fit: Any, function: str) -> MixedResults:

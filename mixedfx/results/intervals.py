@@ -100,7 +100,8 @@ class _Scale:
 
     def limits(self, value: float, half: float) -> Array:
         reach = half * self.slope(value)
-        return self.natural(self.free(value) + np.array([-reach, reach]))
+        with np.errstate(over="ignore"):  # a limit beyond all numbers is infinite
+            return self.natural(self.free(value) + np.array([-reach, reach]))
 
 
 LOGARITHM = _Scale(lambda v: v > 0.0, lambda v: float(np.log(v)), lambda v: 1.0 / v, np.exp)

@@ -17,7 +17,7 @@ from mixedfx._display import StatsTable
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.criterion.parameters import CovarianceModel
-from mixedfx.exceptions import MixedfxWarning, SpecificationError
+from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.profile_ends import End
@@ -80,12 +80,24 @@ class Profile:
         DataFrame
             Columns ``lower, upper``. An end at 0 (standard deviations) or at -1, 1 (correlations) means that the data
             do not exclude any smaller, or larger, value.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If a profile could not be followed far enough: that end is missing.
         """
         if which not in WHICH:
             raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
         zeta = float(special.ndtri(1.0 - 0.5 * checked_alpha(alpha)))
         names = [name for name in self.profiles if which in ("all", self._part(name))]
         ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
+        lost = [n for n, pair in zip(names, ends, strict=True) if np.isnan(pair).any() and n not in self.endless]
+        if lost:
+            warn(
+                f"the profile of {', '.join(lost)} could not be followed to the end of the interval, which is missing "
+                '(nan); method="bootstrap" gives one',
+                ConvergenceWarning,
+            )
         return pd.DataFrame(np.array(ends).reshape(-1, 2), index=names, columns=["lower", "upper"])
 
     def _part(self, name: str) -> str:

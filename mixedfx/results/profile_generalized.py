@@ -27,6 +27,7 @@ from mixedfx.results.further import (
 
 __all__ = ["generalized_profiles", "term_quantities"]
 
+INFINITE = 40.0  # a predictor of zero inflation or the like that has run so far is as good as infinite
 CURVED = 1e-3  # curvature in a parameter at a bound from which its standard error can be guessed
 LARGEST_ERROR = 3.0  # on a scale of logarithms or logits: a larger standard error says nothing
 
@@ -83,7 +84,8 @@ def _surroundings(fit: GeneralizedFit) -> Surroundings:
     start = starting_values(fit.problem) if releasable.any() else fit.x
     opening = partial(_opened, fit.problem.model, np.where(releasable, start, np.nan))
     evaluate = partial(GeneralizedPoint, fit)
-    return Surroundings(evaluate, fit.x, covariance, lower, upper, opening, ended, releasable)
+    phi = np.where(releasable & ~family_wide, np.clip(fit.x, -INFINITE, INFINITE), fit.x)
+    return Surroundings(evaluate, phi, covariance, lower, upper, opening, ended, releasable)
 
 
 def _opened(model: MarginalModel, start: Array, phi: Array) -> Array:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.resampling import Measure, Outcome, Responses, Scheme
@@ -16,6 +17,7 @@ from mixedfx.results.resampling import Measure, Outcome, Responses, Scheme
 __all__ = ["Block", "Workers", "blocks_for", "replicated", "seed_sequence"]
 
 TOGETHER = 200  # replicates of a block that is fitted all at once
+RESTARTS = 1  # of the work that killed workers have left
 ONE_BY_ONE = 10  # replicates of a block whose fits follow one another
 
 
@@ -50,28 +52,68 @@ class Workers:
 
     def run(self, function: Any, tasks: list[tuple[Any, ...]], counts: list[int], title: str) -> list[Any]:
         """Return ``function(*task)`` of all tasks in their order."""
-        return list(self._watched(self._results(function, tasks), counts, title))
+        found = self.run_numbered(function, tasks, counts, title)
+        if found.stopped is not None:
+            raise found.stopped
+        return [result for _, result in sorted(found.results.items())]
 
-    def _results(self, function: Any, tasks: list[tuple[Any, ...]]) -> Iterable[Any]:
+    def run_numbered(self, function: Any, tasks: list[tuple[Any, ...]], counts: list[int], title: str) -> Run:
+        """Return what was done, by the number of the task: all, unless the work was stopped (Ctrl-C, killed workers).
+
+        Tasks of a worker that was killed are done again by a new one.
+        """
+        results: dict[int, Any] = {}
+        left = list(range(len(tasks)))
+        for attempt in range(1 + RESTARTS):
+            try:
+                for number, result in self._watched(self._results(function, tasks, left), counts, title):
+                    results[number] = result
+                return Run(results, None)
+            except KeyboardInterrupt as stop:
+                return Run(results, stop)
+            except Exception as error:
+                if not _was_killed(error):
+                    raise
+                left = [number for number in left if number not in results]
+                if attempt == RESTARTS:
+                    return Run(results, _killed())
+        raise AssertionError("unreachable")
+
+    def _results(self, function: Any, tasks: list[tuple[Any, ...]], left: list[int]) -> Iterable[tuple[int, Any]]:
         if self.n_jobs == 1 or len(tasks) == 1:
-            return (function(*task) for task in tasks)
+            return ((number, function(*tasks[number])) for number in left)
         from joblib import Parallel, delayed
 
-        results: Iterable[Any] = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(function)(*task) for task in tasks
+        results: Iterable[tuple[int, Any]] = Parallel(n_jobs=self.n_jobs, return_as="generator_unordered")(
+            delayed(_numbered)(number, function, tasks[number]) for number in left
         )
         return results
 
-    def _watched(self, results: Iterable[Any], counts: list[int], title: str) -> Iterator[Any]:
+    def _watched(self, results: Iterable[tuple[int, Any]], counts: list[int], title: str) -> Iterator[tuple[int, Any]]:
         if not self.progress:
             yield from results
             return
         from tqdm.auto import tqdm
 
         with tqdm(total=sum(counts), desc=title) as bar:
-            for result, count in zip(results, counts, strict=True):
-                bar.update(count)
-                yield result
+            for number, result in results:
+                bar.update(counts[number])
+                yield number, result
+
+
+def _numbered(number: int, function: Any, task: tuple[Any, ...]) -> tuple[int, Any]:
+    return number, function(*task)
+
+
+def _was_killed(error: Exception) -> bool:
+    """Whether a worker process ended before its time; joblib's and the standard library's errors share this class."""
+    return isinstance(error, BrokenExecutor)
+
+
+def _killed() -> Exception:
+    return DataError(
+        "worker processes were killed again and again, most likely for want of memory: use fewer of them (n_jobs=)"
+    )
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:
@@ -92,11 +134,28 @@ def blocks_for(n: int, size: int, seed: Any) -> list[Block]:
     return [Block(count, own) for count, own in zip(counts, seeds, strict=True)]
 
 
+@dataclass(frozen=True)
+class Run:
+    """Results by the number of their task, and what stopped the work before all were there, if anything did."""
+
+    results: dict[int, Any]
+    stopped: BaseException | None
+
+
 def replicated(
     fit: MixedResults, scheme: Scheme, measure: Measure, n: int, seed: Any, workers: Workers
 ) -> list[Outcome]:
-    """Return the outcomes of all blocks in their order."""
+    """Return the outcomes of all blocks in their order; of those that were finished, if the work was stopped.
+
+    Raises
+    ------
+    KeyboardInterrupt, DataError
+        If it was stopped before any block was finished.
+    """
     together = isinstance(fit, LinearMixedResults) and isinstance(scheme, Responses) and measure.statistic is None
     blocks = blocks_for(n, TOGETHER if together else ONE_BY_ONE, seed)
     tasks = [(fit, measure, block.count, block.seed) for block in blocks]
-    return workers.run(scheme.replicate, tasks, [block.count for block in blocks], "bootstrap")
+    found = workers.run_numbered(scheme.replicate, tasks, [block.count for block in blocks], "bootstrap")
+    if found.stopped is not None and not found.results:
+        raise found.stopped
+    return [outcome for _, outcome in sorted(found.results.items())]

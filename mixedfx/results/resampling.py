@@ -13,6 +13,7 @@ import pandas as pd
 
 from mixedfx._typing import AnyArray, Array, BoolArray
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
+from mixedfx.fitting import Refits
 from mixedfx.results.base import MixedResults
 from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
@@ -99,7 +100,9 @@ class Responses(Scheme):
         """Draw all responses, fit them: all at once where nothing but the usual quantities is wanted."""
         Y = self.draw(fit, count, seed)
         if isinstance(fit, LinearMixedResults) and measure.statistic is None:
-            refits = fit.refit_many(Y).refits
+            refits = _refits(fit, Y)
+            if refits is None:
+                return outcome_of([attempt(lambda y=y: fit.refit(y), measure) for y in Y.T], fit, measure)  # type: ignore[misc]
             values = np.where(refits.converged[:, None], refitted_estimates(fit, refits), np.nan)
             failed = int(np.sum(~refits.converged))
             return Outcome(values, refits.singular & refits.converged, (UNCONVERGED,) * failed)
@@ -126,6 +129,14 @@ class ResampledClusters(Scheme):
         return outcome_of(tried, fit, measure)
 
 
+def _refits(fit: LinearMixedResults, Y: Array) -> Refits | None:
+    """The fits of all columns at once, or None where one of them keeps the others from being made."""
+    try:
+        return fit.refit_many(Y).refits
+    except (DataError, ArithmeticError, np.linalg.LinAlgError):
+        return None
+
+
 Attempt = tuple[Array, bool] | str
 
 
@@ -137,7 +148,7 @@ def attempt(refit: Callable[[], MixedResults], measure: Measure) -> Attempt:
             found = refit()
         except DataError as error:
             return str(error)
-        except np.linalg.LinAlgError:
+        except (ArithmeticError, np.linalg.LinAlgError):
             return UNCONVERGED
         if not found.converged:
             return str(found.certificate).splitlines()[0] if _separated(found) else UNCONVERGED

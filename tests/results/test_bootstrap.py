@@ -1,6 +1,8 @@
 """Bootstrap: seeds and workers, schemes against their definitions, failures that are said."""
 
 import copy
+import os
+import signal
 import warnings
 
 import numpy as np
@@ -257,3 +259,68 @@ def test_what_makes_no_sense_is_refused(sleep, herds):
 def test_progress_bar_counts_replicates(sleep, capsys):
     mfx.bootstrap(sleep, 5, seed=1, progress=True)
     assert "5/5" in capsys.readouterr().err
+
+
+def test_one_block_that_cannot_be_fitted_loses_nothing_else(monkeypatch):
+    """Where the fit of all replicates at once breaks down, they are fitted one by one: the same numbers."""
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    whole = mfx.bootstrap(fit, 12, seed=3).to_frame()
+
+    def broken(self, Y):
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+
+    monkeypatch.setattr(type(fit), "refit_many", broken)
+    np.testing.assert_allclose(mfx.bootstrap(fit, 12, seed=3).to_frame(), whole, rtol=1e-4, atol=1e-3)
+
+
+class _Interrupted:
+    """A statistic during which Ctrl-C is pressed at a certain call."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self, fit):
+        self.calls += 1
+        if self.calls > self.at:
+            raise KeyboardInterrupt
+        return fit.sigma
+
+
+def test_ctrl_c_keeps_the_finished_replicates():
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    with pytest.warns(mfx.ConvergenceWarning, match="20 of 60 replicates were finished"):
+        some = mfx.bootstrap(fit, 60, seed=1, statistic=_Interrupted(26))
+    every = mfx.bootstrap(fit, 60, seed=1, statistic=lambda f: f.sigma)
+    assert some.n == 20
+    assert some.asked == 60
+    np.testing.assert_array_equal(some.to_frame(), every.to_frame().iloc[:20])
+    assert "60 replicates were asked for" in str(some)
+    with pytest.raises(KeyboardInterrupt):
+        mfx.bootstrap(fit, 60, seed=1, statistic=_Interrupted(4))
+
+
+class _Deadly:
+    """A statistic that kills its worker at one replicate, once or always, as the system does when memory is short."""
+
+    def __init__(self, sigma, marker, *, always):
+        self.sigma, self.marker, self.always, self.home = sigma, marker, always, os.getpid()
+
+    def __call__(self, fit):
+        again = self.marker.exists()
+        if os.getpid() != self.home and abs(fit.sigma - self.sigma) < 1e-9 and (self.always or not again):
+            self.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return fit.sigma
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed otherwise here")
+def test_a_killed_worker_loses_nothing(tmp_path):
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+    expected = mfx.bootstrap(fit, 80, seed=1, statistic=lambda f: f.sigma).to_frame()
+    last = float(expected.iloc[-1, 0])
+    found = mfx.bootstrap(fit, 80, seed=1, statistic=_Deadly(last, tmp_path / "once", always=False), n_jobs=2)
+    np.testing.assert_array_equal(found.to_frame(), expected)
+    with pytest.warns(mfx.ConvergenceWarning, match="replicates were finished"):
+        some = mfx.bootstrap(fit, 80, seed=1, statistic=_Deadly(last, tmp_path / "ever", always=True), n_jobs=2)
+    assert 0 < some.n < 80

@@ -232,9 +232,10 @@ class BoundResidual:
         deviations = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", J, cov, J), 0.0)) * ndtri(1 - alpha / 2)
         limits = np.empty((self.n_rho, 2))
         for row, (scale, value, deviation) in enumerate(zip(self.parameters.map.scales, self.natural(rho), deviations)):
-            x = scale.real(float(value))
-            reach = deviation / abs(scale.slope(x))
-            limits[row] = sorted((scale.natural(x - reach), scale.natural(x + reach)))
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # an estimate at its end is not inside
+                x = scale.real(float(value))
+                reach = deviation / abs(scale.slope(x))
+                limits[row] = sorted((scale.natural(x - reach), scale.natural(x + reach)))
         return limits
 
     def rebind(self, columns: Columns) -> BoundResidual:
