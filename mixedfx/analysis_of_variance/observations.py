@@ -17,6 +17,7 @@ from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
 from mixedfx.analysis_of_variance.strata_model import StrataModel, strata_model
 from mixedfx.analysis_of_variance.terms import CodedTerm
 from mixedfx.design import Design, Frame, as_frame, build_design
+from mixedfx.design.exactness import restarts
 from mixedfx.design.labels import combine
 from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
@@ -102,7 +103,7 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
         groupings,
         error,
         factors,
-        (*design.notes, *_labels_note(design, frame)),
+        (*design.notes, *_labels_note(design, frame), *_restarting(design, frame)),
         strata_model(design, frame, groupings, options),
     )
     made = made if aggregate is None else _aggregated(made, _reducer(aggregate))
@@ -152,6 +153,21 @@ def _labels_note(design: Design, frame: Frame) -> list[str]:
     return [
         f"{name} is a number: a slope in the fixed part, though a label in Error(…). Make it categorical for a factor."
         for name in numeric
+    ]
+
+
+def _restarting(design: Design, frame: Frame) -> list[str]:
+    """Hint at ids that look as if they began again in every level of a factor that varies between units."""
+    errors = list(dict.fromkeys(name for term in design.formula.error for name in term))
+    between = [
+        name for name in design.variables if name in frame and name not in errors and frame.column(name).is_factor
+    ]
+    return [
+        f"{factor} varies within every level of {unit}, whose labels count up, and is not in Error(…): if {unit} "
+        f"begins again in every {factor} and they are different units, give them labels of their own ({factor}:{unit})"
+        for unit in errors
+        for factor in between
+        if restarts(frame.column(unit).labels.take(design.keep), frame.column(factor).labels.take(design.keep))
     ]
 
 

@@ -515,7 +515,8 @@ class _Search:
         if noise and not others:
             if self.view.structure is not None:
                 return "cannot be told from the structure of the residuals", True
-            return "cannot be told from the residual variance", True
+            own = ": every row is a level of its own" if self.view.terms[k].n_levels >= len(self.view.X) else ""
+            return f"cannot be told from the residual variance{own}", True
         labels = list(dict.fromkeys(self.view.terms[i].label for i in others))
         if others == [k]:
             return f"cannot be told: its column is a combination of the others of {labels[0]}", False
@@ -562,6 +563,9 @@ class _Search:
         words = "are determined together only, not one by one"
         what = ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else named[0]
         words = words if len(named) > 1 else "is not determined"
+        counts = [self.view.terms[k].n_levels * len(self.kept[k]) for k in terms]
+        if residual and counts and max(counts) >= len(self.view.X):
+            words += f": there are {max(counts)} random effects for {len(self.view.X)} rows"
         one = Undetermined(what, words, terms[0] if terms else 0, None, residual, restricted)
         return [one] * len(null)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,8 +13,18 @@ import pandas as pd
 
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array, IntArray
-from mixedfx.design import Design, RandomEffects, as_frame, build_design
+from mixedfx.covariance.residual import ResidualStructure
+from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.design import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
+from mixedfx.design.exactness import restarts
+from mixedfx.design.labels import Labels
+from mixedfx.design.used import used_columns
+from mixedfx.exceptions import SpecificationError
+from mixedfx.families import Family, family_for
 from mixedfx.linalg.layout import parents_of
+from mixedfx.models.base import residual_problem
+from mixedfx.models.generalized import has_residual, noise_of, transformed
+from mixedfx.models.linear import linear_noise
 
 __all__ = ["DesignCheck", "check_design"]
 
@@ -75,17 +85,18 @@ class DesignCheck:
         return self.summary().as_html()
 
 
-def check_design(formula: str, data: Any, *, family: str = "gaussian", **options: Any) -> DesignCheck:
+def check_design(formula: str, data: Any, *, family: Any = None, **options: Any) -> DesignCheck:
     """Say what a formula asks of the data and whether they can answer, before fitting.
 
     Parameters
     ----------
     formula : str
     data : data frame
-    family : str
-        Name of the family; a Gaussian one cannot tell an effect of every single row from its residual.
+    family : str or Family, optional
+        That of :func:`mixedfx.glmer`; without one (or ``"gaussian"``) the model is that of :func:`mixedfx.lmer`.
     **options
-        ``weights``, ``offset``, ``contrasts``, ``functions`` as for :func:`mixedfx.lmer`.
+        ``weights``, ``offset``, ``contrasts``, ``functions``, ``missing`` and, of a linear model, ``residual`` and
+        ``sigma``, as for the fit.
 
     Returns
     -------
@@ -106,10 +117,19 @@ def check_design(formula: str, data: Any, *, family: str = "gaussian", **options
     >>> found.relations["relation"].tolist()
     ['batch:cask is nested in batch']
     """
+    own = _checked(options)
+    frame = as_frame(data)
+    residual, sigma = own.pop("residual", None), own.pop("sigma", None)
+    linear = family is None or family == "gaussian"
+    if not linear and (residual is not None or sigma is not None):
+        raise SpecificationError("residual= and sigma= belong to linear models: leave family= out")
+    chosen = None if linear else family_for(family)
+    extra = residual.columns if isinstance(residual, ResidualStructure) else ()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is among the remarks
-        kind = {"binomial": "binomial", "ordinal": "ordinal"}.get(family, "numeric")
-        design = build_design(formula, as_frame(data), response_kind=kind, **_checked(options))
+        design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **own)
+    bound = None if residual is None else residual.bind(used_columns(frame, extra, design.keep))
+    problems = _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen)
     factors = {term.group: term for term in design.random}
     relations = [_relation(a, b) for a, b in combinations(factors.values(), 2)]
     return DesignCheck(
@@ -118,12 +138,49 @@ def check_design(formula: str, data: Any, *, family: str = "gaussian", **options
         _factor_table(factors),
         _relation_table(relations),
         _predictor_table(design, factors),
-        (*_confounded(relations), *_unidentified(design, family == "gaussian")),
-        (*design.notes, *_few_levels(factors), *_between(design), *_both(design)),
+        (*_confounded(relations), *problems, *_unvarying(design)),
+        (
+            *design.notes,
+            *_few_levels(factors),
+            *_between(design),
+            *_restarting(design, frame),
+            *_lost(design, frame),
+            *_both(design, problems),
+        ),
     )
 
 
-OPTIONS = ("weights", "offset", "contrasts", "functions", "missing")
+def _kind(family: Family | None) -> str:
+    if family is None or family.has_intercept:
+        return "binomial" if family is not None and family.proportions else "numeric"
+    return "ordinal"
+
+
+def _linear_problems(design: Design, sigma: float | None, residual: BoundResidual | None) -> list[str]:
+    """What a linear model would say of this design and response."""
+    noise = linear_noise(design, sigma, residual)
+    found = identified_twin(design, noise)
+    return [*_sentences(found), *filter(None, [residual_problem(found)] if noise.diagonals else [])]
+
+
+def _generalized_problems(design: Design, family: Family) -> list[str]:
+    """What a generalised model would say of this design and response."""
+    noise = noise_of(family, design, {})
+    found = identified_twin(design, noise)
+    reason = ""
+    if noise.diagonals:
+        reason = residual_problem(transformed(found, family))
+    elif has_residual(family):
+        reason = residual_problem(found, fixed=False)
+    return [*_sentences(found), *filter(None, [reason])]
+
+
+def _sentences(found: Design) -> list[str]:
+    written = [f"{finding}; leave it out" if finding.column else str(finding) for finding in found.undetermined]
+    return list(dict.fromkeys(written))
+
+
+OPTIONS = ("weights", "offset", "contrasts", "functions", "missing", "residual", "sigma")
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,25 +268,49 @@ def _confounded(relations: list[_Relation]) -> list[str]:
     ]
 
 
-def _unidentified(design: Design, gaussian: bool) -> list[str]:
+def _unvarying(design: Design) -> list[str]:
+    return [
+        f"{term.term}: {name} does not vary within any level of {term.group}, so that its slope cannot differ from "
+        "level to level; write it as a fixed effect only"
+        for term in design.random
+        for name, column in zip(term.names, term.matrix.T, strict=True)
+        if np.ptp(column) > 0 and not _varies_within(column, term.codes)
+    ]
+
+
+def _restarting(design: Design, frame: Frame) -> list[str]:
+    """Hints at ids that look as if they began again in every level of a predictor."""
     out = []
-    for term in design.random:
-        if gaussian and term.n_levels >= design.n_rows and np.all(np.ptp(term.matrix, axis=0) == 0):
-            out.append(
-                f"{term.term}: every row is a level of its own, so that the effect cannot be told from the residual; "
-                "leave the term out"
-            )
-        elif gaussian and term.n_levels * term.n_columns >= design.n_rows:
-            out.append(
-                f"{term.term} has {term.n_levels * term.n_columns} random effects for {design.n_rows} rows: they "
-                "cannot be told from the residuals; leave a slope out"
-            )
-        out += [
-            f"{term.term}: {name} does not vary within any level of {term.group}, so that its slope cannot differ from "
-            f"level to level; write it as a fixed effect only"
-            for name, column in zip(term.names, term.matrix.T, strict=True)
-            if np.ptp(column) > 0 and not _varies_within(column, term.codes)
-        ]
+    used = {name for term in design.random for name in term.factors}
+    for group in dict.fromkeys(term.factors[0] for term in design.random if len(term.factors) == 1):
+        ids = _labels(frame, group, design)
+        for name in design.variables:
+            column = frame.column(name) if name in frame else None
+            if column is None or not column.is_factor or name in used:
+                continue
+            if restarts(ids, _labels(frame, name, design)):
+                out.append(
+                    f"{name} varies within every level of {group}, whose labels count from {ids.levels[0]}: if {group} "
+                    f"begins again in every {name} and they are different units, write {name}:{group}"
+                )
+    return out
+
+
+def _labels(frame: Frame, name: str, design: Design) -> Labels:
+    return frame.column(name).labels.take(design.keep)
+
+
+def _lost(design: Design, frame: Frame) -> list[str]:
+    """Levels of which no row is used."""
+    out = []
+    for name in dict.fromkeys(name for term in design.random for name in term.factors):
+        labels = frame.column(name).labels
+        used = labels.codes if design.keep is None else labels.codes[design.keep]
+        lost = np.setdiff1d(labels.codes, used)
+        lost = lost[lost >= 0]
+        if lost.size:
+            shown = ", ".join(str(labels.levels[code]) for code in lost[:5]) + (", …" if lost.size > 5 else "")
+            out.append(f"no row of {lost.size} level{'s' * (lost.size > 1)} of {name} is used: {shown}")
     return out
 
 
@@ -265,18 +346,9 @@ def _between(design: Design) -> list[str]:
     return out
 
 
-def _both(design: Design) -> list[str]:
+def _both(design: Design, problems: Sequence[str]) -> list[str]:
     return [
         f"{term.group} is both a fixed effect and a grouping factor: the fixed effect takes all of its variance"
         for term in {term.group: term for term in design.random}.values()
-        if len(term.factors) == 1 and term.factors[0] in design.variables and _spans(design, term)
+        if term.group in design.variables and any("fixed effects take all" in p and term.group in p for p in problems)
     ]
-
-
-def _spans(design: Design, term: RandomEffects) -> bool:
-    """Whether the fixed effects can take on any value for every level of the factor."""
-    if term.n_levels > design.fixed.matrix.shape[1]:
-        return False
-    indicators = np.eye(term.n_levels)[term.codes]
-    left = indicators - design.fixed.matrix @ np.linalg.lstsq(design.fixed.matrix, indicators, rcond=None)[0]
-    return bool(np.sum(np.square(left)) < CONSTANT * design.n_rows)

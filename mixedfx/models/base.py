@@ -12,14 +12,15 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.design import Design
-from mixedfx.exceptions import SpecificationError
+from mixedfx.design.exactness import no_residual
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
 from mixedfx.models.evaluation import checked_numbers, checked_theta
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.update import changed, with_note
 
-__all__ = ["MixedModel", "check_strata", "checked_control"]
+__all__ = ["MixedModel", "check_residual", "check_strata", "checked_control", "residual_problem"]
 
 
 class MixedModel:
@@ -113,6 +114,30 @@ def checked_control(control: Any) -> Control:
     if not isinstance(control, Control):
         raise TypeError(f"control is a mixedfx.Control, found {type(control).__name__}")
     return control
+
+
+def residual_problem(design: Design, *, fixed: bool = True) -> str:
+    """Say why a response leaves no residual, so that the likelihood has no maximum; empty where it leaves one.
+
+    Without ``fixed`` only constants within groups are looked for: what the mean is linear in is not the response.
+    """
+    X, shift = design.fixed.matrix, 0.0 if design.offset is None else design.offset
+    columns, names = (X, design.fixed.names) if fixed else (X[:, :0], ())
+    reason = no_residual(design.response.name, design.response.values - shift, columns, names, design.random)
+    if not reason:
+        return ""
+    return (
+        f"{reason}: no residual is left, and the likelihood grows without end as its variance goes to zero. For a "
+        "response of the groups take one row a group and a model without that random effect; a formula for the "
+        "response needs no model"
+    )
+
+
+def check_residual(design: Design, *, fixed: bool = True) -> None:
+    """Refuse a response that leaves no residual."""
+    reason = residual_problem(design, fixed=fixed)
+    if reason:
+        raise DataError(reason)
 
 
 def check_strata(design: Design, model: str) -> None:

@@ -37,7 +37,7 @@ from mixedfx.fitting.integrators import (
 )
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
-from mixedfx.models.base import MixedModel, check_strata, checked_control
+from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
@@ -46,7 +46,7 @@ from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
-__all__ = ["GeneralizedLinearMixedModel", "glmer", "noise_of"]
+__all__ = ["GeneralizedLinearMixedModel", "glmer", "has_residual", "noise_of", "transformed"]
 
 NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families and links with y or log(y) = eta + e
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
@@ -142,7 +142,12 @@ class GeneralizedLinearMixedModel(MixedModel):
         self.information = _checked_information(information)
         self.penalty = _checked_penalty(penalty)
         X = design.fixed.matrix[:, :0] if self.penalty else design.fixed.matrix
-        self.design = identified_twin(self.design, noise_of(self.family, self.design, self.components), X)
+        noise = noise_of(self.family, self.design, self.components)
+        self.design = identified_twin(self.design, noise, X)
+        if noise.diagonals:
+            check_residual(transformed(self.design, self.family))
+        elif has_residual(self.family):
+            check_residual(self.design, fixed=False)
         options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
         self.inputs = ModelInputs.of(design.formula, frame, options, extra)
@@ -485,6 +490,20 @@ def noise_of(family: Family, design: Design, components: Mapping[str, FixedEffec
     columns = np.ones((design.n_rows, 1)) if own is None else own.matrix
     known = "dispersion" in family.fixed
     return Noise(() if known else tuple(columns.T), weights=design.weights)
+
+
+def has_residual(family: Family) -> bool:
+    """Whether the rows vary continuously around their means, by a dispersion that is estimated."""
+    return family.support.atoms == "none" and "dispersion" in family.phi_names
+
+
+def transformed(design: Design, family: Family) -> Design:
+    """Return the design with the response on the scale on which its residuals are normal."""
+    if family.name != "lognormal":
+        return design
+    with np.errstate(divide="ignore", invalid="ignore"):  # what has no logarithm is refused by the family
+        values = np.log(design.response.values)
+    return replace(design, response=replace(design.response, values=values))
 
 
 def _check_random(design: Design) -> None:

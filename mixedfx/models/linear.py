@@ -22,7 +22,7 @@ from mixedfx.design.used import used_columns
 from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
-from mixedfx.models.base import MixedModel, check_strata, checked_control
+from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
@@ -31,7 +31,7 @@ from mixedfx.models.verdicts import warn_of_variances
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["LinearMixedModel", "identified", "lmer"]
+__all__ = ["LinearMixedModel", "linear_noise", "lmer"]
 
 
 @hinting_methods
@@ -105,7 +105,9 @@ class LinearMixedModel(MixedModel):
         _check_identifiable(self.design, self.sigma, residual is not None)
         self.residual_columns = used_columns(frame, extra, self.design.keep)
         self._bound = None if residual is None else residual.bind(self.residual_columns)
-        self.design = identified(self.design, self.sigma, self._bound)
+        self.design = _identified(self.design, self.sigma, self._bound)
+        if self.sigma is None and (self._bound is None or self._bound.sigma is None):
+            check_residual(self.design)
 
     @classmethod
     def from_formula(
@@ -361,22 +363,26 @@ def _check_identifiable(design: Design, sigma: float | None, has_residual: bool)
         raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
 
 
-def identified(design: Design, sigma: float | None, residual: BoundResidual | None) -> Design:
-    """Return the design less the variances that nothing can tell; :func:`mixedfx.check_design` asks here too.
+def _identified(design: Design, sigma: float | None, residual: BoundResidual | None) -> Design:
+    """Return the design less the variances that nothing can tell.
 
     Raises
     ------
     DataError
         If a factor has a level for every row, and so no variance beside that of independent residuals.
     """
-    known = sigma is not None or (residual is not None and residual.sigma is not None)
-    diagonals = () if known else (np.ones(design.n_rows),)
-    found = identified_twin(design, Noise(diagonals, residual, design.weights))
+    found = identified_twin(design, linear_noise(design, sigma, residual))
     if residual is None:
         for finding in found.undetermined:
             if finding.residual and not finding.restricted:
                 _check_levels(design, design.random[finding.term])
     return found
+
+
+def linear_noise(design: Design, sigma: float | None, residual: BoundResidual | None) -> Noise:
+    """Return what the rows of a linear model have of their own."""
+    known = sigma is not None or (residual is not None and residual.sigma is not None)
+    return Noise(() if known else (np.ones(design.n_rows),), residual, design.weights)
 
 
 def _check_levels(design: Design, term: RandomEffects) -> None:
