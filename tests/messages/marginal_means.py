@@ -45,8 +45,8 @@ def ols(formula: str = "") -> Any:
 def several() -> Any:
     import statsmodels.formula.api as smf
 
-    thirds = data().assign(third=lambda d: (d["x"].rank() % 3).astype(int))
-    return smf.mnlogit("third ~ w", thirds).fit(disp=0)
+    thirds = data().assign(third=np.arange(len(data())) % 3)
+    return smf.mnlogit("third ~ x", thirds).fit(disp=0)
 
 
 def means(specs: Any = "f", **options: Any) -> Any:
@@ -59,7 +59,7 @@ def hypothesis(text: Any) -> Any:
 
 S = SpecificationError
 CASES: dict[str, Case] = {
-    "several predictors": (lambda: mfx.emmeans(several(), "w"), S, ("several linear predictors", "MNLogit")),
+    "several predictors": (lambda: mfx.emmeans(several(), "x"), S, ("several linear predictors", "MNLogit")),
     "adjust": (lambda: means().test(adjust="nope"), S, ("adjust", "'nope'", "tukey")),
     "single mean": (lambda: means(None).pairs(), S, ("only one mean", "nothing to compare")),
     "incomplete cells": (
