@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import Any, NamedTuple, TypeVar, cast
 
-from mixedfx.exceptions import UnknownArgumentError, UnknownNameError
+from mixedfx.exceptions import UnknownArgumentError, UnknownNameError, told_in_notebooks
 
 __all__ = ["OF_FITS", "hinting", "hinting_methods", "unknown_name"]
 
@@ -349,6 +349,7 @@ def hinting(function: F) -> F:
             return function(*values, **options)
         except TypeError as error:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                told_in_notebooks(error)
                 raise  # the function began: the error is its own
             message = _refusal(function, values, options, str(error))
         raise UnknownArgumentError(message)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dis import opname
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +21,7 @@ __all__ = [
     "SpecificationError",
     "UnknownArgumentError",
     "UnknownNameError",
+    "told_in_notebooks",
     "warn",
 ]
 
@@ -39,17 +42,33 @@ class _ForTheUser(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Return the lines that IPython shows instead of the whole traceback (all of it under ``%xmode Verbose``)."""
-        shell: Any = sys.modules["IPython"].get_ipython()
-        printer = shell.InteractiveTB
-        if printer.mode == "Verbose":
-            whole: list[str] = printer.structured_traceback(type(self), self, self.__traceback__)
-            return whole
-        bare = type(self).__new__(type(self))  # without causes, which lie in here too
-        bare.args = self.args
-        shown: list[str] = printer.structured_traceback(
-            type(self), bare, _without_own(self.__traceback__), tb_offset=printer.tb_offset
-        )
-        return shown
+        return _rendered(self)
+
+
+def told_in_notebooks(error: TypeError) -> None:
+    """Let notebooks show a TypeError that this package raised on purpose as they show its own classes of errors."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not trace.tb_frame.f_code.co_filename.startswith(OWN):
+        return
+    if opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] == "RAISE_VARARGS":
+        error._render_traceback_ = partial(_rendered, error)  # type: ignore[attr-defined]
+
+
+def _rendered(error: BaseException) -> list[str]:
+    """Return what IPython shows of an error: the user's own lines and the message."""
+    shell: Any = sys.modules["IPython"].get_ipython()
+    printer, kind = shell.InteractiveTB, type(error)
+    if printer.mode == "Verbose":
+        whole: list[str] = printer.structured_traceback(kind, error, error.__traceback__)
+        return whole
+    bare = kind.__new__(kind)  # without causes, which lie in here too
+    bare.args = error.args
+    shown: list[str] = printer.structured_traceback(
+        kind, bare, _without_own(error.__traceback__), tb_offset=printer.tb_offset
+    )
+    return shown
 
 
 def _without_own(trace: TracebackType | None) -> TracebackType | None:

@@ -188,6 +188,8 @@ def test_notebooks_show_the_users_line_and_the_message_only():
         "mfx.lmer('Reaction ~ Days + (1 | Subject)', d, REML=False)",
         "fit.conf_int(method='walt')",
         "def mine():\n    return mfx.emtrends\nmine()",
+        "fit.conf_int(alpha='x')",
+        "mfx.lmer(d, 'Reaction ~ Days')",
     ]
     run = subprocess.run(
         [sys.executable, "-c", NOTEBOOK.format(cells=cells)], capture_output=True, text=True, check=True
