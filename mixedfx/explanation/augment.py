@@ -52,7 +52,7 @@ def augment(fit: Any, data: Any = None, *, new_levels: str = "error", offset: An
     1     258.7     1     308    273.3   261.9   -14.6
     >>> mfx.augment(fit, {"Days": [12], "Subject": ["308"]}).round(1)
        Days Subject  .fitted  .fixed  .resid
-    0    12     308    489.6   377.0     NaN
+    0    12     308    489.7   377.0     NaN
     """
     if not isinstance(fit, MixedResults):
         raise TypeError(f"a fitted mixed model is needed, found {type(fit).__name__}")

@@ -118,7 +118,7 @@ class Prediction:
         >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
         >>> found = fit.get_prediction({"Days": [9]}, random=False)
         >>> found.summary_frame(which="effect").round(1).to_frame().iloc[0].tolist()
-        [345.6, 62.6, 222.9, 468.3]
+        [345.6, 62.0, 224.2, 467.1]
         """
         if which not in ("mean", "effect"):
             raise SpecificationError(f"which is 'mean' or 'effect'; found {which!r}")
