@@ -20,7 +20,7 @@ from mixedfx.design.basis import FixedBasis, RowWeights, TermBasis, fixed_basis,
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 
-__all__ = ["LinearProblem", "inner_weights", "linear_problem", "refined"]
+__all__ = ["LinearProblem", "inner_weights", "is_refined", "linear_problem", "refined"]
 
 HEAVIEST = 1e13  # times the median weight: beyond, the median row has no digit left beside the heaviest
 
@@ -146,6 +146,11 @@ def refined(problem: LinearProblem) -> LinearProblem | None:
         return None
     split = refinement(problem.assembly.rows, criterion.gram, problem.design.weights)
     return None if split is None else replace(problem, criterion=replace(criterion, refinement=split))
+
+
+def is_refined(problem: LinearProblem) -> bool:
+    """Say whether the columns of the problem are split for precision."""
+    return isinstance(problem.criterion, LinearCriterion) and problem.criterion.refinement is not None
 
 
 def inner_weights(design: Design, residual: BoundResidual | None) -> RowWeights:

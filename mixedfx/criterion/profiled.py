@@ -42,7 +42,20 @@ class ProfiledEvaluation:
     @cached_property
     def covariance(self) -> Array:
         """Covariance (p, p) of the fixed effects given the other parameters."""
-        return np.asarray(np.linalg.inv(self._information))
+        return self._solved(np.eye(self.inner.state.model.n_fixed))
+
+    def _solved(self, side: Array) -> Array:
+        """Solve with the information of the fixed effects.
+
+        Raises
+        ------
+        FloatingPointError
+            If the rows say nothing of some combination of them.
+        """
+        try:
+            return np.asarray(np.linalg.solve(self._information, side))
+        except np.linalg.LinAlgError:
+            raise FloatingPointError("the information about the fixed effects is singular") from None
 
     @cached_property
     def _fixed_movement(self) -> Array:
@@ -54,7 +67,7 @@ class ProfiledEvaluation:
         mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, state.expansion.auxiliary)]
         if mixed:
             change[:, model.covariance.n_theta :] += model.X.T @ np.concatenate(mixed, axis=1)
-        return np.asarray(np.linalg.solve(self._information, change))
+        return self._solved(change)
 
     @cached_property
     def gradient(self) -> Array:

@@ -27,7 +27,7 @@ from mixedfx.fitting.generalized import (
 from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
 from mixedfx.optimize import Optimum, minimize
 
-__all__ = ["difference_hessian", "fit_generalized"]
+__all__ = ["difference_hessian", "fit_generalized", "not_computable"]
 
 RESTARTS = (reopened, reopened, widened, reopened)  # where to look again when the search has ended on a boundary
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
@@ -94,10 +94,7 @@ def fit_generalized(
         optimum = _searched(problem, control, integrate, first, hessian)
         optimum, starts = _from_elsewhere(problem, control, integrate, first, optimum)
     except FloatingPointError as error:
-        raise DataError(
-            f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do columns differ "
-            "much in size, are there values that the family can hardly produce, or more effects than the rows can bear?"
-        ) from error
+        raise not_computable(problem, error) from error
     at = optimum.point
     if not np.isfinite(at.value):
         raise DataError(
@@ -106,6 +103,14 @@ def fit_generalized(
         )
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian, starts=starts)
+
+
+def not_computable(problem: GeneralizedProblem, reason: FloatingPointError) -> DataError:
+    """Return the error for a likelihood that floating point cannot compute."""
+    return DataError(
+        f"the likelihood of {problem.design.response.name!r} cannot be computed ({reason}): do columns differ "
+        "much in size, are there values that the family can hardly produce, or more effects than the rows can bear?"
+    )
 
 
 def _from_elsewhere(

@@ -17,7 +17,7 @@ from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit, Integrator, MarginalEvaluation, free_bounds
-from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized
+from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
 from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.optimize import minimize
 
@@ -137,11 +137,14 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
         return point
 
     callback = control.callback(lambda outer: problem.to_user(np.concatenate([near[0][0], outer])))
-    optimum = minimize(
-        function, start[p:], lower[p:], upper[p:], tol=control.tol, max_iter=control.max_iter, callback=callback
-    )
-    at = optimum.point
-    fit = GeneralizedFit(problem, LaplaceEvaluation, optimum, at.inner, _profiled_hessian(at), nodes=0)
+    try:
+        optimum = minimize(
+            function, start[p:], lower[p:], upper[p:], tol=control.tol, max_iter=control.max_iter, callback=callback
+        )
+        hessian = _profiled_hessian(optimum.point)
+    except FloatingPointError as error:
+        raise not_computable(problem, error) from error
+    fit = GeneralizedFit(problem, LaplaceEvaluation, optimum, optimum.point.inner, hessian, nodes=0)
     return replace(fit, remaining=optimum.decrement)
 
 

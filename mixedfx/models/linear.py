@@ -15,7 +15,7 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.covariance.residual.bound import BoundResidual
-from mixedfx.criterion.prepare import LinearProblem, linear_problem
+from mixedfx.criterion.prepare import LinearProblem, is_refined, linear_problem, refined
 from mixedfx.design import Design, Noise, RandomEffects, build_design, identified_twin
 from mixedfx.design.frame import as_frame
 from mixedfx.design.used import used_columns
@@ -209,6 +209,7 @@ class LinearMixedModel(MixedModel):
             "cut": o.cut,
         }
         state |= {"decrement": o.decrement, "converged": o.converged}
+        state["refined"] = is_refined(fit.problem)
         write(path, "linear", self.inputs, state, {"theta": fit.point.theta}, -0.5 * fit.at.value)
 
     # ---------------------------------------------------------------- look inside without fitting
@@ -318,6 +319,7 @@ def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str,
     """Rebuild a saved fit."""
     model = LinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
     problem = model._problem(state["reml"])
+    problem = (refined(problem) or problem) if state["refined"] else problem
     at = problem.criterion(arrays["theta"])
     counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
     optimum = Optimum(arrays["theta"], at, float(state["decrement"]), *counts, path=(arrays["theta"],))
