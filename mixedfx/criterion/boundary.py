@@ -158,11 +158,15 @@ def variance_verdict(
 
 @dataclass(frozen=True)
 class CurvatureVerdict:
-    """How far the criterion could still fall, and the numbers of negative and flat directions."""
+    """How far the criterion could still fall, and the numbers of negative and flat directions.
+
+    ``whole_gap`` counts flat directions as well, as if they were just curved: a search that was cut answers for them.
+    """
 
     gap: float
     negative: int
     flat: int
+    whole_gap: float
 
 
 def curvature_verdict(
@@ -184,10 +188,10 @@ def curvature_verdict(
     not those of a coefficient that has run off.
     """
     if not free.any():
-        return CurvatureVerdict(0.0, 0, 0)
+        return CurvatureVerdict(0.0, 0, 0, 0.0)
     h, g = hessian[np.ix_(free, free)], gradient[free]
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
-        return CurvatureVerdict(np.inf, 0, 0)
+        return CurvatureVerdict(np.inf, 0, 0, np.inf)
     size = np.maximum(np.abs(at[free]), 1.0)
     sizes, ways = np.linalg.eigh(h * np.outer(size, size))
     unknown = _count(ways[:, np.abs(sizes) <= UNKNOWABLE], None if counted is None else counted[free])
@@ -199,6 +203,7 @@ def curvature_verdict(
     vanishing[np.argsort(np.abs(values))[:known_flat]] = True
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
         gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
+        whole = 0.5 * float(np.sum(along**2 / np.maximum(np.abs(values), FLAT * largest)))
     radius = max(float(np.linalg.norm(at[free] * scale)), np.finfo(float).tiny)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
     reach = np.linalg.norm(vectors / (scale * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
@@ -207,6 +212,7 @@ def curvature_verdict(
         gap,
         int(np.sum(values[~flat] < 0)),
         max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown),
+        whole,
     )
 
 

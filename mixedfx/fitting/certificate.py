@@ -20,14 +20,14 @@ class Certificate:
     Attributes
     ----------
     gap : float
-        How far minus twice the log-likelihood could still fall, by the exact Hessian.
+        How far minus twice the log-likelihood could still fall, by the exact Hessian; infinite if without end.
     negative_directions : int
         Eigenvalues of the Hessian that are negative: 0 at a minimum.
     flat_directions : int
         Eigenvalues that vanish: directions of theta that the data say nothing about (or that do not matter).
     variances : tuple of VarianceVerdict
     cut : bool
-        The iteration limit ended the search.
+        The iteration limit ended the search, at the optimum or not.
     iterations, evaluations : int
     separated : tuple of str
         Fixed effects along which the likelihood never stops rising.
@@ -73,9 +73,7 @@ class Certificate:
         """Whether nothing worth mentioning is left to gain."""
         boundary = all(v.confirmed for v in self.variances if v.rank < v.size)
         finite = np.isfinite(self.gap) and not (self.separated or self.divided or self.unseen)
-        return bool(
-            finite and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary and not self.cut
-        )
+        return bool(finite and self.gap <= CERTIFIED_GAP and self.negative_directions == 0 and boundary)
 
     @property
     def is_identified(self) -> bool:

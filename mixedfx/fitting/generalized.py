@@ -186,7 +186,8 @@ class GeneralizedFit:
         labels, unit = [term.term for term in self.problem.design.random], unit_at(self.at)
         verdicts = tuple(variance_verdict(covariance, self.at, k, label, unit) for k, label in enumerate(labels))
         o = self.optimum
-        gap = signature.gap if self.remaining is None else self.remaining
+        gap = signature.whole_gap if o.cut else signature.gap
+        gap = gap if self.remaining is None else self.remaining
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
         said = verdict_of(self.undetermined)

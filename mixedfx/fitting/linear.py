@@ -21,7 +21,7 @@ from mixedfx.criterion.boundary import (
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
 from mixedfx.criterion.residual import ResidualEvaluation
-from mixedfx.design import Undetermined, verdict_of
+from mixedfx.design import Design, Undetermined, verdict_of
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
@@ -34,6 +34,15 @@ __all__ = ["LinearFit", "fit_linear"]
 Evaluation = LinearEvaluation | ResidualEvaluation
 
 TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
+MOST_ROWS = 400  # up to which the rank of all columns together is computed
+UNBOUNDED = (
+    "the fixed and random effects together fit every row exactly, so that the likelihood rises without end as the "
+    "variances grow; fit by REML (reml=True), or with fewer effects"
+)
+NO_RESIDUAL = (
+    "the fixed and random effects together fit every row exactly, and the likelihood is highest where no residual "
+    "variance is left; fewer effects are needed"
+)
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
 LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
@@ -91,6 +100,8 @@ class LinearFit:
     def is_doubtful(self) -> bool:
         """Whether only the certificate can tell if this is the optimum: the search had trouble, or all is flat."""
         confirmed = all(v.confirmed for v in self.verdicts if v.rank < v.size) and not self.undetermined
+        if self.is_unbounded:
+            return True
         return not self.optimum.converged or not confirmed or self._signature(self.point.curvature).flat > 0
 
     def _signature(self, hessian: Array) -> CurvatureVerdict:
@@ -106,11 +117,56 @@ class LinearFit:
         o = self.optimum
         counts = (o.cut, o.iterations, o.evaluations)
         said = verdict_of(self.undetermined)
-        found = Certificate(signature.gap, signature.negative, signature.flat, self.verdicts, *counts)
+        gap = signature.whole_gap if o.cut else signature.gap
+        found = Certificate(gap, signature.negative, signature.flat, self.verdicts, *counts)
+        if self.is_unbounded:
+            found = replace(found, gap=np.inf, obstacle=UNBOUNDED)
+        elif not found.converged and self._is_saturated:
+            found = replace(found, obstacle=NO_RESIDUAL)
         return replace(found, undetermined=said, starts=self.starts)
 
     def __repr__(self) -> str:
         return f"<LinearFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"
+
+    @cached_property
+    def is_unbounded(self) -> bool:
+        """Whether the effects fit every row exactly and the likelihood grows without end, as ``t**(n - rank Z)``.
+
+        The restricted likelihood has a limit.
+        """
+        design, reml = self.problem.design, self.problem.criterion.reml
+        return bool(not reml and self._is_saturated and np.linalg.matrix_rank(random_matrix(design)) < design.n_rows)
+
+    @cached_property
+    def _is_saturated(self) -> bool:
+        """Whether fixed and random effects together fit every row exactly, while the residual variance is estimated.
+
+        Asked of small designs only: larger ones have more rows than effects, or more than one can look at.
+        """
+        problem, design, layout = self.problem, self.problem.design, self.problem.assembly.rows.layout
+        X = problem.assembly.rows.columns[:, :-1]
+        effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
+        if problem.criterion.sigma2 is not None or problem.residual is not None:
+            return False
+        if design.n_rows > min(X.shape[1] + effects, MOST_ROWS):
+            return False
+        return bool(np.linalg.matrix_rank(np.hstack([unit_columns(X), random_matrix(design)])) == design.n_rows)
+
+
+def unit_columns(matrix: Array) -> Array:
+    """Return the columns of ``matrix`` scaled to length 1."""
+    size = np.linalg.norm(matrix, axis=0)
+    return np.asarray(matrix / np.where(size > 0, size, 1.0))
+
+
+def random_matrix(design: Design) -> Array:
+    """Return the columns (n, q) of all random effects, scaled to length 1."""
+    blocks = []
+    for term in design.random:
+        own = np.zeros((design.n_rows, len(term.levels), term.matrix.shape[1]))
+        own[np.arange(design.n_rows), term.codes] = term.matrix
+        blocks.append(unit_columns(own.reshape(design.n_rows, -1)))
+    return np.hstack(blocks)
 
 
 def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:

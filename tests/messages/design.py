@@ -127,6 +127,18 @@ CASES: dict[str, Case] = {
     "infinite weights": (lmer(weights=np.full(48, np.inf)), D, ("weights", "infinite", "48 rows")),
     "offset of new rows": (lambda: with_offset().predict(data()), S, ("offset=",)),
     "iterations": (lambda: mfx.Control(max_iter=-1), S, ("max_iter", "at least 0", "-1")),
+    "number of starts": (lambda: mfx.Control(starts=0), S, ("starts", "at least 1", "0")),
+    "seed of starts": (lambda: mfx.Control(seed=-3), S, ("seed", "at least 0", "-3")),
+    "starts of a quick look": (
+        lambda: mfx.glmer("s ~ x + (1 | g)", data(), family="poisson", nagq=0, control=mfx.Control(starts=2)),
+        S,
+        ("starts", "nagq=1"),
+    ),
+    "one heavy row": (
+        lmer(weights=np.where(np.arange(48) == 5, 1e20, 1.0)),
+        D,
+        ("row 5", "1e+20", "median weight is 1", "1e8"),
+    ),
     "tolerance": (lambda: mfx.Control(tol=-1.0), S, ("tol", "positive", "-1")),
     "function name": (lmer(functions={"lambda": np.log}), S, ("'lambda'", "functions")),
     "names of '.'": (

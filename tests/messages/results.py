@@ -74,6 +74,14 @@ CASES: dict[str, Case] = {
     "alpha of a summary": (lambda: fit().summary(alpha=9), S, ("alpha", "0.05", "9")),
     "objective": (lambda: fit().model.objective([1.0, 2.0]), S, ("theta", "1 numbers", "(2,)")),
     "Lambda": (lambda: fit().model.Lambda([1.0, 2.0]), S, ("theta", "1 numbers", "(2,)")),
+    "objective of text": (lambda: fit().model.objective("a"), S, ("theta", "1 numbers", "'a'")),
+    "objective of nan": (lambda: fit().model.objective([float("nan")]), S, ("theta", "finite", "nan")),
+    "objective beyond a correlation": (
+        lambda: mfx.LinearMixedModel("y ~ 1 + ar1(0 + f | g)", data()).objective([1.0, 1.5]),
+        S,
+        ("ar1", "rho = 1.5", "between -1 and 1"),
+    ),
+    "objective that overflows": (lambda: fit().model.objective([1e300]), D, ("cannot be computed", "theta")),
     "objective of counts": (lambda: counts().model.objective([1.0]), S, ("parameters", "3 numbers", "(1,)")),
     "nodes of an objective": (lambda: counts().model.objective([0.1, 0.1, 0.5], nagq=0), S, ("nagq", "at least 1")),
     "saved functions": (
