@@ -157,10 +157,15 @@ def _covariate_notes(part: FixedPart) -> list[str]:
     out = []
     for i in part.tested:
         own = part.terms[i]
-        above = [t.label for t in part.terms if contains_by_name(t, own) and not contains_by_sas(t, own)]
-        if above:
-            out.append(
-                f"{own.label} is adjusted for {', '.join(above)}, as in SAS and R's lmerTest: the test holds where the "
-                "covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
-            )
+        above = [t for t in part.terms if contains_by_name(t, own) and not contains_by_sas(t, own)]
+        if not above:
+            continue
+        several = any(t.cells.shape[-2] > 1 for t in above)
+        theirs = (
+            "as in SAS (R's lmerTest takes several columns for a factor)" if several else "as in SAS and R's lmerTest"
+        )
+        out.append(
+            f"{own.label} is adjusted for {', '.join(t.label for t in above)}, {theirs}: the test holds where the "
+            "covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
+        )
     return out

@@ -110,17 +110,18 @@ def _treatment_columns(functions: EstimableFunctions) -> Array:
     from the columns before is left out: as R codes a factor, and leaves out redundant columns.
     """
     chosen: list[Array] = []
-    basis = np.zeros((0, len(functions.root)))
+    basis, count = np.empty_like(functions.root), 0
     for term, block in functions.blocks.items():
         own: list[int] = []
         for j in np.argsort(functions.firsts[term], kind="stable"):
             rest = block[:, j]
             for _ in range(2):  # twice is enough (Kahan, Parlett)
-                rest = rest - basis.T @ (basis @ rest)
+                rest = rest - (basis[:count] @ rest) @ basis[:count]
             length = float(np.linalg.norm(rest))
-            if length > DEPENDENT * functions.sizes[term][j] and len(basis) < len(functions.root):
+            if length > DEPENDENT * functions.sizes[term][j] and count < len(basis):
                 own.append(int(j))
-                basis = np.vstack([basis, rest / length])
+                basis[count] = rest / length
+                count += 1
         chosen += [block[:, j] for j in sorted(own)]
     return np.array(chosen).T
 

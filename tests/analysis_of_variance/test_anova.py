@@ -333,3 +333,23 @@ def test_ranova_against_the_models_without_a_factor(slopes):
     assert list(mfx.ranova(fit).index[1:]) == ["f:x in (1 + f + x + f:x | g)"]
     fit = mfx.lmer("y ~ f + (0 + f || g)", slopes)
     assert mfx.ranova(fit)["df"].iloc[1] == 3
+
+
+def test_notes_on_covariates(data):
+    """Where a term beside an interaction is tested; of several columns lmerTest's rule is another one."""
+    fit = mfx.lmer(FORMULA, data)
+    notes = " ".join(mfx.anova(fit).notes)
+    assert "a: tested where x is 0" in notes
+    assert "F df / (F df + den_df)" in notes
+    assert "as in SAS and R's lmerTest" in " ".join(mfx.anova(fit, type=2).notes)
+    curved = " ".join(mfx.anova(mfx.lmer("y ~ a * poly(x, 2) + (1 | g)", data), type=2).notes)
+    assert "takes several columns for a factor" in curved
+    assert "tested where" not in " ".join(mfx.anova(mfx.lmer("y ~ a + x + (1 | g)", data)).notes)
+
+
+def test_the_test_where_the_covariate_is_zero_and_that_of_joint_tests(data):
+    """They agree once the covariate is centred."""
+    fit = mfx.lmer("y ~ a * x + (1 | g)", data)
+    centred = mfx.anova(mfx.lmer("y ~ a * x + (1 | g)", data.assign(x=data["x"] - data["x"].mean()))).loc["a"]
+    ours = mfx.joint_tests(fit).to_frame().loc["a"]
+    assert ours[["F", "den_df"]].to_numpy(dtype=float) == pytest.approx(centred[["F", "den_df"]].to_numpy(), rel=1e-6)
