@@ -34,6 +34,7 @@ _HOME = {
     "aov": "analysis_of_variance",
     "batches": "analysis_of_variance",
     "contextual_test": "analysis_of_variance",
+    "acf": "diagnostics",
     "aicc": "diagnostics",
     "comparisons": "marginal_means",
     "conditional_aic": "diagnostics",
@@ -50,6 +51,7 @@ _HOME = {
     "quantile_residuals": "diagnostics",
     "random_effects_independence": "diagnostics",
     "random_effects_normality": "diagnostics",
+    "variogram": "diagnostics",
     "vif": "diagnostics",
     "variance_tests": "diagnostics",
     "Bootstrap": "results.bootstrap",
@@ -98,6 +100,7 @@ if TYPE_CHECKING:
     from mixedfx.covariance.residual import VarPower as VarPower
     from mixedfx.datasets import list_datasets as list_datasets
     from mixedfx.datasets import load_dataset as load_dataset
+    from mixedfx.diagnostics import acf as acf
     from mixedfx.diagnostics import aicc as aicc
     from mixedfx.diagnostics import check as check
     from mixedfx.diagnostics import check_design as check_design
@@ -114,6 +117,7 @@ if TYPE_CHECKING:
     from mixedfx.diagnostics import random_effects_normality as random_effects_normality
     from mixedfx.diagnostics import random_effects_pca as random_effects_pca
     from mixedfx.diagnostics import variance_tests as variance_tests
+    from mixedfx.diagnostics import variogram as variogram
     from mixedfx.diagnostics import vif as vif
     from mixedfx.exceptions import ConvergenceWarning as ConvergenceWarning
     from mixedfx.exceptions import DataError as DataError

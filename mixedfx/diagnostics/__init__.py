@@ -14,6 +14,7 @@ from mixedfx.diagnostics.random_effects import (
     random_effects_normality,
     standardized_effects,
 )
+from mixedfx.diagnostics.serial import SerialCorrelation, acf, variogram
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.diagnostics.variances import random_effects_pca, variance_tests
 
@@ -23,6 +24,8 @@ __all__ = [
     "Influence",
     "Pooling",
     "QuantileResiduals",
+    "SerialCorrelation",
+    "acf",
     "aicc",
     "check",
     "check_design",
@@ -40,5 +43,6 @@ __all__ = [
     "random_effects_pca",
     "standardized_effects",
     "variance_tests",
+    "variogram",
     "vif",
 ]

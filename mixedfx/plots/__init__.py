@@ -4,6 +4,7 @@ from mixedfx.plots.batches import plot_batches
 from mixedfx.plots.bootstrap import plot_bootstrap
 from mixedfx.plots.caterpillar import caterpillar, caterpillar_frame
 from mixedfx.plots.cooks import influence
+from mixedfx.plots.correlogram import correlogram
 from mixedfx.plots.dashboard import dashboard
 from mixedfx.plots.effects import effect, effect_frame
 from mixedfx.plots.files import save_figure
@@ -21,6 +22,7 @@ from mixedfx.plots.surface import likelihood_surface, likelihood_surface_frame, 
 __all__ = [
     "caterpillar",
     "caterpillar_frame",
+    "correlogram",
     "dashboard",
     "effect",
     "effect_frame",
