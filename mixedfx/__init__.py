@@ -43,6 +43,7 @@ _HOME = {
     "random_effects_pca": "diagnostics",
     "check": "diagnostics",
     "check_design": "diagnostics",
+    "heterogeneity": "diagnostics",
     "influence": "diagnostics",
     "least_confounded_residuals": "diagnostics",
     "leverage": "diagnostics",
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from mixedfx.diagnostics import check as check
     from mixedfx.diagnostics import check_design as check_design
     from mixedfx.diagnostics import conditional_aic as conditional_aic
+    from mixedfx.diagnostics import heterogeneity as heterogeneity
     from mixedfx.diagnostics import icc as icc
     from mixedfx.diagnostics import influence as influence
     from mixedfx.diagnostics import least_confounded_residuals as least_confounded_residuals

@@ -3,6 +3,7 @@
 from mixedfx.diagnostics.collinearity import vif
 from mixedfx.diagnostics.design_check import DesignCheck, check_design
 from mixedfx.diagnostics.dispersion import overdispersion
+from mixedfx.diagnostics.heterogeneity import heterogeneity
 from mixedfx.diagnostics.influence import Influence, influence
 from mixedfx.diagnostics.least_confounded import least_confounded_residuals
 from mixedfx.diagnostics.leverage import leverage
@@ -30,6 +31,7 @@ __all__ = [
     "check",
     "check_design",
     "conditional_aic",
+    "heterogeneity",
     "icc",
     "influence",
     "least_confounded_residuals",

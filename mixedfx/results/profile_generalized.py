@@ -50,9 +50,10 @@ def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
     if dispersion_is_variance(problem):
         quantities["sigma"] = root_dispersion(problem)
     names, mean = problem.design.fixed.names, slice(0, place.start)
-    basis = problem.bases[0]
+    mean_basis = problem.bases[0]
     quantities |= {
-        str(name): Coefficient(basis.matrix[j], mean, shift=float(basis.origin[j])) for j, name in enumerate(names)
+        str(name): Coefficient(mean_basis.matrix[j], mean, shift=float(mean_basis.origin[j]))
+        for j, name in enumerate(names)
     }
     quantities |= further_quantities(fit)
     around, scales = _surroundings(fit), unbounded_scales(fit)
