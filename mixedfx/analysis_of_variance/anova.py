@@ -55,8 +55,9 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
 
     Satterthwaite's degrees of freedom of several rows (Fai and Cornelius) depend on the rows in which a hypothesis is
     written. All functions write it alike, in lmerTest's rows: those of treatment coding, with the first level in sorted
-    order as the reference, so that neither the coding nor the order of the levels matters. Where the levels are in
-    another order, lmerTest's numbers are slightly different, as it then takes another reference.
+    order as the reference, so that neither the coding nor the order of the levels matters. Where the levels (or in type
+    1 the factors of an interaction) are in another order, lmerTest's numbers are slightly different: its rows depend on
+    it.
 
     Without an intercept, the first factor has the general mean among its effects: all its means are zero, averaged over
     the levels of the other factors with equal weights.
