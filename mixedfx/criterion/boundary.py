@@ -22,6 +22,7 @@ __all__ = [
     "CurvatureVerdict",
     "VarianceVerdict",
     "curvature_verdict",
+    "flattest",
     "reopened",
     "settled",
     "variance_verdict",
@@ -33,6 +34,7 @@ NEGLIGIBLE_RATIO = 1e-12  # … or relative to the largest variance of its term
 CERTIFIED_GAP = 1e-5  # a fit is converged if -2 log L can fall by no more than this
 FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
 CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope over radius, but never more
+NEXT_TO_NOTHING = 1e-4  # relative size of an eigenvalue that rounding can make of a direction that is known to be flat
 TAKES_PART = 1e-3  # length of the part of a unit direction from which a parameter takes part in it
 UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
@@ -200,7 +202,7 @@ def curvature_verdict(
     along = vectors.T @ (g / scale)
     largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
     vanishing = np.abs(values) <= FLAT * largest
-    vanishing[np.argsort(np.abs(values))[:known_flat]] = True
+    vanishing |= flattest(values, known_flat)
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
         gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
         whole = 0.5 * float(np.sum(along**2 / np.maximum(np.abs(values), FLAT * largest)))
@@ -214,6 +216,16 @@ def curvature_verdict(
         max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown),
         whole,
     )
+
+
+def flattest(values: Array, known: int) -> BoolArray:
+    """Say which eigenvalues (k,) belong to the ``known`` flat directions: the smallest, if next to nothing.
+
+    Where the variances are zero the curvature in their roots is that of the slope, and nothing is flat.
+    """
+    out = np.zeros(values.size, dtype=bool)
+    out[np.argsort(np.abs(values))[:known]] = True
+    return np.asarray(out & (np.abs(values) <= NEXT_TO_NOTHING * np.abs(values).max(initial=0.0)))
 
 
 def _count(directions: Array, counted: BoolArray | None) -> int:

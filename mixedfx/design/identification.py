@@ -555,19 +555,27 @@ class _Search:
         values, vectors = np.linalg.svd(_scaled(forms))[1:]
         null = vectors[values.size - int(np.sum(values <= DEPENDENT * values[0])) :]
         taking = np.flatnonzero(np.abs(null).max(axis=0) > NOTICEABLE)
-        named = [parameters[i].what for i in taking if i < len(parameters)]
+        named = list(dict.fromkeys(self._name(parameters[i]) for i in taking if i < len(parameters)))
         residual = any(i >= len(parameters) for i in taking)
         if residual:
             named.append("the residual variance" if self.view.structure is None else "the structure of the residuals")
         terms = list(dict.fromkeys(parameters[i].term for i in taking if i < len(parameters)))
         words = "are determined together only, not one by one"
         what = ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else named[0]
-        words = words if len(named) > 1 else "is not determined"
+        words = words if len(named) > 1 else "is not determined in full"
         counts = [self.view.terms[k].n_levels * len(self.kept[k]) for k in terms]
         if residual and counts and max(counts) >= len(self.view.X):
             words += f": there are {max(counts)} random effects for {len(self.view.X)} rows"
         one = Undetermined(what, words, terms[0] if terms else 0, None, residual, restricted)
         return [one] * len(null)
+
+    def _name(self, parameter: _Parameter) -> str:
+        """What a parameter is called; those of an unstructured term depend on its basis and bear one name."""
+        k = parameter.term
+        if len(self.kept[k]) == 1 or not isinstance(self.covariances[k], UnstructuredCovariance):
+            return parameter.what
+        names = [self.view.terms[k].names[j] for j in self.kept[k]]
+        return f"the covariance of {', '.join(names[:-1])} and {names[-1]} by {self.view.terms[k].group}"
 
     def _parameters(self) -> list[_Parameter]:
         return _parameters(self.view, self.kept, self.covariances)

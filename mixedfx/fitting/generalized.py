@@ -13,6 +13,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import (
     UNKNOWABLE,
     curvature_verdict,
+    flattest,
     variance_verdict,
 )
 from mixedfx.criterion.fold import nearly_folded
@@ -270,7 +271,7 @@ def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
     scaled = (hessian / scale) / scale[:, None]
     values, vectors = np.linalg.eigh(scaled)
     vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
-    vanishing[np.argsort(np.abs(values))[:known_flat]] = True
+    vanishing |= flattest(values, known_flat)
     if np.any(values[~vanishing] < 0):
         return np.full_like(hessian, np.nan)
     determined, kept = ~(np.abs(vectors[:, vanishing]) > TAKES_PART).any(axis=1), vectors[:, ~vanishing]
