@@ -10,13 +10,16 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.design import Variable
+from mixedfx.design.expressions import variables_in
 from mixedfx.explanation.readings import Reading, reading_of
+from mixedfx.formula import coefficient_name
 from mixedfx.results.base import MixedResults
 
 __all__ = ["coefficient_sentences"]
 
 LEVEL = re.compile(r"(?P<factor>.+)\[(?P<coding>(?:T|S|H|P|D)\.)?(?P<level>.*)\]\Z", re.DOTALL)
 POWER = re.compile(r"I\(`?([\w.]+)`? \*\* \d+\)\Z")
+WITHIN_BETWEEN = "wb("
 MOST_NAMED = 5  # variables that the sentence about the intercept lists
 
 
@@ -71,6 +74,11 @@ class _Columns:
         fixed, self.variables = fit.design.fixed, fit.design.variables
         self.names = list(fixed.full_names)
         self.coefficients: dict[str, Coefficient] = {}
+        self.factors = {
+            coefficient_name(factor): frozenset(name for name in variables_in([factor], {}) if name in self.variables)
+            for term in fit.design.formula.fixed_terms
+            for factor in term
+        }
         for term, places in fixed.full_terms.items():
             factors = [] if term == "Intercept" else _split(term)
             for place in places:
@@ -84,9 +92,15 @@ class _Columns:
                 self.coefficients[self.names[place]] = Coefficient(self.names[place], parts)
 
     def _behind(self, text: str) -> frozenset[str]:
-        return frozenset(name for name in self.variables if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.(])", text))
+        """The columns of the data behind a factor of a term, or behind a whole term."""
+        own = self.factors.get(text)
+        if own is not None:
+            return own
+        return frozenset(v for part in _split(text) for v in self.factors.get(part, frozenset((part,))))
 
     def _part(self, name: str, term: str) -> Part:
+        if term.startswith(WITHIN_BETWEEN):  # its two columns are two variables
+            return Part(name, name, frozenset((name,)))
         variables, match = self._behind(term), LEVEL.match(name)
         if match is None or name == term:
             return Part(name, term, variables)
@@ -99,7 +113,7 @@ class _Columns:
         return Part(name, term, variables, level, reference=self._reference(term, factor) if coding else None)
 
     def _factor(self, variables: frozenset[str]) -> Variable | None:
-        found = [self.variables[name] for name in variables if self.variables[name].is_factor]
+        found = [self.variables[v] for v in variables if v in self.variables and self.variables[v].is_factor]
         return found[0] if len(found) == 1 and len(variables) == 1 else None
 
     def _reference(self, term: str, factor: Variable) -> str | None:
@@ -239,7 +253,7 @@ def _together(columns: _Columns, own: Coefficient, reading: Reading, value: floa
         others = " and ".join(part.term for part in own.parts[1:])
         return (
             f"the effect of {own.parts[0].term} on the {reading.quantity} depends on {others}: for one unit of this "
-            f"product it {shift}, {held}"
+            f"product it {shift}, {held.replace('all else', 'other columns')}"
         )
     *firsts, last = sorted(own.parts, key=lambda part: part.level is not None)
     (first,) = firsts

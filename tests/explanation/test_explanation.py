@@ -127,6 +127,36 @@ def test_a_coefficient_is_said_to_hold_where_it_does():
     assert [float(shown[1]), float(shown[2])] == pytest.approx([mean[3] - mean[2], mean[1] - mean[0]], abs=5e-4)
 
 
+@pytest.mark.parametrize(
+    "formula", ["y ~ `my x` * x * f", "y ~ x * f + `my x` * x", "y ~ `my x` + f * g2", "y ~ 0 + f + x:f"]
+)
+def test_every_effect_is_the_difference_of_predictions_where_it_is_said_to_hold(formula):
+    rng = np.random.default_rng(4)
+    data = pd.DataFrame({"my x": rng.normal(size=240), "x": rng.normal(size=240), "f": rng.choice(list("abc"), 240)})
+    data["g"], data["g2"] = np.repeat(np.arange(24), 10), rng.choice(["p", "q"], 240)
+    data["y"] = rng.normal(size=240) + rng.normal(size=24)[data["g"]]
+    fit = mfx.lmer(f"{formula} + (1 | g)", data)
+    usual = {"my x": 0.7, "x": -0.4, "f": "b", "g2": "q"}  # where a sentence says "equal", any place will do
+    checked = 0
+    for text in mfx.explain(fit).sentences:
+        name = next((n for n in fit.params.index if text.startswith(f"{n}: ")), None)
+        if name is None or "changes the expected" not in text:
+            continue
+        place = re.findall(r"(?:where|and) (my x|x|f|g2) is ([\w.]+)", text)
+        at = usual | {key: (float(value) if key in ("my x", "x") else value) for key, value in place}
+        factor = re.match(r"(f|g2)\[T\.\w+\]: (\w+) instead of (\w+)", text)
+        number = re.search(r"(my x|x)(?:: one unit| changes|:f\[)", text) or re.search(r"unit more of (my x|x)", text)
+        low, high = dict(at), dict(at)
+        if factor:
+            high[factor[1]], low[factor[1]] = factor[2], factor[3]
+        else:
+            high[number[1]] = low[number[1]] + 1.0
+        mean = fit.predict(pd.DataFrame([low, high]), random=False).to_numpy()
+        assert claimed(text) == pytest.approx(mean[1] - mean[0], abs=6e-4), text
+        checked += 1
+    assert checked >= 3
+
+
 @pytest.mark.parametrize("coding", ["treatment", "sum"])
 def test_codings_say_what_a_level_is_compared_with(coding):
     fit = mfx.lmer("distance ~ age + Sex + (1 | Subject)", ORTHODONT, contrasts={"Sex": coding})
