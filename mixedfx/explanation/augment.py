@@ -73,7 +73,7 @@ def augment(fit: Any, data: Any = None, *, new_levels: str = "error", offset: An
         {
             ".fitted": fitted,
             ".fixed": results.predict(data, random=False, offset=offset),
-            ".resid": _new_response(results.design, frame) - fitted.to_numpy(),
+            ".resid": _new_response(results, frame) - fitted.to_numpy(),
         }
     )
     return pd.concat([_plain(data, frame), beside], axis=1)
@@ -119,8 +119,9 @@ def _plain(data: Any, frame: Frame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=frame.index)
 
 
-def _new_response(design: Design, frame: Frame) -> Array:
+def _new_response(results: Any, frame: Frame) -> Array:
     """Return the response (n,) of other rows as the fit has it; nan where they lack it."""
+    design: Design = results.design
     expression, functions = design.formula.response, design.fixed.encoder.functions
     out = np.full(len(frame), np.nan)
     if not all(name in frame for name in variables_in([expression], functions)):
@@ -141,6 +142,7 @@ def _new_response(design: Design, frame: Frame) -> Array:
         out[at] = np.nan if isinstance(values, Factor) else values
         return out
     labels = [values.levels[code] for code in values.labels.codes] if isinstance(values, Factor) else values
-    places = {category: float(place) for place, category in enumerate(categories)}
+    first = 0 if results.fit.problem.family.proportions else 1  # failure and success, or the first category
+    places = {category: float(place) for place, category in enumerate(categories, first)}
     out[at] = [places.get(label, np.nan) for label in labels]
     return out

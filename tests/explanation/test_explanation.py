@@ -74,6 +74,9 @@ def test_residuals_of_other_rows_are_those_of_the_fit():
     fit = mfx.glmer("y ~ x + (1 | g)", frame, family="binomial")
     yes = frame[frame.y == "yes"].head(3)
     np.testing.assert_allclose(mfx.augment(fit, yes)[".resid"], fit.resid.loc[yes.index], rtol=1e-10)
+    frame["y"] = pd.Categorical(rng.choice(["low", "mid", "top"], 80), ["low", "mid", "top"], ordered=True)
+    fit = mfx.glmer("y ~ x + (1 | g)", frame, family="ordinal")
+    np.testing.assert_allclose(mfx.augment(fit, frame.tail(9))[".resid"], fit.resid.tail(9), rtol=1e-10)
 
 
 def test_compare_refuses_what_cannot_be_compared(fit):
