@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfx.covariance import Covariance
-from mixedfx.design import Design
+from mixedfx.covariance import Covariance, UnstructuredCovariance
+from mixedfx.design import Design, RandomEffects
 from mixedfx.inference.distributions import chi2_tail
 
-__all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "n_variances"]
+__all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "holds_constant", "n_variances"]
+
+INTERCEPT = "Intercept"
 
 SEVERAL = (
     "Where several such parameters are tested at once PR(>chi2) is too large, and the right one depends on the design: "
@@ -67,11 +69,30 @@ def extension_of(small: Sequence[Design], large: Design, n_extra: int) -> Extens
     """
     had = {(term.group, name) for design in small for term in design.random for name in term.names}
     has = {(term.group, name) for term in large.random for name in term.names}
-    if not had <= has:
+    means = {(term.group, INTERCEPT) for term in large.random if _holds_intercept(term)}
+    if not had <= has | means:
         return None
-    new = [sum((term.group, name) not in had for name in term.names) for term in large.random]
+    of_means = had & means
+    new = [
+        sum((term.group, name) not in had for name in term.names)
+        - ((term.group, INTERCEPT) in of_means and _holds_intercept(term))
+        for term in large.random
+    ]
     variances = sum(min(k, n_variances(term.covariance)) for k, term in zip(new, large.random, strict=True))
     return Extension(variances, n_extra - variances) if n_extra >= variances else None
+
+
+def _holds_intercept(term: RandomEffects) -> bool:
+    """Whether correlated columns of a factor stand for an intercept: ``(0 + f | g)`` contains ``(1 | g)``."""
+    if INTERCEPT in term.names or not isinstance(term.covariance, UnstructuredCovariance):
+        return False
+    return any(holds_constant(term, label) for label in term.encoder.terms)
+
+
+def holds_constant(term: RandomEffects, label: str) -> bool:
+    """Whether the columns of a term left of the bar add up to the constant."""
+    total = term.matrix[:, list(term.encoder.terms[label])].sum(axis=1)
+    return bool(total[0] != 0 and np.all(total == total[0]))
 
 
 def n_variances(covariance: Covariance) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, n_variances
+from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, holds_constant, n_variances
 from mixedfx.covariance import DiagonalCovariance, UnstructuredCovariance
 from mixedfx.criterion.prepare import linear_problem
 from mixedfx.design import Design, RandomEffects
@@ -139,14 +139,8 @@ def _droppable(term: RandomEffects, expressions: Mapping[str, frozenset[str]]) -
     if not isinstance(term.covariance, UnstructuredCovariance) or term.n_columns == 1:
         return []
     tops = [own for own, parts in expressions.items() if not any(parts < other for other in expressions.values())]
-    alone = len(expressions) == 1 and not _holds_constant(term, tops[0])
+    alone = len(expressions) == 1 and not holds_constant(term, tops[0])
     return [] if alone else [own for own in tops if own != "Intercept"]
-
-
-def _holds_constant(term: RandomEffects, label: str) -> bool:
-    """Whether the columns of a term left of the bar add up to the constant."""
-    total = term.matrix[:, list(term.encoder.terms[label])].sum(axis=1)
-    return bool(total[0] != 0 and np.all(total == total[0]))
 
 
 def _without(term: RandomEffects, label: str) -> Terms:
@@ -155,7 +149,7 @@ def _without(term: RandomEffects, label: str) -> Terms:
     kept = [j for j in range(term.n_columns) if j not in gone]
     matrix, names = term.matrix[:, kept], tuple(term.names[j] for j in kept)
     correlated = isinstance(term.covariance, UnstructuredCovariance)
-    if correlated and "Intercept" not in term.encoder.terms and _holds_constant(term, label):
+    if correlated and "Intercept" not in term.encoder.terms and holds_constant(term, label):
         matrix, names = np.column_stack([np.ones(len(matrix)), matrix]), ("Intercept", *names)
     if not names:
         return ()

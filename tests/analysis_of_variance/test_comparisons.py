@@ -137,3 +137,16 @@ def test_rows_and_responses_of_compared_models(counts):
     fits = [glmm(counts.assign(n=m * counts["n"], k=m * counts["k"]), "binomial", formula) for m in (1, 2)]
     with pytest.raises(mfx.DataError, match="different responses"):
         mfx.anova(*fits)
+
+
+def test_an_intercept_is_part_of_correlated_levels():
+    """(1 | g) is (0 + f | g) with equal, wholly correlated effects: ranova and anova test the same."""
+    r = np.random.default_rng(2)
+    g, f = r.integers(0, 14, 150), r.integers(0, 2, 150)
+    data = pd.DataFrame({"g": g.astype(str), "f": np.array(list("ab"))[f]})
+    data["y"] = r.normal(size=(14, 2))[g, f] + r.normal(size=150)
+    one, two = (mfx.lmer(f"y ~ f + ({left} | g)", data) for left in ("1", "0 + f"))
+    row, drop = mfx.anova(one, two, refit=False).iloc[1], mfx.ranova(two).iloc[1]
+    assert row["PR(boundary)"] == pytest.approx(drop["PR(boundary)"], rel=1e-4)
+    expected = 0.5 * stats.chi2.sf(row["chi2"], 1) + 0.5 * stats.chi2.sf(row["chi2"], 2)
+    assert row["PR(boundary)"] == pytest.approx(expected)
