@@ -46,13 +46,15 @@ def _difference(high: Functions, low: Functions) -> Functions:
 
 
 def _ratio(high: Functions, low: Functions) -> Functions:
-    value = high.values / low.values
-    return Functions(high.model, value, (high.rows - value[:, None] * low.rows) / low.values[:, None])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a ratio to zero has no value
+        value = high.values / low.values
+        return Functions(high.model, value, (high.rows - value[:, None] * low.rows) / low.values[:, None])
 
 
 def _log_ratio(high: Functions, low: Functions) -> Functions:
-    rows = high.rows / high.values[:, None] - low.rows / low.values[:, None]
-    return Functions(high.model, np.log(high.values / low.values), rows)
+    with np.errstate(divide="ignore", invalid="ignore"):  # nor has its logarithm, or one of different signs
+        rows = high.rows / high.values[:, None] - low.rows / low.values[:, None]
+        return Functions(high.model, np.log(high.values / low.values), rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.nesting import Nesting, containers, nesting_for, shares, told
 from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
 from mixedfx.marginal_means.scales import IDENTITY
-from mixedfx.marginal_means.slopes import STEP, step_of
+from mixedfx.marginal_means.slopes import STEP, on_scale, step_of, variable_of
 from mixedfx.marginal_means.views import view_for
 
 __all__ = ["emmeans", "joint_tests", "trends"]
@@ -222,7 +222,8 @@ def trends(
     ----------
     fit : results
     variable : str
-        The predictor; where the formula transforms it, the slope is that at its mean (or at ``at``).
+        The predictor; where the formula transforms it, the slope is that at its mean (or at ``at``). Of ``"log(x)"``
+        (``log2``, ``log10``, ``log1p``, ``sqrt``) the slope is per unit of the transformed predictor.
     specs, by, at, weights, ddf, nesting
         As for :func:`emmeans`.
 
@@ -242,14 +243,16 @@ def trends(
     """
     model = fitted_model(fit, ddf).on_grid(None)
     specs_, by_ = _names(specs, by)
-    step = step_of(model, variable)
+    name, scale = variable_of(model, variable)
+    step = step_of(model, name)
     found = nesting_for(model, nesting)
     specs_ = (*specs_, *containers(found, (*specs_, *by_)))
     grid = _grid(model, (*specs_, *reversed(by_)), at)
     there = shares(grid, model, found)
-    slopes = LinkPredictions().slopes(model, grid.frame, variable, step)[0]
+    slopes = LinkPredictions().slopes(model, grid.frame, name, step)[0]
+    slopes = on_scale(slopes, scale, grid.frame[name].to_numpy(dtype=float))
     functions, notes = _averaged(grid, slopes, weights, there, found)
-    notes += [*_interaction_notes(model, (variable, *grid.names), grid, found), *told(found)]
+    notes += [*_interaction_notes(model, (name, *grid.names), grid, found), *told(found)]
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
     labels, heading = _existing(grid, there, (*specs_, *by_)), f"Slopes in {variable}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.given import refuse_fit
 from mixedfx.plots.look import MARKERS, PALETTE, legend_beside, name_levels, one_panel, tidy
 from mixedfx.plots.marginal_means import HasIntervals, joined
 
@@ -51,6 +52,7 @@ def interaction_frame(means: HasIntervals, x: str | None = None, *, alpha: float
     0  0.0  Golden Rain   81.9
     1  0.6  Golden Rain  127.1
     """
+    refuse_fit(means, "interaction", "emmeans(fit, ['a', 'b'])")
     names = list(means.labels.columns)
     if not names or "contrast" in names or means.estimate in ("ratio", "odds_ratio", "hazard_ratio", "effect_size"):
         raise SpecificationError("an interaction picture is of means: give it emmeans(fit, ['a', 'b'])")

@@ -268,3 +268,24 @@ def test_a_model_without_predictors_has_no_effects():
         for function in (mfx.marginal_effects, mfx.comparisons):
             with pytest.raises(mfx.SpecificationError, match="no predictor"):
                 function(fit)
+
+
+@pytest.mark.parametrize("function", ["log", "log2", "log10", "log1p", "sqrt"])
+def test_slopes_per_unit_of_a_transformed_predictor(function):
+    d = rows("gamma")
+    fit = mfx.lmer(f"y ~ {function}(e) * t + (1 | g)", d)
+    found = mfx.trends(fit, f"{function}(e)", "t")
+    first = fit.params[f"{function}(e)"]
+    expected = [first, *(first + fit.params[f"{function}(e):t[T.{level}]"] for level in "df")]
+    np.testing.assert_allclose(found.estimates, expected, rtol=1e-6)
+    assert found.se[0] == pytest.approx(fit.bse[f"{function}(e)"], rel=1e-5)
+    elsewhere = mfx.trends(fit, f"{function}(e)", "t", at={"e": 1.7})
+    np.testing.assert_allclose(elsewhere.estimates, expected, rtol=1e-6)
+    with pytest.raises(mfx.SpecificationError, match="has no value"):
+        mfx.trends(mfx.lmer("y ~ e + (1 | g)", d), "log(e)", at={"e": -1.0})
+
+
+def test_ratios_of_predictions_of_both_signs_are_no_numbers():
+    d = rows("gamma").assign(v=lambda d: d["y"] - d["y"].mean() + 3.0 * (d["t"] == "d"))
+    fit = mfx.lmer("v ~ t + (1 | g)", d)
+    assert np.isnan(mfx.comparisons(fit, {"t": ("c", "d")}, comparison="lnratio")["estimate"].iloc[0])

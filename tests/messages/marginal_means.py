@@ -214,7 +214,7 @@ CASES: dict[str, Case] = {
     "hypothesis on means": (lambda: mfx.hypotheses(means(), "b1 = 1", ddf="z"), S, ("ddf=", "emmeans(fit")),
     "effect size of a fit": (lambda: mfx.eff_size(fit()), TypeError, ("emmeans(fit", "LinearMixedResults")),
     "effect size without a unit": (
-        lambda: mfx.eff_size(mfx.emmeans(zeros(), "x")),
+        lambda: mfx.eff_size(mfx.emmeans(zeros(), "x", at={"x": [0, 1]})),
         S,
         ("sigma=", "standard deviation"),
     ),
@@ -231,4 +231,7 @@ CASES: dict[str, Case] = {
         S,
         ("p-values", "emmeans(fit, …)", "contrasts"),
     ),
+    "slope in a logarithm": (lambda: mfx.trends(fit(), "log(x)", at={"x": -1}), S, ("log(x)", "no value", "at=")),
+    "picture of an interaction of a fit": (lambda: mfx.plots.interaction(fit()), S, ("interaction", "emmeans(fit")),
+    "slope in a number": (lambda: mfx.trends(fit(), 3), TypeError, ("variable", "name of a predictor", "int")),
 }
