@@ -1,11 +1,19 @@
 """The doors of the package: formulas, data, arguments of the fit, first things asked of a result."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
 from tests.messages.helpers import MODEL, Case, data, fitted, glmer, holes, lmer
+
+
+def from_formula(formula: str = "y ~ x", **options: Any) -> Callable[[], Any]:
+    return lambda: mfx.LinearMixedModel.from_formula(formula, data(), **options)
+
 
 CASES: dict[str, Case] = {
     # formulas
@@ -51,6 +59,35 @@ CASES: dict[str, Case] = {
     "one level": (lmer("y ~ x + (1 | t)"), DataError, ("t", "level")),
     "too few rows": (lmer(data=data().iloc[:2]), DataError, ("2",)),
     "too many parameters": (lmer("y ~ 1 + (poly(x, 9) | g)", data=data().iloc[:30]), SpecificationError, ("||",)),
+    # statsmodels' way to say what is random
+    "re_formula alone": (from_formula(re_formula="~ x"), SpecificationError, ("re_formula", "groups=")),
+    "groups twice": (from_formula(MODEL, groups="g"), SpecificationError, ("(1 | g)", "leave out groups=")),
+    "groups are no text": (from_formula(groups=np.arange(48)), TypeError, ("ndarray", "put the groups into the data")),
+    "re_formula with a response": (
+        from_formula(groups="g", re_formula="y ~ x"),
+        SpecificationError,
+        ("re_formula", "'y ~ x'", "'~ x'"),
+    ),
+    "re_formula is no text": (from_formula(groups="g", re_formula=3), TypeError, ("re_formula", "int", "'~ x'")),
+    "vc_formula": (
+        from_formula(groups="g", vc_formula={"r": "C(f)"}),
+        SpecificationError,
+        ("vc_formula['r']", "start it with 0 +"),
+    ),
+    # names
+    "a name of R": (fitted(lambda fit: fit.ranef), AttributeError, ("'ranef'", "fit.random_effects")),
+    "a function among methods": (fitted(lambda fit: fit.anova), AttributeError, ("'anova'", "mfx.anova(fit)")),
+    "a name of another package": (lambda: mfx.emtrends, AttributeError, ("'emtrends'", "mfx.trends")),
+    "another spelling": (lmer(REML=False), TypeError, ("'REML'", "reml=")),
+    "an argument of another function": (lmer(family="poisson"), TypeError, ("'family'", "mfx.glmer")),
+    "family left out": (lambda: mfx.glmer(MODEL, data()), TypeError, ("family=", "'binomial'")),
+    "too many without a name": (lambda: mfx.lmer(MODEL, data(), False), TypeError, ("without a name", "reml=")),
+    "formula and data exchanged": (lambda: mfx.lmer(data(), MODEL), TypeError, ("formula comes first",)),
+    "what is meant by a family": (
+        glmer("s ~ x + (1 | g)", "logistic"),
+        SpecificationError,
+        ("'logistic'", "'binomial'"),
+    ),
     # arguments
     "weights column": (lmer(weights="nope"), DataError, ("nope",)),
     "negative weights": (lmer(weights=-np.ones(48)), DataError, ("weights",)),

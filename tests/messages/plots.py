@@ -57,6 +57,13 @@ def axes(count: int = 1) -> Any:
 
 S = SpecificationError
 CASES: dict[str, Case] = {
+    "no folder": (
+        lambda: plots().save_figure(axes(), "/no/such/folder/picture.png"),
+        S,
+        ("'/no/such/folder/picture.png'", "no folder"),
+    ),
+    "two figures": (lambda: plots().save_figure([axes(), axes()], "x.png"), S, ("2 figures", "on its own")),
+    "no picture": (lambda: plots().save_figure(3, "x.png"), TypeError, ("int", "mixedfx.plots")),
     "kind of batches": (lambda: mfx.batches(fit(), draws=50).plot(kind="nope"), S, ("kind", "'nope'", "'finite'")),
     "few replicates": (
         lambda: plots().plot_bootstrap(mfx.bootstrap(fit(), 2, seed=1)),
