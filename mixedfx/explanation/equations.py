@@ -23,6 +23,7 @@ from mixedfx.covariance.residual import (
 from mixedfx.design import RandomEffects
 from mixedfx.explanation.further_words import PLAIN, structures_of
 from mixedfx.results.base import MixedResults
+from mixedfx.results.effects import spelled_as
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Equations", "equations"]
@@ -393,14 +394,15 @@ class _Writer:
     def hierarchical(self) -> list[str]:
         """Level by level: coefficients that vary between groups have equations of their own."""
         terms, n = self.fit.design.random, self.n
-        varying = list(dict.fromkeys(name for term in terms for name in term.names if name in self.numbers))
+        called = [[spelled_as(name, self.names) for name in term.names] for term in terms]  # as in the fixed part
+        varying = list(dict.fromkeys(name for own in called for name in own if name in self.numbers))
         moved = self._moved(varying)
         inner, outer = [], []
         for name in [*varying, *(x for x in self.names if x not in varying and x not in moved)]:
             if name not in varying:
                 inner.append(self.product(n.numbered("beta", self.numbers[name]), name))
                 continue
-            groups = [(k, term.names.index(name)) for k, term in enumerate(terms) if name in term.names]
+            groups = [(k, names.index(name)) for k, names in enumerate(called) if name in names]
             where = ", ".join(n.row(n.name(terms[k].group)) for k, _ in groups)
             own = f"{n.numbered('beta', self.numbers[name])}[{where}]"
             inner.append(self.product(own, name))
@@ -412,8 +414,8 @@ class _Writer:
             outer.append(f"{own} = {' + '.join(parts)}")
         alone = [
             self.product(self.effect(k, j), name)
-            for k, term in enumerate(terms)
-            for j, name in enumerate(term.names)
+            for k, names in enumerate(called)
+            for j, name in enumerate(names)
             if name not in varying
         ]
         predictor = " + ".join([*inner, *alone, *self.offset()]) or "0"

@@ -43,6 +43,13 @@ def test_pictures_of_shrinkage_know_the_interaction(frame):
     assert plots.shrinkage(mfx.lmer("y ~ b * a + (a * b | g)", frame), terms=["a", "a:b"]) is not None
 
 
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_equations_have_one_coefficient_of_an_interaction(frame):
+    shown = mfx.explain(mfx.lmer("y ~ b * a + (a * b || g)", frame)).equations.hierarchical
+    assert "b:a" in shown
+    assert "a:b" not in shown
+
+
 def test_hypotheses_take_interactions_in_any_order_and_back_quotes(frame):
     fit = mfx.lmer("y ~ b:a + a * `my f` + (1 | g)", frame)
     names = list(fit.params.index)
