@@ -72,7 +72,7 @@ def marginal_effects(
     offset : str or array, optional
         Offset of the rows of ``data``; needed if the model was fitted with an array. Rows of the fit keep their own.
     weights : str or array, optional
-        How much each row (of ``data``, or of those that were used) counts in the averages: survey weights, or sizes of
+        How much each row (of ``data``, or of the data of the fit) counts in the averages: survey weights, or sizes of
         cells. All alike if omitted.
     ddf : str or number, optional
         As for :func:`mixedfx.emmeans`.
@@ -184,7 +184,7 @@ def _rows(model: FittedModel, data: Any, offset: Any, weights: Any) -> tuple[Fit
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
-        return model.in_its_rows(), model.observed, _counts(weights, model.observed)
+        return model.in_its_rows(), model.observed, _own_counts(model, weights)
     frame = as_frame(data)
     absent = [name for name in model.predictors if name not in frame]
     if absent:
@@ -204,6 +204,16 @@ def _values(column: Column) -> Any:
         numbers = column.numbers
         return numbers.astype(bool) if column.is_logical and column.missing is None else numbers
     return pd.Categorical.from_codes(column.labels.codes, categories=column.labels.levels)
+
+
+def _own_counts(model: FittedModel, weights: Any) -> Array:
+    """Resolve ``weights=`` for the rows of the fit: a column of its data, or one number for each row of them."""
+    n = len(model.observed)
+    if weights is None or model.rows is None or (not isinstance(weights, str) and np.shape(weights) == (n,)):
+        return _counts(weights, model.observed)
+    rows = model.rows()
+    argument = read_argument("weights", weights, rows.frame)
+    return np.ones(n) if argument is None else check_weights(argument, argument.used(rows.keep))
 
 
 def _counts(weights: Any, data: Any) -> Array:

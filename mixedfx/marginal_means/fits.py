@@ -152,6 +152,7 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
         design.response.name,
         tuple(fit.params.index),
         partial(_spread, fit) if isinstance(fit, LinearMixedResults) and not len(fit.residual_params) else None,
+        partial(_rows, fit, ["weights="]),
         elsewhere={own: part for own, part in _elsewhere(fit).items() if own not in predictors},
         write=lambda rows: fit._canonical_rows.usual(rows),
     )
@@ -440,7 +441,9 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
             "the statsmodels model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()"
         )
     expressions, encode = _patsy(spec) if hasattr(spec, "factor_infos") else _formulaic(spec)
-    used = frame.drop(frame.index[list(fit.model.data.missing_row_idx or [])])
+    keep = np.ones(len(frame), dtype=bool)
+    keep[list(fit.model.data.missing_row_idx or [])] = False
+    used = frame[keep]
     names = [name for name in variables_in(expressions, {}) if name in frame.columns]
     factors = variables_in([text for text, categorical in expressions.items() if categorical], {})
     observed = used[names].reset_index(drop=True)
@@ -461,6 +464,7 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
         str(fit.model.endog_names),
         tuple(map(str, fit.model.exog_names)),
         (lambda: Spread(float(np.sqrt(fit.scale)), float(fit.df_resid), "the residual")) if _is_linear(fit) else None,
+        lambda: Rows(as_frame(frame), keep),
     )
 
 

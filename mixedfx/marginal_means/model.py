@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.design.rows import Rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
@@ -147,6 +148,8 @@ class FittedModel:
         Of the estimated coefficients.
     spread : callable or None
         Gives the standard deviation of an observation, where the model has one.
+    rows : callable or None
+        Gives the data of the fit, and which of their rows it used.
     offset : callable
         From rows to the known part (n,) of their linear predictors; :meth:`at` says of which rows.
     notes : tuple of str
@@ -171,6 +174,7 @@ class FittedModel:
     response: str = ""
     names: tuple[str, ...] = ()
     spread: Callable[[], Spread] | None = field(default=None, repr=False)
+    rows: Callable[[], Rows] | None = field(default=None, repr=False)
     offset: Callable[[pd.DataFrame], Array] = field(default=lambda data: np.zeros(len(data)), repr=False)
     notes: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import stats
 
 import mixedfx as mfx
@@ -113,6 +114,14 @@ def test_weights_of_averages():
     np.testing.assert_allclose(weighted["estimate"], mfx.comparisons(fit, data=twice)["estimate"], rtol=1e-9)
     with pytest.raises(mfx.DataError, match="negative"):
         mfx.comparisons(fit, weights=-np.ones(len(d)))
+    holes = d.assign(x=d["x"].where(np.arange(len(d)) % 5 > 0))
+    used = holes["x"].notna().to_numpy()
+    given = [d["e"], d["e"].to_numpy(), d["e"].to_numpy()[used]]
+    ours = mfx.glmer("y ~ x * t + (1 | g)", holes, family="poisson")
+    for other, weights in ((ours, [*given, "e"]), (smf.ols("y ~ x * t", holes).fit(), given)):
+        expected = mfx.comparisons(other, data=holes[used], weights="e")["estimate"]
+        for own in weights:
+            np.testing.assert_allclose(mfx.comparisons(other, weights=own)["estimate"], expected, rtol=1e-9)
 
 
 def test_population_means_of_a_transformed_response_count_the_variances():
