@@ -72,8 +72,9 @@ def marginal_effects(
     offset : str or array, optional
         Offset of the rows of ``data``; needed if the model was fitted with an array. Rows of the fit keep their own.
     weights : str or array, optional
-        How much each row (of ``data``, or of the data of the fit) counts in the averages: survey weights, or sizes of
-        cells. All alike if omitted.
+        How much each row counts in the averages: survey weights, or sizes of cells. A column of ``data``, or one number
+        for each of its rows; of the data of the fit a number for each row (a column only if the model uses it). All
+        alike if omitted.
     ddf : str or number, optional
         As for :func:`mixedfx.emmeans`.
     alpha : float
@@ -207,7 +208,7 @@ def _values(column: Column) -> Any:
 
 
 def _own_counts(model: FittedModel, weights: Any) -> Array:
-    """Resolve ``weights=`` for the rows of the fit: a column of its data, or one number for each row of them."""
+    """Resolve ``weights=`` for the rows of the fit: a column that the model uses, or a number for each row."""
     n = len(model.observed)
     if weights is None or model.rows is None or (not isinstance(weights, str) and np.shape(weights) == (n,)):
         return _counts(weights, model.observed)
