@@ -54,7 +54,7 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
         axes[1, 2],
         found.drawn_spread,
         found.spread,
-        "mean squared distance from the draws' mean",
+        "mean squared distance",
         "Spread of data and of draws",
     )
     return axes
