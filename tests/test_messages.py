@@ -90,6 +90,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
         ("results/joint.py", "is too large a matrix"),
         ("results/joint.py", "are factored"),
+        ("diagnostics/serial.py", "give smaller groups"),
     ),
     "Needs new rows with a residual structure; the tests of residual structures ask for them directly.": (
         ("covariance/residual/columns.py", "unknown to the fitted residual structure"),

@@ -122,7 +122,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     'well'
     """
     results = fitted_results(fit, "check")
-    residuals = quantile_residuals(results, DRAWS, seed=seed, random="posterior")
+    residuals = _simulated(results, seed)
     topics: dict[str, Callable[[], Iterable[Finding]]] = {
         "convergence": lambda: [_convergence(results)],
         "variances": lambda: [_boundary(results)],
@@ -140,6 +140,14 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     }
     findings = tuple(finding for topic, found in topics.items() for finding in _examined(topic, found))
     return Check(results, findings, residuals)
+
+
+def _simulated(fit: Fitted, seed: Any) -> QuantileResiduals:
+    """Residuals about a draw given the data; about the estimate, if that is too near singular."""
+    try:
+        return quantile_residuals(fit, DRAWS, seed=seed, random="posterior")
+    except DataError:
+        return quantile_residuals(fit, DRAWS, seed=seed, random="fitted")
 
 
 def _examined(topic: str, found: Callable[[], Iterable[Finding]]) -> list[Finding]:

@@ -188,10 +188,11 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
     y = design.response.values if design.offset is None else design.response.values - design.offset
     levels = fit_levels(rows, design.fixed.matrix, list(design.fixed.names), y)
     beta, covariance = least_squares(design.fixed.matrix, y, weights)
+    complete = np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)
     columns = {
         "n": np.repeat(np.bincount(rows.codes, minlength=rows.n_levels), len(names)),
         "complete": (levels.shares @ beta).ravel(),
-        "complete_se": np.sqrt(np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)).ravel(),
+        "complete_se": np.sqrt(np.maximum(complete, 0.0)).ravel(),
         "no": levels.coefficients.ravel(),
         "no_se": np.sqrt(np.where(levels.variances >= 0.0, levels.variances, np.nan)).ravel(),
     }

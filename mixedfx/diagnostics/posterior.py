@@ -15,6 +15,7 @@ from mixedfx.criterion.conditional import first_order_mean
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.responses import with_response
 from mixedfx.diagnostics.leverage import WorkingModel
+from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -26,11 +27,29 @@ __all__ = ["drawn_predictor"]
 def drawn_predictor(fit: LinearMixedResults | GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
     """Return one draw of the linear predictor (n,) of the mean, given the data and the variances.
 
+    Raises
+    ------
+    DataError
+        If the fit is so near singular that no draw can be computed.
+
     References
     ----------
     Papandreou & Yuille (2010), Adv. Neural Inf. Process. Syst. 23: draws by perturbation.
     """
-    return _linear(fit, rng) if isinstance(fit, LinearMixedResults) else _generalized(fit, rng)
+    try:
+        drawn = _linear(fit, rng) if isinstance(fit, LinearMixedResults) else _generalized(fit, rng)
+    except (ArithmeticError, np.linalg.LinAlgError) as reason:
+        raise _near_singular(str(reason)) from None
+    if not np.isfinite(drawn).all():
+        raise _near_singular("a draw is not finite")
+    return drawn
+
+
+def _near_singular(reason: str) -> DataError:
+    return DataError(
+        f"the fit is too near singular to draw the random effects given the data ({reason}): take random='new', or a "
+        "smaller model"
+    )
 
 
 def _linear(fit: LinearMixedResults, rng: np.random.Generator) -> Array:

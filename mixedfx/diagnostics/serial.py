@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.design.rows import Rows
@@ -117,8 +118,7 @@ def acf(
     """
     results = fitted_results(fit, "acf")
     values, codes, name = _residuals(results, kind, group)
-    if not 0.0 < alpha < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+    alpha = checked_alpha(alpha)
     times = pd.Series(codes).groupby(codes).cumcount().to_numpy() if time is None else _whole(results, time)
     longest = int(np.bincount(codes).max())
     most = _checked_lags(lags, max(1, min(longest - 1, int(DECADE * np.log10(longest)))))

@@ -100,6 +100,7 @@ CASES: dict[str, Case] = {
         S,
         ("levels", "between 0 and 1", "2"),
     ),
+    "a picture of what": (lambda: plots().plot_bootstrap(fit()), S, ("plot_bootstrap(mfx.bootstrap(fit))",)),
     "quantiles of no group": (lambda: plots().qq(fit(), "nope"), S, ("'nope'", "'g'")),
     "quantiles of no term": (lambda: plots().qq(fit(), "g", "nope"), S, ("g", "'nope'", "'x'")),
     "surface of no parameter": (lambda: plots().likelihood_surface(fit(), (0, 9)), S, ("0 to 2", "9")),
