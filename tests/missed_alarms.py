@@ -167,7 +167,8 @@ def missed(case: Case, seed: int) -> str:
 def _numbers(case: Case, fit: Any, data: pd.DataFrame) -> str:
     variances = fit.varcorr.to_frame()["variance"].dropna()
     response = case.formula.split()[0]
-    spread = float(np.var(data[response])) if "family" not in case.options else 1.0
+    on_its_own_scale = case.options.get("family", "gaussian") == "gaussian"
+    spread = float(np.var(data[response])) if on_its_own_scale else 1.0
     if len(variances) and variances.max() > FAR * spread:
         return f"a variance of {variances.max():.3g} where the response has {spread:.3g}"
     if case.twin is None:

@@ -40,6 +40,8 @@ class AnalysedFit:
         Residual degrees of freedom and sum of squares of an ordinary linear model.
     rows : callable or None
         Gives the rows on which pooled degrees of freedom rest, where they depend on them.
+    notes : tuple of str
+        What the tests are worth, where that must be said.
     """
 
     part: FixedPart
@@ -48,6 +50,7 @@ class AnalysedFit:
     scale: float
     residual: tuple[float, float] | None = None
     rows: Callable[[], CanonicalRows] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_asymptotic(self) -> bool:
@@ -84,7 +87,7 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
         terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root, _estimable(fit, frame)
     )
     scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
-    return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows)
+    return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows, notes=fit.separation_notes)
 
 
 def _root_of_inverse(covariance: Array) -> Array:

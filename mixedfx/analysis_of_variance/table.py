@@ -77,7 +77,7 @@ def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
         },
         index=[hypothesis.label for hypothesis in hypotheses],
     )
-    notes = [f"{MEANING[kind.numeral]}; Wald tests.", *_notes(tested, kind, hypotheses)]
+    notes = [f"{MEANING[kind.numeral]}; Wald tests.", *tested.notes, *_notes(tested, kind, hypotheses)]
     return StatsTable.from_frame(frame, heading="Analysis of deviance", notes=notes)
 
 

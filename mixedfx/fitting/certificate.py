@@ -39,6 +39,8 @@ class Certificate:
         Parameters of the family at the end of their range, such as one degree of freedom.
     unseen : tuple of str
         Fixed effects whose curvature is lost in rounding.
+    levels : tuple of str
+        The levels of a factor that are told apart, if it is a factor that separates the outcomes.
     undetermined : str
         What of the random effects no data of this design could tell, in words.
     starts : Starts, optional
@@ -66,6 +68,7 @@ class Certificate:
     held: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     undetermined: str = ""
+    levels: tuple[str, ...] = ()
     starts: Starts | None = None
 
     @property
@@ -86,6 +89,24 @@ class Certificate:
         """Whether some variance is zero or some correlation is -1 or 1."""
         return any(v.rank < v.size for v in self.variances)
 
+    @property
+    def culprits(self) -> str:
+        """What separates the outcomes: the levels, where the names of the columns do not say them, and the columns."""
+        names = ", ".join(self.separated)
+        said = all(level.split(" = ")[1].strip("'") in names for level in self.levels)
+        return names if said else f"{', '.join(self.levels)} ({names})"
+
+    @property
+    def separation_note(self) -> tuple[str, ...]:
+        """What tests and means of a separated model are worth, and what to do; empty without a separation."""
+        if not self.separated:
+            return ()
+        return (
+            f"separation: the outcomes are told apart perfectly by {self.culprits}, without a finite estimate: Wald "
+            "tests, standard errors and intervals that involve it say nothing. Compare with the model without it by "
+            "the likelihood ratio, mfx.anova(smaller, larger), or fit with penalty=0.1",
+        )
+
     def __str__(self) -> str:
         several = "" if self.starts is None else f"\n{self.starts}"
         return f"{self._verdict()}\n{self._boundary()}{self._held()}{several}"
@@ -102,7 +123,7 @@ class Certificate:
             )
         if self.separated:
             return (
-                f"There is no optimum: {', '.join(self.separated)} separate the outcomes, and the likelihood rises "
+                f"There is no optimum: {self.culprits} separate the outcomes, and the likelihood rises "
                 "without end as the coefficients grow."
             )
         if self.divided:

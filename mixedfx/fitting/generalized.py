@@ -192,9 +192,9 @@ class GeneralizedFit:
         gap = gap if self.at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
         said = verdict_of(self.undetermined)
-        own = Certificate(
-            gap, signature.negative, signature.flat, verdicts, *counts, self.separated, self.divided, undetermined=said
-        )
+        apart = (self.separated, self.divided)
+        own = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, *apart)
+        own = replace(own, undetermined=said, levels=self.separated_levels)
         own = replace(own, starts=self.starts)
         own = replace(own, unseen=self._unseen()) if own.converged else own
         return replace(own, held=self.held) if own.converged else replace(own, obstacle=self._obstacle())
@@ -229,26 +229,46 @@ class GeneralizedFit:
         return tuple(dict.fromkeys(t.group for t, slot in zip(terms, slots, strict=True) if slot.factor in found))
 
     @cached_property
-    def separated(self) -> tuple[str, ...]:
-        """Names of the fixed effects that separate the response; empty under a penalty, which keeps them finite."""
+    def _separating(self) -> Array | None:
+        """A direction of the fixed effects on the user's scale along which the likelihood rises without end, if any.
+
+        None under a penalty, which keeps them finite.
+        """
         state, problem = self.at.state, self.problem
         p = problem.model.n_fixed
         if problem.model.penalty.precision.any() or p == 0:
-            return ()
+            return None
         with np.errstate(invalid="ignore"):  # a separated fit may have no covariance
             inner = np.sqrt(2.0 * inverse_information(self.hessian[np.ix_(self.free, self.free)]).diagonal()[:p])
         direction = separating_direction(state) if looks_separated(state, inner) else None
-        if direction is None:
-            return ()
-        moved = problem.bases[0].matrix @ direction
-        size = np.abs(moved) * problem.design.fixed.matrix.std(axis=0)
-        constant = problem.design.fixed.matrix.std(axis=0) == 0
-        chosen = np.where(constant, 0.0, size) > SEPARATED * max(float(size.max()), 1e-300)
-        names = problem.design.fixed.names
-        return tuple(name for name, one in zip(names, chosen, strict=True) if one) or names
+        return None if direction is None else np.asarray(problem.bases[0].matrix @ direction)
 
-    def __repr__(self) -> str:
-        return f"<GeneralizedFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"
+    @cached_property
+    def separated(self) -> tuple[str, ...]:
+        """Names of the fixed effects that separate the response; empty under a penalty, which keeps them finite."""
+        moved, fixed = self._separating, self.problem.design.fixed
+        if moved is None:
+            return ()
+        size = np.abs(moved) * fixed.matrix.std(axis=0)
+        chosen = size > SEPARATED * max(float(size.max()), 1e-300)
+        return tuple(name for name, one in zip(fixed.names, chosen, strict=True) if one) or fixed.names
+
+    @cached_property
+    def separated_levels(self) -> tuple[str, ...]:
+        """The levels of one factor whose rows are those that are told apart, whatever the coding; empty if none are."""
+        moved, design = self._separating, self.problem.design
+        if moved is None:
+            return ()
+        change = np.abs(design.fixed.matrix @ moved)
+        pushed = change > SEPARATED * float(change.max())
+        for name, variable in design.variables.items():
+            if variable.labels is None or pushed.all():
+                continue
+            codes, levels = variable.labels.codes, variable.labels.levels
+            share = np.bincount(codes, weights=pushed) / np.maximum(np.bincount(codes), 1)
+            if np.all((share == 0) | (share == 1)):
+                return tuple(f"{name} = {levels[int(k)]!r}" for k in np.flatnonzero(share == 1))
+        return ()
 
 
 def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:

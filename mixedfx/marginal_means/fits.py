@@ -155,6 +155,7 @@ def _of_mixed(fit: Ours, ddf: str | float | None, population: bool, response: bo
         partial(_rows, fit, ["weights="]),
         elsewhere={own: part for own, part in _elsewhere(fit).items() if own not in predictors},
         write=lambda rows: fit._canonical_rows.usual(rows),
+        notes=fit.separation_notes,
     )
     if isinstance(fit, GeneralizedLinearMixedResults):
         return replace(model, outcome=_outcome(fit, model, ddf)) if wide else model

@@ -19,7 +19,7 @@ def warn_of(fit: GeneralizedFit) -> None:
     """Warn of a separation, of a search that found no optimum, of variances at zero."""
     certificate = fit.certificate
     if certificate.separated:
-        names, verb = ", ".join(certificate.separated), "tells" if len(certificate.separated) == 1 else "tell"
+        names, verb = certificate.culprits, "tells" if len(certificate.separated) == 1 else "tell"
         message = (
             f"separation: {names} {verb} the outcomes apart perfectly, so the estimates run off to infinity; a weak "
             "penalty (penalty=0.1) keeps them finite"

@@ -457,6 +457,12 @@ class MixedResults(ABC):
         """Remarks in plain words: variances that nothing determines, rows that were dropped, redundant columns."""
         return (*self._identification_notes(), *self.design.notes)
 
+    @property
+    def separation_notes(self) -> tuple[str, ...]:
+        """What tests and means are worth where fixed effects tell the outcomes apart; empty elsewhere."""
+        notes: tuple[str, ...] = self.certificate.separation_note
+        return notes
+
     def _identification_notes(self) -> tuple[str, ...]:
         """What the certificate says of variances that the data do not determine."""
         certificate = self.certificate

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem
 from mixedfx.families import Ordinal
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.distributions import two_sided
@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+INFINITE_LOGIT = 15.0  # a probability of 3e-7 or less is none
+
+
 def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
     """Return a table ``coef, bse, statistic, pvalue`` of every further linear predictor.
 
@@ -38,8 +41,18 @@ def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: A
     out = {}
     for component in problem.components:
         at = problem.component_slices[component.name]
-        out[component.name] = _table(estimate[at], covariance[at, at], component.names)
+        values = estimate[at]
+        if _has_run_off(component, values, covariance[at, at]):
+            values = np.where(values == 0, 0.0, np.copysign(np.inf, values))
+        out[component.name] = _table(values, covariance[at, at], component.names)
     return out
+
+
+def _has_run_off(component: Component, values: Array, covariance: Array) -> bool:
+    """Whether a logit of zero inflation is infinite in every row: no extra zeros, or nothing else."""
+    logits = component.matrix @ values
+    unknown = bool(np.isnan(covariance.diagonal()).all())
+    return component.name == "zero_inflation" and unknown and bool(np.all(np.abs(logits) > INFINITE_LOGIT))
 
 
 def _table(values: Array, covariance: Array, names: tuple[str, ...]) -> pd.DataFrame:
@@ -121,7 +134,7 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
     reached = fit.at_limit[fit.x.size - len(beyond) :]
     limits = [name for name, out in zip(beyond, reached, strict=True) if out]
-    notes = [f"the {name.replace('_', ' ')} has run to its limit: the data show none" for name in limits]
+    notes = [_limit_note(fit.problem, estimate, name) for name in dict.fromkeys(limits)]
     held = [text for text in fit.held if text.split(" = ")[0] not in limits]
     notes += [f"at the end of the range in which it is sought: {text}" for text in held]
     for name, columns in separated_components(fit).items():
@@ -129,6 +142,20 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     family = fit.problem.family
     fixed = [(p.name, p.natural(family.fixed[p.name])) for p in family.parameters if p.name in family.fixed]
     return [*notes, *(f"given with the family, not estimated: {name} = {value:.6g}" for name, value in fixed)]
+
+
+def _limit_note(problem: GeneralizedProblem, estimate: Array, name: str) -> str:
+    """Say what a component at its limit means, in which rows."""
+    words = f"the {name.replace('_', ' ')} has run to its limit"
+    component = next((c for c in problem.components if c.name == name == "zero_inflation"), None)
+    if component is None:
+        return f"{words}: the data show none"
+    logits = component.matrix @ estimate[problem.component_slices[name]]
+    low, high = int(np.sum(logits < -INFINITE_LOGIT)), int(np.sum(logits > INFINITE_LOGIT))
+    if not high:
+        return f"{words}: the data show none" + ("" if low == logits.size else f" in {low} of {logits.size} rows")
+    rest = f"; {low} rows show none" if low else ""
+    return f"{words}: in {high} of {logits.size} rows every response is zero{rest}"
 
 
 def separated_components(fit: GeneralizedFit) -> dict[str, tuple[str, ...]]:

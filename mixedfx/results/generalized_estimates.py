@@ -274,6 +274,7 @@ class GeneralizedEstimates(MixedResults):
         """Remarks in plain words."""
         return (
             *self._identification_notes(),
+            *self.certificate.separation_note,
             *self.design.notes,
             *self._model_notes(),
             *limit_notes(self.fit, self._estimate),

@@ -41,6 +41,9 @@ NOT_CONVERGED = (
     "NOT CONVERGED: these are not the estimates. Look at fit.certificate; other starting values, rescaled predictors "
     "or a simpler random part may help."
 )
+NO_FINITE_ESTIMATES = (
+    "NOT CONVERGED: some estimates are infinite, see the next note; what is printed of them is no number."
+)
 RATIOS = "Coefficients and limits are exponentiated; the tests are those of the coefficients themselves."
 
 
@@ -282,7 +285,8 @@ def _verdict(results: FittedModel) -> str:
 
 def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> Iterator[str]:
     if not results.converged:
-        yield NOT_CONVERGED
+        separated = bool(getattr(results.certificate, "separated", ()))
+        yield NO_FINITE_ESTIMATES if separated else NOT_CONVERGED
     if results.is_singular:
         yield f"Singular fit: {'; '.join(_boundaries(results.varcorr))}. {SINGULAR_MEANING}"
     yield from results.notes

@@ -394,3 +394,36 @@ def test_intervals_stay_within_the_range_of_the_mean(laplace):
     assert (frame["mean_ci_lower"] >= 0).all()
     assert (frame["mean_ci_upper"] <= 1).all()
     assert (frame["mean_ci_lower"] < frame["mean"]).all()
+
+
+def test_a_separated_fit_speaks_of_what_separates_and_not_of_variances():
+    rng = np.random.default_rng(5)
+    nest, trt = np.repeat(np.arange(30), 4), np.tile(["none", "ctrl", "prot", "sucr"], 30)
+    eta = 1.5 - 0.8 * (trt == "ctrl") + rng.normal(0, 0.8, 30)[nest]
+    y = (rng.random(120) < 1 / (1 + np.exp(-eta))).astype(int)
+    y[trt == "sucr"] = 1
+    frame = pd.DataFrame({"y": y, "trt": trt, "nest": nest})
+    for coding in ("treatment", "sum"):
+        with pytest.warns(mfx.SeparationWarning, match="sucr"):
+            fit = mfx.glmer("y ~ trt + (1 | nest)", frame, family="binomial", contrasts={"trt": coding})
+        assert fit.certificate.is_identified
+        assert "not identified" not in str(fit.certificate)
+        for table in (mfx.anova(fit), mfx.emmeans(fit, "trt"), fit.summary()):
+            text = " ".join(str(table).split())
+            assert "sucr" in text
+            assert "likelihood ratio" in text
+
+
+def test_zero_inflation_at_its_limit_is_minus_infinity_and_the_note_is_true_of_each_level():
+    rng = np.random.default_rng(0)
+    g, f = np.repeat(np.arange(20), 12), np.array(["a", "b"])[np.arange(240) % 2]
+    counts = rng.poisson(3, 240)
+    none = mfx.glmer("y ~ 1 + (1 | g)", {"y": counts, "g": g}, family="poisson", zero_inflation="~ 1")
+    assert none.component_params["zero_inflation"]["coef"].tolist() == [-np.inf]
+    assert "∞" in str(none.summary())
+    assert np.isfinite(none.predict()).all()
+    zeros = {"y": np.where(f == "a", 0, counts), "g": g, "f": f}
+    both = mfx.glmer("y ~ 1 + (1 | g)", zeros, family="poisson", zero_inflation="~ f")
+    notes = " ".join(both.notes)
+    assert "in 120 of 240 rows every response is zero" in notes
+    assert "the data show none" not in notes
