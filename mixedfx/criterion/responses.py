@@ -42,7 +42,7 @@ def responses_of(problem: LinearProblem, Y: Array) -> InnerResponses:
 def with_response(problem: LinearProblem, y: Array) -> LinearProblem:
     """Return the problem with the response ``y`` (n,); everything that does not depend on the response is shared."""
     inner = responses_of(problem, y[:, None])
-    fixed = replace(problem.fixed, origin=inner.origin[0], scale=float(inner.scale[0]), exact=bool(inner.exact[0]))
+    fixed = replace(problem.fixed, origin=inner.origin[0], scale=float(inner.scale[0]))
     design = replace(problem.design, response=replace(problem.design.response, values=y))
     rows = _with_last_column(problem.assembly.rows, inner.values[:, 0])
     known, constant = known_sigma2(problem, inner), float(constants(problem, inner)[0])

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from scipy.linalg import cho_solve, solve_triangular
 
-from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.unstructured import UnstructuredCovariance
 
@@ -24,7 +24,6 @@ SPAN_TOLERANCE = 1e-10  # squared distance of 1 from the span of X, relative to 
 DEPENDENT = 1e-10  # smallest share of a column of a random term, beside the others, that can be told from rounding
 EXPLAINED = 1e-3  # share of squares left by the fixed effects below which their least-squares fit is taken off first
 SWEEPS = 3  # of that fit: each mends the rounding of the one before
-ROUNDING = 8.0 * float(np.finfo(float).eps)  # relative to the response: residuals up to here are none
 
 
 @dataclass(frozen=True)
@@ -91,18 +90,15 @@ class InnerResponses:
     origin : (R, p)
         Coefficients on the user's scale that were taken off.
     scale : (R,)
-    exact : (R,)
-        Whether the fixed effects reproduce the response but for rounding.
     """
 
     values: Array
     origin: Array
     scale: Array
-    exact: BoolArray
 
     def take(self, which: IntArray) -> InnerResponses:
         """Return the responses number ``which``."""
-        return InnerResponses(self.values[:, which], self.origin[which], self.scale[which], self.exact[which])
+        return InnerResponses(self.values[:, which], self.origin[which], self.scale[which])
 
 
 @dataclass(frozen=True)
@@ -126,8 +122,6 @@ class FixedBasis:
     root : (p, p) or None
         Cholesky factor of the weighted mean products of ``X_inner``, by the unit of the weights; None where it is
         singular.
-    exact : bool
-        Whether the fixed effects reproduce the response but for rounding.
     """
 
     matrix: Array
@@ -136,7 +130,6 @@ class FixedBasis:
     scale: float
     log_det: float
     root: Array | None
-    exact: bool = False
 
     def beta(self, inner: Array) -> Array:
         """Return the coefficients (p,) on the user's scale."""
@@ -228,7 +221,7 @@ def fixed_basis(
     if not (scale_response and y.size):
         return basis, inner, y
     found = inner_responses(basis, inner, y[:, None], weights)
-    basis = replace(basis, origin=found.origin[0], scale=float(found.scale[0]), exact=bool(found.exact[0]))
+    basis = replace(basis, origin=found.origin[0], scale=float(found.scale[0]))
     return basis, inner, found.values[:, 0]
 
 
@@ -244,16 +237,14 @@ def inner_responses(basis: FixedBasis, inner: Array, Y: Array, weights: RowWeigh
     values = Y - shift
     origin = shift[:, None] * basis.intercept
     size = np.sqrt(weights.mean_squares(values))
-    exact = size == 0.0
     near = np.flatnonzero(_unexplained(basis, inner, values, weights) < EXPLAINED * size**2)
     if near.size:
         coefficients, left = _less_fit(basis, inner, values[:, near], weights)
         values[:, near] = left
         origin[near] += (basis.matrix @ coefficients).T
-        exact[near] = np.abs(left).max(axis=0) <= ROUNDING * np.abs(Y[:, near]).max(axis=0)
         size[near] = np.sqrt(weights.mean_squares(left))
     size = np.where(size > 0, size, 1.0)
-    return InnerResponses(values / (size * weights.root), origin, size * weights.root, exact)
+    return InnerResponses(values / (size * weights.root), origin, size * weights.root)
 
 
 def _unexplained(basis: FixedBasis, inner: Array, values: Array, weights: RowWeights) -> Array:
