@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_bootstrap", "reflected_density"]
 
 FINE = 201  # points of a curve
+SEEN = 5e-3  # of its height, below which a curve is not told from the axis
 FEWEST = 10  # replicates that make a distribution
 BINS = (8, 24)  # of a histogram, at least and at the most
 MARGIN = 0.08  # of the range of the replicates that is shown on both sides of it
@@ -95,7 +96,10 @@ def _distribution(panel: Axes, values: Array, lower: float, upper: float) -> Non
     panel.hist(values, bins=bins, density=True, color=BLUE, alpha=0.25, linewidth=0)
     reach = MARGIN * np.ptp(values)
     at = np.linspace(max(values.min() - reach, lower), min(values.max() + reach, upper), FINE)
-    panel.plot(at, reflected_density(values, at, lower, upper), color=BLUE, linewidth=1.8)
+    density = reflected_density(values, at, lower, upper)
+    seen = np.flatnonzero(density >= SEEN * density.max())
+    shown = slice(seen[0], seen[-1] + 1)
+    panel.plot(at[shown], density[shown], color=BLUE, linewidth=1.8)
 
 
 def _interval(panel: Axes, estimate: float, interval: list[float]) -> None:

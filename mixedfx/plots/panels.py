@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from mixedfx.plots.look import tidy
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["chosen_names", "finish", "parameter_panels"]
+__all__ = ["broken", "chosen_names", "finish", "parameter_panels"]
 
 PANEL = (3.1, 2.3)  # inches
 MOST_COLUMNS = 3
+LONGEST_TITLE = 32  # characters in a line
 
 
 def chosen_names(names: Sequence[str], parameters: str | Sequence[str] | None) -> list[str]:
@@ -69,6 +71,19 @@ def _columns(count: int) -> int:
 
 
 def finish(panel: Axes, title: str) -> None:
-    """Give a panel its title and take away what distracts."""
-    tidy(panel, y=panel.get_ylabel(), title=title)
+    """Give a panel its title, in lines that do not reach into the next panel, and take away what distracts."""
+    tidy(panel, y=panel.get_ylabel(), title=broken(title))
+    panel.yaxis.label.set_size("small")
     panel.locator_params(axis="x", nbins=5)
+
+
+def broken(title: str) -> str:
+    """Return the name of a parameter in lines that fit a panel, broken behind the marks that it is made of."""
+    lines = [""]
+    for piece in re.findall(r"[^|:.\[\] ]*(?:[|:.\[\] ]+|$)", title):
+        cut = [piece[i : i + LONGEST_TITLE] for i in range(0, len(piece), LONGEST_TITLE)]
+        for part in cut:
+            if lines[-1] and len(lines[-1]) + len(part.rstrip()) > LONGEST_TITLE:
+                lines.append("")
+            lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)

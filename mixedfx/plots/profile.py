@@ -159,7 +159,7 @@ def _zeta(panel: Axes, curve: ZetaCurve, estimate: tuple[float, float], levels: 
     panel.plot(values, curve.fine, color=BLUE, linewidth=1.8)
     panel.plot([centre], [0.0], "o", color=BLUE, markersize=4)
     panel.set_ylim(-2.9, 2.9)
-    panel.set_ylabel("zeta")
+    panel.set_ylabel("zeta: signed root of\nthe rise of −2 log L")
 
 
 def _density(panel: Axes, curve: ZetaCurve, estimate: tuple[float, float], levels: Sequence[float]) -> None:
