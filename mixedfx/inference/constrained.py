@@ -67,12 +67,15 @@ class Constrained:
     phi : (k,)
     met : bool
         Whether it is a minimum, and the quantity has its value there.
+    feasible : bool
+        Whether the quantity has its value: the minimum is no higher, then.
     """
 
     value: float
     slope: float
     phi: Array
     met: bool
+    feasible: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ class ConstrainedSearch:
             found = self._newton(value, start)
             if found.met:
                 return found
-            return self._penalised(value, found.phi if np.isfinite(found.phi).all() else start)
+            again = self._penalised(value, found.phi if np.isfinite(found.phi).all() else start)
+            return again if again.met else found
 
     def _at(self, phi: Array) -> ProfilePoint | None:
         """The point, or None where the function or its gradient cannot be computed."""
@@ -134,7 +138,7 @@ class ConstrainedSearch:
                 change = moved.gradient - point.gradient
                 correction = secant(correction, moved.phi - point.phi, change, moved.hessian)
             point = moved
-        return Constrained(point.value, slope, point.phi, remaining <= TOLERABLE)
+        return Constrained(point.value, slope, point.phi, remaining <= TOLERABLE, bool(np.isfinite(remaining)))
 
     def _step(self, point: ProfilePoint, correction: Array, gap: float, slope: float) -> _Step:
         """The step, parameters held that would cross their bounds."""

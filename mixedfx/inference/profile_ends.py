@@ -38,12 +38,15 @@ class Held:
         The other parameters, to start the next one from.
     met : bool
         Whether the search ended at a minimum with the quantity at its value.
+    feasible : bool
+        Whether the quantity at least has its value: the minimum is no higher, then.
     """
 
     value: float
     slope: float
     state: Array
     met: bool = True
+    feasible: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def find_end(profile: _Profile, best: float, zeta: float) -> End:
     Notes
     -----
     Newton steps in the root, kept between the points known to be inside and outside, and at most :data:`FURTHER` times
-    as far out as the last one. A profile that levels off below the wanted rise, or never rises, has an open end.
+    as far out as the last one. A search that ends above its minimum, but below the wanted rise, is inside all the same.
+    A profile that levels off below the wanted rise, or never rises, has an open end.
     """
     side, target = float(np.sign(zeta)), abs(zeta)
     bound = profile.upper if side > 0 else profile.lower
@@ -108,15 +112,15 @@ def find_end(profile: _Profile, best: float, zeta: float) -> End:
     value, failures = _guess(profile, zeta, bound), 0
     for _ in range(MAX_HOLDS):
         held = profile.hold(value, walk.state)
-        if not held.met:
+        reached = float(np.sqrt(max(held.value - best, 0.0)))
+        if not held.met and not (held.feasible and reached < target):
             failures += 1
             if failures > MAX_FAILURES:
                 break
             walk.outside = value
             value = 0.5 * (walk.inside + value)
             continue
-        reached = float(np.sqrt(max(held.value - best, 0.0)))
-        if abs(reached - target) <= ROOT_TOLERANCE * target:
+        if held.met and abs(reached - target) <= ROOT_TOLERANCE * target:
             return End(value, side * reached, True, held.state)
         if reached < target:
             walk.inwards(value, reached / target, held.state)
@@ -188,7 +192,7 @@ class _Walk:
 
 def _guess(profile: _Profile, zeta: float, bound: float) -> float:
     """Wald's end; on the log scale for positive quantities; kept off the bound."""
-    if profile.lower == 0.0 and profile.estimate > 0:
+    if profile.lower == 0.0 and profile.estimate > profile.se:
         guess = profile.estimate * float(np.exp(np.clip(zeta * profile.se / profile.estimate, -1.5, 1.5)))
     else:
         guess = profile.estimate + zeta * profile.se

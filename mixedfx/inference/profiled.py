@@ -89,7 +89,7 @@ class QuantityProfile(HeldProfile):
         found = self.search.minimum(value, self.opening(state))
         if not found.met and not np.array_equal(state, self.start):
             found = self.search.minimum(value, self.opening(self.start))
-        return Held(found.value, found.slope, found.phi if found.met else state, found.met)
+        return Held(found.value, found.slope, found.phi if found.met else state, found.met, found.feasible)
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,9 @@ def with_variances(slots: Sequence[TermSlot], theta: Array) -> Array:
         values, vectors = np.linalg.eigh(covariance)
         null = vectors[:, values <= VANISHED * max(float(values[-1]), 1.0)]
         if null.shape[1]:
-            out[slot.theta] = slot.covariance.reopened(own, null, -np.eye(len(values)), REOPENED)
+            own = slot.covariance.reopened(own, null, -np.eye(len(values)), REOPENED)
+            closed = (slot.covariance.lower() == 0.0) & (np.abs(own) <= VANISHED)
+            out[slot.theta] = np.where(closed, REOPENED, own)
     return out
 
 

@@ -117,8 +117,10 @@ class Profile:
         """Return zeta of the model without one standard deviation: no correlation with it is any less likely."""
         if sd not in self._ceilings:
             held = self.profiles[sd]
-            end = held.hold(VANISHING * max(held.estimate, held.se), held.start)
-            rise = max(end.value - self.deviance, 0.0) if end.met else np.inf
+            rise = 0.0
+            if held.estimate > VANISHING**2 * held.se:
+                end = held.hold(VANISHING * max(held.estimate, held.se), held.start)
+                rise = max(end.value - self.deviance, 0.0) if end.met or end.feasible else np.inf
             self._ceilings[sd] = float(np.sqrt(rise))
         return self._ceilings[sd]
 

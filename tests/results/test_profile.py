@@ -169,3 +169,21 @@ def test_a_correlation_at_one():
     np.testing.assert_allclose(found.loc["sd_C(t)[0]|g"], twin.loc["sd_Intercept|g"], rtol=1e-4)
     for name in ("sigma", "Intercept", "x"):
         np.testing.assert_allclose(found.loc[name], twin.loc[name], rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("structure", ["cs", "toep", "ar1", "hetar1"])
+def test_structured_covariances_at_the_boundary_end_in_limits_or_nan(structure):
+    """No exception of NumPy and no warning of it, and limits on both sides of the estimate, where there are any."""
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        g, f, x = np.repeat(np.arange(12), 12), np.tile(np.repeat(list("abcd"), 3), 12), rng.normal(size=144)
+        mean = 0.3 * x + 0.3 * seed * rng.normal(size=12)[g]
+        data = pd.DataFrame({"g": g, "f": f, "x": x, "y": mean + rng.normal(size=144)})
+        made = mfx.profile(mfx.lmer(f"y ~ x + {structure}(0 + f | g)", data))
+        ends, estimates = made.conf_int(), pd.Series({n: held.estimate for n, held in made.profiles.items()})
+        margin = 1e-6 * (1.0 + estimates.abs())
+        assert not (ends["lower"] > estimates + margin).any()
+        assert not (ends["upper"] < estimates - margin).any()
+        assert ends.loc[["sigma", "Intercept", "x"]].notna().all(axis=None)
