@@ -297,8 +297,7 @@ class DeletedPoint:
     def _weight(self) -> Array:
         """``v v' / sigma^2``, and ``(X' V^-1 X)^-1`` in addition under REML (r, C, C): the slope by ``M``."""
         v = np.concatenate([-self.beta, np.ones((len(self.beta), 1))], axis=1)
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # no residual is left: the set is given up
-            out = v[:, :, None] * (v / self.sigma2[:, None])[:, None, :]
+        out = v[:, :, None] * (v / self.sigma2[:, None])[:, None, :]
         if self.reml:
             out[:, :-1, :-1] += self.unscaled_cov
         return np.asarray(out)

@@ -112,7 +112,8 @@ def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArra
     far = which
     if work > EXACT_WORK:
         try:
-            near, trusted = _expanded(fit, criterion.take(which))
+            with np.errstate(all="ignore"):
+                near, trusted = _expanded(fit, criterion.take(which))
         except (np.linalg.LinAlgError, ArithmeticError):
             near, trusted = _empty(which.size, problem), np.zeros(which.size, dtype=bool)
         out, far = out.filled(which, near), which[~trusted]
@@ -123,7 +124,8 @@ def _exact(fit: LinearFit, criterion: DeletedCriterion) -> Without:
     """Newton steps for all sets at once, to convergence; a set whose fit cannot be computed costs no other."""
     count = len(criterion.home)
     try:
-        return _converged(fit, criterion)
+        with np.errstate(all="ignore"):  # sets that leave no residual: not finite, and so given up
+            return _converged(fit, criterion)
     except (np.linalg.LinAlgError, ArithmeticError):
         if count == 1:
             return _empty(1, fit.problem)
