@@ -19,6 +19,7 @@ from mixedfx.design.fixed import FixedEffects, build_fixed
 from mixedfx.design.frame import Frame, as_frame, unnamed_hint
 from mixedfx.design.identification import Undetermined
 from mixedfx.design.missing import Completeness, complete_rows, missing_of
+from mixedfx.design.numerals import text_notes
 from mixedfx.design.random import RandomBuilder, RandomEffects
 from mixedfx.design.response import Response, is_cbind, read_response, without_trials
 from mixedfx.design.rows import Rows
@@ -324,6 +325,8 @@ class _Assembly:
             builder.reuse(self.formula.fixed_terms, fixed.encoder, fixed.matrix)
         random = tuple(builder.build(term) for term in self.formula.random)
         offset, encoder = self._offset()
+        texts = text_notes(self.rows, fixed.encoder.variables)
+        notes = (*complete.notes(), *texts, redundant, *map(_double_bar, random))
         return Design(
             self.formula,
             response,
@@ -333,7 +336,9 @@ class _Assembly:
             offset,
             self.rows.index,
             complete.n_dropped,
-            tuple(note for note in (*complete.notes(), redundant, *map(_double_bar, random)) if note is not None),
+            tuple(
+                note for note in (*complete.notes(), *texts, redundant, *map(_double_bar, random)) if note is not None
+            ),
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,

@@ -10,6 +10,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design.encoder import Encoder, Settings, Term, learn_encoder
+from mixedfx.design.numerals import text_notes
 from mixedfx.design.rank import Rank, independent_columns
 from mixedfx.design.rows import Rows
 from mixedfx.exceptions import DataError, RankDeficientWarning, warn
@@ -136,7 +137,7 @@ def build_fixed(terms: Sequence[Term], rows: Rows, settings: Settings) -> tuple[
     encoder, matrix = learn_encoder(terms, rows, settings, "the fixed part")
     rank = independent_columns(matrix)
     if len(rank.kept) >= rows.size:
-        raise _saturated(encoder, len(rank.kept), rows.size)
+        raise _saturated(encoder, len(rank.kept), rows)
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
         warn(note, RankDeficientWarning)
@@ -163,14 +164,16 @@ def build_fixed(terms: Sequence[Term], rows: Rows, settings: Settings) -> tuple[
     return fixed, note
 
 
-def _saturated(encoder: Encoder, rank: int, n_used: int) -> DataError:
+def _saturated(encoder: Encoder, rank: int, rows: Rows) -> DataError:
     """Return the error for as many independent columns as observations."""
+    n_used = rows.size
     size = f"{n_used} observation{'s' * (n_used != 1)}"
     widest = max(encoder.terms, key=lambda term: len(encoder.terms[term]))
     blame = f" (the term {widest} alone has {len(encoder.terms[widest])})" if len(encoder.terms[widest]) > 1 else ""
+    hints = "".join(f". {note}" for note in text_notes(rows, encoder.variables))
     return DataError(
         f"the fixed part has rank {rank} ({len(encoder.names)} columns) for {size}: none is left to estimate the "
-        f"variance; leave out terms{blame}, or bring more data"
+        f"variance; leave out terms{blame}, or bring more data{hints}"
     )
 
 

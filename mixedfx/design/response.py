@@ -13,6 +13,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.design.columns import TextColumn
 from mixedfx.design.evaluate import Evaluator
 from mixedfx.design.expressions import syntax_tree
+from mixedfx.design.numerals import numerals
 from mixedfx.design.values import Basis, Factor
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import display
@@ -99,6 +100,9 @@ def _read_numeric(expression: str, value: Evaluator, weights: Array | None) -> R
         raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
     found = value(expression)
     if isinstance(found, Factor):
+        said = numerals(found.labels)
+        if said:
+            raise DataError(f"the response {name!r} is not numeric (it is text): {said}; correct it, then convert it")
         raise DataError(
             f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example {_example(found)}); "
             "convert it to numbers, or choose a family for categories such as 'binomial'"

@@ -144,3 +144,19 @@ def test_left_sides_without_meaning_are_refused(left, kind, arguments, message):
 def test_a_formula_without_a_response():
     with pytest.raises(SpecificationError, match="no response"):
         build_design("~ x + (1 | g)", DATA)
+
+
+def test_text_that_was_meant_to_be_numbers_is_named():
+    frame = pd.DataFrame({"y": np.arange(24.0) ** 2, "g": np.repeat(list("abcd"), 6)})
+    frame["age"] = [str(20 + k % 11) for k in range(24)]
+    frame.loc[5, "age"] = "unknown"
+    notes = build_design("y ~ age + (1 | g)", frame).notes
+    assert any("age is text" in note and "11 levels" not in note and "'unknown' (row 5)" in note for note in notes)
+    wrong = frame.assign(y=frame.y.astype(str))
+    wrong.loc[7, "y"] = "n/a?"
+    with pytest.raises(DataError, match=r"all of its values but 'n/a\?' \(row 7\) are numbers"):
+        build_design("y ~ 1 + (1 | g)", wrong)
+    commas = frame.assign(x=[f"{k / 7:.5f}".replace(".", ",") for k in range(24)])
+    with pytest.raises(DataError, match="x is text.*decimal comma"):
+        build_design("y ~ x + (1 | g)", commas)
+    assert build_design("y ~ g + (1 | g)", frame).notes == ()
