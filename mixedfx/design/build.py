@@ -336,9 +336,7 @@ class _Assembly:
             offset,
             self.rows.index,
             complete.n_dropped,
-            tuple(
-                note for note in (*complete.notes(), *texts, redundant, *map(_double_bar, random)) if note is not None
-            ),
+            tuple(note for note in notes if note is not None),
             encoder,
             self.rows.keep,
             None if self.prior is None else self.prior.column,

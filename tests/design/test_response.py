@@ -157,6 +157,6 @@ def test_text_that_was_meant_to_be_numbers_is_named():
     with pytest.raises(DataError, match=r"all of its values but 'n/a\?' \(row 7\) are numbers"):
         build_design("y ~ 1 + (1 | g)", wrong)
     commas = frame.assign(x=[f"{k / 7:.5f}".replace(".", ",") for k in range(24)])
-    with pytest.raises(DataError, match="x is text.*decimal comma"):
+    with pytest.raises(DataError, match=r"x is text.*decimal comma"):
         build_design("y ~ x + (1 | g)", commas)
     assert build_design("y ~ g + (1 | g)", frame).notes == ()
