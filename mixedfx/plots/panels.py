@@ -73,7 +73,7 @@ def _columns(count: int) -> int:
 def finish(panel: Axes, title: str) -> None:
     """Give a panel its title, in lines that do not reach into the next panel, and take away what distracts."""
     tidy(panel, y=panel.get_ylabel(), title=broken(title))
-    panel.yaxis.label.set_size("small")
+    panel.yaxis.label.set_fontsize("small")
     panel.locator_params(axis="x", nbins=5)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_alpha
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.families import split_by
@@ -108,7 +109,7 @@ def pairwise_pvalues(
     for pvalue, own in zip(frame["pvalue"].tolist(), ends.tolist(), strict=True):
         colour = PALETTE[own[0] % len(PALETTE)]
         panel.plot([pvalue] * 2, own, color=colour, linewidth=1.3, marker="o", markersize=4)
-    panel.axvline(alpha, color=GREY, linewidth=1.0, linestyle="--", zorder=0.7)
+    panel.axvline(checked_alpha(alpha), color=GREY, linewidth=1.0, linestyle="--", zorder=0.7)
     panel.set_xticks([*TICKS], [f"{tick:g}" for tick in TICKS])
     panel.set_xlim(0.0, 1.05)
     labels = [f"{short(name)} ({value:.3g})" for name, value in zip(names, estimates, strict=True)]

@@ -56,6 +56,8 @@ OF_A_GENERALISED_FIT = {
     "emmeans": lambda fit, alpha: mfx.emmeans(fit, "period").to_frame(alpha),
     "letters": lambda fit, alpha: mfx.emmeans(fit, "period").letters(alpha=alpha),
     "tidy": lambda fit, alpha: mfx.tidy(fit, alpha=alpha),
+    "pairwise_pvalues": lambda fit, alpha: mfx.plots.pairwise_pvalues(mfx.emmeans(fit, "period"), alpha=alpha),
+    "interaction": lambda fit, alpha: mfx.plots.interaction(mfx.emmeans(fit, "period"), alpha=alpha),
 }
 WRONG = (95, 0, 1, 1.5, -0.1, 5, np.nan, np.inf)
 
