@@ -12,7 +12,14 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
 
-__all__ = ["Comparison", "Effect", "comparison_for"]
+__all__ = ["SHORT", "Comparison", "Effect", "comparison_for"]
+
+SHORT = {
+    "std_error": "se",
+    "conf_low": "lower",
+    "conf_high": "upper",
+    "p_value": "pvalue",
+}  # headings that fit the page
 
 
 @dataclass(frozen=True, eq=False)

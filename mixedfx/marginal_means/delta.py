@@ -16,6 +16,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.expressions import Claim, parse_claim
 from mixedfx.marginal_means.combine import row_names
+from mixedfx.marginal_means.compared import SHORT
 from mixedfx.marginal_means.denominators import OfFunctions
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.means import MarginalMeans
@@ -82,7 +83,7 @@ def hypotheses(
     notes = ["Standard errors by the delta method."]
     if "df" in frame:
         notes.append(f"Degrees of freedom by {denominator.label}.")
-    return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes)
+    return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT)
 
 
 def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Denominator]:

@@ -19,7 +19,7 @@ from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.marginal_means.changes import changes, level_changes, slope
-from mixedfx.marginal_means.compared import Comparison, Effect, comparison_for
+from mixedfx.marginal_means.compared import SHORT, Comparison, Effect, comparison_for
 from mixedfx.marginal_means.families import split_by
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions
@@ -108,7 +108,7 @@ def marginal_effects(
     within = _chosen(model, by) if by else ()
     frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
     return StatsTable.from_frame(
-        frame, heading="Marginal effects", notes=_notes(model, scale, predict, average, weights)
+        frame, heading="Marginal effects", notes=_notes(model, scale, predict, average, weights), headers=SHORT
     )
 
 
@@ -165,7 +165,8 @@ def comparisons(
         effects += changes(model, rows, model.predictors[name], wanted.get(name), predict, compare)
     within = _chosen(model, by) if by else ()
     frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
-    return StatsTable.from_frame(frame, heading="Comparisons", notes=_notes(model, scale, predict, average, weights))
+    notes = _notes(model, scale, predict, average, weights)
+    return StatsTable.from_frame(frame, heading="Comparisons", notes=notes, headers=SHORT)
 
 
 # ---------------------------------------------------------------- arguments
