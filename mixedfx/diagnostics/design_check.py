@@ -122,7 +122,9 @@ def check_design(formula: str, data: Any, *, family: Any = None, **options: Any)
     residual, sigma = own.pop("residual", None), own.pop("sigma", None)
     linear = family is None or family == "gaussian"
     if not linear and (residual is not None or sigma is not None):
-        raise SpecificationError("residual= and sigma= belong to linear models: leave family= out")
+        raise SpecificationError(
+            f"residual= and sigma= belong to linear models, and the family is {family!r}; write the one or the other"
+        )
     chosen = None if linear else family_for(family)
     extra = residual.columns if isinstance(residual, ResidualStructure) else ()
     with warnings.catch_warnings():

@@ -80,6 +80,22 @@ CASES: dict[str, Case] = {
     "response of two columns": (lmer("poly(y, 2) ~ x + (1 | g)"), S, ("poly(y, 2)", "2 columns")),
     "proportions": (glmer("q ~ x + (1 | g)", "binomial", data=data(q=0.25)), D, ("'q'", "0.25", "weights=")),
     "three categories": (glmer("f ~ x + (1 | g)", "binomial"), D, ("'f'", "3 categories", "two")),
+    "numbers as text": (
+        lmer("v ~ x + (1 | g)", data=data(v=["n/a?", *map(str, range(47))])),
+        D,
+        ("'v'", "'n/a?'", "row 0"),
+    ),
+    "constant in groups": (
+        lambda: mfx.lmer("y ~ 1 + (1 | g)", {"y": np.repeat([1.0, 3.0, 2.0], 4), "g": np.repeat(list("abc"), 4)}),
+        D,
+        ("'y'", "does not vary within the levels of g"),
+    ),
+    "exact": (lmer("v ~ x + (1 | g)", data=data(v=1 + 2 * data()["x"])), D, ("'v'", "exact linear function of x")),
+    "residual of counts": (
+        lambda: mfx.check_design("s ~ x + (1 | g)", data(), family="poisson", sigma=1.0),
+        S,
+        ("sigma=", "'poisson'"),
+    ),
     "ordinal text": (glmer("w ~ x + (1 | g)", "ordinal", data=data(w=WORDS)), D, ("'w'", "ordered=True", "'low'")),
     "ordinal numbers": (
         lambda: mfx.glmer("y ~ 1 + (1 | g)", {"y": LONG[:400], "g": LONG[:400] % 20}, family="ordinal"),
