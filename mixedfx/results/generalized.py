@@ -24,7 +24,7 @@ from mixedfx.results.predictor_errors import predictor_errors, variance_slopes
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.rows import RowPrior, encoded_component, predicted_rows, row_weights
-from mixedfx.results.settings import settings_of
+from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
 
@@ -342,9 +342,8 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
                 ("Link", problem.family.link.name),
                 ("Integration", self.integration),
             ],
-            settings={
-                name: text for name, text in settings_of(self).items() if name not in ("Family", "Link", "Penalty")
-            },
+            settings=factors_of(self)
+            | {name: text for name, text in settings_of(self).items() if name not in ("Family", "Link", "Penalty")},
             components=summary_tables(problem, self._estimate, self.fit.covariance),
             ratio=RATIOS.get(problem.family.link.name, "exp(coef)") if exp else None,
         )

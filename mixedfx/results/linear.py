@@ -23,7 +23,7 @@ from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.prediction import Prediction, predict_rows
 from mixedfx.results.responses import checked_responses
 from mixedfx.results.rows import predicted_rows
-from mixedfx.results.settings import settings_of
+from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
 
@@ -336,7 +336,13 @@ class LinearMixedResults(LinearEstimates):
         """
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
         alpha = checked_alpha(alpha)
-        return summarize(self, alpha, settings=settings_of(self), residual=self._residual_table(alpha), tests=tests)
+        return summarize(
+            self,
+            alpha,
+            settings=factors_of(self) | settings_of(self),
+            residual=self._residual_table(alpha),
+            tests=tests,
+        )
 
     def _residual_table(self, alpha: float) -> pd.DataFrame | None:
         """The residual structure: standard deviations of kinds of rows, and its parameters with their intervals."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from mixedfx.results.base import MixedResults
 
-__all__ = ["settings_of"]
+__all__ = ["factors_of", "settings_of"]
 
 
 def settings_of(fit: MixedResults) -> dict[str, str]:
@@ -40,3 +40,12 @@ def settings_of(fit: MixedResults) -> dict[str, str]:
     if options.get("penalty"):
         found["Penalty"] = f"{options['penalty']:.6g}"
     return found
+
+
+def factors_of(fit: MixedResults) -> dict[str, str]:
+    """Return the predictors that were read as factors, with their numbers of levels, under the heading ``Factors``.
+
+    A column of text is a factor whatever its text says: the number of its levels tells what became of it.
+    """
+    sizes = {name: len(v.levels) for name, v in fit.design.variables.items() if v.is_factor}
+    return {"Factors": ", ".join(f"{name} ({size})" for name, size in sizes.items())} if sizes else {}

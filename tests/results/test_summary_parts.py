@@ -60,3 +60,11 @@ def test_further_predictors_are_shown():
     data = mfx.load_dataset("salamanders")
     text = str(mfx.glmer("count ~ mined + (1 | site)", data, family="poisson", zero_inflation="~ mined").summary())
     assert "Zero inflation:  ~ mined" in text
+
+
+def test_predictors_that_are_factors_are_shown_with_their_levels():
+    """Text is a factor whatever it says: the summary tells of how many levels."""
+    data = mfx.load_dataset("orthodont").assign(years=lambda d: d["age"].astype(str) + " years")
+    fit = mfx.lmer("distance ~ years + Sex + (1 | Subject)", data)
+    assert "Factors:    years (4), Sex (2)" in str(fit.summary())
+    assert "Factors" not in str(mfx.lmer("distance ~ age + (1 | Subject)", data).summary())
