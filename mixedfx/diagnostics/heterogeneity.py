@@ -66,8 +66,6 @@ def heterogeneity(fit: Any) -> StatsTable:
     basis = np.linalg.qr(X * root[:, None])[0]
     residual = y * root - basis @ (basis.T @ (y * root))
     statistic, df = float(residual @ residual), int(used.sum()) - X.shape[1]
-    if df < 1:
-        raise SpecificationError("heterogeneity needs more rows than fixed effects")
     # tr P = sum w (1 - h)
     typical = df / float(np.sum(root**2 * (1.0 - np.square(basis).sum(axis=1))))
     tau2 = float(np.mean(_between(fit)[used]))
@@ -92,13 +90,15 @@ def _known_variances(fit: LinearMixedResults) -> tuple[Any, Array]:
     """Which rows count (n,), and their sampling variances."""
     problem, design = fit.fit.problem, fit.design
     residual = problem.residual
+    if residual is not None and residual.groups is not None:
+        raise SpecificationError(
+            "heterogeneity is for independent estimates, and residual= correlates them: leave the correlation out"
+        )
     if problem.criterion.sigma2 is None or (residual is not None and residual.n_rho):
         raise SpecificationError(
             "heterogeneity is for known sampling variances, and these are estimated: write "
             'residual=mfx.KnownVariance("vi"), or weights with sigma=1'
         )
-    if residual is not None and residual.groups is not None:
-        raise SpecificationError("heterogeneity is for independent estimates, and these are correlated")
     weights = np.ones(design.n_rows) if design.weights is None else design.weights
     used = weights > 0
     relative = np.ones(design.n_rows) if residual is None else residual.relative_variances(fit.fit.rho)
