@@ -21,6 +21,7 @@ from mixedfx.linalg.rowwise import RowMap
 __all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
 
 MAP_STEP = 1e-6  # relative step of the differences of the map of theta
+SINGULAR_MAP = 1e8  # condition number of that map beyond which it is singular
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,21 @@ class GeneralizedProblem:
         user, gradient : (k,)
             Parameters on the user's scale; gradient on the inner one.
         by_covariance : sequence of (Q, Q)
-            Derivative in the covariance of every factor.
+            Derivative in the covariance of every factor: what tells the gradient where a covariance is singular, and
+            with it the map of its parameters. (Of a quadrature it is right there only.)
         """
         out = np.array(gradient, dtype=float)
         for at, fixed in self._blocks():
             out[at] = np.linalg.solve(fixed.matrix.T, gradient[at])
-        theta = out[self.model.theta_slice]
+        own = self.model.theta_slice
+        theta, jacobian = out[own], self.jacobian_to_user(self.to_inner(user))[own, own]
         for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+            block = jacobian[slot.theta, slot.theta]
+            if np.isfinite(block).all() and np.linalg.cond(block) < SINGULAR_MAP:
+                theta[slot.theta] = np.linalg.solve(block.T, gradient[own][slot.theta])
+                continue
             n = by_covariance[slot.factor][slot.coefficients, slot.coefficients]
-            theta[slot.theta] = basis.gradient_to_user(user[self.model.theta_slice][slot.theta], n)
+            theta[slot.theta] = basis.gradient_to_user(user[own][slot.theta], n)
         return out
 
     def jacobian_to_user(self, x: Array) -> Array:
