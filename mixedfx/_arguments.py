@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mixedfx.exceptions import SpecificationError
+from mixedfx._typing import Array
+from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["checked_alpha", "checked_flag", "checked_mapping", "checked_names"]
+__all__ = ["checked_alpha", "checked_flag", "checked_mapping", "checked_names", "plain_numbers"]
 
 
 def checked_alpha(alpha: Any) -> float:
@@ -72,3 +76,32 @@ def checked_mapping(argument: str, values: Any, example: str) -> dict[str, Any]:
     if values is not None and not isinstance(values, Mapping):
         raise TypeError(f"{argument} is a dict such as {example}; found {type(values).__name__}")
     return dict(values or {})
+
+
+def plain_numbers(argument: str, values: Any) -> Array:
+    """Return values as an array of floats, nan where they are missing.
+
+    Raises
+    ------
+    DataError
+        If they differ in length, or one is text, a date or complex: these are not converted.
+
+    Examples
+    --------
+    >>> plain_numbers("distance", [1, None, 2.5])
+    array([1. , nan, 2.5])
+    """
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise DataError(f"{argument} must be numbers, and columns of one length; found rows that differ") from None
+    if found.dtype.kind not in "biuf":
+        odd = [value for value in found.flat if not _is_real(value)][:1]
+        if odd:
+            raise DataError(f"{argument} must be numbers; found {str(odd[0])!r}")
+        found = np.where(pd.isna(found), np.nan, found)
+    return np.asarray(found, dtype=float)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real | Decimal) or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))

@@ -116,9 +116,14 @@ def relationship_matrix(name: str, value: object) -> RelationshipMatrix:
         repeated = levels[levels.duplicated()].unique().tolist()[:SHOWN]
         raise DataError(f"{name} has repeated labels: {', '.join(map(repr, repeated))}")
     if not np.all(np.isfinite(matrix)):
-        raise DataError(f"{name} contains missing or infinite values")
+        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
+        raise DataError(f"{name} contains missing or infinite values, in the row of {levels[row]!r} for one")
     if np.max(np.abs(matrix - matrix.T), initial=0.0) > SYMMETRY_TOLERANCE * np.max(np.abs(matrix), initial=0.0):
-        raise DataError(f"{name} is not symmetric; a covariance between levels must be")
+        one, two = divmod(int(np.argmax(np.abs(matrix - matrix.T))), len(levels))
+        raise DataError(
+            f"{name} is not symmetric, as a covariance between levels must be: {levels[one]!r} with {levels[two]!r}  "
+            f"has {matrix[one, two]:g}, the other way round {matrix[two, one]:g}; (K + K.T) / 2 is the mean of both"
+        )
     return RelationshipMatrix(name, (matrix + matrix.T) / 2, levels)
 
 

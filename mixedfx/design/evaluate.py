@@ -110,7 +110,8 @@ class Evaluator:
         value = self(expression)
         if isinstance(value, np.ndarray):
             return value
-        raise DataError(f"{display(expression)} must be one column of numbers")
+        found = "a factor" if isinstance(value, Factor) else "several columns"
+        raise DataError(f"{display(expression)} must be one column of numbers; it is {found}")
 
     def unchecked(self, expression: str) -> Any:
         """Return the value of an expression as it comes, missing values included."""

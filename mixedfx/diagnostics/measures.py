@@ -173,7 +173,9 @@ def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:
     """
     _check_linear(fit, "conditional_aic")
     if fit.fit.problem.residual is not None:
-        raise SpecificationError("conditional_aic is for models without a residual structure")
+        raise SpecificationError(
+            "conditional_aic is for models without a residual structure: fit without residual=, or see fit.aic"
+        )
     rho = effective_parameters(fit.fit.at) if corrected else trace_of_hat(fit.fit.at)
     df = rho + (fit.fit.at.criterion.sigma2 is None)
     variances = fit.residual_variances

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, plain_numbers
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.design.rows import Rows
@@ -135,7 +135,10 @@ def acf(
         if products.size:
             rows[lag] = (float(products.mean()) / square if square > 0 else np.nan, products.size)
     if len(rows) == 1:
-        raise SpecificationError(f"no two rows within {name} are up to {most} apart: there is no autocorrelation")
+        raise SpecificationError(
+            f"no two rows within {name} are up to {most} apart: there is no autocorrelation; give larger "
+            "groups, group=…, or more lags="
+        )
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["acf", "pairs"]).rename_axis("lag")
     bound = special.ndtri(1.0 - 0.5 * alpha) / np.sqrt(frame["pairs"].to_numpy(dtype=float))
     frame = frame.assign(lower=-bound, upper=bound)
@@ -251,15 +254,13 @@ def _numbers(fit: LinearMixedResults | GeneralizedLinearMixedResults, given: Any
             raise SpecificationError(f"a refit has no data of its own: give {argument} as one number a row")
         inputs.source.require([given])
         return np.asarray(Rows(inputs.source, design.keep).numbers(given), dtype=float)
-    plain = np.asarray(given)
-    whole = design.keep is not None and plain.ndim == 1 and plain.size == design.keep.size
-    length = plain.size if whole else fit.nobs
-    try:
-        numbers = plain.astype(float)
-    except (TypeError, ValueError):
-        raise DataError(f"{argument} must be numbers, one for each row; found {plain.dtype}") from None
+    numbers = plain_numbers(argument, given)
+    whole = design.keep is not None and numbers.ndim == 1 and numbers.size == design.keep.size
+    length = numbers.size if whole else fit.nobs
     if numbers.ndim != 1 or numbers.size != length:
-        raise DataError(f"{argument} needs one number for each of the {fit.nobs} rows of the fit; found {plain.shape}")
+        raise DataError(
+            f"{argument} needs one number for each of the {fit.nobs} rows of the fit; found shape {numbers.shape}"
+        )
     return numbers[design.keep] if whole else numbers
 
 
@@ -285,7 +286,9 @@ def _pairs(values: Array, places: Array, codes: IntArray, name: str) -> tuple[Ar
     sizes = np.bincount(codes)
     total = int(np.sum(sizes * (sizes - 1) // 2))
     if total == 0:
-        raise SpecificationError(f"there are no pairs of rows within {name}")
+        raise SpecificationError(
+            f"there are no pairs of rows within {name}: give larger groups, group=…, to compare rows within them"
+        )
     if total > MOST_PAIRS:
         raise SpecificationError(
             f"there are {total} pairs of rows within {name}, more than {MOST_PAIRS}: give smaller groups, group=…"

@@ -206,7 +206,9 @@ def with_zero_inflation(family: Family) -> Family:
     ('mean', 'zero_inflation')
     """
     if isinstance(family, ExtraZeros):
-        raise SpecificationError(f"family {family.name!r} has zero inflation already")
+        raise SpecificationError(
+            f"family {family.name!r} has zero inflation already: name the family of the counts alone"
+        )
     if family.mean_range == "real":
         raise SpecificationError(f"family {family.name!r} has no zeros to inflate; use one of counts or proportions")
     return ZeroInflated(family) if family.support.contains(np.zeros(1))[0] else Hurdle(family)

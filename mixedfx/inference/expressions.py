@@ -223,6 +223,8 @@ class _Parser:
             return self.brackets()
         if self.at >= len(self.text):
             raise self.fail("ends too early")
+        if word:
+            raise self.fail(f"speaks of {word.group()!r}, which is no coefficient")
         raise self.fail(f"goes wrong at {self.text[self.at : self.at + 40]!r}")
 
     def brackets(self) -> _Dual:

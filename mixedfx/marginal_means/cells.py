@@ -46,7 +46,10 @@ class Cells:
         cells = Cells(codes, {name: outers for name, outers in active.items() if outers})
         whole = np.column_stack([np.zeros(len(labels), dtype=np.intp), *codes.values()])
         if len(np.unique(whole, axis=0)) < len(labels) or not np.isclose(cells.weights(()).sum(), 1.0):
-            raise SpecificationError(f"the rows are not all combinations of the levels of {', '.join(names)}")
+            raise SpecificationError(
+                f"the rows are not all combinations of the levels of {', '.join(names)}: ask for contrasts of single "
+                "rows, or hold a factor with by="
+            )
         return cells
 
     def terms(self) -> list[tuple[str, ...]]:

@@ -130,7 +130,10 @@ def factor_levels(labels: pd.DataFrame, names: Sequence[str]) -> tuple[list[list
         place += size * codes
         size *= len(levels[-1])
     if size != len(labels) or len(np.unique(place)) < size:
-        raise SpecificationError(f"the rows are not all combinations of the levels of {', '.join(names)}")
+        raise SpecificationError(
+            f"the rows are not all combinations of the levels of {', '.join(names)}: ask for contrasts of single rows, "
+            "or hold a factor with by="
+        )
     return levels, np.argsort(place)
 
 

@@ -63,7 +63,8 @@ def fitted_model(fit: Any, ddf: str | float | None, *, population: bool = False,
     if hasattr(fit, "cov_params") and hasattr(getattr(fit, "model", None), "exog"):
         if np.ndim(fit.params) != 1:
             raise SpecificationError(
-                f"a model of several linear predictors has no marginal means here; found {type(fit.model).__name__}"
+                f"a model of several linear predictors has no marginal means here; found {type(fit.model).__name__}: "
+                "fit the categories in pairs, by logit"
             )
         return _of_statsmodels(fit, ddf)
     raise TypeError(

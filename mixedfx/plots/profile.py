@@ -133,7 +133,7 @@ def plot_profile(
         raise SpecificationError(f"kind is one of {', '.join(map(repr, KINDS))}; found {kind!r}")
     wrong = [level for level in levels if not 0.0 < level < 1.0]
     if wrong:
-        raise SpecificationError(f"levels lie between 0 and 1; found {wrong[0]}")
+        raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {wrong[0]}")
     profile = profile_of(profile) if isinstance(profile, MixedResults) else profile
     names = chosen_names(list(profile.profiles), parameters)
     frame = profile.to_frame()

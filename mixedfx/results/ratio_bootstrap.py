@@ -254,7 +254,7 @@ def _check_nested(small: _Null, large: MixedResults) -> None:
             f"the models were fitted to {small.response.size} and {response.size} rows: fit them to the same rows"
         )
     if not np.allclose(small.response, response, rtol=SAME, atol=0.0, equal_nan=True):
-        raise DataError("the models have different responses")
+        raise DataError("the models have different responses: fit both to the same one")
     if large.n_parameters <= small.n_parameters:
         raise SpecificationError(
             f"the first model has {small.n_parameters} parameters, the second {large.n_parameters}: give the "

@@ -102,7 +102,7 @@ class ResponseModel:
             return pd.Series([parameter.natural(v) for v in values], index=eta.index, name=which, dtype=float)
         if which == "probabilities" and isinstance(family, Ordinal):
             return self._probabilities(family, eta, variance)
-        known = ["mean", "linear", *matrices, *(["probabilities"] if isinstance(family, Ordinal) else [])]
+        known = ["mean", "linear", "marginal", *matrices, *(["probabilities"] if isinstance(family, Ordinal) else [])]
         raise SpecificationError(f"which is one of {', '.join(map(repr, known))}; found {which!r}")
 
     def _probabilities(self, family: Ordinal, eta: pd.Series[float], variance: Array) -> pd.DataFrame:

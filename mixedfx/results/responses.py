@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from mixedfx._arguments import plain_numbers
 from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import DataError
@@ -25,7 +23,7 @@ def checked_responses(design: Design, values: Any) -> Array:
         If a value is no number, the number of rows is not that of the fit (or of its data), or a value is missing or
         infinite.
     """
-    Y = _numbers(values)
+    Y = plain_numbers("the new responses", values)
     Y = Y[:, None] if Y.ndim == 1 else Y
     n = design.n_rows
     if design.keep is not None and Y.ndim == 2 and len(Y) == design.keep.size:
@@ -40,21 +38,3 @@ def checked_responses(design: Design, values: Any) -> Array:
             f"needs one finite number for each of the {n} rows of the fit"
         )
     return Y
-
-
-def _numbers(values: Any) -> Array:
-    """Return an array of floats; text, dates and complex numbers are refused, not converted."""
-    try:
-        found = np.asarray(values)
-    except ValueError:
-        raise DataError("the new responses differ in length: give one column a response, one number a row") from None
-    if found.dtype.kind not in "biuf":
-        odd = [value for value in found.flat if not _is_real(value)][:1]
-        if odd:
-            raise DataError(f"the new responses must be numbers, one column a response; found {str(odd[0])!r}")
-        found = np.where(pd.isna(found), np.nan, found)
-    return np.asarray(found, dtype=float)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real | Decimal) or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))

@@ -341,7 +341,8 @@ def _checked(given: RowArgument, *, whole: bool, positive: bool) -> Array:
         bad = bad | (np.isfinite(values) & (values != np.rint(values)))
     if bad.any():
         kind = "positive whole numbers" if whole else "positive numbers" if positive else "not negative"
-        raise DataError(f"{given.label}: {what} of new rows must be {kind}; found {values[bad][0]:g}")
+        where = "" if given.label == what else f"{given.label}: "
+        raise DataError(f"{where}{what} of new rows must be {kind}; found {values[bad][0]:g}")
     return values
 
 

@@ -209,7 +209,11 @@ CASES: dict[str, Case] = {
         ("48 values", "missing or infinite", "row 0", "48 rows"),
     ),
     "text as a response": (lambda: fit().refit(["1.5"] * 47 + ["many"]), D, ("numbers", "'1.5'")),
-    "responses of unequal length": (lambda: fit().refit_many([[1.0], [1.0, 2.0]]), D, ("differ in length",)),
+    "responses of unequal length": (
+        lambda: fit().refit_many([[1.0], [1.0, 2.0]]),
+        D,
+        ("one length", "differ"),
+    ),
     "names of responses": (
         lambda: fit().refit_many(np.eye(48)[:, :3], names=["a", "b"]),
         S,
