@@ -98,7 +98,6 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("covariance/residual/symmetry.py", "more than the"),
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
-        ("analysis_of_variance/analysed.py", "is not known, so that they cannot be tested"),
         ("fitting/linear.py", "cannot be computed"),
         ("formula/parse.py", "_TOO_DEEP"),
         ("results/clusters.py", "cannot be estimated from the clusters drawn"),

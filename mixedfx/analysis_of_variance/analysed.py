@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -80,7 +80,7 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     frame = frame_of(fit)
     beta = np.asarray(fit.params, dtype=float)
     if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
-        root = _root_of_inverse(denominator.covariance)
+        root = _root_of_inverse(denominator.covariance, fit.separation_notes)
     else:
         root = _cross_product_root(fit)
     part = FixedPart(
@@ -90,7 +90,7 @@ def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
     return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows, notes=fit.separation_notes)
 
 
-def _root_of_inverse(covariance: Array) -> Array:
+def _root_of_inverse(covariance: Array, reasons: Sequence[str]) -> Array:
     """``R``, upper triangular, with ``R'R`` the inverse; directions next to singular in rounding are as good as that.
 
     Raises
@@ -99,9 +99,11 @@ def _root_of_inverse(covariance: Array) -> Array:
         If standard errors are missing.
     """
     if not np.isfinite(covariance).all():
+        why = reasons or (
+            "see print(fit.certificate), and fit.summary() for the coefficients without a standard error",
+        )
         raise DataError(
-            "the covariance of the fixed effects is not known, so that they cannot be tested: see "
-            "print(fit.certificate), and fit.summary() for the coefficients without a standard error"
+            f"the covariance of the fixed effects is not known, so that they have no Wald test; {'; '.join(why)}"
         )
     se = np.sqrt(covariance.diagonal())
     values, vectors = np.linalg.eigh(covariance / np.outer(se, se))

@@ -123,7 +123,7 @@ class Certificate:
             )
         if self.separated:
             return (
-                f"There is no optimum: {self.culprits} separate the outcomes, and the likelihood rises "
+                f"There is no optimum: the outcomes are told apart by {self.culprits}, and the likelihood rises "
                 "without end as the coefficients grow."
             )
         if self.divided:

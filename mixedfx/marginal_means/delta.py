@@ -76,23 +76,24 @@ def hypotheses(
     [[0.04164, 0.0064]]
     """
     level = checked_alpha(alpha)
-    names, beta, denominator = _estimates(fit, ddf)
+    names, beta, denominator, worth = _estimates(fit, ddf)
     claims = {name: parse_claim(text, names, beta) for name, text in _texts(hypothesis).items()}
     frame = _tested(list(claims.values()), denominator, level)
     frame.index = pd.Index(list(claims))
-    notes = ["Standard errors by the delta method."]
+    notes = [*worth, "Standard errors by the delta method."]
     if "df" in frame:
         notes.append(f"Degrees of freedom by {denominator.label}.")
     return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT)
 
 
-def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Denominator]:
+def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Denominator, tuple[str, ...]]:
+    """Names, estimates, their errors, and what these are worth where that must be said."""
     if isinstance(fit, MarginalMeans):
         if ddf is not None:
             raise SpecificationError("ddf= is that of the marginal means: emmeans(fit, …, ddf=…)")
-        return row_names(fit.labels), fit.functions.estimates, OfFunctions(fit.functions)
+        return row_names(fit.labels), fit.functions.estimates, OfFunctions(fit.functions), fit.functions.model.notes
     model = fitted_model(fit, ddf)
-    return list(map(str, model.names)), model.beta, model.denominator
+    return list(map(str, model.names)), model.beta, model.denominator, model.notes
 
 
 def _texts(hypothesis: Any) -> dict[str, str]:

@@ -74,7 +74,7 @@ def _table(
     stubs = [name for name in ("term", *means.by) if name in frame]
     frame = frame.set_index(stubs) if stubs else frame
     notes = [f"Denominator degrees of freedom by {means.functions.model.denominator.label}."] if "F" in frame else []
-    notes = [*tested, *notes, *(told(means.nesting) if "term" in stubs else ())]
+    notes = [*means.functions.model.notes, *tested, *notes, *(told(means.nesting) if "term" in stubs else ())]
     if partial:
         notes.append(f"Only a part can be estimated (empty cells) of: {', '.join(dict.fromkeys(partial))}.")
     return StatsTable.from_frame(frame, heading="Joint tests", notes=notes)

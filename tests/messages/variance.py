@@ -31,6 +31,12 @@ def squares(formula: str = "y ~ g", **options: Any) -> Any:
     return mfx.mean_squares(formula, options.pop("data", None) if "data" in options else data(), **options)
 
 
+def separated() -> Any:
+    """Every response is 1 where x is 1; elsewhere both occur."""
+    row = np.arange(48)
+    return data(x=row % 2, b=np.where(row % 2 == 1, 1, row // 2 % 2))
+
+
 def linear(formula: str) -> Any:
     import statsmodels.formula.api as smf
 
@@ -43,6 +49,11 @@ CASES: dict[str, Case] = {
         lambda: mfx.anova(ols("y ~ x"), type=3, ddf="satterthwaite"),
         S,
         ("satterthwaite", "'residual'"),
+    ),
+    "terms of a separated fit": (
+        lambda: mfx.anova(glmer("b ~ x + (1 | g)", "binomial", data=separated())()),
+        D,
+        ("x", "no Wald test", "mfx.anova(smaller, larger)", "penalty=0.1"),
     ),
     "dependent columns": (lambda: mfx.anova(linear("y ~ x + x2"), type=3), S, ("linearly dependent", "leave out")),
     "type of several": (lambda: mfx.anova(fit(), fit("y ~ 1 + (1 | g)"), type=3), S, ("type", "several models")),
