@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 from mixedfx.exceptions import UnknownArgumentError, UnknownNameError, told_in_notebooks
 
-__all__ = ["OF_FITS", "hinting", "hinting_methods", "unknown_name"]
+__all__ = ["OF_FITS", "OF_MODELS", "hinting", "hinting_methods", "unknown_name"]
 
 NAMES: dict[str, str] = {
     # estimates
@@ -28,7 +28,7 @@ NAMES: dict[str, str] = {
     "raneff": "fit.random_effects (standard deviations: fit.random_effects_sd)",
     "blups": "fit.random_effects",
     "blup": "fit.random_effects",
-    "condvar": "fit.random_effects_sd",
+    "condvar": "fit.random_effects_cov (standard deviations: fit.random_effects_sd)",
     "varcorr": "fit.varcorr",
     "vcov": "fit.cov_params()",
     "variance_components": "fit.varcorr.to_frame()",
@@ -46,8 +46,8 @@ NAMES: dict[str, str] = {
     # the fit
     "loglik": "fit.llf",
     "log_likelihood": "fit.llf",
-    "loglike": "fit.llf (at other parameters: fit.model.objective(theta))",
-    "score": "fit.model.objective(theta), which has the gradient of -2 log L",
+    "loglike": "fit.llf (at other parameters: fit.model.loglike(theta))",
+    "score": "fit.model.score(theta)",
     "fitted": "fit.fittedvalues",
     "fitted_values": "fit.fittedvalues",
     "resids": "fit.resid or fit.residuals(kind)",
@@ -69,14 +69,13 @@ NAMES: dict[str, str] = {
     "report": "mfx.explain(fit)",
     "refit_ml": "fit.update(reml=False)",
     "refitml": "fit.update(reml=False)",
-    "hessian": "fit.cov_params()",
-    "bse_re": "fit.conf_int(which='random')",
+    "hessian": "fit.cov_params() and fit.cov_varpar(), the inverses of the information",
+    "information": "fit.cov_params() and fit.cov_varpar(), the inverses of the information",
+    "normalized_cov_params": "fit.cov_params()",
     "cov_re_unscaled": "fit.cov_re / fit.scale",
     "profile_re": "mfx.profile(fit)",
-    "random_effects_cov": "fit.random_effects_sd",
     "remove_data": "fit.save(path)",
     "t_test_pairwise": "mfx.emmeans(fit, …).pairs()",
-    "wald_test_terms": "mfx.anova(fit)",
     # fitting
     "lme": "mfx.lmer(formula, data), with residual=mfx.AR1(…), mfx.VarIdent(…), … where residuals have a structure",
     "lme4": "mfx.lmer(formula, data) or mfx.glmer(formula, data, family=…)",
@@ -123,6 +122,12 @@ NAMES: dict[str, str] = {
     "contrast": "mfx.emmeans(fit, …).contrast(…)",
     "contrasts": "mfx.emmeans(fit, …).contrast(…)",
     "pairs": "mfx.emmeans(fit, …).pairs()",
+    "cohens_d": "mfx.eff_size(mfx.emmeans(fit, …))",
+    "cohen_d": "mfx.eff_size(mfx.emmeans(fit, …))",
+    "effectsize": "mfx.eff_size(mfx.emmeans(fit, …)), and eta squared in mfx.anova(fit)",
+    "eta_squared": "mfx.anova(fit)",
+    "deltamethod": "mfx.hypotheses(fit, …)",
+    "delta_method": "mfx.hypotheses(fit, …)",
     "cld": "mfx.emmeans(fit, …).letters()",
     "ref_grid": "mfx.emmeans(fit, …)",
     "slopes": "mfx.trends(fit, …) at set values, mfx.marginal_effects(fit, …) averaged over the rows",
@@ -134,7 +139,9 @@ NAMES: dict[str, str] = {
     "predictions": "fit.get_prediction(data).summary_frame()",
     "ggpredict": "fit.get_prediction(data) or mfx.plots.effect(fit, …)",
     "alleffects": "mfx.plots.effect(fit, …)",
-    "emmip": "mfx.plots.effect(fit, …, by=…)",
+    "emmip": "mfx.plots.interaction(mfx.emmeans(fit, [a, b]))",
+    "interaction_plot": "mfx.plots.interaction(mfx.emmeans(fit, [a, b]))",
+    "pwpp": "mfx.plots.pairwise_pvalues(mfx.emmeans(fit, …))",
     "predict_proba": "fit.predict(data)",
     # looking at it
     "plot": "mfx.plots.dashboard(fit), mfx.plots.effect(fit, …), mfx.plots.residuals(fit)",
@@ -169,6 +176,18 @@ NAMES: dict[str, str] = {
     "to_frame": "mfx.tidy(fit)",
     "to_dataframe": "mfx.tidy(fit)",
     "equation": "mfx.explain(fit).equations",
+    # families
+    "poisson": "mfx.glmer(formula, data, family='poisson')",
+    "binomial": "mfx.glmer(formula, data, family='binomial')",
+    "logistic": "mfx.glmer(formula, data, family='binomial')",
+    "logit": "mfx.glmer(formula, data, family='binomial')",
+    "negativebinomial": "mfx.glmer(formula, data, family='nbinom2')",
+    "negative_binomial": "mfx.glmer(formula, data, family='nbinom2')",
+    "ordinal": "mfx.glmer(formula, data, family='ordinal')",
+    # meta-analysis
+    "rma": "mfx.lmer('d ~ 1 + (1 | study)', data, residual=mfx.KnownVariance('vi'))",
+    "i2": "mfx.heterogeneity(fit)",
+    "cochran_q": "mfx.heterogeneity(fit)",
     # data
     "data": "mfx.load_dataset(name); mfx.list_datasets() lists them",
     "load_data": "mfx.load_dataset(name)",
@@ -177,9 +196,15 @@ NAMES: dict[str, str] = {
 }
 """Lower-case name that people type (dots as underscores) to what is written here; for modules and for results."""
 
+MORE_ARGUMENTS = ("contextual_test", "emmeans", "hypotheses", "trends", "variogram")
+"""Functions of a fit that ask for more than the fit."""
+
 OF_FITS = {
-    name: f"mfx.{name}(fit, …)" if name in ("emmeans", "trends", "contextual_test") else f"mfx.{name}(fit)"
+    name: f"mfx.{name}(fit, …)"
+    if name in ("emmeans", "trends", "contextual_test", "hypotheses", "variogram")
+    else f"mfx.{name}(fit)"
     for name in (
+        "acf",
         "aicc",
         "anova",
         "augment",
@@ -194,6 +219,8 @@ OF_FITS = {
         "emmeans",
         "explain",
         "glance",
+        "heterogeneity",
+        "hypotheses",
         "icc",
         "influence",
         "joint_tests",
@@ -213,6 +240,7 @@ OF_FITS = {
         "tidy",
         "trends",
         "variance_tests",
+        "variogram",
         "vif",
     )
 } | {
@@ -220,6 +248,20 @@ OF_FITS = {
     for name in ("caterpillar", "dashboard", "effect", "forest", "group_panels", "qq", "shrinkage")
 }
 """Functions of a fit that people look for among its methods."""
+
+OF_MODELS = {
+    "data": "model.inputs.frame",
+    "exog_vc": "model.exog_re",
+    "get_distribution": "model.fit().simulate(…)",
+    "group_labels": "model.groups",
+    "k_fe": "model.exog.shape[1]",
+    "k_re": "model.exog_re.shape[1]",
+    "n_groups": "model.groups, or model.fit().n_groups",
+    "n_totobs": "len(model.endog)",
+    "nobs": "len(model.endog)",
+    "predict": "model.fit().predict(data)",
+}
+"""What statsmodels' users look for in a model."""
 
 
 class Hint(NamedTuple):
@@ -334,7 +376,9 @@ def unknown_name(owner: str, name: str, own: Iterable[str], beside: Mapping[str,
         said += f"; write {beside[name]}"
     elif same := [other for other in names if other.lower() == plain]:
         said += f"; did you mean {same[0]!r}?"
-    elif close := get_close_matches(name, [*names, *beside, *NAMES], n=2, cutoff=0.75):
+    elif near := get_close_matches(name, names, n=2, cutoff=0.85):
+        said += f"; did you mean {' or '.join(map(repr, near))}?"
+    elif close := get_close_matches(plain, [*names, *beside, *NAMES], n=2, cutoff=0.75):
         written = dict.fromkeys(beside.get(c) or NAMES.get(c) or repr(c) for c in close)
         said += f"; did you mean {' or '.join(written)}?"
     return UnknownNameError(said, name=name)

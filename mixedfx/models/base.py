@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from mixedfx._suggestions import OF_MODELS, unknown_name
 from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.design.exactness import no_residual
@@ -102,6 +103,41 @@ class MixedModel:
             levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
             blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(own))))
         return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
+
+    def loglike(self, parameters: Any, **options: Any) -> float:
+        """Return the log-likelihood at some parameters without fitting: minus half of :meth:`objective`.
+
+        Parameters
+        ----------
+        parameters : array-like (k,)
+            As for :meth:`objective`: in a linear model the covariance parameters relative to sigma (fixed effects and
+            sigma are the best ones given these), in a generalised one all parameters.
+        **options
+            ``reml=`` of linear models (True unless given), ``nagq=`` of generalised ones.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> model = mfx.LinearMixedModel("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit = model.fit()
+        >>> round(abs(model.loglike(fit.theta) - fit.llf), 6)
+        0.0
+        """
+        model: Any = self
+        return -0.5 * float(model.objective(parameters, **options)[0])
+
+    def score(self, parameters: Any, **options: Any) -> Array:
+        """Return the gradient (k,) of :meth:`loglike`, which takes the same arguments."""
+        model: Any = self
+        return np.asarray(-0.5 * model.objective(parameters, **options)[1])
+
+    if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a name is called here that is no attribute."""
+            if hasattr(type(self), name):  # a property failed inside: its own error is the true one
+                return object.__getattribute__(self, name)
+            raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_MODELS)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.formula}, {len(self.endog)} observations>"

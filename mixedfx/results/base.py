@@ -12,18 +12,19 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
 from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
-from mixedfx.design import Design
+from mixedfx.design import Design, RandomEffects
+from mixedfx.design.basis import TermBasis
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.canonical_rows import CanonicalRows, canonical_rows
 from mixedfx.inference.denominator import Denominator, asymptotic_for
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import hypothesis_from
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
-from mixedfx.results.effects import coefficients_by_level, effect_frames
+from mixedfx.results.effects import coefficients_by_level, covariance_frame, effect_frames
 from mixedfx.results.joint import cholesky_factor, joint_frame
 from mixedfx.results.varcorr import VarCorr
 
@@ -83,10 +84,18 @@ class MixedResults(ABC):
     def _modes(self) -> tuple[Array, ...]:
         """Conditional modes (q, m) of every random-effects term, in the order of the formula."""
 
-    @property
     @abstractmethod
+    def _factor_covariance(self, factor: int) -> Array:
+        """Conditional covariances (Q, Q, m) of one factor's effects, in the basis of the fit, parameters held fixed."""
+
+    @cached_property
     def _mode_variances(self) -> tuple[Array, ...]:
         """Conditional variances (q, m) of every random-effects term."""
+        problem = self.fit.problem
+        return tuple(
+            np.einsum("ia,abm,ib->im", basis.matrix, self._factor_covariance(factor)[own, own], basis.matrix)
+            for basis, (factor, own) in zip(problem.terms, problem.assembly.places, strict=True)
+        )
 
     @property
     @abstractmethod
@@ -311,6 +320,45 @@ class MixedResults(ABC):
             )
         return self.f_test(constraints, ddf="z" if use_f is False else ddf)
 
+    def wald_test_terms(self, *, skip_single: bool = False, ddf: str | None = None) -> pd.DataFrame:
+        """Test for every term whether all of its coefficients are zero, as statsmodels' function of this name.
+
+        What that means depends on how factors are coded: beside interactions it is the effect at the reference level
+        (at zero of a covariate). :func:`mixedfx.anova` tests averages over the levels instead.
+
+        Parameters
+        ----------
+        skip_single : bool
+            Leave out terms of one coefficient.
+        ddf : str, optional
+            As for :meth:`t_test`.
+
+        Returns
+        -------
+        DataFrame
+            One row a term: ``statistic, pvalue, df_constraint, df_denom``; F, or chi-squared where ``df_denom`` is
+            infinite.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.wald_test_terms().round(2)
+                   statistic  pvalue  df_constraint  df_denom
+        Intercept    1357.06     0.0              1      17.0
+        Days           45.85     0.0              1      17.0
+        """
+        checked_flag("skip_single", skip_single)
+        identity, rows = np.eye(len(self.params)), {}
+        for term, columns in self.design.fixed.terms.items():
+            if len(columns) > int(skip_single):
+                test = self.f_test(identity[list(columns)], ddf=ddf)
+                z = np.isinf(test.df_denom)
+                statistic = test.fvalue * test.df_num if z else test.fvalue
+                rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)
+        named = ["statistic", "pvalue", "df_constraint", "df_denom"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})
+
     @cached_property
     def _canonical_rows(self) -> CanonicalRows:
         """How hypotheses of several rows are written for their degrees of freedom."""
@@ -327,6 +375,54 @@ class MixedResults(ABC):
     def random_effects_sd(self) -> dict[str, pd.DataFrame]:
         """Standard deviations of the random effects given the data and the parameters, shaped as ``random_effects``."""
         return effect_frames(self.design.random, [np.sqrt(np.maximum(v, 0.0)) for v in self._mode_variances])
+
+    @property
+    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
+        """Covariances of the random effects of each level given the data and the parameters.
+
+        Returns
+        -------
+        dict of str to DataFrame
+            Group to frame; rows indexed by level and effect, columns by effect: ``[group].loc[level]`` is the matrix
+            (q, q) of one level. Its diagonal is the square of :attr:`random_effects_sd`.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.random_effects_cov["Subject"].loc["308"].to_numpy().round(2)
+        array([[145.71, -21.44],
+               [-21.44,   5.31]])
+        """
+        problem, terms = self.fit.problem, self.design.random
+        parts: dict[str, list[tuple[int, TermBasis, slice, RandomEffects]]] = {}
+        for term, basis, (factor, own) in zip(terms, problem.terms, problem.assembly.places, strict=True):
+            parts.setdefault(term.group, []).append((factor, basis, own, term))
+        out = {}
+        for group, own in parts.items():
+            blocks = self._factor_covariance(own[0][0])
+            to_user = np.vstack([_placed(basis.matrix, columns, len(blocks)) for _, basis, columns, _ in own])
+            names = [name for *_, term in own for name in term.names]
+            out[group] = covariance_frame(
+                np.einsum("ia,abm,jb->mij", to_user, blocks, to_user), own[0][3].levels, names
+            )
+        return out
+
+    @property
+    def bse_re(self) -> pd.Series[float]:
+        """Standard errors of the variances and covariances of the random effects, those that ``varcorr`` shows.
+
+        They say little near zero: :func:`mixedfx.profile` has intervals, and ``cov_varpar`` the covariance on other
+        scales. Nan where a variance is zero.
+        """
+        covariance = self.cov_varpar("variance")
+        shown = [label[0] in self.n_groups for label in covariance.index]
+        errors = np.sqrt(np.maximum(np.diag(covariance.to_numpy()), 0.0))
+        return pd.Series(errors, index=covariance.index, name="bse_re", dtype=float)[shown]
+
+    @abstractmethod
+    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
+        """Return the asymptotic covariance of the variance parameters."""
 
     @property
     def cov_re(self) -> pd.DataFrame:
@@ -519,3 +615,10 @@ class MixedResults(ABC):
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
+
+
+def _placed(matrix: Array, columns: slice, size: int) -> Array:
+    """Return a matrix with ``matrix`` in some of ``size`` columns and zeros in the others."""
+    whole = np.zeros((len(matrix), size))
+    whole[:, columns] = matrix
+    return whole

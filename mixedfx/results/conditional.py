@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.conditional import Moments, mode_covariance, node_moments
+from mixedfx.criterion.conditional import Moments, node_moments
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.fitting.generalized import GeneralizedFit
 
-__all__ = ["effects_by_term", "mode_variances", "quadrature_moments"]
+__all__ = ["effects_by_term", "quadrature_moments"]
 
 
 def effects_by_term(problem: GeneralizedProblem, effects: Array) -> tuple[Array, ...]:
@@ -21,15 +21,6 @@ def effects_by_term(problem: GeneralizedProblem, effects: Array) -> tuple[Array,
         loading = problem.assembly.rows.loadings.get(factor)
         own = basis.matrix @ parts[factor][coefficients]
         out.append(own if loading is None else own @ loading.T)
-    return tuple(out)
-
-
-def mode_variances(fit: GeneralizedFit) -> tuple[Array, ...]:
-    """Return the conditional variances (q, m) around the modes, parameters held fixed, of every term."""
-    problem, out = fit.problem, []
-    for basis, (factor, own) in zip(problem.terms, problem.assembly.places, strict=True):
-        blocks = mode_covariance(fit.at.state, factor)[own, own]
-        out.append(np.einsum("ia,abm,ib->im", basis.matrix, blocks, basis.matrix))
     return tuple(out)
 
 

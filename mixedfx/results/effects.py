@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from mixedfx._typing import Array
 from mixedfx.design import RandomEffects
 from mixedfx.formula import factors_of
 
-__all__ = ["coefficients_by_level", "effect_frames", "spelled_as"]
+__all__ = ["coefficients_by_level", "covariance_frame", "effect_frames", "spelled_as"]
 
 
 def effect_frames(terms: Sequence[RandomEffects], values: Sequence[Array]) -> dict[str, pd.DataFrame]:
@@ -21,6 +22,13 @@ def effect_frames(terms: Sequence[RandomEffects], values: Sequence[Array]) -> di
         frame = pd.DataFrame(value.T.copy(), index=term.levels, columns=list(term.names))
         out[term.group] = pd.concat([out[term.group], frame], axis=1) if term.group in out else frame
     return out
+
+
+def covariance_frame(blocks: Array, levels: pd.Index[Any], names: Sequence[str]) -> pd.DataFrame:
+    """Return covariances (m, q, q) of the effects of every level, below each other: rows are (level, effect)."""
+    keys = [(*(level if isinstance(level, tuple) else (level,)), name) for level in levels for name in names]
+    index = pd.MultiIndex.from_tuples(keys, names=[*levels.names, "effect"])
+    return pd.DataFrame(blocks.reshape(-1, len(names)), index=index, columns=list(names))
 
 
 def coefficients_by_level(params: pd.Series[float], effects: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array
-from mixedfx.criterion.conditional import Moments, first_order_mean
+from mixedfx.criterion.conditional import Moments, first_order_mean, mode_covariance
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Ordinal
@@ -20,7 +20,7 @@ from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.generalized_scales import generalized_variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import all_parameters, component_tables, family_table, further_table, limit_notes
-from mixedfx.results.conditional import effects_by_term, mode_variances, quadrature_moments
+from mixedfx.results.conditional import effects_by_term, quadrature_moments
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.integration import compare_integrators, joint_map_path
 from mixedfx.results.joint import generalized_joint
@@ -184,9 +184,8 @@ class GeneralizedEstimates(MixedResults):
     def _modes(self) -> tuple[Array, ...]:
         return effects_by_term(self.fit.problem, self.fit.at.state.mode.b)
 
-    @cached_property
-    def _mode_variances(self) -> tuple[Array, ...]:
-        return mode_variances(self.fit)
+    def _factor_covariance(self, factor: int) -> Array:
+        return mode_covariance(self.fit.at.state, factor)
 
     @cached_property
     def _moments(self) -> tuple[Moments, ...] | None:

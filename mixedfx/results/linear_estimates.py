@@ -217,25 +217,19 @@ class LinearEstimates(MixedResults):
         loading = self.fit.problem.assembly.rows.loadings.get(factor)
         return effects if loading is None else effects @ loading.T
 
-    @cached_property
-    def _mode_variances(self) -> tuple[Array, ...]:
-        problem = self.fit.problem
-        return tuple(
-            self.scale
-            * np.einsum("ia,abm,ib->im", basis.matrix, self._conditional_blocks(factor, coefficients), basis.matrix)
-            for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
-        )
+    def _factor_covariance(self, factor: int) -> Array:
+        return self.scale * self._relative_blocks(factor)
 
-    def _conditional_blocks(self, factor: int, coefficients: slice) -> Array:
-        """Conditional covariances (q, q, m) of one term's effects on the inner scale, relative to sigma squared."""
+    def _relative_blocks(self, factor: int) -> Array:
+        """Conditional covariances (Q, Q, m) of one factor's effects on the inner scale, relative to sigma squared."""
         layout, inverse = self.fit.problem.assembly.rows.layout, self.fit.at.factor.inverse
         if factor < layout.n_chain:
-            return inverse.diagonal[factor][coefficients, coefficients]
+            return inverse.diagonal[factor]
         loading = self.fit.problem.assembly.rows.loadings.get(factor)
         if loading is None:
-            return inverse.remainder_blocks(factor)[coefficients, coefficients]
+            return inverse.remainder_blocks(factor)
         at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
-        blocks = inverse.remainder[at, at].reshape(size, m, size, m)[coefficients, :, coefficients]
+        blocks = inverse.remainder[at, at].reshape(size, m, size, m)
         return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
 
     # ---------------------------------------------------------------- fit
