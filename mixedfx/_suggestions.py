@@ -345,6 +345,7 @@ REQUIRED = {
     "(positive), 'beta' (shares), 'ordinal' (ordered categories), …; for a normal response use mfx.lmer",
     "data": "a data frame; the formula comes first, then the data",
     "formula": "text such as 'y ~ x + (x | group)'",
+    "x": "the name of a predictor, drawn along the axis",
 }
 
 F = TypeVar("F", bound=Callable[..., Any])

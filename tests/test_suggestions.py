@@ -101,6 +101,21 @@ def test_results_say_what_a_name_is_called(name, said, fit):
     assert not hasattr(fit, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("effct", "'effect'"), ("emmip", "mfx.plots.interaction"), ("qqplot", "mfx.plots.qq")]
+)
+def test_pictures_say_what_a_name_is_called(name, said):
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        getattr(mfx.plots, name)
+
+
+@pytest.mark.parametrize("name", ["resid_", "tvalue", "predict_", "pvalue"])
+def test_a_slip_of_the_hand_is_corrected_once(name, fit):
+    with pytest.raises(AttributeError) as error:
+        getattr(fit, name)
+    assert str(error.value).count(" or ") == 0
+
+
 def test_a_failing_property_keeps_its_own_error():
     class Broken(mfx.results.linear.LinearMixedResults):
         @property
@@ -137,6 +152,9 @@ def test_copies_and_pickles(fit):
         (lambda d, f: mfx.bootstrap(f, nsim=10), "n="),
         (lambda d, f: mfx.emmeans(f, "Days").pairs(adj="tukey"), "adjust"),
         (lambda d, f: mfx.Control(maxiter=10), "max_iter="),
+        (lambda d, f: mfx.plots.group_panels(f), "group_panels needs x=, the name of a predictor"),
+        (lambda d, f: mfx.plots.interaction(f, "Days", "Days"), "too many arguments without a name"),
+        (lambda d, f: mfx.plots.effect(f, "Days", level=0.9), "alpha="),
     ],
 )
 def test_calls_say_what_an_argument_is_called(call, said, data, fit):

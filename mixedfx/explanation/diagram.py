@@ -12,6 +12,7 @@ RADIUS, DOT = 20.0, 3.5
 LETTER, NOTE = 15.0, 10.5  # sizes of symbols and of small print
 LETTER_WIDTH = 0.6  # of a letter, relative to its size
 LINE = 13.0
+STEEP = 0.9  # sine of an angle beyond which an arrow would cross what stands below a circle
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Node:
         if self.kind == "data":
             with np.errstate(divide="ignore"):  # straight up or sideways
                 reach = float(np.min(np.array([width, height]) / np.abs(unit)))
+        elif self.kind != "parameter" and unit[1] > STEEP:  # what comes from below ends under the small print
+            reach += LINE * len(self.notes) + 3.0
         x, y = np.array([self.x, self.y]) + unit * (reach + gap)
         return float(x), float(y)
 

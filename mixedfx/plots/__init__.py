@@ -1,5 +1,9 @@
 """Pictures: results in, matplotlib Axes out. Matplotlib is imported when something is drawn."""
 
+from typing import TYPE_CHECKING, Any
+
+from mixedfx._lazy import submodules
+from mixedfx._suggestions import hinting, unknown_name
 from mixedfx.plots.batches import plot_batches
 from mixedfx.plots.bootstrap import plot_bootstrap
 from mixedfx.plots.caterpillar import caterpillar, caterpillar_frame
@@ -55,3 +59,16 @@ __all__ = [
     "shrinkage",
     "shrinkage_frame",
 ]
+
+for _name in __all__:  # calls with other arguments say what to write
+    globals()[_name] = hinting(globals()[_name])
+    globals()[_name].__module__ = __name__
+
+if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
+
+    def __getattr__(name: str) -> Any:
+        """Say what a picture is called here."""
+        try:
+            return submodules(__name__)(name)
+        except AttributeError:
+            raise unknown_name(f"module {__name__!r}", name, __all__, {}) from None

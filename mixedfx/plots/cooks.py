@@ -9,11 +9,12 @@ import numpy as np
 from mixedfx._typing import AnyArray, BoolArray
 from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
 from mixedfx.diagnostics.influence import influence as influence_of
-from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, tidy
+from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, short, tidy
 from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
 
 __all__ = ["influence"]
 
@@ -54,7 +55,15 @@ def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axe
 
 
 def _name(panel: Axes, distance: AnyArray, labels: AnyArray, which: BoolArray) -> None:
+    """Name the largest ones, as long as the names do not run into each other or out of the panel."""
     largest = np.argsort(-distance)[:MOST_NAMES]
+    taken: list[Bbox] = []
     for i in largest[which[largest]]:
-        place = (i, distance[i] + 0.02 * distance[largest[0]])
-        panel.text(*place, str(labels[i]), ha="center", fontsize="x-small")
+        for side in ("center", "left", "right"):
+            place = (i, distance[i] + 0.02 * distance[largest[0]])
+            name = panel.text(*place, short(labels[i]), ha=side, fontsize="x-small")
+            box, frame = name.get_window_extent(), panel.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) and frame.x0 <= box.x0 and box.x1 <= frame.x1:
+                taken.append(box)
+                break
+            name.remove()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx.marginal_means.levels import shown_levels
 from mixedfx.plots.given import refuse_fit
+from mixedfx.plots.look import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,7 +138,7 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
     panel.set_title(means.heading, fontsize="medium", loc="left")
     panel.spines[["top", "right", "left"]].set_visible(False)
     panel.tick_params(axis="y", length=0)
-    panel.grid(axis="x", color="0.92", linewidth=0.8)
+    panel.grid(axis="x", color=GREY, alpha=0.2, linewidth=0.8)
     panel.set_axisbelow(True)
     if len(groups) > 1:
         panel.legend(

@@ -14,7 +14,7 @@ from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.fitting.linear import fit_linear
-from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, one_panel, tidy
+from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, legend_beside, one_panel, tidy
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def likelihood_surface(
     panel.clabel(lines, fmt={cut: f"{100 * level:g} %" for cut, level in zip(cuts, LEVELS)}, fontsize="x-small")
     panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
     panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color=ink(), markersize=11, label="estimate")
-    panel.legend(framealpha=0.85, edgecolor="none", fontsize="small")
+    legend_beside(panel)
     title = "Likelihood regions and the optimiser's path (θ: relative to σ)"
     return tidy(panel, x=f"θ of {names[0]}", y=f"θ of {names[1]}", title=title)
 
@@ -157,5 +157,5 @@ def _curve(panel: Axes, grid: _Grid, values: Array, path: Array, name: str) -> A
     heights = np.interp(path[:, 0], grid.axes[0], values)
     panel.plot(path[:, 0], heights, "o-", color=ORANGE, markersize=4, linewidth=1.0, label="optimiser")
     panel.axhline(float(special.chdtri(1, 0.05)), color=GREY, linestyle="--", linewidth=0.8, label="95 % cut")
-    panel.legend(frameon=False, fontsize="small")
+    legend_beside(panel)
     return tidy(panel, x=name, y="deviance above its minimum")

@@ -176,3 +176,40 @@ def test_saved_files_cut_no_names(tmp_path, factorial):
     assert width >= (figure.bbox.x1 - min(left, 0.0)) / figure.dpi - 0.5
     ink = plt.imread(path)[:, :2, :3]
     assert ink.min() > 0.9  # nothing touches the border
+
+
+@pytest.mark.parametrize("levels", [30, 300])
+def test_names_of_influential_groups_do_not_print_over_each_other(levels):
+    rng = np.random.default_rng(levels)
+    group = np.repeat(np.arange(levels), 4)
+    data = {
+        "site": [f"Hospital of Saint Somebody {i}" for i in group],
+        "y": rng.standard_t(2, levels)[group] + rng.normal(size=group.size),
+    }
+    fit = mfx.lmer("y ~ 1 + (1 | site)", data)
+    panel = mfx.plots.influence(mfx.influence(fit, "site"))
+    shown = boxes(panel.texts, panel.figure)
+    assert len(shown) >= 1
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(shown, 2))
+
+
+@pytest.mark.parametrize("formula", ["Reaction ~ Days + (Days | Subject)", "Reaction ~ Days + (1 | Subject)"])
+def test_arrows_of_a_plate_diagram_cross_no_small_print(formula):
+    diagram = mfx.explain(mfx.lmer(formula, mfx.load_dataset("sleepstudy"))).diagram
+    for arrow in diagram.arrows:
+        for node in diagram.nodes:
+            if node.kind in ("parameter", "data") or not node.notes:
+                continue
+            top, bottom = node.y + 20.0, node.y + 20.0 + 13.0 * len(node.notes)
+            for t in np.linspace(0.0, 1.0, 101):
+                x, y = arrow.x0 + t * (arrow.x1 - arrow.x0), arrow.y0 + t * (arrow.y1 - arrow.y0)
+                assert not (top < y < bottom and abs(x - node.x) < 3.0)
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_grid_lines_stay_behind_what_is_shown(style, factorial):
+    with plt.style.context(style):
+        panel = mfx.emmeans(factorial, "B").plot()
+        line = panel.get_xgridlines()[0]
+        assert line.get_alpha() is not None
+        assert line.get_alpha() < 0.5
