@@ -158,7 +158,8 @@ def _searched(
     found = _minimize(problem, start, control, integrate, hessian=hessian)
     found = _beyond_boundaries(problem, control, integrate, found)
     at, covariance = found.point, problem.model.covariance
-    if found.cut or not np.isfinite(at.value) or not has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at)):
+    lost = not found.converged or has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at))
+    if found.cut or not lost or not np.isfinite(at.value):
         return found
     for narrower in narrower_models(problem.design, covariance):
         try:

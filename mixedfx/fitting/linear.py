@@ -212,7 +212,7 @@ def _found(problem: LinearProblem, start: Array, optimum: Optimum[Evaluation]) -
 def _from_within(problem: LinearProblem, found: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
     """Search structured covariances again from the optima of the structures that they contain."""
     model = problem.model
-    lost = has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
+    lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
     if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
         return found
     for narrower in narrower_models(problem.design, model):

@@ -81,3 +81,36 @@ def test_generalised_models_keep_the_law(seed):
     fits = {name: mfx.glmer(f"count ~ 1 + {term(name)}", data, family="poisson") for name in names}
     for inner, outer in (("homdiag", "diag"), ("homdiag", "homcs"), ("homcs", "cs"), ("diag", "cs")):
         assert fits[outer].llf > fits[inner].llf - 1e-6, (inner, outer)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("seed", [5009])
+def test_a_search_that_fails_looks_from_within(seed):
+    """The search of ``hetar1`` ended at a saddle with positive variances, below the optimum of ``diag``."""
+    assert_generalised_nested(few_counts(seed), "nbinom2")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("family", ["poisson", "nbinom2"])
+@pytest.mark.parametrize("seed", range(5000, 5040))
+def test_structures_of_counts_keep_the_law_in_many_data_sets(seed, family):
+    assert_generalised_nested(few_counts(seed), family)
+
+
+def few_counts(seed: int) -> pd.DataFrame:
+    """Counts of 6 to 12 groups under three conditions, twice each, with equal or unequal effects of the groups."""
+    rng = np.random.default_rng(seed)
+    groups = int(rng.integers(6, 13))
+    g, f = np.repeat(np.arange(groups), 6), np.tile(np.repeat(np.arange(3), 2), groups)
+    sds, rho = rng.choice([0.0, 0.1, 0.4, 1.0], size=3), float(rng.choice([0.0, 0.6, -0.4]))
+    correlation = rho ** np.abs(np.subtract.outer(np.arange(3), np.arange(3)))
+    b = sds * (rng.normal(size=(groups, 3)) @ np.linalg.cholesky(correlation).T)
+    y = rng.negative_binomial(2, 2 / (2 + np.exp(0.3 + b[g, f])))
+    return pd.DataFrame({"y": y, "g": g, "f": np.array(list("abc"))[f]})
+
+
+def assert_generalised_nested(data: pd.DataFrame, family: str) -> None:
+    fits = {name: mfx.glmer(f"y ~ 1 + {term(name)}", data, family=family) for name in STRUCTURES}
+    for inner, outer in CONTAINED:
+        assert fits[outer].llf > fits[inner].llf - 1e-6, (inner, outer)
