@@ -68,9 +68,9 @@ class _Page:
 
     def core(self, predictors: tuple[str, ...]) -> Node:
         """Add the rows: response, linear predictor (which is returned), and what varies from row to row."""
-        symbols, start = self.symbols, self.x
+        symbols = self.symbols
         half = max(RADIUS + 8.0, 0.5 * text_width((symbols.response,), NOTE))
-        centre = start + half
+        centre = self.x + max(half, text_width((symbols.rows,), NOTE) - 4.0)  # arrows from below pass the plate's name
         predictor = self.node(centre, PREDICTOR, "predictor", symbols.predictor)
         response = self.node(centre, RESPONSE, "response", "yᵢ", (symbols.response,))
         self.joined += [(predictor, response), (self.node(centre, PARAMETERS, "parameter", "β"), predictor)]
@@ -80,7 +80,7 @@ class _Page:
             width = text_width(notes, NOTE) + 16.0
             self.added.append(self.node(right + 10.0 + 0.5 * width, RESPONSE, "data", "", notes))
             right += 10.0 + width
-        self.x = max(right, start + text_width((symbols.rows,), NOTE) + 6.0)
+        self.x = right
         self._scales(response)
         return predictor
 
@@ -140,7 +140,7 @@ def _frames(page: _Page, plates: Arrangement, rows: Plate) -> list[Frame]:
     levels += [(plate, level) for chain in plates.apart for level, plate in enumerate(chain[::-1])]
     top = 1 + max(level for _, level in levels)
     levels += [(plate, top + level) for level, plate in enumerate(plates.outer[::-1])]
-    right = {plate.name for plate in (rows, *plates.right)}
+    right = {plate.name for plate in plates.right}
     return [
         Frame(
             page.borders[plate.name][0],

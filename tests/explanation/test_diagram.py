@@ -1,5 +1,6 @@
 """The plate diagram shows the structure of the model, on Axes and as SVG."""
 
+import itertools
 from xml.etree import ElementTree
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.explanation.diagram import NOTE, text_width
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -52,6 +54,29 @@ def test_predictors_stand_in_the_plate_in_which_they_are_constant():
     rows = frames(fit)["rows"]
     assert rows.x0 < boxes[("age",)].x < rows.x1
     assert boxes[("Sex",)].x < rows.x0
+
+
+@pytest.mark.parametrize(
+    ("formula", "name", "family"),
+    [
+        ("strength ~ 1 + (1 | batch/cask)", "pastes", None),
+        ("diameter ~ 1 + (1 | plate) + (1 | sample)", "penicillin", None),
+        ("distance ~ age + Sex + (1 | Subject)", "orthodont", "student_t"),
+    ],
+)
+def test_arrows_from_below_cross_no_name_of_a_plate(formula, name, family):
+    data = mfx.load_dataset(name)
+    fit = mfx.lmer(formula, data) if family is None else mfx.glmer(formula, data, family=family)
+    diagram = mfx.explain(fit).diagram
+    below = [arrow for arrow in diagram.arrows if arrow.y0 > arrow.y1 and arrow.head.kind == "response"]
+    assert below
+    for arrow, frame in itertools.product(below, diagram.frames):
+        share = np.linspace(0.0, 1.0, 201)
+        x, y = arrow.x0 + share * (arrow.x1 - arrow.x0), arrow.y0 + share * (arrow.y1 - arrow.y0)
+        at = x[(y > frame.y1 - 15.0) & (y < frame.y1 - 3.0)]
+        width = text_width((frame.label,), NOTE)
+        left = frame.x1 - 6.0 - width if frame.right else frame.x0 + 6.0
+        assert not np.any((at > left) & (at < left + width)), frame.label
 
 
 def test_svg_is_well_formed_whatever_the_names():
