@@ -12,7 +12,7 @@ from mixedfx.covariance.base import Contained
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.design import Design
 
-__all__ = ["NUDGES", "SMALL_SD", "NarrowerModel", "has_free_correlation", "narrower_models"]
+__all__ = ["NUDGES", "SMALL_SD", "Effort", "NarrowerModel", "has_free_correlation", "narrower_models"]
 
 NUDGES = (0.1, 0.03, 0.01, 0.003)  # standard deviations to open a direction by, in units of the residual's
 SMALL_SD = 1e-4  # one that may as well be zero
@@ -31,6 +31,35 @@ class NarrowerModel:
 
     design: Design
     embed: Callable[[Array], Array]
+
+
+class Effort:
+    """What the searches within narrower structures may cost all together, and which of them have been made.
+
+    Structures contain structures, so that with several terms the number of ways from one to another is exponential:
+    each structure is searched once.
+
+    Parameters
+    ----------
+    left : int
+        Evaluations that are left.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.seen: set[str] = set()
+
+    def spend(self, evaluations: int) -> None:
+        """Count evaluations that were made."""
+        self.left -= evaluations
+
+    def allows(self, design: Design) -> bool:
+        """Whether a model may still be searched; it counts as searched from now on."""
+        key = repr([term.covariance for term in design.random])
+        if self.left <= 0 or key in self.seen:
+            return False
+        self.seen.add(key)
+        return True
 
 
 def narrower_models(design: Design, model: CovarianceModel) -> Iterator[NarrowerModel]:

@@ -14,7 +14,7 @@ from mixedfx.criterion.prepare_generalized import GeneralizedProblem, with_desig
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.families.links import EVERYWHERE, LINKS
-from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
+from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
@@ -34,6 +34,7 @@ SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvat
 LARGEST_SPAN = 50.0  # of an offset on a link's scale; 22 magnitudes between two rows are a forgotten logarithm
 POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
+SEARCHES = 2  # that a boundary usually asks for, where the narrower structures are counted
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
@@ -152,32 +153,42 @@ def _found(problem: GeneralizedProblem, start: Array, optimum: Optimum[MarginalE
 
 
 def _searched(
-    problem: GeneralizedProblem, control: Control, integrate: Integrator, start: Array, hessian: Array | None = None
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    start: Array,
+    hessian: Array | None = None,
+    effort: Effort | None = None,
 ) -> Optimum[MarginalEvaluation]:
     """Search from ``start``, from beyond the boundaries, and from the optima of narrower structures."""
+    effort = Effort(control.max_iter) if effort is None else effort
     found = _minimize(problem, start, control, integrate, hessian=hessian)
     found = _beyond_boundaries(problem, control, integrate, found)
+    effort.spend(SEARCHES * found.evaluations)
     at, covariance = found.point, problem.model.covariance
     lost = not found.converged or has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at))
     if found.cut or not lost or not np.isfinite(at.value):
         return found
     for narrower in narrower_models(problem.design, covariance):
+        if not effort.allows(narrower.design):
+            continue
         try:
-            start = _optimum_within(problem, narrower, control, integrate)
+            start = _optimum_within(problem, narrower, control, integrate, effort)
             again = _beyond_boundaries(problem, control, integrate, _minimize(problem, start, control, integrate))
         except FloatingPointError:
             continue
+        effort.spend(SEARCHES * again.evaluations)
         if again.converged and again.point.value < found.point.value:
             found = again
     return found
 
 
 def _optimum_within(
-    problem: GeneralizedProblem, narrower: NarrowerModel, control: Control, integrate: Integrator
+    problem: GeneralizedProblem, narrower: NarrowerModel, control: Control, integrate: Integrator, effort: Effort
 ) -> Array:
     """Inner parameters of the optimum of a narrower model, as ones of ``problem``."""
     inner = with_design(problem, narrower.design)
-    found = _searched(inner, control, integrate, starting_values(inner))
+    found = _searched(inner, control, integrate, starting_values(inner), effort=effort)
     user, own = inner.to_user(found.x), inner.model.theta_slice
     return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own]), user[own.stop :]]))
 

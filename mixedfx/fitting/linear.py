@@ -24,7 +24,7 @@ from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.design import Design, Undetermined, verdict_of
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
-from mixedfx.fitting.contained import NUDGES, SMALL_SD, NarrowerModel, has_free_correlation, narrower_models
+from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
 from mixedfx.optimize import Optimum, minimize
@@ -44,6 +44,8 @@ NO_RESIDUAL = (
     "variance is left; fewer effects are needed"
 )
 RESTARTS = 3  # restarts from a doubtful boundary at the most
+EFFORT = 1  # evaluations in narrower structures all together, in units of the iteration limit, beside a boundary …
+DOUBLE = 2  # … and in units of those of the search elsewhere
 NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
 LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
 FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
@@ -169,15 +171,15 @@ def random_matrix(design: Design) -> Array:
     return np.hstack(blocks)
 
 
-def fit_linear(problem: LinearProblem, control: Control) -> LinearFit:
+def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None = None) -> LinearFit:
     """Minimise the criterion of a Gaussian mixed model.
 
     Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
-    exactly zero where it is not negative, re-opened otherwise.
+    exactly zero where it is not negative, re-opened otherwise. ``effort`` is what narrower structures may still cost.
     """
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
-    optimum = _from_within(problem, _opened(problem, optimum, control), control)
+    optimum = _from_within(problem, _opened(problem, optimum, control), control, effort)
     optimum, starts = _from_elsewhere(problem, optimum, control)
     return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
 
@@ -209,32 +211,39 @@ def _found(problem: LinearProblem, start: Array, optimum: Optimum[Evaluation]) -
     return Found(start[:k], optimum.x[:k], -0.5 * value, optimum.converged, optimum.evaluations)
 
 
-def _from_within(problem: LinearProblem, found: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+def _from_within(
+    problem: LinearProblem, found: Optimum[Evaluation], control: Control, effort: Effort | None
+) -> Optimum[Evaluation]:
     """Search structured covariances again from the optima of the structures that they contain."""
     model = problem.model
     lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
     if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
         return found
+    if effort is None:
+        effort = Effort(EFFORT * control.max_iter if lost else DOUBLE * found.evaluations)
+    else:
+        effort.spend(found.evaluations)
     for narrower in narrower_models(problem.design, model):
-        start = _optimum_within(problem, narrower, control)
+        start = _optimum_within(problem, narrower, control, effort) if effort.allows(narrower.design) else None
         if start is None:
             continue
         try:
             again = _opened(problem, _minimize(problem, start, control), control)
         except FloatingPointError:
             continue
+        effort.spend(again.evaluations)
         if again.point.value < found.point.value - NEGLIGIBLE_FALL:
             found = again
     return found
 
 
-def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control) -> Array | None:
+def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control, effort: Effort) -> Array | None:
     """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
     criterion = problem.criterion
     known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
     try:
         inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
-        fit = fit_linear(inner, replace(control, start=None, starts=1))
+        fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
     except (DataError, FloatingPointError):
         return None
     theta = problem.theta_to_inner(narrower.embed(inner.theta_to_user(fit.theta)))
