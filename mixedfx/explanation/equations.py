@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,6 +30,7 @@ __all__ = ["Equations", "equations"]
 
 ESCAPED = {c: "\\" + c for c in "#$%&_{}"} | {"~": r"\sim ", "^": r"\hat{\ }", "\\": r"\backslash "}
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+MOST_VALUES = 20  # parameters of a residual structure that are written out
 LETTERS = "bcdfghkm"  # of random effects, term by term
 
 
@@ -286,7 +287,7 @@ class _Writer:
         pi = self.n.greek("pi")
         return self.n.row(pi) if "zero_inflation" in self.family.predictors else pi
 
-    def _component_laws(self) -> list[str]:
+    def _component_laws(self, *, estimated: bool = False) -> list[str]:
         n, laws = self.n, []
         fit: Any = self.fit
         for component, table in fit.component_params.items():
@@ -298,6 +299,9 @@ class _Writer:
                     f"{n.name('log')}({n.row(n.greek('phi'))})",
                 )
             )
+            if estimated:
+                laws.append(f"{left} = {self._sum({str(k): float(v) for k, v in table['coef'].items()})}")
+                continue
             parts = [self.product(n.numbered(letter, k), str(name)) for k, name in enumerate(table.index)]
             laws.append(f"{left} = {' + '.join(parts)}")
         return laws
@@ -358,13 +362,18 @@ class _Writer:
         predictor = " + ".join([*fixed, *self.random(), *self.offset()]) or "0"
         return [*self.equation(predictor), *self.response_laws(), *self.effect_laws()]
 
+    def _sum(self, values: Mapping[str, float]) -> str:
+        """A linear predictor in numbers."""
+        parts = ""
+        for name, value in values.items():
+            sign = (" - " if value < 0 else " + ") if parts else ("-" if value < 0 else "")
+            parts += sign + self.product(format_number(abs(float(value)), 3), name)
+        return parts
+
     def estimates(self) -> list[str]:
         """One observation, in numbers."""
         n = self.n
-        parts = ""
-        for name, value in zip(self.names, np.asarray(self.fit.params, dtype=float), strict=True):
-            sign = (" - " if value < 0 else " + ") if parts else ("-" if value < 0 else "")
-            parts += sign + self.product(format_number(abs(float(value)), 3), name)
+        parts = self._sum(dict(zip(self.names, np.asarray(self.fit.params, dtype=float), strict=True)))
         predictor = " + ".join([*([parts] if parts else []), *self.random(), *self.offset()]) or "0"
         lines = self.equation(predictor)
         if self.family is not None and not self.family.has_intercept:
@@ -386,10 +395,27 @@ class _Writer:
         if isinstance(self.fit, LinearMixedResults):
             if not any(isinstance(f, KnownVariance) for f in structures_of(self.fit.model.residual)):
                 lines.append(f"{n.greek('sigma')} = {format_number(float(self.fit.sigma), 3)}")
-        elif "dispersion" in self.family.phi_names:
-            value = float(self.family_params["dispersion"])
-            lines.append(f"{n.greek('phi')} = {format_number(value, 3)}")
+            lines += self._residual_values()
+        else:
+            if "dispersion" in self.family.phi_names:
+                lines.append(f"{n.greek('phi')} = {format_number(float(self.family_params['dispersion']), 3)}")
+            if "zero_inflation" in self.family.phi_names:
+                lines.append(f"{self._pi()} = {format_number(float(self.family_params['zero_inflation']), 3)}")
+            lines += self._component_laws(estimated=True)
         return lines
+
+    def _residual_values(self) -> list[str]:
+        """The parameters of a residual structure in one line, as many as a reader will read."""
+        fit: Any = self.fit
+        told = [f"{self._residual_name(str(k))} = {format_number(float(v), 3)}" for k, v in fit.residual_params.items()]
+        more = [f"… ({len(told) - MOST_VALUES} more)"] if len(told) > MOST_VALUES else []
+        return [", ".join(told[:MOST_VALUES] + more)] if told else []
+
+    def _residual_name(self, name: str) -> str:
+        """The letter that the laws of the residuals have for a parameter."""
+        n, (own, bracket, level) = self.n, name.partition("[")
+        letter = {"phi": "phi", "rho": "rho", "cor": "rho", "power": "delta", "rate": "delta"}.get(own, "delta")
+        return n.greek(letter) + (f"[{n.name(level.removesuffix(']'))}]" if bracket else "")
 
     def hierarchical(self) -> list[str]:
         """Level by level: coefficients that vary between groups have equations of their own."""

@@ -98,9 +98,11 @@ def _code(text: str) -> str:
 
 def wrapped(text: str, first: str, further: str) -> str:
     """Return text in lines of the width of the tables."""
-    return fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+    kept = text.replace(" %", "\u00a0%")  # a number and its unit stay on one line
+    lines = fill(
+        kept, WIDTH, initial_indent=first, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
     )
+    return lines.replace("\u00a0", " ")
 
 
 def explain(fit: Any) -> Explanation:

@@ -19,6 +19,7 @@ from mixedfx.covariance.residual import (
     VarIdent,
     VarPower,
 )
+from mixedfx.covariance.residual.columns import level_label
 from mixedfx.explanation.readings import number
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -96,10 +97,11 @@ def _structure(factor: ResidualStructure, values: Mapping[str, float], fit: Line
         yield f"{_residuals(factor.columns)} are correlated: {number(values['rho'])} between any two."
     if isinstance(factor, Unstructured):
         pairs = [
-            f"{name[4:-1].replace(',', ' and ')} {number(v)}" for name, v in values.items() if name.startswith("cor[")
+            f"{name[4:-1].replace(',', ' and ')}: {number(v)}" for name, v in values.items() if name.startswith("cor[")
         ]
         shown = "; ".join(pairs[:MOST_LISTED]) + ("; …" if len(pairs) > MOST_LISTED else "")
-        yield f"Residuals of two visits ({factor.columns[0]}) are correlated: {shown}."
+        of = f" of the same {':'.join(factor.columns[1:])}" if factor.columns[1:] else ""
+        yield f"Residuals of two visits ({factor.columns[0]}){of} are correlated: {shown}."
 
 
 def _residuals(group: str | tuple[str, ...] | None) -> str:
@@ -114,9 +116,17 @@ def _by_level(factor: ResidualStructure, values: Mapping[str, float], fit: Linea
     start = f"{name}["
     own = {key[len(start) : -1]: value for key, value in values.items() if key.startswith(start)}
     shown = [f"{number(value * fit.sigma)} where {name} is {level}" for level, value in own.items()]
-    shown = [f"{number(fit.sigma)} in the first level of {name}", *shown]
+    shown = [f"{number(fit.sigma)} {_first(factor, name, own, fit)}", *shown]
     listed = ", ".join(shown[:MOST_LISTED]) + (", …" if len(shown) > MOST_LISTED else "")
     yield f"It is {listed}."
+
+
+def _first(factor: ResidualStructure, name: str, others: Mapping[str, float], fit: LinearMixedResults) -> str:
+    """The level whose standard deviation is sigma."""
+    columns = fit.model.residual_columns
+    met = dict.fromkeys(level_label(value) for value in columns[name]) if name in columns else {}
+    left = [level for level in met if level not in others]
+    return f"where {name} is {left[0]}" if len(left) == 1 else f"in the first level of {name}"
 
 
 # ------------------------------------------------------------------ generalised models

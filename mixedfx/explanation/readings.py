@@ -104,7 +104,7 @@ def _mean_of(fit: MixedResults, family: Any) -> str:
     name = fit.design.response.name
     if "zero_inflation" in family.predictors:
         hurdle = str(family.name).startswith("hurdle")
-        return f"mean of the untruncated counts of {name}" if hurdle else f"expected {name} where it is no extra zero"
+        return f"mean of the untruncated counts of {name}" if hurdle else f"expected {name} apart from extra zeros"
     if str(family.name).startswith("truncated"):
         return f"mean of the untruncated counts of {name}"
     return f"expected {name}"

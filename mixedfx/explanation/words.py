@@ -30,8 +30,8 @@ def sentences(fit: MixedResults) -> list[str]:
 
 
 def _opening(fit: MixedResults) -> Iterator[str]:
-    groups = " and ".join(f"{count} levels of {name}" for name, count in fit.n_groups.items()) or "no groups"
-    yield f"{fit.nobs} observations of {fit.design.response.name} in {groups}."
+    groups = " and ".join(f"{count} levels of {name}" for name, count in fit.n_groups.items())
+    yield f"{fit.nobs} observations of {fit.design.response.name}{f' in {groups}' if groups else ''}."
     if isinstance(fit, LinearMixedResults):
         yield from _rows(fit, "the residual variance is divided by the weight")
         return
@@ -79,7 +79,8 @@ def _random(fit: MixedResults) -> Iterator[str]:
     limits = None
     for term, design in zip(fit.varcorr.terms, fit.design.random, strict=True):
         for name, sd in zip(term.names, term.sd, strict=True):
-            yield _spread(term.group, name, float(sd), reading)
+            at = [other for other in term.names if other != "Intercept"] if name == "Intercept" else []
+            yield _spread(term.group, name, float(sd), reading, _where_zero(at))
         if design.loading is not None:
             yield f"Levels of {term.group} are related as the given matrix says."
         if term.correlated and len(term.names) > 1:
@@ -88,8 +89,13 @@ def _random(fit: MixedResults) -> Iterator[str]:
             yield from _correlations(term, limits)
 
 
-def _spread(group: str, name: str, sd: float, reading: Reading) -> str:
-    what = "their level" if name == "Intercept" else f"their effect of {name}"
+def _where_zero(names: list[str]) -> str:
+    """Say where the level of a group is meant if its slopes vary too."""
+    return f" where {', '.join(names)} {'is' if len(names) == 1 else 'are'} 0" if names else ""
+
+
+def _spread(group: str, name: str, sd: float, reading: Reading, where: str = "") -> str:
+    what = f"their level{where}" if name == "Intercept" else f"their effect of {name}"
     if sd == 0:
         return f"Levels of {group} show no differences in {what} beyond chance."
     said = f"Levels of {group} differ in {what}: standard deviation {number(sd)}"

@@ -113,6 +113,9 @@ class GeneralizedFit:
     remaining: float | None = None
     starts: Starts | None = None
 
+    def __repr__(self) -> str:
+        return f"<GeneralizedFit: -2 log L = {-2.0 * self.llf:.4f}, {self.problem.design!r}>"
+
     @property
     def x(self) -> Array:
         """All parameters on the inner scale."""

@@ -341,6 +341,7 @@ class LinearMixedResults(LinearEstimates):
             alpha,
             settings=factors_of(self) | settings_of(self),
             residual=self._residual_table(alpha),
+            known_residuals=self.fit.problem.residual is not None and self.fit.problem.residual.sigma is not None,
             tests=tests,
         )
 

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array
+from mixedfx.covariance.residual.columns import level_label
 from mixedfx.fitting import Certificate, LinearFit
 from mixedfx.inference.denominator import Denominator, denominator_for
 from mixedfx.inference.satterthwaite import satterthwaite_df
@@ -145,7 +146,8 @@ class LinearEstimates(MixedResults):
         if len(kinds) > MOST_KINDS:
             return pd.Series(dtype=float)
         sd = self.sigma * np.sqrt(bound.relative_variances(self.fit.rho)[kinds.index])
-        labels = [", ".join(f"{name} = {value}" for name, value in row.items()) for row in kinds.to_dict("records")]
+        records = kinds.to_dict("records")
+        labels = [", ".join(f"{name} = {level_label(value)}" for name, value in row.items()) for row in records]
         order = np.lexsort([pd.factorize(kinds[name], sort=True)[0] for name in reversed(kinds.columns)])
         return pd.Series(sd, index=labels).iloc[order]
 

@@ -107,6 +107,7 @@ def summarize(
     facts: Sequence[tuple[str, object]] = (),
     settings: Mapping[str, str] = MappingProxyType({}),
     residual: pd.DataFrame | None = None,
+    known_residuals: bool = False,
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
     tests: RowTests | None = None,
@@ -127,6 +128,8 @@ def summarize(
         What the formula does not say: weights, offset, residuals; a line each.
     residual : DataFrame, optional
         Parameters of the residual structure; see :func:`coefficient_table`.
+    known_residuals : bool
+        Whether the residual variances are known.
     components : mapping of str to DataFrame, optional
         Further tables of coefficients by title (dispersion, zero inflation, thresholds); see :func:`coefficient_table`.
     ratio : str, optional
@@ -151,7 +154,11 @@ def summarize(
             )
         )
     blocks += [coefficient_table(name, frame, alpha) for name, frame in (components or {}).items()]
-    return Summary(tuple(blocks), title=title, notes=(*_notes(results, tests, ratio), *_residual_notes(residual)))
+    return Summary(
+        tuple(blocks),
+        title=title,
+        notes=(*_notes(results, tests, ratio), *_residual_notes(residual, known=known_residuals)),
+    )
 
 
 def coefficient_table(
@@ -298,7 +305,12 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
         yield RATIOS
 
 
-def _residual_notes(residual: pd.DataFrame | None) -> Iterator[str]:
+def _residual_notes(residual: pd.DataFrame | None, *, known: bool) -> Iterator[str]:
+    if known:
+        yield (
+            "The residual variances are known, row by row: the row Residual is 1 because it multiplies them, and is no "
+            "estimate."
+        )
     if residual is not None and any(str(name).startswith("sd, ") for name in residual.index):
         yield (
             "Residual variances differ: the row Residual has sigma squared, the standard deviations by Residuals (sd) "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx._display import format_number
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,8 @@ def test_further_parts_are_in_words_and_equations():
     explanation = mfx.explain(fit)
     text = " ".join(explanation.sentences)
     assert "odds of an extra zero" in text
-    assert "where it is no extra zero" in text
+    assert "apart from extra zeros" in text
+    assert "logit(πᵢ) = " in explanation.equations.plain_estimates.replace("α₀", "?")
     assert f"φ = {fit.family_params['dispersion']:.3f}" in text
     assert "logit(πᵢ) = α₀ + α₁·FoodTreatment[T.Satiated]ᵢ" in explanation.equations.plain
     ham = mfx.load_dataset("ham").astype({"Product": str})
@@ -272,3 +274,68 @@ def test_further_predictors_are_translated():
     assert mfx.explain(fit).code == {
         "glmmTMB": "glmmTMB(count ~ 1 + mined + (1 | site), data = d, family = poisson, ziformula = ~ mined)"
     }
+
+
+PARTS = {
+    "zeros and dispersion": lambda: mfx.glmer(
+        "SiblingNegotiation ~ FoodTreatment + (1 | Nest)",
+        mfx.load_dataset("owls"),
+        family="nbinom2",
+        zero_inflation="~ FoodTreatment",
+        dispersion="~ SexParent",
+    ),
+    "constant zeros": lambda: mfx.glmer(
+        "SiblingNegotiation ~ FoodTreatment + (1 | Nest)",
+        mfx.load_dataset("owls"),
+        family="poisson",
+        zero_inflation="~ 1",
+    ),
+    "visits": lambda: mfx.lmer("distance ~ age", ORTHODONT, residual=mfx.Unstructured("age", group="Subject")),
+    "serial": lambda: mfx.lmer(
+        "distance ~ age + (1 | Subject)", ORTHODONT, residual=mfx.VarIdent("Sex") * mfx.AR1("age", group="Subject")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_equations_with_the_estimates_have_every_estimate(name):
+    fit = PARTS[name]()
+    shown = mfx.explain(fit).equations.plain_estimates
+    for (component, _), value in fit.params_all.items():
+        if component != "covariance":
+            assert format_number(abs(float(value)), 3) in shown, (component, value)
+    # nor any letter that stands for an estimate
+    assert not re.search(r"[αβδ][₀-₉]", shown)
+
+
+def test_levels_of_visits_are_called_as_in_the_data():
+    """Whole numbers keep no ``.0``, in names, summary and words; and the group is named."""
+    fit = PARTS["visits"]()
+    assert "cor[8,10]" in fit.residual_params.index
+    text = str(fit.summary()) + " ".join(mfx.explain(fit).sentences)
+    assert not re.search(r"(= |is |\[|,|and )\d+\.0\b", text)
+    assert "where age is 8," in text
+    assert "of the same Subject are correlated: 8 and 10: " in text
+    assert "no groups" not in text
+
+
+def test_the_spread_of_levels_holds_where_slopes_are_zero():
+    """Its standard deviation is that of predictions of levels there, and not elsewhere."""
+    sleep = mfx.load_dataset("sleepstudy")
+    said = " ".join(mfx.explain(mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep)).sentences)
+    assert "differ in their level where Days is 0: standard deviation 24.7" in said
+    assert "where" not in mfx.explain(mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep)).sentences[3]
+
+
+def test_numbers_and_units_stay_on_one_line():
+    fit = mfx.glmer("use ~ age * livch + urban + (1 | district)", USE, family="binomial")
+    for line in str(mfx.explain(fit)).splitlines():
+        assert not line.strip().startswith("%")
+        assert "\u00a0" not in line
+
+
+def test_known_variances_are_no_estimate():
+    data = {"d": [0.1, 0.4, 0.3, 0.8, 0.2], "v": [0.1, 0.2, 0.1, 0.3, 0.2], "s": list("abcde")}
+    fit = mfx.lmer("d ~ 1 + (1 | s)", data, residual=mfx.KnownVariance("v"))
+    assert any("known, row by row" in note for note in fit.summary().notes)
+    assert not any("known, row by row" in note for note in PARTS["serial"]().summary().notes)

@@ -51,6 +51,12 @@ def _storage(values: pd.Series[Any]) -> str:
     return f"text or categories{example}"
 
 
+def level_label(value: Any) -> str:
+    """Return what a level is called; whole numbers that are stored as floating point without their ``.0``."""
+    whole = isinstance(value, float) and value.is_integer()
+    return f"{value:.0f}" if whole else str(value)
+
+
 @dataclass(frozen=True)
 class Levels:
     """The distinct values of a column, in an order, and the level of every row."""

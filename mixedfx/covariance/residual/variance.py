@@ -9,7 +9,7 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance.residual.bound import BoundVariance
-from mixedfx.covariance.residual.columns import Columns, Levels, numbers
+from mixedfx.covariance.residual.columns import Columns, Levels, level_label, numbers
 from mixedfx.covariance.residual.scales import Parameters, Plain, Positive
 from mixedfx.covariance.residual.structure import ResidualStructure, check_name
 from mixedfx.exceptions import DataError
@@ -85,7 +85,7 @@ class LevelVariance(BoundVariance):
             raise DataError(
                 f"column {levels.name!r} has a single level: its residual variance is sigma squared already"
             )
-        names = [f"{levels.name}[{level}]" for level in levels.values[1:]]
+        names = [f"{levels.name}[{level_label(level)}]" for level in levels.values[1:]]
         return cls(levels, Parameters.elementwise(names, Positive(), 0.0, LOG_RATIO_REACH))
 
     @property
@@ -235,7 +235,7 @@ class LogLinearVariance(BoundVariance):
         x = source.values(columns)
         if np.ptp(x) == 0:
             raise DataError(f"column {source.name!r} is constant: the residual variance cannot depend on it")
-        names = [name] if levels is None else [f"{name}[{level}]" for level in levels.values]
+        names = [name] if levels is None else [f"{name}[{level_label(level)}]" for level in levels.values]
         reach = LOG_SD_REACH / float(np.max(np.abs(x)))
         return cls(source, x, levels, Parameters.elementwise(names, Plain(), 0.0, reach))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.bound import BoundCorrelation
-from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names, read
+from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names, level_label, read
 from mixedfx.covariance.residual.scales import Bounded, NaturalMap, Parameters, Scale
 from mixedfx.covariance.residual.structure import CorrelationStructure, check_group, check_name
 from mixedfx.covariance.residual.variance import LevelVariance
@@ -107,7 +107,8 @@ class VisitCorrelation(BoundCorrelation):
         codes = group_codes(columns, names, len(visits.codes))
         _check_distinct(visits, names, codes, columns)
         size = len(visits.values)
-        pairs = [f"cor[{visits.values[j]},{visits.values[i]}]" for i in range(size) for j in range(i)]
+        called = [level_label(value) for value in visits.values]
+        pairs = [f"cor[{called[j]},{called[i]}]" for i in range(size) for j in range(i)]
         at = np.zeros(len(pairs))
         parameters = Parameters(tuple(pairs), at, at - REACH, at + REACH, PairCorrelations(size))
         return cls(visits, names, codes, parameters)
