@@ -2,18 +2,17 @@
 
 import ast
 import re
+import sys
 import traceback
 import warnings
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import mixedfx as mfx
-from mixedfx import ConvergenceWarning, RankDeficientWarning, SeparationWarning, SingularFitWarning
-from tests.messages import core, design, families, marginal_means, plots, residuals, results, storage, variance
-from tests.messages.helpers import Case, data, glmer, lmer
+from tests.messages import core, design, families, marginal_means, plots, residuals, results, storage, variance, warned
+from tests.messages.helpers import Case
 
 ROOT = Path(mfx.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "guide" / "messages.md"
@@ -22,39 +21,7 @@ ERRORS: dict[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": case for module in MODULES for name, case in module.CASES.items()
 }
 OURS = ("SpecificationError", "DataError")
-
-WARNINGS: dict[str, Case] = {
-    "aliased column": (lmer("y ~ x + I(2 * x) + (1 | g)"), RankDeficientWarning, ("I(2 * x)", "dropped")),
-    "no variance": (
-        lmer(data=data(y=np.tile([1.0, -1.0, 2.0, -2.0, 0.5, -0.5], 8))),
-        SingularFitWarning,
-        ("(1 | g)", "no variance"),
-    ),
-    "aliased groups": (
-        lmer("y ~ x + (1 | g) + (1 | g2)", data=data(g2=np.repeat(list("sdfghjkl"), 6))),
-        SingularFitWarning,
-        ("not identified", "same groups"),
-    ),
-    "cut": (
-        lmer("y ~ x + (x | g)", control=mfx.Control(max_iter=1)),
-        ConvergenceWarning,
-        ("not the optimum", "iteration limit"),
-    ),
-    "separation": (
-        glmer("b ~ b2 + (1 | g)", "binomial", data=data(b2=np.arange(48) % 2)),
-        SeparationWarning,
-        ("b2", "penalty=0.1"),
-    ),
-    "separation of zeros": (
-        glmer(
-            "s ~ x + (1 | g)",
-            data=data(s=np.where((np.arange(48) % 3 == 0) | (np.arange(48) % 5 == 0), 0, 4 + np.arange(48) % 4)),
-            zero_inflation="~ f",
-        ),
-        SeparationWarning,
-        ("zero inflation", "f[T.b]", "no finite estimate"),
-    ),
-}
+WARNINGS: dict[str, Case] = warned.CASES
 
 
 # Raises that the cases do not reach, by the reason: (file, words of the line).
@@ -110,6 +77,8 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("results/simulation.py", "they draw nothing"),
     ),
 }
+# Warnings that the cases do not reach: arithmetic must break down for them.
+SILENT = ("could not be followed to the end", "replicates failed, and are left out")
 UNREACHED = tuple(site for sites in REASONS.values() for site in sites)
 
 
@@ -131,6 +100,23 @@ def warning_of(case: str) -> warnings.WarningMessage:
         call()
     (found,) = [w for w in caught if issubclass(w.category, expected)]
     return found
+
+
+@cache
+def reached(case: str) -> frozenset[tuple[str, int]]:
+    """The calls of ``warn`` that a case ends in."""
+    told, found = warnings.warn, set()
+
+    def listen(message: str, category: type[Warning], stacklevel: int = 1) -> None:
+        site = sys._getframe(2)
+        found.add((site.f_code.co_filename, site.f_lineno))
+        told(message, category, stacklevel=stacklevel + 1)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(mfx.exceptions.warnings, "warn", listen)
+        WARNINGS[case][0]()
+    return frozenset(found)
 
 
 @cache
@@ -188,6 +174,24 @@ def test_warning_names_the_culprit_and_the_remedy(case):
     assert all(word in str(found.message) for word in WARNINGS[case][2]), str(found.message)
     assert not found.filename.startswith(str(ROOT)), "the warning does not point to the caller's line"
     assert any(pattern.search(str(found.message)) for pattern in documented()), str(found.message)
+
+
+def test_every_warning_has_its_case():
+    """A new call of ``warn`` needs a case in ``tests/messages/warned.py``, and a line in the guide."""
+    seen = set().union(*(reached(case) for case in WARNINGS))
+    calls = [
+        (str(path), node.lineno, node.end_lineno or node.lineno, ast.unparse(node))
+        for path in sorted(ROOT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "warn"
+    ]
+    found = [
+        f"{Path(path).relative_to(ROOT).as_posix()}: {text}"
+        for path, first, last, text in calls
+        if not any((path, line) in seen for line in range(first, last + 1))
+    ]
+    assert [text for text in found if not any(words in text for words in SILENT)] == []
+    assert [words for words in SILENT if not any(words in text for text in found)] == []
 
 
 def test_every_message_of_the_guide_exists():

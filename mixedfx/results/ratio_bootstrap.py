@@ -172,7 +172,9 @@ def bootstrap_test(
     if not test.replicates.size:
         raise DataError(f"all {count} replicates failed: {'; '.join(failures)}")
     if test.n_failed:
-        warn(f"{test.n_failed} of {count} replicates failed, are left out", ConvergenceWarning)
+        warn(
+            f"{test.n_failed} of {count} replicates failed, and are left out: {'; '.join(failures)}", ConvergenceWarning
+        )
     return test
 
 
