@@ -21,12 +21,15 @@ def no_residual(name: str, y: Array, X: Array, names: Sequence[str], random: Seq
 
     A likelihood with a residual variance has no maximum then: it grows without end as that goes to zero.
     """
+    terms = list({term.group: term for term in random if _has_intercept(term.matrix)}.values())
+    found = [term for term in terms if _is_exact(y, X, term)]
+    every = np.ones(len(y), dtype=bool)
+    if not found and any(_leaves_rows(X, term, every) for term in terms):
+        return ""  # a function of the predictors alone is one of them and the levels
     if _is_exact(y, X, None):
         named = ", ".join(other for other in names if other != "Intercept")
         return f"the response {name!r} is an exact linear function of {named or 'the fixed effects'}"
-    for term in {term.group: term for term in random if _has_intercept(term.matrix)}.values():
-        if not _is_exact(y, X, term):
-            continue
+    for term in found:
         means = _level_means(y[:, None], term.codes, term.n_levels)[term.codes, 0]
         if np.all(np.abs(y - means) <= EXACT * np.abs(y).max()):
             return (

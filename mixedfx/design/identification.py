@@ -35,6 +35,7 @@ MOST_PARAMETERS = 300  # with more, a dense search is so slow that its end is wh
 ABSORBED = 1e-13  # share of a squared length outside the fixed effects below which nothing is left of it
 DEPENDENT = 1e-9  # singular value, relative to the largest, of a direction that changes nothing
 SAME_SPAN = 1e-11  # share of a column outside the ones before below which it depends on them
+CLEARLY = 1e-4  # smallest eigenvalue of the correlations of columns in a level that has full rank
 NOTICEABLE = 1e-6  # coefficient of a combination that counts
 BLOCK = 2**22  # numbers of the sums that are made at a time
 GENERIC = 0.3  # how far from the start a point is where nothing is special
@@ -261,7 +262,7 @@ def identify(X: Array, random: Sequence[RandomEffects], noise: Noise = NO_NOISE)
     count = sum(c.n_theta for c in covariances) + len(noise.diagonals)
     count += 0 if noise.structure is None else noise.structure.n_rho
     everything = Identification(tuple(map(tuple, kept)), tuple(covariances), ())
-    if not random or count > MOST_PARAMETERS or not _is_nested(random, noise):
+    if not random or count > MOST_PARAMETERS or not _is_nested(random, noise) or _is_ordinary(X, random, noise):
         return everything
     rows = np.arange(len(X))
     if noise.structure is None and len(rows) > FEW_ROWS:
@@ -272,6 +273,38 @@ def identify(X: Array, random: Sequence[RandomEffects], noise: Noise = NO_NOISE)
     if _is_full(view, kept, covariances):
         return everything
     return _Search(view, kept, covariances).result()
+
+
+def _is_ordinary(X: Array, random: Sequence[RandomEffects], noise: Noise) -> bool:
+    """Whether one look at the levels of a single term settles the matter: many of them, with rows to spare.
+
+    Let m levels have a ``Z_l`` of full rank q and more than q rows. If ``Z (I x A) Z' + s D`` vanishes beside X, s is
+    zero (there are vectors beside X and Z), and the quadratic form of ``I x A`` vanishes on a space of codimension p at
+    the most. Its rank is then 2 p at the most; it is m at least, unless ``A = 0``.
+    """
+    if len(random) != 1 or noise.structure is not None or len(noise.diagonals) > 1:
+        return False
+    term, p = random[0], X.shape[1]
+    plain = isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance)
+    if not plain or term.loading is not None:
+        return False
+    q, m = term.n_columns, term.n_levels
+    sizes = np.bincount(term.codes, minlength=m)
+    full = sizes > q
+    if q > 1 or np.ptp(term.matrix[:, 0]) > 0:
+        gram = np.empty((q, q, m))
+        for a in range(q):
+            for b in range(a + 1):
+                product = term.matrix[:, a] * term.matrix[:, b]
+                gram[a, b] = gram[b, a] = np.bincount(term.codes, weights=product, minlength=m)
+        size = np.sqrt(np.einsum("aal->al", gram))
+        size[:, ~full], gram[..., ~full] = 1.0, 0.0
+        if not np.isfinite(size).all() or np.any(size == 0):
+            return False
+        full &= np.linalg.eigvalsh((gram / (size[:, None] * size)).transpose(2, 0, 1))[:, 0] > CLEARLY
+    elif term.matrix[0, 0] == 0:
+        return False
+    return bool(full.sum() > 2 * p and (sizes[full] - q).sum() > p)
 
 
 def _is_nested(random: Sequence[RandomEffects], noise: Noise) -> bool:
