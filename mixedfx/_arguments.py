@@ -13,7 +13,17 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["checked_alpha", "checked_flag", "checked_mapping", "checked_names", "plain_numbers"]
+__all__ = [
+    "checked_alpha",
+    "checked_flag",
+    "checked_mapping",
+    "checked_name",
+    "checked_names",
+    "checked_positions",
+    "checked_seed",
+    "checked_whole",
+    "plain_numbers",
+]
 
 
 def checked_alpha(alpha: Any) -> float:
@@ -43,6 +53,13 @@ def checked_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} is True or False, found {value!r}")
     return bool(value)
+
+
+def checked_name(argument: str, name: Any) -> str:
+    """Return a name, or raise a TypeError."""
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} is a name; found {name!r}")
+    return name
 
 
 def checked_names(argument: str, names: Any) -> tuple[str, ...]:
@@ -105,3 +122,57 @@ def plain_numbers(argument: str, values: Any) -> Array:
 
 def _is_real(value: Any) -> bool:
     return isinstance(value, Real | Decimal) or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def checked_positions(argument: str, positions: Any) -> tuple[int, ...]:
+    """Return a whole number, or several, as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+
+    Examples
+    --------
+    >>> checked_positions("parameters", 1), checked_positions("parameters", [0, 1])
+    ((1,), (0, 1))
+    """
+    single = isinstance(positions, str) or not isinstance(positions, Iterable)
+    found = (positions,) if single else tuple(positions)
+    if not all(isinstance(one, int | np.integer) and not isinstance(one, bool) for one in found):
+        raise TypeError(f"{argument} is a whole number, or a list of them; found {positions!r}")
+    return tuple(int(one) for one in found)
+
+
+def checked_whole(argument: str, value: Any, least: int) -> int:
+    """Return a whole number of at least ``least``.
+
+    Raises
+    ------
+    SpecificationError
+        If it is smaller.
+    TypeError
+        If it is no whole number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{argument} is a whole number, found {value!r}")
+    if value < least:
+        raise SpecificationError(f"{argument} is a whole number of at least {least}, found {value}")
+    return int(value)
+
+
+def checked_seed(seed: Any) -> Any:
+    """Return what numpy's generators start from: a whole number, a SeedSequence, a Generator, or None.
+
+    Raises
+    ------
+    SpecificationError
+        If it is a negative number.
+    TypeError
+        If it is something else.
+    """
+    if isinstance(seed, int | np.integer) and seed < 0:
+        raise SpecificationError(f"seed is a whole number of at least 0; found {seed}")
+    if seed is None or isinstance(seed, int | np.integer | np.random.SeedSequence | np.random.Generator):
+        return seed
+    raise TypeError(f"seed is a whole number, a SeedSequence, a Generator or None; found {type(seed).__name__}")

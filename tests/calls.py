@@ -33,12 +33,15 @@ import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import plots
+from mixedfx.results.base import MixedResults
 from tests.fuzz import formula, frame, time_limit
 
 SECONDS = 30
 PACKAGE = f"{Path(mfx.__file__).parent}{os.sep}"
 OURS = (mfx.SpecificationError, mfx.DataError)
 LEVELS = [0.05, 0.05, 0.2, 0, 1, 1.5, 95, -0.1, np.nan, None, "a"]
+NOT_KEPT = "the data have no column"  # of the caller's data a file keeps the columns that the model uses
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 SLOW = {"bootstrap", "bootstrap_test", "profile", "dashboard", "conf_int", "check", "plot_profile", "plot_bootstrap"}
 
 
@@ -136,6 +139,24 @@ def other(context: Context) -> Any:
     return some(context.fit, simple(), None, "fit")(context)
 
 
+def means(context: Context) -> Any:
+    """Marginal means of a column, or nothing where there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        try:
+            return mfx.emmeans(context.fit, column(context))
+        except OURS:
+            return None
+
+
+def residuals(context: Context) -> Any:
+    """Quantile residuals, or nothing where there are none."""
+    try:
+        return mfx.quantile_residuals(context.fit, n=20, seed=1)
+    except OURS:
+        return None
+
+
 @cache
 def simple() -> Any:
     return mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
@@ -167,7 +188,7 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "method": some("wald", "parametric", "nope", None),
     "n": some(1, 3, 0, -1, 2.5, "a", None),
     "n_jobs": some(1),
-    "seed": some(1),
+    "seed": some(1, 1, 1, -1, 2.5, "a"),
     "progress": some(False),
     "draws": some(10, 0, -1),
     "ddf": DDF,
@@ -200,8 +221,50 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "by_group": some(True, False),
     "group": some(None, "g", "h", "nope", ["g1"], 3, []),
     "stars": some(True, False),
+    "exp": some(True, False, 3),
+    "exponentiate": some(True, False, None),
+    "time": some(None, "z", "d", "f", "nope", response, ["a"], 3),
+    "distance": some("z", "x", "d", "f", "nope", response, ["a"], 3, None),
+    "lags": some(None, 1, 5, 0, -1, 2.5, "a", 10**6),
+    "intervals": some(20, 1, 0, -1, 2.5, "a", 10**6),
+    "hypothesis": some(coefficient, lambda c: f"exp({coefficient(c)}) = 1", "a / 0", "log(-1)", "", {"a": "x"}, [], 3),
+    "means": some(means, means, lambda context: context.fit, None, 3),
+    "sigma": some(None, 1.0, 0.0, -1, np.nan, "a"),
+    "df": some(None, 10.0, 0.0, -1, np.nan, np.inf, "a"),
+    "levels": some(None, ["g1", "g2"], [], ["nope"], 3, "g1"),
+    "terms": some(None, ["1", "x"], ["(Intercept)", "x"], [], ["nope"], 3, "x"),
+    "term": some(None, "(Intercept)", "1", "x", "nope", 3),
+    "parameters": some(None, (0,), (0, 1), (1, 0), (99,), (-1,), (), (0, 0), 3, "a"),
+    "start": some(None, np.ones(1), np.zeros(2), [], np.full(2, np.nan), "a", 3.0),
+    "simulated": some(None, lambda context: residuals, lambda context: context.fit, 3),
+    # methods of what functions return
+    "adjust": some(None, "tukey", "holm", "bonferroni", "fdr", "scheffe", "sidak", "mvt", "none", "nope", 3),
+    "side": some("two-sided", "less", "greater", "nope", None, 3),
+    "null": some(0.0, 1.0, None, np.nan, np.inf, "a"),
+    "delta": some(None, 0.0, 0.5, -1.0, np.nan, "a"),
+    "joint": some(True, False, None),
+    "reverse": some(True, False, 3),
+    "simple": some(None, "f", column, columns, 3),
+    "interaction": some(None, True, "pairwise", ["pairwise", "poly"], "nope", 3),
+    "coefficients": some({"a": [1, -1]}, {"a": [1, -1, 0]}, {"a": [np.nan]}, {}, [1, -1], [], None, 3),
+    "ratios": some(None, True, False, 3),
+    "transform": some(None, "response", "nope", 3),
+    "expectation": some(True, False),
+    "digits": some(3, 0, -1, "a", None),
+    "caption": some(None, "a", 3),
+    "reference": some(None, 0, 1, -1, 99, "a", "nope"),
+    "lag": some(1, 0, -1, 99, "a"),
+    "parameter": some(coefficient, "nope", 0, 99, None),
+    "name": some(column, coefficient, "nope", 3, None),
+    "bound": some(None, "lower", "upper", "nope"),
+    "width": some(80, 0, -1, "a", None),
+    "correction": some("gg", "hf", "none", None, "nope", 3),
+    "alternative": some("two-sided", "less", "greater", "nope", None, 3),
+    "xname": some(None, ["a"], "a", 3),
+    "obs": some(True, False, None, 3),
+    "zeta": some(0.0, 1.0, -2.0, np.nan, np.inf, "a"),
 }
-INTERNAL = {"model", "fit", "asked", "design", "denominator", "inner_rows", "variance_parameters"}
+INTERNAL = {"model", "fit", "asked", "design", "denominator", "inner_rows", "variance_parameters", "changed"}
 NOT_AFTER_A_FIT = {
     *("lmer", "glmer", "simulate", "load", "load_dataset", "list_datasets", "aov", "mean_squares", "check_design"),
 }
@@ -275,7 +338,7 @@ def is_ours(error: BaseException) -> bool:
 
 def shown(value: Any) -> str:
     """What a user sees of a result: its repr, HTML and text, and its table."""
-    parts = [repr(value)]
+    parts = [ADDRESS.sub("", repr(value))]
     for name in ("_repr_html_", "to_frame", "summary", "summary_frame"):
         method = getattr(value, name, None)
         if method is not None and not isinstance(value, pd.DataFrame | pd.Series) and callable(method):
@@ -283,26 +346,67 @@ def shown(value: Any) -> str:
     return "\n".join(parts)
 
 
-def outcome(call: Callable[[], Any]) -> tuple[str, str]:
-    """Return ("", what is shown), ("", the words of our error), or what went wrong."""
+def own_members(value: Any) -> list[str]:
+    """Public methods and properties that this package has given to what a function returned, unless that is a fit."""
+    kind = type(value)
+    if not kind.__module__.startswith("mixedfx") or isinstance(value, MixedResults):
+        return []
+    return [name for name in dir(value) if _is_own(inspect.getattr_static(kind, name, None), name)]
+
+
+def _is_own(member: Any, name: str) -> bool:
+    function = member.fget if isinstance(member, property) else getattr(member, "func", member)
+    public = not name.startswith("_") and name not in INTERNAL and not isinstance(member, classmethod)
+    return public and getattr(function, "__module__", "").startswith("mixedfx")
+
+
+def drawn(call: Callable[..., Any], name: str, context: Context) -> tuple[Callable[[], Any], str]:
+    """Return a call with random arguments, and how it is written."""
+    if not callable(call):
+        return lambda: call, name
+    positional, named = arguments(call, context)
+    said = ", ".join([*map(_short, positional), *(f"{key}={_short(value)}" for key, value in named.items())])
+    return partial(call, *positional, **named), f"{name}({said})"
+
+
+def outcome(call: Callable[[], Any], context: Context | None = None) -> tuple[str, str, str]:
+    """Return what went wrong (or ""), what is shown or the words of our error, and what was called on the result.
+
+    With a context, one public method of what the call returns is called too, if it is an object of this package.
+    """
+    then = ""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             with time_limit(SECONDS):
-                text = shown(call())
+                value = call()
+                text = shown(value)
+                members = own_members(value) if context is not None else []
+                if context is not None and members:
+                    name = str(context.rng.choice(members))
+                    then = f".{name}"
+                    again, then = drawn(getattr(value, name), then, context)
+                    text += f"\n{shown(again())}"
         except Exception as error:
             if not is_ours(error):
-                place = traceback.extract_tb(error.__traceback__)[-1]
+                place = _last_own(error)
                 where = f"{Path(place.filename).name}:{place.lineno}"
-                return f"{type(error).__name__}: {str(error)[:100]} ({where})", ""
+                return f"{type(error).__name__}: {str(error)[:100]} ({where})", "", then
             text = f"{type(error).__name__}: {error}"
     foreign = [w for w in caught if not issubclass(w.category, mfx.MixedfxWarning)]
     foreign = [w for w in foreign if issubclass(w.category, RuntimeWarning | FutureWarning | DeprecationWarning)]
     if foreign:
         first = foreign[0]
         where = f"{Path(first.filename).name}:{first.lineno}"
-        return f"leaked {first.category.__name__}: {str(first.message)[:100]} ({where})", text
-    return "", text
+        return f"leaked {first.category.__name__}: {str(first.message)[:100]} ({where})", text, then
+    return "", text, then
+
+
+def _last_own(error: BaseException) -> traceback.FrameSummary:
+    """Where an exception left this package: the last of its lines, or the last of all."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [one for one in frames if one.filename.startswith(PACKAGE)]
+    return (own or frames)[-1]
 
 
 FAMILIES = [
@@ -350,6 +454,7 @@ def calls(
 ) -> Iterator[tuple[str, str]]:
     """Yield (call, what went wrong) for random calls on a fit and on the same fit from a file."""
     names = [name for name in callables(fit) if slow or name.rpartition(".")[2] not in SLOW]
+    yield "numbers", outcome(partial(_unfounded, fit))[0]
     twins, wrong = [fit], ""
     try:
         with warnings.catch_warnings():
@@ -359,21 +464,133 @@ def calls(
         wrong = f"{type(error).__name__}: {error}"
     yield "save and load", wrong
     for number in np.random.default_rng(seed).integers(0, len(names), count):
-        name, texts, written = names[int(number)], [], ""
-        for one in twins:
-            context = Context(one, data, np.random.default_rng([*seed, int(number)]))
-            positional, named = arguments(callables(one)[name], context)
-            said = ", ".join([*map(_short, positional), *(f"{k}={_short(v)}" for k, v in named.items())])
-            written = written or f"{name}({said})"
-            problem, text = outcome(partial(callables(one)[name], *positional, **named))
-            texts.append(text)
-            if problem:
-                yield written, problem
-                break
-        else:
-            same = all(agree(texts[0], text) for text in texts) or _is_private(name)
-            yield written, "" if same else f"differs after save and load:\n{texts[0][:400]}\n{texts[1][:400]}"
+        yield _on_twins(names[int(number)], twins, data, [*seed, int(number)])
         _closed()
+
+
+def _unfounded(fit: Any) -> None:
+    """Raise an error where a fit without any reservation has numbers that are not finite."""
+    if not fit.converged or fit.is_singular or not fit.certificate.is_identified:
+        return
+    numbers = {name: np.asarray(getattr(fit, name)) for name in ("params", "bse", "llf", "fittedvalues")}
+    wrong = [name for name, found in numbers.items() if not np.isfinite(found).all()]
+    if wrong:
+        raise ValueError(f"not finite with a good verdict: {', '.join(wrong)}")
+
+
+def _on_twins(name: str, twins: list[Any], data: pd.DataFrame, seed: list[int]) -> tuple[str, str]:
+    """Make one random call on a fit and on its twin from a file; return it with what went wrong."""
+    texts, written = [], ""
+    for one in twins:
+        context = Context(one, data, np.random.default_rng(seed))
+        call, said = drawn(callables(one)[name], name, context)
+        problem, text, then = outcome(call, None if _is_private(name) else context)
+        written = written or said + then
+        if problem:
+            return written, problem
+        texts.append(text)
+    if _is_private(name) or all(agree(texts[0], text) for text in texts) or NOT_KEPT in texts[-1]:
+        return written, ""
+    at = next((i for i, (a, b) in enumerate(zip(*texts[:2], strict=False)) if a != b), 0)
+    return written, "differs after save and load:\n" + "\n".join(text[max(0, at - 150) : at + 150] for text in texts)
+
+
+def before_a_fit(context: Context) -> Iterator[tuple[str, str]]:
+    """Yield (call, what went wrong) for functions that take a formula and data."""
+    rng = context.rng
+    for name in rng.choice(list(WITHOUT_A_FIT), 2):
+        positional, named = WITHOUT_A_FIT[str(name)](context)
+        problem, _, then = outcome(partial(getattr(mfx, str(name)), *positional, **named), context)
+        said = ", ".join([*map(_short, positional), *(f"{key}={_short(value)}" for key, value in named.items())])
+        yield f"mfx.{name}({said}){then}", problem
+
+
+def _some_of(context: Context, **options: Callable[[Context], Any]) -> dict[str, Any]:
+    return {name: value(context) for name, value in options.items() if context.rng.random() < 0.3}
+
+
+STRATA = [
+    "y ~ f",
+    "y ~ f * b",
+    "y ~ f * b + Error(g)",
+    "y ~ f + Error(g / f)",
+    "y ~ f + Error(g / (f * b))",
+    "y ~ g / h",
+]
+STRATA += [
+    "y ~ x + f",
+    "y ~ 1",
+    "y ~ nope",
+    "log(p) ~ h + Error(one)",
+    "y ~ Error(g)",
+    "y ~ f + (1 | g)",
+    "y ~ k + g + h",
+]
+NAMES = some("f", ["f"], ["f", "b"], "nope", [], 3, None)
+
+
+def _for_aov(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    options = _some_of(
+        context,
+        type=some(1, 2, 3, "II", "nope", None),
+        aggregate=some(None, "mean", "median", "nope", 3),
+        observed=NAMES,
+        missing=some("drop", "raise", "nope", None),
+        contrasts=some({"f": "sum"}, {"nope": "sum"}, {"f": "nope"}, 3),
+    )
+    return [str(context.rng.choice(STRATA)), context.data], options
+
+
+def _for_mean_squares(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    options = _some_of(
+        context, fixed=NAMES, convention=some("restricted", "unrestricted", "nope", 3), missing=some("drop", "nope")
+    )
+    return [str(context.rng.choice(STRATA)), context.data], options
+
+
+def _for_check_design(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    options = _some_of(
+        context,
+        family=some(None, "poisson", "binomial", "gamma", "nope", 3),
+        weights=numbers,
+        offset=numbers,
+        residual=some(*RESIDUALS, "nope"),
+        sigma=ARGUMENTS["sigma"],
+        nope=some(1),
+    )
+    return [formula(context.rng), context.data], options
+
+
+def _for_simulate(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    params = some(
+        {"beta": [1.0, 0.5], "theta": [1.0], "sigma": 1.0},
+        {"beta": [1.0], "theta": [1.0], "sigma": 1.0},
+        {"beta": {"Intercept": 1.0, "x": 0.5}, "sd": {"g": 1.0}, "sigma": -1},
+        {"beta": [np.nan], "theta": [np.nan], "sigma": 1.0},
+        {"nope": 1},
+        {},
+        None,
+        3,
+    )
+    options = _some_of(
+        context,
+        family=some(None, "poisson", "binomial", "nope"),
+        link=some(None, "log", "nope"),
+        n=ARGUMENTS["n"],
+        seed=some(1, "a", -1),
+        weights=numbers,
+        offset=numbers,
+    )
+    written = some("~ x + (1 | g)", "~ 1 + (1 | g)", "y ~ x + (1 | g)", lambda context: formula(context.rng))
+    return [written(context), context.data], options | {"params": params(context)}
+
+
+WITHOUT_A_FIT: dict[str, Callable[[Context], tuple[list[Any], dict[str, Any]]]] = {
+    "aov": _for_aov,
+    "mean_squares": _for_mean_squares,
+    "check_design": _for_check_design,
+    "simulate": _for_simulate,
+}
 
 
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -411,19 +628,16 @@ def _closed() -> None:
 def campaign(fits: int, count: int, seed: int, *, slow: bool = False) -> Iterator[tuple[str, str]]:
     """Yield (what was done, what went wrong) for random fits with random calls."""
     for i in range(fits):
-        rng = np.random.default_rng([seed, i])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                with time_limit(SECONDS):
-                    fit, data = random_fit(rng)
-            except (*OURS, TypeError):
-                continue
-            except TimeoutError:
-                yield f"[{seed}, {i}] fit", "too long"
-                continue
-        for what, wrong in calls(fit, data, count, [seed, i], slow=slow):
-            yield f"[{seed}, {i}] {fit!r:.120} {what}", wrong
+        rng, found = np.random.default_rng([seed, i]), []
+        problem, _, _ = outcome(lambda rng=rng, found=found: found.append(random_fit(rng)))  # type: ignore[misc]
+        if problem:
+            yield f"[{seed}, {i}] fit", problem
+        context = Context(None, frame(rng), rng)
+        for what, wrong in before_a_fit(context):
+            yield f"[{seed}, {i}] {what}", wrong
+        for fit, data in found:
+            for what, wrong in calls(fit, data, count, [seed, i], slow=slow):
+                yield f"[{seed}, {i}] {fit.model.formula} {what}", wrong
 
 
 def main() -> int:

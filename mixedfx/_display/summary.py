@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from mixedfx._arguments import checked_whole
 from mixedfx._display import html, latex, plain, text
 from mixedfx._display.blocks import Block
 
@@ -60,7 +61,7 @@ class Summary:
             Cells of a line. Long names are continued on the next line, and tables that are still too wide are
             continued below; nothing is cut off.
         """
-        return text.as_text(self.title, self.blocks, self.notes, width)
+        return text.as_text(self.title, self.blocks, self.notes, checked_whole("width", width, 1))
 
     def as_html(self) -> str:
         """Return escaped HTML that carries its own style."""

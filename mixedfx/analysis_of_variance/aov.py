@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_names
 from mixedfx._display import StatsTable, Summary
 from mixedfx._suggestions import hinting_methods
 from mixedfx.analysis_of_variance.hypotheses import type_for
@@ -101,7 +102,7 @@ def aov(
 
 
 def _observed(names: Sequence[str] | str, data: Observations) -> frozenset[str]:
-    chosen = [names] if isinstance(names, str) else list(names)
+    chosen = checked_names("observed", names)
     factors = {text for term in data.tested for text in term.expressions}
     unknown = [name for name in chosen if name not in factors]
     if unknown:

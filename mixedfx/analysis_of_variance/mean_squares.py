@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_mapping
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.bridge import bridge_table
@@ -224,6 +224,7 @@ class MeanSquares:
                                               estimate      df  lower  upper
         operator + part:operator + Residual     0.867  98.299  0.668  1.171
         """
+        weights = checked_mapping("weights", weights, '{"part": 1, "Residual": 1}')
         unknown = set(weights) - set(self.analysis.components)
         if unknown:
             raise SpecificationError(

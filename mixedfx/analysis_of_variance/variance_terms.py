@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._arguments import checked_names
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.groupings import Grouping
 from mixedfx.analysis_of_variance.observations import centred, row_grouping
@@ -99,7 +100,7 @@ def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Ma
     frame = as_frame(data)
     parsed = parse(formula, columns=frame.names, functions=options.get("functions") or {})
     _check(parsed)
-    chosen = [fixed] if isinstance(fixed, str) else list(fixed)
+    chosen: Sequence[str] = checked_names("fixed", fixed)
     terms = [term for term in parsed.fixed_terms if term]
     unknown = set(chosen) - {display(factor) for term in terms for factor in term}
     if unknown:

@@ -32,7 +32,7 @@ class ProfiledEvaluation:
         return self.inner.value
 
     @cached_property
-    def _information(self) -> Array:
+    def information(self) -> Array:
         """``X'V^-1 X`` (p, p) of the working linear model."""
         state = self.inner.state
         model, p = state.model, state.model.n_fixed
@@ -53,7 +53,7 @@ class ProfiledEvaluation:
             If the rows say nothing of some combination of them.
         """
         try:
-            return np.asarray(np.linalg.solve(self._information, side))
+            return np.asarray(np.linalg.solve(self.information, side))
         except np.linalg.LinAlgError:
             raise FloatingPointError("the information about the fixed effects is singular") from None
 

@@ -13,7 +13,6 @@ import pandas as pd
 
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array, IntArray
-from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.design import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
 from mixedfx.design.exactness import restarts
@@ -24,7 +23,7 @@ from mixedfx.families import Family, family_for
 from mixedfx.linalg.layout import parents_of
 from mixedfx.models.base import residual_problem
 from mixedfx.models.generalized import has_residual, noise_of, transformed
-from mixedfx.models.linear import linear_noise
+from mixedfx.models.linear import checked_sigma, columns_of_residual, linear_noise
 
 __all__ = ["DesignCheck", "check_design"]
 
@@ -119,14 +118,14 @@ def check_design(formula: str, data: Any, *, family: Any = None, **options: Any)
     """
     own = _checked(options)
     frame = as_frame(data)
-    residual, sigma = own.pop("residual", None), own.pop("sigma", None)
+    residual, sigma = own.pop("residual", None), checked_sigma(own.pop("sigma", None))
     linear = family is None or family == "gaussian"
     if not linear and (residual is not None or sigma is not None):
         raise SpecificationError(
             f"residual= and sigma= belong to linear models, and the family is {family!r}; write the one or the other"
         )
     chosen = None if linear else family_for(family)
-    extra = residual.columns if isinstance(residual, ResidualStructure) else ()
+    extra = columns_of_residual(residual)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is among the remarks
         design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **own)

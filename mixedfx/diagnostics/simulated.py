@@ -84,7 +84,8 @@ class QuantileResiduals:
             ``statistic`` (ratio of the spread of the data to the mean of the draws': above 1, overdispersion),
             ``pvalue`` from the ranks among the draws.
         """
-        ratio = self.spread / float(self.drawn_spread.mean())
+        usual = float(self.drawn_spread.mean())
+        ratio = self.spread / usual if usual > 0.0 else np.nan
         return pd.Series(
             {"statistic": ratio, "pvalue": _rank_pvalue(self.spread, self.drawn_spread, alternative)}, name="dispersion"
         )

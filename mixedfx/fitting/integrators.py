@@ -150,9 +150,9 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
 
 def _profiled_hessian(at: ProfiledEvaluation) -> Array:
     """Curvature (k, k) of the profiled criterion, with the inner iteration's for the fixed effects."""
-    p, hessian = len(at.covariance), difference_hessian(LaplaceEvaluation, at.inner)
+    p, hessian = len(at.information), difference_hessian(LaplaceEvaluation, at.inner)
     hessian[:p, p:], hessian[p:, :p] = 0.0, 0.0
-    hessian[:p, :p] = 2.0 * np.linalg.inv(at.covariance)
+    hessian[:p, :p] = 2.0 * at.information
     return hessian
 
 

@@ -48,8 +48,12 @@ class CanonicalRows:
         return self.sequential(L) if self.one_term else self.echelon(L)
 
     def echelon(self, L: Array) -> Array:
-        """Return combinations of the rows that have one coefficient of treatment coding each to themselves."""
-        return np.asarray(np.linalg.solve(*self._pivots(L)))
+        """Return combinations of the rows that have one coefficient of treatment coding each to themselves.
+
+        The rows as they are where rounding hides the columns of the design from one another.
+        """
+        pivots = self._pivots(L)
+        return L if pivots.shape[1] < len(L) else np.asarray(np.linalg.solve(pivots, L))
 
     def sequential(self, L: Array) -> Array:
         """Return combinations of which each is orthogonal to those below it, by the cross-products of the design.
@@ -64,18 +68,18 @@ class CanonicalRows:
         upper = np.linalg.cholesky((half.T @ half)[::-1, ::-1])[::-1, ::-1]
         return np.asarray(upper.diagonal()[:, None] * linalg.solve_triangular(upper, rows))
 
-    def _pivots(self, L: Array) -> tuple[Array, Array]:
-        """Return the coefficients (r, r) of the rows that are to be one, and the rows."""
+    def _pivots(self, L: Array) -> Array:
+        """Return the coefficients (r, r) of the rows that are to be one; fewer columns if there are no more."""
         rest = L @ self.columns
         size = float(np.linalg.norm(rest))
         chosen: list[int] = []
-        for j in range(len(self.columns)):
+        for j in range(rest.shape[1]):
             length = float(np.linalg.norm(rest[:, j]))
             if length > PIVOT * size and len(chosen) < len(L):
                 chosen.append(j)
                 direction = rest[:, j] / length
                 rest = rest - np.outer(direction, direction @ rest)
-        return (L @ self.columns)[:, chosen], L
+        return np.asarray((L @ self.columns)[:, chosen])
 
 
 def canonical_rows(design: Design, frame: Frame | None) -> CanonicalRows:

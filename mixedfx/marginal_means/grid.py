@@ -55,9 +55,12 @@ def _checked(predictor: Predictor, wanted: Any) -> tuple[Hashable, ...]:
             )
         return tuple(predictor.levels[predictor.levels.index(value)] for value in values)
     try:
-        return tuple(int(value) if isinstance(value, int | np.integer) else float(value) for value in values)
+        numbers = tuple(int(value) if isinstance(value, int | np.integer) else float(value) for value in values)
     except (TypeError, ValueError) as error:
         raise SpecificationError(f"at={{{predictor.name!r}: …}} must be numbers; found {wanted!r}") from error
+    if not np.isfinite(numbers).all():
+        raise SpecificationError(f"at={{{predictor.name!r}: …}} must be finite numbers; found {wanted!r}")
+    return numbers
 
 
 def _listed(names: Any) -> str:

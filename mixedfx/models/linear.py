@@ -31,7 +31,7 @@ from mixedfx.models.verdicts import warn_of_variances
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["LinearMixedModel", "linear_noise", "lmer"]
+__all__ = ["LinearMixedModel", "checked_sigma", "columns_of_residual", "linear_noise", "lmer"]
 
 
 @hinting_methods
@@ -95,9 +95,9 @@ class LinearMixedModel(MixedModel):
             "functions": functions,
         }
         frame = as_frame(data)
-        extra = _checked_residual(residual)
+        extra = columns_of_residual(residual)
         self.design = build_design(formula, frame, extra=extra, **options)
-        self.sigma = _checked_sigma(sigma)
+        self.sigma = checked_sigma(sigma)
         self.residual = residual
         self.inputs = ModelInputs.of(
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
@@ -329,7 +329,8 @@ def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str,
 register("linear", _restore)
 
 
-def _checked_sigma(sigma: Any) -> float | None:
+def checked_sigma(sigma: Any) -> float | None:
+    """Return a known residual standard deviation as a number, or None."""
     if sigma is None:
         return None
     if isinstance(sigma, bool) or not isinstance(sigma, int | float | np.number):
@@ -339,7 +340,7 @@ def _checked_sigma(sigma: Any) -> float | None:
     return float(sigma)
 
 
-def _checked_residual(residual: Any) -> tuple[str, ...]:
+def columns_of_residual(residual: Any) -> tuple[str, ...]:
     """Return the columns that the residual structure reads."""
     if residual is None:
         return ()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_mapping
+from mixedfx._arguments import checked_mapping, checked_name
 from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
@@ -65,7 +65,7 @@ def effect_frame(
     """
     variables = _variables(mixed_results(fit, "effect"))
     fixed = checked_mapping("at", at, "{'x': 1.0}")
-    for name in (x, *([] if by is None else [by]), *fixed):
+    for name in (checked_name("x", x), *([] if by is None else [checked_name("by", by)]), *fixed):
         if name not in variables:
             known = ", ".join(map(repr, variables)) or "none"
             raise SpecificationError(f"{name!r} is not a variable of the fixed effects or offset; they have {known}")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_positions
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import DataError, SpecificationError
@@ -74,7 +75,7 @@ def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: An
     k = len(fit.theta)
     if k == 0:
         raise SpecificationError("the model has no covariance parameters to draw")
-    chosen = tuple(range(min(k, 2))) if parameters is None else tuple(parameters)
+    chosen = tuple(range(min(k, 2))) if parameters is None else checked_positions("parameters", parameters)
     if not 1 <= len(chosen) <= 2 or any(not 0 <= i < k for i in chosen):
         raise SpecificationError(f"parameters are one or two positions in theta, 0 to {k - 1}; found {chosen}")
     theta, path = fit.theta.to_numpy(), optimizer_path(fit, start).to_numpy()

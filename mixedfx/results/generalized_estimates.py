@@ -108,7 +108,8 @@ class GeneralizedEstimates(MixedResults):
             return float(np.exp(self.phi[family.phi_names.index("dispersion")]))
         if self._dispersion_reference is not None:
             at = self.fit.problem.component_slices["dispersion"]
-            return float(np.exp(self._dispersion_reference.row @ self._estimate[at]))
+            with np.errstate(over="ignore"):  # a dispersion beyond all numbers is infinite
+                return float(np.exp(self._dispersion_reference.row @ self._estimate[at]))
         return float(np.exp(family.fixed["dispersion"]))
 
     @cached_property

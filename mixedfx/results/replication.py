@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._arguments import checked_seed
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -122,9 +123,8 @@ def seed_sequence(seed: Any) -> np.random.SeedSequence:
         return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
     if isinstance(seed, np.random.Generator):
         return np.random.SeedSequence(seed.integers(2**63, size=4).tolist())
-    if seed is None or isinstance(seed, int | np.integer):
-        return np.random.SeedSequence(seed if seed is None else int(seed))
-    raise TypeError(f"seed is a whole number, a SeedSequence, a Generator or None; found {type(seed).__name__}")
+    checked = checked_seed(seed)
+    return np.random.SeedSequence(None if checked is None else int(checked))
 
 
 def blocks_for(n: int, size: int, seed: Any) -> list[Block]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_seed
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.design import Design, RandomEffects
 from mixedfx.design.frame import Frame, as_frame
@@ -35,9 +36,7 @@ NEW_LEVELS = ("error", "population", "nan", "draw")
 
 def generator(seed: Any) -> np.random.Generator:
     """Return numpy's generator for a seed, a SeedSequence or a generator."""
-    if seed is None or isinstance(seed, int | np.integer | np.random.SeedSequence | np.random.Generator):
-        return np.random.default_rng(seed)
-    raise TypeError(f"seed is a whole number, a SeedSequence, a Generator or None; found {type(seed).__name__}")
+    return np.random.default_rng(checked_seed(seed))
 
 
 def checked_count(n: Any) -> int:
