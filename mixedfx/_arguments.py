@@ -157,7 +157,7 @@ def checked_whole(argument: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{argument} is a whole number, found {value!r}")
     if value < least:
-        raise SpecificationError(f"{argument} is a whole number of at least {least}, found {value}")
+        raise SpecificationError(f"{argument} is a whole number, at least {least}; found {value}")
     return int(value)
 
 
@@ -172,7 +172,7 @@ def checked_seed(seed: Any) -> Any:
         If it is something else.
     """
     if isinstance(seed, int | np.integer) and seed < 0:
-        raise SpecificationError(f"seed is a whole number of at least 0; found {seed}")
+        raise SpecificationError(f"seed is a whole number, at least 0; found {seed}")
     if seed is None or isinstance(seed, int | np.integer | np.random.SeedSequence | np.random.Generator):
         return seed
     raise TypeError(f"seed is a whole number, a SeedSequence, a Generator or None; found {type(seed).__name__}")

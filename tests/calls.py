@@ -42,7 +42,8 @@ OURS = (mfx.SpecificationError, mfx.DataError)
 LEVELS = [0.05, 0.05, 0.2, 0, 1, 1.5, 95, -0.1, np.nan, None, "a"]
 NOT_KEPT = "the data have no column"  # of the caller's data a file keeps the columns that the model uses
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-SLOW = {"bootstrap", "bootstrap_test", "profile", "dashboard", "conf_int", "check", "plot_profile", "plot_bootstrap"}
+SLOW = {"influence", "bootstrap", "bootstrap_test", "profile", "dashboard", "conf_int", "check"}  # they fit many times
+SLOW |= {"plot_profile", "plot_bootstrap"}
 
 
 @dataclass(frozen=True, eq=False)

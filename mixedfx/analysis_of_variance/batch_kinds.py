@@ -20,6 +20,7 @@ __all__ = ["FixedBatch", "RandomBatch", "Spread", "population_spread"]
 HALF = 0.5  # level of the inner interval
 LEAST_DF = 1.0  # of a variance that chi-squared can tell something about
 MANY = 1e8  # denominator degrees of freedom that count as infinitely many
+LARGE = 1e8  # sums of squares beside the error, from which on the noncentrality is as uncertain as the error is
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ def _noncentrality(batch: FixedBatch, probability: float) -> float:
 
     if float(special.fdtr(df, den_df, f)) <= probability:
         return 0.0
+    if df * f > LARGE:  # all that is uncertain is the denominator
+        return df * f * float(special.chdtri(den_df, probability)) / den_df
     stop = df * f + 1.0
     while excess(stop) > 0:
         stop *= 2.0

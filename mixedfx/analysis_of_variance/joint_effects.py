@@ -10,7 +10,7 @@ from scipy import linalg
 from scipy.linalg import lapack
 
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["JointEffects", "joint_effects", "least_squares_residual"]
@@ -63,7 +63,13 @@ def joint_effects(fit: LinearMixedResults) -> JointEffects:
     Lambda = model.Lambda(fit.theta)
     gram = _gram(np.asarray(Q), sp.csr_array(sp.diags_array(weight) @ Z @ Lambda))
     gram[np.arange(p, p + q), np.arange(p, p + q)] += 1.0
-    lower = linalg.cholesky(gram, lower=True)
+    try:
+        lower = linalg.cholesky(gram, lower=True)
+    except linalg.LinAlgError:
+        raise DataError(
+            "the covariance of all effects is lost in rounding, so great are the estimated variances beside the "
+            "residual's: look at fit.varcorr, and rescale the predictors or fit a simpler random part"
+        ) from None
     inverse = linalg.solve_triangular(lower, np.eye(p + q), lower=True).T
     root = np.empty_like(inverse)
     root[:p] = linalg.solve_triangular(R, inverse[:p])

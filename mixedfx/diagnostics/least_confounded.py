@@ -66,5 +66,9 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
     projection = inverse - solved @ np.linalg.solve(basis.T @ solved, solved.T)
     shares, vectors = np.linalg.eigh(0.5 * (projection + projection.T))
     kept = np.arange(basis.shape[1], results.nobs)[::-1]  # the p smallest are the space of the fixed effects
-    values = np.sqrt(shares[kept]) * (vectors[:, kept].T @ (root * results.residuals("marginal"))) / results.sigma
+    values = (
+        np.sqrt(np.maximum(shares[kept], 0.0))
+        * (vectors[:, kept].T @ (root * results.residuals("marginal")))
+        / results.sigma
+    )
     return pd.Series(values, index=pd.Index(shares[kept], name="share"), name="residual")

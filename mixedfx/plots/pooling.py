@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_names
 from mixedfx._typing import Array
 from mixedfx.design import RandomEffects
 from mixedfx.diagnostics.checks import linear_results
@@ -117,7 +118,9 @@ def shrinkage(
     results = linear_results(fit, "shrinkage")
     term = _term(results, group)
     frame = shrinkage_frame(results, term.group)
-    chosen = list(term.names[:2]) if terms is None else list(terms)
+    chosen = list(term.names[:2]) if terms is None else list(checked_names("terms", terms))
+    if not 1 <= len(chosen) <= 2:
+        raise SpecificationError(f"terms are one or two of {', '.join(term.names)}; found {terms!r}")
     unknown = [name for name in chosen if name not in term.names]
     if unknown:
         raise SpecificationError(f"{term.group} has no random effect {unknown[0]!r}; it has {', '.join(term.names)}")

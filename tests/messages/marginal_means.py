@@ -151,6 +151,7 @@ CASES: dict[str, Case] = {
     "at of nothing": (lambda: means(at={"nope": 1}), S, ("'nope'", "predictor", "x")),
     "at of no level": (lambda: means("x", at={"f": ["z"]}), S, ("'f'", "'z'", "level")),
     "at of text": (lambda: means(at={"x": "abc"}), S, ("'x'", "numbers", "'abc'")),
+    "at beyond numbers": (lambda: means(at={"x": [0, np.inf]}), S, ("'x'", "finite", "inf")),
     "large grid": (
         lambda: means(["x", "b"], at={"x": range(3000), "b": range(3000)}),
         S,

@@ -57,6 +57,8 @@ GOOD = {"Intercept": 0.0, "x": 1.0, "sd_Intercept|g": 1.0, "sigma": 1.0}
 SLOPES = GOOD | {"sd_x|g": 1.0, "cor_Intercept.x|g": 0.0}
 
 CASES: dict[str, Case] = {
+    "negative seed": (lambda: fit().simulate(1, seed=-1), S, ("seed", "at least 0", "-1")),
+    "no width": (lambda: fit().summary().as_text(0), S, ("width", "at least 1", "0")),
     "kind of limits": (
         lambda: mfx.bootstrap(fit(), 12, seed=1).conf_int(kind="nope"),
         S,

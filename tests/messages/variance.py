@@ -37,6 +37,11 @@ def separated() -> Any:
     return data(x=row % 2, b=np.where(row % 2 == 1, 1, row // 2 % 2))
 
 
+def far_apart() -> Any:
+    """A variance of groups 1e20 times that of the residuals."""
+    return lmer(data=data(y=data()["y"] + 1e10 * (np.arange(48) // 6 - 3.5) ** 3))()
+
+
 def linear(formula: str) -> Any:
     import statsmodels.formula.api as smf
 
@@ -67,6 +72,7 @@ CASES: dict[str, Case] = {
     ),
     "population": (lambda: mfx.batches(fit(), population="nope"), S, ("population", "'nope'", "'chi2'")),
     "batches of a refit": (lambda: mfx.batches(fit().refit(data()["y"] * 2)), S, ("refit", "data frame")),
+    "batches lost in rounding": (lambda: mfx.batches(far_apart()), D, ("rounding", "varcorr", "simpler")),
     "alpha of batches": (lambda: mfx.batches(fit(), alpha=3), S, ("alpha", "0.05", "3")),
     "interval of mean squares": (
         lambda: squares().variance_components(method="nope"),
