@@ -263,6 +263,8 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "alternative": some("two-sided", "less", "greater", "nope", None, 3),
     "xname": some(None, ["a"], "a", 3),
     "obs": some(True, False, None, 3),
+    "skip_single": some(True, False, 3),
+    "combine_terms": some(None, "x", ["x"], ["nope"], 3),
     "zeta": some(0.0, 1.0, -2.0, np.nan, np.inf, "a"),
 }
 INTERNAL = {"model", "fit", "asked", "design", "denominator", "inner_rows", "variance_parameters", "changed"}
