@@ -1,9 +1,10 @@
 """Random formulas and frames, valid and broken: nothing may crash, hang, leak or lie.
 
-    python -m tests.fuzz --pairs 20000 --strings 5000 --seed 0
+    python -m tests.fuzz --pairs 20000 --strings 5000 --seed 0 --calls 2
 
 Every pair must end in one of our errors or in a fit whose numbers are finite if it says that it converged; no foreign
-exception, no foreign warning, no call longer than the time limit, no file written. A short run is part of the tests.
+exception, no foreign warning, no call longer than the time limit, no file written. With ``--calls``, so many random
+calls of ``tests.calls`` follow each fit, and again on the fit from a file. A short run is part of the tests.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -179,8 +181,8 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGPROF, previous)
 
 
-def verdict(call) -> str:  # type: ignore[no-untyped-def]
-    """Run a fit; return "fit", "refused", or what is wrong."""
+def verdict(call, then=None) -> str:  # type: ignore[no-untyped-def]
+    """Run a fit, and ``then`` on it; return "fit", "refused", or what is wrong."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -197,22 +199,34 @@ def verdict(call) -> str:  # type: ignore[no-untyped-def]
         return f"leaked {foreign[0].category.__name__}: {str(foreign[0].message)[:100]}"
     if fit.converged and not np.isfinite(numbers).all():
         return "not finite, converged=True"
-    return "fit"
+    return (then and then(fit)) or "fit"
 
 
-def pairs(count: int, seed: int) -> Iterator[tuple[str, str]]:
-    """Yield (what was fitted, verdict) for random pairs of formula and frame."""
+def called(data: pd.DataFrame, count: int, seed: list[int], fit: object) -> str:
+    """Make random calls on a fit; return the first one that fails, and how."""
+    from tests.calls import calls
+
+    wrong = (f"{what}: {problem}" for what, problem in calls(fit, data, count, seed) if problem)
+    return next(wrong, "")
+
+
+def pairs(count: int, seed: int, n_calls: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield (what was fitted, verdict) for random pairs of formula and frame, with random calls on each fit."""
     for i in range(count):
         rng = np.random.default_rng([seed, i])
         data, written = frame(rng), formula(rng)
+        then = partial(called, data, n_calls, [seed, i]) if n_calls else None
         if rng.random() < 0.8:
             reml = bool(rng.integers(2))
-            yield f"[{seed}, {i}] lmer({written!r})", verdict(lambda d=data, w=written, r=reml: mfx.lmer(w, d, reml=r))
+            yield (
+                f"[{seed}, {i}] lmer({written!r})",
+                verdict(lambda d=data, w=written, r=reml: mfx.lmer(w, d, reml=r), then),
+            )
         else:
             family = str(rng.choice(FAMILIES))
             written = written.replace("y ~", f"{rng.choice(['s', 'b', 'p', 'y'])} ~", 1)
             call = lambda d=data, w=written, f=family: mfx.glmer(w, d, family=f)  # noqa: E731
-            yield f"[{seed}, {i}] glmer({written!r}, family={family!r})", verdict(call)
+            yield f"[{seed}, {i}] glmer({written!r}, family={family!r})", verdict(call, then)
 
 
 def strings(count: int, seed: int) -> Iterator[tuple[str, str]]:
@@ -229,11 +243,12 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--strings", type=int, default=5_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--calls", type=int, default=0, help="random calls on each fit")
     options = parser.parse_args()
     start, counts = time.monotonic(), Counter()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for runs in (pairs(options.pairs, options.seed), strings(options.strings, options.seed)):
+        for runs in (pairs(options.pairs, options.seed, options.calls), strings(options.strings, options.seed)):
             for what, found in runs:
                 counts[found if found in ("fit", "refused") else "FAILED"] += 1
                 if found not in ("fit", "refused"):

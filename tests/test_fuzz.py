@@ -22,6 +22,12 @@ def test_random_models_end_in_a_fit_or_in_one_of_our_errors(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+def test_random_calls_follow_random_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert failures(pairs(20, seed=13, n_calls=2)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_random_strings_are_refused_or_fitted():
     assert failures(strings(300, seed=11)) == []
 
@@ -63,5 +69,5 @@ def test_a_fit_whose_curvature_is_lost_in_rounding_is_not_certain():
 
 @pytest.mark.slow
 def test_many_random_models_and_strings():
-    assert failures(pairs(2500, seed=12)) == []
+    assert failures(pairs(2500, seed=12, n_calls=1)) == []
     assert failures(strings(1500, seed=12)) == []

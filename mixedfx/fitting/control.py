@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mixedfx._arguments import plain_numbers
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -83,7 +84,7 @@ class Control:
 
 def checked_start(start: Any, n_theta: int) -> Array:
     """Return starting values (n_theta,) that a user gave, or say what is wrong with them."""
-    values = np.asarray(start, dtype=float)
+    values = plain_numbers("start", start)
     if values.shape != (n_theta,) or not np.all(np.isfinite(values)):
         raise SpecificationError(
             f"start needs {n_theta} finite numbers, one for each entry of fit.theta; found {values.tolist()}"
