@@ -25,6 +25,8 @@ __all__ = [
     "plain_numbers",
 ]
 
+LONG = 60  # letters of a value that a message shows
+
 
 def checked_alpha(alpha: Any) -> float:
     """Return one minus the level of an interval as a number between 0 and 1, both excluded.
@@ -115,7 +117,8 @@ def plain_numbers(argument: str, values: Any) -> Array:
     if found.dtype.kind not in "biuf":
         odd = [value for value in found.flat if not _is_real(value)][:1]
         if odd:
-            raise DataError(f"{argument} must be numbers; found {str(odd[0])!r}")
+            text = str(odd[0])
+            raise DataError(f"{argument} must be numbers; found {text if len(text) < LONG else f'{text[:LONG]}…'!r}")
         found = np.where(pd.isna(found), np.nan, found)
     return np.asarray(found, dtype=float)
 

@@ -22,7 +22,7 @@ from mixedfx.results.population import linear_predictor_variance
 from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.predictor_errors import predictor_errors, variance_slopes
 from mixedfx.results.response import RESIDUALS, ResponseModel
-from mixedfx.results.responses import checked_responses
+from mixedfx.results.responses import checked_response
 from mixedfx.results.rows import RowPrior, encoded_component, predicted_rows, row_weights
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
@@ -313,7 +313,7 @@ class GeneralizedLinearMixedResults(GeneralizedEstimates):
 
     def refit(self, y: Any) -> GeneralizedLinearMixedResults:
         """Fit the same model to another response (n,) as :meth:`simulate` gives it, starting from this fit."""
-        values = checked_responses(self.design, y)[:, 0]
+        values = checked_response(self.design, y)
         return self.model.refitted(self.fit, with_values(self.fit.problem, values))
 
     # ---------------------------------------------------------------- tables

@@ -21,7 +21,7 @@ from mixedfx.results.linear_estimates import LinearEstimates
 from mixedfx.results.linear_rows import drawn_residuals, residual_variances
 from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.prediction import Prediction, predict_rows
-from mixedfx.results.responses import checked_responses
+from mixedfx.results.responses import checked_response, checked_responses
 from mixedfx.results.rows import predicted_rows
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
@@ -280,7 +280,7 @@ class LinearMixedResults(LinearEstimates):
     # ---------------------------------------------------------------- other responses
     def refit(self, y: Any) -> LinearMixedResults:
         """Fit the same model to another response (n,), starting from this fit; see :meth:`refit_many`."""
-        problem = with_response(self.fit.problem, checked_responses(self.design, y)[:, 0])
+        problem = with_response(self.fit.problem, checked_response(self.design, y))
         return self.model.refitted(self.fit, problem)
 
     def refit_many(self, Y: Any, names: Sequence[str] | None = None) -> ManyFits:
@@ -289,9 +289,9 @@ class LinearMixedResults(LinearEstimates):
         Parameters
         ----------
         Y : array-like (n, R)
-            A response in each column, in the rows of the fit (or of its data).
+            A response in each column, in the rows of the fit (or of its data): a table of any kind, a dict of arrays.
         names : sequence of str, optional
-            Names of the responses; those of the columns, if ``Y`` is a data frame.
+            Names of the responses; those of the columns, if ``Y`` has names.
 
         Returns
         -------

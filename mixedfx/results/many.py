@@ -16,6 +16,7 @@ from mixedfx.fitting import Refits
 from mixedfx.inference.distributions import two_sided
 from mixedfx.inference.many import many_denominators
 from mixedfx.results.quantities import quantities, refitted_estimates
+from mixedfx.results.responses import names_of_columns
 
 if TYPE_CHECKING:
     from mixedfx.results.linear import LinearMixedResults
@@ -154,7 +155,8 @@ def response_names(Y: Any, names: Sequence[str] | None, count: int) -> pd.Index[
         If there is not one name for each.
     """
     if names is None:
-        return pd.Index(Y.columns) if isinstance(Y, pd.DataFrame) else pd.RangeIndex(count)
+        columns = names_of_columns(Y)
+        return pd.RangeIndex(count) if columns is None else pd.Index(columns)
     found = [names] if isinstance(names, str) else list(names)
     if len(found) != count:
         raise SpecificationError(f"names needs one name for each of the {count} responses; found {len(found)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from mixedfx._typing import Array
 from mixedfx.design import Design
 from mixedfx.exceptions import DataError
 
-__all__ = ["checked_responses"]
+__all__ = ["checked_response", "checked_responses", "names_of_columns"]
 
 
 def checked_responses(design: Design, values: Any) -> Array:
@@ -23,7 +24,9 @@ def checked_responses(design: Design, values: Any) -> Array:
         If a value is no number, the number of rows is not that of the fit (or of its data), or a value is missing or
         infinite.
     """
-    Y = plain_numbers("the new responses", values)
+    columns = isinstance(values, Mapping)
+    Y = plain_numbers("the new responses", list(values.values()) if columns else values)
+    Y = Y.T if columns else Y
     Y = Y[:, None] if Y.ndim == 1 else Y
     n = design.n_rows
     if design.keep is not None and Y.ndim == 2 and len(Y) == design.keep.size:
@@ -38,3 +41,28 @@ def checked_responses(design: Design, values: Any) -> Array:
             f"needs one finite number for each of the {n} rows of the fit"
         )
     return Y
+
+
+def checked_response(design: Design, values: Any) -> Array:
+    """Return one response (n,).
+
+    Raises
+    ------
+    DataError
+        As :func:`checked_responses`, or if there are several.
+    """
+    Y = checked_responses(design, values)
+    if Y.shape[1] != 1:
+        raise DataError(
+            f"refit takes one response, found {Y.shape[1]} columns: give one of them (refit_many of a linear model "
+            "takes all)"
+        )
+    return np.asarray(Y[:, 0])
+
+
+def names_of_columns(values: Any) -> list[Any] | None:
+    """Return the names of the columns of a table of any kind, or of a dict of arrays; None for arrays."""
+    if isinstance(values, Mapping):
+        return list(values)
+    names = getattr(values, "column_names", getattr(values, "columns", None))
+    return None if names is None else list(names)

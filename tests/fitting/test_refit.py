@@ -162,3 +162,15 @@ def test_wrong_responses_are_refused():
         fit.refit(np.zeros(3))
     with pytest.raises(mfx.DataError, match="2 values of the new responses"):
         fit.refit_many(np.where(np.arange(180)[:, None] == 3, np.nan, np.ones((180, 2))))
+
+
+def test_responses_come_in_tables_of_any_kind_and_keep_their_names():
+    polars, arrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    frame = mfx.load_dataset("sleepstudy")
+    fit = mfx.lmer(MODELS["sleepstudy"], frame)
+    Y = pd.DataFrame({"b": frame["Reaction"] ** 2, "a": frame["Reaction"]})
+    expected = fit.refit_many(Y).to_frame()
+    assert expected.index.tolist() == ["b", "a"]
+    for table in (polars.from_pandas(Y), arrow.Table.from_pandas(Y), Y.to_dict("list")):
+        pd.testing.assert_frame_equal(fit.refit_many(table).to_frame(), expected)
+    assert fit.refit_many(Y.to_numpy()).params.index.tolist() == [0, 1]

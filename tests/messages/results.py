@@ -216,6 +216,11 @@ CASES: dict[str, Case] = {
         D,
         ("one length", "differ"),
     ),
+    "a response of two columns": (
+        lambda: fit().refit(data()[["y", "p"]]),
+        D,
+        ("one response", "2 columns", "refit_many"),
+    ),
     "names of responses": (
         lambda: fit().refit_many(np.eye(48)[:, :3], names=["a", "b"]),
         S,
