@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -73,6 +74,12 @@ class Frame(ABC):
 def missing_column(absent: Sequence[str], names: Sequence[str], unnamed: Sequence[Any] = ()) -> DataError:
     """Return the error for columns that the data don't have, with close names."""
     listed = ", ".join(map(repr, absent))
+    for name in absent:
+        if (meant := _computed(name, names)) is not None:
+            return DataError(
+                f"the data have no column {name!r}; what is computed is given as numbers, {meant}, or as a column of "
+                "the data"
+            )
     message = f"the data have no column {listed}" if len(absent) == 1 else f"the data have no columns {listed}"
     message += unnamed_hint(unnamed)
     close = dict.fromkeys(match for name in absent for match in get_close_matches(name, names, n=2))
@@ -80,6 +87,15 @@ def missing_column(absent: Sequence[str], names: Sequence[str], unnamed: Sequenc
         return DataError(f"{message}; did you mean {' or '.join(map(repr, close))}?")
     shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
     return DataError(f"{message}; there are {shown or 'no columns'}")
+
+
+def _computed(text: str, names: Sequence[str]) -> str | None:
+    """Return the expression that computes what was asked for as if it were a column; None if it is a plain name."""
+    used = [name for name in re.findall(r"[^\W\d]\w*", text) if name in names]
+    if not used or not re.search(r"[-+*/()^]", text):
+        return None
+    expression = re.sub(r"[^\W\d]\w*", lambda found: f"data[{found[0]!r}]" if found[0] in used else found[0], text)
+    return re.sub(r"\b(log|log2|log10|log1p|exp|sqrt)\(", r"np.\1(", expression)
 
 
 def unnamed_hint(unnamed: Sequence[Any]) -> str:

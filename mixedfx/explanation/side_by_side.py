@@ -122,7 +122,12 @@ def _check_comparable(models: Sequence[Candidate]) -> None:
     if reason is not None:
         raise SpecificationError(reason)
     restricted = [model for model in models if model.reml]
-    if restricted and (len(restricted) < len(models) or len({frozenset(model.columns) for model in restricted}) > 1):
+    if restricted and len(restricted) < len(models):
+        raise SpecificationError(
+            "some of the models have restricted likelihoods (REML) and some full ones, which do not compare: "
+            "fit all models with reml=False"
+        )
+    if len({frozenset(model.columns) for model in restricted}) > 1:
         raise SpecificationError(
             "restricted likelihoods compare models with the same fixed effects only; fit all models with reml=False"
         )

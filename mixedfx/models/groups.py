@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mixedfx.design.frame import Frame
+from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula, Term, display, parse, quote
 from mixedfx.formula.names import column
@@ -33,8 +33,8 @@ def with_groups(
         Fixed effects.
     frame : Frame
         The data, which say what is a factor.
-    groups : str or None
-        Column of the groups.
+    groups : str, Series or None
+        Column of the groups: its name, or ``data["name"]``.
     re_formula : str or None
         Random coefficients, ``"~ x"``; an intercept if there is nothing else.
     vc_formula : mapping of str to str, or None
@@ -46,9 +46,7 @@ def with_groups(
         if re_formula is None and vc_formula is None:
             return formula
         raise SpecificationError("re_formula and vc_formula need groups=, the name of the column of the groups")
-    if not isinstance(groups, str):
-        raise TypeError(f"groups is the name of a column, found {type(groups).__name__}: put the groups into the data")
-    frame.require([groups])
+    groups = _name_of(groups, frame)
     parsed = parse(formula, columns=frame.names, functions=functions)
     if parsed.random:
         raise SpecificationError(
@@ -64,6 +62,23 @@ def with_groups(
             f"vc_formula[{name!r}]", _terms(f"vc_formula[{name!r}]", text, frame, functions), label, frame
         )
     return " + ".join([str(parsed), *terms])
+
+
+def _name_of(groups: Any, frame: Frame) -> str:
+    """The column of the groups: its name, or the column itself, as statsmodels' users give it."""
+    name = getattr(groups, "name", groups)
+    if not isinstance(name, str):
+        raise TypeError(f"groups is the name of a column, found {type(groups).__name__}: put the groups into the data")
+    frame.require([name])
+    if not isinstance(groups, str):
+        given, own = as_frame({name: groups}).column(name).labels, frame.column(name).labels
+        same = given.codes.shape == own.codes.shape and list(given.levels) == list(own.levels)
+        if not same or (given.codes != own.codes).any():
+            raise SpecificationError(
+                f"groups is called {name!r} but is not the data's column of that name: put it into the data under a "
+                "name of its own"
+            )
+    return name
 
 
 def _terms(what: str, text: Any, frame: Frame, functions: Iterable[str]) -> tuple[Term, ...]:

@@ -62,6 +62,11 @@ CASES: dict[str, Case] = {
     # statsmodels' way to say what is random
     "re_formula alone": (from_formula(re_formula="~ x"), SpecificationError, ("re_formula", "groups=")),
     "groups twice": (from_formula(MODEL, groups="g"), SpecificationError, ("(1 | g)", "leave out groups=")),
+    "groups of another order": (
+        from_formula(groups=data()["g"].iloc[:-1]),
+        SpecificationError,
+        ("'g'", "is not the data's column", "a name of its own"),
+    ),
     "groups are no text": (from_formula(groups=np.arange(48)), TypeError, ("ndarray", "put the groups into the data")),
     "re_formula with a response": (
         from_formula(groups="g", re_formula="y ~ x"),

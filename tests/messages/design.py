@@ -41,6 +41,7 @@ def shuffled(name: str) -> dict[str, Any]:
 
 
 CASES: dict[str, Case] = {
+    "computed weights": (lmer("y ~ x + (1 | g)", weights="1 / log(x)"), D, ("'1 / log(x)'", "1 / np.log(data['x'])")),
     "strata of a simulation": (simulated("y ~ x + Error(g)", data()), S, ("Error(…)", "(1 | group)")),
     "simulation of no rows": (simulated("y ~ x + (1 | g)", data().iloc[:0]), D, ("empty", "rows")),
     "base": (lmer("y ~ C(f, contr.treatment(base='z')) + (1 | g)"), S, ("'z'", "'f'", "'a'")),

@@ -173,6 +173,11 @@ CASES: dict[str, Case] = {
         S,
         ("different rows", "in common"),
     ),
+    "REML beside ML": (
+        lambda: mfx.compare([fit(), linear("y ~ x")]),
+        S,
+        ("some full ones", "reml=False"),
+    ),
     "compared REML": (lambda: mfx.compare([fit(), fit("y ~ 1 + (1 | g)")]), S, ("restricted", "reml=False")),
     "pooling of nothing": (
         lambda: mfx.pooling(lmer("y ~ x", residual=mfx.VarIdent("f"))()),

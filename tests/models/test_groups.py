@@ -93,4 +93,16 @@ def test_random_effects_are_said_once(schools):
     with pytest.raises(mfx.SpecificationError, match="leave out groups="):
         mfx.LinearMixedModel.from_formula("y ~ x + (1 | school)", schools, groups="school")
     with pytest.raises(TypeError, match="put the groups into the data"):
-        mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"])
+        mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"].to_numpy())
+
+
+def test_groups_may_be_the_column_itself(schools):
+    """As in statsmodels' own examples; another column under its name is no less wrong for it."""
+    ours = mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"])
+    assert str(ours.formula) == "y ~ 1 + x + (1 | school)"
+    with pytest.raises(mfx.SpecificationError, match="is not the data's column"):
+        mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"].iloc[::-1].reset_index(drop=True))
+    with pytest.raises(mfx.SpecificationError, match="is not the data's column"):
+        mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"].iloc[:-1])
+    with pytest.raises(mfx.DataError, match="did you mean 'school'"):
+        mfx.LinearMixedModel.from_formula("y ~ x", schools, groups=schools["school"].rename("schol"))
