@@ -142,10 +142,14 @@ def further_sentences(fit: MixedResults) -> Iterator[str]:
     plain = str(family.name)
     for prefix in PLAIN:
         plain = plain.removeprefix(prefix)
+    limits = results.limits
+    yield from (f"{words[0].upper()}{words[1:]}." for words in limits.values())
     for name, value in results.family_params.items():
-        yield from _family_wide(plain, str(name), float(value))
+        if name not in limits:
+            yield from _family_wide(plain, str(name), float(value))
     for name, table in results.component_params.items():
-        yield from _component(str(family.name), str(name), {str(k): float(v) for k, v in table["coef"].items()})
+        if name not in limits:
+            yield from _component(str(family.name), str(name), {str(k): float(v) for k, v in table["coef"].items()})
 
 
 def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:

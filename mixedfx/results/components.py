@@ -11,6 +11,8 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem
 from mixedfx.families import Ordinal
+from mixedfx.families.truncated import Truncated
+from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.distributions import two_sided
 
@@ -21,12 +23,20 @@ __all__ = [
     "further_parameters",
     "further_table",
     "limit_notes",
+    "limit_words",
     "separated_components",
     "summary_tables",
 ]
 
 
 INFINITE_LOGIT = 15.0  # a probability of 3e-7 or less is none
+LIMITS = {
+    ("nbinom2", "dispersion"): (True, "counts vary no more than Poisson's"),
+    ("nbinom1", "dispersion"): (False, "counts vary no more than Poisson's"),
+    ("beta_binomial", "dispersion"): (True, "proportions vary no more than binomial ones"),
+    ("student_t", "df"): (True, "the tails are no heavier than a normal distribution's"),
+}
+"""By family and parameter: whether its limit is at large values, and what the data show there."""
 
 
 def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
@@ -131,10 +141,8 @@ def further_table(component: str, names: Iterable[object], estimate: Array, se: 
 
 def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     """Return a sentence for every parameter that has run to a limit, or was never sought."""
-    beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
-    reached = fit.at_limit[fit.x.size - len(beyond) :]
-    limits = [name for name, out in zip(beyond, reached, strict=True) if out]
-    notes = [_limit_note(fit.problem, estimate, name) for name in dict.fromkeys(limits)]
+    limits = limit_words(fit, estimate)
+    notes = list(limits.values())
     held = [text for text in fit.held if text.split(" = ")[0] not in limits]
     notes += [f"at the end of the range in which it is sought: {text}" for text in held]
     for name, columns in separated_components(fit).items():
@@ -144,12 +152,28 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     return [*notes, *(f"given with the family, not estimated: {name} = {value:.6g}" for name, value in fixed)]
 
 
+def limit_words(fit: GeneralizedFit, estimate: Array) -> dict[str, str]:
+    """Return what every parameter or component that has run to a limit says, by its name."""
+    beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
+    reached = fit.at_limit[fit.x.size - len(beyond) :]
+    limits = dict.fromkeys(name for name, out in zip(beyond, reached, strict=True) if out)
+    return {name: _limit_note(fit.problem, estimate, name) for name in limits}
+
+
 def _limit_note(problem: GeneralizedProblem, estimate: Array, name: str) -> str:
     """Say what a component at its limit means, in which rows."""
     words = f"the {name.replace('_', ' ')} has run to its limit"
-    component = next((c for c in problem.components if c.name == name == "zero_inflation"), None)
-    if component is None:
-        return f"{words}: the data show none"
+    component = next((c for c in problem.components if c.name == name), None)
+    if name != "zero_inflation" or component is None:
+        family = problem.family
+        while isinstance(family, ExtraZeros | Truncated):
+            family = family.base
+        is_large, meaning = LIMITS.get((family.name, name), (True, ""))
+        if component is None:
+            size = float(estimate[_family_positions(problem, estimate)][problem.family.phi_names.index(name)])
+        else:
+            size = float(np.mean(component.matrix @ estimate[problem.component_slices[name]]))
+        return f"{words}: {meaning}" if meaning and (size > 0) == is_large else words
     logits = component.matrix @ estimate[problem.component_slices[name]]
     low, high = int(np.sum(logits < -INFINITE_LOGIT)), int(np.sum(logits > INFINITE_LOGIT))
     if not high:

@@ -19,7 +19,14 @@ from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.generalized_scales import generalized_variance_estimates
 from mixedfx.results.base import MixedResults
-from mixedfx.results.components import all_parameters, component_tables, family_table, further_table, limit_notes
+from mixedfx.results.components import (
+    all_parameters,
+    component_tables,
+    family_table,
+    further_table,
+    limit_notes,
+    limit_words,
+)
 from mixedfx.results.conditional import effects_by_term, quadrature_moments
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.integration import compare_integrators, joint_map_path
@@ -279,6 +286,11 @@ class GeneralizedEstimates(MixedResults):
             *self._model_notes(),
             *limit_notes(self.fit, self._estimate),
         )
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """What each parameter or linear predictor that has run to the end of its range says, by its name."""
+        return limit_words(self.fit, self._estimate)
 
     def _model_notes(self) -> list[str]:
         """What the formula does not show: which category is a success, and a penalty."""

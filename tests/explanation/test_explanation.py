@@ -1,6 +1,7 @@
 """Tables and explanations say what the fit says."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -339,3 +340,36 @@ def test_known_variances_are_no_estimate():
     fit = mfx.lmer("d ~ 1 + (1 | s)", data, residual=mfx.KnownVariance("v"))
     assert any("known, row by row" in note for note in fit.summary().notes)
     assert not any("known, row by row" in note for note in PARTS["serial"]().summary().notes)
+
+
+@pytest.mark.parametrize(
+    ("family", "formula", "options", "said", "untrue"),
+    [
+        ("nbinom2", "c ~ 1 + (1 | g)", {}, "vary no more than Poisson's", "vary more"),
+        ("nbinom1", "c ~ 1 + (1 | g)", {}, "vary no more than Poisson's", "vary more"),
+        ("nbinom2", "c ~ 1 + (1 | g)", {"dispersion": "~ x"}, "vary no more than Poisson's", "multiplied by"),
+        ("beta_binomial", "cbind(s, 10 - s) ~ 1 + (1 | g)", {}, "vary no more than binomial ones", "vary more"),
+        ("student_t", "y ~ 1 + (1 | g)", {}, "no heavier than a normal", "degrees of freedom"),
+        (
+            "poisson",
+            "c ~ 1 + (1 | g)",
+            {"zero_inflation": "~ 1"},
+            "run to its limit",
+            "probability of an extra zero is",
+        ),
+    ],
+)
+def test_what_has_run_to_its_limit_is_said_to(family, formula, options, said, untrue):
+    """Less spread than the limit of the family: binomial counts, samples without replacement, uniform errors."""
+    rng = np.random.default_rng(5)
+    g = np.repeat(np.arange(12), 16)
+    b = rng.normal(0, 0.3, 12)[g]
+    data = {"g": g, "x": rng.normal(size=192), "c": rng.binomial(8, np.exp(1 + b) / 8)}
+    data |= {"s": rng.hypergeometric(15, 15, 10, 192), "y": b + rng.uniform(-1, 1, 192)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.SingularFitWarning)
+        fit = mfx.glmer(formula, data, family=family, **options)
+    sentences = " ".join(mfx.explain(fit).sentences)
+    assert said in sentences
+    assert untrue not in sentences
+    assert said in " ".join(fit.notes)
