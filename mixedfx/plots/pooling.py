@@ -152,8 +152,10 @@ def shrinkage(
 
 
 def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: Sequence[str]) -> None:
-    """Where one and two standard deviations of the random effects lie."""
-    covariance = fit.varcorr.covariances[term.group].loc[list(names), list(names)].to_numpy()
+    """Where one and two standard deviations of the random effects lie, those of one name in several terms together."""
+    own = fit.varcorr.covariances[term.group]
+    picked = np.array([own.index == name for name in names], dtype=float)
+    covariance = picked @ own.to_numpy() @ picked.T
     values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     circle = np.stack([np.cos(angle), np.sin(angle)])
