@@ -147,9 +147,11 @@ def further_sentences(fit: MixedResults) -> Iterator[str]:
     for name, value in results.family_params.items():
         if name not in limits:
             yield from _family_wide(plain, str(name), float(value))
+    intervals = results._further_table(0.05).set_index(["component", "term"])[["conf_low", "conf_high"]]
     for name, table in results.component_params.items():
+        values = {str(k): (float(v), *map(float, intervals.loc[(name, k)])) for k, v in table["coef"].items()}
         if name not in limits:
-            yield from _component(str(family.name), str(name), {str(k): float(v) for k, v in table["coef"].items()})
+            yield from _component(str(family.name), str(name), values)
 
 
 def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:
@@ -165,20 +167,33 @@ def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:
         yield f"The parameter {name} of the family is {number(value)}."
 
 
-def _component(family: str, name: str, coefficients: Mapping[str, float]) -> Iterator[str]:
+def _component(family: str, name: str, coefficients: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
+    """Yield what each coefficient says, with its interval; ``coefficients`` are estimates and limits."""
     zeros = "a zero" if family.startswith("hurdle") else "an extra zero"
-    for column, value in coefficients.items():
+    others = [column for column in coefficients if column != "Intercept"]
+    where = f"where {', '.join(others)} {'is' if len(others) == 1 else 'are'} 0 " if others else ""
+    for column, found in coefficients.items():
+        with np.errstate(over="ignore"):  # no extra zeros at all: an infinite logit
+            value, low, high = np.exp(found)
+            p, p_low, p_high = 1.0 / (1.0 + np.exp(-np.array(found)))
         if name == "zero_inflation":
-            odds = number(np.exp(value))
             if column == "Intercept":
-                p = number(1.0 / (1.0 + np.exp(-value)))
-                yield f"Part of zeros: where its predictors are zero the probability of {zeros} is {p}."
+                yield _sentence(f"{where}the probability of {zeros} is {number(p)}{_interval(p_low, p_high)}.")
             else:
-                yield f"Part of zeros, {column}: the odds of {zeros} are multiplied by {odds}."
+                yield f"Zeros, {column}: the odds of {zeros} are multiplied by {number(value)}{_interval(low, high)}."
         elif column == "Intercept":
-            yield f"Dispersion: {number(np.exp(value))} where its predictors are zero."
+            yield _sentence(f"{where}the dispersion is {number(value)}{_interval(low, high)}.")
         else:
-            yield f"Dispersion, {column}: multiplied by {number(np.exp(value))}."
+            yield f"Dispersion, {column}: it is multiplied by {number(value)}{_interval(low, high)}."
+
+
+def _interval(low: float, high: float) -> str:
+    """The interval in parentheses; nothing where there is none."""
+    return f" (95 % interval {number(low)} to {number(high)})" if np.isfinite(low) and np.isfinite(high) else ""
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _thresholds(fit: Any) -> Iterator[str]:

@@ -361,6 +361,9 @@ def _bambi(source: _Source) -> str | None:
     if {term.covariance for term in source.terms} - {"us", "diag"} or "wb(" in str(fit.design.formula):
         return None
     written = str(fit.design.formula).replace("||", "|")  # Bambi has no ||: its | means that
+    if re.search(r"\bcontr\.|\bns\(", written):  # names of R
+        return None
+    written = re.sub(r"(?<![\w.])(log|log2|log10|log1p|exp|expm1|sqrt)\(", r"np.\1(", written)
     drops = any(
         own.covariance == "us" and len(t.names) > 1 for own, t in zip(source.terms, fit.design.random, strict=True)
     )

@@ -70,8 +70,8 @@ def _rows(fit: MixedResults, weights: str) -> Iterator[str]:
         yield f"Rows have {name}: {weights}."
     if design.offset is not None:
         names = [*design.offsets.expressions, *([design.offsets.column] if design.offsets.column else [])]
-        known = " and ".join(names) or "the offset given"
-        yield f"The linear predictor has a known part with coefficient 1, the offset: {known}."
+        known = f"the offset {' and '.join(names)}" if names else "the offset given"
+        yield f"The linear predictor has a known part with coefficient 1, {known}."
 
 
 def _random(fit: MixedResults) -> Iterator[str]:

@@ -195,7 +195,7 @@ def test_odds_ratios_and_what_is_success():
     counts = mfx.glmer("incidence ~ period + (1 | herd)", mfx.load_dataset("cbpp"), family="poisson", offset="size")
     text = " ".join(mfx.explain(counts).sentences)
     assert "ratio of rates" in text
-    assert "the offset: size" in text
+    assert "the offset size" in text
     assert "averages" not in text  # the ratio of means is the same there
 
 
@@ -373,3 +373,30 @@ def test_what_has_run_to_its_limit_is_said_to(family, formula, options, said, un
     assert said in sentences
     assert untrue not in sentences
     assert said in " ".join(fit.notes)
+
+
+def test_bambi_gets_its_own_names_of_functions_and_no_contrasts_of_r():
+    sleep = mfx.load_dataset("sleepstudy")
+    code = mfx.explain(mfx.lmer("log(Reaction) ~ sqrt(Days) + (1 | Subject)", sleep)).code
+    assert "np.log(Reaction) ~ 1 + np.sqrt(Days)" in code["bambi"]
+    assert "lmer(log(Reaction) ~ 1 + sqrt(Days)" in code["lme4"]
+    assert "bambi" not in mfx.explain(mfx.lmer("distance ~ C(Sex, contr.sum) + (1 | Subject)", ORTHODONT)).code
+
+
+def test_the_part_of_zeros_says_what_predict_says():
+    fit = PARTS["zeros and dispersion"]()
+    text = " ".join(mfx.explain(fit).sentences)
+    zeros = fit.component_params["zero_inflation"]["coef"]
+    probability = 1.0 / (1.0 + np.exp(-zeros["Intercept"]))
+    assert (
+        f"Where FoodTreatment[T.Satiated] is 0 the probability of an extra zero is {probability:.3f} (95 % interval"
+        in text
+    )
+    row = pd.DataFrame({"FoodTreatment": ["Deprived"], "SexParent": ["Female"]})
+    mean, whole = (fit.predict(row, random=False, which=which).iloc[0] for which in ("linear", "mean"))
+    assert whole == pytest.approx(np.exp(mean) * (1.0 - probability), rel=1e-6)
+    constant = PARTS["constant zeros"]()
+    alone = 1.0 / (1.0 + np.exp(-constant.component_params["zero_inflation"]["coef"]["Intercept"]))
+    assert f"The probability of an extra zero is {alone:.3f} (95 % interval" in " ".join(
+        mfx.explain(constant).sentences
+    )
