@@ -114,7 +114,8 @@ def _correlations(term: TermCovariance, limits: pd.DataFrame) -> Iterator[str]:
             if not np.isfinite(value):
                 continue
             key = f"cor_{term.names[i]}.{first}|{term.group}"
-            low, high = map(float, limits.loc[key]) if key in limits.index else (np.nan, np.nan)
+            found = limits.loc[limits.index == key].to_numpy(dtype=float)  # two terms of a group may share a name
+            low, high = found[0] if len(found) == 1 else (np.nan, np.nan)
             yield _correlation(term.group, first, term.names[i], value, low, high)
 
 

@@ -26,6 +26,22 @@ def test_tidy_and_glance_repeat_the_fit(fit):
     assert mfx.glance(fit).llf.item() == fit.llf
 
 
+def test_two_terms_of_a_group_with_the_same_columns_are_told_apart():
+    """Their correlations have one name: an interval that could be of either is not told."""
+    rng = np.random.default_rng(2)
+    g, x, z = np.repeat(np.arange(30), 8), rng.normal(size=240), rng.normal(size=240)
+    b = rng.normal(size=(30, 3))
+    data = {"y": b[g, 0] + b[g, 1] * x + b[g, 2] * z + rng.normal(size=240), "x": x, "z": z, "g": g}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.lmer("y ~ x + z + (1 + x + z | g) + homcs(1 + x + z | g)", data)
+    names = [name for name in fit.conf_int(which="random").index if name.startswith("cor_")]
+    text = " ".join(str(mfx.explain(fit)).split())
+    assert len(names) > len(set(names))
+    assert text.count("Between the Intercept and the x of levels of g: correlation") == 2
+    assert text.count("without an interval") == len(names)
+
+
 def test_augment_puts_columns_beside_the_rows_used():
     data = mfx.load_dataset("sleepstudy")
     data.loc[3, "Reaction"] = np.nan
