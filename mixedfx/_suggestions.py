@@ -431,8 +431,12 @@ def _refusal(function: Callable[..., Any], values: tuple[Any, ...], options: Map
         meaning = f", {REQUIRED[missing[0]]}" if missing[0] in REQUIRED else ""
         return f"{called} needs {missing[0]}={meaning}"
     keyword = [name for name in own if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
-    if keyword and "positional" in python:
-        return f"{called} got too many arguments without a name; these need one: {', '.join(f'{k}=' for k in keyword)}"
+    if "positional" in python:
+        if keyword:
+            return (
+                f"{called} got too many arguments without a name; these need one: {', '.join(f'{k}=' for k in keyword)}"
+            )
+        return f"{called} got too many arguments: it takes {', '.join(own) or 'none'}"
     return python
 
 

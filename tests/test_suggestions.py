@@ -152,6 +152,7 @@ def test_copies_and_pickles(fit):
         (lambda d, f: mfx.bootstrap(f, nsim=10), "n="),
         (lambda d, f: mfx.emmeans(f, "Days").pairs(adj="tukey"), "adjust"),
         (lambda d, f: mfx.Control(maxiter=10), "max_iter="),
+        (lambda d, f: mfx.profile(f, "Days"), "got too many arguments: it takes fit"),
         (lambda d, f: mfx.plots.group_panels(f), "group_panels needs x=, the name of a predictor"),
         (lambda d, f: mfx.plots.interaction(f, "Days", "Days"), "too many arguments without a name"),
         (lambda d, f: mfx.plots.effect(f, "Days", level=0.9), "alpha="),
