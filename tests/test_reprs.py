@@ -26,6 +26,7 @@ def shown_of(fit):
         "inner fit": fit.fit,
         "model": fit.model,
         "certificate": fit.certificate,
+        "starts": fit.update(control=mfx.Control(starts=2, seed=1)).certificate.starts,
         "design": fit.design,
         "fixed": fit.design.fixed,
         "random": fit.design.random[0],

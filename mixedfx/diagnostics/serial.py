@@ -143,7 +143,7 @@ def acf(
     bound = special.ndtri(1.0 - 0.5 * alpha) / np.sqrt(frame["pairs"].to_numpy(dtype=float))
     frame = frame.assign(lower=-bound, upper=bound)
     notes = [
-        f"{kind} residuals within {name}.",
+        f"{kind.capitalize()} residuals within {name}.",
         f"Of independent residuals {100 * (1 - alpha):g} % of the autocorrelations lie between lower and upper.",
     ]
     table = StatsTable.from_frame(

@@ -88,8 +88,13 @@ def _scales(fit: Any) -> Iterable[tuple[str, str]]:
         if residual is not None:
             yield "R", type(residual).__name__
         return
-    names = list(fit.model.components) + list(fit.model.problem.family.phi_names)
-    yield from (("φ", name.replace("_", " ")) for name in names[:3])
+    family, values = fit.model.problem.family, fit.family_params
+    if not family.has_intercept:
+        yield "θ", f"{len(values)} thresholds"
+        return
+    for name in [*fit.model.components, *family.phi_names][:3]:
+        value = f" {float(values[name]):.4g}" if name in values.index else ""
+        yield "π" if name == "zero_inflation" else "φ", name.replace("_", " ") + value
 
 
 def _laws(

@@ -83,6 +83,9 @@ class Starts:
         ]
         return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="start"))
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         count = len(self.found)
         if self.n_best == count:

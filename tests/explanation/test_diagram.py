@@ -97,3 +97,19 @@ def test_plot_shows_what_the_diagram_says():
     assert any("logit of the mean" in text for text in shown)
     panel = matplotlib.figure.Figure().subplots()
     assert explanation.plot(panel) is panel
+
+
+def test_parameters_of_the_response_have_their_own_letters():
+    """Those of the equations: pi of zeros, phi of dispersions, theta of thresholds; constants with their values."""
+    owls = mfx.load_dataset("owls")
+    fit = mfx.glmer(
+        "SiblingNegotiation ~ FoodTreatment + (1 | Nest)", owls, family="nbinom2", zero_inflation="~ FoodTreatment"
+    )
+    beside = {node.symbol: node.notes for node in mfx.explain(fit).diagram.nodes if node.kind == "parameter"}
+    assert beside["φ"] == (f"dispersion {fit.family_params['dispersion']:.4g}",)
+    assert beside["π"] == ("zero inflation",)
+    ham = mfx.load_dataset("ham").astype({"Product": str})
+    ham["liking"] = pd.cut(ham["Informed.liking"], [0, 4, 6, 9], labels=["low", "middle", "high"])
+    ordered = mfx.glmer("liking ~ Product + (1 | Consumer)", ham, family="ordinal")
+    beside = {node.symbol: node.notes for node in mfx.explain(ordered).diagram.nodes if node.kind == "parameter"}
+    assert beside["θ"] == ("2 thresholds",)
