@@ -159,14 +159,13 @@ def _profiled_hessian(at: ProfiledEvaluation) -> Array:
 @np.errstate(over="ignore", invalid="ignore")
 def confirmed_hessian(integrate: Integrator, at: MarginalEvaluation, nodes: int, stored: Array) -> Array:
     """Return the ``stored`` Hessian (k, k) if it is that of ``at``, to rounding, and the one of ``at`` if not."""
-    found = difference_hessian(integrate, at) if nodes else _profiled_hessian(_profiled_at(at))
+    found = (
+        difference_hessian(integrate, at)
+        if nodes
+        else _profiled_hessian(ProfiledEvaluation(LaplaceEvaluation(at.state)))
+    )
     if stored.shape != found.shape:
         return found
     size = np.sqrt(np.abs(found.diagonal()))
     agree = np.abs(found - stored) <= CONFIRMED * (np.outer(size, size) + 1.0)
     return stored if (agree | (np.isnan(found) & np.isnan(stored))).all() else found
-
-
-def _profiled_at(at: MarginalEvaluation) -> ProfiledEvaluation:
-    state = at.state
-    return profiled(state.model, state.x[state.model.n_fixed :], (state.parts.beta, state.mode.b))

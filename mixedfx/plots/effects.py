@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_mapping, checked_name
+from mixedfx._arguments import checked_flag, checked_mapping, checked_name
 from mixedfx.design.rows import Rows
 from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
@@ -145,6 +145,7 @@ def effect(
     -----
     The title says where the other predictors stand: at their mean, or at the commonest level of a factor.
     """
+    with_rows = checked_flag("data", data)
     frame = effect_frame(fit, x, by, at=at, alpha=alpha)
     panel = one_panel(ax)
     variables = _variables(fit)
@@ -153,7 +154,7 @@ def effect(
         own = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         label = None if by is None else f"{level:.3g}" if isinstance(level, float) else str(level)
-        if data:
+        if with_rows:
             _responses(panel, fit, variables[x], None if by is None else (variables[by], level), colour, k, len(groups))
         if variables[x].is_factor:
             shift = _shift(k, len(groups))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -249,6 +249,8 @@ def _chosen_levels(term: RandomEffects, counts: Any, levels: Sequence[Any] | Non
     if levels is None:
         return sorted(np.argsort(-counts, kind="stable")[:MOST_PANELS].tolist())
     known = {str(level): k for k, level in enumerate(term.levels)}
+    if isinstance(levels, str) or not isinstance(levels, Iterable) or not len(levels := list(levels)):
+        raise SpecificationError(f"levels is a list of levels of {term.group}, at least one; found {levels!r}")
     unknown = [level for level in levels if str(level) not in known]
     if unknown:
         raise SpecificationError(f"{term.group} has no level {unknown[0]!r}")

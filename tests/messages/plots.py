@@ -90,6 +90,7 @@ CASES: dict[str, Case] = {
     "no parameter": (lambda: plots().plot_bootstrap(replicates(), parameters=[]), S, ("no parameter",)),
     "number of axes": (lambda: plots().plot_bootstrap(replicates(), axes=axes(2)), S, ("as many Axes", "2")),
     "pooling of no group": (lambda: plots().shrinkage(fit(), "nope"), S, ("'nope'", "'g'")),
+    "no levels of panels": (lambda: plots().group_panels(fit(), "x", levels=[]), S, ("levels", "g", "[]")),
     "no terms of shrinkage": (lambda: plots().shrinkage(fit(), terms=[]), S, ("one or two", "Intercept", "[]")),
     "no random effect": (lambda: plots().shrinkage(fit(), terms=["nope", "x"]), S, ("g", "'nope'", "x")),
     "panels against nothing": (lambda: plots().group_panels(fit(), "nope"), S, ("'nope'", "x")),
