@@ -103,9 +103,10 @@ def _read_numeric(expression: str, value: Evaluator, weights: Array | None) -> R
         said = numerals(found.labels)
         if said:
             raise DataError(f"the response {name!r} is not numeric (it is text): {said}; correct it, then convert it")
+        family = "'binomial'" if len(found.labels.levels) <= 2 else "'ordinal', if they have an order"
         raise DataError(
             f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example {_example(found)}); "
-            "convert it to numbers, or choose a family for categories such as 'binomial'"
+            f"convert it to numbers, or choose a family for categories: glmer with {family}"
         )
     return Response(_numbers(name, found), name)
 

@@ -394,7 +394,8 @@ def _check_levels(design: Design, term: RandomEffects) -> None:
         what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
         raise DataError(
             f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
-            "the residual variance; is it a row identifier? (give sigma= if the residual variance is known)"
+            "the residual variance; is it a row identifier? (give sigma= if the residual variance is known, "
+            "residual=mfx.KnownVariance(…) if it is known row by row, as in a meta-analysis)"
         )
 
 

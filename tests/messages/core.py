@@ -50,7 +50,7 @@ CASES: dict[str, Case] = {
     "all missing": (lmer(data=holes("x", slice(None))), DataError, ("x", "missing")),
     "missing, raise": (lmer(data=holes("g", [3]), missing="raise"), DataError, ("g", "missing='drop'")),
     "unknown missing": (lmer(missing="fill"), SpecificationError, ("fill", "'drop'", "'raise'")),
-    "text response": (lmer("f ~ x + (1 | g)"), DataError, ("'f'", "binomial")),
+    "text response": (lmer("f ~ x + (1 | g)"), DataError, ("'f'", "ordinal")),
     "constant response": (lmer("t ~ x + (1 | g)"), DataError, ("'t'", "constant")),
     "infinite": (lmer(data=data(x=[np.inf] + [0.0, 1.0] * 23 + [2.0])), DataError, ("x", "infinite")),
     "dates": (lmer("y ~ when + (1 | g)"), DataError, ("when", "date")),

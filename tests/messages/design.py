@@ -41,6 +41,12 @@ def shuffled(name: str) -> dict[str, Any]:
 
 
 CASES: dict[str, Case] = {
+    "three words as response": (lambda: lmer("w ~ x + (1 | g)", data=data(w=WORDS))(), D, ("'w'", "'ordinal'")),
+    "two words as response": (
+        lambda: lmer("w ~ x + (1 | g)", data=data(w=WORDS == "low").astype({"w": str}))(),
+        D,
+        ("'w'", "'binomial'"),
+    ),
     "computed weights": (lmer("y ~ x + (1 | g)", weights="1 / log(x)"), D, ("'1 / log(x)'", "1 / np.log(data['x'])")),
     "strata of a simulation": (simulated("y ~ x + Error(g)", data()), S, ("Error(…)", "(1 | group)")),
     "simulation of no rows": (simulated("y ~ x + (1 | g)", data().iloc[:0]), D, ("empty", "rows")),

@@ -59,6 +59,7 @@ CASES: dict[str, Case] = {
     "single rows": (residual(mfx.CompoundSymmetry("id")), D, ("id", "two rows")),
     "fractions of time": (residual(mfx.AR1("x", group="g")), D, ("AR1", "'x'", "CAR1('x', …)")),
     "single times": (residual(mfx.CAR1("time", group="id")), D, ("id", "two rows")),
+    "same time without groups": (residual(mfx.AR1("h")), D, ("'h'", "twice", "group=…")),
     "same time twice": (residual(mfx.AR1("h", group="g")), D, ("'h'", "twice", "g")),
     "single level": (residual(mfx.VarIdent("t")), D, ("'t'", "single level")),
     "zeros": (residual(mfx.VarPower("b")), D, ("VarPower", "'b'", "VarExp")),

@@ -108,7 +108,8 @@ class TimeOrder:
         if np.any(gaps == 0):
             row = order[follows[gaps == 0][0]]
             where = "".join(f", {name} {read(columns, name).tolist()[row]!r}" for name in within)
-            raise DataError(f"column {names[0]!r} has the same time {t[row]:g} twice in one group{where}")
+            remedy = "" if within else ", as all rows are one: name the groups, group=…"
+            raise DataError(f"column {names[0]!r} has the same time {t[row]:g} twice in one group{where}{remedy}")
         return cls(names, within, times, groups, order, follows, gaps)
 
     def again(self, columns: Columns) -> TimeOrder:
