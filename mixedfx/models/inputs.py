@@ -125,7 +125,7 @@ def _exact(column: Column) -> AnyArray:
 def _column_of(name: str, part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Column:
     values = arrays[part["key"]]
     if part["kind"] == "number":
-        return NumberColumn(name, part["dtype"], values)
+        return NumberColumn(name, part["dtype"], values, is_logical="bool" in part["dtype"])
     levels = _index_of(part["levels"], arrays)
     if part["kind"] == "time":
         return TimeColumn(name, part["dtype"], levels.take(np.maximum(values, 0)).where(values >= 0).array)
