@@ -128,7 +128,7 @@ def _pearson(model: ResponseModel, predictors: Array, rng: np.random.Generator) 
     weights = model.problem.design.weights
     variance = model.problem.family.variance(predictors, model.phi, trials=model.trials, weights=weights)
     counted = model.problem.observed.multiplier
-    size = np.where(np.isfinite(variance), variance, np.nan)
+    size = np.where(np.isfinite(variance) & (variance > 0), variance, np.nan)
     return np.asarray(_response(model, predictors, rng) * np.sqrt((1.0 if counted is None else counted) / size))
 
 
