@@ -128,7 +128,7 @@ def acf(
     used = np.isfinite(values)
     square = float(np.mean(values[used] ** 2))
     rows = {0: (1.0, int(used.sum()))}
-    for lag in range(1, most + 1):
+    for lag in range(1, min(most, int(np.ptp(times))) + 1):
         later = series.get_indexer(pd.MultiIndex.from_arrays([codes, times + lag]))
         products = (values * values[later])[(later >= 0)]
         products = products[np.isfinite(products)]

@@ -300,8 +300,9 @@ def pooling_panels(
     name = _first_varying(fit, term) if x is None else x
     if name is None:
         frame = pooling.to_frame().reset_index()
-        frame["level"] = _labels(term)
-        return _dumbbells(one_panel(ax), frame[frame["term"] == term.names[0]], term.group)
+        first = frame[frame["term"] == term.names[0]]
+        first = first.drop_duplicates(list(first.columns[: first.columns.get_loc("term")]))
+        return _dumbbells(one_panel(ax), first.assign(level=_labels(term)), term.group)
     counts = np.bincount(term.codes, minlength=term.n_levels)
     chosen = [term.levels[k] for k in _chosen_levels(term, counts, levels)]
     return _draw_panels(fit, term, name, pooling.lines(name, chosen), ax)

@@ -151,3 +151,11 @@ def test_mistakes(houses):
         mfx.pooling(houses).plot(levels=["999"])
     with pytest.raises(TypeError, match="lmer"):
         mfx.pooling("fit")
+
+
+def test_slopes_of_a_predictor_that_is_not_fixed_are_drawn_by_their_intercepts():
+    r, g = np.random.default_rng(0), np.repeat(np.arange(19), 4)
+    x = r.normal(size=76)
+    data = {"y": r.normal(size=19)[g] + r.normal(size=19)[g] * x + r.normal(size=76), "x": x, "g": g.astype(str)}
+    panel = mfx.pooling(mfx.lmer("y ~ (x | g)", data)).plot()
+    assert len(panel.get_xticks()) == 19

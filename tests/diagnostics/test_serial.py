@@ -126,3 +126,8 @@ def test_pictures(mares, teeth):
     assert plots.correlogram(found).get_xlabel() == "distance"
     assert "Variogram of residuals" in str(found)
     assert found._repr_html_().startswith("<")
+
+
+def test_more_lags_than_times_cost_nothing():
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    assert mfx.acf(fit, lags=10**9).to_frame().index.tolist() == list(range(10))
