@@ -203,6 +203,8 @@ def _equal_intervals(x: Array, count: int) -> Array:
     low, high = float(np.nanmin(x)), float(np.nanmax(x))
     if low == high:
         raise DataError("the values are constant, so that they cannot be cut into intervals")
+    if not np.isfinite([low, high, high - low]).all():
+        raise DataError(f"the values go from {low:.3g} to {high:.3g}: give finite ones, or the breaks, to cut them")
     edges = np.linspace(low, high, count + 1)
     edges[[0, -1]] = low - (high - low) / 1000, high + (high - low) / 1000
     return edges

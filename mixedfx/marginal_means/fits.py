@@ -193,9 +193,13 @@ def _variance_parameters(fit: LinearMixedResults) -> Array:
 
 
 def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[[list[Array]], Array]) -> Array:
-    """Return the variance of observations: that of the random effects, by their covariances, and the residual's."""
+    """Return the variance of observations: that of the random effects, by their covariances, and the residual's.
+
+    Parameters beyond a bound stand at it: differences may look there, at parameters that do not vary.
+    """
     problem = fit.fit.problem
-    relative = problem.relative_covariances(theta[:-1])
+    inside = np.clip(theta[:-1], problem.criterion.search_lower, problem.criterion.upper)
+    relative = problem.relative_covariances(inside)
     return np.asarray(problem.fixed.scale**2 * np.exp(theta[-1]) * (1.0 + of_effects(relative)))
 
 

@@ -140,6 +140,11 @@ CASES: dict[str, Case] = {
         ("bs", "999 columns", "GB"),
     ),
     "intervals": (lmer("y ~ cut(x, 1) + (1 | g)"), S, ("cut", "at least two intervals", "1")),
+    "intervals of infinite values": (
+        lmer("y ~ cut(x, 3) + (1 | g)", data=data(x=np.where(np.arange(48) == 3, np.inf, np.arange(48.0)))),
+        D,
+        ("cut", "finite", "inf"),
+    ),
     "cut of a constant": (lmer("y ~ cut(t, 3) + (1 | g)"), D, ("cut(t, 3)", "constant")),
     "index of weights": (
         lmer(weights=pd.Series(np.ones(48), index=range(5, 53))),
