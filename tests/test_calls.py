@@ -27,4 +27,4 @@ def test_random_calls_end_in_a_result_or_in_our_errors(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [101, 102])
 def test_many_random_calls(seed):
-    assert [f"{what}: {wrong}" for what, wrong in campaign(150, 12, seed) if wrong] == []
+    assert [f"{what}: {wrong}" for what, wrong in campaign(100, 12, seed) if wrong] == []

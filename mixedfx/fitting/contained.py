@@ -34,10 +34,10 @@ class NarrowerModel:
 
 
 class Effort:
-    """What the searches within narrower structures may cost all together, and which of them have been made.
+    """What the searches within narrower structures may cost all together, and what those that were made have found.
 
     Structures contain structures, so that with several terms the number of ways from one to another is exponential:
-    each structure is searched once.
+    each structure is searched once, and its optimum serves all that contain it.
 
     Parameters
     ----------
@@ -47,19 +47,20 @@ class Effort:
 
     def __init__(self, left: int) -> None:
         self.left = left
-        self.seen: set[str] = set()
+        self.known: dict[str, tuple[Array, ...] | None] = {}
 
     def spend(self, evaluations: int) -> None:
         """Count evaluations that were made."""
         self.left -= evaluations
 
-    def allows(self, design: Design) -> bool:
-        """Whether a model may still be searched; it counts as searched from now on."""
+    def optimum(self, design: Design, search: Callable[[], tuple[Array, ...] | None]) -> tuple[Array, ...] | None:
+        """Return the optimum of a model: the known one, that of ``search``, or None where nothing is left for it."""
         key = repr([term.covariance for term in design.random])
-        if self.left <= 0 or key in self.seen:
-            return False
-        self.seen.add(key)
-        return True
+        if key not in self.known:
+            if self.left <= 0:
+                return None
+            self.known[key] = search()
+        return self.known[key]
 
 
 def narrower_models(design: Design, model: CovarianceModel) -> Iterator[NarrowerModel]:

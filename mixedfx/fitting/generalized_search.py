@@ -170,11 +170,11 @@ def _searched(
     if found.cut or not lost or not np.isfinite(at.value):
         return found
     for narrower in narrower_models(problem.design, covariance):
-        if not effort.allows(narrower.design):
-            continue
         try:
-            start = _optimum_within(problem, narrower, control, integrate, effort)
-            again = _beyond_boundaries(problem, control, integrate, _minimize(problem, start, control, integrate))
+            begin = _optimum_within(problem, narrower, control, integrate, effort)
+            if begin is None:
+                continue
+            again = _beyond_boundaries(problem, control, integrate, _minimize(problem, begin, control, integrate))
         except FloatingPointError:
             continue
         effort.spend(SEARCHES * again.evaluations)
@@ -185,11 +185,17 @@ def _searched(
 
 def _optimum_within(
     problem: GeneralizedProblem, narrower: NarrowerModel, control: Control, integrate: Integrator, effort: Effort
-) -> Array:
-    """Inner parameters of the optimum of a narrower model, as ones of ``problem``."""
+) -> Array | None:
+    """Inner parameters of the optimum of a narrower model, as ones of ``problem``; None where it is not to be had."""
     inner = with_design(problem, narrower.design)
-    found = _searched(inner, control, integrate, starting_values(inner), effort=effort)
-    user, own = inner.to_user(found.x), inner.model.theta_slice
+
+    def search() -> tuple[Array, ...]:
+        return (inner.to_user(_searched(inner, control, integrate, starting_values(inner), effort=effort).x),)
+
+    found = effort.optimum(narrower.design, search)
+    if found is None:
+        return None
+    (user,), own = found, inner.model.theta_slice
     return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own]), user[own.stop :]]))
 
 

@@ -224,7 +224,7 @@ def _from_within(
     else:
         effort.spend(found.evaluations)
     for narrower in narrower_models(problem.design, model):
-        start = _optimum_within(problem, narrower, control, effort) if effort.allows(narrower.design) else None
+        start = _optimum_within(problem, narrower, control, effort)
         if start is None:
             continue
         try:
@@ -241,13 +241,20 @@ def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Co
     """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
     criterion = problem.criterion
     known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
-    try:
-        inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
-        fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
-    except (DataError, FloatingPointError):
+
+    def search() -> tuple[Array, ...] | None:
+        try:
+            inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
+            fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
+        except (DataError, FloatingPointError):
+            return None
+        return inner.theta_to_user(fit.theta), fit.rho
+
+    found = effort.optimum(narrower.design, search)
+    if found is None:
         return None
-    theta = problem.theta_to_inner(narrower.embed(inner.theta_to_user(fit.theta)))
-    return np.concatenate([theta, fit.rho])
+    theta, rho = found
+    return np.concatenate([problem.theta_to_inner(narrower.embed(theta)), rho])
 
 
 def _has_few_effects(problem: LinearProblem) -> bool:

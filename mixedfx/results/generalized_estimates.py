@@ -246,6 +246,7 @@ class GeneralizedEstimates(MixedResults):
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """Coefficients of further linear predictors, thresholds, and family-wide parameters on their natural scale."""
         problem, limits = self.fit.problem, self.conf_int(alpha, which="all")
+        limits = limits[~limits.index.duplicated()]  # two terms of one factor may have an effect of the same name
         tables = []
         for name, own in component_tables(problem, self._estimate, self.fit.covariance).items():
             ends = limits.reindex([f"{name}: {term}" for term in own.index]).to_numpy(dtype=float)
