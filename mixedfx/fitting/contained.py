@@ -46,12 +46,17 @@ class Effort:
     """
 
     def __init__(self, left: int) -> None:
-        self.left = left
+        self.left, self.floor = left, -left
         self.known: dict[str, tuple[Array, ...] | None] = {}
 
     def spend(self, evaluations: int) -> None:
         """Count evaluations that were made."""
         self.left -= evaluations
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether even known optima may not be searched from any more: twice of what was allowed has been spent."""
+        return self.left <= self.floor
 
     def optimum(self, design: Design, search: Callable[[], tuple[Array, ...] | None]) -> tuple[Array, ...] | None:
         """Return the optimum of a model: the known one, that of ``search``, or None where nothing is left for it."""

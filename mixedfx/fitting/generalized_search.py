@@ -170,6 +170,8 @@ def _searched(
     if found.cut or not lost or not np.isfinite(at.value):
         return found
     for narrower in narrower_models(problem.design, covariance):
+        if effort.is_used_up:
+            break
         try:
             begin = _optimum_within(problem, narrower, control, integrate, effort)
             if begin is None:

@@ -44,8 +44,7 @@ NO_RESIDUAL = (
     "variance is left; fewer effects are needed"
 )
 RESTARTS = 3  # restarts from a doubtful boundary at the most
-EFFORT = 1  # evaluations in narrower structures all together, in units of the iteration limit, beside a boundary …
-DOUBLE = 2  # … and in units of those of the search elsewhere
+DOUBLE = 2  # evaluations in narrower structures all together, in units of those of the search, away from boundaries
 NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
 LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
 FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
@@ -220,10 +219,13 @@ def _from_within(
     if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
         return found
     if effort is None:
-        effort = Effort(EFFORT * control.max_iter if lost else DOUBLE * found.evaluations)
+        structured = sum(bool(term.covariance.contained()) for term in problem.design.random)
+        effort = Effort(control.max_iter // max(structured, 1) ** 2 if lost else DOUBLE * found.evaluations)
     else:
         effort.spend(found.evaluations)
     for narrower in narrower_models(problem.design, model):
+        if effort.is_used_up:
+            break
         start = _optimum_within(problem, narrower, control, effort)
         if start is None:
             continue
