@@ -23,8 +23,7 @@ def no_residual(name: str, y: Array, X: Array, names: Sequence[str], random: Seq
     """
     terms = list({term.group: term for term in random if _has_intercept(term.matrix)}.values())
     found = [term for term in terms if _is_exact(y, X, term)]
-    every = np.ones(len(y), dtype=bool)
-    if not found and any(_leaves_rows(X, term, every) for term in terms):
+    if not found and any(len(y) > X.shape[1] + term.n_levels for term in terms):
         return ""  # a function of the predictors alone is one of them and the levels
     if _is_exact(y, X, None):
         named = ", ".join(other for other in names if other != "Intercept")
@@ -74,7 +73,7 @@ def _is_exact(y: Array, X: Array, term: RandomEffects | None) -> bool:
 
 
 def _leaves_rows(X: Array, term: RandomEffects | None, rows: BoolArray) -> bool:
-    levels = 0 if term is None else len(np.unique(term.codes[rows]))
+    levels = 0 if term is None else int(np.count_nonzero(np.bincount(term.codes[rows])))
     return bool(int(rows.sum()) > X.shape[1] + levels)
 
 

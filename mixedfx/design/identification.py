@@ -282,7 +282,7 @@ def _is_ordinary(X: Array, random: Sequence[RandomEffects], noise: Noise) -> boo
     zero (there are vectors beside X and Z), and the quadratic form of ``I x A`` vanishes on a space of codimension p at
     the most. Its rank is then 2 p at the most; it is m at least, unless ``A = 0``.
     """
-    if len(random) != 1 or noise.structure is not None or len(noise.diagonals) > 1:
+    if len(X) > FEW_ROWS or len(random) != 1 or noise.structure is not None or len(noise.diagonals) > 1:
         return False
     term, p = random[0], X.shape[1]
     plain = isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance)
