@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._suggestions import OF_MODELS, unknown_name
+from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
 from mixedfx._typing import Array
-from mixedfx.design import Design
+from mixedfx.design import Design, as_frame
 from mixedfx.design.exactness import no_residual
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
 from mixedfx.models.evaluation import checked_numbers, checked_theta
+from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.update import changed, with_note
 
 __all__ = ["MixedModel", "check_residual", "check_strata", "checked_control", "residual_problem"]
 
 
+@hinting_methods
 class MixedModel:
     """A model with its data: matrices, names and groups.
 
@@ -34,6 +36,54 @@ class MixedModel:
 
     design: Design
     inputs: ModelInputs | None
+
+    @classmethod
+    def from_formula(
+        cls,
+        formula: str | Formula,
+        data: Any,
+        *,
+        groups: str | None = None,
+        re_formula: str | None = None,
+        vc_formula: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Return the model; the same as calling the class, or statsmodels' spelling with the random effects apart.
+
+        Parameters
+        ----------
+        formula : str
+            With random effects, or without them if ``groups`` is given.
+        data : data frame or dict of arrays
+        groups : str, optional
+            Column of the groups: adds ``(1 | groups)``.
+        re_formula : str, optional
+            Random coefficients, ``"~ x"``: adds ``(x | groups)`` instead.
+        vc_formula : dict of str to str, optional
+            Variance components within the groups: ``{"class": "0 + C(classroom)"}`` adds ``(1 | groups:classroom)``,
+            and there is no ``(1 | groups)`` unless ``re_formula`` asks for it, as in statsmodels.
+        **options
+            Further arguments of the class.
+
+        Raises
+        ------
+        SpecificationError
+            If the random effects are said twice, or ``vc_formula`` has no equivalent.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> data = mfx.load_dataset("sleepstudy")
+        >>> model = mfx.LinearMixedModel.from_formula("Reaction ~ Days", data, groups="Subject", re_formula="~ Days")
+        >>> print(model.formula)
+        Reaction ~ 1 + Days + (1 + Days | Subject)
+        >>> data, options = mfx.load_dataset("contraception"), {"family": "binomial", "groups": "district"}
+        >>> print(mfx.GeneralizedLinearMixedModel.from_formula("use ~ urban", data, **options).formula)
+        use ~ 1 + urban + (1 | district)
+        """
+        frame, functions = as_frame(data), tuple(options.get("functions") or ())
+        written = with_groups(formula, frame, groups, re_formula, vc_formula, functions)
+        return cls(written, frame, **options)  # type: ignore[call-arg]
 
     def updated(self, asked: Mapping[str, Any], formula: str | None, data: Any, changes: Mapping[str, Any]) -> Any:
         """Return the fit of this model with another formula, other data or other arguments.

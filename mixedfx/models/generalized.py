@@ -39,7 +39,6 @@ from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
-from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
 from mixedfx.models.verdicts import warn_of
@@ -151,49 +150,6 @@ class GeneralizedLinearMixedModel(MixedModel):
         options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
         self.inputs = ModelInputs.of(design.formula, frame, options, extra)
-
-    @classmethod
-    def from_formula(
-        cls,
-        formula: str | Formula,
-        data: Any,
-        *,
-        groups: str | None = None,
-        re_formula: str | None = None,
-        vc_formula: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> GeneralizedLinearMixedModel:
-        """Return the model; the same as calling the class, or statsmodels' spelling with the random effects apart.
-
-        Parameters
-        ----------
-        formula : str
-            With random effects, or without them if ``groups`` is given.
-        data : data frame or dict of arrays
-        groups : str, optional
-            Column of the groups: adds ``(1 | groups)``.
-        re_formula : str, optional
-            Random coefficients, ``"~ x"``: adds ``(x | groups)`` instead.
-        vc_formula : dict of str to str, optional
-            Variance components within the groups: ``{"class": "0 + C(classroom)"}`` adds ``(1 | groups:classroom)``,
-            and there is no ``(1 | groups)`` unless ``re_formula`` asks for it, as in statsmodels.
-        **options
-            Further arguments of the class.
-
-        Raises
-        ------
-        SpecificationError
-            If the random effects are said twice, or ``vc_formula`` has no equivalent.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> data, options = mfx.load_dataset("contraception"), {"family": "binomial", "groups": "district"}
-        >>> print(mfx.GeneralizedLinearMixedModel.from_formula("use ~ urban", data, **options).formula)
-        use ~ 1 + urban + (1 | district)
-        """
-        frame, functions = as_frame(data), tuple(options.get("functions") or ())
-        return cls(with_groups(formula, frame, groups, re_formula, vc_formula, functions), frame, **options)
 
     @cached_property
     def problem(self) -> GeneralizedProblem:

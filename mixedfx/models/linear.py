@@ -24,7 +24,6 @@ from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
-from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register, write
 from mixedfx.models.verdicts import warn_of_variances
@@ -108,50 +107,6 @@ class LinearMixedModel(MixedModel):
         self.design = _identified(self.design, self.sigma, self._bound)
         if self.sigma is None and (self._bound is None or self._bound.sigma is None):
             check_residual(self.design)
-
-    @classmethod
-    def from_formula(
-        cls,
-        formula: str | Formula,
-        data: Any,
-        *,
-        groups: str | None = None,
-        re_formula: str | None = None,
-        vc_formula: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> LinearMixedModel:
-        """Return the model; the same as calling the class, or statsmodels' spelling with the random effects apart.
-
-        Parameters
-        ----------
-        formula : str
-            With random effects, or without them if ``groups`` is given.
-        data : data frame or dict of arrays
-        groups : str, optional
-            Column of the groups: adds ``(1 | groups)``.
-        re_formula : str, optional
-            Random coefficients, ``"~ x"``: adds ``(x | groups)`` instead.
-        vc_formula : dict of str to str, optional
-            Variance components within the groups: ``{"class": "0 + C(classroom)"}`` adds ``(1 | groups:classroom)``,
-            and there is no ``(1 | groups)`` unless ``re_formula`` asks for it, as in statsmodels.
-        **options
-            Further arguments of the class.
-
-        Raises
-        ------
-        SpecificationError
-            If the random effects are said twice, or ``vc_formula`` has no equivalent.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> data = mfx.load_dataset("sleepstudy")
-        >>> model = mfx.LinearMixedModel.from_formula("Reaction ~ Days", data, groups="Subject", re_formula="~ Days")
-        >>> print(model.formula)
-        Reaction ~ 1 + Days + (1 + Days | Subject)
-        """
-        frame, functions = as_frame(data), tuple(options.get("functions") or ())
-        return cls(with_groups(formula, frame, groups, re_formula, vc_formula, functions), frame, **options)
 
     def _problem(self, reml: bool) -> LinearProblem:
         return self._reml_problem if reml else self._ml_problem
