@@ -212,9 +212,13 @@ class BatchPoint:
         return _Forms(outer, forms[:, :, -1, -1], trace, fixed, forms[:, :, :-1, :-1])
 
     @cached_property
+    def _slope_forms(self) -> _Forms:
+        return self._forms(self._slopes)
+
+    @cached_property
     def hessian(self) -> Array:
         """Exact Hessians (R, k, k)."""
-        criterion, forms, sigma2 = self.criterion, self._forms(self._slopes), self.sigma2[:, None, None]
+        criterion, forms, sigma2 = self.criterion, self._slope_forms, self.sigma2[:, None, None]
         out = 2.0 * forms.outer / sigma2 - (forms.trace + forms.fixed if criterion.reml else forms.trace)
         out += 2.0 * np.einsum("ijab,rab->rij", criterion.basis_products, self.covariance_gradient)
         if self.responses.sigma2 is None:
@@ -233,8 +237,7 @@ class BatchPoint:
         own : (R, k)
             Minus the derivatives of the residual sum of squares ``r2``.
         """
-        whitened = rows @ self._whitener
-        forms = self._forms(self._slopes)
+        whitened, forms = rows @ self._whitener, self._slope_forms
         slopes = np.einsum("rcp,rkpq,rcq->rkc", whitened, forms.of_columns, whitened, optimize=True)
         return np.square(whitened).sum(axis=2), slopes, forms.own
 

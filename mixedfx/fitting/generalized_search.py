@@ -189,16 +189,17 @@ def _optimum_within(
     problem: GeneralizedProblem, narrower: NarrowerModel, control: Control, integrate: Integrator, effort: Effort
 ) -> Array | None:
     """Inner parameters of the optimum of a narrower model, as ones of ``problem``; None where it is not to be had."""
-    inner = with_design(problem, narrower.design)
 
     def search() -> tuple[Array, ...]:
+        inner = with_design(problem, narrower.design)
         return (inner.to_user(_searched(inner, control, integrate, starting_values(inner), effort=effort).x),)
 
     found = effort.optimum(narrower.design, search)
     if found is None:
         return None
-    (user,), own = found, inner.model.theta_slice
-    return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own]), user[own.stop :]]))
+    (user,), own = found, problem.model.theta_slice
+    after = user.size - (problem.n_parameters - own.stop)  # theta is shorter there; all else is as it is here
+    return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own.start : after]), user[after:]]))
 
 
 def _beyond_boundaries(
