@@ -200,9 +200,7 @@ MORE_ARGUMENTS = ("contextual_test", "emmeans", "hypotheses", "trends", "variogr
 """Functions of a fit that ask for more than the fit."""
 
 OF_FITS = {
-    name: f"mfx.{name}(fit, …)"
-    if name in ("emmeans", "trends", "contextual_test", "hypotheses", "variogram")
-    else f"mfx.{name}(fit)"
+    name: f"mfx.{name}(fit, …)" if name in MORE_ARGUMENTS else f"mfx.{name}(fit)"
     for name in (
         "acf",
         "aicc",
