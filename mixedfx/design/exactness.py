@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -57,27 +57,30 @@ def _has_intercept(columns: Array) -> bool:
 
 
 def _is_exact(y: Array, X: Array, term: RandomEffects | None) -> bool:
-    n = len(y)
-    if n > FIRST_LOOK:
-        rows = np.zeros(n, dtype=bool)
-        if term is None:
-            rows[:FIRST_LOOK] = True
-        else:
-            sizes = np.bincount(term.codes, minlength=term.n_levels)
-            enough = int(np.searchsorted(np.cumsum(sizes), FIRST_LOOK)) + 1
-            rows = term.codes < enough
-        if not rows.all() and _leaves_rows(X, term, rows) and not _fits(y, X, term, rows):
-            return False
-    every = np.ones(n, dtype=bool)
+    every = np.ones(len(y), dtype=bool)
+    if any(_leaves_rows(X, term, rows) and not _fits(y, X, term, rows) for rows in _first_looks(len(y), term)):
+        return False
     return _leaves_rows(X, term, every) and _fits(y, X, term, every)
 
 
-def _leaves_rows(X: Array, term: RandomEffects | None, rows: BoolArray) -> bool:
+def _first_looks(n: int, term: RandomEffects | None) -> Iterator[BoolArray | slice]:
+    """Yield some rows that may tell that a response is not exact: the first, and all rows of the first levels."""
+    if n <= FIRST_LOOK:
+        return
+    yield slice(FIRST_LOOK)
+    if term is not None:
+        sizes = np.bincount(term.codes, minlength=term.n_levels)
+        rows = term.codes < int(np.searchsorted(np.cumsum(sizes), FIRST_LOOK)) + 1
+        if not rows.all():
+            yield rows
+
+
+def _leaves_rows(X: Array, term: RandomEffects | None, rows: BoolArray | slice) -> bool:
     levels = 0 if term is None else int(np.count_nonzero(np.bincount(term.codes[rows])))
-    return bool(int(rows.sum()) > X.shape[1] + levels)
+    return bool(len(X[rows]) > X.shape[1] + levels)
 
 
-def _fits(y: Array, X: Array, term: RandomEffects | None, rows: BoolArray) -> bool:
+def _fits(y: Array, X: Array, term: RandomEffects | None, rows: BoolArray | slice) -> bool:
     """Whether the rows leave nothing but rounding."""
     own, columns = y[rows], X[rows]
     size = np.abs(own).max()

@@ -276,33 +276,32 @@ def identify(X: Array, random: Sequence[RandomEffects], noise: Noise = NO_NOISE)
 
 
 def _is_ordinary(X: Array, random: Sequence[RandomEffects], noise: Noise) -> bool:
-    """Whether one look at the levels of a single term settles the matter: many of them, with rows to spare.
+    """Whether one look at the levels of a single term in the first rows settles the matter: many, with rows to spare.
 
     Let m levels have a ``Z_l`` of full rank q and more than q rows. If ``Z (I x A) Z' + s D`` vanishes beside X, s is
     zero (there are vectors beside X and Z), and the quadratic form of ``I x A`` vanishes on a space of codimension p at
     the most. Its rank is then 2 p at the most; it is m at least, unless ``A = 0``.
     """
-    if len(X) > FEW_ROWS or len(random) != 1 or noise.structure is not None or len(noise.diagonals) > 1:
+    if len(random) != 1 or noise.structure is not None or len(noise.diagonals) > 1:
         return False
     term, p = random[0], X.shape[1]
     plain = isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance)
     if not plain or term.loading is not None:
         return False
-    q, m = term.n_columns, term.n_levels
-    sizes = np.bincount(term.codes, minlength=m)
+    codes, columns = np.unique(term.codes[:FEW_ROWS], return_inverse=True)[1], term.matrix[:FEW_ROWS]
+    sizes, q = np.bincount(codes), term.n_columns
     full = sizes > q
-    if q > 1 or np.ptp(term.matrix[:, 0]) > 0:
-        gram = np.empty((q, q, m))
+    if q > 1 or np.ptp(columns[:, 0]) > 0:
+        gram = np.empty((q, q, sizes.size))
         for a in range(q):
             for b in range(a + 1):
-                product = term.matrix[:, a] * term.matrix[:, b]
-                gram[a, b] = gram[b, a] = np.bincount(term.codes, weights=product, minlength=m)
+                gram[a, b] = gram[b, a] = np.bincount(codes, weights=columns[:, a] * columns[:, b])
         size = np.sqrt(np.einsum("aal->al", gram))
         size[:, ~full], gram[..., ~full] = 1.0, 0.0
         if not np.isfinite(size).all() or np.any(size == 0):
             return False
         full &= np.linalg.eigvalsh((gram / (size[:, None] * size)).transpose(2, 0, 1))[:, 0] > CLEARLY
-    elif term.matrix[0, 0] == 0:
+    elif columns[0, 0] == 0:
         return False
     return bool(full.sum() > 2 * p and (sizes[full] - q).sum() > p)
 
