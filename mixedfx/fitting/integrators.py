@@ -19,7 +19,7 @@ from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit, Integrator, MarginalEvaluation, free_bounds
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
 from mixedfx.linalg.quadrature import hermite_rule
-from mixedfx.optimize import minimize
+from mixedfx.optimize import equilibrium, minimize
 
 __all__ = [
     "FIRST_ORDER",
@@ -168,4 +168,17 @@ def confirmed_hessian(integrate: Integrator, at: MarginalEvaluation, nodes: int,
         return found
     size = np.sqrt(np.abs(found.diagonal()))
     agree = np.abs(found - stored) <= CONFIRMED * (np.outer(size, size) + 1.0)
-    return stored if (agree | (np.isnan(found) & np.isnan(stored))).all() else found
+    if (agree | (np.isnan(found) & np.isnan(stored))).all():
+        return stored
+    return stored if _least_curvature(found) < _least_curvature(stored) - CONFIRMED else found
+
+
+def _least_curvature(hessian: Array) -> float:
+    """Smallest eigenvalue at a unit diagonal; minus infinity where the matrix is not finite.
+
+    Differences that are less of a maximum's Hessian than what they are compared with are lost in rounding.
+    """
+    if not np.isfinite(hessian).all():
+        return -np.inf
+    scale = equilibrium(hessian)
+    return float(np.linalg.eigvalsh((hessian / scale) / scale[:, None])[0])
