@@ -10,7 +10,7 @@ FLOORS = [
     {"_lazy", "_typing", "exceptions"},
     {"_arguments", "_suggestions"},
     {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
-    {"design"},
+    {"matrices"},
     {"criterion"},
     {"fitting", "scale"},
     {"inference"},

@@ -17,10 +17,10 @@ from mixedfx.analysis_of_variance.observations import row_grouping
 from mixedfx.analysis_of_variance.projections import RANK_TOLERANCE
 from mixedfx.analysis_of_variance.terms import CodedTerm, type_three_rows
 from mixedfx.analysis_of_variance.variance_terms import factor_columns
-from mixedfx.design import Frame, nested_in
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import independent_rows
+from mixedfx.matrices import Frame, nested_in
+from mixedfx.matrices.rows import Rows
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 

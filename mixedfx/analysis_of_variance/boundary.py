@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx.covariance import Covariance, UnstructuredCovariance
-from mixedfx.design import Design, RandomEffects
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.matrices import Design, RandomEffects
 
 __all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "holds_constant", "n_variances"]
 

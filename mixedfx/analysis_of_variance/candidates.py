@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design import Design
 from mixedfx.exceptions import SingularFitWarning
 from mixedfx.families import Family, family_for
+from mixedfx.matrices import Design
 from mixedfx.results.base import MixedResults
 from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
 from mixedfx.results.linear import LinearMixedResults

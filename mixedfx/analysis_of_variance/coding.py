@@ -10,11 +10,11 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.terms import CodedTerm
-from mixedfx.design import Design, Frame
-from mixedfx.design.encoder import FormulaicEncoder, term_label
-from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.rows import Rows
-from mixedfx.design.values import Basis, Factor, Value
+from mixedfx.matrices import Design, Frame
+from mixedfx.matrices.encoder import FormulaicEncoder, term_label
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.values import Basis, Factor, Value
 
 __all__ = ["terms_of_design", "terms_of_patsy"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.design.within import BETWEEN, WITHIN
 from mixedfx.exceptions import SpecificationError
+from mixedfx.matrices.within import BETWEEN, WITHIN
 from mixedfx.results.base import MixedResults
 
 __all__ = ["contextual_test"]

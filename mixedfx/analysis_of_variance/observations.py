@@ -16,12 +16,12 @@ from mixedfx.analysis_of_variance.coding import terms_of_design
 from mixedfx.analysis_of_variance.groupings import Grouping, grouping_of
 from mixedfx.analysis_of_variance.strata_model import StrataModel, strata_model
 from mixedfx.analysis_of_variance.terms import CodedTerm
-from mixedfx.design import Design, Frame, as_frame, build_design
-from mixedfx.design.exactness import restarts
-from mixedfx.design.labels import combine
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
+from mixedfx.matrices import Design, Frame, as_frame, build_design
+from mixedfx.matrices.exactness import restarts
+from mixedfx.matrices.labels import combine
+from mixedfx.matrices.rows import Rows
 
 __all__ = ["Observations", "centred", "observe", "row_grouping"]
 

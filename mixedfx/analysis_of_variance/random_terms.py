@@ -13,10 +13,10 @@ from mixedfx._display import StatsTable
 from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, holds_constant, n_variances
 from mixedfx.covariance import DiagonalCovariance, UnstructuredCovariance
 from mixedfx.criterion.prepare import linear_problem
-from mixedfx.design import Design, RandomEffects
-from mixedfx.design.encoder import term_label
 from mixedfx.fitting import Control, fit_linear
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.encoder import term_label
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["ranova"]

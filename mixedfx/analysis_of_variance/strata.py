@@ -13,8 +13,8 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses
 from mixedfx.analysis_of_variance.observations import Observations
 from mixedfx.analysis_of_variance.projections import RANK_TOLERANCE, Projector, increments, orthonormal
-from mixedfx.design.rank import independent_columns
 from mixedfx.inference.distributions import f_tail
+from mixedfx.matrices.rank import independent_columns
 
 __all__ = ["RESIDUAL", "WITHIN", "Effect", "Stratum", "analysed", "efficiencies"]
 

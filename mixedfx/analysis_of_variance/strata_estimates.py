@@ -12,8 +12,8 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.groupings import Grouping
 from mixedfx.analysis_of_variance.projections import Projector, increments
 from mixedfx.analysis_of_variance.strata import Stratum
-from mixedfx.design import Design
 from mixedfx.inference.denominator import Denominator, fai_cornelius
+from mixedfx.matrices import Design
 
 __all__ = ["StrataDenominator", "StrataEstimates", "strata_estimates"]
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.groupings import Grouping
-from mixedfx.design import Design, Frame, build_design
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, identifier
+from mixedfx.matrices import Design, Frame, build_design
+from mixedfx.matrices.rows import Rows
 from mixedfx.models import lmer
 from mixedfx.results.linear import LinearMixedResults
 

@@ -14,12 +14,12 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.groupings import Grouping
 from mixedfx.analysis_of_variance.observations import centred, row_grouping
 from mixedfx.analysis_of_variance.projections import Space
-from mixedfx.design import Design, Frame, as_frame, build_design
-from mixedfx.design.encoder import term_label
-from mixedfx.design.expressions import variables_in
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, display, parse
+from mixedfx.matrices import Design, Frame, as_frame, build_design
+from mixedfx.matrices.encoder import term_label
+from mixedfx.matrices.expressions import variables_in
+from mixedfx.matrices.rows import Rows
 
 __all__ = ["Layout", "VarianceTerm", "factor_columns", "read_layout"]
 

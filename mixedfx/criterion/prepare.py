@@ -15,10 +15,10 @@ from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.criterion.size import check_memory
-from mixedfx.design import Design, nested_in
-from mixedfx.design.basis import FixedBasis, RowWeights, TermBasis, fixed_basis, term_basis
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
+from mixedfx.matrices import Design, nested_in
+from mixedfx.matrices.basis import FixedBasis, RowWeights, TermBasis, fixed_basis, term_basis
 
 __all__ = ["LinearProblem", "inner_weights", "is_refined", "linear_problem", "refined"]
 

@@ -12,11 +12,11 @@ from mixedfx._typing import Array
 from mixedfx.criterion.assemble import Assembly, TermRows, assemble
 from mixedfx.criterion.family_likelihood import FamilyLikelihood, Information
 from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
-from mixedfx.design import Design
-from mixedfx.design.basis import FixedBasis, TermBasis, fixed_basis, term_basis
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.rowwise import RowMap
+from mixedfx.matrices import Design
+from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis, term_basis
 
 __all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
 

@@ -11,9 +11,9 @@ from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.prepare import LinearProblem, inner_weights
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
-from mixedfx.design.basis import InnerResponses, inner_responses
 from mixedfx.linalg.gram import Gram, Rows
 from mixedfx.linalg.rowwise import RowMap
+from mixedfx.matrices.basis import InnerResponses, inner_responses
 
 __all__ = ["constants", "known_sigma2", "responses_of", "with_response"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.linalg.layout import Layout
+from mixedfx.matrices import Design
 
 __all__ = ["check_memory", "needed_bytes"]
 

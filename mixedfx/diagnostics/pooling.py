@@ -11,10 +11,10 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.design import RandomEffects, nested_in
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.diagnostics.level_fits import LevelFits, LevelRows, fit_levels, least_squares
 from mixedfx.exceptions import SpecificationError
+from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.prediction import predict_rows
 from mixedfx.results.rows import PredictedRows

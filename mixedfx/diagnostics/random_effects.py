@@ -12,8 +12,8 @@ from scipy import stats
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.design import RandomEffects
 from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 
 __all__ = ["random_effects_independence", "random_effects_normality", "standardized_effects"]

@@ -13,9 +13,9 @@ from scipy import special
 from mixedfx._arguments import checked_alpha, plain_numbers
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
-from mixedfx.design.rows import Rows
 from mixedfx.diagnostics.checks import fitted_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.matrices.rows import Rows
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 

@@ -13,7 +13,6 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.blocks import BlockMap, block_map
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
-from mixedfx.design import Design
 from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit
@@ -21,6 +20,7 @@ from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear import Evaluation, fit_linear
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
+from mixedfx.matrices import Design
 from mixedfx.optimize import minimize, minimize_many
 
 __all__ = ["ESTIMABLE", "Without", "fits_without", "outer_sums", "structured_fits_without"]

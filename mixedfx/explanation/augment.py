@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.design import Design
-from mixedfx.design.columns import TimeColumn
-from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.expressions import variables_in
-from mixedfx.design.frame import Frame, as_frame
-from mixedfx.design.missing import complete_rows, missing_of
-from mixedfx.design.response import is_cbind, read_response
-from mixedfx.design.rows import Rows
-from mixedfx.design.values import Factor
+from mixedfx.matrices import Design
+from mixedfx.matrices.columns import TimeColumn
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.expressions import variables_in
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.missing import complete_rows, missing_of
+from mixedfx.matrices.response import is_cbind, read_response
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.values import Factor
 from mixedfx.results.base import MixedResults
 
 __all__ = ["augment"]

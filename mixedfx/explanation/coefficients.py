@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design import Variable
-from mixedfx.design.expressions import variables_in
 from mixedfx.explanation.readings import Reading, reading_of
 from mixedfx.formula import coefficient_name
+from mixedfx.matrices import Variable
+from mixedfx.matrices.expressions import variables_in
 from mixedfx.results.base import MixedResults
 
 __all__ = ["coefficient_sentences"]

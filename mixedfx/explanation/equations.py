@@ -20,8 +20,8 @@ from mixedfx.covariance.residual import (
     VarIdent,
     VarPower,
 )
-from mixedfx.design import RandomEffects
 from mixedfx.explanation.further_words import PLAIN, structures_of
+from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.effects import spelled_as
 from mixedfx.results.linear import LinearMixedResults

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.design import RandomEffects, nested_in
+from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.results.base import MixedResults
 
 __all__ = ["Arrangement", "Plate", "arrange", "plates_of"]

@@ -16,8 +16,8 @@ from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.criterion.responses import constants, known_sigma2, responses_of
-from mixedfx.design.basis import InnerResponses
 from mixedfx.fitting.control import Control
+from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import minimize_many
 
 __all__ = ["Refits", "batch_chunks", "batch_fit"]

@@ -21,9 +21,9 @@ from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import response_unit, row_weight, start_phi
-from mixedfx.design import Undetermined, verdict_of
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.starts import Starts
+from mixedfx.matrices import Undetermined, verdict_of
 from mixedfx.optimize import Optimum, equilibrium
 
 __all__ = [

@@ -21,12 +21,12 @@ from mixedfx.criterion.boundary import (
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
 from mixedfx.criterion.residual import ResidualEvaluation
-from mixedfx.design import Design, Undetermined, verdict_of
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
+from mixedfx.matrices import Design, Undetermined, verdict_of
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["LinearFit", "fit_linear"]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.criterion.parameters import CovarianceModel
-from mixedfx.design import Design
+from mixedfx.matrices import Design
 
 __all__ = ["Found", "Starts", "random_thetas", "starts_report"]
 

@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import linalg
 
 from mixedfx._typing import Array
-from mixedfx.design import Design, Frame, as_frame
-from mixedfx.design.rows import Rows
-from mixedfx.design.variables import Variable
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
+from mixedfx.matrices import Design, Frame, as_frame
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.variables import Variable
 
 __all__ = ["CanonicalRows", "canonical_rows", "term_maps"]
 

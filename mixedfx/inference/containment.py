@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.design import Design, nested_in
 from mixedfx.exceptions import SpecificationError
+from mixedfx.matrices import Design, nested_in
 
 __all__ = ["containment_df"]
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.residual import ResidualEvaluation
-from mixedfx.design import Design
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.canonical_rows import term_maps
@@ -20,6 +19,7 @@ from mixedfx.inference.kenward_roger import KenwardRoger
 from mixedfx.inference.kenward_roger_blocks import StructuredKenwardRoger
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.matrices import Design
 
 __all__ = ["DDF", "Asymptotic", "ByCoefficient", "Denominator", "asymptotic_for", "denominator_for", "fai_cornelius"]
 

@@ -10,13 +10,13 @@ import numpy as np
 from scipy import sparse as sp
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.design import Design
-from mixedfx.design.encoder import FormulaicEncoder, term_label
-from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.fixed import FixedEffects
-from mixedfx.design.labels import combine
-from mixedfx.design.rows import Rows
-from mixedfx.design.values import Basis, Factor, Value
+from mixedfx.matrices import Design
+from mixedfx.matrices.encoder import FormulaicEncoder, term_label
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.fixed import FixedEffects
+from mixedfx.matrices.labels import combine
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.values import Basis, Factor, Value
 
 __all__ = ["EstimableFunctions", "estimable_functions"]
 

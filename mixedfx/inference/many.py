@@ -8,13 +8,13 @@ from mixedfx._typing import Array
 from mixedfx.criterion.batch import BatchCriterion
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.criterion.responses import with_response
-from mixedfx.design.basis import InnerResponses
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.batch import batch_chunks
 from mixedfx.fitting.refit import blocks_of
 from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import Optimum
 
 __all__ = ["many_denominators"]

@@ -10,9 +10,9 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.covariance.unstructured import UnstructuredCovariance
-from mixedfx.design import RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.matrices import RandomEffects
 
 __all__ = ["RESIDUAL", "SCALES", "Label", "VarianceEstimates", "covariance_entries", "deviations", "variance_estimates"]
 

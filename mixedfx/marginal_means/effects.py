@@ -13,9 +13,6 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha, checked_names
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.design import as_frame
-from mixedfx.design.columns import Column
-from mixedfx.design.weights import check_weights, read_argument
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.marginal_means.changes import changes, level_changes, slope
@@ -25,6 +22,9 @@ from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.predictions import Predictions, predictions_for
+from mixedfx.matrices import as_frame
+from mixedfx.matrices.columns import Column
+from mixedfx.matrices.weights import check_weights, read_argument
 
 __all__ = ["comparisons", "marginal_effects"]
 

@@ -11,12 +11,6 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import Design, as_frame
-from mixedfx.design.encoder import Encoder, FormulaicEncoder
-from mixedfx.design.expressions import variables_in
-from mixedfx.design.rows import Rows
-from mixedfx.design.variables import Variable, read_variable
-from mixedfx.design.weights import read_argument
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
 from mixedfx.formula import Formula
@@ -24,6 +18,12 @@ from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread, fixed_df, predictor_of
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
+from mixedfx.matrices import Design, as_frame
+from mixedfx.matrices.encoder import Encoder, FormulaicEncoder
+from mixedfx.matrices.expressions import variables_in
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.variables import Variable, read_variable
+from mixedfx.matrices.weights import read_argument
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.population import linear_predictor_variance

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.design.fixed import OUTSIDE, told
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.marginal_means.model import FittedModel
+from mixedfx.matrices.fixed import OUTSIDE, told
 
 __all__ = ["Functions", "stacked"]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
+from mixedfx.matrices.rows import Rows
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.outcomes import Outcome

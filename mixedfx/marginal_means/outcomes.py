@@ -10,13 +10,13 @@ import pandas as pd
 from scipy import linalg
 
 from mixedfx._typing import Array
-from mixedfx.design import FixedEffects
 from mixedfx.families import Ordinal
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.marginal_means.denominators import WithVariances
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, fixed_df
 from mixedfx.marginal_means.scales import Scale
+from mixedfx.matrices import FixedEffects
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.mean_function import MeanFunction, MeanModel

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design.expressions import syntax_tree
 from mixedfx.families.links import Link, link_for
 from mixedfx.formula import display
+from mixedfx.matrices.expressions import syntax_tree
 
 __all__ = [
     "IDENTITY",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design.expressions import variables_in
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_response
+from mixedfx.matrices.expressions import variables_in
 
 __all__ = ["STEP", "on_scale", "step_of", "variable_of"]
 

@@ -12,11 +12,11 @@ import scipy.sparse as sp
 
 from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
 from mixedfx._typing import Array
-from mixedfx.design import Design, as_frame
-from mixedfx.design.exactness import no_residual
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
+from mixedfx.matrices import Design, as_frame
+from mixedfx.matrices.exactness import no_residual
 from mixedfx.models.evaluation import checked_numbers, checked_theta
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design import Design
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.matrices import Design
 
 __all__ = ["checked_numbers", "checked_theta", "evaluated", "finite_pair"]
 

@@ -16,12 +16,6 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode_state import known_state, mode_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
-from mixedfx.design import NO_NOISE, Design, FixedEffects, Noise, build_design, identified_twin
-from mixedfx.design.codings import codings_for
-from mixedfx.design.encoder import Settings
-from mixedfx.design.fixed import build_fixed
-from mixedfx.design.frame import Frame, as_frame
-from mixedfx.design.rows import Rows
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
 from mixedfx.families.zero_inflated import ExtraZeros
@@ -37,6 +31,12 @@ from mixedfx.fitting.integrators import (
 )
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
+from mixedfx.matrices import NO_NOISE, Design, FixedEffects, Noise, build_design, identified_twin
+from mixedfx.matrices.codings import codings_for
+from mixedfx.matrices.encoder import Settings
+from mixedfx.matrices.fixed import build_fixed
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.rows import Rows
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.inputs import ModelInputs

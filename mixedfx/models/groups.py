@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula, Term, display, parse, quote
 from mixedfx.formula.names import column
 from mixedfx.formula.terms import sum_text
+from mixedfx.matrices.frame import Frame, as_frame
 
 __all__ = ["with_groups"]
 

@@ -24,10 +24,10 @@ from mixedfx.covariance.residual import (
     VarIdent,
     VarPower,
 )
-from mixedfx.design.columns import Column, FactorColumn, NumberColumn, TimeColumn
-from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
+from mixedfx.matrices.columns import Column, FactorColumn, NumberColumn, TimeColumn
+from mixedfx.matrices.frame import Frame, as_frame
 
 __all__ = ["ModelInputs", "StoredFrame"]
 

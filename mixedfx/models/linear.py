@@ -16,12 +16,12 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.criterion.prepare import LinearProblem, is_refined, linear_problem, refined
-from mixedfx.design import Design, Noise, RandomEffects, build_design, identified_twin
-from mixedfx.design.frame import as_frame
-from mixedfx.design.used import used_columns
 from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
+from mixedfx.matrices import Design, Noise, RandomEffects, build_design, identified_twin
+from mixedfx.matrices.frame import as_frame
+from mixedfx.matrices.used import used_columns
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.inputs import ModelInputs

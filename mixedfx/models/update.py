@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx.design import Design
-from mixedfx.design.frame import Frame, as_frame
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula, update
+from mixedfx.matrices import Design
+from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.models.inputs import ModelInputs
 
 __all__ = ["Changed", "changed", "with_note"]

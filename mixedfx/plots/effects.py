@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_flag, checked_mapping, checked_name
-from mixedfx.design.rows import Rows
-from mixedfx.design.variables import Variable, read_variable
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.variables import Variable, read_variable
 from mixedfx.plots.look import (
     GREY,
     MARKERS,

@@ -11,9 +11,9 @@ import pandas as pd
 
 from mixedfx._arguments import checked_names
 from mixedfx._typing import Array
-from mixedfx.design import RandomEffects
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import SpecificationError
+from mixedfx.matrices import RandomEffects
 from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, legend_beside, one_panel, paper, point_size, short, tidy
 from mixedfx.results.effects import spelled_as
 from mixedfx.results.linear import LinearMixedResults

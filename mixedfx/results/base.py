@@ -16,14 +16,14 @@ from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
 from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
-from mixedfx.design import Design, RandomEffects
-from mixedfx.design.basis import TermBasis
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.canonical_rows import CanonicalRows, canonical_rows
 from mixedfx.inference.denominator import Denominator, asymptotic_for
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import hypothesis_from
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
+from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.basis import TermBasis
 from mixedfx.results.effects import coefficients_by_level, covariance_frame, effect_frames
 from mixedfx.results.joint import cholesky_factor, joint_frame
 from mixedfx.results.varcorr import VarCorr

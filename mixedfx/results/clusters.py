@@ -10,9 +10,9 @@ import pandas as pd
 from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.prepare import linear_problem
 from mixedfx.criterion.prepare_generalized import generalized_problem
-from mixedfx.design import Design, RandomEffects, nested_in
-from mixedfx.design.rank import independent_columns
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.matrices import Design, RandomEffects, nested_in
+from mixedfx.matrices.rank import independent_columns
 from mixedfx.results.base import MixedResults
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults

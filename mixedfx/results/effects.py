@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import RandomEffects
 from mixedfx.formula import factors_of
+from mixedfx.matrices import RandomEffects
 
 __all__ = ["coefficients_by_level", "covariance_frame", "effect_frames", "spelled_as"]
 

@@ -11,11 +11,11 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.criterion.assemble import Assembly
-from mixedfx.design import Design
-from mixedfx.design.basis import TermBasis
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.matrices import Design
+from mixedfx.matrices.basis import TermBasis
 from mixedfx.results.predictor_errors import known_covariance
 
 __all__ = ["cholesky_factor", "generalized_joint", "joint_frame", "linear_joint"]

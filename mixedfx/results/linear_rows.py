@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design.frame import Frame, as_frame
-from mixedfx.design.used import used_columns
 from mixedfx.fitting import LinearFit
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.used import used_columns
 from mixedfx.results.rows import row_weights
 
 __all__ = ["drawn_residuals", "residual_variances"]

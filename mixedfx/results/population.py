@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.design import Design
+from mixedfx.matrices import Design
 
 __all__ = ["averaged", "linear_predictor_variance"]
 

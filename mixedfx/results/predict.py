@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.design import Design, RandomEffects
-from mixedfx.design.encoder import term_label
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import RandomTerm, parse
+from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.encoder import term_label
 from mixedfx.results.rows import predicted_rows
 
 __all__ = ["chosen_columns", "fitted_predictor"]

@@ -10,13 +10,13 @@ from mixedfx._typing import Array
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.start import starting_values
-from mixedfx.design.random import RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
 from mixedfx.inference.linear_algebra import inverse_on_range
 from mixedfx.inference.profiled import HeldProfile, MappedProfile, Surroundings, with_variances
 from mixedfx.inference.unprofiled import Correlation, Quantity, StandardDeviation
 from mixedfx.inference.unprofiled_generalized import Coefficient, GeneralizedPoint, OfTheta
+from mixedfx.matrices.random import RandomEffects
 from mixedfx.results.further import (
     UnboundedScale,
     dispersion_is_variance,

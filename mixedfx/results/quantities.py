@@ -10,10 +10,10 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
-from mixedfx.design import RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
 from mixedfx.inference.unprofiled import Quantity
+from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.further import dispersion_is_variance, further_quantities
 from mixedfx.results.generalized import GeneralizedLinearMixedResults

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.design.encoder import FormulaicEncoder
-from mixedfx.design.fixed import FixedEffects
 from mixedfx.exceptions import DataError
+from mixedfx.matrices.encoder import FormulaicEncoder
+from mixedfx.matrices.fixed import FixedEffects
 
 __all__ = ["Reference"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from mixedfx._arguments import plain_numbers
 from mixedfx._typing import Array
-from mixedfx.design import Design
 from mixedfx.exceptions import DataError
+from mixedfx.matrices import Design
 
 __all__ = ["checked_response", "checked_responses", "names_of_columns"]
 

@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.design import Design, FixedEffects, RandomEffects
-from mixedfx.design.evaluate import Evaluator
-from mixedfx.design.expressions import variables_in
-from mixedfx.design.fixed import told
-from mixedfx.design.frame import Frame, as_frame
-from mixedfx.design.missing import complete_rows, missing_of
-from mixedfx.design.response import read_response
-from mixedfx.design.rows import Rows
-from mixedfx.design.weights import RowArgument, read_argument
 from mixedfx.exceptions import DataError, RankDeficientWarning, SpecificationError, warn
+from mixedfx.matrices import Design, FixedEffects, RandomEffects
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.expressions import variables_in
+from mixedfx.matrices.fixed import told
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.missing import complete_rows, missing_of
+from mixedfx.matrices.response import read_response
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.weights import RowArgument, read_argument
 
 __all__ = [
     "NEW_LEVELS",

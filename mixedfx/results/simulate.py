@@ -11,10 +11,10 @@ import pandas as pd
 
 from mixedfx._arguments import checked_seed
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.design import Design, RandomEffects
-from mixedfx.design.frame import Frame, as_frame
-from mixedfx.design.labels import combine
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.labels import combine
 from mixedfx.results.predict import chosen_columns
 from mixedfx.results.rows import checked_new_levels, fixed_part, new_fixed_part, refuse_offset, unknown_levels
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import Predictors, build_predictors
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, Ordinal, family_for
 from mixedfx.formula import Formula
+from mixedfx.matrices import Predictors, build_predictors
 from mixedfx.results.simulate import SimulatedRows, checked_count, drawn_terms, generator, random_parts, weighted_noise
 from mixedfx.results.stated import Stated, stated
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.design import Predictors, RandomEffects
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, Ordinal
+from mixedfx.matrices import Predictors, RandomEffects
 from mixedfx.results.quantities import term_entries
 
 __all__ = ["Stated", "stated"]

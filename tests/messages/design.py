@@ -8,8 +8,8 @@ import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
-from mixedfx.design.expressions import syntax_tree
 from mixedfx.formula import parse
+from mixedfx.matrices.expressions import syntax_tree
 from tests.messages.helpers import Case, data, glmer, lmer
 
 S, D = SpecificationError, DataError

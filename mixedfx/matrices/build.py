@@ -1,0 +1,361 @@
+"""From a formula and data to the design of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import Formula, parse, parse_predictors
+from mixedfx.matrices.codings import codings_for
+from mixedfx.matrices.encoder import Settings, learn_encoder
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.expressions import functions_in
+from mixedfx.matrices.fixed import FixedEffects, build_fixed
+from mixedfx.matrices.frame import Frame, as_frame, unnamed_hint
+from mixedfx.matrices.identification import Undetermined
+from mixedfx.matrices.missing import Completeness, complete_rows, missing_of
+from mixedfx.matrices.numerals import text_notes
+from mixedfx.matrices.random import RandomBuilder, RandomEffects
+from mixedfx.matrices.response import Response, is_cbind, read_response, without_trials
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.variables import Variable, read_variables
+from mixedfx.matrices.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
+
+__all__ = ["Design", "Predictors", "build_design", "build_predictors"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """Everything that a model needs of its data: numbers, names, and how to make the same columns of new data.
+
+    Parameters
+    ----------
+    formula : Formula
+        The formula.
+    response : Response
+        The left side.
+    fixed : FixedEffects
+        The fixed effects.
+    random : tuple of RandomEffects
+        The random terms, in the order of the formula.
+    weights : numpy.ndarray or None
+        Prior weights (n,), all positive; None without, and for binomial responses, where they are the trials.
+    offset : numpy.ndarray or None
+        Known part (n,) of the linear predictor; None without.
+    index : pandas.Index
+        Labels of the rows that are used.
+    n_dropped : int
+        Number of rows left out: with missing values, with a weight of zero, or without trials. They are no rows of the
+        model in any respect.
+    notes : tuple of str
+        What was left out, in words.
+    offsets : OffsetEncoder
+        Makes the offset of new data.
+    keep : numpy.ndarray of bool or None
+        Which rows of the data are used; None if all are.
+    weights_column : str or None
+        The column that holds the weights, if one was named.
+    variables : dict
+        The columns of the data that the fixed effects use, by name.
+    undetermined : tuple of Undetermined
+        Variances that no data of this design could tell, where they have been left out.
+    """
+
+    formula: Formula
+    response: Response
+    fixed: FixedEffects
+    random: tuple[RandomEffects, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+    n_dropped: int
+    notes: tuple[str, ...]
+    offsets: OffsetEncoder
+    keep: BoolArray | None
+    weights_column: str | None
+    variables: dict[str, Variable]
+    undetermined: tuple[Undetermined, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """Number n of rows that are used."""
+        return len(self.response.values)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{term.group} ({len(term.levels)})" for term in self.random) or "no groups"
+        size = f"{len(self.index)} rows, {len(self.fixed.names)} fixed effects, {groups}"
+        return f"<Design: {self.formula}, {size}>"
+
+
+def build_design(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    missing: str = "drop",
+    functions: Mapping[str, Any] | None = None,
+    response_kind: str = "numeric",
+    extra: Sequence[str] = (),
+) -> Design:
+    """Turn a formula and data into the arrays of a model.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The formula.
+    data : data frame or dict of arrays
+        Any data frame that narwhals reads.
+    weights, offset : str or array, optional
+        A column's name, or one value for each row of ``data``.
+    contrasts : dict, optional
+        Column -> "treatment", "sum", "helmert", "poly", "sdif", or a matrix.
+    missing : {"drop", "raise"}
+        What to do with rows that have missing values.
+    functions : dict, optional
+        Functions, constants and matrices that the formula may name.
+    response_kind : {"numeric", "binomial", "ordinal"}
+        What kind of response the family models.
+    extra : sequence of str
+        Further columns that must have a value in every row that is used.
+
+    Raises
+    ------
+    SpecificationError
+        If the formula or an argument has no meaning.
+    DataError
+        If the data cannot serve the formula.
+
+    Examples
+    --------
+    >>> data = {"y": [1.0, 2.5, 2.0, 4.0], "x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]}
+    >>> design = build_design("y ~ x + (1 | g)", data)
+    >>> design.fixed.names, design.random[0].group, design.random[0].codes.tolist()
+    (('Intercept', 'x'), 'g', [0, 0, 1, 1])
+    """
+    frame = as_frame(data)
+    own = _checked_functions(functions)
+    parsed = _parsed(formula, frame, own)
+    if not parsed.response:
+        raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
+    if len(frame) == 0:
+        raise DataError("the data are empty: there are no rows")
+    settings = Settings(own, codings_for(contrasts))
+    _check_names(parsed, frame, settings, extra)
+    prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
+    frame.require(extra)
+    complete = _complete(parsed, frame, settings, prior, shift, extra)
+    complete.enforce(missing)
+    if response_kind == "binomial" and is_cbind(parsed.response):
+        value = Evaluator(Rows(frame, complete.keep), settings.functions, {})
+        complete = complete.without(without_trials(parsed.response, value), "they have no trials")
+        complete.enforce(missing)
+    return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
+
+
+@dataclass(frozen=True)
+class Predictors:
+    """What the right side of a formula makes of data; there is no response.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names (p) of the columns of the fixed effects, redundant ones included.
+    matrix : numpy.ndarray
+        These columns (n, p).
+    random : tuple of RandomEffects
+        The random terms, in the order of the formula.
+    weights, offset : numpy.ndarray or None
+        As in :class:`Design`.
+    index : pandas.Index
+        Labels of the rows without missing values.
+    """
+
+    names: tuple[str, ...]
+    matrix: Array
+    random: tuple[RandomEffects, ...]
+    weights: Array | None
+    offset: Array | None
+    index: pd.Index[Any]
+
+
+def build_predictors(
+    formula: str | Formula,
+    data: Any,
+    *,
+    weights: Any = None,
+    offset: Any = None,
+    contrasts: Mapping[str, Any] | None = None,
+    functions: Mapping[str, Any] | None = None,
+) -> Predictors:
+    """Turn the right side of a formula and data into arrays; arguments and errors as for :func:`build_design`.
+
+    Examples
+    --------
+    >>> found = build_predictors("y ~ x + (1 | g)", {"x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]})
+    >>> found.names, found.random[0].names
+    (('Intercept', 'x'), ('Intercept',))
+    """
+    frame = as_frame(data)
+    own = _checked_functions(functions)
+    parsed = parse_predictors(formula, columns=frame.names, functions=own)
+    if parsed.error:
+        raise SpecificationError("Error(…) names strata of an analysis of variance; write random terms: (1 | group)")
+    if len(frame) == 0:
+        raise DataError("the data are empty: there are no rows")
+    settings = Settings(own, codings_for(contrasts))
+    prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
+    complete = _complete(parsed, frame, settings, prior, shift, ())
+    complete.enforce("drop")
+    assembly = _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift)
+    encoder, matrix = learn_encoder(parsed.fixed_terms, assembly.rows, settings, "the fixed part")
+    builder = RandomBuilder(assembly.rows, settings)
+    return Predictors(
+        encoder.names,
+        matrix,
+        tuple(builder.build(term) for term in parsed.random),
+        None if prior is None else prior.used(complete.keep),
+        assembly._offset()[0],
+        assembly.rows.index,
+    )
+
+
+def _checked_functions(functions: Any) -> Mapping[str, Any]:
+    own = {} if functions is None else functions
+    if not isinstance(own, Mapping):
+        raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
+    return own
+
+
+def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) -> Formula:
+    try:
+        return parse(formula, columns=frame.names, functions=functions)
+    except DataError as error:
+        if frame.unnamed:
+            raise DataError(f"{error}\n{unnamed_hint(frame.unnamed).strip()}") from None
+        raise
+
+
+def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequence[str]) -> None:
+    """Refuse contrasts of what is no column, and a column that would be taken for the intercept."""
+    known = {*formula.variables, *extra, *frame.names}
+    for name in settings.codings:
+        if name not in known:
+            close = get_close_matches(name, known, n=1, cutoff=0.5) or [n for n in known if n.lower() == name.lower()]
+            meant = f"; did you mean {close[0]!r}?" if close else f"; the model has {', '.join(formula.variables)}"
+            raise SpecificationError(f"contrasts: there is no column {name!r}{meant}")
+    predictors = {factor for term in formula.fixed_terms for factor in term}
+    predictors |= {factor for random in formula.random for term in random.terms for factor in term}
+    if "Intercept" in predictors:
+        raise SpecificationError(
+            "a predictor called 'Intercept' could not be told from the intercept of the model: rename the column"
+        )
+
+
+def _expressions(formula: Formula) -> tuple[str, ...]:
+    """Return every expression that needs a value in each row, groups excepted."""
+    factors = [factor for term in formula.fixed_terms for factor in term]
+    factors += [factor for random in formula.random for term in random.terms for factor in term]
+    response = [formula.response] if formula.response else []
+    return tuple(dict.fromkeys([*response, *factors, *formula.offsets]))
+
+
+def _complete(
+    formula: Formula,
+    frame: Frame,
+    settings: Settings,
+    prior: RowArgument | None,
+    shift: RowArgument | None,
+    extra: Sequence[str],
+) -> Completeness:
+    """Return which rows have a weight above zero and a value of everything that the model uses."""
+    found = missing_of(frame, _expressions(formula), settings.functions)
+    for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term), *extra)):
+        places = frame.column(name).missing
+        if places is not None:
+            found[name] = places
+    for argument in (prior, shift):
+        if argument is not None:
+            found |= argument.missing()
+    if prior is None:
+        return complete_rows(len(frame), found)
+    known = prior.values[~np.isnan(prior.values)]
+    if known.size:
+        check_weights(prior, known)
+    silent = prior.values == 0.0
+    found = {name: places for name, there in found.items() if (places := there & ~silent).any()}
+    complete = complete_rows(len(frame), found)
+    return complete.without(silent if complete.keep is None else silent[complete.keep], "their weight is zero")
+
+
+def _double_bar(term: RandomEffects) -> str | None:
+    """Return what ``(f || g)`` means for a factor f, which lme4 reads in another way."""
+    if "||" not in term.term or not any("[" in name for name in term.names):
+        return None
+    listed = ", ".join(term.names)
+    return f"{term.term}: the effects {listed} are uncorrelated, those of a factor too (lme4 correlates the latter)"
+
+
+@dataclass(frozen=True)
+class _Assembly:
+    """The parts of a design that is being put together."""
+
+    formula: Formula
+    rows: Rows
+    settings: Settings
+    prior: RowArgument | None
+    shift: RowArgument | None
+
+    def design(self, complete: Completeness, response_kind: str) -> Design:
+        """Build the parts."""
+        weights = None if self.prior is None else self.prior.used(self.rows.keep)
+        value = Evaluator(self.rows, self.settings.functions, {})
+        response = read_response(self.formula.response, value, response_kind, weights)
+        fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings)
+        builder = RandomBuilder(self.rows, self.settings)
+        if not fixed.dropped:
+            builder.reuse(self.formula.fixed_terms, fixed.encoder, fixed.matrix)
+        random = tuple(builder.build(term) for term in self.formula.random)
+        offset, encoder = self._offset()
+        texts = text_notes(self.rows, fixed.encoder.variables)
+        notes = (*complete.notes(), *texts, redundant, *map(_double_bar, random))
+        return Design(
+            self.formula,
+            response,
+            fixed,
+            random,
+            None if response.trials is not None else weights,
+            offset,
+            self.rows.index,
+            complete.n_dropped,
+            tuple(note for note in notes if note is not None),
+            encoder,
+            self.rows.keep,
+            None if self.prior is None else self.prior.column,
+            read_variables(fixed.encoder, self.rows),
+        )
+
+    def _offset(self) -> tuple[Array | None, OffsetEncoder]:
+        """Return the offset and how to make it again."""
+        value = Evaluator(self.rows, self.settings.functions, {})
+        own = total = None if self.shift is None else self.shift.used(self.rows.keep)
+        if self.formula.offsets:
+            part = sum_of(self.formula.offsets, value)
+            total = part if total is None else total + part
+        encoder = OffsetEncoder(
+            self.formula.offsets,
+            None if self.shift is None else self.shift.column,
+            self.shift is not None and self.shift.column is None,
+            functions_in(self.formula.offsets, self.settings.functions),
+            (value.transforms, value.levels),
+            None if self.shift is None or self.shift.column is not None else own,
+        )
+        return total, encoder

@@ -1,0 +1,233 @@
+"""Terms to columns: learnt from the data of the model, replayed exactly on new data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array
+from mixedfx.exceptions import DataError
+from mixedfx.formula import coefficient_name, display
+from mixedfx.formula.names import column
+from mixedfx.matrices.codings import Coding
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.expressions import functions_in, variables_in
+from mixedfx.matrices.frame import as_frame
+from mixedfx.matrices.limits import check_columns
+from mixedfx.matrices.missing import complete_rows, missing_of
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.transforms import FittedTransform
+from mixedfx.matrices.values import Factor
+
+__all__ = ["Encoder", "FormulaicEncoder", "PlainEncoder", "Settings", "Term", "learn_encoder", "term_label"]
+
+Term = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user added to the language of formulas.
+
+    Parameters
+    ----------
+    functions : mapping
+        Own functions and constants by name.
+    codings : mapping
+        Contrasts by column.
+    """
+
+    functions: Mapping[str, Any] = field(default_factory=dict)
+    codings: Mapping[str, Coding] = field(default_factory=dict)
+
+
+class Encoder(ABC):
+    """Columns of some terms, for the rows of any data.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names (p) of the columns.
+    terms : dict
+        Positions of the columns of each term; ``"Intercept"`` is the intercept's. A term without columns has none.
+    """
+
+    names: tuple[str, ...]
+    terms: dict[str, tuple[int, ...]]
+
+    @property
+    @abstractmethod
+    def expressions(self) -> tuple[str, ...]:
+        """The expressions of which the terms are products."""
+
+    @property
+    @abstractmethod
+    def functions(self) -> Mapping[str, Any]:
+        """The user's own functions."""
+
+    @abstractmethod
+    def columns(self, rows: Rows) -> Array:
+        """Return the columns (n, p) for rows without missing values."""
+
+    def encode(self, data: Any) -> Array:
+        """Return the columns (n, p) for the rows of new data; rows with missing values are NaN.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, has a level that was unknown when the encoder learnt, or is not what it was.
+        """
+        frame = as_frame(data)
+        frame.require(self.variables)
+        keep = complete_rows(len(frame), missing_of(frame, self.expressions, self.functions)).keep
+        columns = self.columns(Rows(frame, keep))
+        if keep is None:
+            return columns
+        matrix = np.full((len(frame), len(self.names)), np.nan, order="F")
+        matrix[keep] = columns
+        return matrix
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the data's columns that the terms use."""
+        return variables_in(self.expressions, self.functions)
+
+
+def term_label(term: Term) -> str:
+    """Return the name of a term: ``Intercept``, ``x``, ``f:x``."""
+    return coefficient_name(":".join(term)) if term else "Intercept"
+
+
+@dataclass(frozen=True)
+class PlainEncoder(Encoder):
+    """Intercept, numeric columns and their products; no need of formulaic."""
+
+    products: tuple[Term, ...]
+    names: tuple[str, ...]
+    terms: dict[str, tuple[int, ...]]
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The columns, as identifiers."""
+        return tuple(dict.fromkeys(name for term in self.products for name in term))
+
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """None."""
+        return {}
+
+    def columns(self, rows: Rows) -> Array:
+        """Return the columns (n, p)."""
+        matrix = np.empty((rows.size, len(self.products)), order="F")
+        value = Evaluator(rows, {}, {}, ({}, {}))
+        for j, term in enumerate(self.products):
+            matrix[:, j] = value.numbers(term[0]) if term else 1.0
+            for factor in term[1:]:
+                matrix[:, j] *= value.numbers(factor)
+        return matrix
+
+
+@dataclass(frozen=True)
+class FormulaicEncoder(Encoder):
+    """Any terms: formulaic decides which columns a term needs, and names them.
+
+    Parameters
+    ----------
+    spec : formulaic.ModelSpec
+        The structure that formulaic found.
+    settings : Settings
+        The user's functions and contrasts.
+    transforms : dict
+        What ``scale``, ``poly``, splines, … learnt, by expression.
+    levels : dict
+        Levels of the factors, by column or expression.
+    """
+
+    spec: Any
+    settings: Settings
+    transforms: dict[str, FittedTransform]
+    levels: dict[str, pd.Index[Any]]
+    names: tuple[str, ...]
+    terms: dict[str, tuple[int, ...]]
+    expressions: tuple[str, ...] = ()
+
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """The user's own functions."""
+        return self.settings.functions
+
+    def columns(self, rows: Rows) -> Array:
+        """Return the columns (n, p)."""
+        from mixedfx.matrices.materialize import materialize
+
+        value = Evaluator(rows, self.settings.functions, self.settings.codings, (self.transforms, self.levels))
+        return materialize(self.spec, {text: value(text) for text in self.expressions}, rows.size)[0]
+
+
+def learn_encoder(
+    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, *, within_only: bool = False
+) -> tuple[Encoder, Array]:
+    """Learn the columns of ``terms`` from ``rows`` and return the encoder with its columns.
+
+    Parameters
+    ----------
+    terms : sequence of tuple of str
+        Each term's factors, evaluable expressions; ``()`` is the intercept.
+    rows : Rows
+        The rows of the model, without missing values.
+    settings : Settings
+        The user's functions and contrasts.
+    part : str
+        What the terms are for, as error messages call it.
+    within_only : bool
+        Whether ``wb(x, g)`` stands for the deviations only, as it does left of a bar.
+    """
+    ordered = sorted(terms, key=len)
+    if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
+        names = tuple(term_label(term) for term in ordered)
+        plain = PlainEncoder(tuple(ordered), names, {name: (j,) for j, name in enumerate(names)})
+        check_columns(part, dict.fromkeys(names, 1), rows.size)
+        return plain, plain.columns(rows)
+    return _learn_formulaic(ordered, rows, settings, part, within_only)
+
+
+def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
+    if not factor.isidentifier():
+        return False
+    name = column(factor)
+    return name in rows.frame and not rows.is_factor(name) and name not in settings.codings
+
+
+def _learn_formulaic(
+    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, within_only: bool
+) -> tuple[Encoder, Array]:
+    from mixedfx.matrices.materialize import materialize, minimal_columns, new_spec
+
+    value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
+    expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
+    values = {text: value(text) for text in expressions}
+    for text, found in values.items():
+        if isinstance(found, Factor) and len(found.levels) < 2:
+            raise DataError(
+                f"the factor {display(text)} in {part} has only one level ({found.levels[0]!r}): leave it out"
+            )
+    check_columns(
+        part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, rows.size
+    )
+    matrix, spec = materialize(new_spec(terms), values, rows.size)
+    labels = {":".join(term): term_label(term) for term in terms}
+    positions = [tuple(found) for found in spec.term_indices.values()]
+    encoder = FormulaicEncoder(
+        spec,
+        Settings(functions_in(expressions, settings.functions), settings.codings),
+        value.transforms,
+        value.levels,
+        tuple(coefficient_name(name) for name in spec.column_names),
+        dict(zip(labels.values(), positions, strict=True)),
+        expressions,
+    )
+    return encoder, matrix

@@ -1,0 +1,332 @@
+"""Evaluate an expression of a formula: a walk over its syntax tree, where only columns and known functions exist.
+
+Nothing is handed to Python's ``eval``. What the tree may contain is checked by :mod:`mixedfx.formula`; whatever this
+walk does not know is refused too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import CONSTANTS, display
+from mixedfx.formula.names import column
+from mixedfx.matrices.codings import Coding, TreatmentCoding, coding_for
+from mixedfx.matrices.columns import column_from_pandas
+from mixedfx.matrices.expressions import names_in, syntax_tree
+from mixedfx.matrices.labels import Labels, combine, factorize
+from mixedfx.matrices.operations import (
+    BINARY,
+    compared,
+    contrast,
+    contrast_name,
+    elementwise,
+    number,
+    with_options,
+)
+from mixedfx.matrices.recode import ordered_levels, recoded
+from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.splines import LEARN_SPLINE
+from mixedfx.matrices.transforms import (
+    ELEMENTWISE,
+    FittedTransform,
+    lag,
+    learn_center,
+    learn_cut,
+    learn_poly,
+    learn_scale,
+)
+from mixedfx.matrices.values import Basis, Factor, Value
+from mixedfx.matrices.within import learn_means
+
+__all__ = ["Evaluator"]
+
+_LEARN: dict[str, Callable[..., FittedTransform]] = {
+    "scale": learn_scale,
+    "center": learn_center,
+    "poly": learn_poly,
+    "cut": learn_cut,
+    **LEARN_SPLINE,
+}
+
+#: Numbers beyond this overflow when they are squared and summed.
+LARGEST = 1e140
+
+
+class Evaluator:
+    """Values of expressions on some rows: learning from them, or replaying what was learnt on others.
+
+    Parameters
+    ----------
+    rows : Rows
+        The data.
+    functions : mapping
+        The user's own functions and constants.
+    codings : mapping
+        Contrasts by column.
+    learnt : tuple of dict, optional
+        ``(transforms, levels)`` of the evaluator that learnt; None to learn from these rows.
+    within_only : bool
+        Whether ``wb(x, g)`` learns to give the deviations only.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        functions: Mapping[str, Any],
+        codings: Mapping[str, Coding],
+        learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]] | None = None,
+        *,
+        within_only: bool = False,
+    ) -> None:
+        self.rows, self.functions, self.codings = rows, functions, codings
+        self.learning, self.within_only = learnt is None, within_only
+        self.transforms, self.levels = ({}, {}) if learnt is None else learnt
+
+    def __call__(self, expression: str) -> Value:
+        """Return the value of an expression.
+
+        Raises
+        ------
+        DataError
+            If a column is not what the expression needs, or the result is infinite or not a number somewhere.
+        """
+        return self._checked(expression, self.unchecked(expression))
+
+    def numbers(self, expression: str) -> Array:
+        """Return the value of an expression that is one column of numbers.
+
+        Raises
+        ------
+        DataError
+            If it is something else.
+        """
+        value = self(expression)
+        if isinstance(value, np.ndarray):
+            return value
+        found = "a factor" if isinstance(value, Factor) else "several columns"
+        raise DataError(f"{display(expression)} must be one column of numbers; it is {found}")
+
+    def unchecked(self, expression: str) -> Any:
+        """Return the value of an expression as it comes, missing values included."""
+        tree = syntax_tree(expression)
+        if isinstance(tree, ast.Name):
+            return self._name(tree)
+        try:
+            with np.errstate(all="ignore"):  # infinities and NaNs are found, and reported by name, in the result
+                return self._visit(tree)
+        except DataError as error:
+            raise DataError(f"{display(expression)}: {error}") from error
+
+    def _checked(self, expression: str, value: Any) -> Value:
+        """Return ``value``, a full column of finite numbers or a factor."""
+        if isinstance(value, Factor):
+            self._refuse(expression, value.labels.codes < 0, "missing (outside of the intervals, if it is cut)")
+            return value
+        if isinstance(value, Basis):
+            if self.learning and not np.isfinite(value.matrix).all():
+                self.check_finite(expression, value.matrix.sum(axis=1))
+            return value
+        if isinstance(value, str):
+            raise SpecificationError(f"{display(expression)} is text, not a column")
+        numbers = np.asarray(value, dtype=np.float64)
+        if numbers.ndim == 0:
+            numbers = np.full(self.rows.size, float(numbers))
+        self.check_finite(expression, numbers)
+        return numbers
+
+    def check_finite(self, expression: str, numbers: Array) -> None:
+        """Refuse infinities and NaNs in the value (n,) of an expression, with a row for an example."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.dot(numbers, numbers) <= LARGEST**2:  # one pass without a temporary array
+                return
+        self._refuse(expression, np.isinf(numbers), "infinite (inf)")
+        self._refuse(expression, np.abs(numbers) > LARGEST, f"beyond {LARGEST:g} in size, too large to be squared")
+        self._refuse(expression, np.isnan(numbers), "not a number (NaN)")
+
+    def _refuse(self, expression: str, places: BoolArray, what: str) -> None:
+        """Raise a DataError that says in how many rows an expression is ``what``, with the first for an example."""
+        bad = np.flatnonzero(places)
+        if not bad.size:
+            return
+        shown, first = display(expression), bad[0]
+        names = [column(name) for name in names_in(expression)[0] if column(name) in self.rows.frame]
+        where = ", ".join(
+            f"{name} = {self.rows.numbers(name)[first]:g}"
+            for name in names
+            if not self._is_factor(name) and name != shown
+        )
+        raise DataError(
+            f"{shown} is {what} in {bad.size} row{'s' * (bad.size > 1)}; the first is row {self.rows.index[first]!r}"
+            + (f", where {where}" if where else "")
+        )
+
+    def _is_factor(self, name: str) -> bool:
+        return self.rows.is_factor(name) if self.learning else name in self.levels
+
+    def _visit(self, node: ast.AST) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return self._name(node)
+            case ast.UnaryOp():
+                return self._unary(node)
+            case ast.BinOp():
+                left, right = self._visit(node.left), self._visit(node.right)
+                return BINARY[type(node.op)](number(left, node.left), number(right, node.right))
+            case ast.Compare():
+                return self._compare(node)
+            case ast.List():
+                return [self._visit(item) for item in node.elts]
+            case ast.Attribute() if (name := contrast_name(node)) is not None:
+                return contrast(name, [], {})
+            case ast.Call():
+                return self._call(node)
+        raise SpecificationError(f"{display(ast.unparse(node))} is not allowed in a formula")
+
+    def _name(self, node: ast.Name) -> Any:
+        name = column(node.id)
+        if name in self.rows.frame:
+            return self._column(name)
+        if node.id in CONSTANTS:
+            return CONSTANTS[node.id]
+        if node.id in self.functions and not callable(self.functions[node.id]):
+            return self.functions[node.id]
+        return self.rows.frame.column(name)  # raises: there is no such column
+
+    def _column(self, name: str) -> Array | Factor:
+        if not self._is_factor(name):
+            if name in self.codings:
+                raise SpecificationError(
+                    f"contrasts are given for the numeric column {name!r}: write C({name}) to make it a factor"
+                )
+            return self.rows.numbers(name)
+        labels = self.rows.labels(name)
+        return self._factor(name, name, labels, self.codings.get(name, TreatmentCoding()))
+
+    def _factor(self, key: str, shown: str, labels: Labels, coding: Coding, levels: Any = None) -> Factor:
+        """Return a factor; its levels are remembered under ``key``, or those remembered are enforced."""
+        if self.learning:
+            self.levels[key] = ordered_levels(shown, labels, levels)
+            coding.check(shown, self.levels[key].tolist())
+        return Factor(recoded(shown, labels, self.levels[key]), coding)
+
+    def _unary(self, node: ast.UnaryOp) -> Any:
+        value = number(self._visit(node.operand), node.operand)
+        return -value if isinstance(node.op, ast.USub) else value
+
+    def _compare(self, node: ast.Compare) -> Any:
+        values = [self._visit(item) for item in (node.left, *node.comparators)]
+        result: Any = True
+        for sign, left, right in zip(node.ops, values, values[1:]):
+            result = np.logical_and(result, compared(sign, left, right, node))
+        return np.asarray(result, dtype=np.float64)
+
+    def _call(self, node: ast.Call) -> Any:
+        coding = contrast_name(node.func)
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name == "lag":
+            return self._lag(node)
+        if name == "C":
+            return self._categorical(node)
+        if name in self.functions:
+            return self._user(name, node)
+        if name == "wb":
+            return self._within_between(node)
+        values = [self._visit(argument) for argument in node.args]
+        options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
+        if coding is not None:
+            return contrast(coding, values, options)
+        if name in _LEARN:
+            return self._stateful(name, node, values, options)
+        if name in ELEMENTWISE:
+            return elementwise(name, node, values, options)
+        raise SpecificationError(f"{display(ast.unparse(node.func))}(…) is not a function that a formula may use")
+
+    def _lag(self, node: ast.Call) -> Value:
+        """Shift the rows of the whole frame, before rows with missing values are left out."""
+        whole = Evaluator(self.rows.all(), self.functions, self.codings)
+        values = [whole._visit(argument) for argument in node.args]
+        options = {str(keyword.arg): whole._visit(keyword.value) for keyword in node.keywords}
+        shown = display(ast.unparse(node))
+        if whole.transforms:
+            raise SpecificationError(f"{shown}: a function that learns from the data must stand outside of lag(…)")
+        shifted = with_options("lag", node, lag, values, options)
+        keep = slice(None) if self.rows.keep is None else self.rows.keep
+        if isinstance(shifted, Factor):
+            labels = Labels(shifted.labels.codes[keep], shifted.labels.levels).without_unused()
+            return self._factor(ast.unparse(node), shown, labels, shifted.coding)
+        return np.asarray(shifted[keep])
+
+    def _stateful(self, name: str, node: ast.Call, values: list[Any], options: dict[str, Any]) -> Value:
+        key = ast.unparse(node)
+        x = np.asarray(number(values[0] if values else options.pop("x", None), node), dtype=np.float64)
+        if self.learning:
+            self.transforms[key] = with_options(name, node, _LEARN[name], [x, *values[1:]], options)
+        value: Value = self.transforms[key](x)
+        return value
+
+    def _within_between(self, node: ast.Call) -> Value:
+        """``wb(x, g)``, ``wb(x, a, b)``: deviations from the means of the groups (cells), and these means."""
+        key, (first, *others) = ast.unparse(node), node.args
+        x = np.asarray(number(self._visit(first), first), dtype=np.float64)
+        names = [column(other.id) for other in others if isinstance(other, ast.Name)]
+        parts = [self.rows.labels(name) for name in names]
+        groups = combine(parts, names) if len(parts) > 1 else parts[0]
+        if self.learning:
+            self.transforms[key] = learn_means(x, groups, within_only=self.within_only)
+        return self.transforms[key]((x, groups))
+
+    def _categorical(self, node: ast.Call) -> Factor:
+        """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: a factor with given contrasts and levels."""
+        argument = node.args[0]
+        shown = display(ast.unparse(argument))
+        labels, coding = self._labels_of(argument)
+        options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
+        choice = self._visit(node.args[1]) if len(node.args) > 1 else options.get("contrasts")
+        levels = self._visit(node.args[2]) if len(node.args) > 2 else options.get("levels")
+        if choice is not None:
+            coding = coding_for(shown, choice)
+        return self._factor(ast.unparse(node), shown, labels, coding, levels)
+
+    def _labels_of(self, argument: ast.expr) -> tuple[Labels, Coding]:
+        """Return the labels of any expression; those of a column are its own values, not converted to floats."""
+        if isinstance(argument, ast.Name) and column(argument.id) in self.rows.frame:
+            name = column(argument.id)
+            return self.rows.labels(name), self.codings.get(name, TreatmentCoding())
+        value = self._visit(argument)
+        if isinstance(value, Factor):
+            return value.labels, value.coding
+        numbers = np.asarray(number(value, argument), dtype=np.float64)
+        return factorize(display(ast.unparse(argument)), numbers), TreatmentCoding()
+
+    def _user(self, name: str, node: ast.Call) -> Value:
+        """Call a function of the user with arrays (factors as pandas Categoricals)."""
+        values = [_for_user(self._visit(argument)) for argument in node.args]
+        options = {str(keyword.arg): _for_user(self._visit(keyword.value)) for keyword in node.keywords}
+        result = self.functions[name](*values, **options)
+        shown = display(ast.unparse(node))
+        if np.ndim(result) == 0:
+            return float(result)
+        if np.shape(result)[0] != self.rows.size:
+            raise DataError(f"{name} returned {np.shape(result)[0]} values for {self.rows.size} rows")
+        if np.ndim(result) == 2:
+            columns = tuple(result.columns) if isinstance(result, pd.DataFrame) else tuple(range(np.shape(result)[1]))
+            return Basis(np.asarray(result, dtype=np.float64), columns)
+        converted = column_from_pandas(shown, pd.Series(result))
+        if not converted.is_factor:
+            return converted.numbers
+        return self._factor(shown, shown, converted.labels, TreatmentCoding())
+
+
+def _for_user(value: Any) -> Any:
+    if isinstance(value, Factor):
+        return value.categorical()
+    return value.matrix if isinstance(value, Basis) else value

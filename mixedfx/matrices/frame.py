@@ -1,0 +1,254 @@
+"""Any data frame as named columns: pandas, whatever narwhals reads (polars, pyarrow, …), or a dict of arrays."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.exceptions import DataError
+from mixedfx.matrices.columns import Column, FactorColumn, RefusedColumn, column_from_array, column_from_pandas
+
+__all__ = ["DictFrame", "Frame", "NarwhalsFrame", "PandasFrame", "as_frame", "missing_column", "unnamed_hint"]
+
+
+class Frame(ABC):
+    """Columns by name; each is converted once, when it is first asked for.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the columns; columns whose name is not text cannot be used in a formula and are left out.
+    index : pandas.Index
+        Labels of the rows.
+    unnamed : tuple
+        The names that are not text: those of columns that are left out.
+    """
+
+    def __init__(self, names: Sequence[str], index: pd.Index[Any], unnamed: Sequence[Any] = ()) -> None:
+        self.names = tuple(names)
+        self.index = index
+        self.unnamed = tuple(unnamed)
+        self._columns: dict[str, Column] = {}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._columns or name in self.names
+
+    @abstractmethod
+    def _convert(self, name: str) -> Column:
+        """Return the column called ``name``, which exists."""
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``.
+
+        Raises
+        ------
+        DataError
+            If there is none, or more than one.
+        """
+        column = self._columns.get(name)
+        if column is None:
+            count = self.names.count(name)
+            if count == 0:
+                raise missing_column([name], self.names, self.unnamed)
+            if count > 1:
+                raise DataError(f"the data have {count} columns called {name!r}: rename or drop all but one")
+            column = self._columns[name] = self._convert(name)
+        return column
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise a DataError that names every column of ``names`` that is missing."""
+        absent = [name for name in dict.fromkeys(names) if name not in self]
+        if absent:
+            raise missing_column(absent, self.names, self.unnamed)
+
+
+def missing_column(absent: Sequence[str], names: Sequence[str], unnamed: Sequence[Any] = ()) -> DataError:
+    """Return the error for columns that the data don't have, with close names."""
+    listed = ", ".join(map(repr, absent))
+    for name in absent:
+        if (meant := _computed(name, names)) is not None:
+            return DataError(
+                f"the data have no column {name!r}; what is computed is given as numbers, {meant}, or as a column of "
+                "the data"
+            )
+    message = f"the data have no column {listed}" if len(absent) == 1 else f"the data have no columns {listed}"
+    message += unnamed_hint(unnamed)
+    close = dict.fromkeys(match for name in absent for match in get_close_matches(name, names, n=2))
+    if close:
+        return DataError(f"{message}; did you mean {' or '.join(map(repr, close))}?")
+    shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
+    return DataError(f"{message}; there are {shown or 'no columns'}")
+
+
+def _computed(text: str, names: Sequence[str]) -> str | None:
+    """Return the expression that computes what was asked for as if it were a column; None if it is a plain name."""
+    used = [name for name in re.findall(r"[^\W\d]\w*", text) if name in names]
+    if not used or not re.search(r"[-+*/()^]", text):
+        return None
+    expression = re.sub(r"[^\W\d]\w*", lambda found: f"data[{found[0]!r}]" if found[0] in used else found[0], text)
+    return re.sub(r"\b(log|log2|log10|log1p|exp|sqrt)\(", r"np.\1(", expression)
+
+
+def unnamed_hint(unnamed: Sequence[Any]) -> str:
+    """Return what to do about columns whose name is not text; empty without any."""
+    if not unnamed:
+        return ""
+    few = ", ".join(repr(name) for name in unnamed[:5]) + (", …" if len(unnamed) > 5 else "")
+    return (
+        f" (columns whose name is not text cannot stand in a formula: {few}; rename them, for example "
+        "data.columns = ['_'.join(map(str, np.atleast_1d(name))) for name in data.columns])"
+    )
+
+
+class PandasFrame(Frame):
+    """A pandas DataFrame."""
+
+    def __init__(self, data: pd.DataFrame) -> None:
+        names = list(data.columns)
+        unnamed = [name for name in names if not isinstance(name, str)]
+        super().__init__([name for name in names if isinstance(name, str)], data.index, unnamed)
+        self._data = data.copy(deep=False)  # columns that the caller adds or replaces later are not ours
+
+    def _convert(self, name: str) -> Column:
+        return column_from_pandas(name, self._data[name])
+
+
+class DictFrame(Frame):
+    """A dict of equally long one-dimensional arrays; a single value stands for all rows."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self._values = {name: value for name, value in data.items() if isinstance(name, str)}
+        lengths = {name: len(value) for name, value in self._values.items() if not _is_single(value)}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name!r} has {length}" for name, length in lengths.items())
+            raise DataError(f"the columns of the data differ in length: {listed}")
+        n = next(iter(lengths.values()), 1 if self._values else 0)
+        series = {name: value for name, value in self._values.items() if isinstance(value, pd.Series)}
+        index: pd.Index[Any] = next((value.index for value in series.values()), pd.RangeIndex(n))
+        for name, value in series.items():
+            if not value.index.equals(index):
+                raise DataError(
+                    f"the Series {name!r} and {next(iter(series))!r} of the data have different indexes; put them into "
+                    "one DataFrame, or pass arrays to go by position"
+                )
+        super().__init__(tuple(self._values), index)
+
+    def _convert(self, name: str) -> Column:
+        value = self._values[name]
+        if _is_single(value):
+            value = [value] * len(self)
+        if isinstance(value, pd.Series):
+            return column_from_pandas(name, value)
+        if isinstance(value, np.ma.MaskedArray):
+            masked, value = np.ma.getmaskarray(value), value.data.astype(object)
+            value[masked] = None
+        if isinstance(value, np.ndarray):
+            return column_from_array(name, value)
+        if isinstance(value, (list, tuple, range, pd.Index)) or pd.api.types.is_extension_array_dtype(value):
+            return column_from_pandas(name, pd.Series(value))
+        return _from_narwhals_series(name, value)
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, str) or not hasattr(value, "__len__")
+
+
+class NarwhalsFrame(Frame):
+    """Any eager data frame that narwhals knows."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(tuple(data.columns), pd.RangeIndex(len(data)))
+        self._data = data
+
+    def _convert(self, name: str) -> Column:
+        return _column_of_series(name, self._data[name])
+
+
+def _from_narwhals_series(name: str, value: Any) -> Column:
+    """Return the column of a series of another library."""
+    import narwhals.stable.v1 as nw
+
+    try:
+        series = nw.from_native(value, series_only=True)
+    except TypeError:
+        return column_from_array(name, np.asarray(value))
+    return _column_of_series(name, series)
+
+
+def _column_of_series(name: str, series: Any) -> Column:
+    """Return the column of a narwhals Series; categories keep their order where they have one."""
+    import narwhals.stable.v1 as nw
+
+    dtype = series.dtype
+    text = str(dtype)
+    if dtype == nw.Categorical or dtype == nw.Enum:
+        levels = pd.Index(series.cat.get_categories().to_list(), dtype=object)
+        if dtype == nw.Categorical and not _keeps_category_order(series):
+            levels = levels.sort_values()
+        codes = pd.Categorical(series.cast(nw.String()).to_list(), categories=levels).codes
+        return FactorColumn(name, text, np.asarray(codes), levels)
+    if dtype == nw.String:
+        return column_from_array(name, np.array(series.to_list(), dtype=object))
+    if dtype.is_nested() or dtype == nw.Object:
+        return RefusedColumn(name, text, "nested values are not supported; take one value a row")
+    if dtype.is_numeric() and not dtype.is_decimal() and series.null_count() == 0:
+        return column_from_array(name, np.asarray(series.to_numpy()))
+    if dtype.is_temporal():
+        return column_from_pandas(name, pd.Series(series.to_list()))
+    return column_from_array(name, np.array(series.to_list(), dtype=object))
+
+
+def _keeps_category_order(series: Any) -> bool:
+    """Say whether the categories have an order (polars' Categorical lists them as they appear)."""
+    import narwhals.stable.v1 as nw
+
+    return series.implementation is not nw.Implementation.POLARS
+
+
+def as_frame(data: Any) -> Frame:
+    """Return ``data`` as a Frame.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is not tabular.
+    """
+    if isinstance(data, Frame):
+        return data
+    if isinstance(data, pd.DataFrame):
+        return PandasFrame(data)
+    if isinstance(data, Mapping):
+        return DictFrame(data)
+    if isinstance(data, np.ndarray) and data.dtype.names:
+        return DictFrame({name: data[name] for name in data.dtype.names})
+    if isinstance(data, str):
+        raise TypeError(f"data must be a data frame, found the text {_short(data)}: {_meant_by(data)}")
+    import narwhals.stable.v1 as nw
+
+    try:
+        return NarwhalsFrame(nw.from_native(data, eager_only=True))
+    except TypeError as error:
+        lazy = " (collect a lazy frame first)" if hasattr(data, "collect") else ""
+        raise TypeError(
+            "data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, "
+            f"found {type(data).__name__}{lazy}"
+        ) from error
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) < 60 else f"{text[:59]}…")
+
+
+def _meant_by(text: str) -> str:
+    if "~" in text:
+        return "the formula comes first, then the data"
+    return "read a file first (pandas.read_csv), bundled data are mfx.load_dataset(name)"

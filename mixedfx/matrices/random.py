@@ -1,0 +1,169 @@
+"""The random effects of one term: which level each row belongs to, and the columns that vary between levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from mixedfx._typing import Array, IntArray
+from mixedfx.covariance import Covariance, covariance_for
+from mixedfx.covariance.known import relationship_matrix
+from mixedfx.exceptions import DataError
+from mixedfx.formula import RandomTerm
+from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
+from mixedfx.matrices.frame import as_frame
+from mixedfx.matrices.labels import Labels, combine
+from mixedfx.matrices.limits import check_parameters
+from mixedfx.matrices.rows import Rows
+
+__all__ = ["RandomBuilder", "RandomEffects"]
+
+
+@dataclass(frozen=True)
+class RandomEffects:
+    """The random effects of one term ``(expression | group)``.
+
+    Parameters
+    ----------
+    group : str
+        Name of the grouping factor: ``batch:cask``.
+    factors : tuple of str
+        The columns whose combinations are its levels.
+    codes : numpy.ndarray
+        Level of each row (n,).
+    levels : pandas.Index
+        The levels (m,): a MultiIndex if there are several factors.
+    matrix : numpy.ndarray
+        The columns (n, q) on the user's scale, in Fortran order.
+    names : tuple of str
+        Their names (q).
+    covariance : Covariance
+        How the q effects of a level vary together.
+    encoder : Encoder
+        Makes the columns from any data.
+    term : str
+        The term as a formula has it: ``(1 + x | g)``.
+    loading : numpy.ndarray or None
+        Factor L (m, m) of the known covariance ``L L'`` between the levels; None if they are independent.
+    """
+
+    group: str
+    factors: tuple[str, ...]
+    codes: IntArray
+    levels: pd.Index[Any]
+    matrix: Array
+    names: tuple[str, ...]
+    covariance: Covariance
+    encoder: Encoder
+    term: str
+    loading: Array | None = None
+
+    @property
+    def n_levels(self) -> int:
+        """Number m of levels."""
+        return len(self.levels)
+
+    @property
+    def n_columns(self) -> int:
+        """Number q of columns."""
+        return len(self.names)
+
+    def encode(self, data: Any) -> tuple[IntArray, Array]:
+        """Return the level (n,) of each row of new data (-1: unknown or missing) and the columns (n, q)."""
+        frame = as_frame(data)
+        return self.encode_codes(frame), self.encoder.encode(frame)
+
+    def encode_codes(self, data: Any) -> IntArray:
+        """Return the level (n,) of each row of new data, -1 where it is unknown or missing."""
+        frame = as_frame(data)
+        frame.require(self.factors)
+        parts = [frame.column(name).labels for name in self.factors]
+        if len(parts) == 1:
+            return parts[0].recode(self.levels)
+        own = [pd.Index(level) for level in self.levels.levels]  # type: ignore[attr-defined]
+        codes = [part.recode(level) for part, level in zip(parts, own)]
+        cells = combine([Labels(code, level) for code, level in zip(codes, own)], self.factors)
+        return cells.recode(self.levels)
+
+    def __repr__(self) -> str:
+        return f"<RandomEffects: {self.term}, {len(self.levels)} levels, effects {', '.join(self.names)}>"
+
+
+class RandomBuilder:
+    """Builds the random terms of a model; terms with the same group or the same columns share their arrays.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows of the model.
+    settings : Settings
+        The user's functions and contrasts.
+    """
+
+    def __init__(self, rows: Rows, settings: Settings) -> None:
+        self.rows, self.settings = rows, settings
+        self._groups: dict[tuple[str, ...], Labels] = {}
+        self._columns: dict[tuple[Term, ...], tuple[Encoder, Array]] = {}
+
+    def reuse(self, terms: tuple[Term, ...], encoder: Encoder, matrix: Array) -> None:
+        """Offer columns that exist already to terms that need the same (``wb(x, g)`` is another thing here)."""
+        if not any(factor.startswith("wb(") for term in terms for factor in term):
+            self._columns[terms] = encoder, matrix
+
+    def build(self, term: RandomTerm) -> RandomEffects:
+        """Return the random effects of a term.
+
+        Raises
+        ------
+        DataError
+            If the grouping factor has one level only.
+        SpecificationError
+            If the term has more covariance parameters than there are rows.
+        """
+        labels = self._labels(term.group)
+        encoder, matrix = self._encoded(term)
+        covariance = covariance_for(term.covariance, len(encoder.names))
+        check_parameters(str(term), covariance, self.rows.size)
+        loading = None
+        if term.argument is not None:
+            given = self.settings.functions[term.argument]
+            loading = relationship_matrix(term.argument, given).factor(labels.levels)
+        return RandomEffects(
+            term.label,
+            term.group,
+            labels.codes,
+            labels.levels,
+            matrix,
+            encoder.names,
+            covariance,
+            encoder,
+            str(term),
+            loading,
+        )
+
+    def _labels(self, group: tuple[str, ...]) -> Labels:
+        if group not in self._groups:
+            self._groups[group] = _group_labels(group, self.rows)
+        return self._groups[group]
+
+    def _encoded(self, term: RandomTerm) -> tuple[Encoder, Array]:
+        if term.terms not in self._columns:
+            part = f"the left side of {term}"
+            self._columns[term.terms] = learn_encoder(term.terms, self.rows, self.settings, part, within_only=True)
+        return self._columns[term.terms]
+
+
+def _group_labels(group: tuple[str, ...], rows: Rows) -> Labels:
+    """Return the level of each row; a single factor's levels carry its name."""
+    parts = [rows.labels(name) for name in group]
+    labels = combine(parts, group) if len(parts) > 1 else Labels(parts[0].codes, parts[0].levels.rename(group[0]))
+    if len(labels.levels) < 2:
+        name = ":".join(group)
+        found = repr(str(labels.levels[0])) if len(labels.levels) else "none"
+        raise DataError(
+            f"the grouping factor {name!r} has only one level ({found}) in the {rows.size} rows used; the variance "
+            "between groups needs at least two levels"
+        )
+    return labels

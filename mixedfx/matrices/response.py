@@ -1,0 +1,213 @@
+"""The left side of a formula: numbers, successes out of trials, or ordered categories."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mixedfx._typing import Array, BoolArray
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.formula import display
+from mixedfx.matrices.columns import TextColumn
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.expressions import syntax_tree
+from mixedfx.matrices.numerals import numerals
+from mixedfx.matrices.values import Basis, Factor
+
+__all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "read_response", "without_trials"]
+
+SHOWN = 5  # categories that a message lists
+MOST_CATEGORIES = 60  # of an ordinal response: the work grows with the cube of their number
+
+
+@dataclass(frozen=True)
+class Response:
+    """The response.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        The numbers (n,): the response itself, the proportion of successes, or the number of the category from 1.
+    name : str
+        The left side of the formula.
+    trials : numpy.ndarray or None
+        Number of trials (n,) behind each proportion; None if the response is not a count out of trials.
+    categories : tuple or None
+        The labels of a categorical response, in order; of two, the second one is the success.
+    """
+
+    values: Array
+    name: str
+    trials: Array | None = None
+    categories: tuple[Hashable, ...] | None = None
+
+    def with_trials(self, weights: Array | None) -> Response:
+        """Return the response with prior ``weights`` read as numbers of trials."""
+        return self if weights is None else replace(self, trials=weights)
+
+    def __repr__(self) -> str:
+        kind = "" if self.categories is None else f" in {len(self.categories)} categories"
+        kind = kind if self.trials is None else f", {self.trials.sum():g} trials"
+        return f"<Response: {self.name}, {len(self.values)} rows{kind}>"
+
+
+def is_cbind(expression: str) -> bool:
+    """Say whether the left side is ``cbind(successes, failures)``."""
+    tree = syntax_tree(expression)
+    return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "cbind"
+
+
+def without_trials(expression: str, value: Evaluator) -> BoolArray:
+    """Say in which rows (n,) the counts of ``cbind(successes, failures)`` are all zero."""
+    call = syntax_tree(expression)
+    assert isinstance(call, ast.Call)  # is_cbind has seen it
+    return np.asarray(np.logical_and.reduce([value.numbers(ast.unparse(a)) == 0.0 for a in call.args]))
+
+
+def read_response(expression: str, value: Evaluator, kind: str, weights: Array | None = None) -> Response:
+    """Return the response that ``expression`` describes.
+
+    Parameters
+    ----------
+    expression : str
+        Evaluable text of the left side.
+    value : Evaluator
+        Gives the values of expressions.
+    kind : {"numeric", "binomial", "ordinal"}
+        What the family models.
+    weights : numpy.ndarray, optional
+        Prior weights (n,): for "binomial" the numbers of trials.
+
+    Raises
+    ------
+    DataError
+        If the values are not what the kind needs.
+    SpecificationError
+        If the left side has the wrong form.
+    """
+    if kind not in RESPONSE_KINDS:
+        raise SpecificationError(f"unknown kind of response {kind!r}; choose from {', '.join(RESPONSE_KINDS)}")
+    return RESPONSE_KINDS[kind](expression, value, weights)
+
+
+def _read_numeric(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
+    found = value(expression)
+    if isinstance(found, Factor):
+        said = numerals(found.labels)
+        if said:
+            raise DataError(f"the response {name!r} is not numeric (it is text): {said}; correct it, then convert it")
+        family = "'binomial'" if len(found.labels.levels) <= 2 else "'ordinal', if they have an order"
+        raise DataError(
+            f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example {_example(found)}); "
+            f"convert it to numbers, or choose a family for categories: glmer with {family}"
+        )
+    return Response(_numbers(name, found), name)
+
+
+def _numbers(name: str, found: Any) -> Array:
+    """Return the values as numbers of their own: the caller's data may change later."""
+    if isinstance(found, Basis):
+        raise SpecificationError(f"the response {name} has {len(found.columns)} columns; models have one response")
+    return np.array(found, dtype=np.float64)
+
+
+def _dtype(expression: str, value: Evaluator) -> str:
+    name = display(expression)
+    return value.rows.frame.column(name).dtype if name in value.rows.frame else "category"
+
+
+def _example(found: Factor) -> str:
+    return repr(found.levels[0]) if found.levels else "nothing"
+
+
+def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        if weights is not None:
+            raise SpecificationError(
+                f"{name} already gives the trials: leave out weights or write successes/trials ~ …"
+            )
+        return _read_cbind(expression, name, value)
+    found = value.unchecked(expression)
+    if isinstance(found, Factor):
+        return _read_two_categories(name, found).with_trials(weights)
+    values = np.array(found, dtype=np.float64)
+    value.check_finite(expression, values)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        raise DataError(
+            f"the binomial response {name!r} has values outside 0 … 1, such as {values[outside][0]:g}; write 0 and 1, "
+            "a proportion with weights=trials, or cbind(successes, failures)"
+        )
+    if weights is None and np.any((values != 0) & (values != 1)):
+        part = values[(values != 0) & (values != 1)][0]
+        raise DataError(
+            f"the binomial response {name!r} has proportions such as {part:g}; give the number of trials: weights=…"
+        )
+    return Response(values, name, weights)
+
+
+def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
+    call = syntax_tree(expression)
+    assert isinstance(call, ast.Call)  # is_cbind has seen it
+    counts = [value.numbers(ast.unparse(argument)) for argument in call.args]
+    for argument, column in zip(call.args, counts):
+        if np.any(column < 0):
+            raise DataError(
+                f"{name}: {display(ast.unparse(argument))} has negative counts, for example {column.min():g}"
+            )
+    trials = counts[0] + counts[1]
+    return Response(counts[0] / trials, name, trials)
+
+
+def _read_two_categories(name: str, found: Factor) -> Response:
+    if len(found.levels) != 2:
+        shown = ", ".join(map(repr, found.levels[:5]))
+        raise DataError(
+            f"the binomial response {name!r} has {len(found.levels)} categories ({shown}); it needs exactly two "
+            "levels, of which the second counts as success"
+        )
+    return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
+
+
+def _read_ordinal(expression: str, value: Evaluator, weights: Array | None) -> Response:
+    name = display(expression)
+    if is_cbind(expression):
+        raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
+    found = value(expression)
+    if isinstance(found, Factor):
+        if name in value.rows.frame and isinstance(value.rows.frame.column(name), TextColumn):
+            shown = ", ".join(map(repr, found.levels[:SHOWN])) + (", …" if len(found.levels) > SHOWN else "")
+            raise DataError(
+                f"the ordinal response {name!r} is text, which has no order of its own ({shown}): say which category "
+                f"comes first, data[{name!r}] = pd.Categorical(data[{name!r}], categories=[…], ordered=True)"
+            )
+        _check_categories(name, len(found.levels))
+        return Response(1.0 + found.labels.codes.astype(np.float64), name, None, found.levels)
+    levels, codes = np.unique(_numbers(name, found), return_inverse=True)
+    _check_categories(name, len(levels))
+    categories = tuple(int(level) if level == int(level) else float(level) for level in levels)
+    return Response(1.0 + codes.astype(np.float64), name, None, categories)
+
+
+def _check_categories(name: str, count: int) -> None:
+    if count > MOST_CATEGORIES:
+        raise DataError(
+            f"the ordinal response {name!r} has {count} categories, each with a threshold to estimate (the limit is "
+            f"{MOST_CATEGORIES}): join neighbours with pd.cut or pd.qcut, or model it as a number with lmer"
+        )
+
+
+#: The kinds of response that a family can ask for.
+RESPONSE_KINDS: dict[str, Callable[[str, Evaluator, Array | None], Response]] = {
+    "numeric": _read_numeric,
+    "binomial": _read_binomial,
+    "ordinal": _read_ordinal,
+}
