@@ -15,9 +15,9 @@ from mixedfx.diagnostics.checks import linear_results
 from mixedfx.diagnostics.level_fits import LevelFits, LevelRows, fit_levels, least_squares
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects, nested_in
+from mixedfx.matrices.new_rows import PredictedRows
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.prediction import predict_rows
-from mixedfx.results.rows import PredictedRows
 
 __all__ = ["Pooling", "pooling"]
 

@@ -19,6 +19,7 @@ from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.matrices import Design, as_frame
+from mixedfx.matrices.chosen import linear_predictor_variance
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder
 from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.rows import Rows
@@ -26,7 +27,6 @@ from mixedfx.matrices.variables import Variable, read_variable
 from mixedfx.matrices.weights import read_argument
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.population import linear_predictor_variance
 
 __all__ = ["fitted_model"]
 

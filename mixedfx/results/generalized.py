@@ -15,15 +15,14 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.refit_generalized import with_values
+from mixedfx.matrices.chosen import chosen_columns, linear_predictor_variance
+from mixedfx.matrices.new_rows import RowPrior, encoded_component, fitted_predictor, predicted_rows, row_weights
 from mixedfx.results.components import summary_tables
 from mixedfx.results.generalized_estimates import GeneralizedEstimates
 from mixedfx.results.generalized_prediction import GeneralizedPrediction, generalized_prediction
-from mixedfx.results.population import linear_predictor_variance
-from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.predictor_errors import predictor_errors, variance_slopes
 from mixedfx.results.response import RESIDUALS, ResponseModel
 from mixedfx.results.responses import checked_response
-from mixedfx.results.rows import RowPrior, encoded_component, predicted_rows, row_weights
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize

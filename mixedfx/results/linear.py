@@ -17,12 +17,12 @@ from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import refit_many
+from mixedfx.matrices.chosen import chosen_columns
+from mixedfx.matrices.new_rows import fitted_predictor, predicted_rows
 from mixedfx.results.linear_estimates import LinearEstimates
 from mixedfx.results.linear_rows import drawn_residuals, residual_variances
-from mixedfx.results.predict import chosen_columns, fitted_predictor
 from mixedfx.results.prediction import Prediction, predict_rows
 from mixedfx.results.responses import checked_response, checked_responses
-from mixedfx.results.rows import predicted_rows
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize

@@ -11,7 +11,7 @@ from scipy import special
 from mixedfx._typing import Array
 from mixedfx.families import Ordinal
 from mixedfx.families.base import Family
-from mixedfx.results.population import averaged
+from mixedfx.linalg.quadrature import averaged
 
 __all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "limits_on_unbounded_scale"]
 

@@ -15,7 +15,7 @@ from mixedfx.fitting import LinearFit
 from mixedfx.inference.distributions import quantile
 from mixedfx.inference.satterthwaite import satterthwaite_df
 from mixedfx.inference.variance_parameters import VarianceParameters
-from mixedfx.results.rows import PredictedRows
+from mixedfx.matrices.new_rows import PredictedRows
 
 __all__ = ["SHOWN", "Prediction", "predict_rows", "short_table"]
 

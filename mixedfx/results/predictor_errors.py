@@ -10,8 +10,8 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.results.population import linear_predictor_variance
-from mixedfx.results.rows import PredictedRows
+from mixedfx.matrices.chosen import linear_predictor_variance
+from mixedfx.matrices.new_rows import PredictedRows
 
 __all__ = [
     "PredictorErrors",

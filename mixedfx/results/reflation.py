@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.matrices.new_rows import fitted_predictor
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.predict import fitted_predictor
 
 __all__ = ["reflated", "residual_draws"]
 

@@ -15,7 +15,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Ordinal
-from mixedfx.results.population import averaged
+from mixedfx.linalg.quadrature import averaged
 
 __all__ = ["RESIDUALS", "ResponseModel"]
 

@@ -11,12 +11,14 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, RankDeficientWarning, SpecificationError, warn
-from mixedfx.matrices import Design, FixedEffects, RandomEffects
+from mixedfx.matrices.build import Design
+from mixedfx.matrices.chosen import chosen_columns
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.expressions import variables_in
-from mixedfx.matrices.fixed import told
+from mixedfx.matrices.fixed import FixedEffects, told
 from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.matrices.missing import complete_rows, missing_of
+from mixedfx.matrices.random import RandomEffects
 from mixedfx.matrices.response import read_response
 from mixedfx.matrices.rows import Rows
 from mixedfx.matrices.weights import RowArgument, read_argument
@@ -27,6 +29,7 @@ __all__ = [
     "RowPrior",
     "checked_new_levels",
     "encoded_component",
+    "fitted_predictor",
     "fixed_part",
     "new_fixed_part",
     "predicted_rows",
@@ -183,6 +186,11 @@ def predicted_rows(
     needed = [name for term in design.random for name in term.encoder.variables] if whole else []
     absent = tuple(name for name in dict.fromkeys(needed) if name not in frame)
     return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent, absent)
+
+
+def fitted_predictor(design: Design, beta: Array, modes: Sequence[Array], random: Any = True) -> Array:
+    """Return ``X beta + Z b + offset`` (n,) for the fitted rows, with the random effects that ``random`` names."""
+    return predicted_rows(design, None, chosen_columns(design, random)).predictor(beta, modes)
 
 
 def refuse_offset(offset: Any) -> None:

@@ -1,4 +1,4 @@
-"""Which random effects enter a prediction."""
+"""Which random effects enter a prediction, and the variance that they give it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import RandomTerm, parse
-from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.build import Design
 from mixedfx.matrices.encoder import term_label
-from mixedfx.results.rows import predicted_rows
+from mixedfx.matrices.random import RandomEffects
 
-__all__ = ["chosen_columns", "fitted_predictor"]
+__all__ = ["chosen_columns", "linear_predictor_variance"]
 
 
 def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
@@ -112,6 +112,30 @@ def _unknown(design: Design, name: str) -> SpecificationError:
     )
 
 
-def fitted_predictor(design: Design, beta: Array, modes: Sequence[Array], random: Any = True) -> Array:
-    """Return ``X beta + Z b + offset`` (n,) for the fitted rows, with the random effects that ``random`` names."""
-    return predicted_rows(design, None, chosen_columns(design, random)).predictor(beta, modes)
+def linear_predictor_variance(
+    design: Design, covariances: Sequence[Array], integrated: Sequence[BoolArray], data: Any = None
+) -> Array:
+    """Return the variance (n,) that the integrated terms give to the linear predictor of each row.
+
+    Parameters
+    ----------
+    design : Design
+    covariances : sequence of (q, q)
+        Of every term.
+    integrated : sequence of (q,) bool
+        Which columns of every term count.
+    data : data frame, optional
+        New rows; the fitted ones if omitted.
+    """
+    total: Array | float = 0.0
+    for term, covariance, used in zip(design.random, covariances, integrated, strict=True):
+        if used.any():
+            whole = term.matrix if data is None else term.encoder.encode(data)
+            matrix = whole if used.all() else np.where(used, whole, 0.0)
+            share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
+            if term.loading is not None:
+                own = np.einsum("lk,lk->l", term.loading, term.loading)
+                codes = term.codes if data is None else term.encode_codes(data)
+                share = share * np.where(codes < 0, float(own.mean()), own[codes])
+            total = total + share
+    return np.asarray(total, dtype=float)
