@@ -16,7 +16,7 @@ import mixedfx
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_lazy", "_typing", "exceptions"},
-    {"_arguments", "_suggestions"},
+    {"_arguments", "_suggestions", "calculus"},
     {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
     {"matrices"},
     {"criterion"},

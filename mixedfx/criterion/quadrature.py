@@ -19,9 +19,9 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.calculus.quadrature import HermiteRule
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState, working_curvature
-from mixedfx.linalg.quadrature import HermiteRule
 from mixedfx.linalg.rowwise import row_forms
 from mixedfx.linalg.small import congruence, left_multiply, multiply, segment_sum
 

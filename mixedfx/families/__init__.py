@@ -51,10 +51,10 @@ A user's own family is a subclass of :class:`Family` with three methods; see its
 
 from __future__ import annotations
 
+from mixedfx.calculus.jets import Jet
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import Gaussian, StudentT
 from mixedfx.families.counts import CountFamily, NegativeBinomial1, NegativeBinomial2, Poisson
-from mixedfx.families.jets import Jet
 from mixedfx.families.links import LINKS, Link, link_for
 from mixedfx.families.mean import Mean
 from mixedfx.families.nesting import parameters_at_limit

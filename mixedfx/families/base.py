@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixedfx._typing import Array
+from mixedfx.calculus.jets import Jet
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import evaluate, moments
-from mixedfx.families.jets import Jet
 from mixedfx.families.links import LINKS, Link, MeanRange, link_for
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import REAL, Observed, Support, first_offender, numeric
@@ -26,7 +26,7 @@ class Family(ABC):
 
     A new family is a subclass with a few class attributes and three methods, :meth:`log_density`, :meth:`moments`
     and :meth:`draw`. Derivatives follow from :meth:`log_density` by exact differentiation (see
-    :mod:`mixedfx.families.jets`); everything else has a default.
+    :mod:`mixedfx.calculus.jets`); everything else has a default.
 
     Parameters
     ----------

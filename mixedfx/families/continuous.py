@@ -8,14 +8,14 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
+from mixedfx.calculus.gamma_functions import stirling
+from mixedfx.calculus.jets import Jet
+from mixedfx.calculus.special import exp, log1p, softplus
 from mixedfx.families.base import Family
-from mixedfx.families.gamma_functions import stirling
-from mixedfx.families.jets import Jet
 from mixedfx.families.links import LINKS
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import Observed
 from mixedfx.families.parameters import DEGREES_OF_FREEDOM, DISPERSION
-from mixedfx.families.special import exp, log1p, softplus
 
 __all__ = ["Gaussian", "StudentT"]
 

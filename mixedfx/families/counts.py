@@ -9,15 +9,9 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.families.base import Family
-from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
-from mixedfx.families.gamma_functions import log_rising, log_rising_slope
-from mixedfx.families.jets import Jet, constant, where
-from mixedfx.families.links import LOG
-from mixedfx.families.mean import Mean
-from mixedfx.families.observed import COUNTS, Observed
-from mixedfx.families.parameters import DISPERSION
-from mixedfx.families.special import (
+from mixedfx.calculus.gamma_functions import log_rising, log_rising_slope
+from mixedfx.calculus.jets import Jet, constant, where
+from mixedfx.calculus.special import (
     LARGEST_EXPONENT,
     exp,
     log1p_ratio,
@@ -26,6 +20,12 @@ from mixedfx.families.special import (
     saturated_exp,
     softplus,
 )
+from mixedfx.families.base import Family
+from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
+from mixedfx.families.links import LOG
+from mixedfx.families.mean import Mean
+from mixedfx.families.observed import COUNTS, Observed
+from mixedfx.families.parameters import DISPERSION
 
 __all__ = ["CountFamily", "NegativeBinomial1", "NegativeBinomial2", "Poisson"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.families.jets import Jet, Space, constant, seeds
+from mixedfx.calculus.jets import Jet, Space, constant, seeds
 from mixedfx.families.links import Link
 from mixedfx.families.mean import Mean, inside_domain
 from mixedfx.families.observed import Observed

@@ -18,15 +18,15 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
-from mixedfx.families.jets import ONE, Derivatives, Primitive
-from mixedfx.families.special import (
+from mixedfx.calculus.jets import ONE, Derivatives, Primitive
+from mixedfx.calculus.special import (
     cloglog_log_mean_derivatives,
     log_expit_derivatives,
     log_ndtr_derivatives,
     plain_log1m_exp,
     saturated_exp,
 )
+from mixedfx.exceptions import SpecificationError
 
 __all__ = ["LINKS", "Link", "MeanRange", "link_for"]
 

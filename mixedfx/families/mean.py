@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.families.jets import Jet
+from mixedfx.calculus.jets import Jet
 from mixedfx.families.links import EVERYWHERE, Link, MeanRange
 
 __all__ = ["Mean", "inside_domain"]

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.calculus.jets import Jet, where
+from mixedfx.calculus.special import exp, log1m_exp
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.jets import Jet, where
 from mixedfx.families.links import IDENTITY
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import Observed, Support, _is_positive_count
 from mixedfx.families.parameters import Parameter, positive_parameter, real_parameter
-from mixedfx.families.special import exp, log1m_exp
 
 __all__ = ["Ordinal"]
 

@@ -8,14 +8,14 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
+from mixedfx.calculus.gamma_functions import stirling
+from mixedfx.calculus.jets import Jet
+from mixedfx.calculus.special import exp, exp_excess, expm1
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI, log_variance
-from mixedfx.families.gamma_functions import stirling
-from mixedfx.families.jets import Jet
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import POSITIVE, Observed
 from mixedfx.families.parameters import DISPERSION
-from mixedfx.families.special import exp, exp_excess, expm1
 
 __all__ = ["Gamma", "InverseGaussian", "LogNormal"]
 

@@ -8,17 +8,17 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
+from mixedfx.calculus.gamma_functions import log_rising, stirling
+from mixedfx.calculus.jets import Jet, Primitive, Space, constant
+from mixedfx.calculus.special import exp, log_expit_derivatives, log_ndtr_derivatives
 from mixedfx.exceptions import DataError
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI
 from mixedfx.families.evaluate import CLOSED_FORMS
-from mixedfx.families.gamma_functions import log_rising, stirling
-from mixedfx.families.jets import Jet, Primitive, Space, constant
 from mixedfx.families.links import LOGIT, PROBIT
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, first_offender
 from mixedfx.families.parameters import DISPERSION
-from mixedfx.families.special import exp, log_expit_derivatives, log_ndtr_derivatives
 
 __all__ = ["Beta", "BetaBinomial", "Binomial"]
 

@@ -7,13 +7,13 @@ from typing import final
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.calculus.jets import Jet, Space, constant, seeds
+from mixedfx.calculus.special import cloglog_log_mean
 from mixedfx.families.base import Family
 from mixedfx.families.counts import CountFamily
-from mixedfx.families.jets import Jet, Space, constant, seeds
 from mixedfx.families.links import LOG
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import POSITIVE_COUNTS, Observed
-from mixedfx.families.special import cloglog_log_mean
 
 __all__ = ["Truncated"]
 

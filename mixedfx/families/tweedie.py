@@ -8,16 +8,16 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.calculus.gamma_functions import gammaln
+from mixedfx.calculus.jets import Jet, Part, where
+from mixedfx.calculus.special import exp, log, log_expit
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import log_variance
 from mixedfx.families.counts import draw_poisson
-from mixedfx.families.gamma_functions import gammaln
-from mixedfx.families.jets import Jet, Part, where
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import NON_NEGATIVE, Observed
 from mixedfx.families.parameters import DISPERSION, POWER
 from mixedfx.families.positive import POSITIVE_LINKS
-from mixedfx.families.special import exp, log, log_expit
 
 __all__ = ["Tweedie"]
 

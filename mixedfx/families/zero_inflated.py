@@ -9,13 +9,13 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.calculus.jets import Jet, where
+from mixedfx.calculus.special import softplus
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.jets import Jet, where
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import Observed, Support
 from mixedfx.families.parameters import ZERO_INFLATION
-from mixedfx.families.special import softplus
 
 __all__ = ["ExtraZeros", "Hurdle", "ZeroInflated", "with_zero_inflation"]
 

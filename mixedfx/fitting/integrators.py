@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.calculus.quadrature import hermite_rule
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
@@ -18,7 +19,6 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit, Integrator, MarginalEvaluation, free_bounds
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
-from mixedfx.linalg.quadrature import hermite_rule
 from mixedfx.optimize import equilibrium, minimize
 
 __all__ = [

@@ -11,6 +11,7 @@ from scipy import linalg
 
 from mixedfx._typing import Array
 from mixedfx.families import Ordinal
+from mixedfx.families.mean_function import MeanFunction, MeanModel
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.marginal_means.denominators import WithVariances
 from mixedfx.marginal_means.functions import Functions
@@ -19,7 +20,6 @@ from mixedfx.marginal_means.scales import Scale
 from mixedfx.matrices import FixedEffects
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.mean_function import MeanFunction, MeanModel
 from mixedfx.results.predictor_errors import known_covariance
 from mixedfx.results.response import ResponseModel
 

@@ -12,8 +12,8 @@ from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.families.mean_function import MeanFunction, MeanSlopes, limits_on_unbounded_scale
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.results.mean_function import MeanFunction, MeanSlopes, limits_on_unbounded_scale
 from mixedfx.results.predicted_responses import PredictedResponses
 from mixedfx.results.prediction import SHOWN, short_table
 from mixedfx.results.predictor_errors import PredictorErrors, known_covariance

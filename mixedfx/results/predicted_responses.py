@@ -8,7 +8,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.start import row_weight
-from mixedfx.results.mean_function import joined
+from mixedfx.families.mean_function import joined
 from mixedfx.results.response import ResponseModel
 
 __all__ = ["PredictedResponses"]

@@ -12,10 +12,10 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._typing import Array
+from mixedfx.calculus.quadrature import averaged
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Ordinal
-from mixedfx.linalg.quadrature import averaged
 
 __all__ = ["RESIDUALS", "ResponseModel"]
 

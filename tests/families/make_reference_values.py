@@ -1,4 +1,4 @@
-"""Make reference_values.json and reference_special.json with mpmath: log-densities and special functions.
+"""Make reference_values.json and ../calculus/reference_special.json with mpmath: densities and special functions.
 
 Textbook formulas and their derivatives, with 50 digits and more.
 
@@ -282,11 +282,11 @@ def special_functions():
 
 def save(name, rows):
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
-    Path(__file__).with_name(name).write_text(text)
+    (Path(__file__).parent / name).write_text(text)
 
 
 def main():
-    save("reference_special.json", special_functions())
+    save("../calculus/reference_special.json", special_functions())
     rows = []
     for name, link, responses, etas, phis in grids():
         for (y, n), eta, phi in product(responses, etas, phis):

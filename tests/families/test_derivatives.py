@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mixedfx.calculus.jets import Space
 from mixedfx.families.evaluate import CLOSED_FORMS
-from mixedfx.families.jets import Space
 from tests.differences import derivative
 from tests.families.catalogue import CASES, DISPERSED, samples
 

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
-from mixedfx.families.jets import UFUNCS, Derivatives, Jet, Primitive
-from mixedfx.families.special import LARGEST_EXPONENT, horner
+from mixedfx.calculus.jets import UFUNCS, Derivatives, Jet, Primitive
+from mixedfx.calculus.special import LARGEST_EXPONENT, horner
 
 __all__ = ["gammaln", "log_rising", "log_rising_slope", "stirling"]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import mixedfx as mfx
-from mixedfx.linalg.quadrature import averaged
+from mixedfx.calculus.quadrature import averaged
 
 ETA = np.array([-3.0, 0.3, 2.0])
 MEANS = {

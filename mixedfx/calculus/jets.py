@@ -1,6 +1,6 @@
 """Exact partial derivatives up to the third order, carried through ordinary arithmetic.
 
-A log-density is written once, with ``+ - * /`` and the functions of :mod:`mixedfx.families.special`; evaluated on
+A log-density is written once, with ``+ - * /`` and the functions of :mod:`mixedfx.calculus.special`; evaluated on
 :class:`Jet` objects it returns its value together with every partial derivative that a Laplace approximation
 needs. A jet stores a sparse set of raw partial derivatives (not Taylor coefficients): what is identically zero is
 not stored and costs nothing, so that a canonical family is as cheap as a hand-written formula.
@@ -37,7 +37,7 @@ ONE = 1.0
 """The derivative of a variable by itself; recognised by identity, so that nothing is multiplied by it."""
 
 UFUNCS: dict[np.ufunc, Callable[..., Any]] = {}
-"""What NumPy and SciPy functions do to a jet; filled by :mod:`mixedfx.families.special`."""
+"""What NumPy and SciPy functions do to a jet; filled by :mod:`mixedfx.calculus.special`."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Jet:
     Examples
     --------
     >>> import numpy as np
-    >>> from mixedfx.families.jets import Jet, seeds
+    >>> from mixedfx.calculus.jets import Jet, seeds
     >>> (x,), _ = seeds([np.array([2.0])], [], order=3)
     >>> cube = x * x * x
     >>> [float(cube.part(key)[0]) for key in [(), (0,), (0, 0), (0, 0, 0)]]

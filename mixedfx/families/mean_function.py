@@ -9,11 +9,11 @@ import numpy as np
 from scipy import special
 
 from mixedfx._typing import Array
-from mixedfx.families import Ordinal
+from mixedfx.calculus.quadrature import averaged
 from mixedfx.families.base import Family
-from mixedfx.linalg.quadrature import averaged
+from mixedfx.families.ordinal import Ordinal
 
-__all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "limits_on_unbounded_scale"]
+__all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "joined", "limits_on_unbounded_scale"]
 
 STEP = 1e-3  # of first differences of fourth order, in units of a linear predictor or of an unbounded parameter
 FOUR = (-2, -1, 1, 2)

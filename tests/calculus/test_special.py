@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import special as sp
 
-from mixedfx.families import gamma_functions, special
-from mixedfx.families.jets import Jet, constant, seeds, where
+from mixedfx.calculus import gamma_functions, special
+from mixedfx.calculus.jets import Jet, constant, seeds, where
 from tests.differences import derivative
 
 KEYS = [(), (0,), (0, 0), (0, 0, 0)]

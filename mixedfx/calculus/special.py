@@ -1,14 +1,14 @@
 """Functions of jets that stay accurate where the textbook formula cancels or overflows.
 
-Every function takes a :class:`~mixedfx.families.jets.Jet`; its derivatives are closed forms. NumPy's ``exp, log,
+Every function takes a :class:`~mixedfx.calculus.jets.Jet`; its derivatives are closed forms. NumPy's ``exp, log,
 log1p, expm1, sqrt, logaddexp`` and SciPy's ``gammaln, expit, log_expit, log_ndtr`` work on jets too, so that the
 log-density of a user's family can be written with the functions that everybody knows.
 
 The exponential saturates at ``exp(200)``: its third power is still a number. A mean of 1e86 is nonsense all the same,
 and the log-density there is finite, hugely negative and rejected by any line search.
 
-Where a formula has two branches both are computed and one is chosen; :mod:`mixedfx.families.evaluate` silences NumPy
-around the whole.
+Where a formula has two branches both are computed and one is chosen; callers silence NumPy around the whole, as
+:mod:`mixedfx.families.evaluate` does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array
-from mixedfx.families.jets import UFUNCS, Derivatives, Jet
+from mixedfx.calculus.jets import UFUNCS, Derivatives, Jet
 
 __all__ = [
     "cloglog_log_mean",
