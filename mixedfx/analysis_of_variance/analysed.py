@@ -14,9 +14,8 @@ from mixedfx.analysis_of_variance.batch_terms import frame_of
 from mixedfx.analysis_of_variance.coding import terms_of_design, terms_of_patsy
 from mixedfx.analysis_of_variance.hypotheses import FixedPart
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.inference.canonical_rows import CanonicalRows
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
-from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
+from mixedfx.inference.estimable import CanonicalRows, EstimableFunctions, estimable_functions
 from mixedfx.matrices import Frame
 from mixedfx.matrices.rows import Rows
 from mixedfx.results.base import MixedResults

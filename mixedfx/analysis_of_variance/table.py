@@ -14,7 +14,7 @@ from mixedfx.analysis_of_variance.analysed import AnalysedFit
 from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared, partial_omega_squared
 from mixedfx.analysis_of_variance.hypotheses import FixedPart, TermHypotheses, TermHypothesis
 from mixedfx.analysis_of_variance.terms import carries_others, contains_by_name, contains_by_sas
-from mixedfx.inference.canonical_rows import CanonicalRows
+from mixedfx.inference.estimable import CanonicalRows
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import LinearFit
+from mixedfx.inference.denominator import ByCoefficient, Denominator, estimated_covariance
+from mixedfx.inference.estimable import term_maps
 from mixedfx.matrices import Design, nested_in
 
-__all__ = ["containment_df"]
+__all__ = ["containment", "containment_df"]
 
+ROUNDING = 1e-9  # coefficient of a function in a parameter, relative to what it is the sum of, that counts as none
 CONSTANT = 1e-10  # spread within a group, relative to the spread of the column, that counts as none
 
 
@@ -64,3 +69,88 @@ def _constant_within(X: Array, codes: IntArray) -> BoolArray:
     sorted_rows = X[order]
     spread = np.maximum.reduceat(sorted_rows, starts, axis=0) - np.minimum.reduceat(sorted_rows, starts, axis=0)
     return np.asarray(spread.max(axis=0) <= CONSTANT * np.ptp(X, axis=0))
+
+
+@dataclass(frozen=True, repr=False)
+class Containment(Denominator):
+    """Degrees of freedom that belong to coefficients, and of means to terms.
+
+    What a coefficient is depends on the coding: of a factor between groups the intercept is the mean of its first
+    level, and has degrees of freedom of rows as a coefficient. Functions of the model have parameters of their own,
+    one a cell of each term, whatever the coding: a mean or contrast has the smallest degrees of freedom of the terms
+    that it involves.
+    """
+
+    coefficients: ByCoefficient
+    design: Design
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """Whose method it is."""
+        return self.coefficients.label
+
+    @property
+    def covariance(self) -> Array:
+        """The estimated covariance (p, p)."""
+        return self.coefficients.covariance
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,)."""
+        return self.coefficients.of_rows(rows)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return the smallest degrees of freedom; F is not scaled."""
+        return self.coefficients.joint(rows)
+
+    def of_means(self) -> Denominator:
+        """Return the degrees of freedom by terms."""
+        fixed, (terms, maps) = self.design.fixed, term_maps(self.design, None)
+        df = [self.coefficients.df[list(fixed.terms.get(term, ()))].min(initial=np.inf) for term in terms]
+        return ByTerm(self.covariance, maps, np.array(df), self.label)
+
+
+@dataclass(frozen=True, repr=False)
+class ByTerm(Denominator):
+    """Degrees of freedom that belong to terms: a function has the smallest of those that it involves.
+
+    Attributes
+    ----------
+    matrix : (p, p)
+        Covariance.
+    maps : tuple of (p, q)
+        Coefficients times these are those of the parameters of each term, one for each cell.
+    df : (T,)
+    label : str
+    """
+
+    matrix: Array
+    maps: tuple[Array, ...]
+    df: Array
+    label: str
+
+    @property
+    def covariance(self) -> Array:
+        """The estimated covariance (p, p)."""
+        return self.matrix
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,)."""
+        involved = np.column_stack([_involves(rows, own) for own in self.maps])
+        found = np.where(involved, self.df, np.inf).min(axis=1, initial=np.inf)
+        return np.where(involved.any(axis=1), found, np.nan)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return the smallest degrees of freedom; F is not scaled."""
+        return float(self.of_rows(rows).min()), 1.0
+
+
+def _involves(rows: Array, own: Array) -> BoolArray:
+    """Whether rows (r, p) have coefficients in parameters, by a map (p, q), that are more than rounding (r,)."""
+    size = (np.abs(rows) @ np.abs(own)).max(axis=1, initial=0.0)
+    return np.asarray(np.abs(rows @ own).max(axis=1, initial=0.0) > ROUNDING * size)
+
+
+def containment(fit: LinearFit) -> Denominator:
+    """Return the degrees of freedom by counting groups."""
+    design = fit.problem.design
+    return Containment(ByCoefficient(estimated_covariance(fit), containment_df(design), "containment"), design)

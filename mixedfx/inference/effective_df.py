@@ -6,8 +6,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.inference.information_traces import apply_information
-from mixedfx.inference.linear_algebra import inverse_on_range
+from mixedfx.inference.information import apply_information, inverse_on_range
 
 __all__ = ["effective_parameters", "trace_of_hat"]
 

@@ -15,7 +15,7 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.constraints import NUMBER, continues, spellings_of
+from mixedfx.inference.hypothesis import NUMBER, continues, spellings_of
 
 __all__ = ["Claim", "parse_claim"]
 

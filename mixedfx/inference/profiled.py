@@ -5,27 +5,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
+from mixedfx.criterion.mode_state import mode_state
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.residual import ResidualCriterion, ResidualEvaluation
+from mixedfx.fitting.generalized import GeneralizedFit, MarginalEvaluation
 from mixedfx.inference.constrained import DECREMENT, FAILURES, ConstrainedSearch, ProfilePoint, orthogonal_complement
 from mixedfx.inference.profile_ends import End, Held, find_end
-from mixedfx.inference.unprofiled import Quantity
+from mixedfx.inference.quantities import Quantity
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = [
     "CoefficientProfile",
+    "GeneralizedPoint",
     "HeldProfile",
     "MappedProfile",
     "QuantityProfile",
     "ReleasedProfile",
     "Surroundings",
+    "UnprofiledPoint",
     "with_variances",
 ]
 
@@ -34,6 +38,90 @@ VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that cou
 REOPENINGS = 3  # searches from a boundary that the criterion contradicts, at the most
 RELEASED = 1e-4  # of the wanted rise: what parameters that leave their end may lower it by, unnoticed
 REOPENED = 0.1  # standard deviation given to its direction
+
+Criterion = LinearCriterion | ResidualCriterion
+Evaluation = LinearEvaluation | ResidualEvaluation
+
+
+@dataclass(frozen=True)
+class UnprofiledPoint:
+    """Minus twice the log-likelihood at ``phi = (theta, rho, log sigma^2)``, beta profiled out.
+
+    ``rho`` are the parameters of a residual structure, if there is one.
+    """
+
+    criterion: Criterion
+    phi: Array
+
+    @cached_property
+    def at(self) -> Evaluation:
+        """The criterion at (theta, rho) with this sigma."""
+        return replace(self.criterion, sigma2=float(np.exp(self.phi[-1])))(self.phi[:-1])
+
+    @property
+    def value(self) -> float:
+        """The criterion."""
+        return self.at.value
+
+    @cached_property
+    def _ratio(self) -> float:
+        """Residual sum of squares over sigma squared."""
+        return self.at.linear.r2 / self.at.linear.sigma2
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Exact gradient (k + 1,)."""
+        return np.append(self.at.gradient, self.at.linear.criterion.nu - self._ratio)
+
+    @cached_property
+    def hessian(self) -> Array:
+        """Hessian (k + 1, k + 1): exact where that is cheap, else with the average information."""
+        k = self.phi.size - 1
+        out = np.empty((k + 1, k + 1))
+        out[:k, :k] = self.at.curvature
+        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.linear.sigma2
+        out[k, k] = self._ratio
+        return out
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """Whether it is the Hessian itself."""
+        return self.at.curvature_is_exact
+
+
+@dataclass(frozen=True)
+class GeneralizedPoint:
+    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit."""
+
+    fit: GeneralizedFit
+    phi: Array
+
+    @cached_property
+    def at(self) -> MarginalEvaluation:
+        """The evaluation."""
+        return self.fit.integrate(mode_state(self.fit.problem.model, self.phi, self.fit.at.state))
+
+    @property
+    def value(self) -> float:
+        """The criterion; infinite where no mode was found."""
+        return self.at.value
+
+    @property
+    def gradient(self) -> Array:
+        """Exact gradient (k,)."""
+        return self.at.gradient
+
+    @cached_property
+    def hessian(self) -> Array:
+        """Approximate Hessian (k, k) here, plus what the approximation lacks at the estimate."""
+        lack = self.fit.hessian - self.fit.at.curvature
+        known = np.isfinite(lack) & self.fit.free[:, None] & self.fit.free
+        return np.asarray(self.at.curvature + np.where(known, lack, 0.0))
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """It is not."""
+        return False
 
 
 class HeldProfile(ABC):
@@ -194,10 +282,6 @@ class MappedProfile(HeldProfile):
         found = self.inner.end(best, zeta)
         bound = self.upper if zeta > 0 else self.lower
         return replace(found, value=bound if found.is_open else float(self.natural(found.value)))
-
-
-Criterion = LinearCriterion | ResidualCriterion
-Evaluation = LinearEvaluation | ResidualEvaluation
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from mixedfx._typing import Array
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.covariance.unstructured import UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.inference.satterthwaite import VarianceParameters
 from mixedfx.matrices import RandomEffects
 
 __all__ = ["RESIDUAL", "SCALES", "Label", "VarianceEstimates", "covariance_entries", "deviations", "variance_estimates"]

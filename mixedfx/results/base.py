@@ -17,9 +17,10 @@ from mixedfx._display import Summary
 from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.canonical_rows import CanonicalRows, canonical_rows
-from mixedfx.inference.denominator import Denominator, asymptotic_for
+from mixedfx.inference.ddf import asymptotic_for
+from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
+from mixedfx.inference.estimable import CanonicalRows, canonical_rows
 from mixedfx.inference.hypothesis import hypothesis_from
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import Design, RandomEffects

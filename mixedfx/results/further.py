@@ -19,8 +19,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.families import Ordinal, Parameter
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.inference.unprofiled import Quantity
-from mixedfx.inference.unprofiled_generalized import Coefficient, FamilyParameter
+from mixedfx.inference.quantities import Coefficient, FamilyParameter, Quantity
 from mixedfx.results.components import family_table
 
 __all__ = [

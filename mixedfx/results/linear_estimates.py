@@ -12,9 +12,9 @@ import scipy.sparse as sp
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.columns import level_label
 from mixedfx.fitting import Certificate, LinearFit
-from mixedfx.inference.denominator import Denominator, denominator_for
-from mixedfx.inference.satterthwaite import satterthwaite_df
-from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.inference.ddf import denominator_for
+from mixedfx.inference.denominator import Denominator
+from mixedfx.inference.satterthwaite import VarianceParameters, satterthwaite_df
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import further_table
@@ -87,7 +87,7 @@ class LinearEstimates(MixedResults):
         ddf : str, optional
             ``"satterthwaite"`` (default), ``"kenward-roger"``, ``"containment"``, ``"residual"`` or ``"z"``.
         """
-        return denominator_for("satterthwaite" if ddf is None else ddf, self.variance_parameters)
+        return denominator_for("satterthwaite" if ddf is None else ddf, self.fit)
 
     def cov_params(self, *, ddf: str | None = None) -> pd.DataFrame:
         """Return the covariance (p, p) of the fixed effects; with ``ddf="kenward-roger"`` the adjusted one."""

@@ -14,7 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
 from mixedfx.inference.distributions import two_sided
-from mixedfx.inference.many import many_denominators
+from mixedfx.inference.satterthwaite import many_denominators
 from mixedfx.results.quantities import quantities, refitted_estimates
 from mixedfx.results.responses import names_of_columns
 

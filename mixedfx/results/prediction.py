@@ -13,8 +13,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.distributions import quantile
-from mixedfx.inference.satterthwaite import satterthwaite_df
-from mixedfx.inference.variance_parameters import VarianceParameters
+from mixedfx.inference.satterthwaite import VarianceParameters, satterthwaite_df
 from mixedfx.matrices.new_rows import PredictedRows
 
 __all__ = ["SHOWN", "Prediction", "predict_rows", "short_table"]

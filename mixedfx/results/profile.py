@@ -19,10 +19,10 @@ from mixedfx._typing import Array
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.fitting import LinearFit
-from mixedfx.inference.linear_algebra import inverse_on_range
+from mixedfx.inference.information import inverse_on_range
 from mixedfx.inference.profile_ends import End
-from mixedfx.inference.profiled import CoefficientProfile, HeldProfile, Surroundings, with_variances
-from mixedfx.inference.unprofiled import Quantity, ResidualSd, StructureParameter, UnprofiledPoint
+from mixedfx.inference.profiled import CoefficientProfile, HeldProfile, Surroundings, UnprofiledPoint, with_variances
+from mixedfx.inference.quantities import Quantity, ResidualSd, StructureParameter
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import separated_components
 from mixedfx.results.further import further_quantities

@@ -12,10 +12,9 @@ from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
-from mixedfx.inference.linear_algebra import inverse_on_range
-from mixedfx.inference.profiled import HeldProfile, MappedProfile, Surroundings, with_variances
-from mixedfx.inference.unprofiled import Correlation, Quantity, StandardDeviation
-from mixedfx.inference.unprofiled_generalized import Coefficient, GeneralizedPoint, OfTheta
+from mixedfx.inference.information import inverse_on_range
+from mixedfx.inference.profiled import GeneralizedPoint, HeldProfile, MappedProfile, Surroundings, with_variances
+from mixedfx.inference.quantities import Coefficient, Correlation, OfTheta, Quantity, StandardDeviation
 from mixedfx.matrices.random import RandomEffects
 from mixedfx.results.further import (
     UnboundedScale,

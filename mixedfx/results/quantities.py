@@ -12,7 +12,7 @@ from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
-from mixedfx.inference.unprofiled import Quantity
+from mixedfx.inference.quantities import Quantity
 from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.further import dispersion_is_variance, further_quantities

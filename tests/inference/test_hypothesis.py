@@ -7,9 +7,8 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 import mixedfx as mfx
-from mixedfx.inference.constraints import parse_constraints
 from mixedfx.inference.denominator import ByCoefficient, fai_cornelius
-from mixedfx.inference.hypothesis import hypothesis_from, independent_rows
+from mixedfx.inference.hypothesis import hypothesis_from, independent_rows, parse_constraints
 from mixedfx.inference.wald import joint_test, row_tests
 
 NAMES = ["Intercept", "a", "b", "f[T.b]", "a:f[T.b]", "poly(x, 3)[1]"]

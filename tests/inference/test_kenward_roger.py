@@ -9,13 +9,14 @@ from hypothesis import given
 
 import mixedfx as mfx
 from mixedfx.covariance import covariance_for
-from mixedfx.inference.information_traces import (
+from mixedfx.inference.information import (
     _traces_by_columns,
     _traces_by_differences,
     information_traces,
+    linear_members,
+    variance_directions,
 )
 from mixedfx.inference.kenward_roger import KenwardRoger, kenward_roger_moments
-from mixedfx.inference.variance_directions import linear_members, variance_directions
 from tests import dense
 from tests.strategies import RandomDesign, TermSpec, designs_with_theta
 

@@ -6,7 +6,7 @@ import pytest
 from mixedfx.covariance import covariance_for
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.inference.constrained import orthogonal_complement
-from mixedfx.inference.unprofiled import Correlation, Quantity, ResidualSd, StandardDeviation
+from mixedfx.inference.quantities import Correlation, Quantity, ResidualSd, StandardDeviation
 
 
 @pytest.mark.parametrize("keyword", ["us", "diag", "cs", "ar1"])

@@ -1,69 +1,31 @@
-"""The criterion of a linear mixed model with sigma as a parameter of its own, and quantities to hold fixed."""
+"""Numbers that a profile holds fixed, as smooth functions of the parameters of a fit on the inner scale."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.bound import BoundResidual
-from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
 from mixedfx.criterion.parameters import TermSlot
-from mixedfx.criterion.residual import ResidualCriterion, ResidualEvaluation
-from mixedfx.inference.variance_directions import second_derivative
+from mixedfx.inference.information import second_derivative
 
-__all__ = ["Correlation", "Quantity", "ResidualSd", "StandardDeviation", "StructureParameter", "UnprofiledPoint"]
+__all__ = [
+    "Coefficient",
+    "Correlation",
+    "FamilyParameter",
+    "OfTheta",
+    "Quantity",
+    "ResidualSd",
+    "StandardDeviation",
+    "StructureParameter",
+]
 
 STEP = 1e-6  # relative step of the differences of a quantity's exact gradient
-
-
-@dataclass(frozen=True)
-class UnprofiledPoint:
-    """Minus twice the log-likelihood at ``phi = (theta, rho, log sigma^2)``, beta profiled out.
-
-    ``rho`` are the parameters of a residual structure, if there is one.
-    """
-
-    criterion: LinearCriterion | ResidualCriterion
-    phi: Array
-
-    @cached_property
-    def at(self) -> LinearEvaluation | ResidualEvaluation:
-        """The criterion at (theta, rho) with this sigma."""
-        return replace(self.criterion, sigma2=float(np.exp(self.phi[-1])))(self.phi[:-1])
-
-    @property
-    def value(self) -> float:
-        """The criterion."""
-        return self.at.value
-
-    @cached_property
-    def _ratio(self) -> float:
-        """Residual sum of squares over sigma squared."""
-        return self.at.linear.r2 / self.at.linear.sigma2
-
-    @cached_property
-    def gradient(self) -> Array:
-        """Exact gradient (k + 1,)."""
-        return np.append(self.at.gradient, self.at.linear.criterion.nu - self._ratio)
-
-    @cached_property
-    def hessian(self) -> Array:
-        """Hessian (k + 1, k + 1): exact where that is cheap, else with the average information."""
-        k = self.phi.size - 1
-        out = np.empty((k + 1, k + 1))
-        out[:k, :k] = self.at.curvature
-        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.linear.sigma2
-        out[k, k] = self._ratio
-        return out
-
-    @property
-    def hessian_is_exact(self) -> bool:
-        """Whether it is the Hessian itself."""
-        return self.at.curvature_is_exact
 
 
 class Quantity(ABC):
@@ -244,4 +206,76 @@ class Correlation(_TermQuantity):
             own -= 0.5 * rho * (self._second(phi, *pair) / c[pair] - np.outer(ratio, ratio))
         out = np.zeros((phi.size, phi.size))
         out[self.slot.theta, self.slot.theta] = own
+        return out
+
+
+@dataclass(frozen=True)
+class Coefficient(Quantity):
+    """A linear function of some parameters, such as a coefficient on the user's scale: ``row @ phi[place] + shift``."""
+
+    row: Array
+    place: slice
+    lower: float = -np.inf
+    upper: float = np.inf
+    shift: float = 0.0
+
+    def value(self, phi: Array) -> float:
+        """Return the coefficient."""
+        return float(self.row @ phi[self.place]) + self.shift
+
+    def gradient(self, phi: Array) -> Array:
+        """Return the gradient (k,)."""
+        out = np.zeros(phi.size)
+        out[self.place] = self.row
+        return out
+
+    def hessian(self, phi: Array) -> Array:
+        """Return zeros (k, k)."""
+        return np.zeros((phi.size, phi.size))
+
+
+@dataclass(frozen=True)
+class FamilyParameter(Quantity):
+    """A function of the family-wide parameters, which stand last: ``function`` gives its value and gradient there."""
+
+    function: Callable[[Array], tuple[float, Array]]
+    count: int
+    lower: float = -np.inf
+    upper: float = np.inf
+
+    def value(self, phi: Array) -> float:
+        """Return the parameter on its natural scale."""
+        return self.function(phi[phi.size - self.count :])[0]
+
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k,)."""
+        own = phi[phi.size - self.count :]
+        return np.concatenate([np.zeros(phi.size - self.count), self.function(own)[1]])
+
+
+@dataclass(frozen=True)
+class OfTheta(Quantity):
+    """A quantity of theta and ``log sigma^2``, the latter 0 here, in the place where all parameters have theta."""
+
+    inner: Quantity
+    place: slice
+
+    @property
+    def lower(self) -> float:  # type: ignore[override]
+        """Smallest possible value."""
+        return self.inner.lower
+
+    @property
+    def upper(self) -> float:  # type: ignore[override]
+        """Largest possible value."""
+        return self.inner.upper
+
+    def value(self, phi: Array) -> float:
+        """Return the quantity on the user's scale."""
+        return self.inner.value(np.append(phi[self.place], 0.0))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k,)."""
+        out = np.zeros(phi.size)
+        out[self.place] = self.inner.gradient(np.append(phi[self.place], 0.0))[:-1]
         return out
