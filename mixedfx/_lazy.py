@@ -1,4 +1,4 @@
-"""Modules of a package that are imported when they are first named."""
+"""What is imported when it is first named: modules of a package, and functions of higher floors that methods call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,28 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["submodules"]
+__all__ = ["HIGHER", "higher", "submodules"]
+
+# Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
+# table; tests/test_architecture.py allows no other import against the order of the rooms.
+HIGHER = {
+    "correlogram": "plots.correlogram",
+    "dashboard": "plots.dashboard",
+    "influence": "plots.cooks",
+    "plate_diagram": "plots.diagram",
+    "plot_batches": "plots.batches",
+    "plot_bootstrap": "plots.bootstrap",
+    "plot_marginal_means": "plots.marginal_means",
+    "plot_profile": "plots.profile",
+    "pooling_panels": "plots.pooling",
+    "quantiles": "plots.quantiles",
+}
+
+
+def higher(name: str) -> Callable[..., Any]:
+    """Return the function of this name in ``HIGHER``; its module is imported now."""
+    function: Callable[..., Any] = getattr(import_module(f"mixedfx.{HIGHER[name]}"), name)
+    return function
 
 
 def submodules(package: str) -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import mixedfx
+from mixedfx._lazy import HIGHER
 
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
@@ -115,7 +116,7 @@ def imported_once(graph: dict[str, set[str]]) -> dict[str, str]:
     for module, others in graph.items():
         for other in others:
             importers.setdefault(other, []).append(module)
-    doors = {f"mixedfx.{home}" for home in mixedfx._HOME.values()}
+    doors = {f"mixedfx.{home}" for home in (*mixedfx._HOME.values(), *HIGHER.values())}
     folders = {module_of(path) for path in FILES if path.name == "__init__.py"}
     return {m: by[0] for m, by in sorted(importers.items()) if len(by) == 1 and m not in doors | folders}
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx.analysis_of_variance.batch_kinds import Spread
 from mixedfx.analysis_of_variance.batch_populations import populations_by
 from mixedfx.analysis_of_variance.batch_terms import fixed_batches, frame_of, random_batches
@@ -124,9 +125,8 @@ class Batches:
             ``"finite"`` or ``"super"``.
         ax : matplotlib Axes, optional
         """
-        from mixedfx.plots.batches import plot_batches
-
-        return plot_batches(self.to_frame(), kind=kind, ax=ax)
+        axes: Axes = higher("plot_batches")(self.to_frame(), kind=kind, ax=ax)
+        return axes
 
     def __str__(self) -> str:
         return str(self._shown)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.prepare import LinearProblem
@@ -197,9 +198,7 @@ class Influence:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw Cook's distances; see :func:`mixedfx.plots.influence`."""
-        from mixedfx.plots.cooks import influence
-
-        return influence(self, ax=ax)
+        return higher("influence")(self, ax=ax)
 
     def __str__(self) -> str:
         return str(self.table())

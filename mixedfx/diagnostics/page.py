@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import special, stats
 
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx.diagnostics.checks import fitted_results
 from mixedfx.diagnostics.collinearity import vif
 from mixedfx.diagnostics.dispersion import untestable
@@ -74,9 +75,7 @@ class Check:
 
     def plot(self) -> Any:
         """Draw the pictures of the page; see :func:`mixedfx.plots.dashboard`."""
-        from mixedfx.plots.dashboard import dashboard
-
-        return dashboard(self.fit, self.residuals)
+        return higher("dashboard")(self.fit, self.residuals)
 
     def __str__(self) -> str:
         width = max(len(f.topic) for f in self.findings) + 2

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.diagnostics.level_fits import LevelFits, LevelRows, fit_levels, least_squares
@@ -118,9 +119,7 @@ class Pooling:
         -------
         list of matplotlib Axes, or Axes
         """
-        from mixedfx.plots.pooling import pooling_panels
-
-        return pooling_panels(self, x, levels=levels, ax=ax)
+        return higher("pooling_panels")(self, x, levels=levels, ax=ax)
 
     def __str__(self) -> str:
         return str(self.table)

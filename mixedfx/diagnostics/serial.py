@@ -12,6 +12,7 @@ from scipy import special
 
 from mixedfx._arguments import checked_alpha, plain_numbers
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import fitted_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
@@ -47,9 +48,7 @@ class SerialCorrelation:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw them; see :func:`mixedfx.plots.correlogram`."""
-        from mixedfx.plots.correlogram import correlogram
-
-        return correlogram(self, ax=ax)
+        return higher("correlogram")(self, ax=ax)
 
     def __str__(self) -> str:
         return str(self.table)

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.diagnostics.checks import fitted_results
 from mixedfx.diagnostics.posterior import drawn_predictor
@@ -128,9 +129,7 @@ class QuantileResiduals:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the residuals against the quantiles of their distribution; see :func:`mixedfx.plots.quantiles`."""
-        from mixedfx.plots.quantiles import quantiles
-
-        return quantiles(self, ax=ax)
+        return higher("quantiles")(self, ax=ax)
 
     def __str__(self) -> str:
         return str(self.tests())

@@ -7,6 +7,7 @@ from html import escape
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
+from mixedfx._lazy import higher
 from mixedfx.explanation.diagram import Diagram
 from mixedfx.explanation.equations import Equations, equations
 from mixedfx.explanation.page import draw_up
@@ -64,9 +65,8 @@ class Explanation:
         ----------
         ax : matplotlib Axes, optional
         """
-        from mixedfx.plots.diagram import plate_diagram
-
-        return plate_diagram(self.diagram, ax=ax)
+        axes: Axes = higher("plate_diagram")(self.diagram, ax=ax)
+        return axes
 
     def __str__(self) -> str:
         lines = ["In words", *(wrapped(sentence, "  * ", "    ") for sentence in self.sentences), "", "As equations"]

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable, Summary
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -397,9 +398,8 @@ class MarginalMeans:
 
     def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
         """Draw the estimates with their intervals; see :func:`mixedfx.plots.plot_marginal_means`."""
-        from mixedfx.plots.marginal_means import plot_marginal_means
-
-        return plot_marginal_means(self, alpha=alpha, ax=ax)
+        axes: Axes = higher("plot_marginal_means")(self, alpha=alpha, ax=ax)
+        return axes
 
     def changed(self, **fields: Any) -> MarginalMeans:
         """Return a copy with other fields."""

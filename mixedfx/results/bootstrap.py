@@ -14,6 +14,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
@@ -214,9 +215,7 @@ class Bootstrap:
 
     def plot(self, which: str = "all", **options: Any) -> Any:
         """Draw the distributions of the replicates; see :func:`mixedfx.plots.plot_bootstrap`."""
-        from mixedfx.plots.bootstrap import plot_bootstrap
-
-        return plot_bootstrap(self, which=which, **options)
+        return higher("plot_bootstrap")(self, which=which, **options)
 
     def __repr__(self) -> str:
         return str(self)

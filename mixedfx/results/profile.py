@@ -14,6 +14,7 @@ from scipy import special
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.criterion.parameters import CovarianceModel
@@ -163,9 +164,7 @@ class Profile:
 
     def plot(self, kind: str = "zeta", **options: Any) -> Any:
         """Draw the zeta curves, or the densities that they imply; see :func:`mixedfx.plots.plot_profile`."""
-        from mixedfx.plots.profile import plot_profile
-
-        return plot_profile(self, kind=kind, **options)
+        return higher("plot_profile")(self, kind=kind, **options)
 
 
 def profile(fit: Any) -> Profile:
