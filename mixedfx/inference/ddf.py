@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.containment import containment
-from mixedfx.inference.denominator import Asymptotic, Denominator, asymptotic, residual
+from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, residual
 from mixedfx.inference.kenward_roger import KenwardRogerDenominator
 from mixedfx.inference.satterthwaite import satterthwaite
 
-__all__ = ["ALIASES", "DDF", "asymptotic_for", "denominator_for"]
+__all__ = ["ALIASES", "DDF", "denominator_for"]
 
 #: Methods by name: what makes the :class:`Denominator` of a fit.
 DDF: dict[str, Callable[[LinearFit], Denominator]] = {
@@ -22,7 +21,7 @@ DDF: dict[str, Callable[[LinearFit], Denominator]] = {
     "residual": residual,
     "z": asymptotic,
 }
-ALIASES = {"kr": "kenward-roger", "asymptotic": "z", "normal": "z", "inf": "z", "between-within": "containment"}
+ALIASES = {"kr": "kenward-roger", "between-within": "containment"} | dict.fromkeys(NORMAL, "z")
 
 
 def denominator_for(word: str, fit: LinearFit) -> Denominator:
@@ -42,18 +41,3 @@ def denominator_for(word: str, fit: LinearFit) -> Denominator:
     if key not in DDF:
         raise SpecificationError(f"unknown ddf {word!r}; choose from {', '.join(map(repr, DDF))}")
     return DDF[key](fit)
-
-
-def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
-    """Return the normal limit, the only method of a model without denominator degrees of freedom.
-
-    Raises
-    ------
-    SpecificationError
-        If ``word`` asks for another method.
-    """
-    if word is not None and word not in ("z", *(alias for alias, key in ALIASES.items() if key == "z")):
-        raise SpecificationError(
-            f"ddf={word!r} is for linear mixed models: the tests of this fit are asymptotic (ddf='z')"
-        )
-    return Asymptotic(covariance)

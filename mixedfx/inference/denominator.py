@@ -8,18 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 
 __all__ = [
+    "NORMAL",
     "Asymptotic",
     "ByCoefficient",
     "Denominator",
+    "asymptotic",
+    "asymptotic_for",
     "estimated_covariance",
     "fai_cornelius",
     "inner_rows",
     "residual",
 ]
 
+NORMAL = ("z", "asymptotic", "normal", "inf")  # words for the normal limit
 EQUAL = 1e-8  # degrees of freedom that differ by less are one number
 
 
@@ -136,3 +141,18 @@ def residual(fit: LinearFit) -> Denominator:
 def asymptotic(fit: LinearFit) -> Denominator:
     """Return the normal and chi-squared limits."""
     return Asymptotic(estimated_covariance(fit))
+
+
+def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
+    """Return the normal limit, the only method of a model without denominator degrees of freedom.
+
+    Raises
+    ------
+    SpecificationError
+        If ``word`` asks for another method.
+    """
+    if word is not None and word not in NORMAL:
+        raise SpecificationError(
+            f"ddf={word!r} is for linear mixed models: the tests of this fit are asymptotic (ddf='z')"
+        )
+    return Asymptotic(covariance)

@@ -17,8 +17,7 @@ from mixedfx._display import Summary
 from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.ddf import asymptotic_for
-from mixedfx.inference.denominator import Denominator
+from mixedfx.inference.denominator import Denominator, asymptotic_for
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
 from mixedfx.inference.hypothesis import hypothesis_from
