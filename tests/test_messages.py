@@ -50,8 +50,8 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("diagnostics/least_confounded.py", "at most"),
     ),
     "Needs a large model; the test of its own room makes one.": (
-        ("analysis_of_variance/joint_effects.py", "are more than"),
-        ("analysis_of_variance/projections.py", "is not orthogonal"),
+        ("analysis_of_variance/components/joint_effects.py", "are more than"),
+        ("analysis_of_variance/strata/projections.py", "is not orthogonal"),
         ("criterion/importance.py", "importance sampling"),
         ("criterion/size.py", "the crossed grouping factors"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),

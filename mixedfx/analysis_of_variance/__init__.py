@@ -1,11 +1,11 @@
 """Analysis of variance: tests of terms, error strata, mean squares, batches of coefficients, random effects."""
 
 from mixedfx.analysis_of_variance.anova import anova, drop1
-from mixedfx.analysis_of_variance.aov import AovResults, aov
-from mixedfx.analysis_of_variance.batches import Batches, batches
-from mixedfx.analysis_of_variance.contextual import contextual_test
-from mixedfx.analysis_of_variance.mean_squares import MeanSquares, mean_squares
-from mixedfx.analysis_of_variance.random_terms import ranova
+from mixedfx.analysis_of_variance.components.batches import Batches, batches
+from mixedfx.analysis_of_variance.components.mean_squares import MeanSquares, mean_squares
+from mixedfx.analysis_of_variance.components.random_terms import ranova
+from mixedfx.analysis_of_variance.strata.aov import AovResults, aov
+from mixedfx.analysis_of_variance.terms.contextual import contextual_test
 
 __all__ = [
     "AovResults",

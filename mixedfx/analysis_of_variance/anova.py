@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.analysed import AnalysedFit, analysed_fit
 from mixedfx.analysis_of_variance.comparison import likelihood_ratio_table
-from mixedfx.analysis_of_variance.hypotheses import Droppable, TermHypotheses, type_for
-from mixedfx.analysis_of_variance.table import chi_squared_table, f_table
-from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.terms.coding import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.terms.hypotheses import Droppable, TermHypotheses, type_for
+from mixedfx.analysis_of_variance.terms.tables import AnalysedFit, analysed_fit, chi_squared_table, f_table
 from mixedfx.exceptions import SpecificationError
 
 __all__ = ["anova", "drop1"]

@@ -1,9 +1,10 @@
-"""Likelihood-ratio tests between fits."""
+"""Likelihood-ratio tests between fits: what a comparison needs of each, whether it makes sense, and the table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,26 +12,27 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.boundary import SEVERAL, Extension, chi_bar_square_tail, extension_of
-from mixedfx.analysis_of_variance.candidates import (
-    Candidate,
-    candidate,
-    integration_note,
-    labels_of,
-    same_values,
-    unlike_rows,
-)
-from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.families import parameters_at_limit
+from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extension, chi_bar_square_tail, extension_of
+from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
+from mixedfx.families import Family, family_for, parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.matrices import Design
+from mixedfx.results.base import MixedResults
+from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
 from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.settings import settings_of
 
-__all__ = ["likelihood_ratio_table"]
+__all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihood_ratio_table", "unlike_rows"]
 
+SAME = 1e-8  # relative difference of responses, weights and offsets that counts as none
+INTEGRATED = (
+    "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
+    "all models with the same nagq."
+)
 OUTSIDE = 1e-8  # part of an offset outside of the columns of a model, relative to its size, that counts as none
 NOISE = 1e-6  # a likelihood ratio above minus this is zero to rounding
 SHORT_OF_LIMIT = 1e-4  # the same where a search ends short of the limit of its family: at 1e8 degrees of freedom of a t
-
 REFITTED = (
     "REML fits were refitted by maximum likelihood: restricted likelihoods of models with different fixed effects "
     "cannot be compared (refit=False compares them as they are)."
@@ -50,8 +52,182 @@ LIMITS = {
 UNLIKE = "{} differ in their {}: they are not nested, and there is no test."
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One model of a comparison.
+
+    Attributes
+    ----------
+    formula : str
+    settings : dict of str to str
+        What the formula does not say, by heading.
+    llf : float
+    n_params : int
+    response, trials, weights, offset : (n,) or None
+    rows : array or None
+        Labels of the rows used, where they are known.
+    designs : tuple of Design
+        None for a model of statsmodels.
+    reml : bool
+    X : (n, p) or None
+        Columns of the fixed part, where they are known.
+    columns : tuple of str
+        Their names.
+    family : Family or None
+    sizes : dict of str to int
+        Number of coefficients of each parameter of the family that has a linear predictor of its own.
+    integration : str
+        How random effects were integrated out; empty for linear models.
+    """
+
+    formula: str
+    settings: Mapping[str, str]
+    llf: float
+    n_params: int
+    response: Array
+    trials: Array | None
+    weights: Array | None
+    offset: Array | None
+    rows: Any
+    designs: tuple[Design, ...]
+    reml: bool
+    X: Array | None = field(repr=False)
+    columns: tuple[str, ...]
+    family: Family | None
+    sizes: Mapping[str, int]
+    integration: str = ""
+
+    @property
+    def nobs(self) -> int:
+        """Number of rows."""
+        return len(self.response)
+
+
+def candidate(fit: Any, *, refit: bool = False) -> Candidate:
+    """Return what is compared of a fit of ours or of statsmodels.
+
+    Parameters
+    ----------
+    fit : results
+    refit : bool
+        Whether a REML fit is fitted again by maximum likelihood.
+
+    Raises
+    ------
+    TypeError
+        If it is no fitted model.
+    """
+    if isinstance(fit, LinearMixedResults):
+        used = _by_maximum_likelihood(fit) if refit and fit.reml else fit
+        return _of_mixed(used, used.reml, family_for("gaussian"))
+    if isinstance(fit, MixedResults):
+        return _of_mixed(fit, False, fit.fit.problem.family)
+    if is_foreign(fit):
+        return _of_foreign(foreign_fit(fit))
+    raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
+
+
+def _by_maximum_likelihood(fit: LinearMixedResults) -> LinearMixedResults:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)  # of a fit that the user did not ask for
+        return fit.model.fit(reml=False)
+
+
+def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
+    design = fit.design
+    return Candidate(
+        str(design.formula),
+        {"Family": family.name, "Link": family.link.name} | settings_of(fit),
+        fit.llf,
+        fit.n_parameters,
+        np.asarray(design.response.values, dtype=float),
+        design.response.trials,
+        design.weights,
+        design.offset,
+        design.index,
+        (design,),
+        reml,
+        design.fixed.matrix,
+        tuple(design.fixed.names),
+        family,
+        {part.name: len(part.names) for part in getattr(fit.fit.problem, "components", ())},
+        str(getattr(fit, "integration", "")).split(",")[0],
+    )
+
+
+def _of_foreign(fit: ForeignFit) -> Candidate:
+    return Candidate(
+        fit.label,
+        {"Family": fit.family.name, "Link": fit.family.link.name} if fit.family is not None else {},
+        fit.llf,
+        fit.n_parameters,
+        fit.response,
+        fit.trials,
+        fit.weights,
+        fit.offset,
+        None,
+        (),
+        fit.reml,
+        None,
+        fit.columns,
+        fit.family,
+        {},
+    )
+
+
+def same_values(one: Array | None, other: Array | None, usual: float) -> bool:
+    """Whether two arguments with a value for each row are equal; none given means the ``usual`` value everywhere."""
+    if one is None and other is None:
+        return True
+    a, b = (np.asarray(usual) if values is None else values for values in (one, other))
+    return bool(np.allclose(a, b, rtol=SAME, atol=0.0))
+
+
+def labels_of(models: Sequence[Candidate]) -> list[str]:
+    """Return what each model is called below a table: its formula, and the settings in which the models differ."""
+    headings = dict.fromkeys(heading for model in models for heading in model.settings)
+    told = [h for h in headings if len({model.settings.get(h) for model in models}) > 1]
+    out = []
+    for model in models:
+        parts = [f"{h[0].lower()}{h[1:]} {model.settings[h]}" for h in told if h in model.settings]
+        out.append("; ".join([model.formula, ", ".join(parts)] if parts else [model.formula]))
+    return out
+
+
+def unlike_rows(models: Sequence[Candidate]) -> str | None:
+    """Return why likelihoods cannot be compared because rows or responses differ; None if they can."""
+    if len({model.nobs for model in models}) > 1:
+        counts = " and ".join(str(model.nobs) for model in models)
+        return (
+            f"the models were fitted to {counts} rows: fit them to the same rows (are values missing in a column that "
+            "only one of them uses?)"
+        )
+    first = models[0]
+    for other in models[1:]:
+        alike = np.allclose(other.response, first.response, rtol=SAME, atol=0.0)
+        if alike and same_values(first.trials, other.trials, 1.0):
+            continue
+        if first.rows is not None and other.rows is not None and not first.rows.equals(other.rows):
+            common = len(first.rows.intersection(other.rows))
+            return (
+                f"the models were fitted to different rows ({common} of {first.nobs} in common): fit them to the same "
+                "rows"
+            )
+        return (
+            f"the models have different responses: {first.formula!r} and {other.formula!r}. Likelihoods of different "
+            "responses cannot be compared; a response and its logarithm are by family='lognormal' beside 'gaussian'"
+        )
+    return None
+
+
+def integration_note(models: Sequence[Candidate]) -> list[str]:
+    """Return a note if log-likelihoods are approximated in different ways."""
+    kinds = dict.fromkeys(model.integration for model in models if model.integration)
+    return [INTEGRATED.format(", ".join(kinds))] if len(kinds) > 1 else []
+
+
 @dataclass(frozen=True)
-class _Step:
+class _Comparison:
     """A model against the next smaller one.
 
     Attributes
@@ -112,20 +288,20 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
     )
 
 
-def _step(small: Candidate, large: Candidate) -> _Step:
+def _step(small: Candidate, large: Candidate) -> _Comparison:
     df = large.n_params - small.n_params
     chi2 = 2.0 * (large.llf - small.llf)
     unlike = _unlike(small, large)
     of_family = _at_limit(small, large)
     if df == 0 or unlike or chi2 < -(SHORT_OF_LIMIT if of_family else NOISE):
-        return _Step(chi2 if df else np.nan, df, np.nan, unlike=unlike)
+        return _Comparison(chi2 if df else np.nan, df, np.nan, unlike=unlike)
     chi2 = max(chi2, 0.0)
     extension = extension_of(small.designs, large.designs[0], df) if large.designs else None
     at_limit = ("a variance",) * (extension.variances if extension else 0) + of_family
     if extension is None or not at_limit:
-        return _Step(chi2, df, chi2_tail(chi2, df))
+        return _Comparison(chi2, df, chi2_tail(chi2, df))
     whole = Extension(len(at_limit), df - len(at_limit))
-    return _Step(chi2, df, chi2_tail(chi2, df), chi_bar_square_tail(chi2, whole), at_limit)
+    return _Comparison(chi2, df, chi2_tail(chi2, df), chi_bar_square_tail(chi2, whole), at_limit)
 
 
 def _at_limit(small: Candidate, large: Candidate) -> tuple[str, ...]:

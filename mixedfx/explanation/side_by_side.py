@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_flag
 from mixedfx._display import StatsTable, format_number
-from mixedfx.analysis_of_variance.candidates import Candidate, candidate, integration_note, labels_of, unlike_rows
+from mixedfx.analysis_of_variance.comparison import Candidate, candidate, integration_note, labels_of, unlike_rows
 from mixedfx.diagnostics import icc, r2
 from mixedfx.exceptions import SpecificationError
 from mixedfx.explanation.tidy import tidy

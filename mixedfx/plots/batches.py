@@ -13,7 +13,7 @@ from mixedfx.plots.given import refuse_fit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from mixedfx.analysis_of_variance.batches import Batches
+    from mixedfx.analysis_of_variance.components.batches import Batches
 
 __all__ = ["plot_batches"]
 

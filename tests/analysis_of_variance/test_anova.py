@@ -12,9 +12,9 @@ from scipy import stats
 from statsmodels.stats.anova import anova_lm
 
 import mixedfx as mfx
-from mixedfx.analysis_of_variance.boundary import Extension, chi_bar_square_tail
-from mixedfx.analysis_of_variance.coding import terms_of_design
-from mixedfx.analysis_of_variance.effect_sizes import cohen_f, partial_eta_squared
+from mixedfx.analysis_of_variance.components.random_terms import Extension, chi_bar_square_tail
+from mixedfx.analysis_of_variance.terms.coding import terms_of_design
+from mixedfx.analysis_of_variance.terms.tables import cohen_f, partial_eta_squared
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
 

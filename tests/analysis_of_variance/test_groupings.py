@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixedfx.analysis_of_variance.groupings import grouping_of, meet, orthogonal
-from mixedfx.analysis_of_variance.projections import Averages, increments
+from mixedfx.analysis_of_variance.strata.projections import Averages, grouping_of, increments, meet, orthogonal
 
 
 def averaging(codes):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import mixedfx as mfx
-from mixedfx.analysis_of_variance.combinations import MeanSquareSum, mls_interval, satterthwaite_interval
+from mixedfx.analysis_of_variance.components.expected import MeanSquareSum
+from mixedfx.analysis_of_variance.components.intervals import mls_interval, satterthwaite_interval
 from tests.analysis_of_variance.classical import COMPONENTS, FORMULAS, NUMBERS, mean_squares_of
 
 CASES = list(FORMULAS)

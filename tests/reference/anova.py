@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import mixedfx as mfx
-from mixedfx.analysis_of_variance.analysed import analysed_fit
-from mixedfx.analysis_of_variance.terms import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.terms.coding import contains_by_name, contains_by_sas
+from mixedfx.analysis_of_variance.terms.tables import analysed_fit
 from tests.reference.cases import Case, canonical, group_of, match
 from tests.reference.compare import fixed_names, vcov_against
 from tests.reference.frames import as_frame, column_of, rows_of

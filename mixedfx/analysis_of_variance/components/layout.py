@@ -11,9 +11,8 @@ import numpy as np
 
 from mixedfx._arguments import checked_names
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.groupings import Grouping
-from mixedfx.analysis_of_variance.observations import centred, row_grouping
-from mixedfx.analysis_of_variance.projections import Space
+from mixedfx.analysis_of_variance.strata.observations import centred, row_grouping
+from mixedfx.analysis_of_variance.strata.projections import Grouping, Space
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, display, parse
 from mixedfx.matrices import Design, Frame, as_frame, build_design
@@ -21,7 +20,7 @@ from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.rows import Rows
 
-__all__ = ["Layout", "VarianceTerm", "factor_columns", "read_layout"]
+__all__ = ["VarianceLayout", "VarianceTerm", "factor_columns", "read_layout"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class VarianceTerm:
 
 
 @dataclass(frozen=True)
-class Layout:
+class VarianceLayout:
     """The rows of an analysis by mean squares.
 
     Attributes
@@ -88,7 +87,7 @@ class Layout:
         return term.space
 
 
-def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Mapping[str, Any]) -> Layout:
+def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Mapping[str, Any]) -> VarianceLayout:
     """Sort the terms of a formula into fixed and random ones.
 
     A term is fixed if all its factors are named in ``fixed`` (or if they stand beside bars); any other is random.
@@ -114,7 +113,7 @@ def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Ma
     of_random += [_bar_columns(term) for term in parsed.random]
     if not of_random:
         raise SpecificationError("every factor is fixed: there are no variance components; aov has the table")
-    return _layout(parsed, frame, of_fixed, sorted(of_random, key=len), options)
+    return _variance_layout(parsed, frame, of_fixed, sorted(of_random, key=len), options)
 
 
 def _check(parsed: Formula) -> None:
@@ -142,13 +141,13 @@ def _bar_columns(term: RandomTerm) -> tuple[str, ...]:
     return term.group
 
 
-def _layout(
+def _variance_layout(
     parsed: Formula,
     frame: Frame,
     of_fixed: Sequence[tuple[str, ...]],
     of_random: Sequence[tuple[str, ...]],
     options: Mapping[str, Any],
-) -> Layout:
+) -> VarianceLayout:
     kept = ((), *of_fixed)
     fixed_part = replace(parsed, fixed_terms=kept, fixed=_sum(kept), random=())
     design = _built(fixed_part, frame, [name for names in of_random for name in names], options)
@@ -157,7 +156,7 @@ def _layout(
     terms += [VarianceTerm(":".join(names), frozenset(names), True, row_grouping(rows, names)) for names in of_random]
     bars = tuple(RandomTerm("1", names, terms=((),)) for names in of_random)
     y = design.response.values
-    return Layout(
+    return VarianceLayout(
         design.response.name,
         centred(y),
         float(y.mean()),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.analysis_of_variance.terms import (
+from mixedfx.analysis_of_variance.terms.coding import (
     CodedTerm,
     carries_others,
     contains_by_name,

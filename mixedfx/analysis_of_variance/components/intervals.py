@@ -1,58 +1,25 @@
-"""Linear combinations of mean squares: degrees of freedom, standard errors, confidence intervals."""
+"""Intervals of variance components: of sums of mean squares, and the exact ones of the one-way random model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+import pandas as pd
+from scipy import optimize, special
 
+from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
+from mixedfx.analysis_of_variance.components.expected import Expected, MeanSquareSum
+from mixedfx.analysis_of_variance.components.layout import VarianceLayout
+from mixedfx.analysis_of_variance.strata.projections import Grouping
+from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["INTERVALS", "MeanSquareSum", "interval_for"]
+__all__ = ["interval_for", "mls_interval", "one_way_table", "satterthwaite_interval"]
 
 Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class MeanSquareSum:
-    """``sum of c_k MS_k`` with independent mean squares.
-
-    Attributes
-    ----------
-    c, mean_sq, df : (K,)
-    """
-
-    c: Array
-    mean_sq: Array
-    df: Array
-
-    @property
-    def parts(self) -> Array:
-        """``c_k MS_k`` (K,)."""
-        return self.c * self.mean_sq
-
-    @property
-    def value(self) -> float:
-        """The sum."""
-        return float(self.parts.sum())
-
-    def variance(self, *, unbiased: bool = True) -> float:
-        """Variance of the sum, estimated: unbiased, or with the mean squares in the place of their expectations."""
-        return float(np.sum(2.0 * self.parts**2 / (self.df + 2.0 * unbiased)))
-
-    @property
-    def satterthwaite_df(self) -> float:
-        """Degrees of freedom of a multiple of chi-squared with the same mean and variance (Satterthwaite 1946)."""
-        spread = float(np.sum(self.parts**2 / self.df))
-        return self.value**2 / spread if spread > 0 else np.nan
-
-    @property
-    def is_single(self) -> bool:
-        """Whether it is a multiple of one mean square."""
-        return int(np.sum(self.c != 0)) == 1
+Side = tuple[Array, Array]
+NEAREST = 1e-12  # to the lower end of the ratios that are possible
 
 
 def satterthwaite_interval(total: MeanSquareSum, alpha: float) -> Interval:
@@ -97,9 +64,6 @@ def _g(alpha: float, df: Array) -> Array:
 
 def _h(alpha: float, df: Array) -> Array:
     return np.asarray(1.0 / _f_upper(1 - alpha, df) - 1.0)
-
-
-Side = tuple[Array, Array]
 
 
 def _lower_variance(plus: Side, minus: Side, alpha: float) -> float:
@@ -156,3 +120,71 @@ def interval_for(method: object) -> Callable[[MeanSquareSum, float], Interval]:
     if not isinstance(method, str) or method not in INTERVALS:
         raise SpecificationError(f"method is {' or '.join(map(repr, INTERVALS))}; found {method!r}")
     return INTERVALS[method]
+
+
+def one_way_table(layout: VarianceLayout, expected: Expected, alpha: float) -> StatsTable:
+    """Return ratio, intraclass correlation, both variances, with their intervals."""
+    if len(layout.terms) != 1:
+        raise SpecificationError("one_way is for a single random factor: 'y ~ group'")
+    group = layout.partition(layout.terms[0])
+    mse = float(expected.mean_sq[1])
+    if mse <= 0.0:
+        raise DataError("the residual mean square is zero: rows of one group are all equal, and there is no ratio")
+    dfa, dfe = expected.df
+    ratio = np.array(
+        [_ratio(layout.y, group, mse * float(special.fdtri(dfa, dfe, q))) for q in (1 - alpha / 2, alpha / 2)]
+    )
+    sigma2 = dfe * mse / special.chdtri(dfe, [alpha / 2, 1 - alpha / 2])
+    component = float(expected.weights[0] @ expected.mean_sq)
+    between = _williams_tukey(group, expected, alpha)
+    point = component / mse
+    frame = pd.DataFrame(
+        {
+            "estimate": [component, mse, point, point / (1 + point)],
+            "lower": [between[0], sigma2[0], ratio[0], ratio[0] / (1 + ratio[0])],
+            "upper": [between[1], sigma2[1], ratio[1], ratio[1] / (1 + ratio[1])],
+        },
+        index=[layout.terms[0].label, "Residual", "ratio", "icc"],
+    )
+    notes = [
+        "Ratio (of the variances), icc (intraclass correlation) and residual variance: exact; Wald's (1940) method.",
+        f"{layout.terms[0].label}: Williams (1962) and Tukey (1951), at least {1 - 2 * alpha:.0%} and near "
+        f"{1 - alpha:.0%}; for groups of one size.",
+        "Negative bounds mean that zero is the bound.",
+    ]
+    return StatsTable.from_frame(frame, heading=f"One-way random model of {layout.name}", notes=notes)
+
+
+def _ratio(y: Array, group: Grouping, wanted: float) -> float:
+    """The ratio of variances at which the weighted mean square between groups is ``wanted``."""
+    means = np.bincount(group.codes, weights=y) / group.counts
+
+    def excess(r: float) -> float:
+        w = group.counts / (1.0 + group.counts * r)
+        centre = float(np.sum(w * means) / w.sum())
+        return float(np.sum(w * (means - centre) ** 2) / (group.size - 1)) - wanted
+
+    lowest = -1.0 / float(group.counts.max())
+    start, stop = lowest * (1 - NEAREST), 1.0
+    if excess(start) <= 0:
+        return lowest
+    root = optimize.brentq(excess, start, _beyond(excess, stop), xtol=1e-14, rtol=1e-14)
+    return float(root)
+
+
+def _beyond(excess: Callable[[float], float], stop: float) -> float:
+    while excess(stop) > 0:
+        stop *= 10.0
+    return stop
+
+
+def _williams_tukey(group: Grouping, expected: Expected, alpha: float) -> tuple[float, float]:
+    if not group.is_balanced:
+        return np.nan, np.nan
+    ssa, f = float(expected.sum_sq[0]), float(expected.mean_sq[0] / expected.mean_sq[1])
+    dfa, dfe = expected.df
+    low, high = (
+        ssa * (1.0 - float(special.fdtri(dfa, dfe, 1 - q)) / f) / (group.counts[0] * float(special.chdtri(dfa, q)))
+        for q in (alpha / 2, 1 - alpha / 2)
+    )
+    return low, high

@@ -1,7 +1,8 @@
-"""Analysis of variance with random factors: expected mean squares, variance components, quasi-F tests."""
+"""Analysis of variance with random factors: variance components, quasi-F tests, and REML beside them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,16 +14,17 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha, checked_mapping
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.bridge import bridge_table
-from mixedfx.analysis_of_variance.combinations import MeanSquareSum, interval_for
-from mixedfx.analysis_of_variance.expected import Expected, expected_mean_squares
-from mixedfx.analysis_of_variance.one_way import one_way_table
-from mixedfx.analysis_of_variance.variance_terms import Layout, read_layout
-from mixedfx.exceptions import SpecificationError
+from mixedfx.analysis_of_variance.components.expected import Expected, MeanSquareSum, expected_mean_squares
+from mixedfx.analysis_of_variance.components.intervals import interval_for, one_way_table
+from mixedfx.analysis_of_variance.components.layout import VarianceLayout, read_layout
+from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
+from mixedfx.exceptions import SingularFitWarning, SpecificationError
 from mixedfx.inference.distributions import f_tail
+from mixedfx.models import lmer
 
 __all__ = ["MeanSquares", "mean_squares"]
 
+AGREE = 1e-4  # of the residual variance, below which a difference counts as none
 OF_INTERVAL = {
     "mls": "Intervals: modified large-sample (Graybill and Wang 1980; Ting et al. 1990); exact for the residual.",
     "satterthwaite": "Intervals: Satterthwaite's chi-squared; none where the estimate is negative.",
@@ -88,7 +90,7 @@ class MeanSquares:
 
     Parameters
     ----------
-    layout : Layout
+    layout : VarianceLayout
     analysis : Expected
     convention : str
 
@@ -104,7 +106,7 @@ class MeanSquares:
     Residual        36.0    0.925     NaN
     """
 
-    layout: Layout
+    layout: VarianceLayout
     analysis: Expected
     convention: str
 
@@ -270,7 +272,7 @@ class MeanSquares:
         Batch          1764.05  1764.05
         Residual       2451.25  2451.25
         """
-        return bridge_table(self.layout, self.analysis, self.components, self.convention)
+        return _reml_table(self.layout, self.analysis, self.components, self.convention)
 
     def _negative_note(self) -> list[str]:
         negative = [name for name, value in self.components.items() if value < 0]
@@ -329,3 +331,63 @@ def _sum_text(weights: Array, names: Sequence[str]) -> str:
             size = "" if abs(abs(weight) - 1.0) < 1e-9 else f"{_number(abs(weight))} "
             out += f"{sign}{size}{name}"
     return out
+
+
+# --------------------------------------------------------------------------- beside REML
+def _reml_table(
+    layout: VarianceLayout, expected: Expected, components: pd.Series[float], convention: str
+) -> StatsTable:
+    """Return the estimates by mean squares and by REML, and the reason in the notes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SingularFitWarning)
+        fit = lmer(layout.mixed, layout.frame)
+    found = fit.varcorr.to_frame().set_index("group")["variance"]
+    by_reml: Array = np.array([float(found[name]) for name in components.index])
+    by_moments: Array = np.asarray(components, dtype=float)
+    own = [expected.labels.index(name) for name in expected.components]
+    frame = pd.DataFrame(
+        {
+            "df": expected.df[own],
+            "mean_sq": expected.mean_sq[own],
+            "mean_squares": by_moments,
+            "truncated": np.maximum(by_moments, 0.0),
+            "reml": by_reml,
+            "difference": by_reml - by_moments,
+        },
+        index=components.index,
+    )
+    agree = bool(np.all(np.abs(by_reml - by_moments) <= AGREE * float(by_moments[-1])))
+    notes = [f"REML: {layout.mixed}.", *_reasons(expected, by_moments, convention, agree=agree)]
+    return StatsTable.from_frame(frame, heading=f"Variance components of {layout.name}", notes=notes)
+
+
+def _reasons(expected: Expected, by_moments: Array, convention: str, *, agree: bool) -> list[str]:
+    negative = [name for name, value in zip(expected.components, by_moments) if value < 0 and name != RESIDUAL]
+    if agree:
+        return [_why_same(expected)]
+    out = ["They differ."]
+    if convention == "restricted":
+        out.append(
+            "The restricted convention gives the variance of a random factor another meaning: its effects averaged "
+            "over the levels of the fixed factor. REML has the unrestricted one."
+        )
+    if negative:
+        out.append(
+            f"The mean squares estimate a negative variance ({', '.join(negative)}). REML cannot: it sets the variance "
+            "to zero and pools that mean square with others, so that the other estimates move too."
+        )
+    if not expected.is_balanced:
+        out.append(
+            "The design is not balanced: mean squares weight the rows by a fixed rule that depends on the order of the "
+            "terms, REML by the information that the estimated variances give them. REML is more precise."
+        )
+    return out
+
+
+def _why_same(expected: Expected) -> str:
+    if expected.is_balanced:
+        return (
+            "They agree, as they must: the design is balanced and no estimate is negative, so the mean squares hold "
+            "all information on the variances and both methods solve the same equations."
+        )
+    return "They agree to 1e-4 of the residual variance, though the design is not balanced and nothing forces them to."

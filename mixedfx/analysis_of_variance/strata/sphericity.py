@@ -9,8 +9,8 @@ import numpy as np
 from scipy import linalg
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.analysis_of_variance.groupings import Grouping
-from mixedfx.analysis_of_variance.strata import Stratum
+from mixedfx.analysis_of_variance.strata.analysis import Stratum
+from mixedfx.analysis_of_variance.strata.projections import Grouping
 from mixedfx.inference.distributions import chi2_tail
 
 __all__ = ["CORRECTIONS", "RepeatedMeasures", "Sphericity", "repeated_measures"]

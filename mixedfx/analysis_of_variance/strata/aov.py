@@ -13,14 +13,18 @@ import pandas as pd
 from mixedfx._arguments import checked_names
 from mixedfx._display import StatsTable, Summary
 from mixedfx._suggestions import hinting_methods
-from mixedfx.analysis_of_variance.hypotheses import type_for
-from mixedfx.analysis_of_variance.observations import Observations, observe
-from mixedfx.analysis_of_variance.repeated_measures import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
-from mixedfx.analysis_of_variance.strata import Effect, Stratum, analysed
-from mixedfx.analysis_of_variance.strata_estimates import StrataEstimates, strata_estimates
-from mixedfx.analysis_of_variance.strata_model import StrataModel
-from mixedfx.analysis_of_variance.table import MEANING
-from mixedfx.analysis_of_variance.terms import contains_by_name
+from mixedfx.analysis_of_variance.strata.analysis import (
+    StrataEstimates,
+    Stratum,
+    StratumEffect,
+    analysed,
+    strata_estimates,
+)
+from mixedfx.analysis_of_variance.strata.observations import Observations, StrataModel, observe
+from mixedfx.analysis_of_variance.strata.sphericity import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
+from mixedfx.analysis_of_variance.terms.coding import contains_by_name
+from mixedfx.analysis_of_variance.terms.hypotheses import type_for
+from mixedfx.analysis_of_variance.terms.tables import MEANING
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import f_tail
 from mixedfx.results.linear import LinearMixedResults
@@ -281,7 +285,7 @@ class AovResults:
             formats={"pes": "statistic", "ges": "statistic"},
         )
 
-    def _row(self, stratum: Stratum, effect: Effect, epsilon: float) -> dict[str, Any]:
+    def _row(self, stratum: Stratum, effect: StratumEffect, epsilon: float) -> dict[str, Any]:
         f, df, den_df = stratum.f_value(effect), effect.df * epsilon, stratum.df * epsilon
         total = effect.sum_sq + stratum.error
         return {
@@ -295,7 +299,7 @@ class AovResults:
             "ges": self._generalised(effect),
         }
 
-    def _generalised(self, effect: Effect) -> float:
+    def _generalised(self, effect: StratumEffect) -> float:
         """Share of an effect in what varies between units as they are met: errors, observed factors, itself."""
         effects = [other for stratum in self.analysis for other in stratum.effects]
         of_observed = sum(other.sum_sq for other in effects if self._is_observed(other))
@@ -303,7 +307,7 @@ class AovResults:
         total = own + of_observed + sum(stratum.error for stratum in self.analysis)
         return effect.sum_sq / total if total > 0 else np.nan
 
-    def _is_observed(self, effect: Effect) -> bool:
+    def _is_observed(self, effect: StratumEffect) -> bool:
         return bool(self.expressions[effect.label] & self.observed)
 
     def sphericity(self) -> StatsTable:

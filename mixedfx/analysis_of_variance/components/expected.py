@@ -21,17 +21,54 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.combinations import MeanSquareSum
-from mixedfx.analysis_of_variance.groupings import Grouping
-from mixedfx.analysis_of_variance.projections import Averages, Projector, increments
-from mixedfx.analysis_of_variance.strata import RESIDUAL
-from mixedfx.analysis_of_variance.variance_terms import Layout, VarianceTerm
+from mixedfx.analysis_of_variance.components.layout import VarianceLayout, VarianceTerm
+from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
+from mixedfx.analysis_of_variance.strata.projections import Averages, Grouping, Projector, increments
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["CONVENTIONS", "Expected", "expected_mean_squares"]
+__all__ = ["Expected", "MeanSquareSum", "expected_mean_squares"]
 
 CONVENTIONS = ("unrestricted", "restricted")
 NEGLIGIBLE = 1e-9  # a coefficient below this fraction of the largest is zero
+
+
+@dataclass(frozen=True)
+class MeanSquareSum:
+    """``sum of c_k MS_k`` with independent mean squares.
+
+    Attributes
+    ----------
+    c, mean_sq, df : (K,)
+    """
+
+    c: Array
+    mean_sq: Array
+    df: Array
+
+    @property
+    def parts(self) -> Array:
+        """``c_k MS_k`` (K,)."""
+        return self.c * self.mean_sq
+
+    @property
+    def value(self) -> float:
+        """The sum."""
+        return float(self.parts.sum())
+
+    def variance(self, *, unbiased: bool = True) -> float:
+        """Variance of the sum, estimated: unbiased, or with the mean squares in the place of their expectations."""
+        return float(np.sum(2.0 * self.parts**2 / (self.df + 2.0 * unbiased)))
+
+    @property
+    def satterthwaite_df(self) -> float:
+        """Degrees of freedom of a multiple of chi-squared with the same mean and variance (Satterthwaite 1946)."""
+        spread = float(np.sum(self.parts**2 / self.df))
+        return self.value**2 / spread if spread > 0 else np.nan
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it is a multiple of one mean square."""
+        return int(np.sum(self.c != 0)) == 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +132,7 @@ class Expected:
         return self.combination(target)
 
 
-def expected_mean_squares(layout: Layout, convention: str) -> Expected:
+def expected_mean_squares(layout: VarianceLayout, convention: str) -> Expected:
     """Return mean squares and expectations.
 
     Raises
@@ -128,7 +165,7 @@ def expected_mean_squares(layout: Layout, convention: str) -> Expected:
     )
 
 
-def _check_ranks(layout: Layout, projectors: list[Projector]) -> None:
+def _check_ranks(layout: VarianceLayout, projectors: list[Projector]) -> None:
     for term, projector in zip(layout.terms, projectors):
         if projector.rank == 0:
             raise DataError(
@@ -142,7 +179,7 @@ def _check_ranks(layout: Layout, projectors: list[Projector]) -> None:
         )
 
 
-def _sums_of_squares(layout: Layout, projectors: list[Projector]) -> Array:
+def _sums_of_squares(layout: VarianceLayout, projectors: list[Projector]) -> Array:
     left, out = layout.y[:, None], []
     for projector in projectors:
         part = projector.apply(left)
@@ -151,7 +188,7 @@ def _sums_of_squares(layout: Layout, projectors: list[Projector]) -> Array:
     return np.array([*out, float(np.sum(left**2))])
 
 
-def _is_balanced(layout: Layout, projectors: list[Projector], overlaps: Array, df: Array) -> bool:
+def _is_balanced(layout: VarianceLayout, projectors: list[Projector], overlaps: Array, df: Array) -> bool:
     """Say whether every increment is an eigenspace of every ``Z_b Z_b'``."""
     if not all(isinstance(projector, Averages) for projector in projectors):
         return False
@@ -163,7 +200,7 @@ def _is_balanced(layout: Layout, projectors: list[Projector], overlaps: Array, d
     return bool(np.all((np.abs(share) < NEGLIGIBLE) | (np.abs(share - 1.0) < NEGLIGIBLE)))
 
 
-def _restriction(layout: Layout, balanced: bool) -> Array:
+def _restriction(layout: VarianceLayout, balanced: bool) -> Array:
     """Which components (K, R) stay in which expectation if effects sum to zero over the levels of fixed factors.
 
     That of b stays in the expectation of a if all that b has beyond a is random.
@@ -178,7 +215,7 @@ def _restriction(layout: Layout, balanced: bool) -> Array:
     return np.array([[stays(a, b) for b in layout.random] for a in layout.terms], dtype=float)
 
 
-def _contributing(layout: Layout, place: int, projector: Projector) -> tuple[str, ...]:
+def _contributing(layout: VarianceLayout, place: int, projector: Projector) -> tuple[str, ...]:
     """Labels of the fixed terms whose effects are in the space of an increment."""
     out = []
     for term in layout.terms[place:]:

@@ -1,0 +1,1 @@
+"""Variance components and random effects: mean squares, batches of coefficients, tests of variances."""

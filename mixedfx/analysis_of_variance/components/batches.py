@@ -1,0 +1,464 @@
+"""Gelman's analysis of variance: the standard deviation of every batch of coefficients, in the data and beyond.
+
+The coefficients of a fixed term, of a column of a random term, and the residuals are batches. A batch has a standard
+deviation in the population from which its coefficients come, and another one among the coefficients that are there:
+``s^2 = b' C b / df`` with ``C`` the projection that enforces the constraints ``A' b = 0``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, optimize, special, stats
+
+from mixedfx._arguments import checked_alpha
+from mixedfx._display import StatsTable
+from mixedfx._lazy import higher
+from mixedfx._typing import Array, IntArray
+from mixedfx.analysis_of_variance.components.joint_effects import JointEffects, joint_effects, least_squares_residual
+from mixedfx.analysis_of_variance.components.layout import factor_columns
+from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
+from mixedfx.analysis_of_variance.strata.observations import row_grouping
+from mixedfx.analysis_of_variance.strata.projections import RANK_TOLERANCE, Grouping, grouping_of
+from mixedfx.analysis_of_variance.terms.coding import CodedTerm, frame_of, terms_of_design, type_three_rows
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.hypothesis import independent_rows
+from mixedfx.inference.variance_scales import variance_estimates
+from mixedfx.matrices import nested_in
+from mixedfx.matrices.rows import Rows
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.profile import profile
+from mixedfx.results.simulate import checked_count, generator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Batches", "batches"]
+
+HALF = 0.5  # level of the inner interval
+LEAST_DF = 1.0  # of a variance that chi-squared can tell something about
+MANY = 1e8  # denominator degrees of freedom that count as infinitely many
+LARGE = 1e8  # sums of squares beside the error, from which on the noncentrality is as uncertain as the error is
+NOTES = (
+    "finite: standard deviation among the coefficients at hand; super: in the population that they come from.",
+    "Intervals of finite sds: simulated given the estimated variances; for fixed terms from the noncentral F.",
+)
+NEAR_ZERO = "A variance near zero has no interval here: population='profile' finds its limits."
+OVER_ROWS = "{}: the standard deviation of its contribution over the rows."
+
+
+@dataclass(frozen=True)
+class BatchSd:
+    """A standard deviation with its interval and the interval of 50 %.
+
+    Attributes
+    ----------
+    sd, lower, q25, q75, upper : float
+    """
+
+    sd: float
+    lower: float = np.nan
+    q25: float = np.nan
+    q75: float = np.nan
+    upper: float = np.nan
+
+
+@dataclass(frozen=True)
+class RandomBatch:
+    """The effects of one column of a random term.
+
+    Attributes
+    ----------
+    label : str
+    places : (J,)
+        Of its effects among all random ones.
+    constraints : (J, a)
+        Orthonormal columns in whose directions the effects do not count: what other batches have.
+    """
+
+    label: str
+    places: IntArray
+    constraints: Array
+
+    @property
+    def size(self) -> int:
+        """Number J of coefficients."""
+        return len(self.places)
+
+    @property
+    def df(self) -> int:
+        """Coefficients less constraints."""
+        return self.size - int(self.constraints.shape[1])
+
+    def _constrained(self, values: Array) -> Array:
+        return np.asarray(values - self.constraints @ (self.constraints.T @ values))
+
+    def finite(self, joint: JointEffects, draws: Array, alpha: float) -> BatchSd:
+        """Return the root of the expected ``s^2`` given the data, with quantiles of the draws (p + q, D)."""
+        if self.df == 0:
+            return BatchSd(np.nan)
+        places = joint.n_fixed + self.places
+        mean, root = self._constrained(joint.mean[places]), self._constrained(joint.root[places])
+        expected = (float(mean @ mean) + float(np.sum(root**2))) / self.df
+        s = np.sqrt(np.sum(self._constrained(draws[places]) ** 2, axis=0) / self.df)
+        return BatchSd(float(np.sqrt(expected)), *np.quantile(s, _levels(alpha)).tolist())
+
+
+@dataclass(frozen=True)
+class FixedBatch:
+    """The effects of one fixed term.
+
+    Attributes
+    ----------
+    label : str
+    size : int
+        Number of coefficients.
+    directions : (m, p)
+        ``G`` with ``s^2 = |G beta|^2``.
+    df : int
+    f, den_df : float
+        The F test of the term.
+    """
+
+    label: str
+    size: int
+    directions: Array
+    df: int
+    f: float
+    den_df: float
+
+    def finite(self, joint: JointEffects, draws: Array, alpha: float) -> BatchSd:
+        """Return the root of ``|G beta|^2`` less what chance adds, with limits from the noncentral F distribution.
+
+        The limits are exact where the estimated effects are exchangeable, as in a balanced design.
+        """
+        p = joint.n_fixed
+        chance = float(np.sum((self.directions @ joint.root[:p]) ** 2))
+        value = float(np.sum((self.directions @ joint.mean[:p]) ** 2))
+        limits = [np.sqrt(_noncentrality(self, 1.0 - level) * chance / self.df) for level in _levels(alpha)]
+        return BatchSd(float(np.sqrt(max(value - chance, 0.0))), *limits)
+
+
+def _levels(alpha: float) -> list[float]:
+    return [alpha / 2, HALF / 2, 1 - HALF / 2, 1 - alpha / 2]
+
+
+def _noncentrality(batch: FixedBatch, probability: float) -> float:
+    """The noncentrality at which F is below its observed value with this probability; 0 if there is none."""
+    f, df, den_df = batch.f, batch.df, min(batch.den_df, MANY)
+
+    def excess(nc: float) -> float:
+        return float(stats.ncf.cdf(f, df, den_df, nc)) - probability
+
+    if float(special.fdtr(df, den_df, f)) <= probability:
+        return 0.0
+    if df * f > LARGE:  # all that is uncertain is the denominator
+        return df * f * float(special.chdtri(den_df, probability)) / den_df
+    stop = df * f + 1.0
+    while excess(stop) > 0:
+        stop *= 2.0
+    return float(optimize.brentq(excess, 0.0, stop, xtol=1e-10))
+
+
+def population_sd(variance: float, uncertainty: float, alpha: float) -> BatchSd:
+    """Return a standard deviation with limits from chi-squared whose relative variance is that of the estimate.
+
+    Its degrees of freedom are ``2 v^2 / Var(v)``; where they are less than one, as for an estimate near zero, there are
+    no limits.
+    """
+    df = 2.0 * variance**2 / uncertainty if uncertainty > 0 else 0.0
+    if df < LEAST_DF:
+        return BatchSd(float(np.sqrt(max(variance, 0.0))))
+    limits = np.sqrt(variance * df / special.chdtri(df, _levels(alpha)))
+    return BatchSd(float(np.sqrt(variance)), *limits.tolist())
+
+
+def orthonormal_constraints(columns: Sequence[Array], size: int) -> Array:
+    """Return an orthonormal basis (size, a) of indicator columns."""
+    if not columns:
+        return np.zeros((size, 0))
+    return np.asarray(linalg.orth(np.column_stack(columns)))
+
+
+def batch_label(group: str, effect: str) -> str:
+    """Return the name of a batch: ``Subject``, ``Subject: Days``."""
+    return group if effect in ("", "Intercept") else f"{group}: {effect}"
+
+
+# --------------------------------------------------------------------------- random terms
+def random_batches(fit: LinearMixedResults) -> list[RandomBatch]:
+    """Return the batches of the random terms, one a column."""
+    design, X = fit.design, fit.design.fixed.matrix
+    out, start = [], 0
+    for k, term in enumerate(design.random):
+        m, q = term.n_levels, term.n_columns
+        for j, name in enumerate(term.names):
+            columns = [np.ones(m)] if _is_in_span(X, term.matrix[:, j]) else []
+            if name == "Intercept":
+                columns += [_by_level(outer, term.codes, m) for outer in _coarser(fit, k)]
+            places = start + q * np.arange(m) + j
+            out.append(RandomBatch(batch_label(term.group, name), places, orthonormal_constraints(columns, m)))
+        start += m * q
+    return out
+
+
+def _is_in_span(X: Array, column: Array) -> bool:
+    if X.shape[1] == 0:
+        return False
+    found, *_ = np.linalg.lstsq(X, column, rcond=None)
+    return bool(np.linalg.norm(column - X @ found) <= RANK_TOLERANCE * np.linalg.norm(column))
+
+
+def _coarser(fit: LinearMixedResults, k: int) -> list[Grouping]:
+    """The partitions by other terms whose levels are unions of levels of term k."""
+    design = fit.design
+    own = grouping_of(design.random[k].codes)
+    others = [term.codes for i, term in enumerate(design.random) if i != k and "Intercept" in term.names]
+    rows = Rows(frame_of(fit), design.keep)
+    for expressions in design.formula.fixed_terms:
+        names = factor_columns(expressions, design) if expressions else None
+        if names is not None:
+            others.append(row_grouping(rows, names).codes)
+    found = [grouping_of(codes) for codes in others]
+    return [g for g in found if g.size < own.size and nested_in(own.codes, g.codes)]
+
+
+def _by_level(outer: Grouping, codes: Any, m: int) -> Array:
+    """Indicators (m, size) of the coarser levels to which the m levels belong."""
+    home = np.zeros(m, dtype=np.intp)
+    home[codes] = outer.codes
+    return np.asarray(np.eye(outer.size)[home])
+
+
+# --------------------------------------------------------------------------- fixed terms
+def fixed_batches(fit: LinearMixedResults) -> list[FixedBatch]:
+    """Return the batches of the fixed terms: effects of factors on their cells, else contributions over the rows."""
+    terms = terms_of_design(fit.design, frame_of(fit))
+    out = []
+    for position, term in enumerate(terms):
+        kept = np.flatnonzero(np.isin(fit.design.fixed.kept, term.columns))
+        if not term.expressions or kept.size == 0:
+            continue
+        L = np.eye(len(fit.params))[kept]
+        size, directions = len(kept), _over_rows(fit, kept)
+        if not term.covariates and not fit.design.fixed.dropped:
+            L = _effects(position, terms, len(fit.params))
+            size, directions = len(L), L / np.sqrt(len(kept))
+        test = fit.f_test(L[independent_rows(L)])
+        out.append(FixedBatch(term.label, size, directions, int(test.df_num), float(test.fvalue), float(test.df_denom)))
+    return out
+
+
+def _over_rows(fit: LinearMixedResults, kept: Any) -> Array:
+    """Directions whose squares sum to the variance over the rows of what some columns contribute."""
+    X = fit.design.fixed.matrix[:, kept]
+    upper = linalg.qr(X - X.mean(axis=0), mode="r")[0][: len(kept)]
+    out = np.zeros((len(upper), len(fit.params)))
+    out[:, kept] = upper / np.sqrt(max(len(X) - 1, 1))
+    return out
+
+
+def _effects(position: int, terms: Sequence[CodedTerm], n_columns: int) -> Array:
+    """The effects of a factor term on all cells of its factors: (cells, p)."""
+    rows = type_three_rows(position, terms, n_columns)
+    levels = terms[position].cells.shape[: len(terms[position].factors)]
+    whole = reduce(np.kron, [np.vstack([np.eye(n - 1), -np.ones(n - 1)]) for n in levels])
+    return np.asarray(whole @ rows) if whole.shape[1] == len(rows) else rows
+
+
+Populations = Callable[[LinearMixedResults, float], dict[str, BatchSd]]
+
+
+def by_chi_squared(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
+    """Return the spread of every random column and of the residuals, limits by chi-squared."""
+    found = variance_estimates(fit.variance_parameters, "variance")
+    spread = zip(found.labels, found.values, found.covariance.diagonal(), strict=True)
+    return {
+        batch_label(group, effect): population_sd(float(value), float(uncertainty), alpha)
+        for (group, effect, other), value, uncertainty in spread
+        if not other
+    }
+
+
+def by_profile(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
+    """Return the same with limits of the profiled likelihood, which exist for variances estimated as zero too."""
+    made = profile(fit)
+    outer, inner = made.conf_int(alpha, which="random"), made.conf_int(HALF, which="random")
+    keys = {RESIDUAL: "sigma"}
+    for term in fit.design.random:
+        keys |= {batch_label(term.group, name): f"sd_{name}|{term.group}" for name in term.names}
+    out = {}
+    for label, spread in by_chi_squared(fit, alpha).items():
+        (lower, upper), (q25, q75) = (np.asarray(table.loc[keys[label]], dtype=float) for table in (outer, inner))
+        out[label] = BatchSd(spread.sd, float(lower), float(q25), float(q75), float(upper))
+    return out
+
+
+#: Ways to the intervals by name, with what a table says of them.
+WAYS: dict[str, tuple[Populations, str]] = {
+    "chi2": (
+        by_chi_squared,
+        "Intervals of super sds: chi-squared, with the df that the precision of the estimated variance implies.",
+    ),
+    "profile": (by_profile, "Intervals of super sds: profiled likelihood (ML)."),
+}
+
+
+def populations_by(name: object) -> tuple[Populations, str]:
+    """Resolve ``population=``.
+
+    Raises
+    ------
+    SpecificationError
+        If it is not known.
+    """
+    if not isinstance(name, str) or name not in WAYS:
+        raise SpecificationError(f"population is {' or '.join(map(repr, WAYS))}; found {name!r}")
+    return WAYS[name]
+
+
+def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, population: str = "chi2") -> Batches:
+    """Summarise a linear mixed model by one standard deviation a batch of coefficients (Gelman's ANOVA).
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+        Independent residuals. Factors that shall be treated alike are best all random: ``(1 | a) + (1 | b)``.
+    draws : int
+        Simulated sets of effects for the intervals.
+    seed : int, SeedSequence, Generator or None
+        Of the simulation.
+    alpha : float
+        One minus the level of the intervals.
+    population : str
+        How the intervals of population sds are made: ``"chi2"``, at once, from the precision of the variances; or
+        ``"profile"``, from the profiled likelihood: better for few levels, and for variances estimated as zero.
+
+    Returns
+    -------
+    Batches
+
+    Raises
+    ------
+    TypeError, SpecificationError
+
+    References
+    ----------
+    Gelman (2005), Ann. Stat. 33, 1; Gelman & Hill (2007), ch. 22.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", mfx.load_dataset("penicillin"))
+    >>> mfx.batches(fit).to_frame()[["n", "df", "finite", "super"]].round(3)
+                n   df  finite  super
+    plate      24   23   0.847  0.847
+    sample      6    5   1.932  1.932
+    Residual  144  115   0.550  0.550
+    """
+    if not isinstance(fit, LinearMixedResults):
+        raise TypeError(f"batches is for linear mixed models, found {type(fit).__name__}")
+    alpha = checked_alpha(alpha)
+    intervals, about = populations_by(population)
+    joint = joint_effects(fit)
+    drawn = joint.draw(checked_count(draws), generator(seed))
+    spreads = intervals(fit, alpha)
+    rows = {}
+    for batch in fixed_batches(fit):
+        rows[batch.label] = _row("fixed", batch.size, batch.df, batch.finite(joint, drawn, alpha), BatchSd(np.nan))
+    for random in random_batches(fit):
+        spread = random.finite(joint, drawn, alpha)
+        rows[random.label] = _row("random", random.size, random.df, spread, spreads[random.label])
+    df, mean_sq = least_squares_residual(fit)
+    rows[RESIDUAL] = _row("residual", fit.nobs, df, BatchSd(*([float(np.sqrt(mean_sq))] * 5)), spreads[RESIDUAL])
+    return Batches(_table(fit, rows, about), alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """One row a batch of coefficients: made by :func:`mixedfx.batches`.
+
+    Parameters
+    ----------
+    table : StatsTable
+        Columns ``kind, n, df`` and for both standard deviations, ``finite`` and ``super``, the estimate, the limits of
+        the interval (``_lower, _upper``) and those of 50 % (``_q25, _q75``).
+    alpha : float
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("ca ~ 1 + (1 | plant/leaf)", mfx.load_dataset("turnip"))
+    >>> list(mfx.batches(fit).table.index)
+    ['plant', 'plant:leaf', 'Residual']
+    """
+
+    table: StatsTable
+    alpha: float
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the unrounded numbers."""
+        return self.table.to_frame()
+
+    def plot(self, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
+        """Draw a dot and two bars a batch: the estimate, 50 % and ``1 - alpha``.
+
+        Parameters
+        ----------
+        kind : str
+            ``"finite"`` or ``"super"``.
+        ax : matplotlib Axes, optional
+        """
+        axes: Axes = higher("plot_batches")(self.to_frame(), kind=kind, ax=ax)
+        return axes
+
+    def __str__(self) -> str:
+        return str(self._shown)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return self._shown._repr_html_()
+
+    @property
+    def _shown(self) -> StatsTable:
+        columns = ["n", "df", "finite", "finite_lower", "finite_upper", "super", "super_lower", "super_upper"]
+        names = [name.removeprefix("finite_").removeprefix("super_") for name in columns]
+        return StatsTable.from_frame(
+            self.to_frame()[columns].set_axis(names, axis=1),
+            heading=self.table.heading,
+            notes=self.table.notes,
+            formats={"df": "count"},
+        )
+
+
+def _row(kind: str, size: int, df: int, finite: BatchSd, beyond: BatchSd) -> dict[str, Any]:
+    row: dict[str, Any] = {"kind": kind, "n": size, "df": df}
+    for name, spread in (("finite", finite), ("super", beyond)):
+        row |= {
+            name: spread.sd,
+            f"{name}_lower": spread.lower,
+            f"{name}_q25": spread.q25,
+            f"{name}_q75": spread.q75,
+            f"{name}_upper": spread.upper,
+        }
+    return row
+
+
+def _table(fit: LinearMixedResults, rows: dict[str, dict[str, Any]], about: str) -> StatsTable:
+    frame = pd.DataFrame(list(rows.values()), index=list(rows))
+    notes = [*NOTES, about]
+    if (frame["super"].notna() & frame["super_upper"].isna()).any():
+        notes.append(NEAR_ZERO)
+    covariates = [term.label for term in terms_of_design(fit.design, frame_of(fit)) if term.covariates]
+    if covariates:
+        notes.append(OVER_ROWS.format(", ".join(covariates)))
+    formats = dict.fromkeys(frame.columns[3:], "number")
+    heading = f"Batches of coefficients of {fit.design.response.name}"
+    return StatsTable.from_frame(frame, heading=heading, notes=notes, formats=formats | {"df": "count"})

@@ -1,0 +1,1 @@
+"""Classical analysis of variance with error strata."""
