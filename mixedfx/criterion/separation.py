@@ -17,7 +17,7 @@ from scipy import optimize
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.mode_state import ModeState
-from mixedfx.families import Observed, Ordinal
+from mixedfx.families import Observed
 from mixedfx.linalg.gram import level_sums
 
 __all__ = ["divided_factors", "looks_separated", "separating_direction"]
@@ -114,7 +114,7 @@ def _pushed(state: ModeState) -> tuple[Array, Array]:
 def _ordered(state: ModeState) -> Observed | None:
     """Ordered categories between thresholds that are estimated with the fixed effects; None for other responses."""
     likelihood = state.model.likelihood
-    if not isinstance(likelihood, FamilyLikelihood) or not isinstance(likelihood.family, Ordinal):
+    if not isinstance(likelihood, FamilyLikelihood) or not likelihood.family.has_categories:
         return None
     return None if likelihood.family.fixed else likelihood.observed
 

@@ -10,7 +10,6 @@ from scipy import special
 
 from mixedfx.diagnostics.checks import generalized_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Ordinal
 from mixedfx.results.base import MixedResults
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
@@ -69,7 +68,7 @@ def untestable(fit: MixedResults) -> str | None:
     family, trials = fit.fit.problem.family, fit.design.response.trials
     if "dispersion" in (*family.phi_names, *family.predictors):
         return f"the family {family.name!r} estimates its own dispersion: there is nothing to test"
-    if isinstance(family, Ordinal):
+    if family.has_categories:
         return "ordered categories cannot be overdispersed: there is nothing to test"
     if family.proportions and (trials is None or np.all(trials == 1)):
         return "a response of zeros and ones cannot be overdispersed: there is nothing to test"

@@ -13,7 +13,7 @@ from mixedfx._typing import Array
 from mixedfx.calculus.jets import Jet
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import evaluate, moments
-from mixedfx.families.links import LINKS, Link, MeanRange, link_for
+from mixedfx.families.links import BOUNDS, LINKS, Link, MeanRange, link_for
 from mixedfx.families.mean import Mean
 from mixedfx.families.observed import REAL, Observed, Support, first_offender, numeric
 from mixedfx.families.parameters import Parameter
@@ -56,6 +56,8 @@ class Family(ABC):
         Whether the mean has an intercept; thresholds take its place in an ordinal family.
     latent : bool
         Whether the response is a cut of a latent variable that the link describes.
+    n_categories : int
+        Number of ordered categories of the response; 0 for one that has none.
     limit : str
         Name of the family that this one is at the end of the range of its last parameter, if there is one.
     predictors : tuple of str
@@ -101,6 +103,7 @@ class Family(ABC):
     proportions: bool = False
     has_intercept: bool = True
     latent: bool = False
+    n_categories: int = 0
     limit: str = ""
     first: float = 0.0  # what the data call the response that is 0 on the family's own scale
 
@@ -173,6 +176,19 @@ class Family(ABC):
         natural = {parameter.name: parameter.natural(value) for parameter, value in zip(free, values)}
         return natural, np.diag([parameter.slope(value) for parameter, value in zip(free, values)])
 
+    def probabilities(self, eta: Array, phi: ArrayLike) -> Array:
+        """Probabilities of the categories, (..., n, n_categories)."""
+        raise SpecificationError(f"family {self.name!r} has no categories")
+
+    def with_categories(self, count: int) -> Self:
+        """Return the family with ``count`` categories; one that has none as it is."""
+        return self
+
+    @property
+    def innermost(self) -> Family:
+        """The family inside those that only change its zeros (zero inflation, truncation)."""
+        return self
+
     def adapted(self, y: ArrayLike) -> Self:
         """Return the family completed by what the response tells (the number of categories of an ordinal one)."""
         return self
@@ -189,6 +205,18 @@ class Family(ABC):
     def is_location(self) -> bool:
         """Whether adding a number to the response and to the linear predictor changes nothing."""
         return self.has_location and self.mean_link.name == "identity"
+
+    @property
+    def has_categories(self) -> bool:
+        """Whether the response is one of several ordered categories, between thresholds that are in ``phi``."""
+        return self.n_categories > 0
+
+    @property
+    def mean_bounds(self) -> tuple[float, float]:
+        """Ends of the open interval in which the mean of the response lies."""
+        if self.has_categories:
+            return self.first, self.first + self.n_categories - 1.0
+        return BOUNDS[self.mean_range]
 
     @property
     def phi_names(self) -> tuple[str, ...]:

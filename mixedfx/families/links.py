@@ -39,6 +39,7 @@ SMALLEST_ROOT = 1e-100
 UNIT: Domain = (0.0, 1.0)
 NEGATIVE: Domain = (-np.inf, 0.0)
 ABOVE_ONE: Domain = (1.0, np.inf)
+BOUNDS: dict[MeanRange, Domain] = {"real": EVERYWHERE, "positive": POSITIVE, "unit": UNIT}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from scipy import special
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import averaged
 from mixedfx.families.base import Family
-from mixedfx.families.ordinal import Ordinal
 
 __all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "joined", "limits_on_unbounded_scale"]
 
@@ -130,22 +129,21 @@ def limits_on_unbounded_scale(family: Family, mean: Array, reach: Array) -> tupl
     Parameters
     ----------
     family : Family
-        Its mean is any number, positive, or within (0, 1); that of category numbers within their range.
+        Its :attr:`~Family.mean_bounds` say in which range the mean lies.
     mean, reach : (n,)
         Half the width of the interval on the scale of the mean.
     """
-    top = float(family.n_categories - 1) if isinstance(family, Ordinal) else 1.0
-    kind = "unit" if isinstance(family, Ordinal) else family.mean_range
-    if kind == "real":
+    lower, upper = family.mean_bounds
+    if not np.isfinite(lower):
         return mean - reach, mean + reach
     with np.errstate(
         divide="ignore", invalid="ignore", over="ignore"
     ):  # a mean at the end of its range has no interval
-        if kind == "positive":
+        if not np.isfinite(upper):
             factor = np.exp(reach / mean)
             return mean / factor, mean * factor
-        share = (mean - family.first) / top
-        half = reach / (top * share * (1.0 - share))
+        width = upper - lower
+        share = (mean - lower) / width
+        half = reach / (width * share * (1.0 - share))
         centre = special.logit(share)
-        ends = (special.expit(centre - half), special.expit(centre + half))
-        return family.first + top * ends[0], family.first + top * ends[1]
+        return lower + width * special.expit(centre - half), lower + width * special.expit(centre + half)

@@ -73,6 +73,10 @@ class Ordinal(Family):
             raise DataError(f"ordinal categories must be numbered 1, 2, … without gaps; found {present[:10].tolist()}")
         return type(self)(self.link, present.size)
 
+    def with_categories(self, count: int) -> Self:
+        """Return the family with ``count`` categories."""
+        return type(self)(self.link, count)
+
     def own_scale(self, y: Array, trials: Array) -> Array:
         """Category numbers from 0, below the number of categories."""
         if y.size and y.max() > self.n_categories:

@@ -58,6 +58,11 @@ class Truncated(Family):
         jets = (constant(value, space) for value in parameters)
         return np.exp(self.base.log_zero_rate(Mean(LOG, constant(np.log(mu), space)), *jets).value)
 
+    @property
+    def innermost(self) -> Family:
+        """That of the base."""
+        return self.base.innermost
+
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
         """``E(Y)/(1 - P(0))``, and from ``E(Y²)/(1 - P(0))``."""
         positive = -np.expm1(-self._zero_rate(mu, parameters))

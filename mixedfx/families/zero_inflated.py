@@ -48,6 +48,11 @@ class ExtraZeros(Family):
         """That of the base."""
         return self.base.own_scale(y, trials)
 
+    @property
+    def innermost(self) -> Family:
+        """That of the base."""
+        return self.base.innermost
+
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
         """``(1 - pi) m`` and ``(1 - pi) (v + pi m²)``."""
         *inner, logit = parameters

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import linalg
 
 from mixedfx._typing import Array
-from mixedfx.families import Ordinal
+from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.marginal_means.denominators import WithVariances
@@ -117,7 +117,7 @@ class Outcome:
 class Category:
     """The probability of one category."""
 
-    family: Ordinal
+    family: Family
     phi: Array
     number: int
 
@@ -178,7 +178,7 @@ def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float
     parts: tuple[MeanModel, ...] = (response,)
     categories: tuple[Hashable, ...] = ()
     cut = None
-    if isinstance(family, Ordinal):
+    if family.has_categories:
         parts = tuple(Category(family, response.phi, j) for j in range(family.n_categories))
         categories = tuple(problem.design.response.categories or range(1, family.n_categories + 1))
         cut = _mean_threshold(family, response.phi, whole, len(model.null))
@@ -246,7 +246,7 @@ def _covariance(fit: GeneralizedLinearMixedResults) -> Array:
     return np.asarray(out)
 
 
-def _mean_threshold(family: Ordinal, phi: Array, model: FittedModel, n_linear: int) -> Functions:
+def _mean_threshold(family: Family, phi: Array, model: FittedModel, n_linear: int) -> Functions:
     thresholds, jacobian = family.natural(phi)
     rows = np.zeros((1, len(model.null)))
     rows[0, n_linear : n_linear + phi.size] = jacobian.mean(axis=0)

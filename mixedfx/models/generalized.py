@@ -18,7 +18,6 @@ from mixedfx.criterion.mode_state import known_state, mode_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
-from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import (
@@ -401,9 +400,9 @@ def _completed_family(
 ) -> tuple[Family, dict[str, str]]:
     """The family with its further linear predictors, and their formulas."""
     written: dict[str, str] = {}
-    if zero_inflation is not None and not isinstance(family, ExtraZeros):
+    if zero_inflation is not None and "zero_inflation" not in family.predictors:
         family = with_zero_inflation(family)
-    if isinstance(family, ExtraZeros):
+    if "zero_inflation" in family.predictors:
         written["zero_inflation"] = "~ 1" if zero_inflation is None else zero_inflation
     if dispersion is not None:
         if "dispersion" not in [parameter.name for parameter in family.parameters]:

@@ -10,9 +10,6 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem
-from mixedfx.families import Ordinal
-from mixedfx.families.truncated import Truncated
-from mixedfx.families.zero_inflated import ExtraZeros
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.distributions import two_sided
 
@@ -92,7 +89,7 @@ def _family_positions(problem: GeneralizedProblem, estimate: Array) -> slice:
 def _labels(problem: GeneralizedProblem, names: list[str]) -> list[str]:
     """Thresholds between named categories bear both names."""
     categories = problem.design.response.categories
-    if categories is None or not isinstance(problem.family, Ordinal):
+    if categories is None or not problem.family.has_categories:
         return names
     return [f"{low}|{high}" for low, high in pairwise(categories)]
 
@@ -104,7 +101,7 @@ def further_parameters(problem: GeneralizedProblem, estimate: Array) -> dict[tup
         values = estimate[problem.component_slices[component.name]]
         parts |= {(component.name, name): float(v) for name, v in zip(component.names, values, strict=True)}
     phi = estimate[_family_positions(problem, estimate)]
-    if isinstance(problem.family, Ordinal):
+    if problem.family.has_categories:
         natural, _ = problem.family.natural(phi)
         names = _labels(problem, list(natural))
         return parts | {("thresholds", n): float(v) for n, v in zip(names, natural.values(), strict=True)}
@@ -165,10 +162,7 @@ def _limit_note(problem: GeneralizedProblem, estimate: Array, name: str) -> str:
     words = f"the {name.replace('_', ' ')} has run to its limit"
     component = next((c for c in problem.components if c.name == name), None)
     if name != "zero_inflation" or component is None:
-        family = problem.family
-        while isinstance(family, ExtraZeros | Truncated):
-            family = family.base
-        is_large, meaning = LIMITS.get((family.name, name), (True, ""))
+        is_large, meaning = LIMITS.get((problem.family.innermost.name, name), (True, ""))
         if component is None:
             size = float(estimate[_family_positions(problem, estimate)][problem.family.phi_names.index(name)])
         else:

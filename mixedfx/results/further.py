@@ -17,7 +17,7 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.families import Ordinal, Parameter
+from mixedfx.families import Parameter
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.quantities import Coefficient, FamilyParameter, Quantity
 from mixedfx.results.components import family_table
@@ -75,7 +75,7 @@ class UnboundedScale:
 def unbounded_scales(fit: GeneralizedFit) -> dict[str, UnboundedScale]:
     """Return the scales of the family-wide parameters that have one each, by the names of the quantities."""
     problem = fit.problem
-    if isinstance(problem.family, Ordinal):
+    if problem.family.has_categories:
         return {}
     count, found = len(problem.family.phi_names), {}
     place = slice(problem.n_parameters - count, problem.n_parameters)
@@ -119,7 +119,7 @@ def _root(position: int, own: Array) -> tuple[float, Array]:
 
 def _bounds(problem: GeneralizedProblem, position: int) -> tuple[float, float]:
     """Smallest and largest values; what a search takes for zero or infinity is that."""
-    if isinstance(problem.family, Ordinal):
+    if problem.family.has_categories:
         return -np.inf, np.inf
     parameter = _parameter(problem, position)
     lower, upper = parameter.natural(parameter.lower), parameter.natural(parameter.upper)
@@ -148,7 +148,7 @@ def further_wald(fit: GeneralizedFit, alpha: float) -> pd.DataFrame:
     for position, (label, row) in enumerate(table.iterrows()):
         natural: Callable[[float], float] = float
         value, error = float(row["coef"]), float(row["bse"])
-        if not isinstance(problem.family, Ordinal):
+        if not problem.family.has_categories:
             natural = _parameter(problem, position).natural
             value, error = float(estimate[position - count]), float(se[position - count])
         if label != "dispersion" or not dispersion_is_variance(problem):

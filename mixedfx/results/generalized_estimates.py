@@ -14,7 +14,6 @@ from mixedfx._typing import Array
 from mixedfx.criterion.conditional import Moments, first_order_mean, mode_covariance
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Ordinal
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.generalized_scales import generalized_variance_estimates
@@ -255,8 +254,7 @@ class GeneralizedEstimates(MixedResults):
         family = family_table(problem, self._estimate, self.fit.covariance)
         ends = limits.reindex([f"family: {term}" for term in family.index]).to_numpy(dtype=float)
         table = further_table("family", family.index, family["coef"].to_numpy(), family["bse"].to_numpy(), ends)
-        is_ordinal = isinstance(problem.family, Ordinal)
-        tables.append(table.assign(component="thresholds" if is_ordinal else table["term"]))
+        tables.append(table.assign(component="thresholds" if problem.family.has_categories else table["term"]))
         return pd.concat([one for one in tables if len(one)] or tables[-1:], ignore_index=True)
 
     @property

@@ -15,7 +15,7 @@ from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import averaged
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Ordinal
+from mixedfx.families import Family
 
 __all__ = ["RESIDUALS", "ResponseModel"]
 
@@ -100,12 +100,12 @@ class ResponseModel:
             parameter = next(p for p in family.parameters if p.name == which)
             values = matrices[which] @ self.estimate[self.problem.component_slices[which]]
             return pd.Series([parameter.natural(v) for v in values], index=eta.index, name=which, dtype=float)
-        if which == "probabilities" and isinstance(family, Ordinal):
+        if which == "probabilities" and family.has_categories:
             return self._probabilities(family, eta, variance)
-        known = ["mean", "linear", "marginal", *matrices, *(["probabilities"] if isinstance(family, Ordinal) else [])]
+        known = ["mean", "linear", "marginal", *matrices, *(["probabilities"] if family.has_categories else [])]
         raise SpecificationError(f"which is one of {', '.join(map(repr, known))}; found {which!r}")
 
-    def _probabilities(self, family: Ordinal, eta: pd.Series[float], variance: Array) -> pd.DataFrame:
+    def _probabilities(self, family: Family, eta: pd.Series[float], variance: Array) -> pd.DataFrame:
         columns = [
             _averaged(lambda e, j=j: family.probabilities(e, self.phi)[..., j], eta, variance)  # type: ignore[misc]
             for j in range(family.n_categories)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Family, Ordinal, family_for
+from mixedfx.families import Family, family_for
 from mixedfx.formula import Formula
 from mixedfx.matrices import Predictors, build_predictors
 from mixedfx.results.simulate import SimulatedRows, checked_count, drawn_terms, generator, random_parts, weighted_noise
@@ -104,9 +104,9 @@ def simulate(
 def _family(family: Any, link: Any, params: Any) -> Family:
     """The family; an ordinal one has a category more than thresholds."""
     chosen = family_for("gaussian" if family is None else family, link)
-    if not isinstance(chosen, Ordinal) or "thresholds" not in params:
+    if not chosen.has_categories or "thresholds" not in params:
         return chosen
-    return Ordinal(chosen.link, np.size(params["thresholds"]) + 1)
+    return chosen.with_categories(np.size(params["thresholds"]) + 1)
 
 
 def _linear(eta: Array, design: Predictors, values: Stated, rng: np.random.Generator) -> Array:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Family, Ordinal
+from mixedfx.families import Family
 from mixedfx.matrices import Predictors, RandomEffects
 from mixedfx.results.quantities import term_entries
 
@@ -62,9 +62,7 @@ def stated(params: Any, design: Predictors, family: Family | None) -> Stated:
         return Stated(fixed, _roots(given, design.random, sigma), sigma, [], np.empty(0))
     free = {parameter.name: parameter for parameter in family.parameters}
     components = [_unbounded(given, family, name) for name in family.predictors if name in free]
-    phi = (
-        _thresholds(given) if isinstance(family, Ordinal) else [_unbounded(given, family, n) for n in family.phi_names]
-    )
+    phi = _thresholds(given) if family.has_categories else [_unbounded(given, family, n) for n in family.phi_names]
     return Stated(fixed, _roots(given, design.random, 1.0), np.nan, components, np.array(phi, dtype=float))
 
 
@@ -95,7 +93,7 @@ def _checked_names(params: Any, design: Predictors, family: Family | None) -> di
 
 
 def _family_names(family: Family) -> list[str]:
-    if isinstance(family, Ordinal):
+    if family.has_categories:
         return ["thresholds"]
     names = [parameter.name for parameter in family.parameters if parameter.name not in family.fixed]
     return ["sigma" if name == "dispersion" and family.name == "gaussian" else name for name in names]
