@@ -47,7 +47,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("plots/pooling.py", "no random effects"),
         ("diagnostics/pooling.py", "nothing to pool"),
         ("results/bootstrap.py", "which is one of"),
-        ("diagnostics/least_confounded.py", "at most"),
+        ("diagnostics/residuals.py", "at most"),
     ),
     "Needs a large model; the test of its own room makes one.": (
         ("analysis_of_variance/components/joint_effects.py", "are more than"),
@@ -70,7 +70,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("results/clusters.py", "cannot be estimated from the clusters drawn"),
         ("results/ratio_bootstrap.py", "replicates failed"),
         ("plots/quantiles.py", "nothing to draw"),
-        ("diagnostics/dispersion.py", "leave nothing to test"),
+        ("diagnostics/variances.py", "leave nothing to test"),
     ),
     "For families that users write.": (
         ("families/base.py", "no distribution function"),

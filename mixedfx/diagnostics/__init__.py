@@ -1,13 +1,9 @@
 """Diagnostics: how well a model fits, and where it does not."""
 
-from mixedfx.diagnostics.collinearity import vif
 from mixedfx.diagnostics.design_check import DesignCheck, check_design
-from mixedfx.diagnostics.dispersion import overdispersion
-from mixedfx.diagnostics.heterogeneity import heterogeneity
 from mixedfx.diagnostics.influence import Influence, influence
-from mixedfx.diagnostics.least_confounded import least_confounded_residuals
 from mixedfx.diagnostics.leverage import leverage
-from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2
+from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2, vif
 from mixedfx.diagnostics.page import Check, check
 from mixedfx.diagnostics.pooling import Pooling, pooling
 from mixedfx.diagnostics.random_effects import (
@@ -15,9 +11,10 @@ from mixedfx.diagnostics.random_effects import (
     random_effects_normality,
     standardized_effects,
 )
+from mixedfx.diagnostics.residuals import least_confounded_residuals
 from mixedfx.diagnostics.serial import SerialCorrelation, acf, variogram
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
-from mixedfx.diagnostics.variances import random_effects_pca, variance_tests
+from mixedfx.diagnostics.variances import heterogeneity, overdispersion, random_effects_pca, variance_tests
 
 __all__ = [
     "Check",

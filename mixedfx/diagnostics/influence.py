@@ -17,8 +17,7 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.prepare import LinearProblem
 from mixedfx.diagnostics.checks import fitted_results, row_sets
 from mixedfx.diagnostics.leverage import leverage
-from mixedfx.diagnostics.without import Without, fits_without, structured_fits_without
-from mixedfx.diagnostics.without_generalized import generalized_fits_without
+from mixedfx.diagnostics.without import Without, fits_without, generalized_fits_without, structured_fits_without
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 

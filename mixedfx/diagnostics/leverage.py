@@ -26,7 +26,7 @@ PROBES = 64  # columns that are whitened at a time
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _LeverageParts:
     """What the diagonal of ``H = I - R V^-1 (I - X Phi X' V^-1)`` is made of, ``Phi = (X' V^-1 X)^-1``.
 
     Attributes
@@ -92,7 +92,7 @@ def leverage(fit: Any) -> pd.DataFrame:
     return pd.DataFrame({"fixed": fixed, "random": random, "total": fixed + random}, index=results.design.index)
 
 
-def _linear_rows(fit: LinearFit) -> _Rows:
+def _linear_rows(fit: LinearFit) -> _LeverageParts:
     at, rows = fit.at, fit.problem.assembly.rows
     if isinstance(fit.point, ResidualEvaluation):
         return _structured_rows(fit.point)
@@ -101,17 +101,17 @@ def _linear_rows(fit: LinearFit) -> _Rows:
     X = rows.columns[:, :-1]
     predicted = _predicted_columns(RowMap(rows), at.column_effects, X.shape[1])
     own = weights * RowMap(rows).leverages(at.factor.inverse)
-    return _Rows(X, weights[:, None] * (X - predicted), predicted, at.unscaled_cov, own)
+    return _LeverageParts(X, weights[:, None] * (X - predicted), predicted, at.unscaled_cov, own)
 
 
-def _structured_rows(point: ResidualEvaluation) -> _Rows:
+def _structured_rows(point: ResidualEvaluation) -> _LeverageParts:
     """With correlated residuals ``R^-1`` mixes rows, but only within levels of all grouping factors."""
     rows, bound = point.criterion.rows, point.criterion.residual
     X, at = rows.columns[:, :-1], point.linear
     predicted = _predicted_columns(RowMap(rows), at.column_effects, X.shape[1])
     inverse_X = _precision_times(bound, point.rho, X - predicted)
     z = [_precision_times(bound, point.rho, part.T).T for part in rows.z]
-    return _Rows(X, inverse_X, predicted, at.unscaled_cov, _bilinear(rows, z, at.factor.inverse))
+    return _LeverageParts(X, inverse_X, predicted, at.unscaled_cov, _bilinear(rows, z, at.factor.inverse))
 
 
 def _bilinear(rows: Rows, others: list[Array], inverse: PatternInverse) -> Array:
@@ -176,14 +176,14 @@ class WorkingModel:
         return np.array([self.space.spread(column) for column in effects.T]).reshape(weighted.shape[::-1]).T
 
     @cached_property
-    def rows(self) -> _Rows:
+    def rows(self) -> _LeverageParts:
         """What leverages are made of."""
         X, weights = self.X, self.weights
         predicted = self.predicted(weights[:, None] * X)
         inverse_X = weights[:, None] * (X - predicted)
         unscaled = np.asarray(np.linalg.inv(X.T @ inverse_X), dtype=float)
         own = weights * self.space.leverages(self.factor.inverse)
-        return _Rows(X, inverse_X, predicted, unscaled, own)
+        return _LeverageParts(X, inverse_X, predicted, unscaled, own)
 
     def fitted(self, weighted: Array) -> Array:
         """Return the linear predictors (n,) fitted to responses times their weights (n,)."""

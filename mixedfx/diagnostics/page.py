@@ -13,12 +13,12 @@ from scipy import special, stats
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx.diagnostics.checks import fitted_results
-from mixedfx.diagnostics.collinearity import vif
-from mixedfx.diagnostics.dispersion import untestable
 from mixedfx.diagnostics.influence import influence
+from mixedfx.diagnostics.measures import vif
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
+from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
-from mixedfx.diagnostics.standardized import anderson_darling, standardized_residuals
+from mixedfx.diagnostics.variances import untestable
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.generalized import GeneralizedLinearMixedResults

@@ -14,7 +14,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.diagnostics.checks import fitted_results
-from mixedfx.diagnostics.posterior import drawn_predictor
+from mixedfx.diagnostics.residuals import drawn_predictor
 from mixedfx.exceptions import SpecificationError
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults

@@ -1,4 +1,18 @@
-"""Estimates of a linear mixed model without each of many sets of rows, from those with all rows."""
+"""Estimates of a mixed model without each of many sets of rows, from those with all rows.
+
+In a linear model the cross-products of the rows are taken off exactly (see ``deletion``); designs that do not fall into
+small blocks, and residual structures, are fitted anew set by set.
+
+In a generalised model weights of zero take the rows out of the likelihood. The gradient of what is left is exact, the
+conditional modes found anew. The first step from the estimate with all rows is Pregibon's one step, in all parameters
+at once and with the Hessian of all rows; the next ones take the Hessian of the rows that are left, which gives their
+standard errors too.
+
+References
+----------
+Pregibon (1981), Ann. Stat. 9, 705; Christensen, Pearson & Johnson (1992), Technometrics 34, 38; Xiang, Tse & Lee
+(2002), Comput. Stat. Data Anal. 40, 759.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +25,25 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.blocks import BlockMap, block_map
+from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.linear import LinearCriterion
+from mixedfx.criterion.mode_state import mode_state
 from mixedfx.criterion.prepare import LinearProblem, linear_problem
+from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
+from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_search import difference_hessian
 from mixedfx.fitting.linear import Evaluation, fit_linear
+from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design
 from mixedfx.optimize import minimize, minimize_many
 
-__all__ = ["ESTIMABLE", "Without", "fits_without", "outer_sums", "structured_fits_without"]
+__all__ = ["ESTIMABLE", "Without", "fits_without", "generalized_fits_without", "outer_sums", "structured_fits_without"]
 
 EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; else one step each, where it can be trusted
 BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
@@ -32,6 +52,10 @@ TRUSTED = 3e-4  # standard errors of theta that a step may leave
 DIFFERENCE_STEP = 1e-3  # of the third derivatives, relative to 1 + |theta|
 NUDGE = 1e-2  # where a standard deviation of zero starts, relative to the largest
 TOLERANCE = 1e-12
+SETTLED = 1e-3  # standard errors that the last step may have; a Newton step leaves about the square
+MOST_STEPS = 6
+LONGEST = 2.0  # standard errors of a step, above which the estimate with all rows is no place to start from
+NEAR_ZERO = 1e-3  # relative standard deviation below which a fit of its own has to settle the boundary
 
 
 @dataclass(frozen=True)
@@ -353,3 +377,117 @@ def _rows_of(design: Design, kept: BoolArray) -> Design:
         offset=None if design.offset is None else design.offset[kept],
         index=design.index[kept],
     )
+
+
+@dataclass(frozen=True)
+class _Refit:
+    """Parameters (k,) on the inner scale and a fit next to them."""
+
+    x: Array
+    fit: GeneralizedFit
+
+
+def generalized_fits_without(fit: GeneralizedFit, sets: IntArray) -> Without:
+    """Return the estimates without the rows of each set (n,): by Newton steps, or by a fit where they do not settle."""
+    count = int(sets.max()) + 1
+    parts = Without(
+        np.full((count, fit.problem.model.covariance.n_theta), np.nan),
+        np.full((count, fit.problem.model.n_fixed), np.nan),
+        np.full((count, fit.problem.model.n_fixed, fit.problem.model.n_fixed), np.nan),
+        np.full(count, np.nan),
+        np.full((count, fit.x.size - fit.problem.model.theta_slice.stop), np.nan),
+    )
+    for number in np.flatnonzero(_estimable_sets(fit.problem, sets, count)):
+        found = _fit_without(fit, sets != number)
+        if found is not None:
+            _enter(parts, int(number), found)
+    return parts
+
+
+def _fit_without(fit: GeneralizedFit, kept: BoolArray) -> _Refit | None:
+    """The fit to the rows that are ``kept`` (n,); None where there is none."""
+    problem = _weighted(fit.problem, kept)
+    try:
+        found = None if fit.nodes == 0 else _stepped(fit, problem)
+        if found is None:
+            again = refit_generalized(fit, problem)
+            found = _Refit(again.x, again)
+    except (DataError, ArithmeticError, np.linalg.LinAlgError):
+        return None
+    return None if found.fit.separated else found
+
+
+def _weighted(problem: GeneralizedProblem, kept: BoolArray) -> GeneralizedProblem:
+    """The problem with weights of zero for the rows that are not ``kept`` (n,)."""
+    given = problem.observed.multiplier
+    multiplier = kept.astype(float) if given is None else kept * given
+    return problem.with_observed(replace(problem.observed, multiplier=multiplier))
+
+
+def _stepped(fit: GeneralizedFit, problem: GeneralizedProblem) -> _Refit | None:
+    """Newton steps from the fit with all rows; None where they do not settle, or near the boundary."""
+    free, state, hessian = np.flatnonzero(fit.free & ~fit.unnoticed), fit.at.state, fit.hessian
+    block, x = np.ix_(free, free), fit.x
+    for step in range(MOST_STEPS):
+        state = mode_state(problem.model, x, near=state)
+        if not state.mode.converged:
+            return None
+        at = fit.integrate(state)
+        if step:
+            hessian = difference_hessian(fit.integrate, at)
+        change = _newton(hessian[block], at.gradient[free])
+        if change is None:
+            return None
+        x = x.copy()
+        x[free] += change
+        if step and np.sqrt(0.5 * change @ hessian[block] @ change) <= SETTLED:
+            found = replace(fit, problem=problem, at=at, hessian=hessian)
+            return None if _at_boundary(found) else _Refit(x, found)
+    return None
+
+
+def _newton(hessian: Array, gradient: Array) -> Array | None:
+    """The step, or None where the Hessian is not positive definite or the step is long."""
+    try:
+        half = np.linalg.solve(np.linalg.cholesky(hessian), gradient)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.isfinite(half).all() or half @ half > 2.0 * LONGEST**2:
+        return None
+    return np.asarray(-np.linalg.solve(hessian, gradient), dtype=float)
+
+
+def _at_boundary(found: GeneralizedFit) -> bool:
+    """Whether a variance has vanished, or would leave zero."""
+    model, at = found.problem.model.covariance, found.at
+    deviations = at.theta[model.lower == 0]
+    closing = deviations < NEAR_ZERO * max(1.0, float(np.abs(at.theta).max(initial=0.0)))
+    return bool(closing.any()) or reopened(model, at) is not None
+
+
+def _estimable_sets(problem: GeneralizedProblem, sets: IntArray, count: int) -> BoolArray:
+    """Which sets leave all coefficients of all linear predictors estimable."""
+    given = problem.observed.multiplier
+    matrices = [problem.model.X, *(c.matrix for c in problem.components)]
+    out: BoolArray = np.ones(count, dtype=bool)
+    for matrix in matrices:
+        full = matrix.T @ (matrix if given is None else matrix * (given > 0)[:, None])
+        positive = None if given is None else (given > 0).astype(float)
+        out &= estimable(full - outer_sums(matrix, positive, sets, count), full, ESTIMABLE)
+    return out
+
+
+def _enter(parts: Without, number: int, found: _Refit) -> None:
+    """Write what was found into row ``number``."""
+    problem = found.fit.problem
+    x = problem.to_user(found.x)
+    p, stop = problem.model.n_fixed, problem.model.theta_slice.stop
+    family = problem.family
+    position = family.phi_names.index("dispersion") - len(family.phi_names) if _has_scale(problem) else 0
+    parts.theta[number], parts.beta[number], parts.further[number] = x[p:stop], x[:p], x[stop:]
+    parts.covariance[number] = found.fit.covariance[:p, :p]
+    parts.sigma2[number] = np.exp(x[position]) if _has_scale(problem) else 1.0
+
+
+def _has_scale(problem: GeneralizedProblem) -> bool:
+    return problem.family.precision_weights and "dispersion" in problem.family.phi_names

@@ -10,8 +10,8 @@ from scipy import special
 
 from mixedfx._arguments import checked_alpha
 from mixedfx.diagnostics.random_effects import standardized_effects
+from mixedfx.diagnostics.residuals import standardized_residuals
 from mixedfx.diagnostics.simulated import QuantileResiduals
-from mixedfx.diagnostics.standardized import standardized_residuals
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, GREY, one_panel, point_size, tidy
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import mixedfx as mfx
-from mixedfx.diagnostics.standardized import anderson_darling, standardized_residuals
+from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
 
 LEVEL = 0.05
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.inference.effective_df import effective_parameters, trace_of_hat
+from mixedfx.inference.information import effective_parameters, trace_of_hat
 from mixedfx.inference.variance_scales import variance_estimates
 from tests.differences import gradient
 

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.diagnostics.posterior import drawn_predictor
-from mixedfx.diagnostics.standardized import anderson_darling
+from mixedfx.diagnostics.residuals import anderson_darling, drawn_predictor
 from tests.diagnostics.sizes import FALSE, TRUE, rejected
 
 

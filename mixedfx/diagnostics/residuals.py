@@ -1,0 +1,213 @@
+"""Residuals that follow a known distribution if the model holds: standardized, and least confounded.
+
+Residuals about an estimate are too small, and not of the right shape where groups are small, because the estimate has
+followed the data. About a draw of the coefficients (whose prior is flat) and of the random effects, given the data, the
+responses are what the model says that they are about the true ones: independent, and of the family. The draw is the
+conditional mean plus the error of the fit to data of its own, which has the same distribution.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._typing import Array
+from mixedfx.criterion.conditional import first_order_mean
+from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.criterion.responses import with_response
+from mixedfx.diagnostics.checks import fitted_results, linear_results
+from mixedfx.diagnostics.leverage import WorkingModel, leverage
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.fitting import LinearFit
+from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.response import RESIDUALS
+from mixedfx.results.simulate import conditional_columns, generator, random_parts, simulated_rows
+
+__all__ = ["anderson_darling", "drawn_predictor", "least_confounded_residuals", "standardized_residuals"]
+
+LEAST_SHARE = 1e-8  # of the error that is left in a residual: below, the fit goes through the row
+FEWEST_VALUES = 8  # the approximation of the p-value is for so many or more
+MOST_ROWS = 4000  # the eigenvectors of an n x n matrix are needed
+
+
+def drawn_predictor(fit: LinearMixedResults | GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
+    """Return one draw of the linear predictor (n,) of the mean, given the data and the variances.
+
+    Raises
+    ------
+    DataError
+        If the fit is so near singular that no draw can be computed.
+
+    References
+    ----------
+    Papandreou & Yuille (2010), Adv. Neural Inf. Process. Syst. 23: draws by perturbation.
+    """
+    try:
+        drawn = _linear_draw(fit, rng) if isinstance(fit, LinearMixedResults) else _generalized_draw(fit, rng)
+    except (ArithmeticError, np.linalg.LinAlgError) as reason:
+        raise _near_singular(str(reason)) from None
+    if not np.isfinite(drawn).all():
+        raise _near_singular("a draw is not finite")
+    return drawn
+
+
+def _near_singular(reason: str) -> DataError:
+    return DataError(
+        f"the fit is too near singular to draw the random effects given the data ({reason}): take random='new', or a "
+        "smaller model"
+    )
+
+
+def _linear_draw(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
+    """Exact: the random effects are normal given the data."""
+    problem = fit.fit.problem
+    roots = [fit.sigma * root for root in problem.relative_roots(fit.fit.theta)]
+    fixed, random = _drawn_afresh(fit, roots, rng)
+    eta = fixed + random
+    own = with_response(problem, eta + fit._residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
+    again = type(fit)(fit.model, LinearFit(own, fit.fit.optimum, own.criterion(fit.fit.point.theta)))
+    return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
+
+
+def _generalized_draw(fit: GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
+    """To first order: about the conditional mean, with the information at the mode."""
+    working, state = WorkingModel.of(fit.fit), fit.fit.at.state
+    _, own = _drawn_afresh(fit, fit.fit.problem.roots(fit.fit.x), rng)
+    noise = np.sqrt(working.weights) * rng.standard_normal(own.size)
+    error = own - working.fitted(working.weights * own + noise)
+    skewness = working.space.spread(first_order_mean(LaplaceEvaluation(state)) - state.mode.b)
+    return np.asarray(fit.linear_predictors[:, 0] + skewness + error)
+
+
+def _drawn_afresh(
+    fit: LinearMixedResults | GeneralizedLinearMixedResults, roots: list[Array], rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """The fixed part of the linear predictor (n,), and ``Z b`` (n,) of effects with the covariances ``R R'``."""
+    chosen = conditional_columns(fit.design, "new")
+    rows = simulated_rows(fit.design, fit._beta, None, chosen)
+    return rows.fixed, random_parts(rows, roots, fit._modes, 1, rng, chosen)[:, 0]
+
+
+def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
+    """Return residuals (n,) that are standard normal if the model holds; nan where the fit leaves none.
+
+    Of a linear model, conditional residuals ``(I - H) e``: they have the covariance ``sigma^2 (I - H)`` (R = I) if the
+    model holds, so each is divided by its ``sqrt(1 - h)``; those whitened by a residual structure by the root of the
+    mean of ``1 - h``, which is the mean of their variances. Of a generalised model, randomised quantile residuals
+    about a draw of the linear predictor given the data.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    seed : int, SeedSequence or Generator, optional
+        Of the draws of a generalised model.
+
+    References
+    ----------
+    Cook & Weisberg (1982), Residuals and Influence in Regression, section 2.2; Dunn & Smyth (1996), J. Comput. Graph.
+    Stat. 5, 236.
+    """
+    results = fitted_results(fit, "standardized_residuals")
+    if isinstance(results, GeneralizedLinearMixedResults):
+        rng, response = generator(seed), results._response
+        predictors = response.predictors(drawn_predictor(results, rng), response.matrices)
+        return RESIDUALS["quantile"](response, predictors, rng)
+    values = results.residuals("normalized").to_numpy()
+    share = 1.0 - leverage(results)["total"].to_numpy()
+    if results.fit.problem.residual is not None:
+        share = np.full(share.size, share.mean())
+    out = np.full(values.size, np.nan)
+    np.divide(values, np.sqrt(np.maximum(share, 0.0)), out=out, where=share > LEAST_SHARE)
+    return out
+
+
+def anderson_darling(values: Array) -> tuple[float, float]:
+    """Test values (n,) against the normal distributions: the statistic and its p-value, mean and variance estimated.
+
+    References
+    ----------
+    D'Agostino & Stephens (1986), Goodness-of-Fit Techniques, section 4.8.5 and table 4.9.
+    """
+    sample = np.sort(values[np.isfinite(values)])
+    n = sample.size
+    if n < FEWEST_VALUES or np.ptp(sample) == 0:
+        return np.nan, np.nan
+    z = (sample - sample.mean()) / sample.std(ddof=1)
+    odd = 2.0 * np.arange(1, n + 1) - 1.0
+    raw = -n - float(np.mean(odd * (special.log_ndtr(z) + special.log_ndtr(-z[::-1]))))
+    statistic = raw * (1.0 + 0.75 / n + 2.25 / n**2)
+    return statistic, _anderson_darling_tail(statistic)
+
+
+def _anderson_darling_tail(a: float) -> float:
+    """Table 4.9; beyond its range the p-value is below 1e-20."""
+    if a >= 0.6:
+        return float(np.exp(1.2937 - 5.709 * a + 0.0186 * a**2)) if a < 10.0 else 0.0
+    if a >= 0.34:
+        return float(np.exp(0.9177 - 4.279 * a - 1.38 * a**2))
+    if a >= 0.2:
+        return 1.0 - float(np.exp(-8.318 + 42.796 * a - 59.938 * a**2))
+    return 1.0 - float(np.exp(-13.436 + 101.14 * a - 223.73 * a**2))
+
+
+def least_confounded_residuals(fit: Any) -> pd.Series[float]:
+    """Return least-confounded residuals: n - p uncorrelated residuals with variance 1 if the model holds.
+
+    Conditional residuals are mixtures of errors and random effects, so that normal random effects can hide errors that
+    are not normal. These are the linear combinations with the smallest share of random effects, the purest first.
+
+    Parameters
+    ----------
+    fit : LinearMixedResults
+
+    Returns
+    -------
+    Series (n - p,)
+        Indexed by the share of the errors in each, from 1 downwards.
+
+    Raises
+    ------
+    SpecificationError
+        If there are more than 4000 rows.
+
+    Notes
+    -----
+    With ``P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1 = U diag(l) U'`` relative to sigma squared, they are
+    ``sqrt(l) U' y / sigma``. Where several shares are equal (those of 1 mostly are: contrasts within groups) their
+    residuals are one rotation of many: sums of squares over equal shares are determined, single values are not, and
+    another unit of the response or another computer can give others.
+
+    References
+    ----------
+    Hilden-Minton (1995), thesis, UCLA; Nobre & Singer (2007), Biom. J. 49, 863.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> residuals = mfx.least_confounded_residuals(fit)
+    >>> len(residuals), round(float((residuals**2).mean()), 3)
+    (178, 1.0)
+    """
+    results = linear_results(fit, "least_confounded_residuals")
+    if results.nobs > MOST_ROWS:
+        raise SpecificationError(f"least-confounded residuals take at most {MOST_ROWS} rows, found {results.nobs}")
+    design, theta = results.design, results.theta.to_numpy()
+    root = np.ones(results.nobs) if design.weights is None else np.sqrt(design.weights)
+    basis = np.linalg.qr(root[:, None] * results.fit.problem.assembly.rows.columns[:, :-1])[0]
+    half = root[:, None] * (results.model.exog_re @ results.model.Lambda(theta)).toarray()
+    inverse = np.linalg.inv(np.eye(results.nobs) + half @ half.T)
+    solved = inverse @ basis
+    projection = inverse - solved @ np.linalg.solve(basis.T @ solved, solved.T)
+    shares, vectors = np.linalg.eigh(0.5 * (projection + projection.T))
+    kept = np.arange(basis.shape[1], results.nobs)[::-1]  # the p smallest are the space of the fixed effects
+    values = (
+        np.sqrt(np.maximum(shares[kept], 0.0))
+        * (vectors[:, kept].T @ (root * results.residuals("marginal")))
+        / results.sigma
+    )
+    return pd.Series(values, index=pd.Index(shares[kept], name="share"), name="residual")
