@@ -18,9 +18,8 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, family_for
 from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
-from mixedfx.matrices.exactness import restarts
-from mixedfx.matrices.labels import Labels
-from mixedfx.matrices.used import used_columns
+from mixedfx.matrices.frame import used_columns
+from mixedfx.matrices.labels import Labels, restarts
 from mixedfx.models.base import residual_problem
 from mixedfx.models.generalized import has_residual, noise_of, transformed
 from mixedfx.models.linear import checked_sigma, columns_of_residual, linear_noise

@@ -16,7 +16,7 @@ from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import fitted_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
@@ -252,7 +252,7 @@ def _numbers(fit: LinearMixedResults | GeneralizedLinearMixedResults, given: Any
         if inputs is None:
             raise SpecificationError(f"a refit has no data of its own: give {argument} as one number a row")
         inputs.source.require([given])
-        return np.asarray(Rows(inputs.source, design.keep).numbers(given), dtype=float)
+        return np.asarray(FrameRows(inputs.source, design.keep).numbers(given), dtype=float)
     numbers = plain_numbers(argument, given)
     whole = design.keep is not None and numbers.ndim == 1 and numbers.size == design.keep.size
     length = numbers.size if whole else fit.nobs

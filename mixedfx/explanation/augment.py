@@ -12,10 +12,9 @@ from mixedfx.matrices import Design
 from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.expressions import variables_in
-from mixedfx.matrices.frame import Frame, as_frame
-from mixedfx.matrices.missing import complete_rows, missing_of
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.response import is_cbind, read_response
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.values import Factor
 from mixedfx.results.base import MixedResults
 
@@ -127,7 +126,7 @@ def _new_response(results: Any, frame: Frame) -> Array:
     if not all(name in frame for name in variables_in([expression], functions)):
         return out
     keep: BoolArray | None = complete_rows(len(frame), missing_of(frame, (expression,), functions)).keep
-    rows = Rows(frame, keep)
+    rows = FrameRows(frame, keep)
     if not rows.size:
         return out
     value = Evaluator(rows, functions, {})

@@ -13,13 +13,12 @@ from scipy import sparse as sp
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.matrices import Design, Frame, as_frame
-from mixedfx.matrices.encoder import FormulaicEncoder, term_label
+from mixedfx.matrices.encoder import FormulaicEncoder, Variable, term_label
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.labels import combine
-from mixedfx.matrices.rows import Rows
 from mixedfx.matrices.values import Basis, Factor, Value
-from mixedfx.matrices.variables import Variable
 
 __all__ = ["CanonicalRows", "EstimableFunctions", "canonical_rows", "estimable_functions", "term_maps"]
 
@@ -92,7 +91,7 @@ def _orthogonal_to(columns: Array, sizes: Array) -> Array:
 
 
 # --------------------------------------------------------------------------- from a design
-def estimable_functions(design: Design, rows: Rows) -> EstimableFunctions:
+def estimable_functions(design: Design, rows: FrameRows) -> EstimableFunctions:
     """Return the estimable functions of a design's fixed part; ``rows`` are the data of its rows.
 
     Notes
@@ -224,7 +223,7 @@ def canonical_rows(design: Design, frame: Frame | None) -> CanonicalRows:
     frame : Frame or None
         The data that it was made of; the columns that it remembers if there are none.
     """
-    rows = _rows_of(design.variables) if frame is None else Rows(frame, design.keep)
+    rows = _rows_of(design.variables) if frame is None else FrameRows(frame, design.keep)
     functions = estimable_functions(design, rows)
     weight = np.ones(len(design.fixed.matrix)) if design.weights is None else np.sqrt(design.weights)
     root = np.asarray(np.linalg.qr(design.fixed.matrix * weight[:, None], mode="r"), dtype=float)
@@ -235,7 +234,9 @@ def canonical_rows(design: Design, frame: Frame | None) -> CanonicalRows:
 
 def term_maps(design: Design, frame: Frame | None) -> tuple[tuple[str, ...], tuple[Array, ...]]:
     """Return the terms, and what coefficients (…, p) are multiplied by to be those in a term's parameters (p, q)."""
-    functions = estimable_functions(design, _rows_of(design.variables) if frame is None else Rows(frame, design.keep))
+    functions = estimable_functions(
+        design, _rows_of(design.variables) if frame is None else FrameRows(frame, design.keep)
+    )
     maps = tuple(np.asarray(np.linalg.solve(functions.root, block)) for block in functions.blocks.values())
     return tuple(functions.blocks), maps
 
@@ -263,10 +264,10 @@ def _treatment_columns(functions: EstimableFunctions) -> Array:
     return np.array(chosen).T
 
 
-def _rows_of(variables: dict[str, Variable]) -> Rows:
+def _rows_of(variables: dict[str, Variable]) -> FrameRows:
     """The variables of the fixed part as data again."""
     frame = pd.DataFrame({name: _values(variable) for name, variable in variables.items()})
-    return Rows(as_frame(frame))
+    return FrameRows(as_frame(frame))
 
 
 def _values(variable: Variable) -> pd.Series:

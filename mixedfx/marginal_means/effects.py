@@ -23,8 +23,8 @@ from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.predictions import Predictions, predictions_for
 from mixedfx.matrices import as_frame
-from mixedfx.matrices.columns import Column
-from mixedfx.matrices.weights import check_weights, read_argument
+from mixedfx.matrices.columns import DataColumn
+from mixedfx.matrices.rows import check_weights, read_argument
 
 __all__ = ["comparisons", "marginal_effects"]
 
@@ -201,7 +201,7 @@ def _rows(model: FittedModel, data: Any, offset: Any, weights: Any) -> tuple[Fit
     return model.in_new_rows(given), used, _counts(weights, data)
 
 
-def _values(column: Column) -> Any:
+def _values(column: DataColumn) -> Any:
     if not column.is_factor:
         numbers = column.numbers
         return numbers.astype(bool) if column.is_logical and column.missing is None else numbers

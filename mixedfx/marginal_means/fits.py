@@ -19,12 +19,11 @@ from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.matrices import Design, as_frame
-from mixedfx.matrices.chosen import linear_predictor_variance
-from mixedfx.matrices.encoder import Encoder, FormulaicEncoder
+from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Variable, read_variable
 from mixedfx.matrices.expressions import variables_in
-from mixedfx.matrices.rows import Rows
-from mixedfx.matrices.variables import Variable, read_variable
-from mixedfx.matrices.weights import read_argument
+from mixedfx.matrices.frame import FrameRows
+from mixedfx.matrices.new_rows import linear_predictor_variance
+from mixedfx.matrices.rows import read_argument
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 
@@ -279,14 +278,14 @@ def _described(
     return found, observed
 
 
-def _rows(fit: Ours, names: Sequence[str]) -> Rows:
+def _rows(fit: Ours, names: Sequence[str]) -> FrameRows:
     inputs = fit.model.inputs
     if inputs is None:
         raise SpecificationError(
             f"a refit does not keep the columns {', '.join(map(repr, names))}, which are needed here: fit the model "
             "to data with the new response"
         )
-    return Rows(inputs.frame, fit.design.keep)
+    return FrameRows(inputs.frame, fit.design.keep)
 
 
 def _values(variable: Variable) -> pd.Series:
@@ -470,7 +469,7 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
         str(fit.model.endog_names),
         tuple(map(str, fit.model.exog_names)),
         (lambda: Spread(float(np.sqrt(fit.scale)), float(fit.df_resid), "the residual")) if _is_linear(fit) else None,
-        lambda: Rows(as_frame(frame), keep),
+        lambda: FrameRows(as_frame(frame), keep),
     )
 
 

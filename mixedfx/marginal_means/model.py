@@ -14,7 +14,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.marginal_means.scales import Scale
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 
 if TYPE_CHECKING:
     from mixedfx.marginal_means.outcomes import Outcome
@@ -174,7 +174,7 @@ class FittedModel:
     response: str = ""
     names: tuple[str, ...] = ()
     spread: Callable[[], Spread] | None = field(default=None, repr=False)
-    rows: Callable[[], Rows] | None = field(default=None, repr=False)
+    rows: Callable[[], FrameRows] | None = field(default=None, repr=False)
     offset: Callable[[pd.DataFrame], Array] = field(default=lambda data: np.zeros(len(data)), repr=False)
     notes: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)

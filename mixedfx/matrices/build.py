@@ -1,9 +1,9 @@
-"""From a formula and data to the design of a model."""
+"""From a formula and data to the design of a model, and to the design without what no data of it could tell."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -11,24 +11,31 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.covariance import Covariance, DiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import Formula, parse, parse_predictors
-from mixedfx.matrices.codings import codings_for
-from mixedfx.matrices.encoder import Settings, learn_encoder
+from mixedfx.formula import Formula, RandomTerm, parse, parse_predictors
+from mixedfx.matrices.encoder import SelectedEncoder, Settings, Variable, learn_encoder, read_variables
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.expressions import functions_in
 from mixedfx.matrices.fixed import FixedEffects, build_fixed
-from mixedfx.matrices.frame import Frame, as_frame, unnamed_hint
-from mixedfx.matrices.identification import Undetermined
-from mixedfx.matrices.missing import Completeness, complete_rows, missing_of
-from mixedfx.matrices.numerals import text_notes
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame, text_notes, unnamed_hint
+from mixedfx.matrices.identification import Identification, Undetermined, identify
+from mixedfx.matrices.quadratic_forms import NO_NOISE, Noise
 from mixedfx.matrices.random import RandomBuilder, RandomEffects
 from mixedfx.matrices.response import Response, is_cbind, read_response, without_trials
-from mixedfx.matrices.rows import Rows
-from mixedfx.matrices.variables import Variable, read_variables
-from mixedfx.matrices.weights import OffsetEncoder, RowArgument, check_weights, read_argument, sum_of
+from mixedfx.matrices.rows import (
+    Completeness,
+    OffsetEncoder,
+    RowArgument,
+    check_weights,
+    complete_rows,
+    missing_of,
+    read_argument,
+    sum_of,
+)
+from mixedfx.matrices.values import codings_for
 
-__all__ = ["Design", "Predictors", "build_design", "build_predictors"]
+__all__ = ["Design", "Predictors", "build_design", "build_predictors", "identified_twin"]
 
 
 @dataclass(frozen=True)
@@ -155,10 +162,10 @@ def build_design(
     complete = _complete(parsed, frame, settings, prior, shift, extra)
     complete.enforce(missing)
     if response_kind == "binomial" and is_cbind(parsed.response):
-        value = Evaluator(Rows(frame, complete.keep), settings.functions, {})
+        value = Evaluator(FrameRows(frame, complete.keep), settings.functions, {})
         complete = complete.without(without_trials(parsed.response, value), "they have no trials")
         complete.enforce(missing)
-    return _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
+    return _Assembly(parsed, FrameRows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,7 @@ def build_predictors(
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
     complete = _complete(parsed, frame, settings, prior, shift, ())
     complete.enforce("drop")
-    assembly = _Assembly(parsed, Rows(frame, complete.keep), settings, prior, shift)
+    assembly = _Assembly(parsed, FrameRows(frame, complete.keep), settings, prior, shift)
     encoder, matrix = learn_encoder(parsed.fixed_terms, assembly.rows, settings, "the fixed part")
     builder = RandomBuilder(assembly.rows, settings)
     return Predictors(
@@ -309,7 +316,7 @@ class _Assembly:
     """The parts of a design that is being put together."""
 
     formula: Formula
-    rows: Rows
+    rows: FrameRows
     settings: Settings
     prior: RowArgument | None
     shift: RowArgument | None
@@ -359,3 +366,43 @@ class _Assembly:
             None if self.shift is None or self.shift.column is not None else own,
         )
         return total, encoder
+
+
+def identified_twin(design: Design, noise: Noise = NO_NOISE, X: Array | None = None) -> Design:
+    """Return the design without the random effects whose variances nothing can tell, and with what was found.
+
+    Parameters
+    ----------
+    design : Design
+    noise : Noise
+        What the rows have beside random effects.
+    X : (n, p) array, optional
+        Fixed effects that can take the place of random ones; those of the design if omitted.
+    """
+    found = identify(design.fixed.matrix if X is None else X, design.random, noise)
+    if not found.findings:
+        return design
+    places = [k for k, own in enumerate(found.kept) if own]
+    formula = replace(
+        design.formula, random=tuple(_written(design.formula.random[k], found.covariances[k]) for k in places)
+    )
+    random = tuple(_selected(design.random[k], k, found) for k in places)
+    return replace(design, formula=formula, random=random, undetermined=found.findings)
+
+
+def _written(term: RandomTerm, covariance: Covariance) -> RandomTerm:
+    independent = isinstance(covariance, DiagonalCovariance) and term.covariance == "us"
+    return replace(term, covariance="diag") if independent else term
+
+
+def _selected(term: RandomEffects, k: int, found: Identification) -> RandomEffects:
+    own = found.kept[k]
+    if len(own) == term.n_columns:
+        return replace(term, covariance=found.covariances[k])
+    return replace(
+        term,
+        matrix=np.asfortranarray(term.matrix[:, list(own)]),
+        names=tuple(term.names[j] for j in own),
+        covariance=found.covariances[k],
+        encoder=SelectedEncoder(term.encoder, own),
+    )

@@ -14,7 +14,7 @@ from mixedfx.exceptions import DataError
 from mixedfx.matrices.labels import Labels, factorize
 
 __all__ = [
-    "Column",
+    "DataColumn",
     "FactorColumn",
     "NumberColumn",
     "RefusedColumn",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class Column(ABC):
+class DataColumn(ABC):
     """A named column of n values.
 
     Parameters
@@ -61,7 +61,7 @@ class Column(ABC):
         """Where the values are missing (n,), or None if nowhere."""
 
 
-class NumberColumn(Column):
+class NumberColumn(DataColumn):
     """Integers, floats or booleans, in numpy or in a nullable extension array."""
 
     def __init__(self, name: str, dtype: str, values: Any, *, is_logical: bool = False) -> None:
@@ -93,7 +93,7 @@ class NumberColumn(Column):
         return missing if missing.any() else None
 
 
-class FactorColumn(Column):
+class FactorColumn(DataColumn):
     """A categorical column: the categories give the order of the levels."""
 
     is_factor = True
@@ -119,7 +119,7 @@ class FactorColumn(Column):
         return missing if missing.any() else None
 
 
-class TextColumn(Column):
+class TextColumn(DataColumn):
     """Strings: a factor whose levels are sorted."""
 
     is_factor = True
@@ -159,7 +159,7 @@ class TimeColumn(TextColumn):
         )
 
 
-class RefusedColumn(Column):
+class RefusedColumn(DataColumn):
     """Values that have no meaning in a model: complex numbers, nested objects, mixtures of types."""
 
     def __init__(self, name: str, dtype: str, reason: str) -> None:
@@ -193,7 +193,7 @@ def _example(levels: pd.Index[Any]) -> str:
     return f", for example {levels[0]!r}" if len(levels) else ""
 
 
-def column_from_pandas(name: str, series: pd.Series[Any]) -> Column:
+def column_from_pandas(name: str, series: pd.Series[Any]) -> DataColumn:
     """Return the column of a pandas Series of any dtype."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
@@ -214,7 +214,7 @@ def column_from_pandas(name: str, series: pd.Series[Any]) -> Column:
     return column_from_array(name, series.to_numpy(dtype=object))
 
 
-def column_from_array(name: str, values: AnyArray) -> Column:
+def column_from_array(name: str, values: AnyArray) -> DataColumn:
     """Return the column of a one-dimensional numpy array.
 
     Raises
@@ -243,7 +243,7 @@ _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal", "boolean", 
 _TIMES = {"datetime64", "datetime", "date", "time", "timedelta64", "timedelta", "period"}
 
 
-def _column_of_objects(name: str, values: AnyArray) -> Column:
+def _column_of_objects(name: str, values: AnyArray) -> DataColumn:
     """Return the column that the Python objects in ``values`` stand for."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind == "string":

@@ -1,9 +1,10 @@
-"""Terms to columns: learnt from the data of the model, replayed exactly on new data."""
+"""Terms to columns, learnt from the data of the model and replayed exactly on new data; the variables behind them."""
 
 from __future__ import annotations
 
+import ast
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,17 +15,28 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import DataError
 from mixedfx.formula import coefficient_name, display
 from mixedfx.formula.names import column
-from mixedfx.matrices.codings import Coding
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import functions_in, variables_in
-from mixedfx.matrices.frame import as_frame
+from mixedfx.matrices.expressions import functions_in, syntax_tree, variables_in
+from mixedfx.matrices.frame import FrameRows, as_frame
+from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
-from mixedfx.matrices.missing import complete_rows, missing_of
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.transforms import FittedTransform
-from mixedfx.matrices.values import Factor
+from mixedfx.matrices.values import Coding, Factor
 
-__all__ = ["Encoder", "FormulaicEncoder", "PlainEncoder", "Settings", "Term", "learn_encoder", "term_label"]
+__all__ = [
+    "Encoder",
+    "FormulaicEncoder",
+    "PlainEncoder",
+    "SelectedEncoder",
+    "Settings",
+    "Term",
+    "Variable",
+    "learn_encoder",
+    "read_variable",
+    "read_variables",
+    "term_label",
+]
 
 Term = tuple[str, ...]
 
@@ -70,7 +82,7 @@ class Encoder(ABC):
         """The user's own functions."""
 
     @abstractmethod
-    def columns(self, rows: Rows) -> Array:
+    def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p) for rows without missing values."""
 
     def encode(self, data: Any) -> Array:
@@ -84,7 +96,7 @@ class Encoder(ABC):
         frame = as_frame(data)
         frame.require(self.variables)
         keep = complete_rows(len(frame), missing_of(frame, self.expressions, self.functions)).keep
-        columns = self.columns(Rows(frame, keep))
+        columns = self.columns(FrameRows(frame, keep))
         if keep is None:
             return columns
         matrix = np.full((len(frame), len(self.names)), np.nan, order="F")
@@ -120,7 +132,7 @@ class PlainEncoder(Encoder):
         """None."""
         return {}
 
-    def columns(self, rows: Rows) -> Array:
+    def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p)."""
         matrix = np.empty((rows.size, len(self.products)), order="F")
         value = Evaluator(rows, {}, {}, ({}, {}))
@@ -160,7 +172,7 @@ class FormulaicEncoder(Encoder):
         """The user's own functions."""
         return self.settings.functions
 
-    def columns(self, rows: Rows) -> Array:
+    def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p)."""
         from mixedfx.matrices.materialize import materialize
 
@@ -168,8 +180,48 @@ class FormulaicEncoder(Encoder):
         return materialize(self.spec, {text: value(text) for text in self.expressions}, rows.size)[0]
 
 
+@dataclass(frozen=True)
+class SelectedEncoder(Encoder):
+    """Some of the columns of another encoder.
+
+    Parameters
+    ----------
+    whole : Encoder
+    chosen : tuple of int
+        Positions of the columns.
+    """
+
+    whole: Encoder
+    chosen: tuple[int, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Names of the chosen columns."""
+        return tuple(self.whole.names[j] for j in self.chosen)
+
+    @property
+    def terms(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
+        """Positions of the columns of each term among the chosen ones."""
+        place = {old: new for new, old in enumerate(self.chosen)}
+        return {term: tuple(place[j] for j in own if j in place) for term, own in self.whole.terms.items()}
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The expressions of which the terms are products."""
+        return self.whole.expressions
+
+    @property
+    def functions(self) -> Mapping[str, Any]:
+        """The user's own functions."""
+        return self.whole.functions
+
+    def columns(self, rows: FrameRows) -> Array:
+        """Return the columns (n, p)."""
+        return np.asfortranarray(self.whole.columns(rows)[:, list(self.chosen)])
+
+
 def learn_encoder(
-    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, *, within_only: bool = False
+    terms: Sequence[Term], rows: FrameRows, settings: Settings, part: str, *, within_only: bool = False
 ) -> tuple[Encoder, Array]:
     """Learn the columns of ``terms`` from ``rows`` and return the encoder with its columns.
 
@@ -177,7 +229,7 @@ def learn_encoder(
     ----------
     terms : sequence of tuple of str
         Each term's factors, evaluable expressions; ``()`` is the intercept.
-    rows : Rows
+    rows : FrameRows
         The rows of the model, without missing values.
     settings : Settings
         The user's functions and contrasts.
@@ -195,7 +247,7 @@ def learn_encoder(
     return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
-def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
+def _is_plain(factor: str, rows: FrameRows, settings: Settings) -> bool:
     if not factor.isidentifier():
         return False
     name = column(factor)
@@ -203,7 +255,7 @@ def _is_plain(factor: str, rows: Rows, settings: Settings) -> bool:
 
 
 def _learn_formulaic(
-    terms: Sequence[Term], rows: Rows, settings: Settings, part: str, within_only: bool
+    terms: Sequence[Term], rows: FrameRows, settings: Settings, part: str, within_only: bool
 ) -> tuple[Encoder, Array]:
     from mixedfx.matrices.materialize import materialize, minimal_columns, new_spec
 
@@ -231,3 +283,86 @@ def _learn_formulaic(
         expressions,
     )
     return encoder, matrix
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A column of the data that the terms use, in the rows of the model.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    numbers : numpy.ndarray or None
+        Its values (n,) if it is numeric.
+    labels : Labels or None
+        Its labels if it is a factor.
+    is_logical : bool
+        Whether its numbers stand for True and False.
+    """
+
+    name: str
+    numbers: Array | None
+    labels: Labels | None
+    is_logical: bool = False
+
+    @property
+    def is_factor(self) -> bool:
+        """Whether formulas read it as a factor."""
+        return self.labels is not None
+
+    @property
+    def levels(self) -> tuple[Hashable, ...]:
+        """The levels of a factor, or the distinct values of a numeric variable in increasing order."""
+        if self.labels is not None:
+            return tuple(self.labels.levels.tolist())
+        return tuple(np.unique(np.asarray(self.numbers)).tolist())
+
+    @property
+    def mean(self) -> float:
+        """The mean of a numeric variable; NaN for a factor."""
+        return float("nan") if self.numbers is None else float(np.mean(self.numbers))
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value of a numeric variable; NaN for a factor."""
+        if self.numbers is None:
+            return float("nan"), float("nan")
+        return float(np.min(self.numbers)), float(np.max(self.numbers))
+
+    def __repr__(self) -> str:
+        if self.is_factor:
+            return f"<Variable: {self.name}, a factor of {len(self.levels)} levels>"
+        return f"<Variable: {self.name}, numbers from {self.range[0]:g} to {self.range[1]:g}>"
+
+
+def read_variables(encoder: Encoder, rows: FrameRows) -> dict[str, Variable]:
+    """Return the variables that an encoder uses.
+
+    A numeric column that occurs only as ``C(k)`` is a factor. Numbers are copied, so that the caller may change the
+    data later.
+    """
+    return {
+        name: read_variable(name, rows, as_factor=_is_only_marked(name, encoder.expressions))
+        for name in encoder.variables
+    }
+
+
+def read_variable(name: str, rows: FrameRows, *, as_factor: bool = False) -> Variable:
+    """Return a column as formulas read it; as a factor anyhow if ``as_factor``."""
+    if as_factor or rows.is_factor(name):
+        return Variable(name, None, rows.labels(name))
+    return Variable(name, np.array(rows.numbers(name)), None, rows.is_logical(name))
+
+
+def _is_only_marked(name: str, expressions: Sequence[str]) -> bool:
+    """Say whether every expression that uses the column is ``C(column, …)``."""
+    using = [text for text in expressions if name in variables_in([text], {})]
+    return all(_marked(text) == name for text in using)
+
+
+def _marked(expression: str) -> str | None:
+    tree = syntax_tree(expression)
+    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "C"
+    argument = tree.args[0] if isinstance(tree, ast.Call) and is_call else None
+    return column(argument.id) if isinstance(argument, ast.Name) else None

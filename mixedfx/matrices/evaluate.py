@@ -7,6 +7,7 @@ walk does not know is refused too.
 from __future__ import annotations
 
 import ast
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,35 +18,112 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, display
 from mixedfx.formula.names import column
-from mixedfx.matrices.codings import Coding, TreatmentCoding, coding_for
 from mixedfx.matrices.columns import column_from_pandas
 from mixedfx.matrices.expressions import names_in, syntax_tree
-from mixedfx.matrices.labels import Labels, combine, factorize
-from mixedfx.matrices.operations import (
-    BINARY,
-    compared,
-    contrast,
-    contrast_name,
-    elementwise,
-    number,
-    with_options,
-)
-from mixedfx.matrices.recode import ordered_levels, recoded
-from mixedfx.matrices.rows import Rows
-from mixedfx.matrices.splines import LEARN_SPLINE
+from mixedfx.matrices.frame import FrameRows
+from mixedfx.matrices.labels import Labels, combine, factorize, ordered_levels, recoded
 from mixedfx.matrices.transforms import (
     ELEMENTWISE,
+    LEARN_SPLINE,
     FittedTransform,
     lag,
     learn_center,
     learn_cut,
+    learn_means,
     learn_poly,
     learn_scale,
 )
-from mixedfx.matrices.values import Basis, Factor, Value
-from mixedfx.matrices.within import learn_means
+from mixedfx.matrices.values import Basis, Coding, Factor, PolynomialCoding, TreatmentCoding, Value, coding_for
 
-__all__ = ["Evaluator"]
+__all__ = ["BINARY", "Evaluator", "compared", "contrast", "contrast_name", "elementwise", "number", "with_options"]
+
+#: Numbers beyond this overflow when they are squared and summed.
+LARGEST = 1e140
+
+BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: np.true_divide,
+    ast.FloorDiv: np.floor_divide,
+    ast.Mod: np.mod,
+    ast.Pow: np.power,
+}
+COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+
+def number(value: Any, node: ast.AST) -> Any:
+    """Return ``value`` if arithmetic can use it.
+
+    Raises
+    ------
+    DataError
+        If it is a factor, several columns, or no number at all.
+    """
+    if isinstance(value, Factor):
+        kind = "a factor"
+    elif isinstance(value, Basis):
+        kind = "several columns"
+    elif value is None or isinstance(value, (str, list, Coding)):
+        kind = "not a number"
+    else:
+        return value
+    raise DataError(f"{display(ast.unparse(node))} is {kind}; arithmetic and functions need a column of numbers")
+
+
+def compared(sign: ast.cmpop, left: Any, right: Any, node: ast.AST) -> Any:
+    """Compare numbers, or a factor with one of its labels for equality."""
+    if isinstance(right, Factor) and not isinstance(left, Factor):
+        left, right = right, left
+    if isinstance(left, Factor) and isinstance(right, (str, int, float)) and isinstance(sign, (ast.Eq, ast.NotEq)):
+        same = left.equals(right)
+        return same if isinstance(sign, ast.Eq) else ~same
+    return COMPARE[type(sign)](number(left, node), number(right, node))
+
+
+def contrast_name(node: ast.AST) -> str | None:
+    """Return ``"sum"`` for ``contr.sum``, None for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "contr":
+        return node.attr
+    return None
+
+
+def contrast(name: str, values: list[Any], options: dict[str, Any]) -> Coding:
+    """Return the coding of ``contr.sum``, ``contr.treatment(base="b")``, ``contr.poly(scores=[…])``."""
+    argument = values[0] if values else next(iter(options.values()), None)
+    if name == "treatment":
+        return TreatmentCoding(argument)
+    if name == "poly" and argument is not None:
+        return PolynomialCoding(tuple(argument))
+    return coding_for(name, name)
+
+
+def elementwise(name: str, node: ast.Call, values: list[Any], options: dict[str, Any]) -> Any:
+    """Apply a function of each row alone."""
+    if name == "I":
+        return values[0] if values else number(None, node)
+    checked = [number(value, argument) for value, argument in zip(values, node.args)]
+    return with_options(name, node, ELEMENTWISE[name], checked, options)
+
+
+def with_options(
+    name: str, node: ast.Call, function: Callable[..., Any], values: list[Any], options: dict[str, Any]
+) -> Any:
+    """Call ``function``; options that it does not have are the formula's fault."""
+    try:
+        return function(*values, **options)
+    except TypeError as error:
+        raise SpecificationError(
+            f"{display(ast.unparse(node))}: {name} does not take these arguments ({error})"
+        ) from error
+
 
 _LEARN: dict[str, Callable[..., FittedTransform]] = {
     "scale": learn_scale,
@@ -55,16 +133,13 @@ _LEARN: dict[str, Callable[..., FittedTransform]] = {
     **LEARN_SPLINE,
 }
 
-#: Numbers beyond this overflow when they are squared and summed.
-LARGEST = 1e140
-
 
 class Evaluator:
     """Values of expressions on some rows: learning from them, or replaying what was learnt on others.
 
     Parameters
     ----------
-    rows : Rows
+    rows : FrameRows
         The data.
     functions : mapping
         The user's own functions and constants.
@@ -78,7 +153,7 @@ class Evaluator:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: FrameRows,
         functions: Mapping[str, Any],
         codings: Mapping[str, Coding],
         learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]] | None = None,

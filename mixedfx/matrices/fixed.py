@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import linalg
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
-from mixedfx.matrices.numerals import text_notes
-from mixedfx.matrices.rank import Rank, independent_columns
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows, text_notes
 
-__all__ = ["FixedEffects", "build_fixed", "told"]
+__all__ = ["FixedEffects", "Rank", "build_fixed", "independent_columns", "told"]
 
 #: Columns that a description names.
 SHOWN = 8
@@ -23,6 +22,178 @@ SHOWN = 8
 DROPPED_SHOWN = 6
 #: Part of a row, relative to its size, in directions on which the data are silent that counts as none.
 OUTSIDE = 1e-7
+#: A column is redundant if its distance from the span of the earlier ones is below this fraction of its own spread.
+RANK_TOLERANCE = 1e-7
+#: Above this, the squared Cholesky pivots of the correlation matrix are exact enough to settle the matter.
+CLEAR_PIVOT = 1e-6
+#: A column of size s is known up to this many times s: its values were rounded when they were made.
+ROUNDING = 4.0 * float(np.finfo(np.float64).eps)
+#: Coefficients of a combination below this fraction of the largest are noise.
+COEFFICIENT_NOISE = 1e-6
+#: Numbers of a piece of the matrix that is worked on at a time.
+CACHED_NUMBERS = 2**16
+#: Terms of a combination that a message spells out.
+TERMS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Columns that are linearly independent, and the others as combinations of them.
+
+    Parameters
+    ----------
+    kept : numpy.ndarray
+        Positions (r) of the independent columns: the leftmost ones.
+    dropped : numpy.ndarray
+        Positions (p - r) of the others.
+    alias : numpy.ndarray
+        ``X = X[:, kept] @ alias`` with ``alias`` (r, p); the identity on the kept columns.
+    """
+
+    kept: IntArray
+    dropped: IntArray
+    alias: Array
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no column is redundant."""
+        return len(self.dropped) == 0
+
+    def describe(self, names: Sequence[str]) -> list[str]:
+        """Return each dropped column as a combination: ``z = 3 x``."""
+        return [f"{names[j]} = {_combination(self.alias[:, j], [names[k] for k in self.kept])}" for j in self.dropped]
+
+
+def _combination(coefficients: Array, names: Sequence[str]) -> str:
+    used = np.flatnonzero(coefficients)
+    if len(used) > TERMS_SHOWN:
+        return f"a combination of {', '.join(names[k] for k in used[:TERMS_SHOWN].tolist())}, …"
+    parts: list[str] = []
+    for k in used.tolist():
+        value = coefficients[k]
+        size = "" if abs(abs(value) - 1.0) < COEFFICIENT_NOISE and names[k] != "Intercept" else f"{abs(value):.6g} "
+        sign = ("-" if value < 0 else "") if not parts else (" - " if value < 0 else " + ")
+        parts.append(sign + (size.strip() if names[k] == "Intercept" else size + names[k]))
+    return "".join(parts) or "0"
+
+
+def independent_columns(matrix: Array) -> Rank:
+    """Find the leftmost independent columns of ``matrix`` (n, p).
+
+    The columns are judged by their spread around their means, so that ``1e9 + x`` is as good a predictor as ``x``.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        The columns (n, p); an intercept, if any, is the first.
+
+    Examples
+    --------
+    >>> x = np.arange(5.0)
+    >>> rank = independent_columns(np.column_stack([np.ones(5), x, 1e9 + 2 * x]))
+    >>> rank.describe(["Intercept", "x", "z"])
+    ['z = 1e+09 + 2 x']
+    """
+    p = matrix.shape[1]
+    X = matrix
+    if p == 0 or len(X) == 0:
+        return Rank(np.arange(p), np.zeros(0, dtype=np.intp), np.eye(p))
+    has_intercept = X[0, 0] != 0.0 and bool(np.all(X[:, 0] == X[0, 0]))
+    if p <= len(X) and _clearly_full(X, has_intercept):
+        return Rank(np.arange(p), np.zeros(0, dtype=np.intp), np.eye(p))
+    return _eliminate(X, has_intercept)
+
+
+def _centred(X: Array) -> Array:
+    """Return the deviations from the column means; exactly zero for a constant column."""
+    deviations = X - X[0]
+    return np.asarray(deviations - deviations.mean(axis=0))
+
+
+def _largest(X: Array) -> Array:
+    return np.asarray(np.maximum(X.max(axis=0), -X.min(axis=0)))
+
+
+def _clearly_full(X: Array, has_intercept: bool) -> bool:
+    """Settle the ordinary case by cross-products: the pivots of the correlation matrix are all large."""
+    others = X[:, 1:] if has_intercept else X
+    n, p = others.shape
+    if p == 0:
+        return True
+    mean = others.mean(axis=0) if has_intercept else np.zeros(p)
+    gram = _gram(others, mean, has_intercept)
+    size = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * (np.abs(mean) + size) * np.sqrt(n)):
+        return False
+    try:
+        factor = np.linalg.cholesky(gram / np.outer(size, size))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.min(np.diag(factor)) ** 2 > CLEAR_PIVOT)
+
+
+def _gram(X: Array, mean: Array, centred: bool) -> Array:
+    """Return the cross-products of the deviations from ``mean``, from pieces of ``X`` that fit into the cache."""
+    n, p = X.shape
+    step = max(256, CACHED_NUMBERS // p)
+    gram, total = np.zeros((p, p)), np.zeros(p)
+    for start in range(0, n, step):
+        piece = X[start : start + step] - mean if centred else X[start : start + step]
+        gram += piece.T @ piece
+        total += piece.sum(axis=0)
+    return gram - np.outer(total, total) / n if centred else gram
+
+
+def _eliminate(X: Array, has_intercept: bool) -> Rank:
+    """Orthogonalise column by column (Gram-Schmidt, twice) on the triangular factor of the (centred) columns.
+
+    ``combine`` (r, r) holds the coefficients that make the orthonormal directions out of the kept columns; with it the
+    rounding errors of the kept columns are carried along.
+    """
+    n, p = X.shape
+    mean = X.mean(axis=0)
+    centred = _centred(X)
+    noise = ROUNDING * _largest(X) * np.sqrt(n)
+    spread = np.linalg.norm(centred, axis=0)
+    if not has_intercept:
+        spread = np.where(spread > noise, spread, np.linalg.norm(X, axis=0))
+    R = np.asarray(linalg.qr(centred if has_intercept else X, mode="r")[0])[: min(n, p)]
+    start = 1 if has_intercept else 0
+    kept: list[int] = []
+    Q = np.zeros((len(R), min(R.shape)), order="F")
+    combine = np.zeros((min(R.shape), min(R.shape)))
+    alias = np.zeros((p, p))
+    for j in range(start, p):
+        r = len(kept)
+        onto = Q[:, :r].T @ R[:, j]
+        rest = R[:, j] - Q[:, :r] @ onto
+        again = Q[:, :r].T @ rest
+        rest -= Q[:, :r] @ again
+        coefficients = combine[:r, :r] @ (onto + again)
+        size = float(np.linalg.norm(rest))
+        error = max(float(noise[j]), float(np.abs(coefficients) @ noise[kept]))
+        if r < len(combine) and size > max(RANK_TOLERANCE * spread[j], error):
+            Q[:, r] = rest / size
+            combine[:r, r], combine[r, r] = -coefficients / size, 1.0 / size
+            kept.append(j)
+        else:
+            alias[kept, j] = coefficients
+    return _rank(kept, alias, mean, has_intercept)
+
+
+def _rank(kept: list[int], alias: Array, mean: Array, has_intercept: bool) -> Rank:
+    """Complete the combinations by the intercept and clear them of noise."""
+    p = len(mean)
+    independent = np.array([0, *kept] if has_intercept else kept, dtype=np.intp)
+    dropped = np.setdiff1d(np.arange(p), independent)
+    largest = np.abs(alias).max(axis=0, initial=0.0)
+    alias[np.abs(alias) < COEFFICIENT_NOISE * largest] = 0.0
+    if has_intercept:
+        constant = mean[dropped] - mean @ alias[:, dropped]
+        scale = np.abs(mean[dropped]) + np.abs(mean) @ np.abs(alias[:, dropped])
+        alias[0, dropped] = np.where(np.abs(constant) < COEFFICIENT_NOISE * scale, 0.0, constant / mean[0])
+    alias[independent, independent] = 1.0
+    return Rank(independent, dropped, alias[independent])
 
 
 @dataclass(frozen=True)
@@ -106,14 +277,14 @@ def told(rows: Array, silent: Array) -> BoolArray:
     return np.asarray(~(outside > OUTSIDE * np.maximum(size, np.finfo(float).tiny)))
 
 
-def build_fixed(terms: Sequence[Term], rows: Rows, settings: Settings) -> tuple[FixedEffects, str | None]:
+def build_fixed(terms: Sequence[Term], rows: FrameRows, settings: Settings) -> tuple[FixedEffects, str | None]:
     """Encode the fixed part and leave out redundant columns.
 
     Parameters
     ----------
     terms : sequence of tuple of str
         The terms of the formula.
-    rows : Rows
+    rows : FrameRows
         The rows of the model.
     settings : Settings
         The user's functions and contrasts.
@@ -164,7 +335,7 @@ def build_fixed(terms: Sequence[Term], rows: Rows, settings: Settings) -> tuple[
     return fixed, note
 
 
-def _saturated(encoder: Encoder, rank: int, rows: Rows) -> DataError:
+def _saturated(encoder: Encoder, rank: int, rows: FrameRows) -> DataError:
     """Return the error for as many independent columns as observations."""
     n_used = rows.size
     size = f"{n_used} observation{'s' * (n_used != 1)}"

@@ -1,4 +1,4 @@
-"""Any data frame as named columns: pandas, whatever narwhals reads (polars, pyarrow, …), or a dict of arrays."""
+"""Any data frame as named columns (pandas, whatever narwhals reads, a dict of arrays), and the rows of it in use."""
 
 from __future__ import annotations
 
@@ -11,10 +11,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError
-from mixedfx.matrices.columns import Column, FactorColumn, RefusedColumn, column_from_array, column_from_pandas
+from mixedfx.matrices.columns import (
+    DataColumn,
+    FactorColumn,
+    RefusedColumn,
+    TextColumn,
+    TimeColumn,
+    column_from_array,
+    column_from_pandas,
+)
+from mixedfx.matrices.labels import Labels, numerals
 
-__all__ = ["DictFrame", "Frame", "NarwhalsFrame", "PandasFrame", "as_frame", "missing_column", "unnamed_hint"]
+__all__ = [
+    "DictFrame",
+    "Frame",
+    "FrameRows",
+    "NarwhalsFrame",
+    "PandasFrame",
+    "as_frame",
+    "missing_column",
+    "text_notes",
+    "unnamed_hint",
+    "used_columns",
+]
+
+MANY_LEVELS = 10  # of text, all of them numbers, from which on a note is worth its place
 
 
 class Frame(ABC):
@@ -34,7 +57,7 @@ class Frame(ABC):
         self.names = tuple(names)
         self.index = index
         self.unnamed = tuple(unnamed)
-        self._columns: dict[str, Column] = {}
+        self._columns: dict[str, DataColumn] = {}
 
     def __len__(self) -> int:
         return len(self.index)
@@ -43,10 +66,10 @@ class Frame(ABC):
         return name in self._columns or name in self.names
 
     @abstractmethod
-    def _convert(self, name: str) -> Column:
+    def _convert(self, name: str) -> DataColumn:
         """Return the column called ``name``, which exists."""
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> DataColumn:
         """Return the column called ``name``.
 
         Raises
@@ -118,7 +141,7 @@ class PandasFrame(Frame):
         super().__init__([name for name in names if isinstance(name, str)], data.index, unnamed)
         self._data = data.copy(deep=False)  # columns that the caller adds or replaces later are not ours
 
-    def _convert(self, name: str) -> Column:
+    def _convert(self, name: str) -> DataColumn:
         return column_from_pandas(name, self._data[name])
 
 
@@ -142,7 +165,7 @@ class DictFrame(Frame):
                 )
         super().__init__(tuple(self._values), index)
 
-    def _convert(self, name: str) -> Column:
+    def _convert(self, name: str) -> DataColumn:
         value = self._values[name]
         if _is_single(value):
             value = [value] * len(self)
@@ -169,11 +192,11 @@ class NarwhalsFrame(Frame):
         super().__init__(tuple(data.columns), pd.RangeIndex(len(data)))
         self._data = data
 
-    def _convert(self, name: str) -> Column:
+    def _convert(self, name: str) -> DataColumn:
         return _column_of_series(name, self._data[name])
 
 
-def _from_narwhals_series(name: str, value: Any) -> Column:
+def _from_narwhals_series(name: str, value: Any) -> DataColumn:
     """Return the column of a series of another library."""
     import narwhals.stable.v1 as nw
 
@@ -184,7 +207,7 @@ def _from_narwhals_series(name: str, value: Any) -> Column:
     return _column_of_series(name, series)
 
 
-def _column_of_series(name: str, series: Any) -> Column:
+def _column_of_series(name: str, series: Any) -> DataColumn:
     """Return the column of a narwhals Series; categories keep their order where they have one."""
     import narwhals.stable.v1 as nw
 
@@ -252,3 +275,80 @@ def _meant_by(text: str) -> str:
     if "~" in text:
         return "the formula comes first, then the data"
     return "read a file first (pandas.read_csv), bundled data are mfx.load_dataset(name)"
+
+
+class FrameRows:
+    """A frame restricted to the rows where ``keep`` holds (all rows if it is None).
+
+    Parameters
+    ----------
+    frame : Frame
+        The data.
+    keep : numpy.ndarray of bool, optional
+        The rows (n,) that are used.
+    """
+
+    def __init__(self, frame: Frame, keep: BoolArray | None = None) -> None:
+        self.frame, self.keep = frame, keep
+        self.size = len(frame) if keep is None else int(keep.sum())
+        self._labels: dict[str, Labels] = {}
+        self._numbers: dict[str, Array] = {}
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """Labels of the rows that are used."""
+        return self.frame.index if self.keep is None else self.frame.index[self.keep]
+
+    def all(self) -> FrameRows:
+        """Return all rows of the frame."""
+        return self if self.keep is None else FrameRows(self.frame)
+
+    def is_factor(self, name: str) -> bool:
+        """Say whether a formula reads the column as a factor."""
+        return self.frame.column(name).is_factor
+
+    def is_logical(self, name: str) -> bool:
+        """Say whether the values of a column are True and False."""
+        return self.frame.column(name).is_logical
+
+    def numbers(self, name: str) -> Array:
+        """Return the values of a column as float64; do not write to them."""
+        values = self._numbers.get(name)
+        if values is None:
+            values = self.frame.column(name).numbers
+            values = self._numbers[name] = values if self.keep is None else values[self.keep]
+        return values
+
+    def labels(self, name: str) -> Labels:
+        """Return the values of a column as labels; levels that do not occur are left out."""
+        labels = self._labels.get(name)
+        if labels is None:
+            labels = self.frame.column(name).labels
+            labels = self._labels[name] = labels if self.keep is None else labels.take(self.keep)
+        return labels
+
+
+def used_columns(frame: Frame, names: Sequence[str], keep: BoolArray | None) -> pd.DataFrame:
+    """Return the named columns in the rows that are used: factors as categoricals, the others as numbers."""
+    out = {}
+    for name in names:
+        column = frame.column(name)
+        if column.is_factor or isinstance(column, TimeColumn):
+            labels = column.labels.take(keep)
+            out[name] = pd.Series(pd.Categorical.from_codes(labels.codes, categories=labels.levels))
+        else:
+            out[name] = pd.Series(column.numbers if keep is None else column.numbers[keep])
+    return pd.DataFrame(out)
+
+
+def text_notes(rows: FrameRows, names: Sequence[str]) -> list[str]:
+    """Return a note for every predictor of text that was probably meant to be a number."""
+    out = []
+    for name in names:
+        if name not in rows.frame or not isinstance(rows.frame.column(name), TextColumn):
+            continue
+        labels = rows.labels(name)
+        said, count = numerals(labels), len(labels.levels)
+        if said and not (said.startswith("all of its values are numbers (") and count < MANY_LEVELS):
+            out.append(f"{name} is text and was taken as a factor of {count} levels; {said}")
+    return out

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -22,45 +21,30 @@ from mixedfx.covariance import (
     HomogeneousDiagonalCovariance,
     UnstructuredCovariance,
 )
-from mixedfx.covariance.residual.bound import BoundResidual
 from mixedfx.matrices.labels import nested_in
+from mixedfx.matrices.quadratic_forms import (
+    ABSORBED,
+    DEPENDENT,
+    NO_NOISE,
+    SEED,
+    Direction,
+    Noise,
+    View,
+    directions_of,
+    forms_of,
+    is_full,
+    rank_of,
+    scaled,
+    view_of,
+)
 from mixedfx.matrices.random import RandomEffects
 
-__all__ = ["NO_NOISE", "Identification", "Noise", "Undetermined", "identify", "verdict_of"]
+__all__ = ["Identification", "Undetermined", "identify", "verdict_of"]
 
-SEED = 20_11
 FEW_ROWS, SOME_LEVELS = 4_000, 1_500  # rows that are looked at in full; rows of each factor that are chosen of more
-SPARE = 8  # random vectors beyond the number of parameters
 MOST_PARAMETERS = 300  # with more, a dense search is so slow that its end is what tells
-ABSORBED = 1e-13  # share of a squared length outside the fixed effects below which nothing is left of it
-DEPENDENT = 1e-9  # singular value, relative to the largest, of a direction that changes nothing
-SAME_SPAN = 1e-11  # share of a column outside the ones before below which it depends on them
 CLEARLY = 1e-4  # smallest eigenvalue of the correlations of columns in a level that has full rank
 NOTICEABLE = 1e-6  # coefficient of a combination that counts
-BLOCK = 2**22  # numbers of the sums that are made at a time
-GENERIC = 0.3  # how far from the start a point is where nothing is special
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What the rows have of their own, beside the random effects.
-
-    Attributes
-    ----------
-    diagonals : tuple of (n,) arrays
-        Derivatives of the variances of the rows with respect to their parameters; none where they are known.
-    structure : BoundResidual or None
-        Variances and correlations of the residuals.
-    weights : (n,) or None
-        Precision weights.
-    """
-
-    diagonals: tuple[Array, ...] = ()
-    structure: BoundResidual | None = None
-    weights: Array | None = None
-
-
-NO_NOISE = Noise()
 
 
 @dataclass(frozen=True)
@@ -127,115 +111,6 @@ class Identification:
     findings: tuple[Undetermined, ...]
 
 
-@dataclass(frozen=True)
-class _Term:
-    """A random term on the rows that are looked at.
-
-    ``matrix`` (n, q) has the columns in the metric of the residuals, orthogonal to the ones before where the structure
-    allows that; ``zero`` (q,) says which were zero to begin with.
-    """
-
-    label: str
-    group: str
-    names: tuple[str, ...]
-    covariance: Covariance
-    codes: IntArray
-    n_levels: int
-    matrix: Array
-    zero: tuple[bool, ...]
-    loading: Array | None
-
-    def moments(self, vectors: Array) -> Array:
-        """Return ``sum over levels (Z'v)(Z'v)'`` (s, q, q) for the vectors (n, s)."""
-        q, s = self.matrix.shape[1], vectors.shape[1]
-        out = np.empty((s, q, q))
-        step = max(1, BLOCK // max(len(vectors) * q, self.n_levels * q, 1))
-        for start in range(0, s, step):
-            own = vectors[:, start : start + step]
-            k = own.shape[1]
-            values = (self.matrix[:, :, None] * own[:, None, :]).reshape(len(own), q * k)
-            cells = self.codes[:, None] * (q * k) + np.arange(q * k)
-            sums = np.bincount(cells.ravel(), weights=values.ravel(), minlength=self.n_levels * q * k)
-            t: Array = np.asarray(sums.reshape(self.n_levels, q, k), dtype=float)
-            if self.loading is not None:
-                t = np.asarray(np.tensordot(self.loading.T, t, axes=1), dtype=float)
-            out[start : start + step] = np.einsum("mak,mbk->kab", t, t)
-        return out
-
-
-@dataclass(frozen=True)
-class _Parameter:
-    """One direction of the covariances: a matrix (q, q) of a term, and what the parameter is called."""
-
-    term: int
-    matrix: Array
-    what: str
-
-
-@dataclass(frozen=True)
-class _View:
-    """The rows that are looked at."""
-
-    X: Array
-    terms: tuple[_Term, ...]
-    diagonals: tuple[Array, ...]
-    structure: BoundResidual | None
-    rho: Array
-    n_vectors: int
-
-    @cached_property
-    def _vectors(self) -> Array:
-        return np.random.default_rng(SEED).standard_normal((len(self.X), self.n_vectors))
-
-    @cached_property
-    def _beside(self) -> Array:
-        """The vectors less their part in the span of the fixed effects."""
-        Q = np.linalg.qr(_conditioned(self.X))[0]
-        once = self._vectors - Q @ (Q.T @ self._vectors)
-        return np.asarray(once - Q @ (Q.T @ once))
-
-    @cached_property
-    def raw(self) -> list[Array]:
-        """Moments (s, q, q) of every term."""
-        return [term.moments(self._vectors) for term in self.terms]
-
-    @cached_property
-    def projected(self) -> list[Array]:
-        """The same beside the fixed effects."""
-        return [term.moments(self._beside) for term in self.terms]
-
-    @cached_property
-    def raw_noise(self) -> Array:
-        """Forms (s, r) of the parameters of the residuals."""
-        return self._noise(self._vectors)
-
-    @cached_property
-    def projected_noise(self) -> Array:
-        """The same beside the fixed effects."""
-        return self._noise(self._beside)
-
-    def _noise(self, vectors: Array) -> Array:
-        columns = [np.einsum("is,is,i->s", vectors, vectors, d) for d in self.diagonals]
-        if self.structure is not None and self.structure.n_rho:
-            step = max(1, BLOCK // (len(vectors) * self.structure.n_rho))
-            parts = []
-            for start in range(0, vectors.shape[1], step):
-                own = vectors[:, start : start + step]
-                moved = self.structure.whiten_derivative(self.rho, self.structure.unwhiten(self.rho, own))
-                parts.append(np.einsum("is,ris->sr", own, moved))
-            columns += list(np.concatenate(parts).T)
-        return np.array(columns).T.reshape(vectors.shape[1], len(columns))
-
-
-def _conditioned(X: Array) -> Array:
-    """Columns (n, p) with the same span (if one is constant), centred and scaled."""
-    constant = np.ptp(X, axis=0) == 0 if len(X) else np.zeros(X.shape[1], dtype=bool)
-    centre = np.where(constant, 0.0, X.mean(axis=0)) if constant.any() and np.any(X[0, constant]) else 0.0
-    moved = X - centre
-    size = np.abs(moved).max(axis=0, initial=0.0)
-    return np.asarray(moved[:, size > 0] / size[size > 0])
-
-
 def identify(X: Array, random: Sequence[RandomEffects], noise: Noise = NO_NOISE) -> Identification:
     """Find the variances that the design does not determine, and the model without them.
 
@@ -267,10 +142,10 @@ def identify(X: Array, random: Sequence[RandomEffects], noise: Noise = NO_NOISE)
     rows = np.arange(len(X))
     if noise.structure is None and len(rows) > FEW_ROWS:
         few = _chosen(random, rows)
-        if len(few) > X.shape[1] and _is_full(_view(X, random, noise, few, count), kept, covariances):
+        if len(few) > X.shape[1] and is_full(view_of(X, random, noise, few, count), kept, covariances):
             return everything
-    view = _view(X, random, noise, rows, count)
-    if _is_full(view, kept, covariances):
+    view = view_of(X, random, noise, rows, count)
+    if is_full(view, kept, covariances):
         return everything
     return _Search(view, kept, covariances).result()
 
@@ -326,131 +201,10 @@ def _chosen(random: Sequence[RandomEffects], rows: IntArray) -> IntArray:
     return found
 
 
-def _view(X: Array, random: Sequence[RandomEffects], noise: Noise, rows: IntArray, count: int) -> _View:
-    whole = len(rows) == len(X)
-
-    def used(values: Array) -> Array:
-        return values if whole else values[rows]
-
-    root = None if noise.weights is None else np.sqrt(used(noise.weights) / noise.weights.max())
-    structure, rho = noise.structure, np.zeros(0)
-    if structure is not None:
-        rho = _generic(structure.start, structure.lower, structure.upper)
-
-    def whitened(columns: Array) -> Array:
-        weighted = columns if root is None else columns * root[:, None]
-        return weighted if structure is None else structure.whiten(rho, weighted)
-
-    terms = []
-    for t in random:
-        columns = whitened(used(t.matrix))
-        zero = tuple(bool(one) for one in ~np.any(columns, axis=0))
-        codes: IntArray = t.codes if whole else t.codes[rows]
-        matrix = _comparable(columns, t.covariance)
-        terms.append(_Term(t.term, t.group, tuple(t.names), t.covariance, codes, t.n_levels, matrix, zero, t.loading))
-    diagonals = tuple(used(d) for d in noise.diagonals)
-    return _View(whitened(used(X)), tuple(terms), diagonals, structure, rho, count + SPARE)
-
-
-def _comparable(columns: Array, covariance: Covariance) -> Array:
-    """Columns (n, q) of one size and, if any covariance goes, orthogonal to those before; dependent ones are zero."""
-    size = np.abs(columns).max(axis=0, initial=0.0)
-    if not covariance.closed_under_scaling():
-        size = np.full(size.shape, size.max(initial=0.0))
-    scaled = columns / np.where(size > 0, size, 1.0)
-    if not isinstance(covariance, UnstructuredCovariance) or covariance.size == 1:
-        return np.asarray(scaled)
-    done: list[Array] = []
-    for column in scaled.T:
-        length = float(np.linalg.norm(column))
-        rest = column
-        for _ in range(2):
-            for other in done:
-                rest = rest - other * float(other @ rest)
-        left = float(np.linalg.norm(rest))
-        done.append(rest / left if left > SAME_SPAN * length else np.zeros_like(column))
-    return np.asarray(np.stack(done, axis=1) * np.sqrt(len(columns)))
-
-
-def _generic(start: Array, lower: Array, upper: Array) -> Array:
-    """A point near ``start`` within the bounds where nothing is special."""
-    rng = np.random.default_rng(SEED)
-    with np.errstate(invalid="ignore"):
-        room = np.minimum(np.minimum(upper - start, start - lower) * 0.5, GENERIC)
-    return np.asarray(start + np.where(room > 0, room, 0.0) * rng.uniform(0.3, 1.0, start.size))
-
-
-def _parameters(view: _View, kept: Sequence[Sequence[int]], covariances: Sequence[Covariance]) -> list[_Parameter]:
-    out = []
-    for k, (term, own, covariance) in enumerate(zip(view.terms, kept, covariances, strict=True)):
-        names = [term.names[j] for j in own]
-        for matrix, words in _directions(covariance, names) if own else ():
-            out.append(_Parameter(k, matrix, f"{words} by {term.group}"))
-    return out
-
-
-def _directions(covariance: Covariance, names: Sequence[str]) -> list[tuple[Array, str]]:
-    """Tangents (q, q) of a family of covariances at a point where nothing is special, and their names."""
-    q = len(names)
-    unit = np.eye(q)
-    if isinstance(covariance, DiagonalCovariance):
-        return [(np.outer(e, e), f"the variance of {name}") for e, name in zip(unit, names, strict=True)]
-    if isinstance(covariance, UnstructuredCovariance):
-        return [
-            (np.outer(unit[i], unit[j]) + np.outer(unit[j], unit[i]), _entry(names, i, j))
-            for j in range(q)
-            for i in range(j, q)
-        ]
-    if isinstance(covariance, HomogeneousDiagonalCovariance):
-        return [(unit, f"the variance of {', '.join(names)}")]
-    start, lower, upper = covariance.start(), covariance.lower(), covariance.upper()
-    theta = _generic(start, np.where(lower == 0, -np.inf, lower), upper)
-    labels = [f"the parameter {label}" for label in covariance.labels(list(names))]
-    return list(zip(covariance.covariance_derivative(theta), labels, strict=True))
-
-
-def _entry(names: Sequence[str], i: int, j: int) -> str:
-    return f"the variance of {names[j]}" if i == j else f"the correlation of {names[j]} and {names[i]}"
-
-
-def _forms(moments: Sequence[Array], parameters: Sequence[_Parameter], kept: Sequence[Sequence[int]]) -> Array:
-    """Values (s, k) of the quadratic forms of the parameters."""
-    chosen = [own[:, columns][:, :, columns] for own, columns in zip(moments, kept, strict=True)]
-    columns = [np.einsum("sab,ab->s", chosen[p.term], p.matrix) for p in parameters]
-    return np.array(columns).T.reshape(len(moments[0]), len(parameters))
-
-
-def _scaled(forms: Array) -> Array:
-    size = np.linalg.norm(forms, axis=0)
-    return np.asarray(forms / np.where(size > 0, size, 1.0))
-
-
-def _rank(forms: Array) -> int:
-    if forms.shape[1] == 0:
-        return 0
-    values = np.linalg.svd(_scaled(forms), compute_uv=False)
-    return int(np.sum(values > DEPENDENT * max(float(values[0]), 1e-300)))
-
-
-def _is_full(view: _View, kept: Sequence[Sequence[int]], covariances: Sequence[Covariance]) -> bool:
-    """Whether the restricted likelihood of these rows determines every parameter, clearly."""
-    parameters = _parameters(view, kept, covariances)
-    beside = _forms(view.projected, parameters, kept)
-    size = np.linalg.norm(_forms([np.abs(m) for m in view.raw], [_absolute(p) for p in parameters], kept), axis=0)
-    if np.any(np.linalg.norm(beside, axis=0) <= ABSORBED * size):
-        return False
-    forms = np.hstack([beside, view.projected_noise])
-    return _rank(forms) == int(forms.shape[1])
-
-
-def _absolute(parameter: _Parameter) -> _Parameter:
-    return replace(parameter, matrix=np.abs(parameter.matrix))
-
-
 class _Search:
     """Leaves columns out until the rest is identified, and says why each had to go."""
 
-    def __init__(self, view: _View, kept: list[list[int]], covariances: list[Covariance]) -> None:
+    def __init__(self, view: View, kept: list[list[int]], covariances: list[Covariance]) -> None:
         self.view, self.kept, self.covariances = view, kept, covariances
         self.findings: list[Undetermined] = []
 
@@ -498,8 +252,8 @@ class _Search:
     def _superfluous(self) -> tuple[int, int, str, bool] | None:
         """Return a column without which the covariances of the response are the same, and why."""
         parameters = self._parameters()
-        forms = np.hstack([_forms(self.view.raw, parameters, self.kept), self.view.raw_noise])
-        rank = _rank(forms)
+        forms = np.hstack([forms_of(self.view.raw, parameters, self.kept), self.view.raw_noise])
+        rank = rank_of(forms)
         if rank == forms.shape[1]:
             return None
         alone = [k for k in range(len(self.kept)) if len(self.kept[k]) == 1]
@@ -513,13 +267,13 @@ class _Search:
         return None
 
     def _without(
-        self, k: int, position: int, parameters: Sequence[_Parameter], forms: Array, rank: int
+        self, k: int, position: int, parameters: Sequence[Direction], forms: Array, rank: int
     ) -> tuple[str, bool] | None:
         touched = [i for i, p in enumerate(parameters) if p.term == k and np.any(p.matrix[position])]
         if isinstance(self.covariances[k], HomogeneousDiagonalCovariance) and len(self.kept[k]) > 1:
             return None
         rest = np.setdiff1d(np.arange(forms.shape[1]), touched)
-        if _rank(forms[:, rest]) < rank:
+        if rank_of(forms[:, rest]) < rank:
             return None
         own = next(i for i in touched if parameters[i].matrix[position, position] != 0)
         size = np.maximum(np.linalg.norm(forms, axis=0), 1e-300)
@@ -529,7 +283,7 @@ class _Search:
             return None
         return self._why(k, found, rest, parameters)
 
-    def _is_covariance(self, found: Array, rest: IntArray, parameters: Sequence[_Parameter]) -> bool:
+    def _is_covariance(self, found: Array, rest: IntArray, parameters: Sequence[Direction]) -> bool:
         """Whether the others can take the variance over: what they would grow by has no negative variance."""
         scale = max(float(np.abs(found).max(initial=0.0)), 1e-300)
         for k in range(len(self.kept)):
@@ -539,7 +293,7 @@ class _Search:
         noise = [c for c, i in zip(found, rest) if i >= len(parameters)]
         return all(c > -NOTICEABLE * scale for c in noise[: len(self.view.diagonals)])
 
-    def _why(self, k: int, found: Array, rest: IntArray, parameters: Sequence[_Parameter]) -> tuple[str, bool]:
+    def _why(self, k: int, found: Array, rest: IntArray, parameters: Sequence[Direction]) -> tuple[str, bool]:
         scale = max(float(np.abs(found).max(initial=0.0)), 1e-300)
         partners = [i for c, i in zip(found, rest) if abs(c) > NOTICEABLE * scale]
         noise = any(i >= len(parameters) for i in partners)
@@ -581,10 +335,10 @@ class _Search:
     def _flat(self, moments: Sequence[Array], noise: Array, restricted: bool) -> list[Undetermined]:
         """Name the parameters of which only combinations are determined."""
         parameters = self._parameters()
-        forms = np.hstack([_forms(moments, parameters, self.kept), noise])
-        if forms.shape[1] == 0 or _rank(forms) == forms.shape[1]:
+        forms = np.hstack([forms_of(moments, parameters, self.kept), noise])
+        if forms.shape[1] == 0 or rank_of(forms) == forms.shape[1]:
             return []
-        values, vectors = np.linalg.svd(_scaled(forms))[1:]
+        values, vectors = np.linalg.svd(scaled(forms))[1:]
         null = vectors[values.size - int(np.sum(values <= DEPENDENT * values[0])) :]
         taking = np.flatnonzero(np.abs(null).max(axis=0) > NOTICEABLE)
         named = list(dict.fromkeys(self._name(parameters[i]) for i in taking if i < len(parameters)))
@@ -601,7 +355,7 @@ class _Search:
         one = Undetermined(what, words, terms[0] if terms else 0, None, residual, restricted)
         return [one] * len(null)
 
-    def _name(self, parameter: _Parameter) -> str:
+    def _name(self, parameter: Direction) -> str:
         """What a parameter is called; those of an unstructured term depend on its basis and bear one name."""
         k = parameter.term
         if len(self.kept[k]) == 1 or not isinstance(self.covariances[k], UnstructuredCovariance):
@@ -609,5 +363,5 @@ class _Search:
         names = [self.view.terms[k].names[j] for j in self.kept[k]]
         return f"the covariance of {', '.join(names[:-1])} and {names[-1]} by {self.view.terms[k].group}"
 
-    def _parameters(self) -> list[_Parameter]:
-        return _parameters(self.view, self.kept, self.covariances)
+    def _parameters(self) -> list[Direction]:
+        return directions_of(self.view, self.kept, self.covariances)

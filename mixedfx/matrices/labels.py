@@ -1,4 +1,4 @@
-"""Labels of a categorical variable as codes, and the codes of combinations of several variables."""
+"""Labels of a categorical variable as codes: combined, nested, recoded in the levels of a model, or numbers as text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ import pandas as pd
 from mixedfx._typing import AnyArray, BoolArray, IntArray
 from mixedfx.exceptions import DataError
 
-__all__ = ["Labels", "combine", "compress", "factorize", "nested_in"]
+__all__ = [
+    "Labels",
+    "combine",
+    "compress",
+    "factorize",
+    "nested_in",
+    "numerals",
+    "ordered_levels",
+    "recoded",
+    "restarts",
+]
 
 #: A table over the range of the integers beats hashing while the range is below this multiple of their number.
 DENSE_RANGE = 4
+SHOWN = 3  # culprits that a message lists
 
 
 @dataclass(frozen=True)
@@ -158,3 +169,86 @@ def nested_in(inner: IntArray, outer: IntArray) -> bool:
     home = np.full(int(inner.max()) + 1, -1, dtype=np.intp)
     home[inner] = outer
     return bool(np.array_equal(home[inner], outer))
+
+
+def restarts(ids: Labels, factor: Labels) -> bool:
+    """Whether ids look as if they began again in every level of a factor: 1, 2, … n, each of them in all levels."""
+    try:
+        numbers = np.array([float(level) for level in ids.levels])
+    except (TypeError, ValueError):
+        return False
+    m, k = len(numbers), len(factor.levels)
+    counted = m > 1 and numbers.min() in (0, 1) and np.array_equal(np.sort(numbers), numbers.min() + np.arange(m))
+    cells = np.unique(ids.codes * k + factor.codes).size
+    return bool(counted and k > 1 and cells == m * k)
+
+
+def recoded(name: str, labels: Labels, levels: pd.Index[Any]) -> Labels:
+    """Return the labels in the levels that were learnt.
+
+    Raises
+    ------
+    DataError
+        If a label was unknown when the model was fitted.
+    """
+    codes = labels.recode(levels)
+    unknown = (codes < 0) & (labels.codes >= 0)
+    if unknown.any():
+        found = labels.levels[np.unique(labels.codes[unknown])].tolist()
+        known = levels.tolist()
+        shown = ", ".join(map(repr, known[:20])) + (", …" if len(known) > 20 else "")
+        raise DataError(
+            f"{name!r} has {'levels' if len(found) > 1 else 'the level'} {', '.join(map(repr, found[:5]))}, unknown to "
+            f"the fitted model; known levels: {shown}"
+        )
+    return Labels(codes, levels)
+
+
+def ordered_levels(name: str, labels: Labels, wanted: Any) -> pd.Index[Any]:
+    """Return the levels of ``labels`` in their own order, or in the order in which ``wanted`` lists them.
+
+    Raises
+    ------
+    DataError
+        If ``wanted`` leaves one out.
+    """
+    if wanted is None:
+        return labels.levels
+    listed = list(wanted) if isinstance(wanted, list) else [wanted]
+    found = labels.levels.tolist()
+    absent = [level for level in found if level not in listed]
+    if absent:
+        raise DataError(
+            f"levels={listed} leaves out {', '.join(map(repr, absent[:5]))}, which occur in {name}; list every level"
+        )
+    return labels.levels[[found.index(level) for level in dict.fromkeys(listed) if level in found]]
+
+
+def _number(text: str) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def numerals(labels: Labels) -> str:
+    """Say what keeps text that looks like numbers from being some; empty if most levels do not look so.
+
+    Rows are counted from 0, as everywhere.
+    """
+    levels = [str(level).strip() for level in labels.levels]
+    plain = [_number(level) for level in levels]
+    comma = [_number(level.replace(",", ".", 1)) for level in levels]
+    if not levels or 2 * sum(comma) <= len(levels):
+        return ""
+    commas = sum(comma) > sum(plain)
+    read = comma if commas else plain
+    culprits = [k for k, one in enumerate(read) if not one]
+    written = "numbers with a decimal comma" if commas else "numbers"
+    if not culprits:
+        cure = ".str.replace(',', '.').astype(float)" if commas else ".astype(float)"
+        return f"all of its values are {written} ({cure} makes them numbers)"
+    shown = ", ".join(
+        f"{labels.levels[k]!r} (row {int(np.flatnonzero(labels.codes == k)[0])})" for k in culprits[:SHOWN]
+    )
+    return f"all of its values but {shown}{', …' if len(culprits) > SHOWN else ''} are {written}"

@@ -21,8 +21,7 @@ from formulaic.utils.layered_mapping import LayeredMapping
 from interface_meta import override
 
 from mixedfx._typing import Array
-from mixedfx.matrices.codings import TreatmentCoding
-from mixedfx.matrices.values import Basis, Factor, Value
+from mixedfx.matrices.values import Basis, Factor, TreatmentCoding, Value
 
 __all__ = ["materialize", "minimal_columns", "new_spec"]
 

@@ -13,10 +13,9 @@ from mixedfx.covariance.known import relationship_matrix
 from mixedfx.exceptions import DataError
 from mixedfx.formula import RandomTerm
 from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
-from mixedfx.matrices.frame import as_frame
+from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels, combine
 from mixedfx.matrices.limits import check_parameters
-from mixedfx.matrices.rows import Rows
 
 __all__ = ["RandomBuilder", "RandomEffects"]
 
@@ -96,13 +95,13 @@ class RandomBuilder:
 
     Parameters
     ----------
-    rows : Rows
+    rows : FrameRows
         The rows of the model.
     settings : Settings
         The user's functions and contrasts.
     """
 
-    def __init__(self, rows: Rows, settings: Settings) -> None:
+    def __init__(self, rows: FrameRows, settings: Settings) -> None:
         self.rows, self.settings = rows, settings
         self._groups: dict[tuple[str, ...], Labels] = {}
         self._columns: dict[tuple[Term, ...], tuple[Encoder, Array]] = {}
@@ -155,7 +154,7 @@ class RandomBuilder:
         return self._columns[term.terms]
 
 
-def _group_labels(group: tuple[str, ...], rows: Rows) -> Labels:
+def _group_labels(group: tuple[str, ...], rows: FrameRows) -> Labels:
     """Return the level of each row; a single factor's levels carry its name."""
     parts = [rows.labels(name) for name in group]
     labels = combine(parts, group) if len(parts) > 1 else Labels(parts[0].codes, parts[0].levels.rename(group[0]))

@@ -16,7 +16,7 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, as_frame
-from mixedfx.matrices.exactness import no_residual
+from mixedfx.matrices.response import no_residual
 from mixedfx.models.evaluation import checked_numbers, checked_theta
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs

@@ -31,11 +31,10 @@ from mixedfx.fitting.integrators import (
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.matrices import NO_NOISE, Design, FixedEffects, Noise, build_design, identified_twin
-from mixedfx.matrices.codings import codings_for
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.fixed import build_fixed
-from mixedfx.matrices.frame import Frame, as_frame
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.values import codings_for
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.inputs import ModelInputs
@@ -392,7 +391,7 @@ class _Parts:
 
     def fixed(self, formula: Formula, design: Design) -> FixedEffects:
         """Columns of a further linear predictor in the rows of the model."""
-        return build_fixed(formula.fixed_terms, Rows(self.frame, design.keep), self.settings)[0]
+        return build_fixed(formula.fixed_terms, FrameRows(self.frame, design.keep), self.settings)[0]
 
 
 def _completed_family(

@@ -26,7 +26,7 @@ from mixedfx.covariance.residual import (
 )
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
-from mixedfx.matrices.columns import Column, FactorColumn, NumberColumn, TimeColumn
+from mixedfx.matrices.columns import DataColumn, FactorColumn, NumberColumn, TimeColumn
 from mixedfx.matrices.frame import Frame, as_frame
 
 __all__ = ["ModelInputs", "StoredFrame"]
@@ -35,11 +35,11 @@ __all__ = ["ModelInputs", "StoredFrame"]
 class StoredFrame(Frame):
     """Columns that were converted before: those of a saved model."""
 
-    def __init__(self, columns: Mapping[str, Column], index: pd.Index[Any]) -> None:
+    def __init__(self, columns: Mapping[str, DataColumn], index: pd.Index[Any]) -> None:
         super().__init__(tuple(columns), index)
         self._columns.update(columns)
 
-    def _convert(self, name: str) -> Column:
+    def _convert(self, name: str) -> DataColumn:
         return self._columns[name]
 
 
@@ -100,7 +100,7 @@ class ModelInputs:
         return cls(parts["formula"], StoredFrame(columns, _index_of(parts["index"], arrays)), options)
 
 
-def _column_parts(key: str, column: Column, arrays: dict[str, AnyArray]) -> dict[str, Any]:
+def _column_parts(key: str, column: DataColumn, arrays: dict[str, AnyArray]) -> dict[str, Any]:
     kind = "time" if isinstance(column, TimeColumn) else "factor" if column.is_factor else "number"
     if kind == "number":
         arrays[key] = column.numbers if column.labels.levels.dtype.kind == "f" else _exact(column)
@@ -114,7 +114,7 @@ def _column_parts(key: str, column: Column, arrays: dict[str, AnyArray]) -> dict
     }
 
 
-def _exact(column: Column) -> AnyArray:
+def _exact(column: DataColumn) -> AnyArray:
     """Integers and booleans in their own type, unless some are missing."""
     labels = column.labels
     if labels.codes.min(initial=0) < 0:
@@ -122,7 +122,7 @@ def _exact(column: Column) -> AnyArray:
     return np.asarray(labels.levels.to_numpy())[labels.codes]
 
 
-def _column_of(name: str, part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Column:
+def _column_of(name: str, part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> DataColumn:
     values = arrays[part["key"]]
     if part["kind"] == "number":
         return NumberColumn(name, part["dtype"], values, is_logical="bool" in part["dtype"])

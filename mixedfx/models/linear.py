@@ -20,8 +20,7 @@ from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, Noise, RandomEffects, build_design, identified_twin
-from mixedfx.matrices.frame import as_frame
-from mixedfx.matrices.used import used_columns
+from mixedfx.matrices.frame import as_frame, used_columns
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.inputs import ModelInputs

@@ -12,8 +12,8 @@ import pandas as pd
 from mixedfx._arguments import checked_flag, checked_mapping, checked_name
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.matrices.rows import Rows
-from mixedfx.matrices.variables import Variable, read_variable
+from mixedfx.matrices.encoder import Variable, read_variable
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.plots.look import (
     GREY,
     MARKERS,
@@ -101,7 +101,7 @@ def _variables(fit: MixedResults) -> dict[str, Variable]:
                 f"a refit does not keep the columns {', '.join(map(repr, further))}: fit the model to data with the "
                 "new response"
             )
-        found |= {name: read_variable(name, Rows(fit.model.inputs.frame, design.keep)) for name in further}
+        found |= {name: read_variable(name, FrameRows(fit.model.inputs.frame, design.keep)) for name in further}
     return found
 
 

@@ -12,7 +12,7 @@ from mixedfx.criterion.prepare import linear_problem
 from mixedfx.criterion.prepare_generalized import generalized_problem
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import Design, RandomEffects, nested_in
-from mixedfx.matrices.rank import independent_columns
+from mixedfx.matrices.fixed import independent_columns
 from mixedfx.results.base import MixedResults
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults

@@ -15,8 +15,15 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.refit_generalized import with_values
-from mixedfx.matrices.chosen import chosen_columns, linear_predictor_variance
-from mixedfx.matrices.new_rows import RowPrior, encoded_component, fitted_predictor, predicted_rows, row_weights
+from mixedfx.matrices.new_rows import (
+    RowPrior,
+    chosen_columns,
+    encoded_component,
+    fitted_predictor,
+    linear_predictor_variance,
+    predicted_rows,
+    row_weights,
+)
 from mixedfx.results.components import summary_tables
 from mixedfx.results.generalized_estimates import GeneralizedEstimates
 from mixedfx.results.generalized_prediction import GeneralizedPrediction, generalized_prediction

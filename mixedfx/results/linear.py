@@ -17,8 +17,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.responses import with_response
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import refit_many
-from mixedfx.matrices.chosen import chosen_columns
-from mixedfx.matrices.new_rows import fitted_predictor, predicted_rows
+from mixedfx.matrices.new_rows import chosen_columns, fitted_predictor, predicted_rows
 from mixedfx.results.linear_estimates import LinearEstimates
 from mixedfx.results.linear_rows import drawn_residuals, residual_variances
 from mixedfx.results.prediction import Prediction, predict_rows

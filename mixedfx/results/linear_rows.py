@@ -8,9 +8,8 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.fitting import LinearFit
-from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.matrices.frame import Frame, as_frame, used_columns
 from mixedfx.matrices.new_rows import row_weights
-from mixedfx.matrices.used import used_columns
 
 __all__ = ["drawn_residuals", "residual_variances"]
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.matrices.chosen import linear_predictor_variance
-from mixedfx.matrices.new_rows import PredictedRows
+from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
 
 __all__ = [
     "PredictorErrors",

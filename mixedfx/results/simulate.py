@@ -13,10 +13,16 @@ from mixedfx._arguments import checked_seed
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import Design, RandomEffects
-from mixedfx.matrices.chosen import chosen_columns
 from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.matrices.labels import combine
-from mixedfx.matrices.new_rows import checked_new_levels, fixed_part, new_fixed_part, refuse_offset, unknown_levels
+from mixedfx.matrices.new_rows import (
+    checked_new_levels,
+    chosen_columns,
+    fixed_part,
+    new_fixed_part,
+    refuse_offset,
+    unknown_levels,
+)
 
 __all__ = [
     "DrawnTerm",

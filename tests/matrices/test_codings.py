@@ -7,7 +7,7 @@ from formulaic.transforms import contrasts as theirs
 
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import build_design
-from mixedfx.matrices.codings import (
+from mixedfx.matrices.values import (
     DifferenceCoding,
     HelmertCoding,
     PolynomialCoding,

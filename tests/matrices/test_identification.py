@@ -9,7 +9,8 @@ import pytest
 
 import mixedfx as mfx
 from mixedfx.matrices import build_design, identified_twin
-from mixedfx.matrices.identification import Noise, identify
+from mixedfx.matrices.identification import identify
+from mixedfx.matrices.quadratic_forms import Noise
 
 
 def design_data(seed=0, groups=14, rows=8):

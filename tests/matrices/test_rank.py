@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from mixedfx.exceptions import DataError, RankDeficientWarning, SpecificationError
 from mixedfx.matrices import build_design
-from mixedfx.matrices.rank import independent_columns
+from mixedfx.matrices.fixed import independent_columns
 from tests.matrices.frames import small
 
 DATA = small(60)

@@ -30,7 +30,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import independent_rows
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.matrices import nested_in
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.profile import profile
 from mixedfx.results.simulate import checked_count, generator
@@ -219,7 +219,7 @@ def _coarser(fit: LinearMixedResults, k: int) -> list[Grouping]:
     design = fit.design
     own = grouping_of(design.random[k].codes)
     others = [term.codes for i, term in enumerate(design.random) if i != k and "Intercept" in term.names]
-    rows = Rows(frame_of(fit), design.keep)
+    rows = FrameRows(frame_of(fit), design.keep)
     for expressions in design.formula.fixed_terms:
         names = factor_columns(expressions, design) if expressions else None
         if names is not None:

@@ -18,7 +18,7 @@ from mixedfx.formula import Formula, RandomTerm, display, parse
 from mixedfx.matrices import Design, Frame, as_frame, build_design
 from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.expressions import variables_in
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 
 __all__ = ["VarianceLayout", "VarianceTerm", "factor_columns", "read_layout"]
 
@@ -151,7 +151,7 @@ def _variance_layout(
     kept = ((), *of_fixed)
     fixed_part = replace(parsed, fixed_terms=kept, fixed=_sum(kept), random=())
     design = _built(fixed_part, frame, [name for names in of_random for name in names], options)
-    rows = Rows(frame, design.keep)
+    rows = FrameRows(frame, design.keep)
     terms = [_fixed_term(term, design, rows) for term in sorted(of_fixed, key=len)]
     terms += [VarianceTerm(":".join(names), frozenset(names), True, row_grouping(rows, names)) for names in of_random]
     bars = tuple(RandomTerm("1", names, terms=((),)) for names in of_random)
@@ -177,7 +177,7 @@ def _built(formula: Formula, frame: Frame, needed: Sequence[str], options: Mappi
         return build_design(formula, frame, extra=needed, **options)
 
 
-def _fixed_term(term: tuple[str, ...], design: Design, rows: Rows) -> VarianceTerm:
+def _fixed_term(term: tuple[str, ...], design: Design, rows: FrameRows) -> VarianceTerm:
     label, factors = term_label(term), frozenset(map(display, term))
     names = factor_columns(term, design)
     if names is not None:

@@ -21,7 +21,7 @@ from mixedfx.analysis_of_variance.terms.hypotheses import FixedPart, TermHypothe
 from mixedfx.inference.denominator import Denominator, fai_cornelius
 from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices import Design
-from mixedfx.matrices.rank import independent_columns
+from mixedfx.matrices.fixed import independent_columns
 
 __all__ = ["RESIDUAL", "StrataEstimates", "Stratum", "StratumEffect", "analysed", "strata_estimates"]
 

@@ -23,9 +23,8 @@ from mixedfx.exceptions import RankDeficientWarning, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, identifier
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
 from mixedfx.matrices import Design, Frame, as_frame, build_design
-from mixedfx.matrices.exactness import restarts
-from mixedfx.matrices.labels import combine
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
+from mixedfx.matrices.labels import combine, restarts
 from mixedfx.models import lmer
 from mixedfx.results.linear import LinearMixedResults
 
@@ -107,13 +106,13 @@ def strata_model(
     design: Design, frame: Frame, groupings: Mapping[str, Grouping], options: Mapping[str, Any]
 ) -> StrataModel:
     """Return the mixed model of a design with error strata."""
-    rows = Rows(frame, design.keep)
+    rows = FrameRows(frame, design.keep)
     data = pd.DataFrame({name: _values(rows, name) for name in design.formula.variables if name in frame})
     kept = {key: options[key] for key in ("contrasts", "functions")}
     return StrataModel(design.formula, design.response.name, data, tuple(groupings.values()), kept)
 
 
-def _values(rows: Rows, name: str) -> pd.Series[Any]:
+def _values(rows: FrameRows, name: str) -> pd.Series[Any]:
     labels = rows.labels(name)
     if rows.is_factor(name):
         return pd.Series(pd.Categorical.from_codes(labels.codes, categories=labels.levels))
@@ -182,7 +181,7 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
     """
     frame = as_frame(data)
     design = _design(formula, frame, options)
-    fixed, rows = design.fixed, Rows(frame, design.keep)
+    fixed, rows = design.fixed, FrameRows(frame, design.keep)
     X = fixed.matrix if len(fixed.kept) == len(fixed.full_names) else fixed.matrix @ fixed.alias
     error = design.formula.error
     factors = {name: row_grouping(rows, [name]) for term in error for name in term}
@@ -211,7 +210,7 @@ def centred(y: Array) -> Array:
     return np.asarray(middle - math.fsum(middle) / len(y))
 
 
-def row_grouping(rows: Rows, columns: Sequence[str]) -> Grouping:
+def row_grouping(rows: FrameRows, columns: Sequence[str]) -> Grouping:
     """Return the partition of the rows by the combinations of labels of some columns."""
     parts = [rows.labels(name) for name in columns]
     return grouping_of(parts[0].codes if len(parts) == 1 else combine(parts, columns).codes)

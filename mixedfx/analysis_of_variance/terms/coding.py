@@ -18,7 +18,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import Design, Frame
 from mixedfx.matrices.encoder import FormulaicEncoder, term_label
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.values import Basis, Factor, Value
 from mixedfx.results.base import MixedResults
 
@@ -221,7 +221,7 @@ def _example_values(encoder: FormulaicEncoder, design: Design, frame: Frame) -> 
     one = np.zeros(len(frame), dtype=bool)
     one[np.argmax(used)] = True
     learnt = (encoder.transforms, encoder.levels)
-    evaluate = Evaluator(Rows(frame, one), encoder.functions, encoder.settings.codings, learnt)
+    evaluate = Evaluator(FrameRows(frame, one), encoder.functions, encoder.settings.codings, learnt)
     return {text: evaluate(text) for text in encoder.expressions}
 
 

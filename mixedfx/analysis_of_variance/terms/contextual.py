@@ -9,7 +9,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.exceptions import SpecificationError
-from mixedfx.matrices.within import BETWEEN, WITHIN
+from mixedfx.matrices.transforms import BETWEEN, WITHIN
 from mixedfx.results.base import MixedResults
 
 __all__ = ["contextual_test"]

@@ -27,7 +27,7 @@ from mixedfx.inference.estimable import CanonicalRows, EstimableFunctions, estim
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.matrices import Frame
-from mixedfx.matrices.rows import Rows
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
@@ -135,7 +135,11 @@ def _root_of_inverse(covariance: Array, reasons: Sequence[str]) -> Array:
 
 def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctions] | None:
     """The estimable functions, if there are redundant columns."""
-    return partial(estimable_functions, fit.design, Rows(frame, fit.design.keep)) if fit.design.fixed.dropped else None
+    return (
+        partial(estimable_functions, fit.design, FrameRows(frame, fit.design.keep))
+        if fit.design.fixed.dropped
+        else None
+    )
 
 
 def _cross_product_root(fit: LinearMixedResults) -> Array:
