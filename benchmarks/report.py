@@ -79,6 +79,8 @@ README = """# Benchmarks
 in a process of its own, one thread, engines by turns, and writes this page, `results.json` and `results.png`.
 Peers in another environment are found with `--python path/to/python`; lme4 and glmmTMB through `Rscript`.
 `python -m benchmarks --inference` measures degrees of freedom, profiles and bootstraps instead, beside fits and R.
+`python -m benchmarks.compare BASE` compares this tree with an earlier commit: ratios of alternating pairs of runs
+(`--check` fails above 1.05).
 
 Measured {date} ({machine}); {rounds}. Versions: {versions}.
 
