@@ -53,11 +53,9 @@ from __future__ import annotations
 
 from mixedfx.calculus.jets import Jet
 from mixedfx.families.base import Family
-from mixedfx.families.continuous import Gaussian, StudentT
+from mixedfx.families.continuous import Gamma, Gaussian, InverseGaussian, LogNormal, StudentT
 from mixedfx.families.counts import CountFamily, NegativeBinomial1, NegativeBinomial2, Poisson
-from mixedfx.families.links import LINKS, Link, link_for
-from mixedfx.families.mean import Mean
-from mixedfx.families.nesting import parameters_at_limit
+from mixedfx.families.links import LINKS, Link, Mean, link_for
 from mixedfx.families.observed import (
     COUNTS,
     NON_NEGATIVE,
@@ -79,12 +77,10 @@ from mixedfx.families.parameters import (
     positive_parameter,
     real_parameter,
 )
-from mixedfx.families.positive import Gamma, InverseGaussian, LogNormal
 from mixedfx.families.proportions import Beta, BetaBinomial, Binomial
 from mixedfx.families.resolve import FAMILIES, family_for
-from mixedfx.families.truncated import Truncated
 from mixedfx.families.tweedie import Tweedie
-from mixedfx.families.zero_inflated import Hurdle, ZeroInflated, with_zero_inflation
+from mixedfx.families.zeros import Hurdle, Truncated, ZeroInflated, parameters_at_limit, with_zero_inflation
 
 __all__ = [
     "COUNTS",

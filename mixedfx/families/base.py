@@ -13,8 +13,7 @@ from mixedfx._typing import Array
 from mixedfx.calculus.jets import Jet
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import evaluate, moments
-from mixedfx.families.links import BOUNDS, LINKS, Link, MeanRange, link_for
-from mixedfx.families.mean import Mean
+from mixedfx.families.links import LINKS, MEAN_INTERVALS, Link, Mean, MeanInterval, MeanRange, link_for
 from mixedfx.families.observed import REAL, Observed, Support, first_offender, numeric
 from mixedfx.families.parameters import Parameter
 
@@ -142,8 +141,7 @@ class Family(ABC):
         exponential dispersion models and the negative binomial, otherwise a positive lower bound.
         """
         average, variance = self.moments(mu, trials, *parameters)
-        slope = {"real": np.ones_like(mu), "positive": average, "unit": average * (1.0 - mu)}[self.mean_range]
-        return slope**2 / variance
+        return self.mean_interval.slope(mu, average) ** 2 / variance
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """Probability of a response of at most y, on the family's own scale."""
@@ -167,7 +165,7 @@ class Family(ABC):
 
     def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
         """Expected ``-l''`` in the linear predictor of the mean."""
-        slope = mean.working(self.mean_range).part((0,))
+        slope = self.mean_interval.working(mean).part((0,))
         values = [parameter.value for parameter in parameters]
         return slope**2 * self.information(mean.value.value, observed.trials, *values)
 
@@ -216,7 +214,12 @@ class Family(ABC):
         """Ends of the open interval in which the mean of the response lies."""
         if self.has_categories:
             return self.first, self.first + self.n_categories - 1.0
-        return BOUNDS[self.mean_range]
+        return self.mean_interval.lower, self.mean_interval.upper
+
+    @property
+    def mean_interval(self) -> MeanInterval:
+        """The interval of the mean parameter, which is :attr:`mean_range` by its name."""
+        return MEAN_INTERVALS[self.mean_range]
 
     @property
     def phi_names(self) -> tuple[str, ...]:

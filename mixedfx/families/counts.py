@@ -22,8 +22,7 @@ from mixedfx.calculus.special import (
 )
 from mixedfx.families.base import Family
 from mixedfx.families.evaluate import CLOSED_FORMS, CLOSED_SLOPES
-from mixedfx.families.links import LOG
-from mixedfx.families.mean import Mean
+from mixedfx.families.links import LOG, Mean
 from mixedfx.families.observed import COUNTS, Observed
 from mixedfx.families.parameters import DISPERSION
 

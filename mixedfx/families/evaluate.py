@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.calculus.jets import Jet, Space, constant, seeds
-from mixedfx.families.links import Link
-from mixedfx.families.mean import Mean, inside_domain
+from mixedfx.families.links import Link, Mean, inside_domain
 from mixedfx.families.observed import Observed
 
 if TYPE_CHECKING:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import special as sp
 
-from mixedfx._typing import Array
-from mixedfx.calculus.jets import ONE, Derivatives, Primitive
+from mixedfx._typing import Array, BoolArray
+from mixedfx.calculus.jets import ONE, Derivatives, Jet, Primitive
 from mixedfx.calculus.special import (
     cloglog_log_mean_derivatives,
     log_expit_derivatives,
@@ -28,7 +29,7 @@ from mixedfx.calculus.special import (
 )
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["LINKS", "Link", "MeanRange", "link_for"]
+__all__ = ["LINKS", "Link", "Mean", "MeanRange", "inside_domain", "link_for"]
 
 MeanRange: TypeAlias = Literal["real", "positive", "unit"]
 Domain: TypeAlias = tuple[float, float]
@@ -39,7 +40,7 @@ SMALLEST_ROOT = 1e-100
 UNIT: Domain = (0.0, 1.0)
 NEGATIVE: Domain = (-np.inf, 0.0)
 ABOVE_ONE: Domain = (1.0, np.inf)
-BOUNDS: dict[MeanRange, Domain] = {"real": EVERYWHERE, "positive": POSITIVE, "unit": UNIT}
+SMALLEST_MEAN, LARGEST_MEAN, LARGEST_PROBABILITY = 1e-280, 1e280, 1 - np.finfo(float).epsneg
 
 
 @dataclass(frozen=True)
@@ -338,3 +339,113 @@ def link_for(link: object) -> Link:
     if name not in LINKS:
         raise SpecificationError(f"unknown link {name!r}; choose from {', '.join(map(repr, LINKS))}")
     return LINKS[name]
+
+
+class Mean:
+    """A mean, its logarithm and the logarithm of its complement, each computed only if a density asks for it.
+
+    Parameters
+    ----------
+    link : Link
+        How the mean hangs on the linear predictor.
+    eta : Jet
+        The linear predictor.
+    """
+
+    def __init__(self, link: Link, eta: Jet) -> None:
+        self.link = link
+        self.eta = eta
+
+    @cached_property
+    def value(self) -> Jet:
+        """The mean ``mu`` itself."""
+        return self.eta.compose(self.link.inverse)
+
+    @cached_property
+    def log(self) -> Jet:
+        """``log(mu)``, of the mean before rounding."""
+        return self.eta.compose(self.link.log_mean)
+
+    @cached_property
+    def log_complement(self) -> Jet:
+        """``log(1 - mu)``, of the mean before rounding."""
+        return self.eta.compose(self.link.log_complement)
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """The open interval of a mean parameter, with the scale on which it has no bounds.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Ends of the interval.
+    link : Link
+        From the mean to its unbounded scale.
+    working : callable
+        From a :class:`Mean` to a jet of the mean on its unbounded scale.
+    slope : callable
+        From mean parameters and means of responses (...) that are proportional to them to the derivatives of the
+        latter in the unbounded scale.
+    clip : callable
+        From means (...) that rounding may have put at an end to ones inside.
+    near : callable
+        From responses and trials (n,) to means (n,) close to them, inside.
+    """
+
+    lower: float
+    upper: float
+    link: Link
+    working: Callable[[Mean], Jet]
+    slope: Callable[[Array, Array], Array]
+    clip: Callable[[Array], Array]
+    near: Callable[[Array, Array], Array]
+
+
+MEAN_INTERVALS: dict[MeanRange, MeanInterval] = {
+    "real": MeanInterval(
+        *EVERYWHERE,
+        IDENTITY,
+        working=lambda mean: mean.value,
+        slope=lambda mu, average: np.ones_like(mu),
+        clip=lambda mu: mu,
+        near=lambda y, trials: y,
+    ),
+    "positive": MeanInterval(
+        *POSITIVE,
+        LOG,
+        working=lambda mean: mean.log,
+        slope=lambda mu, average: average,
+        clip=lambda mu: np.clip(mu, SMALLEST_MEAN, LARGEST_MEAN),
+        near=lambda y, trials: 0.5 * (y + np.mean(y)) + np.finfo(float).tiny,
+    ),
+    "unit": MeanInterval(
+        *UNIT,
+        LOGIT,
+        working=lambda mean: mean.log - mean.log_complement,
+        slope=lambda mu, average: average * (1.0 - mu),
+        clip=lambda mu: np.clip(mu, SMALLEST_MEAN, LARGEST_PROBABILITY),
+        near=lambda y, trials: (y + 0.5) / (trials + 1.0),
+    ),
+}
+
+
+def inside_domain(link: Link, mean_range: MeanRange, eta: Array) -> tuple[BoolArray | None, Array]:
+    """Mark the linear predictors that the link can take, and replace the others by one that it can.
+
+    Returns
+    -------
+    inside : boolean array or None
+        None if the link can take every number.
+    eta : array
+        Linear predictors that are safe to evaluate.
+    """
+    lower, upper = link.domain(mean_range)
+    if (lower, upper) == EVERYWHERE:
+        return None, eta
+    inside = (eta > lower) & (eta < upper)
+    if np.isfinite(lower) and np.isfinite(upper):
+        harmless = (lower + upper) / 2
+    else:
+        harmless = lower + 1.0 if np.isfinite(lower) else upper - 1.0
+    return inside, np.where(inside, eta, harmless)

@@ -12,8 +12,7 @@ from scipy import special as sp
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import evaluate
-from mixedfx.families.links import IDENTITY, LOG, LOGIT
-from mixedfx.families.mean import inside_domain
+from mixedfx.families.links import LOG, inside_domain
 from mixedfx.families.observed import Observed
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ __all__ = [
 N_SATURATION_STEPS = 100
 SATURATION_TOLERANCE = 1e-13
 LARGEST_SATURATION_STEP = 2.0
-SMALLEST_MEAN, LARGEST_MEAN, LARGEST_PROBABILITY = 1e-280, 1e280, 1 - np.finfo(float).epsneg
-UNBOUNDED = {"real": IDENTITY, "positive": LOG, "unit": LOGIT}
 METHODS = ("latent", "lognormal", "trigamma", "delta")
 
 
@@ -48,9 +45,7 @@ def _plain_mean(family: Family, eta: Array) -> Array:
     _, safe = inside_domain(family.mean_link, family.mean_range, eta)
     with np.errstate(all="ignore"):  # a pole of the link is infinite
         mu = family.mean_link.mean(safe)
-    if family.mean_range == "real":
-        return mu
-    return np.clip(mu, SMALLEST_MEAN, LARGEST_MEAN if family.mean_range == "positive" else LARGEST_PROBABILITY)
+    return family.mean_interval.clip(mu)
 
 
 def mean_and_variance(
@@ -132,7 +127,7 @@ def unit_deviance(family: Family, observed: Observed, eta: Array, phi: ArrayLike
 def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:
     """Largest log-density that any mean could give each row: damped Newton steps in its unbounded scale."""
     unbounded = copy.copy(family)
-    unbounded.link = unbounded.mean_link = UNBOUNDED[family.mean_range]  # whatever links the family accepts
+    unbounded.link = unbounded.mean_link = family.mean_interval.link  # whatever links the family accepts
     trial = np.array(eta, dtype=float)
     first = trial if len(family.predictors) == 1 else trial[..., 0]
     first[...] = _start_mean(unbounded, observed)
@@ -175,13 +170,7 @@ def link_variance(family: Family, eta: Array, phi: ArrayLike, method: str | None
 
 def _start_mean(family: Family, observed: Observed) -> Array:
     """Linear predictor of a mean near each response, pulled inside the range and the link's domain."""
-    y, trials = observed.y, observed.trials
-    if family.mean_range == "unit":
-        mu = (y + 0.5) / (trials + 1.0)
-    elif family.mean_range == "positive":
-        mu = 0.5 * (y + np.mean(y)) + np.finfo(float).tiny
-    else:
-        mu = y
+    mu = family.mean_interval.near(observed.y, observed.trials)
     with np.errstate(all="ignore"):  # means that the link cannot take are replaced below
         eta = family.mean_link(mu)
         inside, safe = inside_domain(family.mean_link, family.mean_range, eta)

@@ -12,8 +12,7 @@ from mixedfx.calculus.jets import Jet, where
 from mixedfx.calculus.special import exp, log1m_exp
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.links import IDENTITY
-from mixedfx.families.mean import Mean
+from mixedfx.families.links import IDENTITY, Mean
 from mixedfx.families.observed import Observed, Support, _is_positive_count
 from mixedfx.families.parameters import Parameter, positive_parameter, real_parameter
 

@@ -15,8 +15,7 @@ from mixedfx.exceptions import DataError
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI
 from mixedfx.families.evaluate import CLOSED_FORMS
-from mixedfx.families.links import LOGIT, PROBIT
-from mixedfx.families.mean import Mean
+from mixedfx.families.links import LOGIT, PROBIT, Mean
 from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, first_offender
 from mixedfx.families.parameters import DISPERSION
 

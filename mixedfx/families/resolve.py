@@ -8,15 +8,13 @@ from typing import Any
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.continuous import Gaussian, StudentT
+from mixedfx.families.continuous import Gamma, Gaussian, InverseGaussian, LogNormal, StudentT
 from mixedfx.families.counts import CountFamily, NegativeBinomial1, NegativeBinomial2, Poisson
 from mixedfx.families.links import is_from_statsmodels
 from mixedfx.families.ordinal import Ordinal
-from mixedfx.families.positive import Gamma, InverseGaussian, LogNormal
 from mixedfx.families.proportions import Beta, BetaBinomial, Binomial
-from mixedfx.families.truncated import Truncated
 from mixedfx.families.tweedie import Tweedie
-from mixedfx.families.zero_inflated import with_zero_inflation
+from mixedfx.families.zeros import Truncated, with_zero_inflation
 
 __all__ = ["FAMILIES", "family_for"]
 

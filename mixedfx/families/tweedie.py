@@ -12,12 +12,11 @@ from mixedfx.calculus.gamma_functions import gammaln
 from mixedfx.calculus.jets import Jet, Part, where
 from mixedfx.calculus.special import exp, log, log_expit
 from mixedfx.families.base import Family
-from mixedfx.families.continuous import log_variance
+from mixedfx.families.continuous import POSITIVE_LINKS, log_variance
 from mixedfx.families.counts import draw_poisson
-from mixedfx.families.mean import Mean
+from mixedfx.families.links import Mean
 from mixedfx.families.observed import NON_NEGATIVE, Observed
 from mixedfx.families.parameters import DISPERSION, POWER
-from mixedfx.families.positive import POSITIVE_LINKS
 
 __all__ = ["Tweedie"]
 

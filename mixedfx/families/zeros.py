@@ -1,4 +1,4 @@
-"""Too many zeros: a second process that makes zeros, beside any family, with a linear predictor of its own."""
+"""Families made of another one and its zeros: truncated counts, zero inflation, hurdles; which family another holds."""
 
 from __future__ import annotations
 
@@ -9,15 +9,95 @@ import numpy as np
 from scipy import special as sp
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.calculus.jets import Jet, where
-from mixedfx.calculus.special import softplus
+from mixedfx.calculus.jets import Jet, Space, constant, seeds, where
+from mixedfx.calculus.special import cloglog_log_mean, softplus
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
-from mixedfx.families.mean import Mean
-from mixedfx.families.observed import Observed, Support
+from mixedfx.families.counts import CountFamily
+from mixedfx.families.links import LOG, Mean
+from mixedfx.families.observed import POSITIVE_COUNTS, Observed, Support
 from mixedfx.families.parameters import ZERO_INFLATION
 
-__all__ = ["ExtraZeros", "Hurdle", "ZeroInflated", "with_zero_inflation"]
+__all__ = ["ExtraZeros", "Hurdle", "Truncated", "ZeroInflated", "parameters_at_limit", "with_zero_inflation"]
+
+
+@final
+class Truncated(Family):
+    """A count family given that the count is positive; the mean parameter is that of the count before truncation.
+
+    Parameters
+    ----------
+    base : CountFamily
+        The count before truncation.
+    """
+
+    mean_range = "positive"
+    support = POSITIVE_COUNTS
+
+    def __init__(self, base: CountFamily) -> None:
+        self.base = base
+        self.name = f"truncated_{base.name}"
+        self.default_link, self.links = base.default_link, base.links
+        self.parameters = base.parameters
+        super().__init__(base.link)
+        self.predictors, self.fixed = base.predictors, base.fixed
+
+    def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
+        """Log-density of the count minus ``log(1 - P(0))``."""
+        zero_rate = self.base.log_zero_rate(mean, *parameters)
+        return self.base.log_density(observed, mean, *parameters) - cloglog_log_mean(zero_rate)
+
+    def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
+        """That of the count."""
+        return self.base.log_normaliser(observed, *parameters)
+
+    def constant(self, y: Array, trials: Array) -> Array:
+        """That of the count."""
+        return self.base.constant(y, trials)
+
+    def _zero_rate(self, mu: Array, parameters: tuple[Array, ...]) -> Array:
+        """``-log P(0)``."""
+        space = Space(1, 0)
+        jets = (constant(value, space) for value in parameters)
+        return np.exp(self.base.log_zero_rate(Mean(LOG, constant(np.log(mu), space)), *jets).value)
+
+    @property
+    def innermost(self) -> Family:
+        """That of the base."""
+        return self.base.innermost
+
+    def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
+        """``E(Y)/(1 - P(0))``, and from ``E(Y²)/(1 - P(0))``."""
+        positive = -np.expm1(-self._zero_rate(mu, parameters))
+        average, variance = self.base.moments(mu, trials, *parameters)
+        truncated = average / positive
+        return truncated, (variance + average**2) / positive - truncated**2
+
+    def information(self, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """Squared slope of the mean over the variance: exact for Poisson and negative binomial 2."""
+        (log_mu,), _ = seeds([np.log(mu)], [], 1)
+        jets = (constant(value, log_mu.space) for value in parameters)
+        log_rate = self.base.log_zero_rate(Mean(LOG, log_mu), *jets)
+        rate = np.exp(log_rate.value)
+        average, variance = self.moments(mu, trials, *parameters)
+        slope = average * (1 - rate * log_rate.part((0,)) / np.expm1(rate))
+        return np.asarray(slope**2 / variance)
+
+    def draw(self, rng: np.random.Generator, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """Positive counts, without rejection."""
+        return self.base.draw_positive(rng, mu, *parameters)
+
+    def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
+        """``1 - (1 - F(y))/(1 - P(0))``."""
+        above = self.base.survival(y, mu, *parameters) / -np.expm1(-self._zero_rate(mu, parameters))
+        return np.asarray(1.0 - np.clip(above, 0.0, 1.0))
+
+    def start_parameters(self, observed: Observed) -> tuple[float, ...]:
+        """Those of the count."""
+        return self.base.start_parameters(observed)
+
+    def __repr__(self) -> str:
+        return f"Truncated({self.base.name!r}, link={self.link.name!r})"
 
 
 class ExtraZeros(Family):
@@ -217,3 +297,31 @@ def with_zero_inflation(family: Family) -> Family:
     if family.mean_range == "real":
         raise SpecificationError(f"family {family.name!r} has no zeros to inflate; use one of counts or proportions")
     return ZeroInflated(family) if family.support.contains(np.zeros(1))[0] else Hurdle(family)
+
+
+def parameters_at_limit(small: Family, large: Family) -> tuple[str, ...] | None:
+    """Return the parameters of ``large`` that are at the end of their range where it is ``small``; None if none are.
+
+    Examples
+    --------
+    >>> from mixedfx.families import family_for
+    >>> parameters_at_limit(family_for("poisson"), family_for("zero_inflated_nbinom2"))
+    ('dispersion', 'zero_inflation')
+    >>> parameters_at_limit(family_for("nbinom1"), family_for("nbinom2")) is None
+    True
+    """
+    if small.link != large.link:
+        return None
+    if isinstance(large, ZeroInflated) and not isinstance(small, ZeroInflated):
+        inner = parameters_at_limit(small, large.base)
+        return None if inner is None else (*inner, "zero_inflation")
+    if isinstance(large, ExtraZeros | Truncated):
+        if type(small) is not type(large) or not isinstance(small, ExtraZeros | Truncated):
+            return None
+        return parameters_at_limit(small.base, large.base)
+    if small.name == large.name:
+        return ()
+    if large.limit != small.name:
+        return None
+    had = {parameter.name for parameter in small.parameters}
+    return tuple(parameter.name for parameter in large.parameters if parameter.name not in had)
