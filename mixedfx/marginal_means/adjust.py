@@ -1,10 +1,11 @@
-"""Adjustments for testing several hypotheses at once: p-values of a family, and multipliers of its intervals."""
+"""What a test asks, and how tests that are made together are adjusted: p-values, and multipliers of intervals."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -12,15 +13,105 @@ from scipy import special
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.distributions import f_tail, quantile, two_sided
-from mixedfx.marginal_means.multivariate_t import largest_statistic_quantile, largest_statistic_tail
-from mixedfx.marginal_means.studentized_range import studentized_range_quantile, studentized_range_tail
+from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.maxima import (
+    largest_statistic_quantile,
+    largest_statistic_tail,
+    studentized_range_quantile,
+    studentized_range_tail,
+)
 
-__all__ = ["Adjustment", "Family", "adjustment_for"]
+__all__ = ["PLAIN", "Adjustment", "Question", "TestsTogether", "adjustment_for", "of_families", "question_for"]
+
+INDEPENDENT = 1e-9  # eigenvalues of a correlation, relative to the largest, that count
 
 
+# ---------------------------------------------------------------- what a test asks
+SIDES = {"two-sided": 0, "greater": 1, "less": -1}
+
+
+@dataclass(frozen=True)
+class Question:
+    """The hypothesis of a test.
+
+    Attributes
+    ----------
+    null : float
+        What the estimates are compared with, on the scale of the linear predictor.
+    side : int
+        0 for both, 1 for greater, -1 for less.
+    delta : float
+        Distance from ``null`` that does not matter; 0 for tests of a difference.
+    """
+
+    null: float = 0.0
+    side: int = 0
+    delta: float = 0.0
+
+    @property
+    def is_equivalence(self) -> bool:
+        """Whether estimates are to be shown to lie within ``delta`` of ``null``, on both sides."""
+        return self.delta > 0.0 and self.side == 0
+
+    @property
+    def direction(self) -> int:
+        """Which statistics count as evidence: large ones (1), small ones (-1), or both (0)."""
+        return -1 if self.is_equivalence else self.side
+
+    def distance(self, estimates: Array) -> Array:
+        """Return how far estimates (r,) are from the end of what the hypothesis claims."""
+        difference = estimates - self.null
+        if self.is_equivalence:
+            return np.asarray(np.abs(difference) - self.delta)
+        return np.asarray(difference + self.side * self.delta)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What the table says of it; nothing of a two-sided test that estimates are zero."""
+        side = "greater" if self.side > 0 else "less"
+        if self.is_equivalence:
+            return (f"Tests of equivalence: closer to {self.null:g} than {self.delta:g}.",)
+        if self.delta > 0.0:
+            word = "noninferiority" if self.side > 0 else "nonsuperiority"
+            return (f"Tests of {word}: {side} than {self.null - self.side * self.delta:g}.",)
+        if self.side:
+            return (f"One-sided tests: {side} than {self.null:g}.",)
+        return (f"Tested: the estimate is {self.null:g}.",) if self.null else ()
+
+
+PLAIN = Question()
+
+
+def question_for(null: Any, side: Any, delta: Any) -> Question:
+    """Resolve ``null=``, ``side=`` and ``delta=``.
+
+    Raises
+    ------
+    SpecificationError
+        If ``side`` is another word, or a number is not finite, or ``delta`` is negative.
+    TypeError
+        If ``null`` or ``delta`` is no number.
+    """
+    if not isinstance(side, str) or side not in SIDES:
+        raise SpecificationError(f"side is one of {', '.join(map(repr, SIDES))}; found {side!r}")
+    margin = _number("delta", delta)
+    if margin < 0.0:
+        raise SpecificationError(f"delta is a distance, not below zero; found {delta}")
+    return Question(_number("null", null), SIDES[side], margin)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} is a number on the scale of the linear predictor; found {type(value).__name__}")
+    if not np.isfinite(value):
+        raise SpecificationError(f"{name} is a finite number on the scale of the linear predictor; found {value}")
+    return float(value)
+
+
+# ---------------------------------------------------------------- tests that are made together
 @dataclass(frozen=True, eq=False)
-class Family:
-    """Tests that are made together.
+class TestsTogether:
+    """A family of tests, whose error rate is to be kept.
 
     Attributes
     ----------
@@ -46,6 +137,19 @@ class Family:
     side: int = 0
     folded: bool = False
 
+    @staticmethod
+    def of(functions: Functions, question: Question, *, are_pairs: bool) -> TestsTogether:
+        """Return the tests of functions that can all be estimated, with standard errors above zero."""
+        se = functions.se
+        correlation = functions.covariance / np.outer(se, se)
+        np.fill_diagonal(correlation, 1.0)
+        sizes = np.linalg.eigvalsh(correlation)
+        rank = int(np.sum(sizes > INDEPENDENT * sizes[-1]))
+        n_means = round(0.5 + float(np.sqrt(0.25 + 2.0 * se.size))) if are_pairs else None  # k (k - 1) / 2 differences
+        statistic = question.distance(functions.values) / se
+        direction, folded = question.direction, question.is_equivalence
+        return TestsTogether(statistic, functions.df, correlation, n_means, rank, direction, folded)
+
     @property
     def size(self) -> int:
         """Number of tests m."""
@@ -67,14 +171,14 @@ class Adjustment(ABC):
     label: str
 
     @abstractmethod
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return adjusted p-values (m,)."""
 
     @abstractmethod
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return by what the standard errors (m,) are multiplied for simultaneous intervals."""
 
-    def fitting(self, family: Family) -> Adjustment:
+    def fitting(self, family: TestsTogether) -> Adjustment:
         """Return this, or what takes its place for a family that it is not made for."""
         return self
 
@@ -84,11 +188,11 @@ class Unadjusted(Adjustment):
 
     label = ""
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
         return family.unadjusted
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,)."""
         return quantile(1.0 - 0.5 * alpha, family.df)
 
@@ -98,11 +202,11 @@ class Bonferroni(Adjustment):
 
     label = "Bonferroni"
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
         return np.minimum(1.0, family.size * family.unadjusted)
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,) at ``alpha / m``."""
         return quantile(1.0 - 0.5 * alpha / family.size, family.df)
 
@@ -112,15 +216,15 @@ class Sidak(Bonferroni):
 
     label = "Šidák"
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
         with np.errstate(divide="ignore"):  # a p-value of 1 stays 1
             return np.asarray(-np.expm1(family.size * np.log1p(-family.unadjusted)))
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,)."""
-        own = -np.expm1(np.log1p(-alpha) / family.size)
-        return quantile(1.0 - 0.5 * float(own), family.df)
+        each = -np.expm1(np.log1p(-alpha) / family.size)
+        return quantile(1.0 - 0.5 * float(each), family.df)
 
 
 class Holm(Bonferroni):
@@ -128,11 +232,9 @@ class Holm(Bonferroni):
 
     label = "Holm"
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
-        order = np.argsort(family.unadjusted)
-        steps = (family.size - np.arange(family.size)) * family.unadjusted[order]
-        return _back(np.minimum(1.0, np.maximum.accumulate(steps)), order)
+        return _by_statsmodels(family.unadjusted, "holm")
 
 
 class FalseDiscoveryRate(Bonferroni):
@@ -140,17 +242,15 @@ class FalseDiscoveryRate(Bonferroni):
 
     label = "Benjamini and Hochberg (false discovery rate)"
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
-        order = np.argsort(family.unadjusted)[::-1]
-        steps = family.size / (family.size - np.arange(family.size)) * family.unadjusted[order]
-        return _back(np.minimum(1.0, np.minimum.accumulate(steps)), order)
+        return _by_statsmodels(family.unadjusted, "fdr_bh")
 
 
-def _back(values: Array, order: IntArray) -> Array:
-    out = np.empty_like(values)
-    out[order] = values
-    return out
+def _by_statsmodels(pvalues: Array, method: str) -> Array:
+    from statsmodels.stats.multitest import multipletests  # takes a second to import
+
+    return np.asarray(multipletests(pvalues, method=method)[1], dtype=float)
 
 
 class Tukey(Adjustment):
@@ -158,21 +258,21 @@ class Tukey(Adjustment):
 
     label = "Tukey"
 
-    def fitting(self, family: Family) -> Adjustment:
+    def fitting(self, family: TestsTogether) -> Adjustment:
         """Return Šidák for what are not all pairwise differences."""
         return self if family.n_means is not None and family.side == 0 else Sidak()
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
         q = np.sqrt(2.0) * np.abs(family.statistic)
         k = family.n_means or family.size
-        return _by_df(family.df, lambda df, own: studentized_range_tail(q[own], k, df))
+        return _by_df(family.df, lambda df, which: studentized_range_tail(q[which], k, df))
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,)."""
         k = family.n_means or family.size
-        found = _by_df(family.df, lambda df, own: np.full(own.sum(), studentized_range_quantile(alpha, k, df)))
-        return np.asarray(found / np.sqrt(2.0))
+        ranges = _by_df(family.df, lambda df, which: np.full(which.sum(), studentized_range_quantile(alpha, k, df)))
+        return np.asarray(ranges / np.sqrt(2.0))
 
 
 class Dunnett(Adjustment):
@@ -180,11 +280,11 @@ class Dunnett(Adjustment):
 
     label = "the multivariate t distribution (Dunnett)"
 
-    def fitting(self, family: Family) -> Adjustment:
+    def fitting(self, family: TestsTogether) -> Adjustment:
         """Return Šidák for tests of equivalence."""
         return Sidak() if family.folded else self
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
         signed = family.side * family.statistic if family.side else np.abs(family.statistic)
         tails = [
@@ -193,13 +293,13 @@ class Dunnett(Adjustment):
         ]
         return np.maximum(tails, family.unadjusted)
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,)."""
         if family.size == 1:
             return Unadjusted().multipliers(family, alpha)
         return _by_df(
             family.df,
-            lambda df, own: np.full(own.sum(), largest_statistic_quantile(alpha, family.correlation, df)),
+            lambda df, which: np.full(which.sum(), largest_statistic_quantile(alpha, family.correlation, df)),
         )
 
 
@@ -208,7 +308,7 @@ class Scheffe(Adjustment):
 
     label = "Scheffé"
 
-    def pvalues(self, family: Family) -> Array:
+    def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,): 1 in the direction that a one-sided test does not look for.
 
         With every contrast its negative is in the space as well, so that the other direction has the same tail.
@@ -216,7 +316,7 @@ class Scheffe(Adjustment):
         tails = f_tail(family.statistic**2 / family.rank, family.rank, family.df)
         return np.where(family.side * family.statistic < 0, 1.0, tails)
 
-    def multipliers(self, family: Family, alpha: float) -> Array:
+    def multipliers(self, family: TestsTogether, alpha: float) -> Array:
         """Return the quantiles (m,)."""
         rank = float(family.rank)
         finite = np.where(np.isfinite(family.df), family.df, 1.0)
@@ -231,8 +331,8 @@ def _by_df(df: Array, function: Callable[[float, Array], Array]) -> Array:
     out = np.full(df.size, np.nan)
     rounded = np.where(np.isfinite(df), np.round(df, 9), df)
     for value in np.unique(rounded):
-        own = rounded == value
-        out[own] = function(float(value), own)
+        which = rounded == value
+        out[which] = function(float(value), which)
     return out
 
 
@@ -265,3 +365,42 @@ def adjustment_for(word: str | None) -> Adjustment:
     if key not in ADJUSTMENTS:
         raise SpecificationError(f"unknown adjust {word!r}; choose from {', '.join(map(repr, ADJUSTMENTS))}")
     return ADJUSTMENTS[key]()
+
+
+def of_families(
+    functions: Functions,
+    groups: Sequence[IntArray],
+    adjustment: Adjustment,
+    ask: Callable[[Adjustment, TestsTogether], Array],
+    *,
+    are_pairs: bool,
+    question: Question = PLAIN,
+) -> tuple[Array, tuple[str, ...]]:
+    """Ask each family of a table for one number a row (r,), and say in words how it was adjusted.
+
+    Parameters
+    ----------
+    functions : Functions
+        The rows of the table.
+    groups : list of int arrays
+        Positions of the rows of each family.
+    adjustment : Adjustment
+    ask : callable
+        From the adjustment and the tests of a family to a number for each of them.
+    are_pairs : bool
+        Whether each family has all pairwise differences of some means.
+    question : Question
+    """
+    out = np.full(len(functions.values), np.nan)
+    notes: dict[str, None] = {}
+    for group in groups:
+        rows = functions.taken(group)
+        testable = rows.estimable & (rows.se > 0)
+        if not testable.any():
+            continue
+        family = TestsTogether.of(rows.taken(testable), question, are_pairs=are_pairs)
+        fitting = adjustment.fitting(family)
+        out[group[testable]] = ask(fitting, family)
+        if fitting.label and family.size > 1:
+            notes[f"Adjusted for {family.size} tests by {fitting.label}."] = None
+    return out, tuple(notes)

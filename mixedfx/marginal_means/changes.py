@@ -1,8 +1,9 @@
-"""How predictors are changed to see what that does to predictions: levels of factors, values of numbers."""
+"""How predictors are changed to see what that does to predictions, and how those before and after are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,99 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.marginal_means.compared import Comparison, Effect
 from mixedfx.marginal_means.contrasts import bracketed, contrasts_for
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, Predictor
 from mixedfx.marginal_means.predictions import Predictions
-from mixedfx.marginal_means.slopes import step_of
 
-__all__ = ["changes", "level_changes", "slope"]
+__all__ = ["COMPARISONS", "Change", "Comparison", "changes", "comparison_for", "level_changes"]
 
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """Predictions of every row before and after a change of a predictor; of a slope there is nothing before.
+
+    Attributes
+    ----------
+    term, contrast : str
+        Which predictor changes, and how.
+    high : Functions
+    low : Functions or None
+    """
+
+    term: str
+    contrast: str
+    high: Functions
+    low: Functions | None = None
+
+    def combined(self, shares: Array) -> Change:
+        """Return the averages with the weights ``shares`` (groups, n)."""
+        low = None if self.low is None else self.low.combined(shares)
+        return replace(self, high=self.high.combined(shares), low=low)
+
+
+def _difference(high: Functions, low: Functions) -> Functions:
+    return Functions(high.model, high.values - low.values, high.rows - low.rows)
+
+
+def _ratio(high: Functions, low: Functions) -> Functions:
+    with np.errstate(divide="ignore", invalid="ignore"):  # a ratio to zero has no value
+        value = high.values / low.values
+        return Functions(high.model, value, (high.rows - value[:, None] * low.rows) / low.values[:, None])
+
+
+def _log_ratio(high: Functions, low: Functions) -> Functions:
+    with np.errstate(divide="ignore", invalid="ignore"):  # nor has its logarithm, or one of different signs
+        rows = high.rows / high.values[:, None] - low.rows / low.values[:, None]
+        return Functions(high.model, np.log(high.values / low.values), rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A way to compare two predictions.
+
+    Attributes
+    ----------
+    of : callable
+        From the predictions after and before a change to what is estimated.
+    null : float
+        What that is if nothing changes.
+    words : str
+        What is compared, with ``{high}`` and ``{low}``.
+    is_difference : bool
+    """
+
+    of: Callable[[Functions, Functions], Functions]
+    null: float
+    words: str
+    is_difference: bool = False
+
+    def named(self, high: str, low: str) -> str:
+        """Return the name of the comparison of two values."""
+        return self.words.format(high=high, low=low)
+
+
+COMPARISONS = {
+    "difference": Comparison(_difference, 0.0, "{high} - {low}", is_difference=True),
+    "ratio": Comparison(_ratio, 1.0, "{high} / {low}"),
+    "lnratio": Comparison(_log_ratio, 0.0, "ln({high} / {low})"),
+}
+
+
+def comparison_for(word: str) -> Comparison:
+    """Resolve ``comparison=``."""
+    if word not in COMPARISONS:
+        raise SpecificationError(f"comparison is one of {', '.join(map(repr, COMPARISONS))}; found {word!r}")
+    return COMPARISONS[word]
+
+
+# ---------------------------------------------------------------- changes
 LEVELS = {"reference": "treatment", "pairwise": "revpairwise", "sequential": "sequential"}
 
 
 def changes(
     model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
-) -> list[Effect]:
+) -> list[Change]:
     """Return the comparisons of a predictor: of levels, or of two values of a number.
 
     Parameters
@@ -45,17 +124,12 @@ def changes(
     x = rows[predictor.name].to_numpy(dtype=float)
     low, high, name = _two_values(predictor.name, how, x, compare)
     before, after = (predict.of(model, rows.assign(**{predictor.name: value})) for value in (low, high))
-    return [Effect(predictor.name, name, last, first) for first, last in zip(before, after, strict=True)]
-
-
-def slope(model: FittedModel, rows: pd.DataFrame, name: str, predict: Predictions) -> list[Effect]:
-    """Return the slope of the predictions of every row in a numeric predictor."""
-    return [Effect(name, "dY/dX", part) for part in predict.slopes(model, rows, name, step_of(model, name))]
+    return [Change(predictor.name, name, last, first) for first, last in zip(before, after, strict=True)]
 
 
 def level_changes(
     model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
-) -> list[Effect]:
+) -> list[Change]:
     """Return the comparisons of the levels of a factor, each predicted for all rows.
 
     Raises
@@ -69,9 +143,10 @@ def level_changes(
     for high, low in _level_pairs(predictor, how):
         for j in (high, low):
             if j not in at:
-                at[j] = predict.of(model, _with_level(rows, predictor.name, predictor.levels[j]))
+                level = pd.Series([predictor.levels[j]] * len(rows), index=rows.index)
+                at[j] = predict.of(model, rows.assign(**{predictor.name: level}))
         name = compare.named(names[high], names[low])
-        out += [Effect(predictor.name, name, *pair) for pair in zip(at[high], at[low], strict=True)]
+        out += [Change(predictor.name, name, *pair) for pair in zip(at[high], at[low], strict=True)]
     return out
 
 
@@ -89,46 +164,39 @@ def _level_pairs(predictor: Predictor, how: Any) -> list[tuple[int, int]]:
     )
 
 
-def _with_level(rows: pd.DataFrame, name: str, level: Hashable) -> pd.DataFrame:
-    return rows.assign(**{name: pd.Series([level] * len(rows), index=rows.index)})
-
-
 def _two_values(name: str, how: Any, x: Array, compare: Comparison) -> tuple[Array, Array, str]:
     """Return the lower and the higher values (n,) of a number, and what their comparison is called."""
-    if isinstance(how, str):
-        if how == "sd":
-            half = 0.5 * float(np.std(x, ddof=1))
-            named = "sd, centred" if compare.is_difference else compare.named(f"({name} + sd/2)", f"({name} - sd/2)")
-            return x - half, x + half, named
-        ends = {"iqr": (25.0, 75.0, "Q3", "Q1"), "minmax": (0.0, 100.0, "max", "min")}
-        if how in ends:
-            low, high = np.percentile(x, ends[how][:2])
-            return np.full(x.size, low), np.full(x.size, high), compare.named(*ends[how][2:])
-    elif np.ndim(how) == 0 and isinstance(how, int | float | np.number) and np.isfinite(how):
-        named = (
-            f"{how:+g}"
-            if compare.is_difference
-            else compare.named(f"({name} {'-' if how < 0 else '+'} {abs(how):g})", name)
-        )
-        return x, x + float(how), named
-    elif np.shape(how) == (2,):
-        low, high = _numbers(name, how)
-        return np.full(x.size, low), np.full(x.size, high), compare.named(f"{high:g}", f"{low:g}")
-    raise _unknown(name, how)
-
-
-def _numbers(name: str, how: Any) -> tuple[float, float]:
+    if isinstance(how, str) and how in SPANS:
+        return SPANS[how](name, x, compare)
+    if np.ndim(how) == 0 and isinstance(how, int | float | np.number) and np.isfinite(how):
+        if compare.is_difference:
+            return x, x + float(how), f"{how:+g}"
+        return x, x + float(how), compare.named(f"({name} {'-' if how < 0 else '+'} {abs(how):g})", name)
     try:
-        low, high = (float(value) for value in how)
-    except (TypeError, ValueError) as error:
-        raise _unknown(name, how) from error
+        low, high = (float(value) for value in how) if np.shape(how) == (2,) else (np.nan, np.nan)
+    except (TypeError, ValueError):
+        low = high = np.nan
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise _unknown(name, how)
-    return low, high
+        raise SpecificationError(
+            f"{name!r} is numeric: its comparison is a number to add, a pair of values, 'sd', 'iqr' or 'minmax'; "
+            f"found {how!r}"
+        )
+    return np.full(x.size, low), np.full(x.size, high), compare.named(f"{high:g}", f"{low:g}")
 
 
-def _unknown(name: str, how: Any) -> SpecificationError:
-    return SpecificationError(
-        f"{name!r} is numeric: its comparison is a number to add, a pair of values, 'sd', 'iqr' or 'minmax'; "
-        f"found {how!r}"
-    )
+def _standard_deviation(name: str, x: Array, compare: Comparison) -> tuple[Array, Array, str]:
+    half = 0.5 * float(np.std(x, ddof=1))
+    named = "sd, centred" if compare.is_difference else compare.named(f"({name} + sd/2)", f"({name} - sd/2)")
+    return x - half, x + half, named
+
+
+def _quartiles(name: str, x: Array, compare: Comparison) -> tuple[Array, Array, str]:
+    low, high = np.percentile(x, (25.0, 75.0))
+    return np.full(x.size, low), np.full(x.size, high), compare.named("Q3", "Q1")
+
+
+def _extremes(name: str, x: Array, compare: Comparison) -> tuple[Array, Array, str]:
+    return np.full(x.size, x.min()), np.full(x.size, x.max()), compare.named("max", "min")
+
+
+SPANS = {"sd": _standard_deviation, "iqr": _quartiles, "minmax": _extremes}

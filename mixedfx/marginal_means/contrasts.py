@@ -1,4 +1,4 @@
-"""Coefficients of contrasts between k means, by method."""
+"""Contrasts: their coefficients by method, within the combinations of some columns of a table, and products of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from math import gcd, lcm
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.marginal_means.labels import row_names, shown_levels, split_by
 
-__all__ = ["Contrasts", "bracketed", "contrasts_for"]
+__all__ = ["Contrasts", "ContrastsOfRows", "bracketed", "contrasted", "contrasts_for", "interactions"]
 
 DEGREES = ("linear", "quadratic", "cubic", "quartic")
 HIGHEST_DEGREE = 6
@@ -24,7 +26,7 @@ ZERO = Fraction(0)
 
 @dataclass(frozen=True, eq=False)
 class Contrasts:
-    """Combinations of means.
+    """Combinations of k means.
 
     Attributes
     ----------
@@ -203,3 +205,120 @@ def _given(rows: Any, names: Sequence[str], labels: Sequence[str]) -> Contrasts:
             f"{matrix.shape}"
         )
     return Contrasts(matrix, tuple(map(_escaped, names)), "none")
+
+
+# ---------------------------------------------------------------- of the rows of a table
+@dataclass(frozen=True, eq=False)
+class ContrastsOfRows:
+    """Contrasts of the rows (r) of a table, made within the combinations of some of its columns.
+
+    Attributes
+    ----------
+    labels : DataFrame
+        What each contrast is, and within what.
+    coefficients : (c, r)
+    adjust : str
+        The usual adjustment.
+    pairs_of : int or None
+        Of how many means the contrasts of one combination are all the pairwise differences.
+    """
+
+    labels: pd.DataFrame
+    coefficients: Array
+    adjust: str
+    pairs_of: int | None = None
+
+
+def contrasted(
+    labels: pd.DataFrame, method: Any, by: tuple[str, ...], *, sign: str, reference: Hashable | None
+) -> ContrastsOfRows:
+    """Return the contrasts of rows within each combination of the columns ``by``; ``sign`` stands between two means."""
+    compared = [name for name in labels.columns if name not in by]
+    groups, tables, blocks = [], [], []
+    for group in split_by(labels, by):
+        rows = labels.iloc[group]
+        contrasts = contrasts_for(method, row_names(rows[compared]), reference)
+        if not contrasts.names:  # a single mean: a nested factor has one level here
+            continue
+        groups.append(contrasts)
+        blocks.append(_in_all_rows(contrasts.coefficients, group, len(labels)))
+        tables.append(_labelled({"contrast": [name.format(sign) for name in contrasts.names]}, rows, by))
+    if not groups:
+        raise SpecificationError("there is only one mean: nothing to compare")
+    last = groups[-1]
+    pairs_of = last.coefficients.shape[1] if last.are_all_pairs else None
+    return ContrastsOfRows(pd.concat(tables, ignore_index=True), np.vstack(blocks), last.adjust, pairs_of)
+
+
+def interactions(labels: pd.DataFrame, methods: Any, by: tuple[str, ...], *, sign: str) -> ContrastsOfRows:
+    """Return products of contrasts, one method a factor."""
+    names = [name for name in labels.columns if name not in by]
+    chosen = _methods(methods, names)
+    tables, blocks = [], []
+    for group in split_by(labels, by):
+        rows = labels.iloc[group].reset_index(drop=True)
+        levels, order = _factor_levels(rows, names)
+        parts = [contrasts_for(method, texts) for method, texts in zip(chosen, levels, strict=True)]
+        coefficients = np.ones((1, 1))
+        for part in parts:  # the first factor varies fastest
+            coefficients = np.asarray(np.kron(part.coefficients, coefficients), dtype=np.float64)
+        places = np.indices([len(part.names) for part in reversed(parts)]).reshape(len(parts), -1)[::-1]
+        columns = {
+            name: [part.names[i].format(sign) for i in place]
+            for name, part, place in zip(names, parts, places.tolist(), strict=True)
+        }
+        blocks.append(_in_all_rows(coefficients, group[order], len(labels)))
+        tables.append(_labelled(columns, rows, by))
+    return ContrastsOfRows(pd.concat(tables, ignore_index=True), np.vstack(blocks), "none")
+
+
+def _in_all_rows(coefficients: Array, group: IntArray, n: int) -> Array:
+    out = np.zeros((len(coefficients), n))
+    out[:, group] = coefficients
+    return out
+
+
+def _labelled(columns: Mapping[str, Sequence[Any]], rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    frame = pd.DataFrame(columns)
+    for name in by:
+        frame[name] = [rows[name].iloc[0]] * len(frame)
+    return frame
+
+
+def _factor_levels(labels: pd.DataFrame, names: Sequence[str]) -> tuple[list[list[str]], IntArray]:
+    """Return the levels of each column, and where their combinations (the first factor fastest) stand in the table.
+
+    Raises
+    ------
+    SpecificationError
+        If the rows are not all combinations.
+    """
+    place, size, levels = np.zeros(len(labels), dtype=np.intp), 1, []
+    for name in names:
+        codes, _ = pd.factorize(labels[name])
+        texts = shown_levels(labels[name])
+        levels.append([str(texts[row]) for row in pd.Series(codes).drop_duplicates().index])
+        place += size * codes
+        size *= len(levels[-1])
+    if size != len(labels) or len(np.unique(place)) < size:
+        raise SpecificationError(
+            f"the rows are not all combinations of the levels of {', '.join(names)}: ask for contrasts of single rows, "
+            "or hold a factor with by="
+        )
+    return levels, np.argsort(place)
+
+
+def _methods(methods: Any, names: Sequence[str]) -> list[Any]:
+    if isinstance(methods, Mapping):
+        missing = [name for name in names if name not in methods]
+        if missing or len(methods) != len(names):
+            raise SpecificationError(f"interaction= needs a method for each of {', '.join(names)}; found {methods!r}")
+        return [methods[name] for name in names]
+    if isinstance(methods, str) or methods is True:
+        return ["pairwise" if methods is True else methods] * len(names)
+    chosen = list(methods) if isinstance(methods, Sequence) else []
+    if len(chosen) != len(names):
+        raise SpecificationError(
+            f"interaction= needs {len(names)} methods, one for each of {', '.join(names)}; found {methods!r}"
+        )
+    return chosen

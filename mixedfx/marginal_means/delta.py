@@ -1,8 +1,9 @@
-"""Functions of coefficients, tested by the delta method."""
+"""What is made of coefficients and of means: functions that the user writes, and effect sizes; by the delta method."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,21 @@ from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import Denominator
-from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.expressions import Claim, parse_claim
-from mixedfx.marginal_means.combine import row_names
-from mixedfx.marginal_means.compared import SHORT
-from mixedfx.marginal_means.denominators import OfFunctions
 from mixedfx.marginal_means.fits import fitted_model
+from mixedfx.marginal_means.functions import (
+    SHORT_HEADERS,
+    Functions,
+    FunctionsDenominator,
+    WiderDenominator,
+    wald_columns,
+)
+from mixedfx.marginal_means.labels import row_names
 from mixedfx.marginal_means.means import MarginalMeans
+from mixedfx.marginal_means.model import Spread
+from mixedfx.marginal_means.scales import IDENTITY
 
-__all__ = ["hypotheses"]
+__all__ = ["eff_size", "hypotheses"]
 
 
 def hypotheses(
@@ -83,7 +90,7 @@ def hypotheses(
     notes = [*worth, "Standard errors by the delta method."]
     if "df" in frame:
         notes.append(f"Degrees of freedom by {denominator.label}.")
-    return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT)
+    return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT_HEADERS)
 
 
 def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Denominator, tuple[str, ...]]:
@@ -91,7 +98,12 @@ def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Den
     if isinstance(fit, MarginalMeans):
         if ddf is not None:
             raise SpecificationError("ddf= is that of the marginal means: emmeans(fit, …, ddf=…)")
-        return row_names(fit.labels), fit.functions.estimates, OfFunctions(fit.functions), fit.functions.model.notes
+        return (
+            row_names(fit.labels),
+            fit.functions.estimates,
+            FunctionsDenominator(fit.functions),
+            fit.functions.model.notes,
+        )
     model = fitted_model(fit, ddf)
     return list(map(str, model.names)), model.beta, model.denominator, model.notes
 
@@ -124,19 +136,93 @@ def _tested(claims: Sequence[Claim], denominator: Denominator, alpha: float) -> 
     df = np.full(len(se), np.nan)
     if (se > 0).any():
         df[se > 0] = denominator.of_rows(rows[se > 0])
-    statistic = np.full(len(se), np.nan)
-    np.divide(estimate - null, se, out=statistic, where=se > 0)
-    half = quantile(1.0 - 0.5 * alpha, df) * se
-    frame = pd.DataFrame(
-        {
-            "estimate": estimate,
-            "null": null,
-            "std_error": se,
-            "statistic": statistic,
-            "p_value": two_sided(statistic, df),
-            "conf_low": estimate - half,
-            "conf_high": estimate + half,
-            "df": df,
-        }
-    )
+    columns = wald_columns(estimate, se, df, null=null, alpha=alpha)
+    frame = pd.DataFrame(columns)
+    frame.insert(1, "null", null)
     return frame if np.isfinite(df).any() else frame.drop(columns="df")
+
+
+# ---------------------------------------------------------------- effect sizes
+def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None = None) -> MarginalMeans:
+    """Return Cohen's d of contrasts: differences over the standard deviation of an observation, with intervals.
+
+    Parameters
+    ----------
+    means : MarginalMeans
+        Contrasts; of means all pairwise differences are taken.
+    sigma : float, optional
+        The standard deviation. By default that of an observation around its mean: of a linear model the residual's, of
+        a linear mixed model that of random effects and residual together, averaged over the rows (Westfall, Judd and
+        Kenny 2014). ``sigma=fit.sigma`` measures in units of the residual alone.
+    df : float, optional
+        Degrees of freedom with which ``sigma`` is known; infinite (a fixed number) if ``sigma`` is given without them.
+
+    Returns
+    -------
+    MarginalMeans
+        Estimates ``d`` with standard errors ``sqrt(se^2 / sigma^2 + d^2 / (2 df))``, as R's ``eff_size``; intervals and
+        tests have the degrees of freedom of each contrast (R's: the fewest of the means).
+
+    Raises
+    ------
+    SpecificationError
+        If ``sigma`` or ``df`` is not positive, or the model has no such standard deviation and none is given.
+
+    References
+    ----------
+    Cohen (1988), Statistical Power Analysis; Westfall, Judd & Kenny (2014), J. Exp. Psychol. Gen. 143, 2020.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
+    >>> sizes = mfx.eff_size(mfx.emmeans(fit, "Type"), sigma=fit.sigma, df=24)
+    >>> sizes.to_frame()[["contrast", "effect_size", "se"]].round(3).head(2)
+      contrast  effect_size     se
+    0  T1 - T2       -3.534  0.695
+    1  T1 - T3       -2.020  0.554
+    """
+    if not isinstance(means, MarginalMeans):
+        raise TypeError(f"means are those of emmeans(fit, …), or contrasts of them; found {type(means).__name__}")
+    contrasts = means if means.is_comparison else means.pairs(adjust="none")
+    spread = _spread(means, sigma, df)
+    functions, model = contrasts.functions, contrasts.functions.model
+    d = functions.values / spread.sd
+    with_spread = replace(  # the logarithm of a standard deviation has variance 1 / (2 df)
+        model,
+        beta=np.append(model.beta, np.log(spread.sd)),
+        denominator=WiderDenominator(model.denominator, np.array([[0.5 / spread.df]])),
+        kept=np.append(model.kept, functions.rows.shape[1]).astype(np.intp),
+        null=np.vstack([model.null, np.zeros((1, model.null.shape[1]))]),
+        write=None,
+    )
+    kept = [note for note in contrasts.notes if "response scale" not in note]
+    known = "" if np.isinf(spread.df) else f", {spread.df:.4g} degrees of freedom"
+    return contrasts.changed(
+        functions=Functions(with_spread, d, np.column_stack([functions.rows / spread.sd, -d])),
+        estimate="effect_size",
+        scale=IDENTITY,
+        response=None,
+        heading="Effect sizes",
+        notes=(*kept, f"In units of {spread.sd:.4g} ({spread.words}{known})."),
+    )
+
+
+def _spread(means: MarginalMeans, sigma: Any, df: Any) -> Spread:
+    if sigma is not None:
+        return Spread(_positive("sigma", sigma), np.inf if df is None else _positive("df", df), "sigma as given")
+    if means.functions.model.spread is None:
+        raise SpecificationError(
+            "this model has no single standard deviation of an observation: say in which unit effects are measured, "
+            "eff_size(…, sigma=…, df=…)"
+        )
+    spread = means.functions.model.spread()
+    return spread if df is None else replace(spread, df=_positive("df", df))
+
+
+def _positive(name: str, value: Any) -> float:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        raise TypeError(f"{name} is a positive number; found {type(value).__name__}")
+    if not value > 0 or (name == "sigma" and not np.isfinite(value)):
+        raise SpecificationError(f"{name} is a positive number; found {value}")
+    return float(value)

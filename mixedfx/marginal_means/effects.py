@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -14,12 +14,10 @@ from mixedfx._arguments import checked_alpha, checked_names
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.inference.distributions import quantile, two_sided
-from mixedfx.marginal_means.changes import changes, level_changes, slope
-from mixedfx.marginal_means.compared import SHORT, Comparison, Effect, comparison_for
-from mixedfx.marginal_means.families import split_by
+from mixedfx.marginal_means.changes import COMPARISONS, Change, Comparison, changes, comparison_for, level_changes
 from mixedfx.marginal_means.fits import fitted_model
-from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.functions import SHORT_HEADERS, wald_columns
+from mixedfx.marginal_means.labels import split_by
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.predictions import Predictions, predictions_for
 from mixedfx.matrices import as_frame
@@ -95,21 +93,17 @@ def marginal_effects(
     >>> dict(zip(table["contrast"], table["estimate"].round(4).tolist()))
     {'2 - 1': -0.1142, '3 - 1': -0.1241, '4 - 1': -0.1497}
     """
-    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
-    model, rows, counts = _rows(model, data, offset, weights)
-    predict, compare = predictions_for(model, scale, integrate=integrate), comparison_for("difference")
-    effects: list[Effect] = []
+    level = checked_alpha(alpha)
+    setting, compare = _setting(fit, ddf, scale, integrate, data, offset, weights), COMPARISONS["difference"]
+    model, predict, rows = setting.model, setting.predict, setting.rows
+    effects: list[Change] = []
     for name in _chosen(model, variables):
         predictor = model.predictors[name]
         if np.isnan(predictor.mean):
             effects += level_changes(model, rows, predictor, "reference", predict, compare)
         else:
-            effects += slope(model, rows, name, predict)
-    within = _chosen(model, by) if by else ()
-    frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
-    return StatsTable.from_frame(
-        frame, heading="Marginal effects", notes=_notes(model, scale, predict, average, weights), headers=SHORT
-    )
+            effects += [Change(name, "dY/dX", slope) for slope in predict.slopes(model, rows, name)]
+    return _table("Marginal effects", setting, effects, compare, by, average, level)
 
 
 def comparisons(
@@ -155,18 +149,14 @@ def comparisons(
     >>> mfx.comparisons(fit, {"Days": 5})[["estimate", "std_error"]].round(3).values.tolist()
     [[52.336, 7.729]]
     """
-    compare = comparison_for(comparison)
-    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
-    model, rows, counts = _rows(model, data, offset, weights)
-    predict = predictions_for(model, scale, integrate=integrate)
-    wanted = dict(variables) if isinstance(variables, Mapping) else {}
-    effects: list[Effect] = []
-    for name in _chosen(model, tuple(wanted) if isinstance(variables, Mapping) else variables):
-        effects += changes(model, rows, model.predictors[name], wanted.get(name), predict, compare)
-    within = _chosen(model, by) if by else ()
-    frame = _frame(_labelled(effects, predict), compare, rows, _Averages(within, counts, average), checked_alpha(alpha))
-    notes = _notes(model, scale, predict, average, weights)
-    return StatsTable.from_frame(frame, heading="Comparisons", notes=notes, headers=SHORT)
+    compare, level = comparison_for(comparison), checked_alpha(alpha)
+    setting = _setting(fit, ddf, scale, integrate, data, offset, weights)
+    model, predict, rows = setting.model, setting.predict, setting.rows
+    how = dict(variables) if isinstance(variables, Mapping) else {}
+    effects: list[Change] = []
+    for name in _chosen(model, tuple(how) if isinstance(variables, Mapping) else variables):
+        effects += changes(model, rows, model.predictors[name], how.get(name), predict, compare)
+    return _table("Comparisons", setting, effects, compare, by, average, level)
 
 
 # ---------------------------------------------------------------- arguments
@@ -181,24 +171,47 @@ def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
     return chosen
 
 
-def _rows(model: FittedModel, data: Any, offset: Any, weights: Any) -> tuple[FittedModel, pd.DataFrame, Array]:
-    """Return the model for the rows to average over, these rows, and how much each counts."""
+@dataclass(frozen=True, eq=False)
+class _Setting:
+    """Of what effects are asked: a model, rows to average over, how much each counts, and what is predicted of them."""
+
+    model: FittedModel
+    rows: pd.DataFrame
+    counts: Array
+    predict: Predictions
+    notes: tuple[str, ...]
+    is_weighted: bool
+
+
+def _setting(
+    fit: Any, ddf: str | float | None, scale: str, integrate: bool, data: Any, offset: Any, weights: Any
+) -> _Setting:
+    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
-        return model.in_its_rows(), model.observed, _own_counts(model, weights)
+        model, rows, counts = model.in_its_rows(), model.observed, _counts_in_fit(model, weights)
+    else:
+        rows = _new_rows(model, data)
+        argument = read_argument("offset", offset, as_frame(data))
+        model = model.in_new_rows(None if argument is None else argument.used(None))
+        counts = _counts(weights, data)
+    predict, notes = predictions_for(model, scale, integrate=integrate)
+    return _Setting(model, rows, counts, predict, notes, weights is not None)
+
+
+def _new_rows(model: FittedModel, data: Any) -> pd.DataFrame:
+    """Return the predictors in the rows of ``data=``."""
     frame = as_frame(data)
     absent = [name for name in model.predictors if name not in frame]
     if absent:
         raise DataError(f"data= has no column {', '.join(map(repr, absent))}, which the model needs")
-    used = pd.DataFrame({name: _values(frame.column(name)) for name in model.predictors}, index=range(len(frame)))
-    if used.isna().any(axis=None):
+    rows = pd.DataFrame({name: _values(frame.column(name)) for name in model.predictors}, index=range(len(frame)))
+    if rows.isna().any(axis=None):
         raise DataError("data= has missing values: drop those rows first")
-    if not len(used):
+    if not len(rows):
         raise DataError("data= has no rows")
-    argument = read_argument("offset", offset, frame)
-    given = None if argument is None else argument.used(None)
-    return model.in_new_rows(given), used, _counts(weights, data)
+    return rows
 
 
 def _values(column: DataColumn) -> Any:
@@ -208,7 +221,7 @@ def _values(column: DataColumn) -> Any:
     return pd.Categorical.from_codes(column.labels.codes, categories=column.labels.levels)
 
 
-def _own_counts(model: FittedModel, weights: Any) -> Array:
+def _counts_in_fit(model: FittedModel, weights: Any) -> Array:
     """Resolve ``weights=`` for the rows of the fit: a column that the model uses, or a number for each row."""
     n = len(model.observed)
     if weights is None or model.rows is None or (not isinstance(weights, str) and np.shape(weights) == (n,)):
@@ -225,74 +238,43 @@ def _counts(weights: Any, data: Any) -> Array:
     return np.ones(len(frame)) if argument is None else check_weights(argument, argument.used(None))
 
 
-def _notes(model: FittedModel, scale: str, predict: Predictions, average: bool, weights: Any) -> list[str]:
-    weighted = "" if weights is None else ", weighted"
-    out = [f"Averaged over the rows of the data{weighted}."] if average else []
-    if scale == "mean_class":
-        return [*out, *predict.notes]
-    if not model.scale.is_identity:
-        out.append("On the response scale." if scale == "response" else f"On the {model.scale.name} scale.")
-    return [*out, *predict.notes]
-
-
 # ---------------------------------------------------------------- tables
-@dataclass(frozen=True, eq=False)
-class _Averages:
-    """Over which rows effects are averaged: those of each combination of ``by``; none if not asked for."""
-
-    by: tuple[str, ...]
-    counts: Array
-    wanted: bool
-
-    def of(self, rows: pd.DataFrame) -> tuple[Array, pd.DataFrame]:
-        """Return the shares (groups, n) of the rows, and what the groups are."""
-        ordered = split_by(rows, self.by)
-        shares = np.zeros((len(ordered), len(rows)))
-        for g, own in enumerate(ordered):
-            shares[g, own] = self.counts[own]
-        total = shares.sum(axis=1, keepdims=True)
-        shares = np.divide(shares, total, out=np.full_like(shares, np.nan), where=total > 0)
-        labels = rows[list(self.by)].iloc[[own[0] for own in ordered]].reset_index(drop=True)
-        if not self.by:
-            return shares, labels
-        order = labels.sort_values(list(self.by)).index.to_numpy()
-        return shares[order], labels.iloc[order].reset_index(drop=True)
-
-
-def _labelled(effects: Sequence[Effect], predict: Predictions) -> list[Effect]:
-    """Say of each effect which of the predicted quantities it is of."""
-    return [replace(effect, labels=own) for effect, own in zip(effects, cycle(predict.labels))]
-
-
-def _frame(
-    effects: Sequence[Effect], compare: Comparison, rows: pd.DataFrame, averages: _Averages, alpha: float
-) -> pd.DataFrame:
-    shares, labels = averages.of(rows) if averages.wanted else (None, rows)
+def _table(
+    heading: str,
+    setting: _Setting,
+    effects: Sequence[Change],
+    compare: Comparison,
+    by: Names,
+    average: bool,
+    alpha: float,
+) -> StatsTable:
+    """Return the table of effects, averaged within each combination of ``by``, or of each row."""
+    predict, within = setting.predict, _chosen(setting.model, by) if by else ()
+    shares, labels = _shares(setting.rows, within, setting.counts) if average else (None, setting.rows)
     tables = []
-    for effect in effects:
+    for effect, quantity in zip(effects, cycle(predict.labels)):
         averaged = effect if shares is None else effect.combined(shares)
         functions = averaged.high if averaged.low is None else compare.of(averaged.high, averaged.low)
-        table = _columns(functions, compare.null, alpha)
-        named = labels.assign(term=effect.term, contrast=effect.contrast, **effect.labels)
-        first = ["term", "contrast", *effect.labels, *labels.columns]
-        tables.append(pd.concat([named[first], table], axis=1))
+        columns = wald_columns(functions.estimates, functions.se, functions.df, null=compare.null, alpha=alpha)
+        named = labels.assign(term=effect.term, contrast=effect.contrast, **quantity)
+        first = ["term", "contrast", *quantity, *labels.columns]
+        tables.append(pd.concat([named[first], pd.DataFrame(columns)], axis=1))
     frame = pd.concat(tables, ignore_index=True)
-    return frame if np.isfinite(frame["df"]).any() else frame.drop(columns="df")
+    if not np.isfinite(frame["df"]).any():
+        frame = frame.drop(columns="df")
+    weighted = ", weighted" if setting.is_weighted else ""
+    notes = [f"Averaged over the rows of the data{weighted}."] if average else []
+    return StatsTable.from_frame(frame, heading=heading, notes=[*notes, *setting.notes], headers=SHORT_HEADERS)
 
 
-def _columns(functions: Functions, null: float, alpha: float) -> pd.DataFrame:
-    estimate, se, df = functions.estimates, functions.se, functions.df
-    statistic = np.full(estimate.size, np.nan)
-    np.divide(estimate - null, se, out=statistic, where=se > 0)
-    half = quantile(1.0 - 0.5 * alpha, df) * se
-    return pd.DataFrame(
-        {
-            "estimate": estimate,
-            "std_error": se,
-            "statistic": statistic,
-            "p_value": two_sided(statistic, df),
-            "conf_low": estimate - half,
-            "conf_high": estimate + half,
-            "df": df,
-        }
-    )
+def _shares(rows: pd.DataFrame, by: tuple[str, ...], counts: Array) -> tuple[Array, pd.DataFrame]:
+    """Return the shares (groups, n) of the rows in the average of each combination of ``by``, and what these are."""
+    groups = split_by(rows, by)
+    shares = np.zeros((len(groups), len(rows)))
+    for g, group in enumerate(groups):
+        shares[g, group] = counts[group]
+    total = shares.sum(axis=1, keepdims=True)
+    shares = np.divide(shares, total, out=np.full_like(shares, np.nan), where=total > 0)
+    labels = rows[list(by)].iloc[[group[0] for group in groups]].reset_index(drop=True)
+    order = labels.sort_values(list(by)).index.to_numpy() if by else np.arange(len(labels))
+    return shares[order], labels.iloc[order].reset_index(drop=True)

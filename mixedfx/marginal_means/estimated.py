@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,18 +12,25 @@ import pandas as pd
 
 from mixedfx._arguments import checked_mapping, checked_names
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
-from mixedfx.marginal_means.grid import Grid, reference_values, weights_for
+from mixedfx.marginal_means.grid import (
+    Grid,
+    Nesting,
+    containers,
+    nesting_for,
+    nesting_notes,
+    reference_values,
+    shares,
+    weights_for,
+)
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
-from mixedfx.marginal_means.nesting import Nesting, containers, nesting_for, shares, told
-from mixedfx.marginal_means.predictions import LinkPredictions, linear_predictor
-from mixedfx.marginal_means.scales import IDENTITY
-from mixedfx.marginal_means.slopes import STEP, on_scale, step_of, variable_of
-from mixedfx.marginal_means.views import view_for
+from mixedfx.marginal_means.predictions import STEP, LinkPredictions, linear_predictor, view_for
+from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_response
+from mixedfx.matrices.expressions import variables_in
 
 __all__ = ["emmeans", "joint_tests", "trends"]
 
@@ -139,70 +147,22 @@ def emmeans(
     model = fitted_model(fit, ddf, population=integrate, response=integrate or scale != "link")
     model = model.on_grid(_offset(offset))
     view = view_for(model, scale, integrate=integrate)
-    specs_, by_ = _names(specs, by)
-    found = nesting_for(model, nesting)
-    specs_ = (*specs_, *containers(found, (*specs_, *by_)))
-    grid = _grid(model, (*specs_, *reversed(by_)), at)
-    there = shares(grid, model, found)
-    averaged = [_averaged(grid, whole, weights, there, found) for whole in view.of(model, grid.frame)]
-    labels = view.labels(_existing(grid, there, (*specs_, *by_)))
-    further = tuple(name for name in labels.columns if name not in grid.labels)
+    grid = _grid(model, specs, by, at, nesting)
+    averages = [_averaged(grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
+    labels = view.labels(grid.labels)
+    categories = tuple(name for name in labels.columns if name not in grid.labels)
+    offsets, interacting = _offset_notes(model, grid.reference), _interaction_notes(model, grid, grid.reference.names)
     return MarginalMeans(
         labels,
-        view.finished(stacked([functions for functions, _ in averaged])),
-        (*by_, *further),
+        view.tested(stacked([functions for functions, _ in averages])),
+        (*grid.by, *categories),
         view.estimate,
         view.scale,
         view.heading,
-        (
-            *averaged[0][1],
-            *_offset_notes(model, grid),
-            *_interaction_notes(model, grid.names, grid, found),
-            *told(found),
-            *view.notes,
-        ),
+        (*averages[0][1], *offsets, *interacting, *nesting_notes(grid.nesting), *view.notes),
         response=None if view.scale.is_identity else view.scale,
-        nesting=found,
+        nesting=grid.nesting,
     )
-
-
-def _offset(given: Any) -> float | None:
-    """Resolve ``offset=``."""
-    if given is None:
-        return None
-    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
-        raise TypeError(
-            f"offset is one number on the scale of the linear predictor, at which all means stand; found "
-            f"{type(given).__name__}"
-        )
-    if not np.isfinite(given):
-        raise SpecificationError(f"offset is a finite number; found {given}")
-    return float(given)
-
-
-def _offset_notes(model: FittedModel, grid: Grid) -> list[str]:
-    """Say at which offset the means stand."""
-    found = model.offset(grid.frame)
-    if not model.columns.has_offset and not found.any():
-        return []
-    low, high = float(found.min()), float(found.max())
-    return [f"Offset: {low:.4g}." if low == high else f"Offset: from {low:.4g} to {high:.4g}, by row of the grid."]
-
-
-def _interaction_notes(model: FittedModel, shown: Sequence[str], grid: Grid, nesting: Nesting) -> list[str]:
-    """Say which of the predictors that are shown interact with others that are averaged over or held."""
-    beside: dict[str, dict[str, None]] = {}
-    for term in model.terms:
-        hidden = [name for name in grid.others if name in term and name not in shown]
-        for name in shown:
-            related = {*nesting.get(name, ()), *(inner for inner, outer in nesting.items() if name in outer)}
-            if name in term:
-                beside.setdefault(name, {}).update(dict.fromkeys(own for own in hidden if own not in related))
-    return [
-        f"{name} interacts with {', '.join(others)}: what is said of it here may not hold at other values (see by=)."
-        for name, others in beside.items()
-        if others
-    ]
 
 
 def trends(
@@ -242,21 +202,18 @@ def trends(
     1  Female    0.4795  0.1037
     """
     model = fitted_model(fit, ddf).on_grid(None)
-    specs_, by_ = _names(specs, by)
-    name, scale = variable_of(model, variable)
-    step = step_of(model, name)
-    found = nesting_for(model, nesting)
-    specs_ = (*specs_, *containers(found, (*specs_, *by_)))
-    grid = _grid(model, (*specs_, *reversed(by_)), at)
-    there = shares(grid, model, found)
-    slopes = LinkPredictions().slopes(model, grid.frame, name, step)[0]
-    slopes = on_scale(slopes, scale, grid.frame[name].to_numpy(dtype=float))
-    functions, notes = _averaged(grid, slopes, weights, there, found)
-    notes += [*_interaction_notes(model, (name, *grid.names), grid, found), *told(found)]
+    name, scale = _variable(model, variable)
+    grid = _grid(model, specs, by, at, nesting)
+    slopes = LinkPredictions().slopes(model, grid.reference.frame, name)[0]
+    slopes = _per_unit_of(scale, slopes, grid.reference.frame[name].to_numpy(dtype=float))
+    functions, notes = _averaged(grid, slopes, weights)
+    notes += [*_interaction_notes(model, grid, (name, *grid.reference.names)), *nesting_notes(grid.nesting)]
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
-    labels, heading = _existing(grid, there, (*specs_, *by_)), f"Slopes in {variable}"
-    return MarginalMeans(labels, functions, by_, "estimate", IDENTITY, heading, tuple(notes), nesting=found)
+    heading = f"Slopes in {variable}"
+    return MarginalMeans(
+        grid.labels, functions, grid.by, "estimate", IDENTITY, heading, tuple(notes), nesting=grid.nesting
+    )
 
 
 def joint_tests(
@@ -292,24 +249,36 @@ def joint_tests(
     {'age': 88.0, 'Sex': 9.29, 'age:Sex': 5.12}
     """
     model = fitted_model(fit, ddf).on_grid(None)
-    _, by_ = _names(None, by)
-    given = checked_mapping("at", at, "{'x': [0, 1]}")
-    tested = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
-    for name, predictor in tested.items():
-        if not predictor.is_discrete and name not in given and name not in by_:
+    _, within = _names(None, by)
+    values = checked_mapping("at", at, "{'x': [0, 1]}")
+    fixed = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
+    for name, predictor in fixed.items():
+        if not predictor.is_discrete and name not in values and name not in within:
             half = STEP * (predictor.upper - predictor.lower)
-            given[name] = [predictor.mean - half, predictor.mean + half]
-    found = nesting_for(model, nesting)
-    names = (*(name for name in tested if name not in by_), *by_)
-    grid = _grid(model, (*names[: len(names) - len(by_)], *reversed(by_)), given)
-    there = shares(grid, model, found)
-    functions = linear_predictor(model, grid.frame).taken(there.ravel() > 0)
-    notes = (*model.notes, *told(found))
-    labels = _existing(grid, there, names)
-    return MarginalMeans(labels, functions, by_, "mean", IDENTITY, "Marginal means", notes, nesting=found).joint_tests()
+            values[name] = [predictor.mean - half, predictor.mean + half]
+    grid = _grid(model, tuple(name for name in fixed if name not in within), within, values, nesting)
+    functions = linear_predictor(model, grid.reference.frame).taken(grid.shares.ravel() > 0)
+    notes = (*model.notes, *nesting_notes(grid.nesting))
+    return MarginalMeans(
+        grid.labels, functions, grid.by, "mean", IDENTITY, "Marginal means", notes, nesting=grid.nesting
+    ).joint_tests()
 
 
 # ---------------------------------------------------------------- arguments
+def _offset(given: Any) -> float | None:
+    """Resolve ``offset=`` of means."""
+    if given is None:
+        return None
+    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
+        raise TypeError(
+            f"offset is one number on the scale of the linear predictor, at which all means stand; found "
+            f"{type(given).__name__}"
+        )
+    if not np.isfinite(given):
+        raise SpecificationError(f"offset is a finite number; found {given}")
+    return float(given)
+
+
 def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the predictors of the means and those within which they are compared."""
     inside: Specs = None
@@ -323,8 +292,8 @@ def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
         specs, _, inside = right.partition("|")
     if inside and by is not None:
         raise SpecificationError("by= was given twice: in specs, behind the bar, and as an argument")
-    chosen, within = _listed("specs", specs), _listed("by", inside if inside else by)
-    return tuple(name for name in chosen if name not in within), within
+    shown, within = _listed("specs", specs), _listed("by", inside if inside else by)
+    return tuple(name for name in shown if name not in within), within
 
 
 def _listed(argument: str, names: Specs) -> tuple[str, ...]:
@@ -334,43 +303,113 @@ def _listed(argument: str, names: Specs) -> tuple[str, ...]:
     return checked_names(argument, names)
 
 
-def _grid(model: FittedModel, names: tuple[str, ...], at: Mapping[str, Any] | None) -> Grid:
+def _variable(model: FittedModel, text: str) -> tuple[str, MeanScale]:
+    """Return the predictor in which a slope is wanted, and the scale on which it is counted: ``log(x)`` is one of x."""
+    if not isinstance(text, str):
+        raise TypeError(f"variable is the name of a predictor, or one such as 'log(x)'; found {type(text).__name__}")
+    scale = IDENTITY if text in model.predictors else scale_of_response(text)
+    names = (text,) if scale.is_identity else variables_in([text], {})
+    return (names[0], scale) if len(names) == 1 else (text, IDENTITY)
+
+
+# ---------------------------------------------------------------- the grid
+@dataclass(frozen=True, eq=False)
+class _MeansGrid:
+    """A reference grid with what its means are.
+
+    Attributes
+    ----------
+    reference : Grid
+    nesting : dict of tuple of str
+    shares : (others, cells)
+        What each row counts beside its weight; zero if it does not exist.
+    shown, by : tuple of str
+        The predictors of the means, and those within which they are compared.
+    """
+
+    reference: Grid
+    nesting: Nesting
+    shares: Array
+    shown: tuple[str, ...]
+    by: tuple[str, ...]
+
+    @property
+    def existing(self) -> IntArray:
+        """Positions (r,) of the means that are means of something."""
+        return np.flatnonzero(self.shares.any(axis=0))
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """What these are means of."""
+        names = [*self.shown, *self.by]
+        return self.reference.labels[names].iloc[self.existing].reset_index(drop=True)
+
+
+def _grid(model: FittedModel, specs: Specs, by: Specs, at: Mapping[str, Any] | None, nesting: Any) -> _MeansGrid:
+    shown, within = _names(specs, by)
+    nested = nesting_for(model, nesting)
+    shown = (*shown, *containers(nested, (*shown, *within)))
+    names = (*shown, *reversed(within))
     for name in names:
         if name not in model.predictors:
             raise unknown_predictor(model, name)
-    return Grid(reference_values(model, at), names)
+    grid = Grid(reference_values(model, at), names)
+    return _MeansGrid(grid, nested, shares(grid, model, nested), shown, within)
 
 
-# ---------------------------------------------------------------- averaging
-def _existing(grid: Grid, there: Array, names: Sequence[str]) -> pd.DataFrame:
-    """Return the labels of the means of something, with the columns ``names``."""
-    return grid.labels[list(names)].iloc[np.flatnonzero(there.any(axis=0))].reset_index(drop=True)
-
-
-def _averaged(
-    grid: Grid, whole: Functions, weights: Any, there: Array, nesting: Nesting
-) -> tuple[Functions, list[str]]:
-    """Return the means over the other predictors by their shares (others, cells), and in words over what."""
-    is_equal = isinstance(weights, str) and weights == "equal"
-    existing = there if is_equal else (there > 0).astype(float)
-    share = weights_for(weights).normed(grid, whole.model, existing, nesting)
-    shape = (grid.n_others, grid.n_cells)
+def _averaged(grid: _MeansGrid, each: Functions, weights: Any) -> tuple[Functions, list[str]]:
+    """Return the means over the other predictors, of a quantity of each row of the grid, and in words over what."""
+    reference, weighting = grid.reference, weights_for(weights)
+    share = weighting.normed(reference, each.model, grid.shares, grid.nesting)
+    shape = (reference.n_others, reference.n_cells)
     functions = Functions(
-        whole.model,
-        np.einsum("oc,oc->c", share, whole.values.reshape(shape)),
-        np.einsum("oc,ocp->cp", share, whole.rows.reshape(*shape, -1)),
-    ).taken(np.flatnonzero(there.any(axis=0)))
-    over = [name for name in grid.others if len(grid.values[name]) > 1]
-    how = "" if is_equal else f" ({_word(weights)} weights)"
+        each.model,
+        np.einsum("oc,oc->c", share, each.values.reshape(shape)),
+        np.einsum("oc,ocp->cp", share, each.rows.reshape(*shape, -1)),
+    ).taken(grid.existing)
+    over = [name for name in reference.others if len(reference.values[name]) > 1]
+    how = f" ({weighting.word} weights)" if weighting.word else ""
     notes = [f"Averaged over the levels of: {', '.join(over)}{how}."] if over else []
-    held = [f"{n} = {_shown(grid.values[n][0])}" for n in grid.others if len(grid.values[n]) == 1]
-    held_at = [f"Held at: {', '.join(held)}."] if held else []
-    return functions, [*whole.model.notes, *notes, *held_at]
+    single = {name: reference.values[name][0] for name in reference.others if name not in over}
+    held = [f"{name} = {f'{v:.4g}' if isinstance(v, float) else v}" for name, v in single.items()]
+    return functions, [*each.model.notes, *notes, *([f"Held at: {', '.join(held)}."] if held else [])]
 
 
-def _word(weights: Any) -> str:
-    return weights if isinstance(weights, str) else "given"
+def _per_unit_of(scale: MeanScale, slopes: Functions, values: Array) -> Functions:
+    """Return slopes in ``h(x)`` from those in x, at the values (n,) of x: divided by the slope of h."""
+    if scale.is_identity:
+        return slopes
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        per_unit = scale.inverse(scale.function(values))[1]
+    if not np.isfinite(per_unit).all():
+        raise SpecificationError(
+            f"{scale.name} has no value where the slope is wanted (at={values.min():.4g}); give at="
+        )
+    return Functions(slopes.model, slopes.values * per_unit, slopes.rows * per_unit[:, None])
 
 
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+# ---------------------------------------------------------------- notes
+def _offset_notes(model: FittedModel, grid: Grid) -> list[str]:
+    """Say at which offset the means stand."""
+    offset = model.offset(grid.frame)
+    if not model.columns.has_offset and not offset.any():
+        return []
+    low, high = float(offset.min()), float(offset.max())
+    return [f"Offset: {low:.4g}." if low == high else f"Offset: from {low:.4g} to {high:.4g}, by row of the grid."]
+
+
+def _interaction_notes(model: FittedModel, grid: _MeansGrid, shown: Sequence[str]) -> list[str]:
+    """Say which of the predictors that are shown interact with others that are averaged over or held."""
+    nesting = grid.nesting
+    beside: dict[str, dict[str, None]] = {}
+    for term in model.terms:
+        hidden = [name for name in grid.reference.others if name in term and name not in shown]
+        for name in shown:
+            related = {*nesting.get(name, ()), *(inner for inner, outer in nesting.items() if name in outer)}
+            if name in term:
+                beside.setdefault(name, {}).update(dict.fromkeys(other for other in hidden if other not in related))
+    return [
+        f"{name} interacts with {', '.join(others)}: what is said of it here may not hold at other values (see by=)."
+        for name, others in beside.items()
+        if others
+    ]

@@ -17,7 +17,7 @@ from mixedfx.formula import Formula
 from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread, fixed_df, predictor_of
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
-from mixedfx.marginal_means.scales import IDENTITY, Scale, scale_of_discrete, scale_of_link, scale_of_response
+from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Variable, read_variable
 from mixedfx.matrices.expressions import variables_in
@@ -241,7 +241,7 @@ def _number(fit: Ours, ddf: str | float | None) -> float | None:
     return number
 
 
-def _scale(fit: Ours) -> Scale:
+def _scale(fit: Ours) -> MeanScale:
     if isinstance(fit, GeneralizedLinearMixedResults):
         return scale_of_link(fit.fit.problem.family.link, has_mean=_has_intercept(fit))
     return scale_of_response(fit.design.formula.response)
@@ -517,7 +517,7 @@ def _statsmodels_offset(fit: Any) -> Array | None:
     return total if np.any(total) else None
 
 
-def _statsmodels_scale(fit: Any) -> Scale:
+def _statsmodels_scale(fit: Any) -> MeanScale:
     family = getattr(fit.model, "family", None)
     if family is not None:
         return scale_of_link(family_for(family).link)

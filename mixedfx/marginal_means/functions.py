@@ -1,4 +1,4 @@
-"""Functions of the coefficients with their gradients: estimates, standard errors, tests, estimability."""
+"""Functions of the coefficients with their gradients: estimates, standard errors, degrees of freedom, tests."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import linalg
 
 from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.inference.denominator import Denominator
+from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.marginal_means.model import FittedModel
 from mixedfx.matrices.fixed import OUTSIDE, told
 
-__all__ = ["Functions", "stacked"]
+__all__ = ["SHORT_HEADERS", "Functions", "FunctionsDenominator", "WiderDenominator", "stacked", "wald_columns"]
 
+#: Headings of ``wald_columns`` that fit the page.
+SHORT_HEADERS = {"std_error": "se", "conf_low": "lower", "conf_high": "upper", "p_value": "pvalue"}
 ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
 
 
@@ -44,14 +49,16 @@ class Functions:
         return Functions(self.model, self.values[which], self.rows[which])
 
     def without_rounding(self, size: Array) -> Functions:
-        """Return those that are not zero: gradients far below the ``size`` (P,) of what they are differences of are."""
+        """Return those whose gradient is not zero; entries far below the ``size`` (P,) of the numbers of which they are
+        differences are rounding, and count as zero.
+        """
         rows = np.where(np.abs(self.rows) <= ROUNDING * size, 0.0, self.rows)
-        found = rows.any(axis=1)
-        return Functions(self.model, self.values[found], rows[found])
+        nonzero = rows.any(axis=1)
+        return Functions(self.model, self.values[nonzero], rows[nonzero])
 
     @cached_property
     def estimable(self) -> BoolArray:
-        """Whether each (r,) is told by the data."""
+        """Whether the data determine each (r,)."""
         finite = np.isfinite(self.rows).all(axis=1) & np.isfinite(self.values)
         return np.asarray(finite & told(self.rows, self.model.null))
 
@@ -90,11 +97,11 @@ class Functions:
 
         The rows of the result that are wanted but cannot be estimated are missing from its ``df_num``.
         """
-        own = Functions(self.model, self.values - null, self.rows)._estimable_part()
-        if len(own.values) == 0:
+        part = Functions(self.model, self.values - null, self.rows)._estimable_part()
+        if len(part.values) == 0:
             return JointTest(np.nan, 0, np.nan, 1.0, self.model.denominator.label)
-        names = tuple(f"row {i}" for i in range(len(own.values)))
-        hypothesis = Hypothesis(own.L, own.L @ self.model.beta - own.values, names)
+        names = tuple(f"row {i}" for i in range(len(part.values)))
+        hypothesis = Hypothesis(part.L, part.L @ self.model.beta - part.values, names)
         return joint_test(hypothesis, self.model.beta, self.model.denominator, self.model.write)
 
     def _estimable_part(self) -> Functions:
@@ -116,3 +123,82 @@ def stacked(parts: Sequence[Functions]) -> Functions:
         return parts[0]
     values = np.concatenate([part.values for part in parts])
     return Functions(parts[0].model, values, np.vstack([part.rows for part in parts]))
+
+
+def wald_columns(estimate: Array, se: Array, df: Array, *, null: Array | float, alpha: float) -> dict[str, Array]:
+    """Return estimates with standard errors, statistics, p-values, limits of level ``1 - alpha`` and df, all (r,).
+
+    There is no statistic where the standard error is zero or missing.
+    """
+    statistic = np.full(estimate.size, np.nan)
+    np.divide(estimate - null, se, out=statistic, where=se > 0)
+    half = quantile(1.0 - 0.5 * alpha, df) * se
+    return {
+        "estimate": estimate,
+        "std_error": se,
+        "statistic": statistic,
+        "p_value": two_sided(statistic, df),
+        "conf_low": estimate - half,
+        "conf_high": estimate + half,
+        "df": df,
+    }
+
+
+# ---------------------------------------------------------------- denominators
+@dataclass(frozen=True, eq=False)
+class WiderDenominator(Denominator):
+    """A denominator with further parameters behind the coefficients, estimated independently of them.
+
+    Attributes
+    ----------
+    coefficients : Denominator
+        That of the coefficients (p), which give the degrees of freedom.
+    further : (t, t)
+        Covariance of the further parameters.
+    """
+
+    coefficients: Denominator
+    further: Array
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """Whose method it is."""
+        return self.coefficients.label
+
+    @cached_property
+    def covariance(self) -> Array:
+        """Covariance (p + t, p + t)."""
+        return np.asarray(linalg.block_diag(self.coefficients.covariance, self.further))
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,) of the part of the rows in the coefficients."""
+        return self.coefficients.of_rows(rows[:, : len(self.coefficients.covariance)])
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return those of that part of independent rows together."""
+        return self.coefficients.joint(rows[:, : len(self.coefficients.covariance)])
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionsDenominator(Denominator):
+    """The denominator of functions of the coefficients, for functions of these."""
+
+    functions: Functions
+
+    @property
+    def label(self) -> str:  # type: ignore[override]
+        """Whose method it is."""
+        return self.functions.model.denominator.label
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance (r, r) of the functions."""
+        return self.functions.covariance
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom of combinations (c, r) of them."""
+        return self.functions.model.denominator.of_rows(rows @ self.functions.L)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return those of independent combinations together."""
+        return self.functions.model.denominator.joint(rows @ self.functions.L)

@@ -1,4 +1,8 @@
-"""The reference grid: every combination of levels, covariates at their means, and how it is averaged."""
+"""The reference grid: every combination of levels, covariates at their means; which exist, and how they are averaged.
+
+A factor whose levels mean something within the levels of other factors only, as the states of regions do, is nested in
+them: combinations that the data do not have do not exist.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,33 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_mapping
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.model import FittedModel, Predictor
 
-__all__ = ["Grid", "Weights", "reference_values", "weights_for"]
+__all__ = [
+    "Grid",
+    "Nesting",
+    "Weights",
+    "containers",
+    "crowds",
+    "nesting_for",
+    "nesting_notes",
+    "reference_values",
+    "shares",
+    "weights_for",
+]
 
 LARGEST = 2_000_000  # rows of a grid
 
-Within = Mapping[str, tuple[str, ...]]  # for each nested factor those that contain it
+Nesting = Mapping[str, tuple[str, ...]]  # for each nested factor those that contain it
 
 
 def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[str, tuple[Hashable, ...]]:
@@ -138,72 +154,92 @@ def _column(values: tuple[Hashable, ...], codes: IntArray) -> pd.Series:
 class Weights(ABC):
     """How much each combination of the other predictors counts in a mean."""
 
-    @abstractmethod
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
-        """Return the weights (others, cells), not yet normed; ``within`` says what contains a nested factor."""
+    #: What notes call them; nothing for the usual ones.
+    word: str = ""
 
-    def normed(self, grid: Grid, model: FittedModel, existing: Array, within: Within) -> Array:
+    @abstractmethod
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+        """Return the weights (others, cells), not yet normed."""
+
+    def existing(self, shares: Array) -> Array:
+        """Return what each row counts beside its weight, from its share (others, cells) of what contains it."""
+        return (shares > 0).astype(float)
+
+    def normed(self, grid: Grid, model: FittedModel, shares: Array, nesting: Nesting) -> Array:
         """Return the weights (others, cells) of what exists, summing to 1 for every mean; nan for a mean of nothing."""
-        weights = self.of(grid, model, within) * existing
+        weights = self.of(grid, model, nesting) * self.existing(shares)
         total = weights.sum(axis=0)
         out = np.full(weights.shape, np.nan)
         np.divide(weights, total, out=out, where=total > 0)
         return out
 
 
-class Equal(Weights):
+class EqualWeights(Weights):
     """Every combination counts the same: what a balanced experiment would have."""
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return ones."""
         return np.ones((grid.n_others, grid.n_cells))
 
+    def existing(self, shares: Array) -> Array:
+        """Return the shares: levels of a nested factor are averaged first, within what contains them."""
+        return shares
 
-class Cells(Weights):
+
+class CellWeights(Weights):
     """As often as the combination occurs within each cell of the data: means of fitted values."""
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    word = "cells"
+
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return the counts."""
         return _counts(grid, model, grid.order)
 
 
-class Flat(Weights):
+class FlatWeights(Weights):
     """Every combination that occurs counts the same."""
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    word = "flat"
+
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return ones for what occurs."""
-        return np.asarray((Cells().of(grid, model, within) > 0).astype(float))
+        return np.asarray((_counts(grid, model, grid.order) > 0).astype(float))
 
 
-class Proportional(Weights):
+class ProportionalWeights(Weights):
     """As often as the combination occurs in the data, for all means alike.
 
     A nested factor counts by its levels within what contains it: the labels 1, 2, … of sites that are used again in
     every region say no more than names of their own would.
     """
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    word = "proportional"
+
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return the counts."""
-        outer = [name for inner in grid.others for name in within.get(inner, ())]
+        outer = [name for inner in grid.others for name in nesting.get(inner, ())]
         return _counts(grid, model, tuple(dict.fromkeys([*grid.others, *outer])))
 
 
-class Outer(Weights):
+class OuterWeights(Weights):
     """The product of how often each value of each predictor occurs; of a nested one within what contains it."""
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    word = "outer"
+
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return the products."""
-        counts = [_counts(grid, model, (name, *within.get(name, ()))) for name in grid.others]
+        counts = [_counts(grid, model, (name, *nesting.get(name, ()))) for name in grid.others]
         return np.asarray(np.prod([np.ones((grid.n_others, grid.n_cells)), *counts], axis=0))
 
 
 @dataclass(frozen=True, eq=False)
-class Given(Weights):
+class GivenWeights(Weights):
     """Numbers of the user's, one a combination of the other predictors (the first varies fastest)."""
 
     numbers: Array
+    word: str = "given"
 
-    def of(self, grid: Grid, model: FittedModel, within: Within) -> Array:
+    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
         """Return the numbers."""
         if self.numbers.shape != (grid.n_others,):
             raise SpecificationError(
@@ -232,11 +268,11 @@ def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
 
 
 WEIGHTS: dict[str, type[Weights]] = {
-    "equal": Equal,
-    "proportional": Proportional,
-    "outer": Outer,
-    "cells": Cells,
-    "flat": Flat,
+    "equal": EqualWeights,
+    "proportional": ProportionalWeights,
+    "outer": OuterWeights,
+    "cells": CellWeights,
+    "flat": FlatWeights,
 }
 
 
@@ -258,4 +294,110 @@ def weights_for(weights: Any) -> Weights:
         raise TypeError(f"weights is a word or numbers; found {type(weights).__name__}") from error
     if numbers.ndim != 1 or not np.all((numbers >= 0) & np.isfinite(numbers)) or not np.any(numbers > 0):
         raise SpecificationError("weights must be a list of finite numbers that are not negative, and not all zero")
-    return Given(numbers)
+    return GivenWeights(numbers)
+
+
+# ---------------------------------------------------------------- nesting
+def nesting_for(model: FittedModel, nesting: Any) -> dict[str, tuple[str, ...]]:
+    """Return the factors in which each nested factor is nested, by ``nesting=`` or else as model and data have it.
+
+    Raises
+    ------
+    SpecificationError
+        If it names something else than factors of the model, or a factor is nested in itself.
+    """
+    if nesting is None:
+        return _nesting_of(model)
+    if nesting is False:
+        return {}
+    if not isinstance(nesting, Mapping):
+        if isinstance(nesting, Sequence) and len(nesting) == 0:
+            return {}
+        raise TypeError(
+            "nesting is a dict such as {'state': 'region'}, False for none, or None to find it; found "
+            f"{type(nesting).__name__} {nesting!r}"
+        )
+    given = {inner: (outer,) if isinstance(outer, str) else tuple(outer) for inner, outer in nesting.items()}
+    factors = [name for name, predictor in model.predictors.items() if predictor.is_discrete and predictor.is_fixed]
+    for name in (*given, *(outer for outers in given.values() for outer in outers)):
+        if name not in factors:
+            known = _listed(factors) or "none"
+            raise SpecificationError(f"nesting= names {name!r}, which is no factor of the model; they are {known}")
+    return {inner: _above(given, inner) for inner, outers in given.items() if outers}
+
+
+def _above(given: Nesting, inner: str) -> tuple[str, ...]:
+    """Return all factors that contain one, near ones first."""
+    out = list(given[inner])
+    for name in out:
+        out += [outer for outer in given.get(name, ()) if outer not in out]
+    if inner in out:
+        raise SpecificationError(f"nesting= puts {inner!r} within itself; write {{'inner factor': 'outer factor'}}")
+    return tuple(out)
+
+
+def _nesting_of(model: FittedModel) -> dict[str, tuple[str, ...]]:
+    """Return the nesting by data (every level of the inner factor occurs in one level of the outer), and by formula.
+
+    By formula a factor is nested in those without which it stands in no term, as in ``region + region:state``. Two
+    factors that are the same but for their names are not nested in each other.
+    """
+    factors = [name for name, p in model.predictors.items() if p.is_factor and p.is_fixed and len(p.levels) > 1]
+    nesting: dict[str, tuple[str, ...]] = {}
+    for inner, outer in permutations(factors, 2):
+        if _by_data(model, inner, outer) or _by_formula(model, inner, outer):
+            nesting[inner] = (*nesting.get(inner, ()), outer)
+    return nesting
+
+
+def _by_data(model: FittedModel, inner: str, outer: str) -> bool:
+    size = len(model.predictors[inner].levels)
+    return size > len(model.predictors[outer].levels) and len(model.observed[[inner, outer]].drop_duplicates()) == size
+
+
+def _by_formula(model: FittedModel, inner: str, outer: str) -> bool:
+    of_inner = [term for term in model.terms if inner in term]
+    of_outer = [term for term in model.terms if outer in term]
+    return bool(of_inner) and all(outer in term for term in of_inner) and any(inner not in term for term in of_outer)
+
+
+def containers(nesting: Nesting, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the factors that contain some of ``names`` and are not among them."""
+    return tuple(dict.fromkeys(outer for name in names for outer in nesting.get(name, ()) if outer not in names))
+
+
+def nesting_notes(nesting: Nesting) -> tuple[str, ...]:
+    """Say what is nested in what."""
+    return tuple(f"{name} is nested in {', '.join(outer)}." for name, outer in nesting.items())
+
+
+def shares(grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    """Return what each row (others, cells) of the grid counts beside its weight: zero if it cannot exist.
+
+    Levels of a nested factor that is averaged over share the weight of the combination that contains them.
+    """
+    exists = np.ones(grid.n_others * grid.n_cells, dtype=bool)
+    for inner, outers in nesting.items():
+        exists &= _occurs(grid, model, (inner, *outers))
+    share = exists.astype(float)
+    for inner, outers in nesting.items():
+        if inner in grid.others:
+            share[exists] /= crowds(grid.codes[inner][exists], [grid.codes[outer][exists] for outer in outers])
+    return share.reshape(grid.n_others, grid.n_cells)
+
+
+def _occurs(grid: Grid, model: FittedModel, names: tuple[str, ...]) -> BoolArray:
+    """Say of each row of the grid whether its combination of ``names`` is in the data."""
+    seen = [pd.Index(list(grid.values[n])).get_indexer(pd.Index(model.observed[n].tolist())) for n in names]
+    shape = tuple(len(grid.values[name]) for name in names)
+    known = np.logical_and.reduce([codes >= 0 for codes in seen])
+    occurs = np.zeros(shape, dtype=bool)
+    occurs[tuple(codes[known] for codes in seen)] = True
+    return np.asarray(occurs[tuple(grid.codes[name] for name in names)])
+
+
+def crowds(inner: IntArray, outers: Sequence[IntArray]) -> IntArray:
+    """Return for each row (m,) how many levels of ``inner`` there are in its combination of the ``outers``."""
+    _, home = np.unique(np.column_stack(outers), axis=0, return_inverse=True)
+    pairs = np.unique(np.column_stack([home.ravel(), inner]), axis=0)
+    return np.asarray(np.bincount(pairs[:, 0])[home.ravel()])

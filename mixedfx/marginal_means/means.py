@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,22 @@ from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.marginal_means.adjust import Adjustment, Unadjusted, adjustment_for
-from mixedfx.marginal_means.combine import contrasted, interactions, row_names
-from mixedfx.marginal_means.families import families, split_by
+from mixedfx.marginal_means.adjust import (
+    PLAIN,
+    Adjustment,
+    Question,
+    TestsTogether,
+    Unadjusted,
+    adjustment_for,
+    of_families,
+    question_for,
+)
+from mixedfx.marginal_means.contrasts import ContrastsOfRows, contrasted, interactions
 from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.grid import Nesting
 from mixedfx.marginal_means.joint import joint_table, term_table
-from mixedfx.marginal_means.letters import compact_letters
-from mixedfx.marginal_means.levels import shown_levels
-from mixedfx.marginal_means.nesting import Nesting
-from mixedfx.marginal_means.question import PLAIN, Question, question_for
-from mixedfx.marginal_means.scales import Scale
+from mixedfx.marginal_means.labels import compact_letters, row_names, shown_levels, split_by
+from mixedfx.marginal_means.scales import IDENTITY, MeanScale, Ratio, RatioScale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +56,7 @@ class MarginalMeans:
         Columns of ``labels`` within whose combinations rows are compared and tests adjusted.
     estimate : str
         What the column of estimates is called.
-    scale : Scale
+    scale : MeanScale
         By which rows are shown: the identity, or the way back to the response.
     heading : str
     notes : tuple of str
@@ -58,7 +64,7 @@ class MarginalMeans:
         For tests and intervals of the rows of one family.
     pairs_of : int or None
         Of how many means the rows of one family are all the pairwise differences.
-    response : Scale or None
+    response : MeanScale or None
         The scale of the response, if contrasts are to be shown on it.
     nesting : dict of tuple of str
         For each nested factor those that contain it.
@@ -79,12 +85,12 @@ class MarginalMeans:
     functions: Functions
     by: tuple[str, ...]
     estimate: str
-    scale: Scale
+    scale: MeanScale
     heading: str
     notes: tuple[str, ...] = ()
     adjustment: Adjustment = UNADJUSTED
     pairs_of: int | None = None
-    response: Scale | None = None
+    response: MeanScale | None = None
     nesting: Nesting = field(default_factory=dict)
 
     # ---------------------------------------------------------------- estimates
@@ -119,8 +125,17 @@ class MarginalMeans:
         cells = "One row is" if count == 1 else f"{count} rows are"
         return (f"{cells} not estimable: the data have no information on them (empty cells).",) if count else ()
 
+    def _of_families(
+        self,
+        adjustment: Adjustment,
+        ask: Callable[[Adjustment, TestsTogether], Array],
+        question: Question = PLAIN,
+    ) -> tuple[Array, tuple[str, ...]]:
+        groups, are_pairs = split_by(self.labels, self.by), self.pairs_of is not None
+        return of_families(self.functions, groups, adjustment, ask, are_pairs=are_pairs, question=question)
+
     def _limits(self, alpha: float, adjustment: Adjustment) -> tuple[Array, tuple[str, ...]]:
-        multipliers, notes = families(self, adjustment, lambda own, f: own.multipliers(f, alpha))
+        multipliers, notes = self._of_families(adjustment, lambda chosen, tests: chosen.multipliers(tests, alpha))
         link, half = self.functions.estimates, multipliers * self.functions.se
         ends = np.stack([self.scale.inverse(link - half)[0], self.scale.inverse(link + half)[0]])
         return np.sort(ends, axis=0).T, notes
@@ -196,12 +211,12 @@ class MarginalMeans:
         if joint and adjust not in (None, "none"):
             raise SpecificationError(f"a joint test is one test a family: there is nothing for adjust={adjust!r} to do")
         if joint:
-            return joint_table(self, question.null)
+            return joint_table(self.functions, self.labels, self.by, question.null)
         frame, notes = self._tested(question, self._adjustment(adjust))
         return self._shown(self._beside_labels(frame), "Tests", (*notes, *question.words))
 
     def _tested(self, question: Question, adjustment: Adjustment) -> tuple[pd.DataFrame, tuple[str, ...]]:
-        pvalues, notes = families(self, adjustment, lambda own, f: own.pvalues(f), question=question)
+        pvalues, notes = self._of_families(adjustment, lambda chosen, tests: chosen.pvalues(tests), question)
         f = self.functions
         statistic = np.full(len(f.values), np.nan)
         np.divide(question.distance(f.estimates), f.se, out=statistic, where=f.se > 0)
@@ -281,9 +296,37 @@ class MarginalMeans:
         1    C - A    13.917   0.000
         """
         within = self.by if by is None else self._columns(by)
+        sign = "-" if self._ratio is None else "/"
         if interaction is not None:
-            return interactions(self, interaction, within, adjust)
-        return contrasted(self, method, within, adjust, reference)
+            contrasts = interactions(self.labels, interaction, within, sign=sign)
+        else:
+            contrasts = contrasted(self.labels, method, within, sign=sign, reference=reference)
+        return self._compared(contrasts, within, contrasts.adjust if adjust is None else adjust)
+
+    @property
+    def _ratio(self) -> Ratio | None:
+        """What differences of the rows are on the response; None if they are not shown on it or have no meaning."""
+        return None if self.response is None else self.response.ratio
+
+    def _compared(self, contrasts: ContrastsOfRows, by: tuple[str, ...], adjust: str) -> MarginalMeans:
+        ratio = self._ratio if np.allclose(contrasts.coefficients.sum(axis=1), 0.0) else None
+        notes = list(self.notes)
+        if ratio is None and self.response is not None and not self.response.is_identity:
+            notes = [note for note in notes if "response scale" not in note]
+            notes.append(f"Contrasts are on the {self.response.name} scale: they have no counterpart on the response.")
+        is_contrast = self.heading.startswith("Contrasts of ")
+        return self.changed(
+            labels=contrasts.labels,
+            functions=self.functions.combined(contrasts.coefficients),
+            by=by,
+            estimate="estimate" if ratio is None else ratio.name,
+            scale=IDENTITY if ratio is None else RatioScale(ratio.name, ratio),
+            heading=self.heading if is_contrast else f"Contrasts of {self.heading[0].lower()}{self.heading[1:]}",
+            notes=tuple(notes),
+            adjustment=adjustment_for(adjust),
+            pairs_of=contrasts.pairs_of,
+            response=None if ratio is None else self.response,
+        )
 
     def pairs(self, *, adjust: str | None = None, by: str | Sequence[str] | None = None) -> MarginalMeans:
         """Return all pairwise differences: ``contrast("pairwise")``."""
@@ -304,7 +347,7 @@ class MarginalMeans:
         >>> mfx.emmeans(fit, ["Variety", "nitro"], at={"nitro": [0, 0.6]}).joint_tests().round(3)["F"].tolist()
         [1.485, 115.771, 0.499]
         """
-        return term_table(self, self.by if by is None else self._columns(by))
+        return term_table(self.functions, self.labels, self.by if by is None else self._columns(by), self.nesting)
 
     def letters(self, *, alpha: float = 0.05, adjust: str | None = None) -> StatsTable:
         """Return the rows in increasing order with a compact letter display.
@@ -318,30 +361,27 @@ class MarginalMeans:
         >>> mfx.emmeans(fit, "Type").letters()["letters"].to_dict()
         {'T1': 'a', 'T4': 'a', 'T3': 'b', 'T2': 'c'}
         """
-        pairs = self.pairs(adjust=adjust)
+        level, pairs, groups = checked_alpha(alpha), self.pairs(adjust=adjust), split_by(self.labels, self.by)
         pvalues = pairs.to_frame()[pairs.column("pvalue")].to_numpy(dtype=float)
         letters = np.full(len(self.labels), "", dtype=object)
         start = 0
-        for own in split_by(self.labels, self.by):
-            k = len(own)
+        for group in groups:
+            k = len(group)
             differ = np.zeros((k, k), dtype=bool)
             count = k * (k - 1) // 2
-            differ[np.triu_indices(k, 1)] = pvalues[start : start + count] < checked_alpha(alpha)
-            letters[own] = compact_letters(self.functions.estimates[own], differ | differ.T)
+            differ[np.triu_indices(k, 1)] = pvalues[start : start + count] < level
+            letters[group] = compact_letters(self.functions.estimates[group], differ | differ.T)
             start += count
         frame, notes = self._whole(alpha)
-        order = [own[np.argsort(self.estimates[own])] for own in split_by(self.labels, self.by)]
-        frame = (
-            frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
-            .assign(letters=letters)
-            .iloc[np.concatenate(order)]
-        )
+        order = np.concatenate([group[np.argsort(self.estimates[group])] for group in groups])
+        frame = frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
+        frame = frame.assign(letters=letters).iloc[order].reset_index(drop=True)
         label = pairs.adjustment.label
         how = f", p-values adjusted by {label}" if label else ""
-        told = (
+        meaning = (
             f"Rows that share a letter do not differ at level {alpha:g}{how}; that does not show that they are equal."
         )
-        return self._shown(frame.reset_index(drop=True), self.heading, (*notes, told))
+        return self._shown(frame, self.heading, (*notes, meaning))
 
     def _columns(self, names: str | Sequence[str]) -> tuple[str, ...]:
         chosen = (names,) if isinstance(names, str) else tuple(names)

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import ByCoefficient, Denominator
-from mixedfx.marginal_means.scales import Scale
+from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices.frame import FrameRows
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class FittedModel:
     predictors : dict of Predictor
     observed : DataFrame
         Their values in the rows of the fit.
-    scale : Scale
+    scale : MeanScale
         Of the linear predictor.
     terms : tuple of frozenset of str
         The predictors in each term of the fixed effects.
@@ -169,7 +169,7 @@ class FittedModel:
     columns: Columns = field(repr=False)
     predictors: Mapping[str, Predictor]
     observed: pd.DataFrame = field(repr=False)
-    scale: Scale
+    scale: MeanScale
     terms: tuple[frozenset[str], ...] = ()
     response: str = ""
     names: tuple[str, ...] = ()

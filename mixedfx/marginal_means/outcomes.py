@@ -13,10 +13,9 @@ from mixedfx._typing import Array
 from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
 from mixedfx.inference.denominator import Asymptotic
-from mixedfx.marginal_means.denominators import WithVariances
-from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.functions import Functions, WiderDenominator
 from mixedfx.marginal_means.model import FittedModel, fixed_df
-from mixedfx.marginal_means.scales import Scale
+from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices import FixedEffects
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -130,7 +129,7 @@ class Category:
 class Untransformed:
     """The response behind a transformed one: the transformation is undone before it is averaged."""
 
-    scale: Scale
+    scale: MeanScale
     phi: Array
 
     def mean_at(self, predictors: Array, phi: Array) -> Array:
@@ -210,7 +209,7 @@ def outcome_of_transformed(
     theta, covariance : (t,), (t, t)
         The variance parameters and their covariance. The fixed effects are uncorrelated with them.
     """
-    denominator = WithVariances(model.denominator, covariance)
+    denominator = WiderDenominator(model.denominator, covariance)
     whole = _widened(replace(model, denominator=denominator), (), [theta])
     part = Untransformed(model.scale, np.zeros(0))
     return Outcome((part,), (), (), variance, theta, fit.design.response.name, (), True, None, whole)

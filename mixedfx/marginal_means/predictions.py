@@ -1,9 +1,14 @@
-"""Predictions as functions of what was estimated, on the scale on which effects are wanted."""
+"""What is predicted for a row, on which scale: the linear predictor, the mean of the response, or its categories.
+
+:class:`Predictions` give each quantity of every row of a data frame as functions of the coefficients; a :class:`View`
+says how their averages over a reference grid are tested and shown. ``scale=`` and ``integrate=`` are resolved here.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +17,24 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
-from mixedfx.marginal_means.model import FittedModel
+from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.outcomes import Outcome
+from mixedfx.marginal_means.scales import IDENTITY, MeanScale
 
-__all__ = ["POPULATION", "Predictions", "class_mean", "linear_predictor", "mean_of", "predictions_for", "require_mean"]
+__all__ = [
+    "STEP",
+    "LinkPredictions",
+    "Predictions",
+    "View",
+    "linear_predictor",
+    "predictions_for",
+    "step_of",
+    "view_for",
+]
 
+STEP = 1e-3  # by which a predictor is moved to see a slope, relative to its range
 POPULATION = "Averaged over the distribution of the random effects (population means)."
+NUMBERS = "Means of the category numbers 1, 2, …."
 SCALES = ("link", "response", "mean_class")
 
 
@@ -27,39 +44,25 @@ def linear_predictor(model: FittedModel, data: pd.DataFrame) -> Functions:
     return Functions(model, rows[:, model.kept] @ model.beta + model.offset(data), rows)
 
 
-def mean_of(model: FittedModel, data: pd.DataFrame, *, integrate: bool) -> Functions:
-    """Return the mean of the response in every row: where random effects are zero, or averaged over them."""
-    linear = linear_predictor(model, data)
-    if model.outcome is not None:
-        return model.outcome.of(linear, data, integrate=integrate)[0]
-    if model.scale.is_identity:
-        return linear
-    mean, slope, _ = model.scale.inverse(linear.values)
-    return Functions(model, mean, slope[:, None] * linear.rows)
+def step_of(model: FittedModel, variable: str) -> float:
+    """Return the step of the differences in a predictor.
 
-
-def class_mean(parts: list[Functions]) -> Functions:
-    """Return the means of the category numbers 1, 2, … from the probabilities of the categories."""
-    numbers = 1.0 + np.arange(len(parts))
-    values = np.einsum("c,cn->n", numbers, np.stack([part.values for part in parts]))
-    rows = np.einsum("c,cnp->np", numbers, np.stack([part.rows for part in parts]))
-    return Functions(parts[0].model, values, rows)
-
-
-def require_mean(model: FittedModel) -> None:
-    """Raise a SpecificationError if the response has no mean."""
-    if not model.scale.has_mean:
-        raise SpecificationError(
-            "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
-            "probabilities (scale='response') or for the mean of the category numbers (scale='mean_class')"
-        )
+    Raises
+    ------
+    SpecificationError
+        If it is no numeric predictor of the model.
+    """
+    predictor = model.predictors.get(variable)
+    if predictor is None:
+        raise unknown_predictor(model, variable)
+    if np.isnan(predictor.mean):
+        raise SpecificationError(f"{variable!r} is a factor: it has no slope; ask for emmeans(fit, {variable!r})")
+    return STEP * ((predictor.upper - predictor.lower) or abs(predictor.mean) or 1.0)
 
 
 class Predictions(ABC):
     """What is predicted for a row: one quantity, or the probability of each category."""
 
-    #: What notes say of it.
-    notes: tuple[str, ...] = ()
     #: What each quantity is beside the predictors: nothing, or a category.
     labels: tuple[Mapping[str, Any], ...] = ({},)
 
@@ -67,14 +70,20 @@ class Predictions(ABC):
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return each quantity of every row."""
 
-    def slopes(self, model: FittedModel, data: pd.DataFrame, variable: str, step: float) -> list[Functions]:
-        """Return its derivative in a numeric predictor: central differences of fourth order."""
+    def slopes(self, model: FittedModel, data: pd.DataFrame, variable: str) -> list[Functions]:
+        """Return the derivative of each quantity in a numeric predictor: central differences of fourth order."""
+        step = step_of(model, variable)
         x = data[variable].to_numpy(dtype=float)
         moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
         return [
             Functions(f[0].model, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))
             for f in zip(*moved, strict=True)
         ]
+
+
+def _fourth_order(values: list[Array], step: float) -> Array:
+    two_below, below, above, two_above = values
+    return np.asarray((8.0 * (above - below) - (two_above - two_below)) / (12.0 * step))
 
 
 class LinkPredictions(Predictions):
@@ -85,56 +94,178 @@ class LinkPredictions(Predictions):
         return [linear_predictor(model, data)]
 
 
-class MeanPredictions(Predictions):
-    """The mean of the response."""
+@dataclass(frozen=True, eq=False)
+class LatentPredictions(Predictions):
+    """The latent variable of ordered categories, its origin at the mean threshold."""
 
-    def __init__(self, *, integrate: bool) -> None:
-        self.integrate = integrate
-        self.notes = (POPULATION,) if integrate else ()
+    outcome: Outcome
+
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+        """Return the latent variable of every row."""
+        return [self.outcome.latent(linear_predictor(model, data))]
+
+
+@dataclass(frozen=True, eq=False)
+class MeanPredictions(Predictions):
+    """The mean of the response: where the random effects are zero, or averaged over them."""
+
+    integrate: bool
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
         """Return the mean of every row."""
-        return [mean_of(model, data, integrate=self.integrate)]
+        linear = linear_predictor(model, data)
+        if model.outcome is not None:
+            return model.outcome.of(linear, data, integrate=self.integrate)[:1]
+        if model.scale.is_identity:
+            return [linear]
+        mean, slope, _ = model.scale.inverse(linear.values)
+        return [Functions(model, mean, slope[:, None] * linear.rows)]
 
 
+@dataclass(frozen=True, eq=False)
 class CategoryPredictions(Predictions):
-    """The probability of every category, or the mean of the category numbers."""
+    """The probability of every category."""
 
-    def __init__(self, outcome: Outcome, *, integrate: bool, as_number: bool) -> None:
-        self.outcome, self.integrate, self.as_number = outcome, integrate, as_number
-        numbers = ("Means of the category numbers 1, 2, ….",) if as_number else ()
-        self.notes = (*numbers, *((POPULATION,) if integrate else ()))
-        self.labels = ({},) if as_number else tuple({outcome.name: own} for own in outcome.categories)
+    outcome: Outcome
+    integrate: bool
+
+    @property
+    def labels(self) -> tuple[Mapping[str, Any], ...]:  # type: ignore[override]
+        """The categories."""
+        return tuple({self.outcome.name: category} for category in self.outcome.categories)
 
     def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
-        """Return the probability of each category in every row, or one mean."""
+        """Return the probability of each category in every row."""
+        return self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPredictions(Predictions):
+    """The mean of the numbers 1, 2, … of the categories."""
+
+    outcome: Outcome
+    integrate: bool
+
+    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+        """Return the mean category number of every row."""
         parts = self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
-        return [class_mean(parts)] if self.as_number else parts
+        numbers = 1.0 + np.arange(len(parts))
+        values = np.einsum("c,cn->n", numbers, np.stack([part.values for part in parts]))
+        rows = np.einsum("c,cnp->np", numbers, np.stack([part.rows for part in parts]))
+        return [Functions(parts[0].model, values, rows)]
 
 
-def _fourth_order(values: list[Array], step: float) -> Array:
-    two_below, below, above, two_above = values
-    return np.asarray((8.0 * (above - below) - (two_above - two_below)) / (12.0 * step))
-
-
-def predictions_for(model: FittedModel, scale: str, *, integrate: bool) -> Predictions:
-    """Resolve ``scale=`` and ``integrate=``.
+def predictions_for(model: FittedModel, scale: str, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+    """Resolve ``scale=`` and ``integrate=`` of effects, which are differences of predictions; and say what these are.
 
     Raises
     ------
     SpecificationError
         If ``scale`` is another word, or has no meaning for the model.
     """
-    if scale not in SCALES:
-        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    outcome = model.outcome
-    has_categories = outcome is not None and bool(outcome.categories)
-    if scale == "mean_class" and not has_categories:
-        raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
+    outcome = _categories(model, scale)
     if scale == "link" and integrate:
         raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
+    population, is_identity = (POPULATION,) if integrate else (), model.scale.is_identity
     if scale == "link":
-        return LinkPredictions()
-    if outcome is not None and has_categories:
-        return CategoryPredictions(outcome, integrate=integrate, as_number=scale == "mean_class")
-    return MeanPredictions(integrate=integrate)
+        return LinkPredictions(), () if is_identity else (f"On the {model.scale.name} scale.",)
+    if outcome is not None and scale == "mean_class":
+        return ClassPredictions(outcome, integrate), (NUMBERS, *population)
+    notes = (*(() if is_identity else ("On the response scale.",)), *population)
+    return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
+
+
+def _categories(model: FittedModel, scale: str) -> Outcome | None:
+    """Return the outcome if it has categories; a SpecificationError if ``scale`` has no meaning for it."""
+    if scale not in SCALES:
+        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
+    outcome = model.outcome if model.outcome is not None and model.outcome.categories else None
+    if scale == "mean_class" and outcome is None:
+        raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
+    return outcome
+
+
+# ---------------------------------------------------------------- averages over a reference grid
+def _as_they_are(averaged: Functions) -> Functions:
+    return averaged
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is averaged over the reference grid, and how the averages are tested and shown.
+
+    Attributes
+    ----------
+    predictions : Predictions
+    scale : MeanScale
+        By which the averages are shown.
+    notes : tuple of str
+    estimate : str
+        Name of the column of estimates.
+    heading : str
+    tested : callable
+        From the averages (r,) to the same on the scale on which they are tested.
+    """
+
+    predictions: Predictions
+    scale: MeanScale
+    notes: tuple[str, ...]
+    estimate: str = "mean"
+    heading: str = "Marginal means"
+    tested: Callable[[Functions], Functions] = _as_they_are
+
+    def labels(self, labels: pd.DataFrame) -> pd.DataFrame:
+        """Return the labels of the averages of all quantities, one after the other, from those of one."""
+        quantities = self.predictions.labels
+        repeated = pd.concat([labels] * len(quantities), ignore_index=True)
+        columns = {name: pd.Index([own[name] for own in quantities]).repeat(len(labels)) for name in quantities[0]}
+        return repeated.assign(**columns)
+
+
+def view_for(model: FittedModel, scale: str, *, integrate: bool) -> View:
+    """Resolve ``scale=`` and ``integrate=`` of marginal means.
+
+    Raises
+    ------
+    SpecificationError
+        If ``scale`` is another word, or the response has no such mean.
+    """
+    outcome, population = _categories(model, scale), (POPULATION,) if integrate else ()
+    if outcome is not None:
+        return _view_of_categories(outcome, model, scale, integrate)
+    shown = model.scale if scale == "response" else IDENTITY
+    notes = () if model.scale.is_identity else (_scale_note(model, scale),)
+    if not integrate and (scale == "link" or model.outcome is None or model.outcome.is_inverse_link):
+        return View(LinkPredictions(), shown, notes)
+    delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
+
+    def on_link(averaged: Functions) -> Functions:
+        """Return the link of means: intervals stay in the range of the mean, differences become ratios."""
+        with np.errstate(divide="ignore", invalid="ignore"):  # a mean at the end of its range has no interval
+            eta = model.scale.function(averaged.values)
+            return Functions(averaged.model, eta, averaged.rows / model.scale.inverse(eta)[1][:, None])
+
+    return View(MeanPredictions(integrate), shown, (*population, delta, *notes), tested=on_link)
+
+
+def _view_of_categories(outcome: Outcome, model: FittedModel, scale: str, integrate: bool) -> View:
+    population = (POPULATION,) if integrate else ()
+    if scale == "mean_class":
+        return View(ClassPredictions(outcome, integrate), IDENTITY, (*population, NUMBERS))
+    if scale == "response":
+        notes = (*population, "Tests and intervals by the delta method.")
+        predictions = CategoryPredictions(outcome, integrate)
+        return View(predictions, IDENTITY, notes, "probability", "Marginal probabilities")
+    if integrate and not model.scale.has_mean:
+        raise SpecificationError(
+            "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
+            "probabilities (scale='response') or for the mean of the category numbers (scale='mean_class')"
+        )
+    note = "Estimates are on the scale of the latent variable, less the mean threshold."
+    return View(LatentPredictions(outcome), IDENTITY, (note,))
+
+
+def _scale_note(model: FittedModel, scale: str) -> str:
+    if scale == "response":
+        return f"Tests and intervals were made on the {model.scale.name} scale, estimates are on the response scale."
+    return f"Estimates are on the {model.scale.name} scale."

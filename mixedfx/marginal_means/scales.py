@@ -18,9 +18,9 @@ from mixedfx.matrices.expressions import syntax_tree
 __all__ = [
     "IDENTITY",
     "Derivatives",
+    "MeanScale",
     "Ratio",
     "RatioScale",
-    "Scale",
     "scale_of_discrete",
     "scale_of_link",
     "scale_of_response",
@@ -53,7 +53,7 @@ class Ratio:
         return np.asarray(self.of(difference) * np.log(self.base))
 
 
-class Scale(ABC):
+class MeanScale(ABC):
     """A scale ``eta`` of the mean ``mu``."""
 
     #: What notes call it.
@@ -78,7 +78,7 @@ class Scale(ABC):
 
 
 @dataclass(frozen=True)
-class IdentityScale(Scale):
+class IdentityScale(MeanScale):
     """The mean itself."""
 
     name: str = "identity"
@@ -93,7 +93,7 @@ class IdentityScale(Scale):
 
 
 @dataclass(frozen=True)
-class LinkScale(Scale):
+class LinkScale(MeanScale):
     """The scale of a link function."""
 
     name: str
@@ -113,7 +113,7 @@ class LinkScale(Scale):
 
 
 @dataclass(frozen=True)
-class LogScale(Scale):
+class LogScale(MeanScale):
     """``log(mu + shift)`` to a base."""
 
     name: str
@@ -133,7 +133,7 @@ class LogScale(Scale):
 
 
 @dataclass(frozen=True)
-class RootScale(Scale):
+class RootScale(MeanScale):
     """``sqrt(mu + shift)``."""
 
     name: str
@@ -149,7 +149,7 @@ class RootScale(Scale):
 
 
 @dataclass(frozen=True)
-class RatioScale(Scale):
+class RatioScale(MeanScale):
     """Differences shown as ratios."""
 
     name: str
@@ -169,18 +169,18 @@ IDENTITY = IdentityScale()
 RATIOS = {"logit": Ratio("odds_ratio"), "log": Ratio("ratio"), "cloglog": Ratio("hazard_ratio")}
 
 
-def scale_of_link(link: Link, *, has_mean: bool = True) -> Scale:
+def scale_of_link(link: Link, *, has_mean: bool = True) -> MeanScale:
     """Return the scale of a link; an ordinal response has no mean."""
     if link.name == "identity":
         return IDENTITY
     return LinkScale(link.name, link, RATIOS.get(link.name), has_mean)
 
 
-def _logarithm(base: float, shift: float, name: str) -> Scale:
+def _logarithm(base: float, shift: float, name: str) -> MeanScale:
     return LogScale(name, base, shift, None if shift else Ratio("ratio", base))
 
 
-TRANSFORMATIONS: dict[str, Callable[[float, str], Scale]] = {
+TRANSFORMATIONS: dict[str, Callable[[float, str], MeanScale]] = {
     "log": lambda shift, name: _logarithm(math.e, shift, name),
     "log2": lambda shift, name: _logarithm(2.0, shift, name),
     "log10": lambda shift, name: _logarithm(10.0, shift, name),
@@ -190,7 +190,7 @@ TRANSFORMATIONS: dict[str, Callable[[float, str], Scale]] = {
 """Transformed responses that can be transformed back, by the name of the function."""
 
 
-def scale_of_response(text: str) -> Scale:
+def scale_of_response(text: str) -> MeanScale:
     """Return the scale of a response that the formula transforms, such as ``log(y + 1)``; the identity if it does not.
 
     Examples
@@ -219,7 +219,7 @@ def _shift(inner: ast.expr) -> float:
     return 0.0
 
 
-def scale_of_discrete(kind: str) -> Scale | None:
+def scale_of_discrete(kind: str) -> MeanScale | None:
     """Return the scale of statsmodels' discrete models by the name of their class."""
     links = {"Logit": "logit", "Probit": "probit", "Poisson": "log"}
     return scale_of_link(link_for(links[kind])) if kind in links else None

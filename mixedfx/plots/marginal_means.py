@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from mixedfx.marginal_means.levels import shown_levels
+from mixedfx.marginal_means.labels import shown_levels
 from mixedfx.plots.given import refuse_fit
 from mixedfx.plots.look import GREY
 

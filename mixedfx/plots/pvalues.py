@@ -10,7 +10,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.marginal_means.families import split_by
+from mixedfx.marginal_means.labels import split_by
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.plots.look import GREY, PALETTE, one_panel, short, tidy
 from mixedfx.plots.marginal_means import joined

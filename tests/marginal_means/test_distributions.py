@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from mixedfx.marginal_means.multivariate_t import largest_statistic_quantile, largest_statistic_tail
-from mixedfx.marginal_means.studentized_range import studentized_range_quantile, studentized_range_tail
+from mixedfx.marginal_means.maxima import (
+    largest_statistic_quantile,
+    largest_statistic_tail,
+    studentized_range_quantile,
+    studentized_range_tail,
+)
 
 # ptukey(q, k, df, lower = FALSE) of R 4.2.2
 PTUKEY = [(3.5, 3, 10.2, 0.0762664708750), (4.0, 100, 35.0, 0.9180889947626), (5.0, 2, 3.0, 0.0384864448534)]

@@ -7,7 +7,7 @@ import pytest
 import statsmodels.formula.api as smf
 
 import mixedfx as mfx
-from mixedfx.marginal_means.letters import compact_letters
+from mixedfx.marginal_means.labels import compact_letters
 
 matplotlib.use("agg")
 
@@ -41,6 +41,13 @@ def test_joint_tests_are_the_analysis_of_variance(fit):
     joint, table = mfx.joint_tests(fit), mfx.anova(fit, type=3)
     np.testing.assert_allclose(joint["F"], table["F"], rtol=1e-7)
     np.testing.assert_allclose(joint["den_df"], table["den_df"], rtol=1e-5)
+
+
+def test_simple_effects_are_the_same_whenever_by_is_given(fit):
+    late = mfx.emmeans(fit, ["Variety", "nitro"]).joint_tests(by="nitro")
+    early = mfx.emmeans(fit, "Variety", by="nitro").joint_tests()
+    pd.testing.assert_frame_equal(pd.DataFrame(late), pd.DataFrame(early))
+    assert late.index.names == ["term", "nitro"]
 
 
 def test_a_grid_may_be_given(fit):
