@@ -16,8 +16,7 @@ from mixedfx._display.formats import (
     format_percent,
     format_text,
 )
-from mixedfx._display.frame import StatsTable
-from mixedfx._display.summary import Summary
+from mixedfx._display.summary import StatsTable, Summary
 
 __all__ = [
     "Block",

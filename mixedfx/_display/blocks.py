@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._display.formats import ColumnFormat, Text, format_text
 
-__all__ = ["Block", "Cells", "Column", "Fact", "Facts", "Table", "cells"]
+__all__ = ["Block", "Column", "Fact", "Facts", "Table", "WrittenTable", "written"]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ Block = Table | Facts
 
 
 @dataclass(frozen=True)
-class Cells:
+class WrittenTable:
     """A table as text: header and body by column, ready for a layout."""
 
     headers: tuple[str, ...]
@@ -145,11 +145,11 @@ class Cells:
         return list(zip(*self.body))
 
 
-def cells(table: Table) -> Cells:
+def written(table: Table) -> WrittenTable:
     """Write every value of ``table`` as its column wants it."""
     columns = table.columns
     headers = (column.name if column.header is None else column.header for column in columns)
-    return Cells(
+    return WrittenTable(
         tuple(format_text(header) for header in headers),
         tuple(tuple(column.format(column.values)) for column in columns),
         tuple("left" if column.stub else column.format.align for column in columns),

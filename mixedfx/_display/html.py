@@ -7,7 +7,7 @@ from functools import singledispatch
 from html import escape
 from itertools import groupby
 
-from mixedfx._display.blocks import Block, Cells, Fact, Facts, Table, cells
+from mixedfx._display.blocks import Block, Fact, Facts, Table, WrittenTable, written
 from mixedfx._display.formats import format_text
 
 __all__ = ["as_html"]
@@ -60,7 +60,7 @@ def block_lines(block: Block, caption: str) -> list[str]:
 
 @block_lines.register
 def _(block: Table, caption: str) -> list[str]:
-    content = cells(block)
+    content = written(block)
     opening = dict(block.headings)
     lines = [*_opened(caption), f"<thead><tr>{''.join(_headers(content))}</tr></thead>", "<tbody>"]
     for number, row in enumerate(content.rows()):
@@ -81,7 +81,7 @@ def _opened(caption: str) -> list[str]:
     return ["<table>", *([f"<caption>{_escaped(caption)}</caption>"] if caption else [])]
 
 
-def _headers(content: Cells) -> Iterator[str]:
+def _headers(content: WrittenTable) -> Iterator[str]:
     """Yield the header cells; one followed by empty headers spans them."""
     index = 0
     while index < len(content.headers):
@@ -95,7 +95,7 @@ def _headers(content: Cells) -> Iterator[str]:
         index = last
 
 
-def _cell(text: str, index: int, content: Cells) -> str:
+def _cell(text: str, index: int, content: WrittenTable) -> str:
     style = _style(content.aligns[index])
     if index < content.stubs and text:
         return f'<th scope="row"{style}>{_escaped(text)}</th>'

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
 
-from mixedfx._display.blocks import Block, Cells, Facts, Table, cells
+from mixedfx._display.blocks import Block, Facts, Table, WrittenTable, written
 from mixedfx._display.formats import format_text
 
 __all__ = ["as_latex"]
@@ -60,7 +60,7 @@ def block_lines(block: Block) -> list[str]:
 
 @block_lines.register
 def _(block: Table) -> list[str]:
-    content = cells(block)
+    content = written(block)
     opening = dict(block.headings)
     span = len(content.headers)
     lines = [rf"\begin{{tabular}}{{{''.join(align[0] for align in content.aligns)}}}", r"\toprule"]
@@ -74,7 +74,7 @@ def _(block: Table) -> list[str]:
     return [*lines, *(rf"\par\footnotesize {_escaped(note)}" for note in block.footnotes)]
 
 
-def _headers(content: Cells) -> Iterator[str]:
+def _headers(content: WrittenTable) -> Iterator[str]:
     for header, align in zip(content.headers, content.aligns):
         yield rf"\multicolumn{{1}}{{{align[0]}}}{{{_escaped(header)}}}" if header else ""
 

@@ -10,7 +10,7 @@ from functools import singledispatch
 
 import pandas as pd
 
-from mixedfx._display.blocks import Block, Facts, Table, cells
+from mixedfx._display.blocks import Block, Facts, Table, written
 from mixedfx._display.formats import format_text, is_missing
 
 __all__ = ["as_csv", "as_markdown"]
@@ -72,7 +72,7 @@ def block_text(block: Block) -> str:
 
 @block_text.register
 def _(block: Table) -> str:
-    content = cells(block)
+    content = written(block)
     opening = dict(block.headings)
     rules = [":---" if align == "left" else "---:" for align in content.aligns]
     lines = [_row([_escaped(header) for header in content.headers]), _row(rules)]

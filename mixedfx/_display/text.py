@@ -1,25 +1,29 @@
-"""Tables for a terminal, in the manner of statsmodels: rules of ``=`` and ``-``, numbers aligned at their points."""
+"""Tables for a terminal, in the manner of statsmodels: rules of ``=`` and ``-``, numbers aligned at their points.
+
+Text is measured in terminal cells, and line breaks lose nothing.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import singledispatch
 from itertools import groupby
 
-from mixedfx._display.blocks import Block, Cells, Fact, Facts, Table, cells
+from mixedfx._display.blocks import Block, Fact, Facts, Table, WrittenTable, written
 from mixedfx._display.formats import format_text
-from mixedfx._display.wrapping import (
-    HANGING,
-    aligned_at_point,
-    center,
-    display_width,
-    longest_word,
-    pad,
-    wrap_label,
-    wrap_sentence,
-)
 
-__all__ = ["as_text"]
+__all__ = [
+    "aligned_at_point",
+    "as_text",
+    "center",
+    "display_width",
+    "longest_word",
+    "pad",
+    "wrap_label",
+    "wrap_sentence",
+]
 
 TIGHT_GAP = 1  # blanks between columns where there is no room for more
 GAP = 2
@@ -31,6 +35,138 @@ SHORT_HEADERS = (8, 1)  # cells that a header may take in a table that is too wi
 LONG_WORD = 14  # a longer word of a header is cut
 NOTE_WIDTH = 60  # cells that notes may take below a narrower table
 FACT_GAP = 4  # blanks between the two halves of the model block
+
+HANGING = 2  # cells by which the continuation of a long name is indented
+PARTS = re.compile(r"[^\s:]*[\s:]+|[^\s:]+")  # a name breaks best after these
+PIECES = re.compile(r"[^|+*,.()\[\]_]*[|+*,.()\[\]_]+|[^|+*,.()\[\]_]+")  # and next best after these
+WORDS = re.compile(r"\S+\s*")
+
+
+def display_width(text: str) -> int:
+    """Return the terminal cells that ``text`` takes: two for East Asian wide characters, none for accents.
+
+    Examples
+    --------
+    >>> display_width("abc"), display_width("日本")
+    (3, 4)
+    """
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def pad(text: str, width: int, align: str = "left") -> str:
+    """Fill ``text`` with blanks to ``width`` cells; ``align`` is ``"left"`` or ``"right"``."""
+    blanks = " " * (width - display_width(text))
+    return text + blanks if align == "left" else blanks + text
+
+
+def center(text: str, width: int) -> str:
+    """Put ``text`` in the middle of ``width`` cells, without trailing blanks."""
+    return " " * ((width - display_width(text)) // 2) + text
+
+
+def aligned_at_point(texts: Sequence[str]) -> list[str]:
+    """Pad numbers on the right so that their decimal points stand below each other when flush right.
+
+    Numbers with an exponent stay as they are.
+
+    Examples
+    --------
+    >>> aligned_at_point(["1.25", "10", ""])
+    ['1.25', '10   ', '']
+    """
+    tails = [len(text) - _point(text) if _is_numeric(text) else 0 for text in texts]
+    longest = max(tails, default=0)
+    return [text + " " * (longest - tail) if _is_numeric(text) else text for text, tail in zip(texts, tails)]
+
+
+def _is_numeric(text: str) -> bool:
+    return "e" not in text and any(character.isdigit() or character == "∞" for character in text)
+
+
+def _point(text: str) -> int:
+    found = text.find(".")
+    return found if found >= 0 else len(text.rstrip("%"))
+
+
+def wrap_label(text: str, width: int, hanging: int = HANGING) -> list[str]:
+    """Break a long name into lines of at most ``width`` cells; nothing of it is lost.
+
+    The break comes after a colon or blank, else after a bracket, dot or underscore if possible; continuations are
+    indented by ``hanging``.
+
+    Examples
+    --------
+    >>> wrap_label("treatment[T.placebo]:week", 16)
+    ['treatment[T.', '  placebo]:week']
+    >>> wrap_label("treatment:week", 12)
+    ['treatment:', '  week']
+    """
+    longest = width - hanging
+    parts = ([part] if display_width(part) <= longest else PIECES.findall(part) for part in PARTS.findall(text))
+    return _filled(_cut([piece for part in parts for piece in part], longest), width, "", " " * hanging)
+
+
+def longest_word(text: str, most: int) -> int:
+    """Return the cells that the longest piece of a name takes which :func:`wrap_label` need not cut, up to ``most``.
+
+    Examples
+    --------
+    >>> longest_word("partial_eta_sq", 14)
+    8
+    """
+    pieces = (piece for part in PARTS.findall(text) for piece in PIECES.findall(part))
+    return min(most, max((display_width(piece.rstrip()) for piece in pieces), default=0))
+
+
+def wrap_sentence(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Fill a sentence into lines of ``width``, the first opened by ``first`` and the others by ``rest``.
+
+    Examples
+    --------
+    >>> wrap_sentence("one two three", 9, first="- ", rest="  ")
+    ['- one two', '  three']
+    """
+    words = WORDS.findall(text)
+    return _filled(_cut(words, width - max(len(first), len(rest))), width, first, rest)
+
+
+def _filled(pieces: Sequence[str], width: int, first: str, rest: str) -> list[str]:
+    """Put pieces into lines, greedily; a line holds at least one."""
+    lines, line, margin = [], first, first
+    for piece in pieces:
+        if line != margin and display_width((line + piece).rstrip()) > width:
+            lines.append(line.rstrip())
+            line = margin = rest
+        line += piece
+    return [*lines, line.rstrip()]
+
+
+def _cut(pieces: Sequence[str], longest: int) -> list[str]:
+    """Cut the pieces that are too long, anywhere."""
+    result = []
+    for piece in pieces:
+        while display_width(piece.rstrip()) > max(longest, 2):
+            count = _fitting(piece, max(longest, 2))
+            result.append(piece[:count])
+            piece = piece[count:]
+        result.append(piece)
+    return result
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many leading characters take at most ``width`` cells (at least one)."""
+    used = 0
+    for count, character in enumerate(text):
+        used += _cells_of(character)
+        if used > width and count:
+            return count
+    return len(text)
 
 
 def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: int) -> str:
@@ -75,7 +211,7 @@ def _natural_width(block: Block) -> int:
 
 @block_lines.register
 def _(block: Table, width: int, title: str) -> list[str]:
-    content = _with_short_headers(_aligned(cells(block)), width)
+    content = _with_short_headers(_aligned(written(block)), width)
     lines: list[str] = []
     for panel in _panels(content, width):
         lines += ["=" * width, *_panel_lines(panel, block.headings, width, title)]
@@ -86,27 +222,27 @@ def _(block: Table, width: int, title: str) -> list[str]:
 
 @_natural_width.register
 def _(block: Table) -> int:
-    content = _aligned(cells(block))
+    content = _aligned(written(block))
     longest = max(map(display_width, (block.title, *(heading for _, heading in block.headings))))
     footnotes = max(map(display_width, block.footnotes), default=0)
     return max(sum(_widths(content)) + USUAL_GAP * (len(content.headers) - 1), longest, min(footnotes, NOTE_WIDTH))
 
 
-def _aligned(content: Cells) -> Cells:
+def _aligned(content: WrittenTable) -> WrittenTable:
     body = (
         tuple(aligned_at_point(column)) if align == "right" else column
         for column, align in zip(content.body, content.aligns)
     )
-    return Cells(content.headers, tuple(body), content.aligns, content.stubs)
+    return WrittenTable(content.headers, tuple(body), content.aligns, content.stubs)
 
 
-def _widths(content: Cells) -> list[int]:
+def _widths(content: WrittenTable) -> list[int]:
     return [
         max(map(display_width, (*header.split("\n"), *column))) for header, column in zip(content.headers, content.body)
     ]
 
 
-def _least_width(content: Cells, columns: Sequence[int], gap: int) -> int:
+def _least_width(content: WrittenTable, columns: Sequence[int], gap: int) -> int:
     """Return the width of a table of these columns with its names of rows as narrow as they may be."""
     widths = _widths(content)
     names = [_least_stub(content.body[stub], widths[stub]) for stub in range(content.stubs)]
@@ -114,7 +250,7 @@ def _least_width(content: Cells, columns: Sequence[int], gap: int) -> int:
     return sum(shown) + gap * (len(shown) - 1)
 
 
-def _with_short_headers(content: Cells, width: int) -> Cells:
+def _with_short_headers(content: WrittenTable, width: int) -> WrittenTable:
     """Break the long headers of a table that is too wide into several lines."""
     columns = range(content.stubs, len(content.headers))
     if _least_width(content, columns, GAP) <= width:
@@ -126,7 +262,7 @@ def _with_short_headers(content: Cells, width: int) -> Cells:
     return _broken_headers(content, SHORT_HEADERS[0])
 
 
-def _broken_headers(content: Cells, short: int) -> Cells:
+def _broken_headers(content: WrittenTable, short: int) -> WrittenTable:
     widths = [max(map(display_width, column), default=0) for column in content.body]
     headers = (
         header
@@ -134,10 +270,10 @@ def _broken_headers(content: Cells, short: int) -> Cells:
         else "\n".join(wrap_label(header, max(widths[index], short, longest_word(header, LONG_WORD)), hanging=0))
         for index, header in enumerate(content.headers)
     )
-    return Cells(tuple(headers), content.body, content.aligns, content.stubs)
+    return WrittenTable(tuple(headers), content.body, content.aligns, content.stubs)
 
 
-def _panels(content: Cells, width: int) -> Iterator[Cells]:
+def _panels(content: WrittenTable, width: int) -> Iterator[WrittenTable]:
     """Cut a table that is too wide into tables with the same names of rows."""
     stubs = range(content.stubs)
     chosen: list[int] = []
@@ -149,9 +285,9 @@ def _panels(content: Cells, width: int) -> Iterator[Cells]:
     yield _selected(content, [*stubs, *chosen])
 
 
-def _selected(content: Cells, columns: Sequence[int]) -> Cells:
+def _selected(content: WrittenTable, columns: Sequence[int]) -> WrittenTable:
     pick = tuple(columns)
-    return Cells(
+    return WrittenTable(
         tuple(content.headers[index] for index in pick),
         tuple(content.body[index] for index in pick),
         tuple(content.aligns[index] for index in pick),
@@ -159,7 +295,7 @@ def _selected(content: Cells, columns: Sequence[int]) -> Cells:
     )
 
 
-def _panel_lines(content: Cells, headings: Sequence[tuple[int, str]], width: int, title: str) -> list[str]:
+def _panel_lines(content: WrittenTable, headings: Sequence[tuple[int, str]], width: int, title: str) -> list[str]:
     widths = _fitted(content, width)
     gaps = _gaps(widths, content.stubs, width)
     opening = dict(headings)
@@ -171,7 +307,7 @@ def _panel_lines(content: Cells, headings: Sequence[tuple[int, str]], width: int
     return lines
 
 
-def _header_lines(content: Cells, widths: list[int], gaps: list[int], title: str) -> list[str]:
+def _header_lines(content: WrittenTable, widths: list[int], gaps: list[int], title: str) -> list[str]:
     """Return the headers; a title replaces those of the names of rows, or stands above them if it is long."""
     stubs = content.stubs
     room = sum(widths[:stubs]) + sum(gaps[: stubs + 1]) - GAP
@@ -192,7 +328,7 @@ def _least_stub(names: Sequence[str], widest: int) -> int:
     return min(widest, max(NARROWEST_STUB, words + HANGING))
 
 
-def _fitted(content: Cells, width: int) -> list[int]:
+def _fitted(content: WrittenTable, width: int) -> list[int]:
     """Narrow the widest names of rows until the table fits."""
     widths, stubs = _widths(content), content.stubs
     least = [_least_stub(content.body[stub], widths[stub]) for stub in range(stubs)]
@@ -217,7 +353,7 @@ def _gaps(widths: list[int], stubs: int, width: int) -> list[int]:
     return gaps
 
 
-def _row_lines(row: Sequence[str], content: Cells, widths: list[int], gaps: list[int]) -> list[str]:
+def _row_lines(row: Sequence[str], content: WrittenTable, widths: list[int], gaps: list[int]) -> list[str]:
     """Return the lines of a row; names that are too long go on below."""
     parts = [
         wrap_label(text, width) if index < content.stubs else [text]
@@ -227,7 +363,7 @@ def _row_lines(row: Sequence[str], content: Cells, widths: list[int], gaps: list
     return _joined([part + [""] * (height - len(part)) for part in parts], content, widths, gaps)
 
 
-def _joined(parts: Sequence[Sequence[str]], content: Cells, widths: list[int], gaps: list[int]) -> list[str]:
+def _joined(parts: Sequence[Sequence[str]], content: WrittenTable, widths: list[int], gaps: list[int]) -> list[str]:
     """Put cells of equally many lines beside each other."""
     return [
         "".join(

@@ -15,11 +15,18 @@ from functools import lru_cache
 from math import isfinite
 
 from mixedfx.exceptions import SpecificationError
-from mixedfx.formula.functions import CONSTANTS, CONTRASTS, ELEMENTWISE, FUNCTIONS, PATSY_CONTRASTS, REPLACEMENTS
-from mixedfx.formula.grammar import COVARIANCES
+from mixedfx.formula.grammar import COVARIANCES, OPENERS, Token, mistake
 from mixedfx.formula.names import WORDS, identifier
-from mixedfx.formula.tokens import OPENERS, Token, mistake
-from mixedfx.formula.whitelist import Refused, Whitelist
+from mixedfx.formula.whitelist import (
+    CONSTANTS,
+    CONTRASTS,
+    ELEMENTWISE,
+    FUNCTIONS,
+    PATSY_CONTRASTS,
+    REPLACEMENTS,
+    Refused,
+    Whitelist,
+)
 
 MAX_TOKENS = 2_000
 

@@ -11,7 +11,7 @@ import keyword
 import re
 import unicodedata
 
-from mixedfx.formula.functions import CONSTANTS
+from mixedfx.formula.whitelist import CONSTANTS
 
 PREFIX = "quoted_"
 RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", *CONSTANTS})

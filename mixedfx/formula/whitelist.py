@@ -1,4 +1,4 @@
-"""The check of one expression against the closed list; a formula is data, not code.
+"""What may stand in an expression: the closed list of functions, and the check against it; a formula is data, not code.
 
 What is not written down here is refused before anything is evaluated. Constants are folded in floating point while
 checking, so that ``10**10**8`` is refused and not computed.
@@ -12,7 +12,76 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mixedfx.formula.functions import CHOICES, CONSTANTS, CONTRASTS, ELEMENTWISE, KEYWORD_ONLY, SIGNATURES, WHOLE
+CONSTANTS: dict[str, float] = {"pi": 3.141592653589793}
+
+ELEMENTWISE = frozenset(
+    {"log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil"}
+)
+"""Functions of one argument; ``np.`` may stand before them."""
+
+_KNOTS = {"df": "count", "knots": "numbers"}
+_BOUNDS = {"lower_bound": "number", "upper_bound": "number"}
+_CUBIC = {**_KNOTS, **_BOUNDS, "constraints": "constraint", "extrapolation": "outside"}
+
+SIGNATURES: dict[str, dict[str, str]] = {
+    **{name: {} for name in sorted(ELEMENTWISE)},
+    "round": {"decimals": "count"},
+    "I": {},
+    "C": {"contrasts": "contrasts", "levels": "labels"},
+    "scale": {"center": "flag", "scale": "flag", "ddof": "count"},
+    "center": {},
+    "poly": {"degree": "count", "raw": "flag"},
+    "bs": {**_KNOTS, "degree": "count", "include_intercept": "flag", **_BOUNDS, "extrapolation": "outside"},
+    "ns": {**_KNOTS, "include_intercept": "flag", **_BOUNDS},
+    "cr": _CUBIC,
+    "cs": _CUBIC,
+    "cut": {"breaks": "breaks", "labels": "labels", "right": "flag", "include_lowest": "flag"},
+    "lag": {"k": "count"},
+    "cbind": {},
+    "wb": {},
+}
+"""Parameters after the first one (an expression of columns) and their kinds."""
+
+FUNCTIONS = frozenset(SIGNATURES)
+KEYWORD_ONLY = frozenset({"levels"})
+"""Parameters that must be named."""
+
+WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind", "wb"})
+"""Functions that give categories or several columns: a whole factor, never part of an expression."""
+
+CONTRASTS: dict[str, dict[str, str]] = {
+    "treatment": {"base": "label"},
+    "sum": {},
+    "helmert": {},
+    "poly": {"scores": "numbers"},
+    "sdif": {},
+}
+"""``contr.NAME`` and its parameters."""
+
+PATSY_CONTRASTS = {
+    "Treatment": "contr.treatment",
+    "Sum": "contr.sum",
+    "Helmert": "contr.helmert",
+    "Poly": "contr.poly",
+    "Diff": "contr.sdif",
+}
+"""Names that statsmodels' users write inside ``C(…)``."""
+
+CHOICES = {"constraint": ("center",), "outside": ("raise", "clip", "na", "zero", "extend")}
+"""Words that an argument of the kind may be."""
+
+REPLACEMENTS = {
+    "factor": "C(x)",
+    "as.factor": "C(x)",
+    "log10p": "log10(1 + x)",
+    "standardize": "scale(x)",
+    "ifelse": "a column made beforehand",
+    "as.numeric": "a numeric column made beforehand",
+    "relevel": "C(x, contr.treatment(base='b'))",
+    "s": "bs(x, df=5) or cr(x, df=5)",
+}
+"""What to write instead of functions known from elsewhere."""
+
 
 MAX_EXPONENT = 100.0
 MAX_COUNT = 1_000.0
@@ -47,7 +116,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Constancy:
     """What is known of an expression: whether it depends on a column, and its number if it is a constant."""
 
     varies: bool
@@ -60,7 +129,7 @@ class Whitelist:
 
     functions: frozenset[str] = frozenset()
 
-    def factor(self, node: ast.expr) -> Value:
+    def factor(self, node: ast.expr) -> Constancy:
         """Check a whole factor, the place where `C`, `poly` and the splines may stand."""
         name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         if isinstance(node, ast.Call) and name == "wb" and name not in self.functions:
@@ -69,14 +138,14 @@ class Whitelist:
             return self._known_call(node, name, 0)
         return self.value(node, 0)
 
-    def response(self, node: ast.expr) -> Value:
+    def response(self, node: ast.expr) -> Constancy:
         """Check the left side of a formula, the only place for `cbind`."""
         name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         if isinstance(node, ast.Call) and name == "cbind" and name not in self.functions:
             return self._columns(node)
         return self.factor(node)
 
-    def value(self, node: ast.expr, depth: int) -> Value:
+    def value(self, node: ast.expr, depth: int) -> Constancy:
         """Check an expression of columns and numbers; raise `Refused` at the first thing that is not allowed."""
         if depth > MAX_DEPTH:
             message = (
@@ -92,7 +161,7 @@ class Whitelist:
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
                 value = self.value(operand, depth + 1)
                 negate = value.number is not None and isinstance(sign, ast.USub)
-                return Value(value.varies, -value.number) if negate and value.number is not None else value
+                return Constancy(value.varies, -value.number) if negate and value.number is not None else value
             case ast.BinOp(op=op) if type(op) in _FOLD:
                 return self._arithmetic(node, depth)
             case ast.Compare():
@@ -101,7 +170,7 @@ class Whitelist:
                 return self._call(node, name, depth)
         raise Refused(f"{_DESCRIPTIONS.get(type(node), 'this')} is not allowed in a formula", node)
 
-    def _arithmetic(self, node: ast.BinOp, depth: int) -> Value:
+    def _arithmetic(self, node: ast.BinOp, depth: int) -> Constancy:
         left, right = self.value(node.left, depth + 1), self.value(node.right, depth + 1)
         if isinstance(node.op, ast.Pow) and not right.varies and not _is_small(right.number, MAX_EXPONENT):
             message = (
@@ -109,10 +178,10 @@ class Whitelist:
             )
             raise Refused(message, node.right)
         if left.number is None or right.number is None:
-            return Value(left.varies or right.varies)
-        return Value(False, _fold(node, left.number, right.number))
+            return Constancy(left.varies or right.varies)
+        return Constancy(False, _fold(node, left.number, right.number))
 
-    def _comparison(self, node: ast.Compare, depth: int) -> Value:
+    def _comparison(self, node: ast.Compare, depth: int) -> Constancy:
         if len(node.ops) != 1 or not isinstance(node.ops[0], _COMPARISONS):
             message = "one comparison of two things only: write I((1 < x) * (x < 3)) instead of 1 < x < 3"
             raise Refused(message, node)
@@ -120,9 +189,9 @@ class Whitelist:
         values = [self.value(side, depth + 1) for side in sides if not _is_text(side)]
         if len(values) < len(sides) and not isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
             raise Refused("a string may be compared with == and != only", node)
-        return Value(any(value.varies for value in values))
+        return Constancy(any(value.varies for value in values))
 
-    def _call(self, node: ast.Call, name: str, depth: int) -> Value:
+    def _call(self, node: ast.Call, name: str, depth: int) -> Constancy:
         if name in self.functions:
             return self._user_call(node, depth)
         if name not in SIGNATURES:
@@ -133,32 +202,32 @@ class Whitelist:
             raise Refused(f"{name}(…) is a term of its own and cannot stand inside an expression", node)
         return self._known_call(node, name, depth)
 
-    def _user_call(self, node: ast.Call, depth: int) -> Value:
+    def _user_call(self, node: ast.Call, depth: int) -> Constancy:
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         _refuse_unpacking(node)
         for argument in arguments:
             if isinstance(argument, ast.List):
                 self._argument(argument, "numbers")
         values = [self.value(a, depth + 1) for a in arguments if not isinstance(a, ast.List)]
-        return Value(any(value.varies for value in values))
+        return Constancy(any(value.varies for value in values))
 
-    def _known_call(self, node: ast.Call, name: str, depth: int) -> Value:
+    def _known_call(self, node: ast.Call, name: str, depth: int) -> Constancy:
         if not node.args:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
         value = self.value(node.args[0], depth + 1)
         if not value.varies and name not in ELEMENTWISE:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
         self._options(node, node.args[1:], name, SIGNATURES[name])
-        return Value(value.varies)
+        return Constancy(value.varies)
 
-    def _columns(self, node: ast.Call) -> Value:
+    def _columns(self, node: ast.Call) -> Constancy:
         _refuse_unpacking(node)
         if len(node.args) != 2 or node.keywords:
             raise Refused("cbind(…) takes two counts: cbind(successes, failures)", node)
         values = [self.value(argument, 0) for argument in node.args]
-        return Value(all(value.varies for value in values))
+        return Constancy(all(value.varies for value in values))
 
-    def _within_between(self, node: ast.Call) -> Value:
+    def _within_between(self, node: ast.Call) -> Constancy:
         _refuse_unpacking(node)
         if len(node.args) < 2 or node.keywords:
             raise Refused("wb(…) takes a predictor and one or more grouping columns: wb(x, g)", node)
@@ -225,15 +294,15 @@ class Whitelist:
         return self.are_numbers(node) if isinstance(node, ast.List) else self.is_count(node)
 
 
-def _name(name: str, functions: frozenset[str]) -> Value:
+def _name(name: str, functions: frozenset[str]) -> Constancy:
     if name in CONSTANTS:
-        return Value(False, CONSTANTS[name])
-    return Value(name not in functions)
+        return Constancy(False, CONSTANTS[name])
+    return Constancy(name not in functions)
 
 
-def _constant(node: ast.Constant) -> Value:
+def _constant(node: ast.Constant) -> Constancy:
     if isinstance(node.value, (bool, int, float)):
-        return Value(False, float(node.value))
+        return Constancy(False, float(node.value))
     raise Refused("a string is allowed in Q('name'), in comparisons and as a level or label only", node)
 
 

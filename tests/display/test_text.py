@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mixedfx._display import Column, Fact, Facts, Numbers, OnceOnly, Summary, Table
 from mixedfx._display.formats import format_text
-from mixedfx._display.wrapping import aligned_at_point, display_width, wrap_label, wrap_sentence
+from mixedfx._display.text import aligned_at_point, display_width, wrap_label, wrap_sentence
 
 NAMES = st.text(st.sampled_from("abcXYZ0123_:|+*,.()[] 日é"), min_size=1, max_size=70).filter(str.strip)
 
