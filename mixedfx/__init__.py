@@ -67,11 +67,11 @@ _HOME = {
     "joint_tests": "marginal_means",
     "lmer": "models",
     "explain": "explanation.explain",
-    "summary_col": "explanation.side_by_side",
-    "compare": "explanation.side_by_side",
-    "augment": "explanation.augment",
-    "glance": "explanation.tidy",
-    "tidy": "explanation.tidy",
+    "summary_col": "explanation.tables",
+    "compare": "explanation.tables",
+    "augment": "explanation.tables",
+    "glance": "explanation.tables",
+    "tidy": "explanation.tables",
     "profile": "results.profile",
     "Profile": "results.profile",
     "load": "models",
@@ -128,12 +128,12 @@ if TYPE_CHECKING:
     from mixedfx.exceptions import SeparationWarning as SeparationWarning
     from mixedfx.exceptions import SingularFitWarning as SingularFitWarning
     from mixedfx.exceptions import SpecificationError as SpecificationError
-    from mixedfx.explanation.augment import augment as augment
     from mixedfx.explanation.explain import explain as explain
-    from mixedfx.explanation.side_by_side import compare as compare
-    from mixedfx.explanation.side_by_side import summary_col as summary_col
-    from mixedfx.explanation.tidy import glance as glance
-    from mixedfx.explanation.tidy import tidy as tidy
+    from mixedfx.explanation.tables import augment as augment
+    from mixedfx.explanation.tables import compare as compare
+    from mixedfx.explanation.tables import glance as glance
+    from mixedfx.explanation.tables import summary_col as summary_col
+    from mixedfx.explanation.tables import tidy as tidy
     from mixedfx.fitting import Control as Control
     from mixedfx.marginal_means import comparisons as comparisons
     from mixedfx.marginal_means import eff_size as eff_size

@@ -20,7 +20,7 @@ from mixedfx.covariance.residual import (
     VarIdent,
     VarPower,
 )
-from mixedfx.explanation.further_words import PLAIN, structures_of
+from mixedfx.explanation.words import PLAIN, structures_of
 from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.effects import spelled_as

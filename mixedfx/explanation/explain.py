@@ -8,12 +8,9 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from mixedfx._lazy import higher
-from mixedfx.explanation.diagram import Diagram
+from mixedfx.explanation.diagram import Diagram, svg
 from mixedfx.explanation.equations import Equations, equations
-from mixedfx.explanation.page import draw_up
-from mixedfx.explanation.plates import arrange
-from mixedfx.explanation.svg import svg
-from mixedfx.explanation.symbols import symbols_of
+from mixedfx.explanation.plates import arrange, draw_up, symbols_of
 from mixedfx.explanation.translations import translations
 from mixedfx.explanation.words import sentences
 from mixedfx.results.base import MixedResults

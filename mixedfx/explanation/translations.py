@@ -16,7 +16,7 @@ from mixedfx.covariance.residual import (
     VarIdent,
     VarPower,
 )
-from mixedfx.explanation.further_words import structures_of
+from mixedfx.explanation.words import structures_of
 from mixedfx.formula import RandomTerm, display, quote
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults

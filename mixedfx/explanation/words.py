@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx.explanation.coefficients import coefficient_sentences
-from mixedfx.explanation.further_words import further_sentences, residual_sentences
-from mixedfx.explanation.readings import Reading, number, reading_of
+from mixedfx.covariance.residual import (
+    AR1,
+    CAR1,
+    Combined,
+    CompoundSymmetry,
+    KnownVariance,
+    ResidualStructure,
+    Unstructured,
+    VarExp,
+    VarIdent,
+    VarPower,
+)
+from mixedfx.covariance.residual.columns import level_label
+from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_sentences, number, reading_of
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.success import success_of
 from mixedfx.results.varcorr import TermCovariance
 
-__all__ = ["sentences"]
+__all__ = ["sentences", "structures_of"]
 
 
 def sentences(fit: MixedResults) -> list[str]:
@@ -26,7 +37,7 @@ def sentences(fit: MixedResults) -> list[str]:
     ----------
     fit : fitted mixed model
     """
-    return [*_opening(fit), *coefficient_sentences(fit), *_random(fit), *further_sentences(fit), *_closing(fit)]
+    return [*_opening(fit), *coefficient_sentences(fit), *_random(fit), *_further(fit), *_closing(fit)]
 
 
 def _opening(fit: MixedResults) -> Iterator[str]:
@@ -133,7 +144,7 @@ def _correlation(group: str, first: str, second: str, value: float, low: float, 
 
 def _closing(fit: MixedResults) -> Iterator[str]:
     if isinstance(fit, LinearMixedResults):
-        yield from residual_sentences(fit)
+        yield from _residual_sentences(fit)
     yield _method(fit)
     if fit.is_singular:
         yield "The estimate lies on the boundary: some variance is zero or some correlation is -1 or 1."
@@ -156,3 +167,182 @@ def _method(fit: Any) -> str:
         "Fitted by maximum likelihood; the random effects are integrated out by adaptive Gauss-Hermite quadrature with "
         f"{nodes} nodes in each dimension."
     )
+
+
+MOST_LISTED = 10
+SPREADS = {
+    "gaussian": "Single observations have residual variance {value} (standard deviation {root}).",
+    "gamma": "The variance is {value} times the squared mean (coefficient of variation {root}).",
+    "inverse_gaussian": "The variance is {value} times the cubed mean.",
+    "lognormal": "The logarithm of the response has residual variance {value} (standard deviation {root}).",
+    "student_t": "Single observations have the squared scale {value} (scale {root}).",
+    "tweedie": "The variance is {value} times a power of the mean.",
+    "nbinom2": "Counts vary more than Poisson's: variance μ (1 + μ/φ) about the mean μ, with φ = {value}.",
+    "nbinom1": "Counts vary more than Poisson's: variance μ (1 + φ) about the mean μ, with φ = {value}.",
+    "beta": "The variance is μ (1 - μ)/(1 + φ) about the mean μ, with precision φ = {value}.",
+    "beta_binomial": "Proportions vary more than binomial ones: the probabilities of rows have variance "
+    "μ (1 - μ)/(1 + φ) about their mean μ, with φ = {value}.",
+}
+"""What a dispersion says, by the family without its zeros and truncation."""
+PLAIN = ("zero_inflated_", "hurdle_", "truncated_")
+
+
+def structures_of(residual: ResidualStructure | None) -> tuple[ResidualStructure, ...]:
+    """Return the factors of a residual structure, one if it is no product."""
+    if residual is None:
+        return ()
+    return residual.factors if isinstance(residual, Combined) else (residual,)
+
+
+# ------------------------------------------------------------------ linear models
+def _residual_sentences(fit: LinearMixedResults) -> Iterator[str]:
+    """Yield what the residuals of a linear model are like."""
+    factors = structures_of(fit.model.residual)
+    every: dict[Any, float] = fit.params_all.to_dict()
+    values = {str(name): float(value) for (part, name), value in every.items() if part == "residual"}
+    if not any(isinstance(factor, KnownVariance) for factor in factors):
+        yield from _scatter(fit, factors)
+    for factor in factors:
+        yield from _structure(factor, values, fit)
+
+
+def _scatter(fit: LinearMixedResults, factors: tuple[ResidualStructure, ...]) -> Iterator[str]:
+    varying = [f for f in factors if isinstance(f, VarIdent | VarPower | VarExp | Unstructured)]
+    sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
+    if not varying:
+        weight = " where the weight is 1" if fit.design.weights is not None else ""
+        yield f"Single observations scatter around all this with standard deviation {sigma}{weight}{given}."
+    else:
+        yield f"The standard deviation of single observations differs between rows (unit: {sigma}{given})."
+
+
+def _structure(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
+    if isinstance(factor, VarIdent | Unstructured):
+        yield from _by_level(factor, values, fit)
+    if isinstance(factor, VarPower):
+        yield f"It is proportional to the power {number(values['power'])} of {factor.columns[0]}."
+    if isinstance(factor, VarExp):
+        yield f"It is proportional to exp({number(values['rate'])} {factor.columns[0]})."
+    if isinstance(factor, KnownVariance):
+        yield f"The variances of single observations are known: the column {factor.columns[0]}."
+    if isinstance(factor, AR1):
+        over = f" (one step of {factor.time})" if factor.time is not None else ""
+        yield (
+            f"{_residuals(factor.group)} are correlated along time: {number(values['phi'])} between neighbours{over}, "
+            "its powers between those further apart."
+        )
+    if isinstance(factor, CAR1):
+        yield (
+            f"{_residuals(factor.group)} are correlated along {factor.time}: {number(values['phi'])} at distance 1, "
+            "and that to the power of the distance."
+        )
+    if isinstance(factor, CompoundSymmetry):
+        yield f"{_residuals(factor.columns)} are correlated: {number(values['rho'])} between any two."
+    if isinstance(factor, Unstructured):
+        pairs = [
+            f"{name[4:-1].replace(',', ' and ')}: {number(v)}" for name, v in values.items() if name.startswith("cor[")
+        ]
+        shown = "; ".join(pairs[:MOST_LISTED]) + ("; …" if len(pairs) > MOST_LISTED else "")
+        of = f" of the same {':'.join(factor.columns[1:])}" if factor.columns[1:] else ""
+        yield f"Residuals of two visits ({factor.columns[0]}){of} are correlated: {shown}."
+
+
+def _residuals(group: str | tuple[str, ...] | None) -> str:
+    if not group:
+        return "Residuals"
+    return f"Residuals of the same {group if isinstance(group, str) else ':'.join(group)}"
+
+
+def _by_level(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
+    """Standard deviations by level: ratios to the first level's times sigma."""
+    name = ":".join(factor.columns[: 1 if isinstance(factor, Unstructured) else None])
+    start = f"{name}["
+    own = {key[len(start) : -1]: value for key, value in values.items() if key.startswith(start)}
+    shown = [f"{number(value * fit.sigma)} where {name} is {level}" for level, value in own.items()]
+    shown = [f"{number(fit.sigma)} {_first(factor, name, own, fit)}", *shown]
+    listed = ", ".join(shown[:MOST_LISTED]) + (", …" if len(shown) > MOST_LISTED else "")
+    yield f"It is {listed}."
+
+
+def _first(factor: ResidualStructure, name: str, others: Mapping[str, float], fit: LinearMixedResults) -> str:
+    """The level whose standard deviation is sigma."""
+    columns = fit.model.residual_columns
+    met = dict.fromkeys(level_label(value) for value in columns[name]) if name in columns else {}
+    left = [level for level in met if level not in others]
+    return f"where {name} is {left[0]}" if len(left) == 1 else f"in the first level of {name}"
+
+
+# ------------------------------------------------------------------ generalised models
+def _further(fit: MixedResults) -> Iterator[str]:
+    """Yield what a generalised model estimates beside the mean: thresholds, dispersion, extra zeros, shapes."""
+    if isinstance(fit, LinearMixedResults):
+        return
+    results: Any = fit
+    family = results.model.family
+    if not family.has_intercept:
+        yield from _thresholds(results)
+        return
+    plain = str(family.name)
+    for prefix in PLAIN:
+        plain = plain.removeprefix(prefix)
+    limits = results.limits
+    yield from (f"{capitalised(words)}." for words in limits.values())
+    for name, value in results.family_params.items():
+        if name not in limits:
+            yield from _family_wide(plain, str(name), float(value))
+    intervals = results._further_table(0.05).set_index(["component", "term"])[["conf_low", "conf_high"]]
+    for name, table in results.component_params.items():
+        values = {str(k): (float(v), *map(float, intervals.loc[(name, k)])) for k, v in table["coef"].items()}
+        if name not in limits:
+            yield from _component(str(family.name), str(name), values)
+
+
+def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:
+    if name == "dispersion" and plain in SPREADS:
+        yield SPREADS[plain].format(value=number(value), root=number(np.sqrt(value)))
+    elif name == "df":
+        yield f"The tails are those of a t distribution with {number(value)} degrees of freedom."
+    elif name == "power":
+        yield f"The power of the mean is {number(value)}."
+    elif name == "zero_inflation":
+        yield f"The probability of an extra zero is {number(value)}."
+    else:
+        yield f"The parameter {name} of the family is {number(value)}."
+
+
+def _component(family: str, name: str, coefficients: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
+    """Yield what each coefficient says, with its interval; ``coefficients`` are estimates and limits."""
+    zeros = "a zero" if family.startswith("hurdle") else "an extra zero"
+    others = [column for column in coefficients if column != "Intercept"]
+    where = f"where {', '.join(others)} {'is' if len(others) == 1 else 'are'} 0 " if others else ""
+    for column, found in coefficients.items():
+        with np.errstate(over="ignore"):  # no extra zeros at all: an infinite logit
+            value, low, high = np.exp(found)
+            p, p_low, p_high = 1.0 / (1.0 + np.exp(-np.array(found)))
+        if name == "zero_inflation":
+            if column == "Intercept":
+                yield capitalised(f"{where}the probability of {zeros} is {number(p)}{_interval(p_low, p_high)}.")
+            else:
+                yield f"Zeros, {column}: the odds of {zeros} are multiplied by {number(value)}{_interval(low, high)}."
+        elif column == "Intercept":
+            yield capitalised(f"{where}the dispersion is {number(value)}{_interval(low, high)}.")
+        else:
+            yield f"Dispersion, {column}: it is multiplied by {number(value)}{_interval(low, high)}."
+
+
+def _interval(low: float, high: float) -> str:
+    """The interval in parentheses; nothing where there is none."""
+    return f" (95 % interval {number(low)} to {number(high)})" if np.isfinite(low) and np.isfinite(high) else ""
+
+
+def _thresholds(fit: Any) -> Iterator[str]:
+    cuts = {str(name): float(value) for name, value in fit.family_params.items()}
+    shown = ", ".join(f"{name} at {number(value)}" for name, value in cuts.items())
+    yield (
+        f"On the {fit.model.family.link.name} scale the categories are parted by thresholds: {shown}; what raises the "
+        "linear predictor makes higher categories more likely."
+    )
+    family, categories = fit.model.family, list(fit.design.response.categories or ())
+    below = np.array([0.0, *(float(family.link.inverse(np.array(cut), 0)[0]) for cut in cuts.values()), 1.0])
+    chances = ", ".join(f"{c} {number(p)}" for c, p in zip(categories, np.diff(below), strict=True))
+    yield f"Where the linear predictor is zero the probabilities are: {chances}."

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixedfx.plots.look import BLUE, LIGHT, ink, one_panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patheffects import AbstractPathEffect
 
-    from mixedfx.explanation.diagram import Diagram, Frame, Node
+    from mixedfx.explanation.diagram import Arrow, Diagram, PlateBorder
 
 __all__ = ["plate_diagram"]
 
 POINTS = 72.0  # to an inch
-SHADED = "response"
+ROUND = 6.0  # radius of a plate's corners
 ANCHORS = {"middle": "center", "start": "left", "end": "right"}
 
 
@@ -27,71 +28,80 @@ def plate_diagram(diagram: Diagram, *, ax: Axes | None = None) -> Axes:
         As ``mixedfx.explain(fit).diagram``.
     ax : matplotlib Axes, optional
         New ones are as large as the diagram.
-    """
-    from matplotlib.patches import FancyArrowPatch
 
+    Returns
+    -------
+    matplotlib Axes
+    """
     panel = one_panel(ax, (diagram.width / POINTS, diagram.height / POINTS))
     panel.set(xlim=(0.0, diagram.width), ylim=(diagram.height, 0.0), aspect="equal")
     panel.axis("off")
     area = panel.get_position().bounds
     inches = panel.figure.figure.get_size_inches()
     scale = POINTS * min(area[2] * inches[0] / diagram.width, area[3] * inches[1] / diagram.height)
-    scale = 1.0 if ax is None else scale
-    for frame in diagram.frames:
-        _frame(panel, frame, scale)
-    for arrow in diagram.arrows:
-        ends = (arrow.x0, arrow.y0), (arrow.x1, arrow.y1)
-        panel.add_patch(
-            FancyArrowPatch(
-                *ends, arrowstyle="-|>", mutation_scale=9 * scale, shrinkA=0, shrinkB=0, color=ink(), lw=scale
-            )
-        )
-    for node in diagram.nodes:
-        _node(panel, node, scale)
-    for i, line in enumerate(diagram.lines):
-        _text(panel, 6.5, diagram.height - 13.0 * (len(diagram.lines) - i), line, 10.5 * scale, "start")
+    diagram.draw(AxesCanvas(panel, 1.0 if ax is None else scale))
     return panel
 
 
-def _text(panel: Axes, x: float, y: float, text: str, size: float, anchor: str, *, halo: bool = True) -> None:
-    from matplotlib.patheffects import withStroke
+class AxesCanvas:
+    """Draws on Axes whose data coordinates are points; sizes of letters and lines are multiplied by ``scale``."""
 
-    effects = [withStroke(linewidth=0.25 * size, foreground=panel.figure.get_facecolor())] if halo else []
-    panel.text(
-        x, y, text, fontsize=size, ha=ANCHORS[anchor], va="center", color=ink(), parse_math=False, path_effects=effects
-    )
+    def __init__(self, panel: Axes, scale: float) -> None:
+        self.panel, self.scale = panel, scale
+        self.ground = panel.figure.get_facecolor()
 
+    def border(self, border: PlateBorder) -> None:
+        """Rounded corners."""
+        from matplotlib.patches import FancyBboxPatch
 
-def _frame(panel: Axes, frame: Frame, scale: float) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    corner, sides = (frame.x0 + 6, frame.y0 + 6), (frame.x1 - frame.x0 - 12, frame.y1 - frame.y0 - 12)
-    panel.add_patch(FancyBboxPatch(corner, *sides, boxstyle="round,pad=6", fill=False, edgecolor=BLUE, lw=scale))
-    at, anchor = (frame.x1 - 6.0, "end") if frame.right else (frame.x0 + 6.0, "start")
-    _text(panel, at, frame.y1 - 9.0, frame.label, 10.5 * scale, anchor)
-
-
-def _node(panel: Axes, node: Node, scale: float) -> None:
-    from matplotlib.patches import Circle, Rectangle
-
-    width, height = node.half
-    ground = panel.figure.get_facecolor()
-    if node.kind == "data":
-        box = Rectangle(
-            (node.x - width, node.y - height), 2 * width, 2 * height, facecolor=ground, edgecolor=ink(), lw=scale
+        corner = border.x0 + ROUND, border.y0 + ROUND
+        width, height = border.x1 - border.x0 - 2 * ROUND, border.y1 - border.y0 - 2 * ROUND
+        style = f"round,pad={ROUND:g}"
+        self.panel.add_patch(
+            FancyBboxPatch(corner, width, height, boxstyle=style, fill=False, edgecolor=BLUE, lw=self.scale)
         )
-        panel.add_patch(box)
-    elif node.kind == "parameter":
-        panel.add_patch(Circle((node.x, node.y), width, color=ink()))
-    else:
-        style = "--" if node.kind == "predictor" else "-"
-        if node.kind == SHADED:
-            panel.add_patch(Circle((node.x, node.y), width, facecolor=ground))
-        inside = LIGHT if node.kind == SHADED else ground
-        circle = Circle((node.x, node.y), width, facecolor=inside, edgecolor=ink(), ls=style, lw=scale)
-        panel.add_patch(circle)
-    x, y, anchor = node.symbol_at
-    _text(panel, x, y, node.symbol, 15.0 * scale, anchor, halo=False)
-    x, y, anchor = node.notes_at
-    for i, line in enumerate(node.notes):
-        _text(panel, x, y + 13.0 * i, line, 10.5 * scale, anchor)
+
+    def arrow(self, arrow: Arrow) -> None:
+        """A line with a filled head."""
+        from matplotlib.patches import FancyArrowPatch
+
+        ends = (arrow.x0, arrow.y0), (arrow.x1, arrow.y1)
+        head: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 9 * self.scale, "shrinkA": 0, "shrinkB": 0}
+        self.panel.add_patch(FancyArrowPatch(*ends, color=ink(), lw=self.scale, **head))
+
+    def circle(self, x: float, y: float, radius: float, *, shaded: bool, dashed: bool) -> None:
+        """Opaque, as arrows end at its border."""
+        from matplotlib.patches import Circle
+
+        if shaded:  # the shade is seen through
+            self.panel.add_patch(Circle((x, y), radius, facecolor=self.ground))
+        inside, style = LIGHT if shaded else self.ground, "--" if dashed else "-"
+        self.panel.add_patch(Circle((x, y), radius, facecolor=inside, edgecolor=ink(), ls=style, lw=self.scale))
+
+    def box(self, x: float, y: float, width: float, height: float) -> None:
+        """Opaque, as a circle."""
+        from matplotlib.patches import Rectangle
+
+        corner, sides = (x - width, y - height), (2 * width, 2 * height)
+        self.panel.add_patch(Rectangle(corner, *sides, facecolor=self.ground, edgecolor=ink(), lw=self.scale))
+
+    def dot(self, x: float, y: float, radius: float) -> None:
+        """A filled circle."""
+        from matplotlib.patches import Circle
+
+        self.panel.add_patch(Circle((x, y), radius, color=ink()))
+
+    def symbol(self, x: float, y: float, text: str, size: float, anchor: str) -> None:
+        """A large letter."""
+        self._text(x, y, text, size * self.scale, anchor, [])
+
+    def note(self, x: float, y: float, text: str, size: float, anchor: str) -> None:
+        """Small print, with a halo where it crosses a line."""
+        from matplotlib.patheffects import withStroke
+
+        halo = withStroke(linewidth=0.25 * size * self.scale, foreground=self.ground)
+        self._text(x, y, text, size * self.scale, anchor, [halo])
+
+    def _text(self, x: float, y: float, text: str, size: float, anchor: str, effects: list[AbstractPathEffect]) -> None:
+        style: dict[str, Any] = {"color": ink(), "parse_math": False, "path_effects": effects}
+        self.panel.text(x, y, text, fontsize=size, ha=ANCHORS[anchor], va="center", **style)
