@@ -50,7 +50,7 @@ class Assembly:
     """
 
     rows: Rows
-    model: CovarianceModel
+    covariance: CovarianceModel
     places: tuple[tuple[int, slice], ...]
 
 

@@ -30,10 +30,11 @@ from scipy.linalg import lapack
 from mixedfx._typing import Array
 from mixedfx.criterion.moments import moment_start
 from mixedfx.criterion.parameters import CovarianceModel
-from mixedfx.criterion.refinement import Refinement
+from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize
-from mixedfx.linalg.gram import Gram
+from mixedfx.linalg.gram import Gram, Rows
+from mixedfx.linalg.rowwise import RowMap
 
 __all__ = ["LinearCriterion", "LinearEvaluation"]
 
@@ -50,7 +51,7 @@ class LinearCriterion:
     ----------
     gram : Gram
         Cross-products of ``[Z X y]``; the last dense column is y.
-    model : CovarianceModel
+    covariance : CovarianceModel
     n : int
         Number of rows with positive weight.
     reml : bool
@@ -63,7 +64,7 @@ class LinearCriterion:
     """
 
     gram: Gram
-    model: CovarianceModel
+    covariance: CovarianceModel
     n: int
     reml: bool
     constant: float = 0.0
@@ -83,25 +84,37 @@ class LinearCriterion:
     @cached_property
     def start(self) -> Array:
         """Starting values (n_theta,), from moments."""
-        return moment_start(self.gram, self.model, self.n)
+        return moment_start(self.gram, self.covariance, self.n)
 
     @property
     def search_lower(self) -> Array:
         """Lower bounds for the optimiser."""
-        return self.model.search_lower
+        return self.covariance.search_lower
 
     @property
     def upper(self) -> Array:
         """Upper bounds."""
-        return self.model.upper
+        return self.covariance.upper
 
     def with_columns(self, columns: Array) -> LinearCriterion:
         """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
         return replace(self, gram=self.gram.with_columns(columns), refinement=None)
 
-    def __call__(self, theta: Array) -> LinearEvaluation:
-        """Evaluate at ``theta`` (n_theta,)."""
-        return LinearEvaluation(self, np.asarray(theta, dtype=float))
+    def with_sigma2(self, sigma2: float) -> LinearCriterion:
+        """Return the criterion with a known residual variance."""
+        return replace(self, sigma2=sigma2)
+
+    def with_response(
+        self, rows: Rows, weights: Array | None, constant: float, sigma2: float | None
+    ) -> LinearCriterion:
+        """Return the criterion with the last dense column of ``rows`` as response."""
+        gram = _with_response(self.gram, rows, weights)
+        split = refinement(rows, gram, weights) if loses_digits(gram) else None
+        return replace(self, gram=gram, constant=constant, sigma2=sigma2, refinement=split)
+
+    def __call__(self, x: Array) -> LinearEvaluation:
+        """Evaluate at ``x = theta`` (n_theta,)."""
+        return LinearEvaluation(self, np.asarray(x, dtype=float))
 
 
 @dataclass(frozen=True)
@@ -109,12 +122,17 @@ class LinearEvaluation:
     """The criterion and everything that follows from one factorisation; each part is computed when asked for."""
 
     criterion: LinearCriterion
-    theta: Array
+    x: Array
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters (n_theta,): all parameters."""
+        return self.x
 
     @cached_property
     def factor(self) -> BlockFactor:
         """The factorised mixed-model equations."""
-        return factorize(self.criterion.gram, self.criterion.model.factors(self.theta))
+        return factorize(self.criterion.gram, self.criterion.covariance.factors(self.theta))
 
     @cached_property
     def _solved(self) -> tuple[Effects, Effects, Array]:
@@ -233,16 +251,16 @@ class LinearEvaluation:
     @cached_property
     def sigma_derivatives(self) -> list[Array]:
         """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
-        model = self.criterion.model
-        products = [d @ t.T for d, t in zip(model.derivatives(self.theta), self.factor.factors, strict=True)]
+        covariance = self.criterion.covariance
+        products = [d @ t.T for d, t in zip(covariance.derivatives(self.theta), self.factor.factors, strict=True)]
         return [half + half.swapaxes(1, 2) for half in products]
 
     @cached_property
     def gradient(self) -> Array:
         """Exact gradient (n_theta,)."""
-        model = self.criterion.model
-        out = np.zeros(model.n_theta)
-        for own, n, d in zip(model.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
+        covariance = self.criterion.covariance
+        out = np.zeros(covariance.n_theta)
+        for own, n, d in zip(covariance.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
             out[own] = d.reshape(len(own), -1) @ n.ravel()
         return out
 
@@ -258,19 +276,19 @@ class LinearEvaluation:
 
     @cached_property
     def _curvature(self) -> Array:
-        return self.criterion.model.curvature(self.theta, self.covariance_gradient)
+        return self.criterion.covariance.curvature(self.theta, self.covariance_gradient)
 
     @cached_property
     def quadratic_forms(self) -> tuple[Array, Array]:
         """``w_i' P w_j`` (k, k) and ``w_i' P y`` (k,) with ``w_i = dV/dtheta_i P y``."""
-        model, k, p = self.criterion.model, self.criterion.model.n_theta, self.criterion.n_fixed
+        covariance, k, p = self.criterion.covariance, self.criterion.covariance.n_theta, self.criterion.n_fixed
         outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((p, k)), np.zeros(k)
         t = [
             np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0)
             for d, s in zip(self.sigma_derivatives, self.s, strict=True)
         ]
-        order = np.concatenate([np.zeros(0, dtype=np.intp), *model.by_factor])
-        for f, (own, moved) in enumerate(zip(model.by_factor, self.moved(t), strict=True)):
+        order = np.concatenate([np.zeros(0, dtype=np.intp), *covariance.by_factor])
+        for f, (own, moved) in enumerate(zip(covariance.by_factor, self.moved(t), strict=True)):
             flat = t[f].reshape(self.s[f].size, own.size)
             cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
             cross_y[own] = self.s[f].ravel() @ flat
@@ -347,9 +365,24 @@ class LinearEvaluation:
     def x_form_stack(self) -> Array:
         """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k, p, p): minus the derivative of ``X' V^-1 X``."""
         out = np.zeros((self.theta.size, self.criterion.n_fixed, self.criterion.n_fixed))
-        for own, forms in zip(self.criterion.model.by_factor, self.x_forms, strict=True):
+        for own, forms in zip(self.criterion.covariance.by_factor, self.x_forms, strict=True):
             out[own] = forms
         return out
+
+
+def _with_response(gram: Gram, rows: Rows, weights: Array | None) -> Gram:
+    """The cross-products with the last dense column of ``rows`` in place of the old response."""
+    layout, y = gram.layout, rows.columns[:, -1]
+    weighted = y if weights is None else y * weights
+    row_map = RowMap(rows)
+    side = row_map.collect(weighted[:, None])
+    chain = tuple(
+        np.concatenate([old[:, :, :-1], new], axis=2) for old, new in zip(gram.sides, row_map.split(side), strict=False)
+    )
+    rest = np.concatenate([gram.remainder_side[:, :-1], side[row_map.starts[layout.n_chain] :]], axis=1)
+    total = gram.total.copy()
+    total[-1] = total[:, -1] = rows.columns.T @ weighted
+    return replace(gram, sides=chain, remainder_side=rest, total=total)
 
 
 def central_differences(gradient: Callable[[Array], Array], theta: Array, lower: Array, upper: Array) -> Array:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.bound import BoundResidual
-from mixedfx.criterion.assemble import Assembly, TermRows, assemble
+from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.problem import Problem
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.criterion.size import check_memory
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 from mixedfx.matrices import Design, nested_in
-from mixedfx.matrices.basis import FixedBasis, RowWeights, TermBasis, fixed_basis, term_basis
+from mixedfx.matrices.basis import FixedBasis, RowWeights, fixed_basis, term_basis
 
 __all__ = ["LinearProblem", "inner_weights", "is_refined", "linear_problem", "refined"]
 
@@ -26,71 +26,51 @@ HEAVIEST = 1e13  # times the median weight: beyond, the median row has no digit 
 
 
 @dataclass(frozen=True)
-class LinearProblem:
+class LinearProblem(Problem):
     """A Gaussian mixed model ready to be evaluated.
 
     Attributes
     ----------
-    design : Design
-    assembly : Assembly
-        Rows and parameter map on the inner scale, factors in elimination order.
-    criterion : LinearCriterion or ResidualCriterion
-        On the inner scale, its value on the user's.
-    fixed : FixedBasis
-    terms : tuple of TermBasis
-        In the order of the formula.
+    design, assembly, bases, terms
+        As in :class:`~mixedfx.criterion.problem.Problem`.
+    criterion : GaussianCriterion
+        On the inner scale, its value on the user's: a function of ``x = (theta, rho)``.
     residual : BoundResidual or None
         Structure of the residuals, if they are not independent with equal variances.
     """
 
-    design: Design
-    assembly: Assembly
-    criterion: LinearCriterion | ResidualCriterion
-    fixed: FixedBasis
-    terms: tuple[TermBasis, ...]
+    criterion: GaussianCriterion
     residual: BoundResidual | None = None
 
     @property
-    def model(self) -> CovarianceModel:
-        """The parameter map, terms in the order of the formula."""
-        return self.assembly.model
+    def theta_slice(self) -> slice:
+        """Positions of theta in ``x``."""
+        return slice(0, self.covariance.n_theta)
 
-    def theta_to_user(self, theta: Array) -> Array:
-        """Return the parameters (…, n_theta) on the user's scale."""
-        return self._each_term(theta, [basis.to_user for basis in self.terms])
+    @property
+    def coefficients(self) -> list[tuple[slice, FixedBasis]]:
+        """None: the fixed effects are profiled out."""
+        return []
 
-    def parameters_to_user(self, x: Array) -> Array:
-        """Return ``(theta, rho)`` on the user's scale, of inner ones; rho stays as it is."""
-        k = self.model.n_theta
-        return np.concatenate([self.theta_to_user(x[:k]), x[k:]])
+    def evaluate(self, x: Array) -> GaussianEvaluation:
+        """Evaluate the criterion at ``(theta, rho)``, on the inner scale."""
+        return self.criterion(x)
 
-    def theta_to_inner(self, theta: Array) -> Array:
-        """Return the parameters (n_theta,) on the inner scale."""
-        return self._each_term(theta, [basis.to_inner for basis in self.terms])
+    def relative_covariances(self, x: Array) -> list[Array]:
+        """Return ``Sigma / sigma**2`` (q, q) of every term on the user's scale, at an inner ``x``."""
+        return [root @ root.T for root in self.relative_roots(x)]
 
-    def _each_term(self, theta: Array, maps: Sequence[Callable[[Array], Array]]) -> Array:
-        parts = [f(theta[..., slot.theta]) for f, slot in zip(maps, self.model.terms, strict=True)]
-        return np.concatenate(parts, axis=-1) if parts else np.zeros_like(theta)
-
-    def relative_covariances(self, theta: Array) -> list[Array]:
-        """Return ``Sigma / sigma**2`` (q, q) of every term on the user's scale, at an inner ``theta``."""
-        return [root @ root.T for root in self.relative_roots(theta)]
-
-    def relative_roots(self, theta: Array) -> list[Array]:
+    def relative_roots(self, x: Array) -> list[Array]:
         """Return a root (q, q) of each matrix of :meth:`relative_covariances`."""
-        return [
-            np.asarray(basis.matrix @ slot.covariance.factor(theta[slot.theta]))
-            for basis, slot in zip(self.terms, self.model.terms, strict=True)
-        ]
+        return self._roots(x[self.theta_slice])
 
-    def objective(self, parameters: Array) -> tuple[float, Array]:
+    def objective(self, user: Array) -> tuple[float, Array]:
         """Evaluate the criterion and its gradient at ``(theta, rho)``, theta on the user's scale."""
-        k = self.model.n_theta
-        at = self.criterion(np.concatenate([self.theta_to_inner(parameters[:k]), parameters[k:]]))
+        at = self.evaluate(self.to_inner(user))
         gradient = at.gradient.copy()
-        for basis, slot in zip(self.terms, self.model.terms, strict=True):
-            n = at.linear.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
-            gradient[slot.theta] = basis.gradient_to_user(parameters[slot.theta], n)
+        for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
+            n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
+            gradient[slot.theta] = basis.gradient_to_user(user[slot.theta], n)
         return at.value, gradient
 
 
@@ -127,16 +107,16 @@ def linear_problem(
     known = sigma if residual is None or residual.sigma is None else residual.sigma
     sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)
-    criterion: LinearCriterion | ResidualCriterion
+    criterion: GaussianCriterion
     if residual is None:
         gram = cross_products(assembly.rows, design.weights)
         refined = refinement(assembly.rows, gram, design.weights) if loses_digits(gram) else None
-        criterion = LinearCriterion(gram, assembly.model, design.n_rows, reml, constant, sigma2, refined)
+        criterion = LinearCriterion(gram, assembly.covariance, design.n_rows, reml, constant, sigma2, refined)
     else:
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
-        criterion = ResidualCriterion(rows, residual, assembly.model, reml, constant, sigma2)
-    return LinearProblem(design, assembly, criterion, basis, tuple(b for b, _ in pairs), residual)
+        criterion = ResidualCriterion(rows, residual, assembly.covariance, reml, constant, sigma2)
+    return LinearProblem(design, assembly, (basis,), tuple(b for b, _ in pairs), criterion, residual)
 
 
 def refined(problem: LinearProblem) -> LinearProblem | None:

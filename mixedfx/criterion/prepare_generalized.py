@@ -9,9 +9,14 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.assemble import Assembly, TermRows, assemble
+from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.family_likelihood import FamilyLikelihood, Information
+from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
+from mixedfx.criterion.mode_state import ModeState, mode_state
+from mixedfx.criterion.pirls import TOLERANCE
+from mixedfx.criterion.problem import Problem
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.rowwise import RowMap
@@ -34,7 +39,7 @@ class Component:
 
 
 @dataclass(frozen=True)
-class GeneralizedProblem:
+class GeneralizedProblem(Problem):
     """A generalised mixed model ready to be evaluated.
 
     The parameters are ``x = (beta, theta, extra)``; extra are the coefficients of the further linear predictors in the
@@ -42,16 +47,12 @@ class GeneralizedProblem:
 
     Attributes
     ----------
-    design : Design
+    design, assembly, bases, terms
+        As in :class:`~mixedfx.criterion.problem.Problem`.
     family : Family
     observed : Observed
-    assembly : Assembly
     model : MarginalModel
         On the inner scale; its value is on the user's.
-    bases : tuple of FixedBasis
-        Of the linear predictors.
-    terms : tuple of TermBasis
-        In the order of the formula.
     components : tuple of Component
         The further linear predictors.
     shift : float
@@ -59,13 +60,9 @@ class GeneralizedProblem:
         1e10 keep their digits.
     """
 
-    design: Design
     family: Family
     observed: Observed
-    assembly: Assembly
     model: MarginalModel
-    bases: tuple[FixedBasis, ...]
-    terms: tuple[TermBasis, ...]
     components: tuple[Component, ...]
     shift: float = 0.0
 
@@ -87,32 +84,37 @@ class GeneralizedProblem:
         """Length of ``x``."""
         return self.model.n_parameters
 
-    def _blocks(self) -> list[tuple[slice, FixedBasis]]:
-        """Positions of the coefficients of every linear predictor, and their map to the user's scale."""
+    @property
+    def theta_slice(self) -> slice:
+        """Positions of theta in ``x``."""
+        return self.model.theta_slice
+
+    @property
+    def coefficients(self) -> list[tuple[slice, FixedBasis]]:
+        """Positions in ``x`` of the coefficients of every linear predictor, and their basis."""
         slices = [slice(0, self.model.n_fixed), *self.component_slices.values()]
         return list(zip(slices, self.bases, strict=True))
 
-    def to_user(self, x: Array) -> Array:
-        """Return the parameters on the user's scale."""
-        out = np.array(x, dtype=float)
-        for at, basis in self._blocks():
-            out[at] = basis.beta(x[at])
-        out[self.model.theta_slice] = self._theta(x, [basis.to_user for basis in self.terms])
-        return out
+    def evaluate(
+        self,
+        x: Array,
+        integrate: Integrator = LaplaceEvaluation,
+        near: ModeState | None = None,
+        tolerance: float = TOLERANCE,
+    ) -> MarginalEvaluation:
+        """Evaluate an approximation of the log-likelihood at ``x`` (k,), on the inner scale.
 
-    def to_inner(self, x: Array) -> Array:
-        """Return the parameters on the inner scale."""
-        out = np.array(x, dtype=float)
-        for at, basis in self._blocks():
-            out[at] = np.linalg.solve(basis.matrix, x[at] - basis.origin)
-        out[self.model.theta_slice] = self._theta(x, [basis.to_inner for basis in self.terms])
-        return out
-
-    def _theta(self, x: Array, maps: list) -> Array:  # type: ignore[type-arg]
-        theta = x[self.model.theta_slice]
-        slots = self.model.covariance.terms
-        parts = [f(theta[slot.theta]) for f, slot in zip(maps, slots, strict=True)]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        Parameters
+        ----------
+        x : (k,)
+        integrate : Integrator
+            The approximation.
+        near : ModeState, optional
+            Whose mode says where to look for the one at ``x``.
+        tolerance : float
+            Of :func:`~mixedfx.criterion.pirls.find_mode`.
+        """
+        return integrate(mode_state(self.model, x, near, tolerance))
 
     def gradient_to_user(self, user: Array, gradient: Array, by_covariance: Sequence[Array]) -> Array:
         """Return the gradient (k,) of a criterion on the user's scale, at ``user`` (k,).
@@ -126,11 +128,11 @@ class GeneralizedProblem:
             with it the map of its parameters. (Of a quadrature it is right there only.)
         """
         out = np.array(gradient, dtype=float)
-        for at, fixed in self._blocks():
+        for at, fixed in self.coefficients:
             out[at] = np.linalg.solve(fixed.matrix.T, gradient[at])
-        own = self.model.theta_slice
+        own = self.theta_slice
         theta, jacobian = out[own], self.jacobian_to_user(self.to_inner(user))[own, own]
-        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+        for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
             block = jacobian[slot.theta, slot.theta]
             if np.isfinite(block).all() and np.linalg.cond(block) < SINGULAR_MAP:
                 theta[slot.theta] = np.linalg.solve(block.T, gradient[own][slot.theta])
@@ -142,10 +144,10 @@ class GeneralizedProblem:
     def jacobian_to_user(self, x: Array) -> Array:
         """Return the derivative (k, k) of :meth:`to_user` at an inner ``x``."""
         out = np.eye(x.size)
-        for at, fixed in self._blocks():
+        for at, fixed in self.coefficients:
             out[at, at] = fixed.matrix
-        offset, theta = self.model.theta_slice.start, x[self.model.theta_slice]
-        for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True):
+        offset, theta = self.theta_slice.start, x[self.theta_slice]
+        for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
             own = slice(offset + slot.theta.start, offset + slot.theta.stop)
             out[own, own] = _map_jacobian(basis, theta[slot.theta])
         return out
@@ -153,17 +155,13 @@ class GeneralizedProblem:
     @cached_property
     def component_slices(self) -> dict[str, slice]:
         """Positions of the coefficients of every further linear predictor among all parameters."""
-        stop = self.model.theta_slice.stop
+        stop = self.theta_slice.stop
         pairs = zip(self.components, self.model.extra_slices, strict=False)
         return {c.name: slice(stop + at.start, stop + at.stop) for c, at in pairs}
 
     def roots(self, x: Array) -> list[Array]:
         """Return ``R`` (q, q) with ``R R'`` the covariance on the user's scale, of every term, at an inner ``x``."""
-        theta = x[self.model.theta_slice]
-        return [
-            np.asarray(basis.matrix @ slot.covariance.factor(theta[slot.theta]))
-            for basis, slot in zip(self.terms, self.model.covariance.terms, strict=True)
-        ]
+        return self._roots(x[self.theta_slice])
 
     def covariances(self, x: Array) -> list[Array]:
         """Return the covariance (q, q) of every term on the user's scale, at an inner ``x``."""
@@ -220,7 +218,7 @@ def generalized_problem(
     auxiliaries = [Auxiliary(inner) for _, inner, _ in further] + [Auxiliary(np.ones((1, 1))) for _ in family.phi_names]
     model = MarginalModel(
         RowMap(assembly.rows),
-        assembly.model,
+        assembly.covariance,
         X,
         np.zeros(n) if design.offset is None else design.offset,
         FamilyLikelihood(family, _less(observed, shift), information),
@@ -229,7 +227,7 @@ def generalized_problem(
     )
     bases = (basis, *(b for b, _, _ in further))
     return GeneralizedProblem(
-        design, family, observed, assembly, model, bases, tuple(b for b, _ in pairs), tuple(components), shift
+        design, assembly, bases, tuple(b for b, _ in pairs), family, observed, model, tuple(components), shift
     )
 
 

@@ -72,6 +72,11 @@ class QuadratureEvaluation:
     rule: HermiteRule
 
     @property
+    def x(self) -> Array:
+        """All parameters: fixed effects, theta, auxiliary parameters."""
+        return self.state.x
+
+    @property
     def theta(self) -> Array:
         """Covariance parameters."""
         return self.state.parts.theta

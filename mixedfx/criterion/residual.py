@@ -37,7 +37,7 @@ class ResidualCriterion:
     rows : Rows
         Rows before whitening, prior weights absorbed.
     residual : BoundResidual
-    model : CovarianceModel
+    covariance : CovarianceModel
     reml : bool
     constant : float
         Beyond ``log|D|``, as in :class:`LinearCriterion`.
@@ -47,7 +47,7 @@ class ResidualCriterion:
 
     rows: Rows
     residual: BoundResidual
-    model: CovarianceModel
+    covariance: CovarianceModel
     reml: bool
     constant: float
     sigma2: float | None
@@ -55,25 +55,36 @@ class ResidualCriterion:
     @property
     def start(self) -> Array:
         """Starting values (n_theta + n_rho,)."""
-        return np.concatenate([self.model.start, self.residual.start])
+        return np.concatenate([self.covariance.start, self.residual.start])
 
     @property
     def search_lower(self) -> Array:
         """Lower bounds for the optimiser."""
-        return np.concatenate([self.model.search_lower, self.residual.lower])
+        return np.concatenate([self.covariance.search_lower, self.residual.lower])
 
     @property
     def upper(self) -> Array:
         """Upper bounds."""
-        return np.concatenate([self.model.upper, self.residual.upper])
+        return np.concatenate([self.covariance.upper, self.residual.upper])
 
     def with_columns(self, columns: Array) -> ResidualCriterion:
         """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
         return replace(self, rows=replace(self.rows, columns=self.rows.columns @ columns))
 
-    def __call__(self, parameters: Array) -> ResidualEvaluation:
-        """Evaluate at ``(theta, rho)``."""
-        return ResidualEvaluation(self, np.asarray(parameters, dtype=float))
+    def with_sigma2(self, sigma2: float) -> ResidualCriterion:
+        """Return the criterion with a known residual variance."""
+        return replace(self, sigma2=sigma2)
+
+    def with_response(
+        self, rows: Rows, weights: Array | None, constant: float, sigma2: float | None
+    ) -> ResidualCriterion:
+        """Return the criterion with the last dense column of ``rows`` as response."""
+        root = 1.0 if weights is None else np.sqrt(weights)
+        return replace(self, rows=self.rows.with_response(rows.columns[:, -1] * root), constant=constant, sigma2=sigma2)
+
+    def __call__(self, x: Array) -> ResidualEvaluation:
+        """Evaluate at ``x = (theta, rho)``."""
+        return ResidualEvaluation(self, np.asarray(x, dtype=float))
 
     def whitened(self, rho: Array) -> Rows:
         """Return the rows multiplied by ``D^-1/2``."""
@@ -97,12 +108,17 @@ class ResidualEvaluation:
     """The criterion at one (theta, rho); ``linear`` is the ordinary criterion of the whitened rows."""
 
     criterion: ResidualCriterion
-    theta: Array
+    x: Array
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters (n_theta,)."""
+        return self.x[: self.criterion.covariance.n_theta]
 
     @property
     def rho(self) -> Array:
         """Parameters of the residual structure (n_rho,)."""
-        return self.theta[self.criterion.model.n_theta :]
+        return self.x[self.criterion.covariance.n_theta :]
 
     @cached_property
     def rows(self) -> Rows:
@@ -115,13 +131,18 @@ class ResidualEvaluation:
         c = self.criterion
         constant = c.constant + self.criterion.residual.logdet(self.rho)
         n = len(self.rows.columns)
-        inner = LinearCriterion(cross_products(self.rows), c.model, n, c.reml, constant, c.sigma2)
-        return inner(self.theta[: c.model.n_theta])
+        inner = LinearCriterion(cross_products(self.rows), c.covariance, n, c.reml, constant, c.sigma2)
+        return inner(self.theta)
 
     @property
     def value(self) -> float:
         """Minus twice the log-likelihood, all constants included."""
         return self.linear.value
+
+    @property
+    def covariance_gradient(self) -> tuple[Array, ...]:
+        """Derivative (Q, Q) with respect to the relative covariance, by factor."""
+        return self.linear.covariance_gradient
 
     @cached_property
     def _derivatives(self) -> list[Rows]:
@@ -151,7 +172,7 @@ class ResidualEvaluation:
     def gradient(self) -> Array:
         """Exact gradient with respect to (theta, rho)."""
         at, c = self.linear, self.criterion
-        own = c.residual.logdet_derivative(self.rho) - self.response_slopes[c.model.n_theta :] / at.sigma2
+        own = c.residual.logdet_derivative(self.rho) - self.response_slopes[c.covariance.n_theta :] / at.sigma2
         own = own + np.array([_trace(at, self.rows, d) for d in self._derivatives])
         if c.reml:
             own = own + np.einsum("jpq,pq->j", self._forms[:, :-1, :-1], at.unscaled_cov)
@@ -161,7 +182,7 @@ class ResidualEvaluation:
     def hessian(self) -> Array:
         """Hessian, by central differences of the exact gradient."""
         bounds = self.criterion.search_lower, self.criterion.upper
-        return central_differences(lambda x: self.criterion(x).gradient, self.theta, *bounds)
+        return central_differences(lambda x: self.criterion(x).gradient, self.x, *bounds)
 
     @property
     def curvature(self) -> Array:

@@ -22,7 +22,7 @@ __all__ = ["dense_traces", "has_intercepts_only", "traces_of_blocks", "traces_of
 
 def traces_of_blocks(at: LinearEvaluation) -> Array:
     """Return the traces (k, k) for one block-diagonal factor."""
-    if not at.criterion.model.terms:
+    if not at.criterion.covariance.terms:
         return np.zeros((0, 0))
     d, e = at.sigma_derivatives[0], at.information[0]
     size, _, m = e.shape
@@ -51,7 +51,7 @@ def _fixed_part(at: LinearEvaluation) -> Array:
 
 def dense_traces(at: LinearEvaluation) -> Array:
     """Return the traces (k, k) from the dense ``Z' P* Z``."""
-    layout, model = at.criterion.gram.layout, at.criterion.model
+    layout, model = at.criterion.gram.layout, at.criterion.covariance
     counts = [m * q for m, q in zip(layout.levels, layout.sizes, strict=True)]
     starts = np.concatenate([[0], np.cumsum(counts)])
     whole = _dense_information(at)
@@ -108,7 +108,7 @@ def _first_block(at: LinearEvaluation) -> Array:
 def has_intercepts_only(at: LinearEvaluation) -> bool:
     """Whether :func:`traces_of_intercepts` can be used: one coefficient a factor, and the right pattern."""
     layout, rest = at.criterion.gram.layout, at.factor.remainder
-    scalar = all(size == 1 for size in layout.sizes) and at.criterion.model.n_theta == layout.n_factors
+    scalar = all(size == 1 for size in layout.sizes) and at.criterion.covariance.n_theta == layout.n_factors
     nested = layout.n_chain == 2 and layout.n_remainder == 0
     return scalar and (nested or (layout.n_chain == 1 and isinstance(rest, ShiftedRemainder)))
 
@@ -125,7 +125,7 @@ def traces_of_intercepts(at: LinearEvaluation) -> Array:
     if at.criterion.reml and at.criterion.n_fixed:
         forms = _crossed_forms(at) if crossed else _forms(at)
         trace = trace - 2.0 * np.einsum("ipjq,pq->ij", forms, at.unscaled_cov)
-    order = np.concatenate(at.criterion.model.by_factor)
+    order = np.concatenate(at.criterion.covariance.by_factor)
     slopes = np.concatenate([d[:, 0, 0] for d in at.sigma_derivatives])
     out = np.empty_like(trace)
     out[np.ix_(order, order)] = trace * np.outer(slopes, slopes)

@@ -69,7 +69,7 @@ def _linear_draw(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
     fixed, random = _drawn_afresh(fit, roots, rng)
     eta = fixed + random
     own = with_response(problem, eta + fit._residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
-    again = type(fit)(fit.model, LinearFit(own, fit.fit.optimum, own.criterion(fit.fit.point.theta)))
+    again = type(fit)(fit.model, LinearFit(own, fit.fit.optimum, own.criterion(fit.fit.point.x)))
     return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
 
 

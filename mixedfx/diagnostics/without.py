@@ -36,7 +36,7 @@ from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
-from mixedfx.fitting.linear import Evaluation, fit_linear
+from mixedfx.fitting.linear import fit_linear
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
@@ -113,7 +113,7 @@ def fits_without(fit: LinearFit, sets: IntArray) -> Without:
 
 def _blocks(problem: LinearProblem, sets: IntArray) -> tuple[BlockMap, IntArray] | None:
     """The blocks of the design and the block of every set; None where sets or covariances do not fit in."""
-    rows, model = problem.assembly.rows, problem.model
+    rows, model = problem.assembly.rows, problem.covariance
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     if not linear or rows.loadings or not model.terms or not np.all(np.isneginf(model.search_lower)):
         return None
@@ -230,7 +230,7 @@ def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray)
     sizes = np.bincount(sets, minlength=count).astype(float)
     emptied = sizes == np.bincount(blocks.block[0][rows.layout.codes[0]])[home]
     return DeletedCriterion(
-        blocks.factor_basis(problem.model),
+        blocks.factor_basis(problem.covariance),
         everything,
         home,
         everything.take(home).less(deleted, emptied),
@@ -274,15 +274,15 @@ def outer_sums(columns: Array, weights: Array | None, sets: IntArray, count: int
 
 def _nudged(fit: LinearFit) -> Array:
     """The estimate with standard deviations of zero a little above it, where their slope is not zero."""
-    theta, model = fit.theta, fit.problem.model
+    theta, model = fit.theta, fit.problem.covariance
     floor = NUDGE * max(float(np.abs(theta).max(initial=0.0)), NUDGE)
     return np.where((model.lower == 0) & (np.abs(theta) < floor), floor, theta)
 
 
 def _estimates(problem: LinearProblem, point: DeletedPoint, theta: Array) -> Without:
-    basis = problem.fixed
+    basis = problem.basis
     return Without(
-        problem.theta_to_user(theta),
+        problem.to_user(theta),
         basis.scale * (point.beta @ basis.matrix.T) + basis.origin,
         basis.scale**2 * point.sigma2[:, None, None] * (basis.matrix @ point.unscaled_cov @ basis.matrix.T),
         basis.scale**2 * point.sigma2,
@@ -291,7 +291,7 @@ def _estimates(problem: LinearProblem, point: DeletedPoint, theta: Array) -> Wit
 
 
 def _empty(count: int, problem: LinearProblem) -> Without:
-    p, k = problem.fixed.matrix.shape[0], problem.model.n_theta
+    p, k = problem.basis.matrix.shape[0], problem.covariance.n_theta
     m = 0 if problem.residual is None else problem.residual.n_rho
     shapes = ((count, k), (count, p), (count, p, p), (count,), (count, m))
     return Without(*(np.full(shape, np.nan) for shape in shapes))
@@ -333,7 +333,7 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
     X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
     full = X.T @ (X if weights is None else X * weights[:, None])
     out = _empty(count, problem)
-    control = Control(start=problem.theta_to_user(fit.theta)) if fit.theta.all() else Control()
+    control = Control(start=problem.to_user(fit.theta)) if fit.theta.all() else Control()
     for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
         try:
             other = without(int(number))
@@ -342,10 +342,10 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
             continue
         at = found.at
         estimate = Without(
-            other.theta_to_user(at.theta)[None],
-            other.fixed.beta(at.beta)[None],
-            other.fixed.covariance(at.sigma2 * at.unscaled_cov)[None],
-            np.array([at.sigma2 * other.fixed.scale**2]),
+            other.to_user(at.theta)[None],
+            other.basis.beta(at.beta)[None],
+            other.basis.covariance(at.sigma2 * at.unscaled_cov)[None],
+            np.array([at.sigma2 * other.basis.scale**2]),
             found.rho[None] if other.residual is None else other.residual.natural(found.rho)[None],
         )
         out = out.filled(np.array([number]), estimate)
@@ -354,16 +354,15 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
 
 def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
-    start = np.concatenate([other.theta_to_inner(fit.problem.theta_to_user(fit.theta)), fit.rho])
-    criterion: Callable[[Array], Evaluation] = other.criterion
-    optimum = minimize(criterion, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
+    start = np.concatenate([other.to_inner(fit.problem.to_user(fit.theta)), fit.rho])
+    optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     found = LinearFit(other, optimum, optimum.point)
     return None if found.is_doubtful or any(v.rank < v.size for v in found.verdicts) else found
 
 
 def _known_sigma(problem: LinearProblem) -> float | None:
     sigma2 = problem.criterion.sigma2
-    return None if sigma2 is None else float(np.sqrt(sigma2)) * problem.fixed.scale
+    return None if sigma2 is None else float(np.sqrt(sigma2)) * problem.basis.scale
 
 
 def _rows_of(design: Design, kept: BoolArray) -> Design:
@@ -391,11 +390,11 @@ def generalized_fits_without(fit: GeneralizedFit, sets: IntArray) -> Without:
     """Return the estimates without the rows of each set (n,): by Newton steps, or by a fit where they do not settle."""
     count = int(sets.max()) + 1
     parts = Without(
-        np.full((count, fit.problem.model.covariance.n_theta), np.nan),
+        np.full((count, fit.problem.covariance.n_theta), np.nan),
         np.full((count, fit.problem.model.n_fixed), np.nan),
         np.full((count, fit.problem.model.n_fixed, fit.problem.model.n_fixed), np.nan),
         np.full(count, np.nan),
-        np.full((count, fit.x.size - fit.problem.model.theta_slice.stop), np.nan),
+        np.full((count, fit.x.size - fit.problem.theta_slice.stop), np.nan),
     )
     for number in np.flatnonzero(_estimable_sets(fit.problem, sets, count)):
         found = _fit_without(fit, sets != number)
@@ -459,7 +458,7 @@ def _newton(hessian: Array, gradient: Array) -> Array | None:
 
 def _at_boundary(found: GeneralizedFit) -> bool:
     """Whether a variance has vanished, or would leave zero."""
-    model, at = found.problem.model.covariance, found.at
+    model, at = found.problem.covariance, found.at
     deviations = at.theta[model.lower == 0]
     closing = deviations < NEAR_ZERO * max(1.0, float(np.abs(at.theta).max(initial=0.0)))
     return bool(closing.any()) or reopened(model, at) is not None
@@ -481,7 +480,7 @@ def _enter(parts: Without, number: int, found: _Refit) -> None:
     """Write what was found into row ``number``."""
     problem = found.fit.problem
     x = problem.to_user(found.x)
-    p, stop = problem.model.n_fixed, problem.model.theta_slice.stop
+    p, stop = problem.model.n_fixed, problem.theta_slice.stop
     family = problem.family
     position = family.phi_names.index("dispersion") - len(family.phi_names) if _has_scale(problem) else 0
     parts.theta[number], parts.beta[number], parts.further[number] = x[p:stop], x[:p], x[stop:]

@@ -87,7 +87,7 @@ def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, 
         try:
             parts.append(_fit(problem, blocks, criterion, inner, start, control))
         except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that cannot be fitted
-            parts.append(Refits.failed(which.size, len(start), problem.fixed.matrix.shape[1]))
+            parts.append(Refits.failed(which.size, len(start), problem.basis.matrix.shape[1]))
     return Refits.concatenated(parts)
 
 
@@ -97,7 +97,7 @@ def batch_chunks(
     """Yield columns of ``Y`` (n, R), few enough for small arrays: their numbers and their criterion."""
     inner = responses_of(problem, Y)
     criterion = _criterion(problem, blocks, inner)
-    count, width = Y.shape[1], problem.fixed.matrix.shape[1] + 1 + blocks.size
+    count, width = Y.shape[1], problem.basis.matrix.shape[1] + 1 + blocks.size
     cells = float(blocks.size * blocks.count * max(n_parameters, 1) * width)
     chunk = max(1, int(CHUNK_CELLS / cells))
     for first in range(0, count, chunk):
@@ -113,7 +113,7 @@ def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) 
     zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
     yy = np.einsum("nr,nr->r", Y, weighted)
     responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, known_sigma2(problem, inner))
-    gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.model)
+    gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.covariance)
     assert isinstance(problem.criterion, LinearCriterion)
     return BatchCriterion(gram, basis, responses, problem.criterion.nu, problem.criterion.reml)
 
@@ -136,20 +136,20 @@ def _fit(
     if moved.size:
         at = criterion.at(theta[moved], moved)
         beta[moved], sigma2[moved], values[moved] = at.beta, at.sigma2, at.value
-    fixed = problem.fixed
+    fixed = problem.basis
     beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.origin
     sigma = np.sqrt(sigma2) * inner.scale
     values = values + constants(problem, inner)
     converged = optima.converged & confirmed
-    return Refits(problem.theta_to_user(theta), beta, sigma, values, converged, singular)
+    return Refits(problem.to_user(theta), beta, sigma, values, converged, singular)
 
 
 def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:
     """Return starting values (R, k): one scoring step in the covariances, brought back among the legal ones."""
-    directions, spans = blocks.covariance_basis(problem.model)
+    directions, spans = blocks.covariance_basis(problem.covariance)
     found = at.scoring_step(directions)
     theta = at.theta.copy()
-    for slot, own in zip(problem.model.terms, spans, strict=True):
+    for slot, own in zip(problem.covariance.terms, spans, strict=True):
         if isinstance(slot.covariance, UnstructuredCovariance):
             small = np.array(covariance_directions(slot.covariance))
             values, vectors = np.linalg.eigh(np.tensordot(found[:, own], small, axes=1))
@@ -168,7 +168,7 @@ def _settled(
     theta = found.copy()
     confirmed, singular = np.ones(len(theta), dtype=bool), np.zeros(len(theta), dtype=bool)
     tolerated = CERTIFIED_GAP * np.maximum(1.0, np.abs(gradients).max(axis=(1, 2), initial=0.0))
-    for slot in problem.model.terms:
+    for slot in problem.covariance.terms:
         own = theta[:, slot.theta]
         root = np.tensordot(own, slot.covariance.derivative(own[0]), axes=1)
         values, vectors = np.linalg.eigh(root @ root.swapaxes(1, 2))

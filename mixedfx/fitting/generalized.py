@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from mixedfx.criterion.boundary import (
     flattest,
     variance_verdict,
 )
+from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.fold import nearly_folded
-from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
 from mixedfx.criterion.start import response_unit, row_weight, start_phi
@@ -28,8 +27,6 @@ from mixedfx.optimize import Optimum, equilibrium
 
 __all__ = [
     "GeneralizedFit",
-    "Integrator",
-    "MarginalEvaluation",
     "free_bounds",
     "inverse_information",
     "unit_at",
@@ -45,41 +42,6 @@ FOLD = (
     "the Laplace approximation; fewer random effects or lighter tails are needed, or information='expected'"
 )
 TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
-
-
-class MarginalEvaluation(Protocol):
-    """Minus twice an approximate log-likelihood at one place."""
-
-    @property
-    def state(self) -> ModeState:
-        """The conditional mode that the approximation rests on."""
-
-    @property
-    def value(self) -> float:
-        """Minus twice the log-likelihood, plus the penalty."""
-
-    @property
-    def gradient(self) -> Array:
-        """Exact gradient (k,)."""
-
-    @property
-    def curvature(self) -> Array:
-        """Approximate Hessian (k, k)."""
-
-    @property
-    def curvature_is_exact(self) -> bool:
-        """Whether that is the Hessian itself."""
-
-    @property
-    def theta(self) -> Array:
-        """Covariance parameters."""
-
-    @property
-    def covariance_gradient(self) -> tuple[Array, ...]:
-        """Derivative with respect to the covariances, by factor."""
-
-
-Integrator = Callable[[ModeState], MarginalEvaluation]
 
 
 @dataclass(frozen=True)
@@ -145,14 +107,14 @@ class GeneralizedFit:
     @cached_property
     def at_limit(self) -> BoolArray:
         """Parameters (k,) beside the mean that have run to a limit, such as a dispersion that the data do not show."""
-        beyond = np.arange(self.x.size) >= self.problem.model.theta_slice.stop
+        beyond = np.arange(self.x.size) >= self.problem.theta_slice.stop
         flat = (np.abs(self.hessian.diagonal()) < AT_LIMIT) & (np.abs(self.at.gradient) < AT_LIMIT)
         return np.asarray(beyond & flat)
 
     @property
     def unnoticed(self) -> BoolArray:
         """Covariance parameters (k,) whose own size the likelihood does not notice: correlations of no variance."""
-        found, own = np.zeros(self.x.size, dtype=bool), self.problem.model.theta_slice
+        found, own = np.zeros(self.x.size, dtype=bool), self.problem.theta_slice
         size = np.maximum(np.abs(self.x[own]), 1.0)
         found[own] = np.abs(self.hessian.diagonal()[own]) * size**2 <= UNKNOWABLE
         return found
@@ -181,9 +143,9 @@ class GeneralizedFit:
     @cached_property
     def certificate(self) -> Certificate:
         """From the Hessian at the estimate."""
-        covariance = self.problem.model.covariance
+        covariance = self.problem.covariance
         variances = np.zeros(self.x.size, dtype=bool)
-        variances[self.problem.model.theta_slice] = True
+        variances[self.problem.theta_slice] = True
         signature = curvature_verdict(
             self.hessian, self.at.gradient, self.free, self.x, known_flat=self._known_flat, counted=variances
         )
@@ -227,7 +189,7 @@ class GeneralizedFit:
     @cached_property
     def divided(self) -> tuple[str, ...]:
         """Names of the grouping factors none of whose levels has more than one outcome: infinite variances."""
-        slots, terms = self.problem.model.covariance.terms, self.problem.design.random
+        slots, terms = self.problem.covariance.terms, self.problem.design.random
         found = divided_factors(self.at.state)
         return tuple(dict.fromkeys(t.group for t, slot in zip(terms, slots, strict=True) if slot.factor in found))
 
@@ -306,7 +268,7 @@ def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
 
 def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
     """Return the bounds (k,) of all parameters for the search."""
-    covariance, at = problem.model.covariance, problem.model.theta_slice
+    covariance, at = problem.covariance, problem.theta_slice
     lower = np.full(problem.n_parameters, -np.inf)
     upper = np.full(problem.n_parameters, np.inf)
     lower[at], upper[at] = covariance.search_lower, covariance.upper

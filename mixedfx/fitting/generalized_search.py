@@ -8,7 +8,8 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
-from mixedfx.criterion.mode_state import mode_state, predicted_states
+from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
+from mixedfx.criterion.mode_state import predicted_states
 from mixedfx.criterion.pirls import TOLERANCE
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem, with_design
 from mixedfx.criterion.start import starting_values
@@ -18,8 +19,6 @@ from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, h
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
-    Integrator,
-    MarginalEvaluation,
     free_bounds,
     inverse_information,
     unit_at,
@@ -124,9 +123,9 @@ def _from_elsewhere(
     """Search from random covariances too, if that is asked for; the best, and what each found."""
     if control.starts == 1 or not np.isfinite(first.point.value):
         return first, None
-    best, own = first, problem.model.theta_slice
+    best, own = first, problem.theta_slice
     searches = [_found(problem, start, first)]
-    covariance, count = problem.model.covariance, control.starts - 1
+    covariance, count = problem.covariance, control.starts - 1
     for theta in random_thetas(covariance, count, control.seed, unit_at(first.point)):
         begin = start.copy()
         begin[own] = theta
@@ -147,7 +146,7 @@ def _from_elsewhere(
 
 
 def _found(problem: GeneralizedProblem, start: Array, optimum: Optimum[MarginalEvaluation]) -> Found:
-    own, penalty = problem.model.theta_slice, problem.model.penalty
+    own, penalty = problem.theta_slice, problem.model.penalty
     value = float(optimum.point.value) - penalty.value(optimum.x[: problem.model.n_fixed])
     return Found(start[own], optimum.x[own], -0.5 * value, optimum.converged, optimum.evaluations)
 
@@ -165,7 +164,7 @@ def _searched(
     found = _minimize(problem, start, control, integrate, hessian=hessian)
     found = _beyond_boundaries(problem, control, integrate, found)
     effort.spend(SEARCHES * found.evaluations)
-    at, covariance = found.point, problem.model.covariance
+    at, covariance = found.point, problem.covariance
     lost = not found.converged or has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at))
     if found.cut or not lost or not np.isfinite(at.value):
         return found
@@ -197,7 +196,7 @@ def _optimum_within(
     found = effort.optimum(narrower.design, search)
     if found is None:
         return None
-    (user,), own = found, problem.model.theta_slice
+    (user,), own = found, problem.theta_slice
     after = user.size - (problem.n_parameters - own.stop)  # theta is shorter there; all else is as it is here
     return problem.to_inner(np.concatenate([user[: own.start], narrower.embed(user[own.start : after]), user[after:]]))
 
@@ -214,7 +213,7 @@ def _beyond_boundaries(
         at = found.point
         if found.cut or not np.isfinite(at.value):
             break
-        theta = elsewhere(problem.model.covariance, at, unit_at(at))
+        theta = elsewhere(problem.covariance, at, unit_at(at))
         if theta is None:
             continue
         try:
@@ -233,12 +232,12 @@ def _beyond_boundaries(
 def _falling(problem: GeneralizedProblem, at: MarginalEvaluation, start: Array, integrate: Integrator) -> Array:
     """``start``, or parameters opened by less, so that the criterion falls."""
     for nudge in NUDGES:
-        theta = reopened(problem.model.covariance, at, unit_at(at), nudge)
+        theta = reopened(problem.covariance, at, unit_at(at), nudge)
         if theta is None:
             break
         x = _with_theta(problem, at, theta)
         try:
-            if integrate(mode_state(problem.model, x, at.state)).value < at.value:
+            if problem.evaluate(x, integrate, at.state).value < at.value:
                 return x
         except FloatingPointError:
             continue
@@ -269,14 +268,14 @@ def _start(problem: GeneralizedProblem, control: Control) -> Array:
     x = starting_values(problem)
     if control.start is not None:
         user = problem.to_user(x)
-        user[problem.model.theta_slice] = checked_start(control.start, problem.model.covariance.n_theta)
+        user[problem.theta_slice] = checked_start(control.start, problem.covariance.n_theta)
         x = problem.to_inner(user)
     return x
 
 
 def _with_theta(problem: GeneralizedProblem, at: MarginalEvaluation, theta: Array) -> Array:
     x = at.state.x.copy()
-    x[problem.model.theta_slice] = theta
+    x[problem.theta_slice] = theta
     return x
 
 
@@ -299,7 +298,7 @@ def _minimize(
 
     def function(x: Array) -> MarginalEvaluation:
         near = last[0].state if last else None
-        point = integrate(mode_state(problem.model, x, near, _inner_tolerance(x, last)))
+        point = problem.evaluate(x, integrate, near, _inner_tolerance(x, last))
         if np.isfinite(point.value) and _is_smooth(point):
             last[:] = [point]
         return point
@@ -339,10 +338,10 @@ def _inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
 
 def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:
     """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(problem.model.covariance, at, unit_at(at))
+    theta = settled(problem.covariance, at, unit_at(at))
     if np.array_equal(theta, at.theta):
         return at
-    moved = integrate(mode_state(problem.model, _with_theta(problem, at, theta), at.state))
+    moved = problem.evaluate(_with_theta(problem, at, theta), integrate, at.state)
     return moved if moved.value <= at.value + CERTIFIED_GAP and _is_smooth(moved) else at
 
 
@@ -360,7 +359,7 @@ def _polished(
             break
         moved = x.copy()
         moved[free] -= inverse @ gradient
-        trial = integrate(mode_state(problem.model, np.clip(moved, lower, upper), at.state))
+        trial = problem.evaluate(np.clip(moved, lower, upper), integrate, at.state)
         if not (trial.value <= at.value and _is_smooth(trial)):
             break
         at = trial

@@ -9,6 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import hermite_rule
+from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode_state import ModeState
 from mixedfx.criterion.prepare_generalized import GeneralizedProblem
@@ -17,7 +18,7 @@ from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, Integrator, MarginalEvaluation, free_bounds
+from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
 from mixedfx.optimize import equilibrium, minimize
 

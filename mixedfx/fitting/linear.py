@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,9 +17,9 @@ from mixedfx.criterion.boundary import (
     settled,
     variance_verdict,
 )
+from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
-from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
@@ -30,8 +29,6 @@ from mixedfx.matrices import Design, Undetermined, verdict_of
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["LinearFit", "fit_linear"]
-
-Evaluation = LinearEvaluation | ResidualEvaluation
 
 TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
 MOST_ROWS = 400  # up to which the rank of all columns together is computed
@@ -59,15 +56,15 @@ class LinearFit:
     ----------
     problem : LinearProblem
     optimum : Optimum
-    point : LinearEvaluation or ResidualEvaluation
+    point : GaussianEvaluation
         The criterion at the estimate, boundary settled.
     starts : Starts, optional
         What each of several searches found.
     """
 
     problem: LinearProblem
-    optimum: Optimum[Evaluation]
-    point: Evaluation
+    optimum: Optimum[GaussianEvaluation]
+    point: GaussianEvaluation
     starts: Starts | None = None
 
     @property
@@ -83,13 +80,13 @@ class LinearFit:
     @property
     def rho(self) -> Array:
         """Estimated parameters of the residual structure."""
-        return self.point.theta[self.at.theta.size :]
+        return self.point.x[self.at.theta.size :]
 
     @cached_property
     def verdicts(self) -> tuple[VarianceVerdict, ...]:
         """What can be said of every term's boundary without the Hessian."""
         labels = [term.term for term in self.problem.design.random]
-        return tuple(variance_verdict(self.problem.model, self.at, k, label) for k, label in enumerate(labels))
+        return tuple(variance_verdict(self.problem.covariance, self.at, k, label) for k, label in enumerate(labels))
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
@@ -107,9 +104,9 @@ class LinearFit:
 
     def _signature(self, hessian: Array) -> CurvatureVerdict:
         point, criterion = self.point, self.problem.criterion
-        free = (point.theta > criterion.search_lower) & (point.theta < criterion.upper)
+        free = (point.x > criterion.search_lower) & (point.x < criterion.upper)
         known = sum(finding.column is None for finding in self.undetermined)
-        return curvature_verdict(hessian, point.gradient, free, point.theta, known_flat=known)
+        return curvature_verdict(hessian, point.gradient, free, point.x, known_flat=known)
 
     @cached_property
     def certificate(self) -> Certificate:
@@ -184,14 +181,14 @@ def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None =
 
 
 def _from_elsewhere(
-    problem: LinearProblem, first: Optimum[Evaluation], control: Control
-) -> tuple[Optimum[Evaluation], Starts | None]:
+    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
+) -> tuple[Optimum[GaussianEvaluation], Starts | None]:
     """Search from random parameters too, if that is asked for; the best, and what each found."""
     if control.starts == 1:
         return first, None
-    k, best = problem.model.n_theta, first
+    k, best = problem.covariance.n_theta, first
     searches = [_found(problem, _start(problem, control), first)]
-    for theta in random_thetas(problem.model, control.starts - 1, control.seed):
+    for theta in random_thetas(problem.covariance, control.starts - 1, control.seed):
         start = np.concatenate([theta, problem.criterion.start[k:]])
         try:
             again = _opened(problem, _minimize(problem, start, control), control)
@@ -201,20 +198,20 @@ def _from_elsewhere(
         searches.append(_found(problem, start, again))
         if again.point.value < best.point.value - NEGLIGIBLE_FALL:
             best = again
-    return best, starts_report(problem.design, problem.theta_to_user, searches)
+    return best, starts_report(problem.design, problem.to_user, searches)
 
 
-def _found(problem: LinearProblem, start: Array, optimum: Optimum[Evaluation]) -> Found:
-    k = problem.model.n_theta
+def _found(problem: LinearProblem, start: Array, optimum: Optimum[GaussianEvaluation]) -> Found:
+    k = problem.covariance.n_theta
     value = float(optimum.point.value)
     return Found(start[:k], optimum.x[:k], -0.5 * value, optimum.converged, optimum.evaluations)
 
 
 def _from_within(
-    problem: LinearProblem, found: Optimum[Evaluation], control: Control, effort: Effort | None
-) -> Optimum[Evaluation]:
+    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control, effort: Effort | None
+) -> Optimum[GaussianEvaluation]:
     """Search structured covariances again from the optima of the structures that they contain."""
-    model = problem.model
+    model = problem.covariance
     lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
     if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
         return found
@@ -242,7 +239,7 @@ def _from_within(
 def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control, effort: Effort) -> Array | None:
     """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
     criterion = problem.criterion
-    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.fixed.scale
+    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.basis.scale
 
     def search() -> tuple[Array, ...] | None:
         try:
@@ -250,13 +247,13 @@ def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Co
             fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
         except (DataError, FloatingPointError):
             return None
-        return inner.theta_to_user(fit.theta), fit.rho
+        return inner.to_user(fit.theta), fit.rho
 
     found = effort.optimum(narrower.design, search)
     if found is None:
         return None
     theta, rho = found
-    return np.concatenate([problem.theta_to_inner(narrower.embed(theta)), rho])
+    return np.concatenate([problem.to_inner(narrower.embed(theta)), rho])
 
 
 def _has_few_effects(problem: LinearProblem) -> bool:
@@ -264,7 +261,9 @@ def _has_few_effects(problem: LinearProblem) -> bool:
     return sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
 
 
-def _opened(problem: LinearProblem, optimum: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+def _opened(
+    problem: LinearProblem, optimum: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
     """Search on from where directions without variance are opened, as long as the criterion falls that way."""
     for _ in range(RESTARTS):
         start = None if optimum.cut else _opening(problem, optimum.point)
@@ -280,14 +279,14 @@ def _opened(problem: LinearProblem, optimum: Optimum[Evaluation], control: Contr
     return optimum
 
 
-def _opening(problem: LinearProblem, point: Evaluation) -> Array | None:
+def _opening(problem: LinearProblem, point: GaussianEvaluation) -> Array | None:
     """Parameters with wrongly closed directions opened, by so little that the criterion falls; None if none is."""
     first = None
     for nudge in NUDGES:
-        theta = reopened(problem.model, point.linear, nudge=nudge)
+        theta = reopened(problem.covariance, point.linear, nudge=nudge)
         if theta is None:
             return first
-        x = np.concatenate([theta, point.theta[theta.size :]])
+        x = np.concatenate([theta, point.x[theta.size :]])
         first = x if first is None else first
         try:
             if problem.criterion(x).value < point.value:
@@ -297,15 +296,17 @@ def _opening(problem: LinearProblem, point: Evaluation) -> Array | None:
     return first
 
 
-def _second_search(problem: LinearProblem, first: Optimum[Evaluation], control: Control) -> Optimum[Evaluation]:
+def _second_search(
+    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
     """Search small models with several factors once more from elsewhere, if the first search was a long one."""
     layout = problem.assembly.rows.layout
     if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2:
         return first
     if not _has_few_effects(problem):
         return first
-    start, k = problem.criterion.start, problem.model.n_theta
-    free = np.where(problem.model.lower < 0, 0.0, WIDER * start[:k])
+    start, k = problem.criterion.start, problem.covariance.n_theta
+    free = np.where(problem.covariance.lower < 0, 0.0, WIDER * start[:k])
     try:
         second = _minimize(problem, np.concatenate([free, start[k:]]), control)
     except FloatingPointError:
@@ -314,7 +315,7 @@ def _second_search(problem: LinearProblem, first: Optimum[Evaluation], control: 
     return second if better else first
 
 
-def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[Evaluation]]:
+def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[GaussianEvaluation]]:
     """Minimise; where the residual variance is lost in rounding, again with the columns split for precision."""
     failure: FloatingPointError | None = None
     try:
@@ -341,29 +342,28 @@ def _start(problem: LinearProblem, control: Control) -> Array:
     start = problem.criterion.start
     if control.start is None:
         return start
-    k = problem.model.n_theta
-    return np.concatenate([problem.theta_to_inner(checked_start(control.start, k)), start[k:]])
+    k = problem.covariance.n_theta
+    return np.concatenate([problem.to_inner(checked_start(control.start, k)), start[k:]])
 
 
-def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[Evaluation]:
-    criterion: Callable[[Array], Evaluation] = problem.criterion
+def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[GaussianEvaluation]:
     return minimize(
-        criterion,
+        problem.evaluate,
         start,
         problem.criterion.search_lower,
         problem.criterion.upper,
         tol=control.tol,
         max_iter=control.max_iter,
-        callback=control.callback(problem.parameters_to_user),
+        callback=control.callback(problem.to_user),
     )
 
 
-def _settled(problem: LinearProblem, point: Evaluation) -> Evaluation:
+def _settled(problem: LinearProblem, point: GaussianEvaluation) -> GaussianEvaluation:
     """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(problem.model, point.linear)
+    theta = settled(problem.covariance, point.linear)
     if np.array_equal(theta, point.linear.theta):
         return point
-    moved: Evaluation = problem.criterion(np.concatenate([theta, point.theta[theta.size :]]))
+    moved: GaussianEvaluation = problem.criterion(np.concatenate([theta, point.x[theta.size :]]))
     try:
         value = moved.value
     except FloatingPointError:

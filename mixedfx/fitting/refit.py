@@ -47,7 +47,7 @@ def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, con
 
 def blocks_of(problem: LinearProblem) -> BlockMap | None:
     """Return the blocks of the design, or None where its shape or size is not one for a batch."""
-    layout, model = problem.assembly.rows.layout, problem.model
+    layout, model = problem.assembly.rows.layout, problem.covariance
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
     plain = isinstance(problem.criterion, LinearCriterion) and not problem.assembly.rows.loadings
@@ -61,8 +61,8 @@ def blocks_of(problem: LinearProblem) -> BlockMap | None:
 
 
 def _one_by_one(problem: LinearProblem, Y: Array, start: Array, control: Control) -> Refits:
-    warm = replace(control, start=problem.theta_to_user(start[: problem.model.n_theta]))
-    nothing = Refits.failed(1, len(start), problem.fixed.matrix.shape[1])
+    warm = replace(control, start=problem.to_user(start[: problem.covariance.n_theta]))
+    nothing = Refits.failed(1, len(start), problem.basis.matrix.shape[1])
     return Refits.concatenated([_one(problem, y, warm) or nothing for y in Y.T])
 
 
@@ -74,8 +74,8 @@ def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
         converged = (fit.optimum.converged and not fit.is_doubtful) or fit.certificate.converged
     except (DataError, FloatingPointError, np.linalg.LinAlgError):
         return None
-    theta = np.concatenate([own.theta_to_user(fit.theta), fit.rho])
-    sigma = np.sqrt(fit.at.sigma2) * own.fixed.scale
+    theta = np.concatenate([own.to_user(fit.theta), fit.rho])
+    sigma = np.sqrt(fit.at.sigma2) * own.basis.scale
     singular = any(v.rank < v.size for v in fit.verdicts)
-    found = (theta, own.fixed.beta(fit.at.beta), sigma, fit.point.value, converged, singular)
+    found = (theta, own.basis.beta(fit.at.beta), sigma, fit.point.value, converged, singular)
     return Refits(*(np.array([value]) for value in found))

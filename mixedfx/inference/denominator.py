@@ -123,13 +123,13 @@ class Asymptotic(Denominator):
 
 def inner_rows(fit: LinearFit, rows: Array) -> Array:
     """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, response scale included."""
-    basis = fit.problem.fixed
+    basis = fit.problem.basis
     return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
 
 
 def estimated_covariance(fit: LinearFit) -> Array:
     """Return the covariance (p, p) of the fixed effects on the user's scale, the variances taken as known."""
-    return fit.problem.fixed.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
+    return fit.problem.basis.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
 
 
 def residual(fit: LinearFit) -> Denominator:

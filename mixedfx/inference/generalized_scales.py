@@ -62,7 +62,7 @@ Scaled = tuple[list[Label], Array, Array]
 
 def _on_entries(fit: GeneralizedFit, *, roots: bool) -> Scaled:
     problem = fit.problem
-    at = problem.model.theta_slice
+    at = problem.theta_slice
     theta = problem.to_user(fit.x)[at]
     labels: list[Label] = []
     values: list[float] = []
@@ -88,7 +88,7 @@ def _on_entries(fit: GeneralizedFit, *, roots: bool) -> Scaled:
 
 def _on_theta(fit: GeneralizedFit) -> Scaled:
     problem = fit.problem
-    at = problem.model.theta_slice
+    at = problem.theta_slice
     labels = [
         (term.group, label, "") for term in problem.design.random for label in term.covariance.labels(list(term.names))
     ]

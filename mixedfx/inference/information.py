@@ -106,7 +106,7 @@ def variance_directions(at: LinearEvaluation) -> VarianceDirections:
     matrices: list[Array] = []
     curved: list[Array] = []
     curved_at: list[IntArray] = []
-    for slot in at.criterion.model.terms:
+    for slot in at.criterion.covariance.terms:
         own = at.theta[slot.theta]
         found = linear_members(slot.covariance)
         if found is None:
@@ -130,7 +130,7 @@ def second_derivative(covariance: Covariance, theta: Array) -> Array:
 
 def _embedded(matrices: Array, at: LinearEvaluation, factor: int, coefficients: slice) -> Array:
     """Place matrices (…, q, q) of one term among the coefficients of its factor."""
-    size = at.criterion.model.sizes[factor]
+    size = at.criterion.covariance.sizes[factor]
     out = np.zeros((*matrices.shape[:-2], size, size))
     out[..., coefficients, coefficients] = matrices
     return out
@@ -291,7 +291,7 @@ def effective_parameters(at: LinearEvaluation) -> float:
 
 def _sandwiches(at: LinearEvaluation) -> tuple[Array, Array]:
     """``w_j' P Z Sigma Z' P w_k`` (k, k) and ``y' P Z Sigma Z' P w_k`` (k,) with ``w_k = V_k P y``."""
-    model, phi, p = at.criterion.model, at.unscaled_cov, at.criterion.n_fixed
+    model, phi, p = at.criterion.covariance, at.unscaled_cov, at.criterion.n_fixed
     moved = [np.zeros((*s.shape, at.theta.size)) for s in at.s]
     for f, own in enumerate(model.by_factor):
         if own.size == 0:

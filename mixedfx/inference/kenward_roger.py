@@ -388,12 +388,12 @@ class KenwardRogerDenominator(Denominator):
                 'reml=True, or take ddf="satterthwaite"'
             )
         point = self.fit.point
-        return StructuredKenwardRoger(point) if isinstance(point, ResidualEvaluation) else KenwardRoger.of(point)
+        return StructuredKenwardRoger(point) if isinstance(point, ResidualEvaluation) else KenwardRoger.of(point.linear)
 
     @cached_property
     def covariance(self) -> Array:
         """The adjusted covariance (p, p)."""
-        return self.fit.problem.fixed.covariance(self.fit.at.sigma2 * self._own.covariance)
+        return self.fit.problem.basis.covariance(self.fit.at.sigma2 * self._own.covariance)
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""

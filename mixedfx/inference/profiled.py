@@ -11,11 +11,9 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import reopened
-from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
-from mixedfx.criterion.mode_state import mode_state
+from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
 from mixedfx.criterion.parameters import TermSlot
-from mixedfx.criterion.residual import ResidualCriterion, ResidualEvaluation
-from mixedfx.fitting.generalized import GeneralizedFit, MarginalEvaluation
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.constrained import DECREMENT, FAILURES, ConstrainedSearch, ProfilePoint, orthogonal_complement
 from mixedfx.inference.profile_ends import End, Held, find_end
 from mixedfx.inference.quantities import Quantity
@@ -39,9 +37,6 @@ REOPENINGS = 3  # searches from a boundary that the criterion contradicts, at th
 RELEASED = 1e-4  # of the wanted rise: what parameters that leave their end may lower it by, unnoticed
 REOPENED = 0.1  # standard deviation given to its direction
 
-Criterion = LinearCriterion | ResidualCriterion
-Evaluation = LinearEvaluation | ResidualEvaluation
-
 
 @dataclass(frozen=True)
 class UnprofiledPoint:
@@ -50,13 +45,13 @@ class UnprofiledPoint:
     ``rho`` are the parameters of a residual structure, if there is one.
     """
 
-    criterion: Criterion
+    criterion: GaussianCriterion
     phi: Array
 
     @cached_property
-    def at(self) -> Evaluation:
+    def at(self) -> GaussianEvaluation:
         """The criterion at (theta, rho) with this sigma."""
-        return replace(self.criterion, sigma2=float(np.exp(self.phi[-1])))(self.phi[:-1])
+        return self.criterion.with_sigma2(float(np.exp(self.phi[-1])))(self.phi[:-1])
 
     @property
     def value(self) -> float:
@@ -99,7 +94,7 @@ class GeneralizedPoint:
     @cached_property
     def at(self) -> MarginalEvaluation:
         """The evaluation."""
-        return self.fit.integrate(mode_state(self.fit.problem.model, self.phi, self.fit.at.state))
+        return self.fit.problem.evaluate(self.phi, self.fit.integrate, self.fit.at.state)
 
     @property
     def value(self) -> float:
@@ -290,7 +285,7 @@ class CoefficientProfile(HeldProfile):
 
     Attributes
     ----------
-    criterion : LinearCriterion or ResidualCriterion
+    criterion : GaussianCriterion
     row : (p,)
         The coefficient is ``unit * row @ beta + shift`` of the inner coefficients.
     unit, shift : float
@@ -299,7 +294,7 @@ class CoefficientProfile(HeldProfile):
         Covariance parameters to start from: those of the estimate, variances of zero opened.
     """
 
-    criterion: Criterion
+    criterion: GaussianCriterion
     row: Array
     unit: float
     shift: float
@@ -333,13 +328,13 @@ class CoefficientProfile(HeldProfile):
         return out
 
 
-def _minimum(criterion: Criterion, start: Array) -> Optimum[Evaluation]:
+def _minimum(criterion: GaussianCriterion, start: Array) -> Optimum[GaussianEvaluation]:
     """Return the minimum, searched on from variances of zero where the criterion falls if they leave it."""
-    function: Callable[[Array], Evaluation] = criterion
+    function: Callable[[Array], GaussianEvaluation] = criterion
     search = partial(minimize, function, lower=criterion.search_lower, upper=criterion.upper, tol=DECREMENT)
     found = search(start)
     for _ in range(REOPENINGS):
-        further = reopened(criterion.model, found.point.linear)
+        further = reopened(criterion.covariance, found.point.linear)
         if further is None:
             break
         again = search(np.concatenate([further, found.x[further.size :]]))

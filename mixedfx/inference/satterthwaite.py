@@ -36,7 +36,7 @@ class VarianceParameters:
     def covariance(self) -> Array:
         """Covariance (k + 1, k + 1) of the parameters; on the boundary, of those directions that can vary."""
         at, point = self.fit.at, self.fit.point
-        k = point.theta.size
+        k = point.x.size
         out = np.zeros((k + 1, k + 1))
         out[:k, :k] = 2.0 * inverse_on_range(point.hessian)
         if at.criterion.sigma2 is None:
@@ -132,7 +132,7 @@ def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple
     if blocks is None:
         return _one_by_one(problem, Y, refits)
     errors, df = np.empty(refits.beta.shape), np.empty(refits.beta.shape)
-    for which, criterion, inner in batch_chunks(problem, blocks, Y, problem.model.n_theta):
+    for which, criterion, inner in batch_chunks(problem, blocks, Y, problem.covariance.n_theta):
         own = refits.taken(which)
         try:
             errors[which], df[which] = _at_once(problem, criterion, inner, own.theta)
@@ -145,8 +145,8 @@ def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple
 def _at_once(
     problem: LinearProblem, criterion: BatchCriterion, inner: InnerResponses, theta: Array
 ) -> tuple[Array, Array]:
-    at = criterion.at(problem.theta_to_inner(theta), np.arange(len(theta)))
-    variance, slopes, own = at.contrast_variances(problem.fixed.matrix)
+    at = criterion.at(problem.to_inner(theta), np.arange(len(theta)))
+    variance, slopes, own = at.contrast_variances(problem.basis.matrix)
     inverse = 2.0 * np.stack([_inverse(hessian) for hessian in at.hessian])
     spread = np.zeros_like(variance)
     if criterion.responses.sigma2 is None:
@@ -170,16 +170,16 @@ def _one_by_one(problem: LinearProblem, Y: Array, refits: Refits) -> tuple[Array
 
 def _one(problem: LinearProblem, y: Array, theta: Array) -> tuple[Array, Array]:
     """Standard errors (p,) and df (p,) of one fit; nan where there is none."""
-    k, nothing = problem.model.n_theta, np.full(problem.fixed.matrix.shape[0], np.nan)
+    k, nothing = problem.covariance.n_theta, np.full(problem.basis.matrix.shape[0], np.nan)
     if not np.isfinite(theta).all():
         return nothing, nothing
     own = with_response(problem, y)
-    inner = np.concatenate([own.theta_to_inner(theta[:k]), theta[k:]])
+    inner = np.concatenate([own.to_inner(theta[:k]), theta[k:]])
     try:
         point = own.criterion(inner)
         fit = LinearFit(own, Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,)), point)
-        covariance = own.fixed.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
-        contrasts = own.fixed.scale * own.fixed.matrix
+        covariance = own.basis.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
+        contrasts = own.basis.scale * own.basis.matrix
         return np.sqrt(covariance.diagonal()), satterthwaite_df(VarianceParameters(fit), contrasts)
     except (np.linalg.LinAlgError, FloatingPointError):
         return nothing, nothing

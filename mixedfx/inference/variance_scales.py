@@ -92,9 +92,9 @@ class _Moving:
 
 def _covariances(parameters: VarianceParameters) -> _Moving:
     fit = parameters.fit
-    sigma2 = fit.at.sigma2 * fit.problem.fixed.scale**2
+    sigma2 = fit.at.sigma2 * fit.problem.basis.scale**2
     matrices, slopes = [], []
-    for basis, slot in zip(fit.problem.terms, fit.problem.model.terms, strict=True):
+    for basis, slot in zip(fit.problem.terms, fit.problem.covariance.terms, strict=True):
         own = fit.theta[slot.theta]
         matrix = sigma2 * basis.matrix @ slot.covariance.covariance(own) @ basis.matrix.T
         slope = np.zeros((len(parameters.covariance), *matrix.shape))
@@ -186,7 +186,9 @@ def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array
     fit = parameters.fit
     jacobian = np.zeros((fit.theta.size + 1, len(parameters.covariance)))
     labels: list[Label] = []
-    for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, fit.problem.model.terms, strict=True):
+    for term, basis, slot in zip(
+        fit.problem.design.random, fit.problem.terms, fit.problem.covariance.terms, strict=True
+    ):
         own = fit.theta[slot.theta]
         if basis.diagonal is None:
             jacobian[slot.theta, slot.theta] = _triangular_jacobian(basis.matrix, slot.covariance, own)
@@ -197,9 +199,9 @@ def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array
                 - basis.to_user(own)[:, None]
             )
         labels += [(term.group, label, "") for label in term.covariance.labels(list(term.names))]
-    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.fixed.scale
+    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.basis.scale
     jacobian[-1, -1] = 0.5 * sigma
-    values = np.append(fit.problem.theta_to_user(fit.theta), sigma)
+    values = np.append(fit.problem.to_user(fit.theta), sigma)
     return [*labels, (RESIDUAL, "sigma", "")], values, jacobian
 
 

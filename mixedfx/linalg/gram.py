@@ -33,6 +33,12 @@ class Rows:
     columns: Array
     loadings: dict[int, Array]
 
+    def with_response(self, y: Array) -> Rows:
+        """Return the rows with ``y`` (n,) as the last dense column."""
+        columns = self.columns.copy(order="K")
+        columns[:, -1] = y
+        return replace(self, columns=columns)
+
 
 @dataclass(frozen=True)
 class Gram:

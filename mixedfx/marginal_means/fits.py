@@ -188,7 +188,7 @@ def _transformed(fit: LinearMixedResults, model: FittedModel) -> Outcome:
 
 def _variance_parameters(fit: LinearMixedResults) -> Array:
     """Return ``(theta, rho, log sigma^2)``, whose covariance ``fit.variance_parameters`` knows."""
-    return np.append(fit.fit.point.theta, np.log(fit.fit.at.sigma2))
+    return np.append(fit.fit.point.x, np.log(fit.fit.at.sigma2))
 
 
 def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[[list[Array]], Array]) -> Array:
@@ -199,7 +199,7 @@ def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[
     problem = fit.fit.problem
     inside = np.clip(theta[:-1], problem.criterion.search_lower, problem.criterion.upper)
     relative = problem.relative_covariances(inside)
-    return np.asarray(problem.fixed.scale**2 * np.exp(theta[-1]) * (1.0 + of_effects(relative)))
+    return np.asarray(problem.basis.scale**2 * np.exp(theta[-1]) * (1.0 + of_effects(relative)))
 
 
 def _spread(fit: LinearMixedResults) -> Spread:

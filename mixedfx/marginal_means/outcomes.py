@@ -153,7 +153,7 @@ def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float
     problem, x = fit.fit.problem, fit.fit.x
     family, estimate = problem.family, np.asarray(problem.to_user(x), dtype=float)
     response, m = ResponseModel(problem, estimate), len(family.phi_names)
-    own = problem.model.theta_slice
+    own = problem.theta_slice
     slices = [problem.component_slices[c.name] for c in problem.components]
     further = tuple(fit.model.components[c.name] for c in problem.components)
     everything = np.arange(estimate.size)
@@ -235,7 +235,7 @@ def _covariance(fit: GeneralizedLinearMixedResults) -> Array:
     What is held at the end of its range counts as known; fixed effects without information are nan.
     """
     problem, inner = fit.fit.problem, known_covariance(fit.fit)
-    jacobian, own = problem.jacobian_to_user(fit.fit.x).copy(), problem.model.theta_slice
+    jacobian, own = problem.jacobian_to_user(fit.fit.x).copy(), problem.theta_slice
     jacobian[own] = np.eye(len(jacobian))[own]
     unknown = np.isnan(inner.diagonal())
     out = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T

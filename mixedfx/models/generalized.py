@@ -14,7 +14,7 @@ import numpy as np
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
-from mixedfx.criterion.mode_state import known_state, mode_state
+from mixedfx.criterion.mode_state import known_state
 from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
@@ -257,7 +257,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         """
         problem = self.problem
         values = checked_numbers("parameters", parameters, problem.n_parameters)
-        own = problem.model.theta_slice
+        own = problem.theta_slice
         values[own] = checked_theta(self.design, values[own])
         nodes = _checked_nodes(nagq)
         if nodes is None or nodes < 1:
@@ -265,7 +265,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         if nodes > 1:
             check_quadrature(problem, nodes)
         with evaluated("parameters"):
-            at = integrator(problem, nodes)(mode_state(problem.model, problem.to_inner(values)))
+            at = problem.evaluate(problem.to_inner(values), integrator(problem, nodes))
             gradient = problem.gradient_to_user(values, at.gradient, at.covariance_gradient)
             return finite_pair(at.value, gradient)
 

@@ -149,7 +149,7 @@ class LinearMixedModel(MixedModel):
         for name in ("_reml_problem", "_ml_problem"):
             other.__dict__.pop(name, None)
         other.__dict__["_reml_problem" if problem.criterion.reml else "_ml_problem"] = problem
-        fit = fit_linear(problem, Control(start=earlier.problem.theta_to_user(earlier.theta)))
+        fit = fit_linear(problem, Control(start=earlier.problem.to_user(earlier.theta)))
         _warn(fit)
         return LinearMixedResults(other, fit, {"reml": problem.criterion.reml, "control": None})
 
@@ -164,7 +164,7 @@ class LinearMixedModel(MixedModel):
         }
         state |= {"decrement": o.decrement, "converged": o.converged}
         state["refined"] = is_refined(fit.problem)
-        write(path, "linear", self.inputs, state, {"theta": fit.point.theta}, -0.5 * fit.at.value)
+        write(path, "linear", self.inputs, state, {"theta": fit.point.x}, -0.5 * fit.at.value)
 
     # ---------------------------------------------------------------- look inside without fitting
     def objective(self, theta: Any, *, reml: bool = True) -> tuple[float, Array]:
@@ -190,7 +190,7 @@ class LinearMixedModel(MixedModel):
         """
         problem = self._problem(checked_flag("reml", reml))
         values = checked_numbers("theta", theta, problem.criterion.start.size)
-        k = problem.model.n_theta
+        k = problem.covariance.n_theta
         values[:k] = checked_theta(self.design, values[:k])
         with evaluated("theta"):
             return finite_pair(*problem.objective(values))

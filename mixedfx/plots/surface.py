@@ -67,7 +67,7 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
     results = linear_results(fit, "optimizer_path")
     found = results.fit if start is None else fit_linear(results.fit.problem, Control(start=start))
     steps = [*found.optimum.path, found.theta]
-    path = results.fit.problem.theta_to_user(np.array(steps))
+    path = results.fit.problem.to_user(np.array(steps))
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
 
 
@@ -83,7 +83,7 @@ def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: An
     se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
     low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
     high = np.maximum(theta + REACH * se, path.max(axis=0) + 0.3 * se)
-    model = fit.fit.problem.model
+    model = fit.fit.problem.covariance
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
     count = POINTS if len(chosen) == 2 else FINE

@@ -87,7 +87,7 @@ class GeneralizedEstimates(MixedResults):
             (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
         ]
         index = pd.MultiIndex.from_tuples(labels, names=["group", "term"])
-        return pd.Series(self._estimate[self.fit.problem.model.theta_slice], index=index, name="theta", dtype=float)
+        return pd.Series(self._estimate[self.fit.problem.theta_slice], index=index, name="theta", dtype=float)
 
     @property
     def phi(self) -> Array:

@@ -49,8 +49,8 @@ def linear_joint(fit: LinearFit) -> Array:
     covariance of ``b`` and B the derivative ``-db / dbeta``: ``[[C, -C B'], [-B C, K + B C B']]`` (Henderson 1975).
     """
     problem, at = fit.problem, fit.at
-    scale = problem.fixed.scale**2 * at.sigma2
-    C, M = at.unscaled_cov, problem.fixed.matrix
+    scale = problem.basis.scale**2 * at.sigma2
+    C, M = at.unscaled_cov, problem.basis.matrix
     if not problem.design.random:
         return np.asarray(scale * M @ C @ M.T)
     layout = problem.assembly.rows.layout

@@ -313,7 +313,7 @@ class LinearMixedResults(LinearEstimates):
         )  # its tables know the names of every quantity of a fit
 
         responses = checked_responses(self.design, Y)
-        found = refit_many(self.fit.problem, responses, self.fit.point.theta)
+        found = refit_many(self.fit.problem, responses, self.fit.point.x)
         return ManyFits(self, responses, found, response_names(Y, names, responses.shape[1]))
 
     # ---------------------------------------------------------------- tables

@@ -52,7 +52,7 @@ class LinearEstimates(MixedResults):
     @cached_property
     def params(self) -> pd.Series[float]:
         """Fixed effects (p,), by generalised least squares."""
-        beta = self.fit.problem.fixed.beta(self.fit.at.beta)
+        beta = self.fit.problem.basis.beta(self.fit.at.beta)
         return pd.Series(beta, index=list(self.design.fixed.names), name="params", dtype=float)
 
     @property
@@ -61,7 +61,7 @@ class LinearEstimates(MixedResults):
 
     @cached_property
     def _covariance(self) -> Array:
-        return self.fit.problem.fixed.covariance(self.fit.at.sigma2 * self.fit.at.unscaled_cov)
+        return self.fit.problem.basis.covariance(self.fit.at.sigma2 * self.fit.at.unscaled_cov)
 
     @cached_property
     def variance_parameters(self) -> VarianceParameters:
@@ -70,7 +70,7 @@ class LinearEstimates(MixedResults):
 
     def inner_rows(self, rows: Array) -> Array:
         """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, in the user's units."""
-        basis = self.fit.problem.fixed
+        basis = self.fit.problem.basis
         return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
 
     @cached_property
@@ -98,7 +98,7 @@ class LinearEstimates(MixedResults):
     @property
     def scale(self) -> float:
         """Residual variance, sigma squared."""
-        return float(self.fit.at.sigma2 * self.fit.problem.fixed.scale**2)
+        return float(self.fit.at.sigma2 * self.fit.problem.basis.scale**2)
 
     @property
     def sigma(self) -> float:
@@ -113,7 +113,7 @@ class LinearEstimates(MixedResults):
             (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
         ]
         index = pd.MultiIndex.from_tuples(labels, names=["group", "term"]) if labels else pd.Index([])
-        return pd.Series(problem.theta_to_user(self.fit.theta), index=index, name="theta", dtype=float)
+        return pd.Series(problem.to_user(self.fit.theta), index=index, name="theta", dtype=float)
 
     @property
     def residual_params(self) -> pd.Series[float]:
@@ -211,7 +211,7 @@ class LinearEstimates(MixedResults):
     def _modes(self) -> tuple[Array, ...]:
         problem, at = self.fit.problem, self.fit.at
         return tuple(
-            problem.fixed.scale * self._loaded(factor, basis.matrix @ at.effects[factor][coefficients])
+            problem.basis.scale * self._loaded(factor, basis.matrix @ at.effects[factor][coefficients])
             for basis, (factor, coefficients) in zip(problem.terms, problem.assembly.places, strict=True)
         )
 
@@ -243,7 +243,7 @@ class LinearEstimates(MixedResults):
     @property
     def n_parameters(self) -> int:
         """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
-        return len(self.params) + self.fit.point.theta.size + (self.fit.at.criterion.sigma2 is None)
+        return len(self.params) + self.fit.point.x.size + (self.fit.at.criterion.sigma2 is None)
 
     @property
     def certificate(self) -> Certificate:

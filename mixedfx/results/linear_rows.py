@@ -23,7 +23,7 @@ def residual_variances(fit: LinearFit, data: Any = None, weights: Any = None) ->
     design, bound = fit.problem.design, fit.problem.residual
     prior = row_weights(design, data, weights)
     n = design.n_rows if data is None else len(as_frame(data))
-    out = np.full(n, float(fit.at.sigma2 * fit.problem.fixed.scale**2))
+    out = np.full(n, float(fit.at.sigma2 * fit.problem.basis.scale**2))
     if prior.values is not None:
         positive = ~(prior.values <= 0)  # a missing weight gives a missing variance
         out = np.divide(out, prior.values, out=np.full(n, np.inf), where=positive)
@@ -72,7 +72,7 @@ def drawn_residuals(fit: LinearFit, noise: Array, data: Any, names: list[str], w
     """
     design, bound = fit.problem.design, fit.problem.residual
     prior = row_weights(design, data, weights).values
-    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.fixed.scale
+    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.basis.scale
     shaped = noise
     if bound is not None and data is None:
         shaped = bound.unwhiten(fit.rho, noise)

@@ -166,9 +166,9 @@ def predict_rows(fit: LinearFit, rows: PredictedRows) -> tuple[Array, Array, Arr
     31, 423). Degrees of freedom are Satterthwaite's in rows where no random effect enters, else infinite.
     """
     problem, at = fit.problem, fit.at
-    scale = problem.fixed.scale**2 * at.sigma2
+    scale = problem.basis.scale**2 * at.sigma2
     z = _inner_rows(fit, rows)
-    x = rows.x @ problem.fixed.matrix
+    x = rows.x @ problem.basis.matrix
     quadratic = np.zeros(len(x))
     if any(part.any() for part in z):
         quadratic, predicted = _conditional(fit, rows, z)
@@ -178,7 +178,7 @@ def predict_rows(fit: LinearFit, rows: PredictedRows) -> tuple[Array, Array, Arr
     others = rows.outside(problem.design.random, covariances)
     df, plain = np.full(len(x), np.inf), ~rows.with_effects
     if plain.any():
-        df[plain] = satterthwaite_df(VarianceParameters(fit), x[plain] * problem.fixed.scale)
+        df[plain] = satterthwaite_df(VarianceParameters(fit), x[plain] * problem.basis.scale)
     return variance, others, df
 
 

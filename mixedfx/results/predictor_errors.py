@@ -80,7 +80,7 @@ def predictor_errors(fit: GeneralizedFit, rows: PredictedRows) -> PredictorError
 
 def variance_slopes(fit: GeneralizedFit, integrated: Sequence[BoolArray], data: Any) -> Array:
     """Return the derivative (n, k) of the variance of the integrated terms in all parameters on the inner scale."""
-    problem, own = fit.problem, fit.problem.model.theta_slice
+    problem, own = fit.problem, fit.problem.theta_slice
     columns = []
     for step in THETA_STEP * np.eye(fit.x.size)[own]:
         high, low = (

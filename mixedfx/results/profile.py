@@ -220,9 +220,9 @@ def profile(fit: Any) -> Profile:
 def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
     """Profiles of standard deviations, correlations, parameters of the residuals, and sigma if it is estimated."""
     problem, criterion = ml.problem, ml.problem.criterion
-    scale, k = problem.fixed.scale, ml.theta.size
+    scale, k = problem.basis.scale, ml.theta.size
     quantities: dict[str, Quantity] = {}
-    for term, basis, slot in zip(fit.design.random, problem.terms, problem.model.terms, strict=True):
+    for term, basis, slot in zip(fit.design.random, problem.terms, problem.covariance.terms, strict=True):
         quantities |= term_quantities(term, basis.matrix, slot, scale)
     if problem.residual is not None:
         place = slice(k, k + problem.residual.n_rho)
@@ -231,7 +231,7 @@ def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldPr
     known = criterion.sigma2 is not None
     if not known:
         quantities["sigma"] = ResidualSd(scale)
-    phi = np.concatenate([ml.point.theta, [log_sigma2]])
+    phi = np.concatenate([ml.point.x, [log_sigma2]])
     ends = (log_sigma2, log_sigma2) if known else (-np.inf, np.inf)
     covariance = np.zeros((phi.size, phi.size))
     free = slice(0, phi.size - known)
@@ -242,7 +242,7 @@ def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldPr
         covariance,
         np.append(criterion.search_lower, ends[0]),
         np.append(criterion.upper, ends[1]),
-        partial(_opened, problem.model),
+        partial(_opened, problem.covariance),
         np.zeros(phi.size, dtype=bool),
         np.zeros(phi.size, dtype=bool),
     )
@@ -264,8 +264,8 @@ def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
 
 
 def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
-    basis, at = ml.problem.fixed, ml.at
-    start = _opened(ml.problem.model, ml.point.theta)
+    basis, at = ml.problem.basis, ml.at
+    start = _opened(ml.problem.covariance, ml.point.x)
     beta = basis.beta(at.beta)
     out: dict[str, HeldProfile] = {}
     for j, name in enumerate(fit.params.index):

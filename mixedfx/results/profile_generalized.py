@@ -41,9 +41,9 @@ def generalized_profiles(fit: GeneralizedFit) -> dict[str, HeldProfile]:
     """
     if fit.nodes == 0:
         raise SpecificationError("a fit with nagq=0 has no likelihood to profile: fit it with nagq=1")
-    problem, place = fit.problem, fit.problem.model.theta_slice
+    problem, place = fit.problem, fit.problem.theta_slice
     quantities: dict[str, Quantity] = {}
-    for term, basis, slot in zip(problem.design.random, problem.terms, problem.model.covariance.terms, strict=True):
+    for term, basis, slot in zip(problem.design.random, problem.terms, problem.covariance.terms, strict=True):
         found = term_quantities(term, basis.matrix, slot, 1.0)
         quantities |= {name: OfTheta(quantity, place) for name, quantity in found.items()}
     if dispersion_is_variance(problem):
@@ -77,7 +77,7 @@ def _surroundings(fit: GeneralizedFit) -> Surroundings:
     curved = ~fit.free & (own > CURVED)
     covariance[curved, curved] = 2.0 / own[curved]
     position = np.arange(fit.x.size)
-    ended = (position >= fit.problem.model.theta_slice.stop) & ~fit.free
+    ended = (position >= fit.problem.theta_slice.stop) & ~fit.free
     single = [place for place in fit.problem.component_slices.values() if place.stop - place.start == 1]
     family_wide = position >= fit.x.size - len(fit.problem.family.phi_names)
     releasable = ended & (family_wide | np.isin(position, [place.start for place in single]))

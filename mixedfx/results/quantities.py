@@ -113,8 +113,8 @@ def estimates(fit: MixedResults) -> Array:
 def _theta(fit: LinearMixedResults | GeneralizedLinearMixedResults) -> Array:
     """Covariance parameters on the user's scale, without their labels, which take their time."""
     if isinstance(fit, LinearMixedResults):
-        return fit.fit.problem.theta_to_user(fit.fit.theta)
-    return fit.fit.problem.to_user(fit.fit.x)[fit.fit.problem.model.theta_slice]
+        return fit.fit.problem.to_user(fit.fit.theta)
+    return fit.fit.problem.to_user(fit.fit.x)[fit.fit.problem.theta_slice]
 
 
 def refitted_estimates(fit: LinearMixedResults, refits: Refits) -> Array:

@@ -87,7 +87,7 @@ def build(design, name, link, seed=0, information=OBSERVED, extra=(), offset=0.0
     observed = family.observe(_inside(name, y), trials=trials)
     marginal = MarginalModel(
         RowMap(assembly.rows),
-        assembly.model,
+        assembly.covariance,
         X,
         np.full(n, offset),
         FamilyLikelihood(family, observed, information),

@@ -28,7 +28,7 @@ def fast(design, reml=True):
     assembly = assemble(terms, np.column_stack([model.X, model.y]))
     gram = cross_products(assembly.rows, model.weights)
     constant = 0.0 if model.weights is None else -np.log(model.weights).sum()
-    return model, assembly, LinearCriterion(gram, assembly.model, len(model.y), reml, constant)
+    return model, assembly, LinearCriterion(gram, assembly.covariance, len(model.y), reml, constant)
 
 
 def theta_for(design, seed):

@@ -50,12 +50,12 @@ def test_value_and_gradient(structure, random, reml):
 
 def dense_value(model, problem, parameters, reml):
     """From V = D^(1/2)... in full: D unwhitened from the identity, Z Lambda as the model shows them."""
-    k = problem.model.n_theta
+    k = problem.covariance.n_theta
     n = len(model.endog)
     root = problem.residual.unwhiten(parameters[k:], np.eye(n)) / np.sqrt(model.design.weights)[:, None]
     V = root @ root.T
     if k:
-        half = (model.exog_re @ model.Lambda(problem.theta_to_user(parameters[:k]))).toarray()
+        half = (model.exog_re @ model.Lambda(problem.to_user(parameters[:k]))).toarray()
         V = V + half @ half.T
     X, y = model.exog, model.endog
     A = X.T @ np.linalg.solve(V, X)

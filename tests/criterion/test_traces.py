@@ -37,7 +37,7 @@ def _truth(at, rows, reml):
 
     def marginal(theta):
         V = np.eye(len(rows.columns))
-        for z, codes, factor in zip(rows.z, rows.layout.codes, at.criterion.model.factors(theta), strict=True):
+        for z, codes, factor in zip(rows.z, rows.layout.codes, at.criterion.covariance.factors(theta), strict=True):
             V = V + (z.T @ factor @ factor.T @ z) * (codes[:, None] == codes)
         return V
 

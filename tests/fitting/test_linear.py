@@ -31,7 +31,7 @@ def test_the_lower_of_two_valleys_is_found(seed, formula, monkeypatch):
     fit = model.fit()
     monkeypatch.setattr(linear, "LONG_SEARCH", np.inf)
     assert model.fit().llf < fit.llf - 1e-3  # where one search alone ends
-    assert -2 * fit.llf <= best_of_many(model, fit.fit.problem.model.lower == 0) + 1e-6
+    assert -2 * fit.llf <= best_of_many(model, fit.fit.problem.covariance.lower == 0) + 1e-6
 
 
 def best_of_many(model, positive):

@@ -35,7 +35,7 @@ def batch(design, reml):
     zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
     responses = ResponseGram(zy, weighted.T @ model.X, np.einsum("nr,nr->r", Y, weighted), None)
     gram = blocks.gram(incidence, model.X, model.weights)
-    return model, Y, BatchCriterion(gram, blocks.factor_basis(assembly.model), responses, model.nu, reml)
+    return model, Y, BatchCriterion(gram, blocks.factor_basis(assembly.covariance), responses, model.nu, reml)
 
 
 @pytest.mark.parametrize("reml", [True, False])

@@ -41,7 +41,7 @@ def test_the_23_rows(small):
 
 def _at(design, theta, reml=True):
     problem = mfx.LinearMixedModel(design.formula, design.frame, weights=design.weights)._problem(reml)
-    return problem, problem.criterion(problem.theta_to_inner(np.asarray(theta)))
+    return problem, problem.criterion(problem.to_inner(np.asarray(theta)))
 
 
 @given(designs_with_theta())
@@ -49,16 +49,16 @@ def test_covariance_and_df_are_the_textbooks(case):
     design, theta = case
     model = design.dense()
     problem, at = _at(design, theta)
-    sigma2 = at.sigma2 * problem.fixed.scale**2
+    sigma2 = at.sigma2 * problem.basis.scale**2
     truth = dense.kenward_roger(model, dense.unstructured(model, theta), sigma2)
     own = KenwardRoger.of(at)
-    adjusted = problem.fixed.covariance(at.sigma2 * own.covariance)
+    adjusted = problem.basis.covariance(at.sigma2 * own.covariance)
     se = np.sqrt(np.diag(truth.vcov))
     assert adjusted / np.outer(se, se) == pytest.approx(truth.adjusted / np.outer(se, se), abs=1e-6)
     p = len(se)
     for rows in [*np.eye(p)[:, None], np.eye(p)[::-1][: max(p - 1, 1)]]:
         _, df, scaling = truth.f_test(rows)
-        ours = own.f_test(problem.fixed.scale * (rows @ problem.fixed.matrix))
+        ours = own.f_test(problem.basis.scale * (rows @ problem.basis.matrix))
         assert ours == pytest.approx((df, scaling), rel=1e-5)
 
 
@@ -119,13 +119,13 @@ def test_few_levels_and_strong_correlations_keep_all_directions():
     terms = (TermSpec(("1", "x"), ("g",)), TermSpec(("1", "x"), ("h",)))
     design, theta = RandomDesign("crossed slopes", frame, ("x",), terms), np.array([2.86, 1.32, 2.07, 3.51, 2.01, 0.17])
     problem, at = _at(design, theta)
-    sigma2 = at.sigma2 * problem.fixed.scale**2
+    sigma2 = at.sigma2 * problem.basis.scale**2
     truth = dense.kenward_roger(design.dense(), dense.unstructured(design.dense(), theta), sigma2)
     own = KenwardRoger.of(at)
-    assert problem.fixed.covariance(at.sigma2 * own.covariance) == pytest.approx(truth.adjusted, rel=1e-7)
+    assert problem.basis.covariance(at.sigma2 * own.covariance) == pytest.approx(truth.adjusted, rel=1e-7)
     for rows in (np.eye(2), np.eye(2)[:1], np.eye(2)[1:]):
         _, df, scaling = truth.f_test(rows)
-        assert own.f_test(problem.fixed.scale * (rows @ problem.fixed.matrix)) == pytest.approx((df, scaling), rel=1e-6)
+        assert own.f_test(problem.basis.scale * (rows @ problem.basis.matrix)) == pytest.approx((df, scaling), rel=1e-6)
 
 
 def _machines():
@@ -183,15 +183,15 @@ def test_covariances_that_are_not_linear_in_their_parameters(keyword):
     model = mfx.LinearMixedModel(f"y ~ m + {keyword}(0 + m | w)", data)
     problem, covariance = model._problem(True), model.design.random[0].covariance
     theta = np.where(covariance.upper() < np.inf, 0.3, np.linspace(0.8, 1.4, covariance.n_theta))
-    at = problem.criterion(problem.theta_to_inner(theta))
-    sigma2 = at.sigma2 * problem.fixed.scale**2
+    at = problem.criterion(problem.to_inner(theta))
+    sigma2 = at.sigma2 * problem.basis.scale**2
     term = dense.DenseTerm(model.design.random[0].codes, model.design.random[0].matrix, 8)
 
     def marginal(gamma):
         return gamma[-1] * (np.eye(len(data)) + term.Z @ term.covariance(covariance.factor(gamma[:-1])) @ term.Z.T)
 
     truth = _dense_kenward_roger_2009(marginal, np.append(theta, sigma2), model.exog)
-    ours = problem.fixed.covariance(at.sigma2 * KenwardRoger.of(at).covariance)
+    ours = problem.basis.covariance(at.sigma2 * KenwardRoger.of(at).covariance)
     assert ours == pytest.approx(truth, rel=2e-5, abs=2e-5 * np.abs(truth).max())
 
 

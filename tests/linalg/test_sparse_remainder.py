@@ -40,7 +40,7 @@ def criterion_of(seed, n_factors, pupils=40, classes=15):
     X = np.column_stack([np.ones(pupil.size), rng.standard_normal(pupil.size)])
     assembly = assemble(terms, np.column_stack([X, rng.standard_normal(pupil.size)]))
     gram = cross_products(assembly.rows, rng.uniform(0.5, 2.0, pupil.size))
-    return LinearCriterion(gram, assembly.model, pupil.size, True)
+    return LinearCriterion(gram, assembly.covariance, pupil.size, True)
 
 
 def both(seed, n_factors):

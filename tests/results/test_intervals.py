@@ -79,7 +79,7 @@ def test_wald_limits_of_a_serial_correlation():
     fit = mfx.lmer(
         "distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"), residual=mfx.AR1(group="Subject")
     )
-    criterion, x, steps = fit.fit.problem.criterion, fit.fit.point.theta, 1e-3 * np.eye(2)
+    criterion, x, steps = fit.fit.problem.criterion, fit.fit.point.x, 1e-3 * np.eye(2)
     value = [[[criterion(x + i * a + j * b).value for i in (1, -1) for j in (1, -1)] for b in steps] for a in steps]
     hessian = np.array(value) @ [1.0, -1.0, -1.0, 1.0] / 4e-6
     half = 1.959963984540054 * np.sqrt(2.0 * np.linalg.inv(hessian)[1, 1])
