@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from mixedfx.exceptions import DataError, SpecificationError
 
 __all__ = [
     "checked_alpha",
+    "checked_choice",
     "checked_flag",
     "checked_mapping",
     "checked_name",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 LONG = 60  # letters of a value that a message shows
+
+V = TypeVar("V")
 
 
 def checked_alpha(alpha: Any) -> float:
@@ -48,6 +51,37 @@ def checked_alpha(alpha: Any) -> float:
     if not 0.0 < float(alpha) < 1.0:
         raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
     return float(alpha)
+
+
+def checked_choice(argument: str, word: Any, choices: Mapping[str, V], besides: str = "") -> V:
+    """Return what a word stands for; behind this door nobody asks for the word.
+
+    Parameters
+    ----------
+    argument : str
+        Its name, for the message.
+    word : object
+        What the user gave.
+    choices : mapping of str
+        The words that there are, and what they stand for.
+    besides : str
+        What else the argument may be, for the message: ``", or None"``.
+
+    Raises
+    ------
+    SpecificationError
+        If there is no such word.
+
+    Examples
+    --------
+    >>> checked_choice("side", "upper", {"lower": -1, "upper": 1})
+    1
+    """
+    if not isinstance(word, str) or word not in choices:
+        words = [repr(known) for known in choices]
+        listed = f"one of {', '.join(words)}" if len(words) > 2 else " or ".join(words)
+        raise SpecificationError(f"{argument} is {listed}{besides}; found {word!r}")
+    return choices[word]
 
 
 def checked_flag(name: str, value: Any) -> bool:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from mixedfx._arguments import checked_flag
 from mixedfx._display import StatsTable
 from mixedfx.analysis_of_variance.comparison import likelihood_ratio_table
 from mixedfx.analysis_of_variance.terms.coding import contains_by_name, contains_by_sas
-from mixedfx.analysis_of_variance.terms.hypotheses import Droppable, TermHypotheses, type_for
+from mixedfx.analysis_of_variance.terms.hypotheses import Droppable, TermHypotheses, TypeName, type_for
 from mixedfx.analysis_of_variance.terms.tables import AnalysedFit, analysed_fit, chi_squared_table, f_table
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.ddf import DdfName
 
 __all__ = ["anova", "drop1"]
 
 
-def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refit: bool = True) -> StatsTable:
+def anova(
+    fit: Any, *others: Any, type: TypeName | None = None, ddf: DdfName | None = None, refit: bool = True
+) -> StatsTable:
     """Test the terms of a fitted model, or compare several fitted models.
 
     Parameters
@@ -23,10 +27,10 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
         Of mixedfx, or an ordinary linear model of statsmodels fitted from a formula.
     *others : results
         Further models of the same data: then likelihood-ratio tests of each model against the next smaller one.
-    type : int
+    type : {1, 2, 3}
         1: each term after those above it; 2: after all others that do not contain it; 3 (default): after all others,
         all cells of the factors weighted equally, whatever the coding.
-    ddf : str, optional
+    ddf : {"satterthwaite", "kenward-roger", "containment", "residual", "z"}, optional
         Denominator degrees of freedom: ``"satterthwaite"`` (the default of linear mixed models), ``"kenward-roger"``,
         ``"containment"``, ``"residual"``, or ``"z"`` for Wald chi-squared tests (the default of generalised models).
     refit : bool
@@ -96,12 +100,12 @@ def anova(fit: Any, *others: Any, type: Any = None, ddf: str | None = None, refi
             raise SpecificationError(
                 "type and ddf are for the table of one model; several models are compared by likelihood"
             )
-        return likelihood_ratio_table([fit, *others], refit=refit)
+        return likelihood_ratio_table([fit, *others], refit=checked_flag("refit", refit))
     tested = analysed_fit(fit, ddf)
     return _table(tested, type_for(3 if type is None else type, _rule(tested)))
 
 
-def drop1(fit: Any, *, ddf: str | None = None) -> StatsTable:
+def drop1(fit: Any, *, ddf: DdfName | None = None) -> StatsTable:
     """Test every term that can be dropped without dropping another: those that no other term contains.
 
     Parameters

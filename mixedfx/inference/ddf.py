@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
@@ -11,7 +12,9 @@ from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, resid
 from mixedfx.inference.kenward_roger import KenwardRogerDenominator
 from mixedfx.inference.satterthwaite import satterthwaite
 
-__all__ = ["ALIASES", "DDF", "denominator_for"]
+__all__ = ["ALIASES", "DDF", "DdfName", "denominator_for"]
+
+DdfName: TypeAlias = Literal["satterthwaite", "kenward-roger", "containment", "residual", "z"]
 
 #: Methods by name: what makes the :class:`Denominator` of a fit.
 DDF: dict[str, Callable[[LinearFit], Denominator]] = {

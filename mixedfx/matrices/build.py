@@ -25,6 +25,7 @@ from mixedfx.matrices.random import RandomBuilder, RandomEffects
 from mixedfx.matrices.response import Response, is_cbind, read_response, without_trials
 from mixedfx.matrices.rows import (
     Completeness,
+    MissingName,
     OffsetEncoder,
     RowArgument,
     check_weights,
@@ -108,7 +109,7 @@ def build_design(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: str = "drop",
+    missing: MissingName = "drop",
     functions: Mapping[str, Any] | None = None,
     response_kind: str = "numeric",
     extra: Sequence[str] = (),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,17 @@ from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.transforms import FittedTransform
 from mixedfx.matrices.values import Factor
 
-__all__ = ["Completeness", "OffsetEncoder", "RowArgument", "complete_rows", "missing_of", "read_argument"]
+__all__ = [
+    "Completeness",
+    "MissingName",
+    "OffsetEncoder",
+    "RowArgument",
+    "complete_rows",
+    "missing_of",
+    "read_argument",
+]
+
+MissingName: TypeAlias = Literal["drop", "raise"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class Completeness:
         keep[np.flatnonzero(keep)[silent]] = False
         return replace(self, keep=keep, silent={**self.silent, reason: int(silent.sum())})
 
-    def enforce(self, missing: str) -> None:
+    def enforce(self, missing: MissingName) -> None:
         """Apply the user's choice ``missing``: "drop" or "raise".
 
         Raises
@@ -84,7 +94,7 @@ class Completeness:
         DataError
             If values are missing and ``missing`` is "raise", or no complete row is left.
         """
-        if missing not in ("drop", "raise"):
+        if missing not in get_args(MissingName):
             raise SpecificationError(f"missing must be 'drop' or 'raise', found {missing!r}")
         if self.n_missing and missing == "raise":
             raise DataError(

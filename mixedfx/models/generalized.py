@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from mixedfx._arguments import checked_choice
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
@@ -34,6 +35,7 @@ from mixedfx.matrices import NO_NOISE, Design, FixedEffects, Noise, build_design
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.fixed import build_fixed
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.rows import MissingName
 from mixedfx.matrices.values import codings_for
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
@@ -46,6 +48,7 @@ from mixedfx.results.generalized import GeneralizedLinearMixedResults
 __all__ = ["GeneralizedLinearMixedModel", "glmer", "has_residual", "noise_of", "transformed"]
 
 NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families and links with y or log(y) = eta + e
+InformationName: TypeAlias = Literal["observed", "expected"]
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
 
 
@@ -73,7 +76,7 @@ class GeneralizedLinearMixedModel(MixedModel):
     dispersion, zero_inflation : str, optional
         Formulas of further linear predictors, ``"~ x"``: of the logarithm of the dispersion, of the logit of the
         probability of extra zeros.
-    information : str
+    information : {"observed", "expected"}
         ``"observed"`` is the Laplace approximation proper, ``"expected"`` what lme4 computes: they differ for links
         that are not canonical.
     penalty : float, optional
@@ -81,7 +84,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         1; a weak one (0.1) keeps separated models finite. The log-likelihood is reported without it.
     contrasts : dict, optional
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
-    missing : str
+    missing : {"drop", "raise"}
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
     functions : dict, optional
         Extra names for the formula.
@@ -111,10 +114,10 @@ class GeneralizedLinearMixedModel(MixedModel):
         offset: Any = None,
         dispersion: str | None = None,
         zero_inflation: str | None = None,
-        information: str = "observed",
+        information: InformationName = "observed",
         penalty: float | None = None,
         contrasts: Mapping[str, Any] | None = None,
-        missing: str = "drop",
+        missing: MissingName = "drop",
         functions: Mapping[str, Any] | None = None,
     ) -> None:
         frame = as_frame(data)
@@ -136,7 +139,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         self.components: dict[str, FixedEffects] = {
             name: parts.fixed(formulas[name], self.design) for name in self.family.predictors[1:]
         }
-        self.information = _checked_information(information)
+        self.information = checked_choice("information", information, INFORMATION)
         self.penalty = _checked_penalty(penalty)
         X = design.fixed.matrix[:, :0] if self.penalty else design.fixed.matrix
         noise = noise_of(self.family, self.design, self.components)
@@ -163,7 +166,7 @@ class GeneralizedLinearMixedModel(MixedModel):
             penalty=self.penalty,
         )
 
-    def fit(self, nagq: int | str = 1, *, control: Control | None = None) -> GeneralizedLinearMixedResults:
+    def fit(self, nagq: int | Literal["auto"] = 1, *, control: Control | None = None) -> GeneralizedLinearMixedResults:
         """Fit by maximum likelihood.
 
         Parameters
@@ -276,15 +279,15 @@ def glmer(
     *,
     family: Any,
     link: Any = None,
-    nagq: int | str = 1,
+    nagq: int | Literal["auto"] = 1,
     weights: Any = None,
     offset: Any = None,
     dispersion: str | None = None,
     zero_inflation: str | None = None,
-    information: str = "observed",
+    information: InformationName = "observed",
     penalty: float | None = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: str = "drop",
+    missing: MissingName = "drop",
     functions: Mapping[str, Any] | None = None,
     control: Control | None = None,
 ) -> GeneralizedLinearMixedResults:
@@ -309,7 +312,7 @@ def glmer(
         out. The offset is a known part of the linear predictor.
     dispersion, zero_inflation : str, optional
         Formulas of further linear predictors, ``"~ x"``.
-    information : str
+    information : {"observed", "expected"}
         ``"observed"`` or, as lme4, ``"expected"`` information in the Laplace approximation.
     penalty : float, optional
         Precision of a weak normal prior on the fixed effects.
@@ -469,12 +472,6 @@ def _check_random(design: Design) -> None:
     if np.ptp(design.response.values) == 0 and design.response.trials is None:
         value = design.response.values[0]
         raise DataError(f"the response {design.response.name!r} is constant ({value:g} in all rows): nothing to model")
-
-
-def _checked_information(information: Any) -> Information:
-    if information not in INFORMATION:
-        raise SpecificationError(f"information is 'observed' or 'expected'; found {information!r}")
-    return INFORMATION[information]
 
 
 def _checked_penalty(penalty: Any) -> float:

@@ -21,6 +21,7 @@ from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, Noise, RandomEffects, build_design, identified_twin
 from mixedfx.matrices.frame import as_frame, used_columns
+from mixedfx.matrices.rows import MissingName
 from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
 from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
 from mixedfx.models.inputs import ModelInputs
@@ -47,7 +48,7 @@ class LinearMixedModel(MixedModel):
         left out); a known part of the mean.
     contrasts : dict, optional
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
-    missing : str
+    missing : {"drop", "raise"}
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
     residual : ResidualStructure, optional
         Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …
@@ -80,7 +81,7 @@ class LinearMixedModel(MixedModel):
         weights: Any = None,
         offset: Any = None,
         contrasts: Mapping[str, Any] | None = None,
-        missing: str = "drop",
+        missing: MissingName = "drop",
         residual: ResidualStructure | None = None,
         sigma: float | None = None,
         functions: Mapping[str, Any] | None = None,
@@ -204,7 +205,7 @@ def lmer(
     weights: Any = None,
     offset: Any = None,
     contrasts: Mapping[str, Any] | None = None,
-    missing: str = "drop",
+    missing: MissingName = "drop",
     residual: ResidualStructure | None = None,
     sigma: float | None = None,
     functions: Mapping[str, Any] | None = None,
@@ -225,7 +226,7 @@ def lmer(
         left out); a known part of the mean.
     contrasts : dict, optional
         Column to coding: ``"treatment"``, ``"sum"``, ``"helmert"``, ``"poly"``, ``"sdif"`` or a labelled matrix.
-    missing : str
+    missing : {"drop", "raise"}
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
     residual : ResidualStructure, optional
         Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …

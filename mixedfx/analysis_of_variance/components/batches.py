@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, special, stats
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_choice
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
@@ -26,7 +26,6 @@ from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
 from mixedfx.analysis_of_variance.strata.observations import row_grouping
 from mixedfx.analysis_of_variance.strata.projections import RANK_TOLERANCE, Grouping, grouping_of
 from mixedfx.analysis_of_variance.terms.coding import CodedTerm, frame_of, terms_of_design, type_three_rows
-from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import independent_rows
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.matrices import nested_in
@@ -39,6 +38,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Batches", "batches"]
+
+PopulationName: TypeAlias = Literal["chi2", "profile"]
+SdName: TypeAlias = Literal["finite", "super"]
 
 HALF = 0.5  # level of the inner interval
 LEAST_DF = 1.0  # of a variance that chi-squared can tell something about
@@ -300,7 +302,7 @@ def by_profile(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
 
 
 #: Ways to the intervals by name, with what a table says of them.
-WAYS: dict[str, tuple[Populations, str]] = {
+POPULATIONS: dict[str, tuple[Populations, str]] = {
     "chi2": (
         by_chi_squared,
         "Intervals of super sds: chi-squared, with the df that the precision of the estimated variance implies.",
@@ -309,20 +311,9 @@ WAYS: dict[str, tuple[Populations, str]] = {
 }
 
 
-def populations_by(name: object) -> tuple[Populations, str]:
-    """Resolve ``population=``.
-
-    Raises
-    ------
-    SpecificationError
-        If it is not known.
-    """
-    if not isinstance(name, str) or name not in WAYS:
-        raise SpecificationError(f"population is {' or '.join(map(repr, WAYS))}; found {name!r}")
-    return WAYS[name]
-
-
-def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, population: str = "chi2") -> Batches:
+def batches(
+    fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, population: PopulationName = "chi2"
+) -> Batches:
     """Summarise a linear mixed model by one standard deviation a batch of coefficients (Gelman's ANOVA).
 
     Parameters
@@ -335,7 +326,7 @@ def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, 
         Of the simulation.
     alpha : float
         One minus the level of the intervals.
-    population : str
+    population : {"chi2", "profile"}
         How the intervals of population sds are made: ``"chi2"``, at once, from the precision of the variances; or
         ``"profile"``, from the profiled likelihood: better for few levels, and for variances estimated as zero.
 
@@ -364,7 +355,7 @@ def batches(fit: Any, *, draws: int = 4000, seed: Any = 0, alpha: float = 0.05, 
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"batches is for linear mixed models, found {type(fit).__name__}")
     alpha = checked_alpha(alpha)
-    intervals, about = populations_by(population)
+    intervals, about = checked_choice("population", population, POPULATIONS)
     joint = joint_effects(fit)
     drawn = joint.draw(checked_count(draws), generator(seed))
     spreads = intervals(fit, alpha)
@@ -405,13 +396,13 @@ class Batches:
         """Return the unrounded numbers."""
         return self.table.to_frame()
 
-    def plot(self, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
+    def plot(self, *, kind: SdName = "finite", ax: Axes | None = None) -> Axes:
         """Draw a dot and two bars a batch: the estimate, 50 % and ``1 - alpha``.
 
         Parameters
         ----------
-        kind : str
-            ``"finite"`` or ``"super"``.
+        kind : {"finite", "super"}
+            Among the coefficients at hand, or in the population.
         ax : matplotlib Axes, optional
         """
         axes: Axes = higher("plot_batches")(self.to_frame(), kind=kind, ax=ax)

@@ -15,8 +15,10 @@ Searle, Casella & McCulloch (1992), Variance Components, ch. 4 and 5; Cornfield 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -26,9 +28,9 @@ from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
 from mixedfx.analysis_of_variance.strata.projections import Averages, Grouping, Projector, increments
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["Expected", "MeanSquareSum", "expected_mean_squares"]
+__all__ = ["CONVENTIONS", "Convention", "ConventionName", "Expected", "MeanSquareSum", "expected_mean_squares"]
 
-CONVENTIONS = ("unrestricted", "restricted")
+ConventionName: TypeAlias = Literal["unrestricted", "restricted"]
 NEGLIGIBLE = 1e-9  # a coefficient below this fraction of the largest is zero
 
 
@@ -132,7 +134,55 @@ class Expected:
         return self.combination(target)
 
 
-def expected_mean_squares(layout: VarianceLayout, convention: str) -> Expected:
+def _unrestricted(layout: VarianceLayout, balanced: bool) -> Array:
+    """Every component stays."""
+    return np.ones((len(layout.terms), len(layout.random)))
+
+
+def _restriction(layout: VarianceLayout, balanced: bool) -> Array:
+    """Which components (K, R) stay in which expectation if effects sum to zero over the levels of fixed factors.
+
+    That of b stays in the expectation of a if all that b has beyond a is random.
+    """
+    if not balanced:
+        raise SpecificationError("the restricted convention is defined for balanced designs only: take 'unrestricted'")
+    fixed = {factor for term in layout.terms if not term.random for factor in term.factors}
+
+    def stays(a: VarianceTerm, b: VarianceTerm) -> bool:
+        return a is b or not (b.factors - a.factors) & fixed
+
+    return np.array([[stays(a, b) for b in layout.random] for a in layout.terms], dtype=float)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What the variance of a random interaction with a fixed factor means.
+
+    Attributes
+    ----------
+    stays : callable
+        Of the layout, and whether it is balanced: which components (K, R) stay in which expectation.
+    differences : tuple of str
+        Why variances of REML are others.
+    """
+
+    stays: Callable[[VarianceLayout, bool], Array]
+    differences: tuple[str, ...] = ()
+
+
+CONVENTIONS: dict[str, Convention] = {
+    "unrestricted": Convention(_unrestricted),
+    "restricted": Convention(
+        _restriction,
+        (
+            "The restricted convention gives the variance of a random factor another meaning: its effects averaged "
+            "over the levels of the fixed factor. REML has the unrestricted one.",
+        ),
+    ),
+}
+
+
+def expected_mean_squares(layout: VarianceLayout, convention: Convention) -> Expected:
     """Return mean squares and expectations.
 
     Raises
@@ -141,8 +191,6 @@ def expected_mean_squares(layout: VarianceLayout, convention: str) -> Expected:
         If a term cannot be separated from those before it, if nothing is left for the residual, or if the restricted
         convention is asked for a design that is not balanced.
     """
-    if convention not in CONVENTIONS:
-        raise SpecificationError(f"convention is {' or '.join(map(repr, CONVENTIONS))}; found {convention!r}")
     projectors = increments([term.space for term in layout.terms], layout.n)
     _check_ranks(layout, projectors)
     df = np.array([projector.rank for projector in projectors], dtype=float)
@@ -152,8 +200,7 @@ def expected_mean_squares(layout: VarianceLayout, convention: str) -> Expected:
     C = np.vstack([np.column_stack([overlaps / df[:, None], np.ones(len(df))]), np.append(np.zeros(len(random)), 1.0)])
     C[np.abs(C) < NEGLIGIBLE * np.abs(C).max()] = 0.0
     balanced = _is_balanced(layout, projectors, overlaps, df)
-    if convention == "restricted":
-        C[:-1, :-1] *= _restriction(layout, balanced)
+    C[:-1, :-1] *= convention.stays(layout, balanced)
     return Expected(
         (*(term.label for term in layout.terms), RESIDUAL),
         np.array([*(term.random for term in layout.terms), True], dtype=float),
@@ -198,21 +245,6 @@ def _is_balanced(layout: VarianceLayout, projectors: list[Projector], overlaps: 
     sizes = np.array([grouping.counts[0] for grouping in groupings])
     share = overlaps / (sizes * df[:, None])
     return bool(np.all((np.abs(share) < NEGLIGIBLE) | (np.abs(share - 1.0) < NEGLIGIBLE)))
-
-
-def _restriction(layout: VarianceLayout, balanced: bool) -> Array:
-    """Which components (K, R) stay in which expectation if effects sum to zero over the levels of fixed factors.
-
-    That of b stays in the expectation of a if all that b has beyond a is random.
-    """
-    if not balanced:
-        raise SpecificationError("the restricted convention is defined for balanced designs only: take 'unrestricted'")
-    fixed = {factor for term in layout.terms if not term.random for factor in term.factors}
-
-    def stays(a: VarianceTerm, b: VarianceTerm) -> bool:
-        return a is b or not (b.factors - a.factors) & fixed
-
-    return np.array([[stays(a, b) for b in layout.random] for a in layout.terms], dtype=float)
 
 
 def _contributing(layout: VarianceLayout, place: int, projector: Projector) -> tuple[str, ...]:

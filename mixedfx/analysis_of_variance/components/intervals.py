@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,9 @@ from mixedfx.analysis_of_variance.components.layout import VarianceLayout
 from mixedfx.analysis_of_variance.strata.projections import Grouping
 from mixedfx.exceptions import DataError, SpecificationError
 
-__all__ = ["interval_for", "mls_interval", "one_way_table", "satterthwaite_interval"]
+__all__ = ["INTERVALS", "IntervalMethod", "IntervalName", "mls_interval", "one_way_table", "satterthwaite_interval"]
 
+IntervalName: TypeAlias = Literal["mls", "satterthwaite"]
 Interval = tuple[float, float]
 Side = tuple[Array, Array]
 NEAREST = 1e-12  # to the lower end of the ratios that are possible
@@ -103,25 +106,26 @@ def _pairs(sizes: Array, df: Array, g: Array, alpha: float) -> float:
     return float(np.sum(star * sizes[i] * sizes[j]) / (count - 1))
 
 
-INTERVALS: dict[str, Callable[[MeanSquareSum, float], Interval]] = {
-    "mls": mls_interval,
-    "satterthwaite": satterthwaite_interval,
+@dataclass(frozen=True)
+class IntervalMethod:
+    """How the limits of a sum of mean squares are found, and what a table says of them."""
+
+    limits: Callable[[MeanSquareSum, float], Interval]
+    note: str
+
+
+INTERVALS: dict[str, IntervalMethod] = {
+    "mls": IntervalMethod(
+        mls_interval,
+        "Intervals: modified large-sample (Graybill and Wang 1980; Ting et al. 1990); exact for the residual.",
+    ),
+    "satterthwaite": IntervalMethod(
+        satterthwaite_interval, "Intervals: Satterthwaite's chi-squared; none where the estimate is negative."
+    ),
 }
 
 
-def interval_for(method: object) -> Callable[[MeanSquareSum, float], Interval]:
-    """Resolve ``method=``.
-
-    Raises
-    ------
-    SpecificationError
-        If it is not known.
-    """
-    if not isinstance(method, str) or method not in INTERVALS:
-        raise SpecificationError(f"method is {' or '.join(map(repr, INTERVALS))}; found {method!r}")
-    return INTERVALS[method]
-
-
+# --------------------------------------------------------------------------- one-way
 def one_way_table(layout: VarianceLayout, expected: Expected, alpha: float) -> StatsTable:
     """Return ratio, intraclass correlation, both variances, with their intervals."""
     if len(layout.terms) != 1:

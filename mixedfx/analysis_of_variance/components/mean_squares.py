@@ -11,24 +11,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha, checked_mapping
+from mixedfx._arguments import checked_alpha, checked_choice, checked_mapping
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.components.expected import Expected, MeanSquareSum, expected_mean_squares
-from mixedfx.analysis_of_variance.components.intervals import interval_for, one_way_table
+from mixedfx.analysis_of_variance.components.expected import (
+    CONVENTIONS,
+    Convention,
+    ConventionName,
+    Expected,
+    MeanSquareSum,
+    expected_mean_squares,
+)
+from mixedfx.analysis_of_variance.components.intervals import INTERVALS, IntervalMethod, IntervalName, one_way_table
 from mixedfx.analysis_of_variance.components.layout import VarianceLayout, read_layout
 from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
 from mixedfx.exceptions import SingularFitWarning, SpecificationError
 from mixedfx.inference.distributions import f_tail
+from mixedfx.matrices.rows import MissingName
 from mixedfx.models import lmer
 
 __all__ = ["MeanSquares", "mean_squares"]
 
 AGREE = 1e-4  # of the residual variance, below which a difference counts as none
-OF_INTERVAL = {
-    "mls": "Intervals: modified large-sample (Graybill and Wang 1980; Ting et al. 1990); exact for the residual.",
-    "satterthwaite": "Intervals: Satterthwaite's chi-squared; none where the estimate is negative.",
-}
 
 
 def mean_squares(
@@ -36,8 +40,8 @@ def mean_squares(
     data: Any,
     *,
     fixed: Sequence[str] | str = (),
-    convention: str = "unrestricted",
-    missing: str = "drop",
+    convention: ConventionName = "unrestricted",
+    missing: MissingName = "drop",
     functions: Mapping[str, Any] | None = None,
 ) -> MeanSquares:
     """Estimate variance components from mean squares and their expectations, in any design.
@@ -51,7 +55,7 @@ def mean_squares(
     data : data frame or dict of arrays
     fixed : str or sequence of str
         Fixed factors and covariates. A term is random as soon as one of its factors is.
-    convention : str
+    convention : {"unrestricted", "restricted"}
         ``"unrestricted"``: the effects of a mixed interaction are independent (as in mixed models). ``"restricted"``:
         they sum to zero over the levels of the fixed factor (balanced designs).
     missing, functions
@@ -79,7 +83,8 @@ def mean_squares(
     Name: components, dtype: float64
     """
     layout = read_layout(formula, data, fixed, {"missing": missing, "functions": functions})
-    return MeanSquares(layout, expected_mean_squares(layout, convention), convention)
+    chosen = checked_choice("convention", convention, CONVENTIONS)
+    return MeanSquares(layout, expected_mean_squares(layout, chosen), convention)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +113,7 @@ class MeanSquares:
 
     layout: VarianceLayout
     analysis: Expected
-    convention: str
+    convention: ConventionName
 
     # ---------------------------------------------------------------- table
     @cached_property
@@ -170,16 +175,16 @@ class MeanSquares:
         a = self.analysis
         return pd.Series(a.weights @ a.mean_sq, index=list(a.components), name="components", dtype=float)
 
-    def variance_components(self, *, alpha: float = 0.05, method: str = "mls") -> StatsTable:
+    def variance_components(self, *, alpha: float = 0.05, method: IntervalName = "mls") -> StatsTable:
         """Return the components with standard errors, degrees of freedom and intervals.
 
         Parameters
         ----------
         alpha : float
             One minus the level of the intervals.
-        method : str
+        method : {"mls", "satterthwaite"}
             ``"mls"``: modified large-sample intervals, which hold their level with few degrees of freedom and negative
-            estimates too; ``"satterthwaite"``.
+            estimates too; ``"satterthwaite"``: by chi-squared, for positive estimates.
 
         Returns
         -------
@@ -197,17 +202,19 @@ class MeanSquares:
         plant:leaf    0.1611  0.0735   7.6774  0.0725
         Residual      0.0067  0.0025  12.0000  0.0034
         """
-        a = self.analysis
+        a, chosen = self.analysis, checked_choice("method", method, INTERVALS)
         sums = [a.combination(unit) for unit in np.eye(len(a.components))]
-        frame = _sums_frame(sums, list(a.components), alpha, method)
+        frame = _sums_frame(sums, list(a.components), checked_alpha(alpha), chosen)
         truncated = frame["estimate"].clip(lower=0.0)
         frame.insert(1, "truncated", truncated)
         frame.insert(2, "share", truncated / truncated.sum())
-        notes = [OF_INTERVAL[method], *self._negative_note()]
+        notes = [chosen.note, *self._negative_note()]
         heading = f"Variance components of {self.layout.name}"
         return StatsTable.from_frame(frame, heading=heading, notes=notes, formats={"share": "percent"})
 
-    def combination(self, weights: Mapping[str, float], *, alpha: float = 0.05, method: str = "mls") -> StatsTable:
+    def combination(
+        self, weights: Mapping[str, float], *, alpha: float = 0.05, method: IntervalName = "mls"
+    ) -> StatsTable:
         """Return a weighted sum of components, such as the reproducibility of a gauge, with its interval.
 
         Parameters
@@ -232,11 +239,11 @@ class MeanSquares:
             raise SpecificationError(
                 f"there is no component {sorted(unknown)[0]!r}; choose from {', '.join(self.analysis.components)}"
             )
+        chosen = checked_choice("method", method, INTERVALS)
         vector = np.array([float(weights.get(name, 0.0)) for name in self.analysis.components])
-        frame = _sums_frame(
-            [self.analysis.combination(vector)], [_sum_text(vector, self.analysis.components)], alpha, method
-        )
-        return StatsTable.from_frame(frame, heading="Sum of variance components", notes=[OF_INTERVAL[method]])
+        total, name = self.analysis.combination(vector), _sum_text(vector, self.analysis.components)
+        frame = _sums_frame([total], [name], checked_alpha(alpha), chosen)
+        return StatsTable.from_frame(frame, heading="Sum of variance components", notes=[chosen.note])
 
     def one_way(self, *, alpha: float = 0.05) -> StatsTable:
         """Return exact intervals for a single random factor: ratio of variances and intraclass correlation.
@@ -272,7 +279,7 @@ class MeanSquares:
         Batch          1764.05  1764.05
         Residual       2451.25  2451.25
         """
-        return _reml_table(self.layout, self.analysis, self.components, self.convention)
+        return _reml_table(self.layout, self.analysis, self.components, CONVENTIONS[self.convention])
 
     def _negative_note(self) -> list[str]:
         negative = [name for name, value in self.components.items() if value < 0]
@@ -301,9 +308,10 @@ class MeanSquares:
         return self.summary().as_html()
 
 
-def _sums_frame(sums: Sequence[MeanSquareSum], names: Sequence[str], alpha: float, method: str) -> pd.DataFrame:
-    interval, level = interval_for(method), checked_alpha(alpha)
-    bounds = [interval(total, level) for total in sums]
+def _sums_frame(
+    sums: Sequence[MeanSquareSum], names: Sequence[str], alpha: float, method: IntervalMethod
+) -> pd.DataFrame:
+    bounds = [method.limits(total, alpha) for total in sums]
     return pd.DataFrame(
         {
             "estimate": [total.value for total in sums],
@@ -335,7 +343,7 @@ def _sum_text(weights: Array, names: Sequence[str]) -> str:
 
 # --------------------------------------------------------------------------- beside REML
 def _reml_table(
-    layout: VarianceLayout, expected: Expected, components: pd.Series[float], convention: str
+    layout: VarianceLayout, expected: Expected, components: pd.Series[float], convention: Convention
 ) -> StatsTable:
     """Return the estimates by mean squares and by REML, and the reason in the notes."""
     with warnings.catch_warnings():
@@ -361,16 +369,11 @@ def _reml_table(
     return StatsTable.from_frame(frame, heading=f"Variance components of {layout.name}", notes=notes)
 
 
-def _reasons(expected: Expected, by_moments: Array, convention: str, *, agree: bool) -> list[str]:
+def _reasons(expected: Expected, by_moments: Array, convention: Convention, *, agree: bool) -> list[str]:
     negative = [name for name, value in zip(expected.components, by_moments) if value < 0 and name != RESIDUAL]
     if agree:
         return [_why_same(expected)]
-    out = ["They differ."]
-    if convention == "restricted":
-        out.append(
-            "The restricted convention gives the variance of a random factor another meaning: its effects averaged "
-            "over the levels of the fixed factor. REML has the unrestricted one."
-        )
+    out = ["They differ.", *convention.differences]
     if negative:
         out.append(
             f"The mean squares estimate a negative variance ({', '.join(negative)}). REML cannot: it sets the variance "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_names
+from mixedfx._arguments import checked_choice, checked_names
 from mixedfx._display import StatsTable, Summary
 from mixedfx._suggestions import hinting_methods
 from mixedfx.analysis_of_variance.strata.analysis import (
@@ -20,33 +20,34 @@ from mixedfx.analysis_of_variance.strata.analysis import (
     analysed,
     strata_estimates,
 )
-from mixedfx.analysis_of_variance.strata.observations import Observations, StrataModel, observe
-from mixedfx.analysis_of_variance.strata.sphericity import CORRECTIONS, RepeatedMeasures, Sphericity, repeated_measures
+from mixedfx.analysis_of_variance.strata.observations import AggregateName, Observations, StrataModel, observe
+from mixedfx.analysis_of_variance.strata.sphericity import (
+    CORRECTIONS,
+    CorrectionName,
+    RepeatedMeasures,
+    Sphericity,
+    repeated_measures,
+)
 from mixedfx.analysis_of_variance.terms.coding import contains_by_name
-from mixedfx.analysis_of_variance.terms.hypotheses import type_for
+from mixedfx.analysis_of_variance.terms.hypotheses import TypeName, type_for
 from mixedfx.analysis_of_variance.terms.tables import MEANING
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.distributions import f_tail
+from mixedfx.matrices.rows import MissingName
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["AovResults", "aov"]
-
-OF_CORRECTION = {
-    "none": "Degrees of freedom are not corrected: right if the differences between levels have equal variances.",
-    "GG": "Degrees of freedom of repeated measures multiplied by Greenhouse and Geisser's epsilon.",
-    "HF": "Degrees of freedom of repeated measures multiplied by Huynh and Feldt's epsilon, at most 1.",
-}
 
 
 def aov(
     formula: str,
     data: Any,
     *,
-    type: Any = 1,
-    aggregate: str | None = None,
+    type: TypeName = 1,
+    aggregate: AggregateName | None = None,
     observed: Sequence[str] | str = (),
     contrasts: Mapping[str, Any] | None = None,
-    missing: str = "drop",
+    missing: MissingName = "drop",
     functions: Mapping[str, Any] | None = None,
 ) -> AovResults:
     """Analyse the variance of a designed experiment, every term in the stratum where it varies.
@@ -57,11 +58,11 @@ def aov(
         ``"y ~ A * B"``, or with the units that were randomised, or measured repeatedly, in ``Error(…)``:
         ``"y ~ A * B + Error(block/plot)"``, ``"y ~ A * B + Error(subject/B)"``, ``"y ~ A + Error(row + column)"``.
     data : data frame or dict of arrays
-    type : int
+    type : {1, 2, 3}
         Which other terms of the stratum a term is adjusted for: 1 (default): those above it; 2: all that do not contain
         it; 3: all, cells weighted equally. They are the same in balanced designs.
-    aggregate : str, optional
-        ``"mean"`` or ``"median"``: first replace the rows of a cell (of the units and the terms) by one.
+    aggregate : {"mean", "median"}, optional
+        First replace the rows of a cell (of the units and the terms) by one.
     observed : str or sequence of str
         Factors that were observed rather than manipulated: their variation counts in generalised eta squared.
     contrasts, missing, functions
@@ -250,12 +251,12 @@ class AovResults:
         return self.model.fit()
 
     # ---------------------------------------------------------------- repeated measures
-    def table(self, *, correction: str = "none") -> StatsTable:
+    def table(self, *, correction: CorrectionName = "none") -> StatsTable:
         """Return one row a term, with effect sizes, the degrees of freedom corrected for lack of sphericity if asked.
 
         Parameters
         ----------
-        correction : str
+        correction : {"none", "GG", "HF"}
             ``"none"``, ``"GG"`` (Greenhouse and Geisser) or ``"HF"`` (Huynh and Feldt); for designs in which every unit
             is measured once in each cell: ``Error(unit/(a * b))``.
 
@@ -265,19 +266,17 @@ class AovResults:
             ``stratum, num_df, den_df, mse, F, PR(>F), pes, ges``: ``pes`` is partial, ``ges`` generalised eta squared
             (Olejnik and Algina 2003; Bakeman 2005).
         """
-        if correction not in CORRECTIONS:
-            raise SpecificationError(f"correction is one of {', '.join(map(repr, CORRECTIONS))}; found {correction!r}")
-        sphericities = self._sphericities if correction != "none" else {}
+        chosen = checked_choice("correction", correction, CORRECTIONS)
+        sphericities = self._sphericities if chosen.estimate else {}
         rows = {}
         for stratum in self.analysis:
-            found = sphericities.get(stratum.name)
-            epsilon = 1.0 if found is None else found.epsilon(correction)
+            epsilon = chosen.epsilon(sphericities.get(stratum.name))
             for effect in stratum.effects:
                 rows[(stratum.name, effect.label)] = self._row(stratum, effect, epsilon)
         order = {label: place for place, label in enumerate(self.expressions)}
         keys = sorted(rows, key=lambda key: order[key[1]])
         frame = pd.DataFrame([rows[key] for key in keys], index=[label for _, label in keys])
-        notes = [f"{MEANING[self.numeral]}.", OF_CORRECTION[correction], *self.notes]
+        notes = [f"{MEANING[self.numeral]}.", chosen.note, *self.notes]
         return StatsTable.from_frame(
             frame,
             heading=f"Analysis of variance of {self.name}",

@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.strata.projections import Grouping, grouping_of
 from mixedfx.analysis_of_variance.terms.coding import CodedTerm, terms_of_design
@@ -28,7 +29,9 @@ from mixedfx.matrices.labels import combine, restarts
 from mixedfx.models import lmer
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["Observations", "StrataModel", "centred", "observe", "row_grouping"]
+__all__ = ["AggregateName", "Observations", "StrataModel", "centred", "observe", "row_grouping"]
+
+AggregateName: TypeAlias = Literal["mean", "median"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,7 @@ class Observations:
         return [term for term in self.terms if term.expressions]
 
 
-def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str, Any]) -> Observations:
+def observe(formula: Any, data: Any, aggregate: AggregateName | None, options: Mapping[str, Any]) -> Observations:
     """Read a formula and data, and average the rows of a cell if asked.
 
     Raises
@@ -199,7 +202,8 @@ def observe(formula: Any, data: Any, aggregate: str | None, options: Mapping[str
         (*design.notes, *_labels_note(design, frame), *_restarting(design, frame)),
         strata_model(design, frame, groupings, options),
     )
-    made = made if aggregate is None else _aggregated(made, _reducer(aggregate))
+    if aggregate is not None:
+        made = _aggregated(made, checked_choice("aggregate", aggregate, REDUCERS, ", or None"))
     columns = made.X - made.X[0]
     return replace(made, y=centred(made.y), X=columns - columns.mean(axis=0))
 
@@ -276,16 +280,11 @@ def _median(order: IntArray, cells: Grouping, y: Array) -> Array:
     return np.asarray(0.5 * (ordered[start + low] + ordered[start + high]))
 
 
-REDUCERS: dict[str, Callable[[IntArray, Grouping, Array], Array]] = {"mean": _mean, "median": _median}
+Reducer = Callable[[IntArray, Grouping, Array], Array]
+REDUCERS: dict[str, Reducer] = {"mean": _mean, "median": _median}
 
 
-def _reducer(name: object) -> Callable[[IntArray, Grouping, Array], Array]:
-    if not isinstance(name, str) or name not in REDUCERS:
-        raise SpecificationError(f"aggregate is {' or '.join(map(repr, REDUCERS))}, or None; found {name!r}")
-    return REDUCERS[name]
-
-
-def _aggregated(full: Observations, reduce: Callable[[IntArray, Grouping, Array], Array]) -> Observations:
+def _aggregated(full: Observations, reduce: Reducer) -> Observations:
     """Return one row for every combination of error strata and values of the fixed part."""
     strata = [grouping.codes for grouping in full.groupings.values()]
     _, kinds = np.unique(full.X, axis=0, return_inverse=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import linalg
@@ -13,10 +14,10 @@ from mixedfx.analysis_of_variance.strata.analysis import Stratum
 from mixedfx.analysis_of_variance.strata.projections import Grouping
 from mixedfx.inference.distributions import chi2_tail
 
-__all__ = ["CORRECTIONS", "RepeatedMeasures", "Sphericity", "repeated_measures"]
+__all__ = ["CORRECTIONS", "CorrectionName", "RepeatedMeasures", "Sphericity", "repeated_measures"]
 
-#: Names of the corrections and the column of :meth:`Sphericity.epsilons`; none leaves the degrees of freedom alone.
-CORRECTIONS = ("none", "GG", "HF")
+CorrectionName: TypeAlias = Literal["none", "GG", "HF"]
+
 SINGULAR = 1e-12  # smallest eigenvalue of a covariance matrix relative to the largest, below which it is singular
 
 
@@ -60,12 +61,6 @@ class Sphericity:
         p, product = self.size, self.size * self.greenhouse_geisser
         return ((self.df + 1.0) * product - 2.0) / (p * (self.df - product))
 
-    def epsilon(self, correction: str) -> float:
-        """Factor of the degrees of freedom, at most 1."""
-        if correction == "none" or self.size < 2:
-            return 1.0
-        return min(1.0, self.greenhouse_geisser if correction == "GG" else self.huynh_feldt)
-
     @property
     def mauchly(self) -> tuple[float, float]:
         """Mauchly's W and its p-value; nan with fewer degrees of freedom than contrasts.
@@ -90,6 +85,43 @@ class Sphericity:
         z, df = -n * rho * log_w, p * (p + 1) / 2 - 1
         first = chi2_tail(z, df)
         return float(np.exp(log_w)), first + second * (chi2_tail(z, df + 4) - first)
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What the degrees of freedom of repeated measures are multiplied by.
+
+    Attributes
+    ----------
+    note : str
+        What the table says of it.
+    estimate : callable or None
+        Gives epsilon; None leaves the degrees of freedom alone.
+    """
+
+    note: str
+    estimate: Callable[[Sphericity], float] | None = None
+
+    def epsilon(self, sphericity: Sphericity | None) -> float:
+        """Factor of the degrees of freedom, at most 1; 1 where a stratum has no or one contrast within units."""
+        if self.estimate is None or sphericity is None or sphericity.size < 2:
+            return 1.0
+        return min(1.0, self.estimate(sphericity))
+
+
+CORRECTIONS: dict[str, Correction] = {
+    "none": Correction(
+        "Degrees of freedom are not corrected: right if the differences between levels have equal variances."
+    ),
+    "GG": Correction(
+        "Degrees of freedom of repeated measures multiplied by Greenhouse and Geisser's epsilon.",
+        lambda sphericity: sphericity.greenhouse_geisser,
+    ),
+    "HF": Correction(
+        "Degrees of freedom of repeated measures multiplied by Huynh and Feldt's epsilon, at most 1.",
+        lambda sphericity: sphericity.huynh_feldt,
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.ddf import DdfName
 from mixedfx.matrices.transforms import BETWEEN, WITHIN
 from mixedfx.results.base import MixedResults
 
@@ -20,7 +21,7 @@ MEANING = (
 )
 
 
-def contextual_test(fit: Any, *, ddf: str | None = None) -> StatsTable:
+def contextual_test(fit: Any, *, ddf: DdfName | None = None) -> StatsTable:
     """Test whether predictors written as ``wb(x, g)`` have the same effect within groups and between them.
 
     Parameters

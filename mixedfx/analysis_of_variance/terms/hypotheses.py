@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -27,10 +28,12 @@ __all__ = [
     "Sequential",
     "TermHypotheses",
     "TermHypothesis",
+    "TypeName",
     "TypeThree",
     "type_for",
 ]
 
+TypeName: TypeAlias = Literal[1, 2, 3, "I", "II", "III"]
 ESTIMABLE = 1e-8  # relative size of what of a hypothesis lies outside of the row space of X
 
 

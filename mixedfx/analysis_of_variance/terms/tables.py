@@ -22,6 +22,7 @@ from mixedfx.analysis_of_variance.terms.coding import (
 )
 from mixedfx.analysis_of_variance.terms.hypotheses import FixedPart, TermHypotheses, TermHypothesis
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
 from mixedfx.inference.estimable import CanonicalRows, EstimableFunctions, estimable_functions
 from mixedfx.inference.hypothesis import Hypothesis
@@ -78,7 +79,7 @@ class AnalysedFit:
         return isinstance(self.denominator, Asymptotic)
 
 
-def analysed_fit(fit: Any, ddf: str | None) -> AnalysedFit:
+def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
     """Return what is tested, from results of mixedfx or of a statsmodels linear model.
 
     Raises
@@ -95,7 +96,7 @@ def analysed_fit(fit: Any, ddf: str | None) -> AnalysedFit:
     )
 
 
-def _of_mixed(fit: MixedResults, ddf: str | None) -> AnalysedFit:
+def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
     denominator = fit.denominator(ddf)
     frame = frame_of(fit)
     beta = np.asarray(fit.params, dtype=float)
@@ -149,7 +150,7 @@ def _cross_product_root(fit: LinearMixedResults) -> Array:
     return np.asarray(inner @ np.linalg.inv(fit.fit.problem.basis.matrix))
 
 
-def _of_least_squares(fit: Any, ddf: str | None) -> AnalysedFit:
+def _of_least_squares(fit: Any, ddf: DdfName | None) -> AnalysedFit:
     data = fit.model.data
     info = getattr(data, "model_spec", None) or getattr(data, "design_info", None)  # statsmodels before 0.15
     if info is None or not hasattr(info, "term_codings"):

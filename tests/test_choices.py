@@ -1,0 +1,68 @@
+"""Options that are words: what type checkers and editors are told is what the table behind the door knows."""
+
+import ast
+import importlib
+import inspect
+import operator
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import mixedfx as mfx
+from tests.structure import FILES, nodes_of
+
+# Alias and the table that resolves its words, both in this module of mixedfx.
+CHOICES = [
+    ("analysis_of_variance.components.batches", "PopulationName", "POPULATIONS"),
+    ("analysis_of_variance.components.expected", "ConventionName", "CONVENTIONS"),
+    ("analysis_of_variance.components.intervals", "IntervalName", "INTERVALS"),
+    ("analysis_of_variance.strata.observations", "AggregateName", "REDUCERS"),
+    ("analysis_of_variance.strata.sphericity", "CorrectionName", "CORRECTIONS"),
+    ("inference.ddf", "DdfName", "DDF"),
+    ("models.generalized", "InformationName", "INFORMATION"),
+]
+REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
+# Rooms whose signatures still say ``str``.
+TO_COME = {"results", "marginal_means", "diagnostics", "explanation", "plots"}
+
+
+def public_functions():
+    """Every function that the reference lists, and every public method of its classes: name, room, function."""
+    for line in REFERENCE.read_text(encoding="utf-8").splitlines():
+        if not re.fullmatch(r"   [\w.]+", line):
+            continue
+        value = operator.attrgetter(line.strip())(mfx)
+        methods = inspect.getmembers(value, inspect.isfunction) if inspect.isclass(value) else [("", value)]
+        for method, function in methods:
+            if inspect.isfunction(function) and not method.startswith("_"):
+                room = inspect.unwrap(function).__globals__["__name__"].split(".")[1]
+                yield f"{line.strip()}.{method}".rstrip("."), room, function
+
+
+@pytest.mark.parametrize(("module", "alias", "table"), CHOICES)
+def test_the_words_of_a_table_are_those_of_its_alias(module, alias, table):
+    home = importlib.import_module(f"mixedfx.{module}")
+    assert get_args(getattr(home, alias)) == tuple(getattr(home, table))
+
+
+def test_every_table_of_words_has_an_alias():
+    tables = {
+        node.args[2].id
+        for path in FILES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "checked_choice"
+    }
+    assert tables <= {table for _, _, table in CHOICES}
+
+
+def test_no_option_with_a_word_as_its_default_is_any_text():
+    plain = [
+        f"{name}({parameter.name})"
+        for name, room, function in public_functions()
+        for parameter in inspect.signature(function).parameters.values()
+        if isinstance(parameter.default, str) and parameter.annotation in ("str", "str | None")
+        if room not in TO_COME
+    ]
+    assert plain == []
