@@ -56,6 +56,11 @@ def test_version_is_the_installed_one():
     assert mfx.__version__ == importlib.metadata.version("mixedfx")
 
 
+def test_the_citation_names_this_version():
+    lines = Path(__file__).parents[1].joinpath("CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {mfx.__version__}" in lines
+
+
 def test_unknown_attributes_are_attribute_errors():
     with pytest.raises(AttributeError, match="has no attribute 'lme'"):
         mfx.lme  # noqa: B018
