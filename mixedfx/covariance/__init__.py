@@ -1,6 +1,5 @@
 """Covariance structures: theta -> T for one random-effects term; rho -> whitening for the residuals."""
 
-from mixedfx.covariance.autoregressive import AutoregressiveCorrelation
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.correlation import (
     CORRELATION_MARGIN,
@@ -8,12 +7,10 @@ from mixedfx.covariance.correlation import (
     HeterogeneousCovariance,
     HomogeneousCovariance,
 )
-from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.covariance.known import RelationshipMatrix, relationship_matrix
+from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
+from mixedfx.covariance.patterns import AutoregressiveCorrelation, ExchangeableCorrelation, ToeplitzCorrelation
 from mixedfx.covariance.registry import COVARIANCES, covariance_for
-from mixedfx.covariance.symmetry import ExchangeableCorrelation
-from mixedfx.covariance.toeplitz import ToeplitzCorrelation
-from mixedfx.covariance.unstructured import UnstructuredCovariance
 
 __all__ = [
     "CORRELATION_MARGIN",

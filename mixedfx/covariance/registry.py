@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mixedfx.covariance.autoregressive import AutoregressiveCorrelation
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.correlation import Correlation, HeterogeneousCovariance, HomogeneousCovariance
-from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
-from mixedfx.covariance.symmetry import ExchangeableCorrelation
-from mixedfx.covariance.toeplitz import ToeplitzCorrelation
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
+from mixedfx.covariance.patterns import AutoregressiveCorrelation, ExchangeableCorrelation, ToeplitzCorrelation
 from mixedfx.exceptions import SpecificationError
 
 __all__ = ["COVARIANCES", "covariance_for"]

@@ -16,7 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.parameters import CovarianceModel, TermSlot
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import Layout

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.assemble import TermRows, assemble
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
 from mixedfx.criterion.linear import LinearCriterion

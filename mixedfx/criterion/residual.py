@@ -18,7 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mixedfx._typing import Array
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation, central_differences
 from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import less_effects

@@ -13,7 +13,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array, IntArray
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, family_for
 from mixedfx.linalg.layout import parents_of

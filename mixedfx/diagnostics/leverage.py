@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.family_likelihood import FamilyLikelihood
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.diagnostics.checks import fitted_results

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.batch import BatchCriterion, BatchPoint, ResponseGram
 from mixedfx.criterion.blocks import BlockMap, covariance_directions
 from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIBLE_VARIANCE

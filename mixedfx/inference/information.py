@@ -10,7 +10,7 @@ from scipy import linalg
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.linear import DENSE_EFFECTS, LinearEvaluation
 from mixedfx.linalg.factor import factorize
 from mixedfx.optimize import equilibrium

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.parameters import TermSlot
 from mixedfx.inference.information import second_derivative
 

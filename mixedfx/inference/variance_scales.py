@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.satterthwaite import VarianceParameters
 from mixedfx.matrices import RandomEffects

@@ -15,7 +15,7 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
-from mixedfx.covariance.unstructured import UnstructuredCovariance
+from mixedfx.covariance.linear import UnstructuredCovariance
 
 __all__ = ["FixedBasis", "InnerResponses", "RowWeights", "TermBasis", "fixed_basis", "inner_responses", "term_basis"]
 

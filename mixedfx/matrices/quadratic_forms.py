@@ -18,7 +18,7 @@ from mixedfx.covariance import (
     HomogeneousDiagonalCovariance,
     UnstructuredCovariance,
 )
-from mixedfx.covariance.residual.bound import BoundResidual
+from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.matrices.random import RandomEffects
 
 __all__ = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.base import Covariance
-from mixedfx.covariance.diagonal import DiagonalCovariance, HomogeneousDiagonalCovariance
+from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
 from mixedfx.inference.quantities import Quantity

@@ -1,11 +1,15 @@
 """Residual structures: typed descriptions for ``residual=`` and their form bound to rows, for the engine."""
 
-from mixedfx.covariance.residual.bound import BoundCorrelation, BoundResidual, BoundVariance
 from mixedfx.covariance.residual.markov import AR1, CAR1
-from mixedfx.covariance.residual.structure import Combined, ResidualStructure
-from mixedfx.covariance.residual.symmetry import CompoundSymmetry
+from mixedfx.covariance.residual.pairs import CompoundSymmetry, Unstructured
+from mixedfx.covariance.residual.structure import (
+    BoundCorrelation,
+    BoundResidual,
+    BoundVariance,
+    Combined,
+    ResidualStructure,
+)
 from mixedfx.covariance.residual.variance import KnownVariance, VarExp, VarIdent, VarPower
-from mixedfx.covariance.residual.visits import Unstructured
 
 __all__ = [
     "AR1",

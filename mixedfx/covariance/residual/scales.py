@@ -11,10 +11,24 @@ from scipy.special import expit
 
 from mixedfx._typing import Array
 
-__all__ = ["Bounded", "DecayRate", "Elementwise", "NaturalMap", "Parameters", "Plain", "Positive", "Scale", "join"]
+__all__ = [
+    "LOGIT_REACH",
+    "Bounded",
+    "DecayRate",
+    "Elementwise",
+    "NaturalMap",
+    "ParameterScale",
+    "Parameters",
+    "Positive",
+    "Unlimited",
+    "join",
+]
+
+LOGIT_REACH = 23.0
+"""On a logistic scale: correlations stay about 1e-10 away from the ends of their interval."""
 
 
-class Scale(ABC):
+class ParameterScale(ABC):
     """A monotone map from the real line to the range of one natural parameter."""
 
     @abstractmethod
@@ -31,7 +45,7 @@ class Scale(ABC):
 
 
 @dataclass(frozen=True)
-class Plain(Scale):
+class Unlimited(ParameterScale):
     """Any real number: the identity."""
 
     def natural(self, x: float) -> float:
@@ -48,7 +62,7 @@ class Plain(Scale):
 
 
 @dataclass(frozen=True)
-class Positive(Scale):
+class Positive(ParameterScale):
     """A positive number: ``exp(x)``."""
 
     def natural(self, x: float) -> float:
@@ -65,7 +79,7 @@ class Positive(Scale):
 
 
 @dataclass(frozen=True)
-class Bounded(Scale):
+class Bounded(ParameterScale):
     """A number in the open interval (lower, upper): the logistic curve stretched over it."""
 
     lower: float
@@ -85,7 +99,7 @@ class Bounded(Scale):
 
 
 @dataclass(frozen=True)
-class DecayRate(Scale):
+class DecayRate(ParameterScale):
     """A correlation in (0, 1) at distance 1 that decays exponentially: ``exp(-e**x / unit)``."""
 
     unit: float
@@ -108,7 +122,7 @@ class NaturalMap(ABC):
 
     @property
     @abstractmethod
-    def scales(self) -> tuple[Scale, ...]:
+    def scales(self) -> tuple[ParameterScale, ...]:
         """One scale a natural parameter, on which its estimate is closest to normal."""
 
     @abstractmethod
@@ -124,10 +138,10 @@ class NaturalMap(ABC):
 class Elementwise(NaturalMap):
     """Each natural parameter depends on its own ``rho`` only."""
 
-    each: tuple[Scale, ...]
+    each: tuple[ParameterScale, ...]
 
     @property
-    def scales(self) -> tuple[Scale, ...]:
+    def scales(self) -> tuple[ParameterScale, ...]:
         """The scales themselves."""
         return self.each
 
@@ -145,7 +159,7 @@ class _Joined(NaturalMap):
     maps: tuple[NaturalMap, ...]
 
     @property
-    def scales(self) -> tuple[Scale, ...]:
+    def scales(self) -> tuple[ParameterScale, ...]:
         return tuple(scale for part in self.maps for scale in part.scales)
 
     def natural(self, rho: Array) -> Array:
@@ -183,7 +197,7 @@ class Parameters:
     map: NaturalMap
 
     @classmethod
-    def elementwise(cls, names: Sequence[str], scale: Scale, start: float, reach: float) -> Parameters:
+    def elementwise(cls, names: Sequence[str], scale: ParameterScale, start: float, reach: float) -> Parameters:
         """Parameters of one kind: all start at ``start`` and stay within ``reach`` of it."""
         at = np.full(len(names), start)
         return cls(tuple(names), at, at - reach, at + reach, Elementwise((scale,) * len(names)))

@@ -1,15 +1,272 @@
-"""What a user writes after ``residual=``: a typed description, bound to rows later; and the product of several."""
+"""What a user writes after ``residual=``, and its form bound to rows: ``R = sigma**2 D(rho)`` by whitening alone."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from mixedfx.covariance.residual.bound import BoundCorrelation, BoundResidual, BoundVariance
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.residual.columns import Columns, read
+from mixedfx.covariance.residual.scales import Parameters, join
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["Combined", "ResidualStructure", "check_group", "check_name"]
+__all__ = [
+    "BoundCorrelation",
+    "BoundResidual",
+    "BoundVariance",
+    "Combined",
+    "ResidualStructure",
+    "check_group",
+    "check_name",
+]
+
+
+class BoundVariance(ABC):
+    """The standard deviation of every row relative to sigma, ``exp(log_sd(rho))``."""
+
+    parameters: Parameters
+    fixes_sigma: bool
+
+    @property
+    @abstractmethod
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that it reads."""
+
+    def knows(self, columns: pd.DataFrame) -> BoolArray:
+        """Say which rows have levels that the function has a parameter for."""
+        return np.ones(len(columns), dtype=bool)
+
+    def log_sd_at(self, rho: Array, columns: pd.DataFrame) -> Array:
+        """Return the logarithm (n,) for other rows; nan where a value is missing or a level unknown."""
+        out = np.full(len(columns), np.nan)
+        if not all(name in columns for name in self.columns):
+            return out
+        own = columns[list(self.columns)]
+        known = ~own.isna().any(axis=1).to_numpy()
+        known[known] = self.knows(own[known])
+        if known.any():
+            out[known] = self.rebind(own[known].reset_index(drop=True)).log_sd(rho)
+        return out
+
+    @abstractmethod
+    def log_sd(self, rho: Array) -> Array:
+        """Return the logarithm of the relative standard deviations (n,)."""
+
+    @abstractmethod
+    def log_sd_derivative(self, rho: Array) -> Array:
+        """Return ``d log_sd / d rho`` (n_rho, n)."""
+
+    @abstractmethod
+    def rebind(self, columns: Columns) -> BoundVariance:
+        """Return the same function, with the same parameters, for other rows."""
+
+
+class BoundCorrelation(ABC):
+    """The correlation matrix ``C(rho)`` of the rows, block-diagonal by group, through a root of its inverse."""
+
+    parameters: Parameters
+
+    @property
+    @abstractmethod
+    def groups(self) -> IntArray:
+        """Group (n,) of every row; rows of different groups are independent."""
+
+    @abstractmethod
+    def whiten(self, rho: Array, M: Array) -> Array:
+        """Return ``C**(-1/2) M`` (n, k): some root, the same for all M."""
+
+    @abstractmethod
+    def unwhiten(self, rho: Array, M: Array) -> Array:
+        """Return ``C**(1/2) M`` (n, k): the inverse of :meth:`whiten`."""
+
+    @abstractmethod
+    def whiten_derivative(self, rho: Array, M: Array) -> Array:
+        """Return the derivative of :meth:`whiten` (n_rho, n, k)."""
+
+    @abstractmethod
+    def logdet(self, rho: Array) -> float:
+        """Return ``log |C|``."""
+
+    @abstractmethod
+    def logdet_derivative(self, rho: Array) -> Array:
+        """Return ``d log |C| / d rho`` (n_rho,)."""
+
+    @abstractmethod
+    def rebind(self, columns: Columns) -> BoundCorrelation:
+        """Return the same structure, with the same parameters, for other rows."""
+
+
+@dataclass(frozen=True)
+class BoundResidual:
+    """``R = sigma**2 D(rho)``, ``D = S C S``: variance functions S and at most one correlation C of n rows.
+
+    Rows keep their order everywhere; those of a group need be neither contiguous nor sorted.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows.
+    variances : tuple of BoundVariance
+        Their standard deviations multiply.
+    correlation : BoundCorrelation or None
+    """
+
+    n: int
+    variances: tuple[BoundVariance, ...]
+    correlation: BoundCorrelation | None
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Names, start values, bounds and natural scales of ``rho``: variances first, then the correlation."""
+        correlations = [] if self.correlation is None else [self.correlation.parameters]
+        return join([variance.parameters for variance in self.variances] + correlations)
+
+    @property
+    def n_rho(self) -> int:
+        """Number of parameters."""
+        return self.parameters.n_rho
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the natural parameters (n_rho,)."""
+        return self.parameters.names
+
+    @property
+    def start(self) -> Array:
+        """Start values (n_rho,): equal variances, no correlation."""
+        return self.parameters.start
+
+    @property
+    def lower(self) -> Array:
+        """Lower bounds (n_rho,)."""
+        return self.parameters.lower
+
+    @property
+    def upper(self) -> Array:
+        """Upper bounds (n_rho,)."""
+        return self.parameters.upper
+
+    @property
+    def sigma(self) -> float | None:
+        """1 where the variances are known outright, None where sigma is to be estimated."""
+        return 1.0 if any(variance.fixes_sigma for variance in self.variances) else None
+
+    @property
+    def groups(self) -> IntArray | None:
+        """Group (n,) of every row: rows of different groups are independent. None if all rows are."""
+        return None if self.correlation is None else self.correlation.groups
+
+    def whiten(self, rho: Array, M: Array) -> Array:
+        """Return ``M~ = D**(-1/2) M`` (n, k), so that ``M~' M~ = M' D**-1 M``."""
+        scaled = M * np.exp(-self._log_sd(rho))[:, None]
+        return scaled if self.correlation is None else self.correlation.whiten(self._split(rho)[-1], scaled)
+
+    def unwhiten(self, rho: Array, M: Array) -> Array:
+        """Return ``D**(1/2) M`` (n, k): independent standard columns become residuals relative to sigma."""
+        mixed = M if self.correlation is None else self.correlation.unwhiten(self._split(rho)[-1], M)
+        return np.asarray(mixed * np.exp(self._log_sd(rho))[:, None])
+
+    def whiten_derivative(self, rho: Array, M: Array) -> Array:
+        """Return ``d M~ / d rho`` (n_rho, n, k)."""
+        scaled = M * np.exp(-self._log_sd(rho))[:, None]
+        slopes = [-slope[:, None] * scaled for slope in self._log_sd_derivative(rho)]
+        if self.correlation is None:
+            return np.array(slopes).reshape(self.n_rho, *M.shape)
+        own = self._split(rho)[-1]
+        result = np.empty((self.n_rho, *M.shape))
+        for j, slope in enumerate(slopes):
+            result[j] = self.correlation.whiten(own, slope)
+        result[len(slopes) :] = self.correlation.whiten_derivative(own, scaled)
+        return result
+
+    def logdet(self, rho: Array) -> float:
+        """Return ``log |D|``."""
+        own = 0.0 if self.correlation is None else self.correlation.logdet(self._split(rho)[-1])
+        return 2.0 * float(np.sum(self._log_sd(rho))) + own
+
+    def logdet_derivative(self, rho: Array) -> Array:
+        """Return ``d log |D| / d rho`` (n_rho,)."""
+        variances = 2.0 * self._log_sd_derivative(rho).sum(axis=1)
+        if self.correlation is None:
+            return np.asarray(variances)
+        return np.concatenate([variances, self.correlation.logdet_derivative(self._split(rho)[-1])])
+
+    def relative_variances(self, rho: Array) -> Array:
+        """Return the diagonal of ``D`` (n,)."""
+        return np.exp(2.0 * self._log_sd(rho))
+
+    def relative_variances_at(self, rho: Array, columns: pd.DataFrame) -> Array:
+        """Return the diagonal of ``D`` (n,) for other rows; nan where the columns do not tell it."""
+        total = np.zeros(len(columns))
+        for variance, own in zip(self.variances, self._split(rho)):
+            total = total + variance.log_sd_at(own, columns)
+        return np.asarray(np.exp(2.0 * total))
+
+    @property
+    def variance_columns(self) -> tuple[str, ...]:
+        """Names of the columns that the variances depend on."""
+        return tuple(dict.fromkeys(name for variance in self.variances for name in variance.columns))
+
+    def natural(self, rho: Array) -> Array:
+        """Return the parameters (n_rho,) as tables show them, :attr:`names` in order."""
+        return self.parameters.map.natural(rho)
+
+    def natural_derivative(self, rho: Array) -> Array:
+        """Return ``d natural / d rho`` (n_rho, n_rho), for the delta method."""
+        return self.parameters.map.derivative(rho)
+
+    def natural_intervals(self, rho: Array, cov: Array, alpha: float = 0.05) -> Array:
+        """Return Wald limits (n_rho, 2) of the natural parameters, computed on the scale where each is unbounded.
+
+        Parameters
+        ----------
+        rho : (n_rho,) array
+        cov : (n_rho, n_rho) array
+            Covariance of the estimates of ``rho``.
+        alpha : float
+            One minus the confidence level.
+        """
+        J = self.natural_derivative(rho)
+        deviations = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", J, cov, J), 0.0)) * ndtri(1 - alpha / 2)
+        limits = np.empty((self.n_rho, 2))
+        for row, (scale, value, deviation) in enumerate(zip(self.parameters.map.scales, self.natural(rho), deviations)):
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # an estimate at its end is not inside
+                x = scale.real(float(value))
+                reach = deviation / abs(scale.slope(x))
+                limits[row] = sorted((scale.natural(x - reach), scale.natural(x + reach)))
+        return limits
+
+    def rebind(self, columns: Columns) -> BoundResidual:
+        """Return the structure with the same parameters for other rows, for prediction and simulation.
+
+        Raises
+        ------
+        DataError
+            If the rows lack a column, or have a level that the structure has no parameter for.
+        """
+        variances = tuple(variance.rebind(columns) for variance in self.variances)
+        correlation = None if self.correlation is None else self.correlation.rebind(columns)
+        n = len(correlation.groups) if correlation is not None else len(variances[0].log_sd(self._split(self.start)[0]))
+        return BoundResidual(n, variances, correlation)
+
+    def _split(self, rho: Array) -> list[Array]:
+        """Cut ``rho`` into the parameters of each variance function and, last, of the correlation."""
+        ends = np.cumsum([variance.parameters.n_rho for variance in self.variances], dtype=np.intp)
+        return np.split(rho, ends)
+
+    def _log_sd(self, rho: Array) -> Array:
+        parts: Sequence[Array] = [v.log_sd(own) for v, own in zip(self.variances, self._split(rho))]
+        return np.sum(parts, axis=0) if parts else np.zeros(self.n)
+
+    def _log_sd_derivative(self, rho: Array) -> Array:
+        parts = [v.log_sd_derivative(own) for v, own in zip(self.variances, self._split(rho))]
+        return np.concatenate([np.zeros((0, self.n)), *parts])
 
 
 class ResidualStructure(ABC):

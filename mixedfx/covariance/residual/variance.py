@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.covariance.residual.bound import BoundVariance
 from mixedfx.covariance.residual.columns import Columns, Levels, level_label, numbers
-from mixedfx.covariance.residual.scales import Parameters, Plain, Positive
-from mixedfx.covariance.residual.structure import ResidualStructure, check_name
+from mixedfx.covariance.residual.scales import Parameters, Positive, Unlimited
+from mixedfx.covariance.residual.structure import BoundVariance, ResidualStructure, check_name
 from mixedfx.exceptions import DataError
 
 __all__ = ["KnownVariance", "LevelVariance", "VarExp", "VarIdent", "VarPower"]
@@ -237,7 +236,7 @@ class LogLinearVariance(BoundVariance):
             raise DataError(f"column {source.name!r} is constant: the residual variance cannot depend on it")
         names = [name] if levels is None else [f"{name}[{level_label(level)}]" for level in levels.values]
         reach = LOG_SD_REACH / float(np.max(np.abs(x)))
-        return cls(source, x, levels, Parameters.elementwise(names, Plain(), 0.0, reach))
+        return cls(source, x, levels, Parameters.elementwise(names, Unlimited(), 0.0, reach))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -313,7 +312,7 @@ class ConstantVariance(BoundVariance):
         found = numbers(columns, name)
         if np.any(found <= 0):
             raise DataError(f"KnownVariance: column {name!r} must be positive, found {found.min():g}")
-        return cls(name, np.log(found) / 2, Parameters.elementwise((), Plain(), 0.0, 0.0))
+        return cls(name, np.log(found) / 2, Parameters.elementwise((), Unlimited(), 0.0, 0.0))
 
     @property
     def columns(self) -> tuple[str, ...]:

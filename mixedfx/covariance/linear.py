@@ -1,4 +1,4 @@
-"""Independent random effects: a standard deviation for each column, or one for all."""
+"""Covariances whose factor is linear in theta: independent effects, and any covariance at all."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 
-__all__ = ["DiagonalCovariance", "HomogeneousDiagonalCovariance"]
+__all__ = ["DiagonalCovariance", "HomogeneousDiagonalCovariance", "UnstructuredCovariance"]
 
 
 @dataclass(frozen=True)
@@ -176,3 +176,130 @@ class HomogeneousDiagonalCovariance(Covariance):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``scale[0] * T(theta)``; the scales must be equal."""
         return np.asarray(theta * scale[:1])
+
+
+SMALLEST_EIGENVALUE = 0.05  # of a correlation matrix to start from
+
+
+@dataclass(frozen=True)
+class UnstructuredCovariance(Covariance):
+    """``theta`` is the lower triangle of ``T``, column-wise, with a diagonal that is not negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> UnstructuredCovariance(2).factor(np.array([2.0, 0.5, 1.0]))
+    array([[2. , 0. ],
+           [0.5, 1. ]])
+    >>> UnstructuredCovariance(2).labels(["Intercept", "Days"])
+    ('Intercept', 'Days.Intercept', 'Days')
+    """
+
+    @cached_property
+    def _positions(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns (n_theta,) of the lower triangle, column-wise."""
+        columns, rows = np.triu_indices(self.size)
+        return rows, columns
+
+    @cached_property
+    def _basis(self) -> Array:
+        rows, columns = self._positions
+        basis = np.zeros((self.n_theta, self.size, self.size))
+        basis[np.arange(self.n_theta), rows, columns] = 1.0
+        basis.flags.writeable = False
+        return basis
+
+    @property
+    def n_theta(self) -> int:
+        """``q (q + 1) / 2``."""
+        return self.size * (self.size + 1) // 2
+
+    def factor(self, theta: Array) -> Array:
+        """Return ``T`` (q, q); for a stack of parameters (…, n_theta) the stack (…, q, q)."""
+        T = np.zeros((*theta.shape[:-1], self.size, self.size))
+        T[..., *self._positions] = theta
+        return T
+
+    def derivative(self, theta: Array) -> Array:
+        """Return the constant ``dT / dtheta`` (n_theta, q, q), read-only."""
+        return self._basis
+
+    def second_derivative(self, theta: Array) -> None:
+        """Return None: ``T`` is linear in ``theta``."""
+        return None
+
+    def lower(self) -> Array:
+        """Return 0 on the diagonal, minus infinity below it."""
+        rows, columns = self._positions
+        return np.where(rows == columns, 0.0, -np.inf)
+
+    def upper(self) -> Array:
+        """Return infinity."""
+        return np.full(self.n_theta, np.inf)
+
+    def start(self) -> Array:
+        """Return the parameters of the identity."""
+        rows, columns = self._positions
+        return np.where(rows == columns, 1.0, 0.0)
+
+    def near(self, covariance: Array) -> Array:
+        """Return the parameters with correlations cut until the matrix is well positive definite."""
+        sd = np.sqrt(covariance.diagonal())
+        values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
+        return self.parameters(sd[:, None] * vectors * np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE)))
+
+    def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Name the diagonal after its column, the entry below it ``row.column``."""
+        return tuple(
+            columns[row] if row == column else f"{columns[row]}.{columns[column]}"
+            for row, column in zip(*self._positions)
+        )
+
+    def closed_under_affine(self) -> bool:
+        """Return True."""
+        return True
+
+    def closed_under_scaling(self) -> bool:
+        """Return True."""
+        return True
+
+    def rescale(self, theta: Array, scale: Array) -> Array:
+        """Return the parameters of ``diag(scale) T(theta)``."""
+        return np.asarray(theta * scale[self._positions[0]])
+
+    def absorbs_residual(self) -> bool:
+        """Return True."""
+        return True
+
+    def search_lower(self) -> Array:
+        """Return minus infinity: every lower triangle is the factor of some covariance."""
+        return np.full(self.n_theta, -np.inf)
+
+    def canonical(self, theta: Array) -> Array:
+        """Return the parameters with a diagonal that is not negative."""
+        return self.parameters(self.factor(theta))
+
+    def closed(self, theta: Array, rest: Array) -> Array:
+        """Return the parameters of the covariance projected on the columns of ``rest`` (q, k)."""
+        if rest.shape[1] == 0:
+            return np.zeros(self.n_theta)
+        return self.parameters(rest @ (rest.T @ self.factor(theta)))
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return the parameters with variance added along the null direction that the criterion likes best."""
+        values, vectors = np.linalg.eigh(null.T @ gradient @ null)
+        chosen = null @ vectors[:, values <= max(float(values[0]), 0.0)]
+        return self.parameters(np.hstack([self.factor(theta), size * chosen]))
+
+    def parameters(self, factor: Array) -> Array:
+        """Return the ``theta`` whose ``T T'`` equals ``factor @ factor.T``, for any real ``factor`` (q, k).
+
+        The inverse of :meth:`factor` and, through a QR decomposition, the way back from ``A @ T`` to a lower triangle
+        with a diagonal that is not negative. A singular ``factor`` is legal, and so is a stack of factors (…, q, k).
+        """
+        columns = factor.shape[-1]
+        padded = np.zeros((*factor.shape[:-2], max(columns, self.size), self.size))
+        padded[..., :columns, :] = factor.swapaxes(-1, -2)
+        R = np.asarray(np.linalg.qr(padded, mode="r"))
+        T = R.swapaxes(-1, -2) * np.where(np.einsum("...ii->...i", R) < 0, -1.0, 1.0)[..., None, :]
+        return np.asarray(T[..., *self._positions])
