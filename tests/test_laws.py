@@ -173,3 +173,23 @@ def test_balanced_reml_is_the_analysis_of_variance(seed, groups, size):
         assert fit.bse["Intercept"] ** 2 == pytest.approx(between / (groups * size), rel=1e-5)
     else:
         assert sds[0] == 0.0
+
+
+def test_a_variance_of_zero_gives_the_degrees_of_freedom_of_the_model_without_it():
+    checked = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        data = pd.DataFrame({"g": np.repeat(np.arange(8), 8), "h": np.tile(np.arange(8), 8), "x": rng.normal(size=64)})
+        data["y"] = data.x + rng.normal(size=8)[data.g] + rng.normal(size=64)
+        fit = mfx.lmer("y ~ x + (1 | g) + (1 | h)", data)
+        if fit.is_singular:
+            checked += 1
+            assert np.allclose(fit.df, mfx.lmer("y ~ x + (1 | g)", data).df, rtol=1e-5)
+    assert checked >= 3
+
+
+def test_without_any_variance_the_degrees_of_freedom_are_those_of_least_squares():
+    data = mfx.load_dataset("dyestuff2")
+    fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", data)
+    assert fit.is_singular
+    assert fit.df["Intercept"] == pytest.approx(len(data) - 1)
