@@ -116,6 +116,7 @@ def drop1(fit: Any, *, ddf: DdfName | None = None) -> StatsTable:
     Returns
     -------
     StatsTable
+        One row a term that can be dropped, with the columns of :func:`anova`; the tests are those of type II.
 
     Examples
     --------

@@ -186,10 +186,10 @@ def same_values(one: Array | None, other: Array | None, usual: float) -> bool:
 def labels_of(models: Sequence[Candidate]) -> list[str]:
     """Return what each model is called below a table: its formula, and the settings in which the models differ."""
     headings = dict.fromkeys(heading for model in models for heading in model.settings)
-    told = [h for h in headings if len({model.settings.get(h) for model in models}) > 1]
+    differing = [h for h in headings if len({model.settings.get(h) for model in models}) > 1]
     out = []
     for model in models:
-        parts = [f"{h[0].lower()}{h[1:]} {model.settings[h]}" for h in told if h in model.settings]
+        parts = [f"{h[0].lower()}{h[1:]} {model.settings[h]}" for h in differing if h in model.settings]
         out.append("; ".join([model.formula, ", ".join(parts)] if parts else [model.formula]))
     return out
 
@@ -251,9 +251,9 @@ class _Comparison:
 
 def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsTable:
     """Return the table: models in the order of their numbers of parameters, each tested against the one above."""
-    given = [candidate(fit, refit=refit) for fit in fits]
-    _check_comparable(given)
-    models = sorted(given, key=lambda model: model.n_params)
+    candidates = [candidate(fit, refit=refit) for fit in fits]
+    _check_comparable(candidates)
+    models = sorted(candidates, key=lambda model: model.n_params)
     refitted = refit and any(isinstance(fit, LinearMixedResults) and fit.reml for fit in fits)
     frame = pd.DataFrame(
         {
@@ -314,14 +314,14 @@ def _at_limit(small: Candidate, large: Candidate) -> tuple[str, ...]:
 
 def _unlike(small: Candidate, large: Candidate) -> str:
     """In what two models differ so that none contains the other: an offset that is no predictor, for one."""
-    found = [] if same_values(small.weights, large.weights, 1.0) else ["weights"]
+    differences = [] if same_values(small.weights, large.weights, 1.0) else ["weights"]
     if small.family is not None and large.family is not None:
         if small.family.link != large.family.link:
-            found.append("links")
+            differences.append("links")
         elif parameters_at_limit(small.family, large.family) is None:
-            found.append("families")
-    found += [] if _offset_is_a_predictor(small, large) else ["offsets"]
-    return " and ".join(found)
+            differences.append("families")
+    differences += [] if _offset_is_a_predictor(small, large) else ["offsets"]
+    return " and ".join(differences)
 
 
 def _offset_is_a_predictor(small: Candidate, large: Candidate) -> bool:

@@ -43,9 +43,9 @@ PopulationName: TypeAlias = Literal["chi2", "profile"]
 SdName: TypeAlias = Literal["finite", "super"]
 
 HALF = 0.5  # level of the inner interval
-LEAST_DF = 1.0  # of a variance that chi-squared can tell something about
+LEAST_DF = 1.0  # of an estimated variance, below which chi-squared gives no interval
 MANY = 1e8  # denominator degrees of freedom that count as infinitely many
-LARGE = 1e8  # sums of squares beside the error, from which on the noncentrality is as uncertain as the error is
+LARGE = 1e8  # sum of squares over the error variance beyond which only the error is uncertain
 NOTES = (
     "finite: standard deviation among the coefficients at hand; super: in the population that they come from.",
     "Intervals of finite sds: simulated given the estimated variances; for fixed terms from the noncentral F.",
@@ -78,9 +78,9 @@ class RandomBatch:
     ----------
     label : str
     places : (J,)
-        Of its effects among all random ones.
+        Positions of its effects among all random effects.
     constraints : (J, a)
-        Orthonormal columns in whose directions the effects do not count: what other batches have.
+        Orthonormal columns; effects in these directions belong to other batches.
     """
 
     label: str
@@ -159,7 +159,7 @@ def _noncentrality(batch: FixedBatch, probability: float) -> float:
 
     if float(special.fdtr(df, den_df, f)) <= probability:
         return 0.0
-    if df * f > LARGE:  # all that is uncertain is the denominator
+    if df * f > LARGE:  # only the denominator is uncertain
         return df * f * float(special.chdtri(den_df, probability)) / den_df
     stop = df * f + 1.0
     while excess(stop) > 0:
@@ -212,22 +212,22 @@ def random_batches(fit: LinearMixedResults) -> list[RandomBatch]:
 def _is_in_span(X: Array, column: Array) -> bool:
     if X.shape[1] == 0:
         return False
-    found, *_ = np.linalg.lstsq(X, column, rcond=None)
-    return bool(np.linalg.norm(column - X @ found) <= RANK_TOLERANCE * np.linalg.norm(column))
+    coefficients, *_ = np.linalg.lstsq(X, column, rcond=None)
+    return bool(np.linalg.norm(column - X @ coefficients) <= RANK_TOLERANCE * np.linalg.norm(column))
 
 
 def _coarser(fit: LinearMixedResults, k: int) -> list[Grouping]:
     """The partitions by other terms whose levels are unions of levels of term k."""
     design = fit.design
-    own = grouping_of(design.random[k].codes)
+    levels = grouping_of(design.random[k].codes)
     others = [term.codes for i, term in enumerate(design.random) if i != k and "Intercept" in term.names]
     rows = FrameRows(frame_of(fit), design.keep)
     for expressions in design.formula.fixed_terms:
         names = factor_columns(expressions, design) if expressions else None
         if names is not None:
             others.append(row_grouping(rows, names).codes)
-    found = [grouping_of(codes) for codes in others]
-    return [g for g in found if g.size < own.size and nested_in(own.codes, g.codes)]
+    groupings = [grouping_of(codes) for codes in others]
+    return [g for g in groupings if g.size < levels.size and nested_in(levels.codes, g.codes)]
 
 
 def _by_level(outer: Grouping, codes: Any, m: int) -> Array:
@@ -243,14 +243,14 @@ def fixed_batches(fit: LinearMixedResults) -> list[FixedBatch]:
     terms = terms_of_design(fit.design, frame_of(fit))
     out = []
     for position, term in enumerate(terms):
-        kept = np.flatnonzero(np.isin(fit.design.fixed.kept, term.columns))
-        if not term.expressions or kept.size == 0:
+        columns = np.flatnonzero(np.isin(fit.design.fixed.kept, term.columns))
+        if not term.expressions or columns.size == 0:
             continue
-        L = np.eye(len(fit.params))[kept]
-        size, directions = len(kept), _over_rows(fit, kept)
+        L = np.eye(len(fit.params))[columns]
+        size, directions = len(columns), _over_rows(fit, columns)
         if not term.covariates and not fit.design.fixed.dropped:
             L = _effects(position, terms, len(fit.params))
-            size, directions = len(L), L / np.sqrt(len(kept))
+            size, directions = len(L), L / np.sqrt(len(columns))
         test = fit.f_test(L[independent_rows(L)])
         out.append(FixedBatch(term.label, size, directions, int(test.df_num), float(test.fvalue), float(test.df_denom)))
     return out
@@ -278,8 +278,8 @@ Populations = Callable[[LinearMixedResults, float], dict[str, BatchSd]]
 
 def by_chi_squared(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
     """Return the spread of every random column and of the residuals, limits by chi-squared."""
-    found = variance_estimates(fit.variance_parameters, "variance")
-    spread = zip(found.labels, found.values, found.covariance.diagonal(), strict=True)
+    estimates = variance_estimates(fit.variance_parameters, "variance")
+    spread = zip(estimates.labels, estimates.values, estimates.covariance.diagonal(), strict=True)
     return {
         batch_label(group, effect): population_sd(float(value), float(uncertainty), alpha)
         for (group, effect, other), value, uncertainty in spread
@@ -289,8 +289,8 @@ def by_chi_squared(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
 
 def by_profile(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
     """Return the same with limits of the profiled likelihood, which exist for variances estimated as zero too."""
-    made = profile(fit)
-    outer, inner = made.conf_int(alpha, which="random"), made.conf_int(HALF, which="random")
+    profiles = profile(fit)
+    outer, inner = profiles.conf_int(alpha, which="random"), profiles.conf_int(HALF, which="random")
     keys = {RESIDUAL: "sigma"}
     for term in fit.design.random:
         keys |= {batch_label(term.group, name): f"sd_{name}|{term.group}" for name in term.names}
@@ -404,6 +404,11 @@ class Batches:
         kind : {"finite", "super"}
             Among the coefficients at hand, or in the population.
         ax : matplotlib Axes, optional
+            Where to draw.
+
+        Returns
+        -------
+        matplotlib Axes
         """
         axes: Axes = higher("plot_batches")(self.to_frame(), kind=kind, ax=ax)
         return axes

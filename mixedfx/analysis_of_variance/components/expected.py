@@ -194,7 +194,7 @@ def expected_mean_squares(layout: VarianceLayout, convention: Convention) -> Exp
     projectors = increments([term.space for term in layout.terms], layout.n)
     _check_ranks(layout, projectors)
     df = np.array([projector.rank for projector in projectors], dtype=float)
-    left = layout.n - 1 - df.sum()
+    residual_df = layout.n - 1 - df.sum()
     random = [layout.partition(term) for term in layout.random]
     overlaps = np.array([[projector.overlap(grouping) for grouping in random] for projector in projectors])
     C = np.vstack([np.column_stack([overlaps / df[:, None], np.ones(len(df))]), np.append(np.zeros(len(random)), 1.0)])
@@ -204,7 +204,7 @@ def expected_mean_squares(layout: VarianceLayout, convention: Convention) -> Exp
     return Expected(
         (*(term.label for term in layout.terms), RESIDUAL),
         np.array([*(term.random for term in layout.terms), True], dtype=float),
-        np.append(df, left),
+        np.append(df, residual_df),
         _sums_of_squares(layout, projectors),
         C,
         (*(_contributing(layout, place, projector) for place, projector in enumerate(projectors)), ()),
@@ -227,12 +227,12 @@ def _check_ranks(layout: VarianceLayout, projectors: list[Projector]) -> None:
 
 
 def _sums_of_squares(layout: VarianceLayout, projectors: list[Projector]) -> Array:
-    left, out = layout.y[:, None], []
+    residual, out = layout.y[:, None], []
     for projector in projectors:
-        part = projector.apply(left)
+        part = projector.apply(residual)
         out.append(float(np.sum(part**2)))
-        left = left - part
-    return np.array([*out, float(np.sum(left**2))])
+        residual = residual - part
+    return np.array([*out, float(np.sum(residual**2))])
 
 
 def _is_balanced(layout: VarianceLayout, projectors: list[Projector], overlaps: Array, df: Array) -> bool:

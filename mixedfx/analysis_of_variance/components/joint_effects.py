@@ -85,13 +85,13 @@ def least_squares_residual(fit: LinearMixedResults) -> tuple[int, float]:
     Q, _ = linalg.qr(design.fixed.matrix * weight[:, None], mode="economic")
     y = design.response.values if design.offset is None else design.response.values - design.offset
     factor, order, rank, _ = lapack.dpstrf(_gram(np.asarray(Q), Z), lower=1, tol=-1.0)
-    used, lower = order[:rank] - 1, np.tril(factor[:rank, :rank])
-    columns = sp.csr_array(sp.hstack([sp.csr_array(Q), Z]))[:, used]
-    left = (y - y.mean()) * weight if design.fixed.has_intercept else y * weight
+    pivots, lower = order[:rank] - 1, np.tril(factor[:rank, :rank])
+    columns = sp.csr_array(sp.hstack([sp.csr_array(Q), Z]))[:, pivots]
+    residual = (y - y.mean()) * weight if design.fixed.has_intercept else y * weight
     for _ in range(2):
-        left = left - columns @ linalg.cho_solve((lower, True), columns.T @ left)
+        residual = residual - columns @ linalg.cho_solve((lower, True), columns.T @ residual)
     df = int(np.sum(weight > 0)) - int(rank)
-    return df, float(left @ left) / df if df > 0 else np.nan
+    return df, float(residual @ residual) / df if df > 0 else np.nan
 
 
 def _weight(fit: LinearMixedResults) -> Array:

@@ -99,16 +99,16 @@ def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Ma
     frame = as_frame(data)
     parsed = parse(formula, columns=frame.names, functions=options.get("functions") or {})
     _check(parsed)
-    chosen: Sequence[str] = checked_names("fixed", fixed)
+    fixed_names: Sequence[str] = checked_names("fixed", fixed)
     terms = [term for term in parsed.fixed_terms if term]
-    unknown = set(chosen) - {display(factor) for term in terms for factor in term}
+    unknown = set(fixed_names) - {display(factor) for term in terms for factor in term}
     if unknown:
         raise SpecificationError(
             f"fixed names {sorted(unknown)[0]!r}, which is not a factor of the formula {parsed.source!r}"
         )
     if parsed.random:
-        chosen = [display(factor) for term in terms for factor in term]
-    of_fixed = [term for term in terms if {display(factor) for factor in term} <= set(chosen)]
+        fixed_names = [display(factor) for term in terms for factor in term]
+    of_fixed = [term for term in terms if {display(factor) for factor in term} <= set(fixed_names)]
     of_random = [_columns(term, frame) for term in terms if term not in of_fixed]
     of_random += [_bar_columns(term) for term in parsed.random]
     if not of_random:

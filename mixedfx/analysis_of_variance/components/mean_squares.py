@@ -83,8 +83,8 @@ def mean_squares(
     Name: components, dtype: float64
     """
     layout = read_layout(formula, data, fixed, {"missing": missing, "functions": functions})
-    chosen = checked_choice("convention", convention, CONVENTIONS)
-    return MeanSquares(layout, expected_mean_squares(layout, chosen), convention)
+    meaning = checked_choice("convention", convention, CONVENTIONS)
+    return MeanSquares(layout, expected_mean_squares(layout, meaning), convention)
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,13 +202,13 @@ class MeanSquares:
         plant:leaf    0.1611  0.0735   7.6774  0.0725
         Residual      0.0067  0.0025  12.0000  0.0034
         """
-        a, chosen = self.analysis, checked_choice("method", method, INTERVALS)
+        a, intervals = self.analysis, checked_choice("method", method, INTERVALS)
         sums = [a.combination(unit) for unit in np.eye(len(a.components))]
-        frame = _sums_frame(sums, list(a.components), checked_alpha(alpha), chosen)
+        frame = _sums_frame(sums, list(a.components), checked_alpha(alpha), intervals)
         truncated = frame["estimate"].clip(lower=0.0)
         frame.insert(1, "truncated", truncated)
         frame.insert(2, "share", truncated / truncated.sum())
-        notes = [chosen.note, *self._negative_note()]
+        notes = [intervals.note, *self._negative_note()]
         heading = f"Variance components of {self.layout.name}"
         return StatsTable.from_frame(frame, heading=heading, notes=notes, formats={"share": "percent"})
 
@@ -223,6 +223,11 @@ class MeanSquares:
             Weight of each component; the others have none.
         alpha, method
             As for :meth:`variance_components`.
+
+        Returns
+        -------
+        StatsTable
+            One row: ``estimate, se, se_plugin, df, lower, upper``.
 
         Examples
         --------
@@ -239,14 +244,29 @@ class MeanSquares:
             raise SpecificationError(
                 f"there is no component {sorted(unknown)[0]!r}; choose from {', '.join(self.analysis.components)}"
             )
-        chosen = checked_choice("method", method, INTERVALS)
+        intervals = checked_choice("method", method, INTERVALS)
         vector = np.array([float(weights.get(name, 0.0)) for name in self.analysis.components])
         total, name = self.analysis.combination(vector), _sum_text(vector, self.analysis.components)
-        frame = _sums_frame([total], [name], checked_alpha(alpha), chosen)
-        return StatsTable.from_frame(frame, heading="Sum of variance components", notes=[chosen.note])
+        frame = _sums_frame([total], [name], checked_alpha(alpha), intervals)
+        return StatsTable.from_frame(frame, heading="Sum of variance components", notes=[intervals.note])
 
     def one_way(self, *, alpha: float = 0.05) -> StatsTable:
         """Return exact intervals for a single random factor: ratio of variances and intraclass correlation.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the intervals.
+
+        Returns
+        -------
+        StatsTable
+            Rows: both variances, their ``ratio`` and ``icc``; columns ``estimate, lower, upper``.
+
+        Raises
+        ------
+        SpecificationError
+            If the design has more than one factor.
 
         Examples
         --------
@@ -349,14 +369,14 @@ def _reml_table(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingularFitWarning)
         fit = lmer(layout.mixed, layout.frame)
-    found = fit.varcorr.to_frame().set_index("group")["variance"]
-    by_reml: Array = np.array([float(found[name]) for name in components.index])
+    variances = fit.varcorr.to_frame().set_index("group")["variance"]
+    by_reml: Array = np.array([float(variances[name]) for name in components.index])
     by_moments: Array = np.asarray(components, dtype=float)
-    own = [expected.labels.index(name) for name in expected.components]
+    rows = [expected.labels.index(name) for name in expected.components]
     frame = pd.DataFrame(
         {
-            "df": expected.df[own],
-            "mean_sq": expected.mean_sq[own],
+            "df": expected.df[rows],
+            "mean_sq": expected.mean_sq[rows],
             "mean_squares": by_moments,
             "truncated": np.maximum(by_moments, 0.0),
             "reml": by_reml,

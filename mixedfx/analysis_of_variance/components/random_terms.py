@@ -74,14 +74,14 @@ def extension_of(small: Sequence[Design], large: Design, n_extra: int) -> Extens
     n_extra : int
         Difference of the numbers of parameters.
     """
-    had = {(term.group, name) for design in small for term in design.random for name in term.names}
-    has = {(term.group, name) for term in large.random for name in term.names}
+    effects_before = {(term.group, name) for design in small for term in design.random for name in term.names}
+    effects_now = {(term.group, name) for term in large.random for name in term.names}
     means = {(term.group, INTERCEPT) for term in large.random if _holds_intercept(term)}
-    if not had <= has | means:
+    if not effects_before <= effects_now | means:
         return None
-    of_means = had & means
+    of_means = effects_before & means
     new = [
-        sum((term.group, name) not in had for name in term.names)
+        sum((term.group, name) not in effects_before for name in term.names)
         - ((term.group, INTERCEPT) in of_means and _holds_intercept(term))
         for term in large.random
     ]
@@ -160,8 +160,8 @@ def ranova(fit: Any) -> StatsTable:
     frame.index = pd.Index([row[0] for row in rows])
     frame["aic"] = -2.0 * frame["llf"] + 2.0 * frame["n_params"]
     tests = [
-        _test(fit, llf, fit.n_parameters - n, own.variances)
-        for (_, n, llf), own in zip(rows[1:], reductions, strict=True)
+        _test(fit, llf, fit.n_parameters - n, reduction.variances)
+        for (_, n, llf), reduction in zip(rows[1:], reductions, strict=True)
     ]
     for position, name in enumerate(("lrt", "df", "PR(>chi2)", "PR(boundary)")):
         frame[name] = [np.nan, *(test[position] for test in tests)]
@@ -169,7 +169,7 @@ def ranova(fit: Any) -> StatsTable:
         f"{'Restricted l' if fit.reml else 'L'}ikelihood-ratio tests; every row is the model without that effect.",
         "PR(boundary) takes into account that a variance cannot be negative (Stram and Lee 1994).",
     ]
-    if any(own.variances > 1 for own in reductions):
+    if any(reduction.variances > 1 for reduction in reductions):
         notes.append(SEVERAL)
     return StatsTable.from_frame(frame, heading="Tests of random effects", notes=notes, formats={"PR(boundary)": "p"})
 
@@ -195,21 +195,21 @@ def _reductions(design: Design) -> Iterator[_Reduction]:
     terms = design.random
     for i, term in enumerate(terms):
         before, after = terms[:i], terms[i + 1 :]
-        written = term.term if term.term.startswith("(") or "(" in term.term else f"({term.term})"
+        text = term.term if term.term.startswith("(") or "(" in term.term else f"({term.term})"
         dropped = _droppable(term, _expressions(design, term))
         if not dropped:
-            yield _Reduction(written, (*before, *after), n_variances(term.covariance))
+            yield _Reduction(text, (*before, *after), n_variances(term.covariance))
         for label in dropped:
-            left = _without(term, label)
-            gone = n_variances(term.covariance) - sum(n_variances(own.covariance) for own in left)
-            yield _Reduction(f"{label} in {written}", (*before, *left, *after), gone)
+            remaining = _without(term, label)
+            variances = n_variances(term.covariance) - sum(n_variances(part.covariance) for part in remaining)
+            yield _Reduction(f"{label} in {text}", (*before, *remaining, *after), variances)
 
 
 def _expressions(design: Design, term: RandomEffects) -> dict[str, frozenset[str]]:
     """The expressions of which each term left of the bar is the product."""
-    written = next(own for own in design.formula.random if str(own) == term.term)
-    found = {term_label(own): frozenset(own) for own in written.terms}
-    return {label: found.get(label, frozenset({label})) for label in term.encoder.terms}
+    parsed = next(item for item in design.formula.random if str(item) == term.term)
+    by_label = {term_label(item): frozenset(item) for item in parsed.terms}
+    return {label: by_label.get(label, frozenset({label})) for label in term.encoder.terms}
 
 
 def _droppable(term: RandomEffects, expressions: Mapping[str, frozenset[str]]) -> list[str]:
@@ -221,16 +221,16 @@ def _droppable(term: RandomEffects, expressions: Mapping[str, frozenset[str]]) -
         return list(expressions) if len(expressions) > 1 else []
     if not isinstance(term.covariance, UnstructuredCovariance) or term.n_columns == 1:
         return []
-    tops = [own for own, parts in expressions.items() if not any(parts < other for other in expressions.values())]
+    tops = [label for label, parts in expressions.items() if not any(parts < other for other in expressions.values())]
     alone = len(expressions) == 1 and not holds_constant(term, tops[0])
-    return [] if alone else [own for own in tops if own != "Intercept"]
+    return [] if alone else [label for label in tops if label != "Intercept"]
 
 
 def _without(term: RandomEffects, label: str) -> Terms:
     """The term without one of its effects; a constant that correlated columns of a factor held stays."""
-    gone = set(term.encoder.terms[label])
-    kept = [j for j in range(term.n_columns) if j not in gone]
-    matrix, names = term.matrix[:, kept], tuple(term.names[j] for j in kept)
+    dropped = set(term.encoder.terms[label])
+    columns = [j for j in range(term.n_columns) if j not in dropped]
+    matrix, names = term.matrix[:, columns], tuple(term.names[j] for j in columns)
     correlated = isinstance(term.covariance, UnstructuredCovariance)
     if correlated and "Intercept" not in term.encoder.terms and holds_constant(term, label):
         matrix, names = np.column_stack([np.ones(len(matrix)), matrix]), ("Intercept", *names)

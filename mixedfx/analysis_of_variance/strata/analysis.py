@@ -27,7 +27,7 @@ __all__ = ["RESIDUAL", "StrataEstimates", "Stratum", "StratumEffect", "analysed"
 
 WITHIN = "Within"
 RESIDUAL = "Residual"
-SPLIT = 1e-6  # an efficiency factor further than this from 0 and 1 tells of a term that is split over strata
+SPLIT = 1e-6  # an efficiency factor farther than this from 0 and 1 shows a term that is split over strata
 ROUNDING = 1e-9  # relative difference of projections that is none
 
 
@@ -43,7 +43,7 @@ class StratumEffect:
     efficiency : float
         Share of the information on the term that the stratum holds.
     wanted : int
-        Degrees of freedom, had every cell been observed.
+        Degrees of freedom if every cell had been observed.
     """
 
     label: str
@@ -156,9 +156,9 @@ def _stratum(
         effects.append(
             StratumEffect(hypothesis.label, own.shape[1], size, efficiency[hypothesis.label], hypothesis.wanted)
         )
-    left = y - Q @ scores
-    left -= Q @ (Q.T @ left)
-    return Stratum(name, tuple(effects), rank - Q.shape[1], left)
+    residual = y - Q @ scores
+    residual -= Q @ (Q.T @ residual)
+    return Stratum(name, tuple(effects), rank - Q.shape[1], residual)
 
 
 def _fixed_part(X: Array, data: Observations) -> tuple[FixedPart, Array]:
@@ -317,8 +317,8 @@ def strata_estimates(
 
 def _spans_the_mean(X: Array) -> bool:
     ones = np.ones(len(X))
-    found = X @ np.linalg.lstsq(X, ones, rcond=None)[0]
-    return bool(np.abs(found - ones).max() < np.sqrt(ROUNDING))
+    projected = X @ np.linalg.lstsq(X, ones, rcond=None)[0]
+    return bool(np.abs(projected - ones).max() < np.sqrt(ROUNDING))
 
 
 def _expectations(

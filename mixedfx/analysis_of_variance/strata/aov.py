@@ -92,29 +92,29 @@ def aov(
     """
     kind = type_for(type, contains_by_name)
     options = {"contrasts": contrasts, "missing": missing, "functions": functions}
-    made = observe(formula, data, aggregate, options)
+    observations = observe(formula, data, aggregate, options)
     return AovResults(
-        made.name,
-        tuple(analysed(made, kind)),
-        {term.label: term.expressions for term in made.tested},
+        observations.name,
+        tuple(analysed(observations, kind)),
+        {term.label: term.expressions for term in observations.tested},
         kind.numeral,
-        _observed(observed, made),
-        repeated_measures(made.error, made.groupings, made.factors),
-        bool(made.error),
-        made.notes,
-        made.model,
+        _observed(observed, observations),
+        repeated_measures(observations.error, observations.groupings, observations.factors),
+        bool(observations.error),
+        observations.notes,
+        observations.model,
     )
 
 
 def _observed(names: Sequence[str] | str, data: Observations) -> frozenset[str]:
-    chosen = checked_names("observed", names)
+    factors_named = checked_names("observed", names)
     factors = {text for term in data.tested for text in term.expressions}
-    unknown = [name for name in chosen if name not in factors]
+    unknown = [name for name in factors_named if name not in factors]
     if unknown:
         raise SpecificationError(
             f"observed names {unknown[0]!r}, which is not in the formula; choose from {sorted(factors)}"
         )
-    return frozenset(chosen)
+    return frozenset(factors_named)
 
 
 @hinting_methods
@@ -195,6 +195,11 @@ class AovResults:
     def efficiency(self) -> StatsTable:
         """Return the share of the information on every term that each stratum holds.
 
+        Returns
+        -------
+        StatsTable
+            A term a row, a stratum a column; every row sums to 1.
+
         Examples
         --------
         >>> import mixedfx as mfx
@@ -218,6 +223,10 @@ class AovResults:
         Every term of ``Error(…)`` becomes a random intercept, but for units that are single rows: their variance is the
         residual one. In a balanced design its tests are those of the strata, unless a variance would be negative: then
         it is zero, and strata are pooled.
+
+        Returns
+        -------
+        LinearMixedResults
 
         Raises
         ------
@@ -266,17 +275,17 @@ class AovResults:
             ``stratum, num_df, den_df, mse, F, PR(>F), pes, ges``: ``pes`` is partial, ``ges`` generalised eta squared
             (Olejnik and Algina 2003; Bakeman 2005).
         """
-        chosen = checked_choice("correction", correction, CORRECTIONS)
-        sphericities = self._sphericities if chosen.estimate else {}
+        applied = checked_choice("correction", correction, CORRECTIONS)
+        sphericities = self._sphericities if applied.estimate else {}
         rows = {}
         for stratum in self.analysis:
-            epsilon = chosen.epsilon(sphericities.get(stratum.name))
+            epsilon = applied.epsilon(sphericities.get(stratum.name))
             for effect in stratum.effects:
                 rows[(stratum.name, effect.label)] = self._row(stratum, effect, epsilon)
         order = {label: place for place, label in enumerate(self.expressions)}
         keys = sorted(rows, key=lambda key: order[key[1]])
         frame = pd.DataFrame([rows[key] for key in keys], index=[label for _, label in keys])
-        notes = [f"{MEANING[self.numeral]}.", chosen.note, *self.notes]
+        notes = [f"{MEANING[self.numeral]}.", applied.note, *self.notes]
         return StatsTable.from_frame(
             frame,
             heading=f"Analysis of variance of {self.name}",
@@ -302,8 +311,8 @@ class AovResults:
         """Share of an effect in what varies between units as they are met: errors, observed factors, itself."""
         effects = [other for stratum in self.analysis for other in stratum.effects]
         of_observed = sum(other.sum_sq for other in effects if self._is_observed(other))
-        own = 0.0 if self._is_observed(effect) else effect.sum_sq
-        total = own + of_observed + sum(stratum.error for stratum in self.analysis)
+        of_itself = 0.0 if self._is_observed(effect) else effect.sum_sq
+        total = of_itself + of_observed + sum(stratum.error for stratum in self.analysis)
         return effect.sum_sq / total if total > 0 else np.nan
 
     def _is_observed(self, effect: StratumEffect) -> bool:
@@ -334,11 +343,11 @@ class AovResults:
         """
         rows: dict[str, dict[str, float]] = {}
         for stratum in self.analysis:
-            found = self._sphericities.get(stratum.name)
-            if found is None or found.size < 2:
+            estimate = self._sphericities.get(stratum.name)
+            if estimate is None or estimate.size < 2:
                 continue
-            w, p = found.mauchly
-            row = {"W": w, "p": p, "GG": found.greenhouse_geisser, "HF": found.huynh_feldt}
+            w, p = estimate.mauchly
+            row = {"W": w, "p": p, "GG": estimate.greenhouse_geisser, "HF": estimate.huynh_feldt}
             rows |= {effect.label: row for effect in stratum.effects}
         frame = pd.DataFrame(list(rows.values()), index=list(rows), columns=["W", "p", "GG", "HF"], dtype=float)
         notes = [
@@ -357,8 +366,8 @@ class AovResults:
                 "of the factors within units. Several rows a cell: aggregate='mean'. Missing cells: drop the unit, or "
                 "fit with lmer"
             )
-        found = {stratum.name: design.sphericity(stratum) for stratum in self.analysis}
-        return {name: sphericity for name, sphericity in found.items() if sphericity is not None}
+        by_stratum = {stratum.name: design.sphericity(stratum) for stratum in self.analysis}
+        return {name: sphericity for name, sphericity in by_stratum.items() if sphericity is not None}
 
     # ---------------------------------------------------------------- display
     def summary(self) -> Summary:
@@ -369,8 +378,8 @@ class AovResults:
             for table in self.strata.values()
             for block in table.summary().blocks
         ]
-        own = (note for table in self.strata.values() for note in table.notes)
-        notes = dict.fromkeys([f"{MEANING[self.numeral]}.", *self.notes, *own])
+        of_tables = (note for table in self.strata.values() for note in table.notes)
+        notes = dict.fromkeys([f"{MEANING[self.numeral]}.", *self.notes, *of_tables])
         return Summary(tuple(blocks), title, tuple(notes))
 
     def __str__(self) -> str:

@@ -65,9 +65,9 @@ class StrataModel:
         Units that are single rows have the residual variance, and units that were named before that of the first name.
         """
         random: dict[bytes, RandomTerm] = {}
-        for term, own in zip(self.formula.error, self.groupings, strict=True):
-            if 1 < own.size < len(own.codes):
-                random.setdefault(own.key, RandomTerm("1", term, terms=((),)))
+        for term, grouping in zip(self.formula.error, self.groupings, strict=True):
+            if 1 < grouping.size < len(grouping.codes):
+                random.setdefault(grouping.key, RandomTerm("1", term, terms=((),)))
         formula = replace(self.formula, error=(), random=tuple(random.values()))
         return replace(formula, source=str(formula))
 
@@ -111,8 +111,8 @@ def strata_model(
     """Return the mixed model of a design with error strata."""
     rows = FrameRows(frame, design.keep)
     data = pd.DataFrame({name: _values(rows, name) for name in design.formula.variables if name in frame})
-    kept = {key: options[key] for key in ("contrasts", "functions")}
-    return StrataModel(design.formula, design.response.name, data, tuple(groupings.values()), kept)
+    passed_on = {key: options[key] for key in ("contrasts", "functions")}
+    return StrataModel(design.formula, design.response.name, data, tuple(groupings.values()), passed_on)
 
 
 def _values(rows: FrameRows, name: str) -> pd.Series[Any]:
@@ -139,7 +139,7 @@ class Observations:
     kept : (p,)
         Positions of the columns that are not redundant.
     estimable : callable or None
-        Gives the functions of their coefficients that can be estimated, if there are redundant columns.
+        Returns the estimable functions of the coefficients, if there are redundant columns.
     groupings : dict
         The partitions of the rows by the terms of ``Error(…)``, finer ones after coarser ones.
     error : tuple of tuple of str
@@ -189,7 +189,7 @@ def observe(formula: Any, data: Any, aggregate: AggregateName | None, options: M
     error = design.formula.error
     factors = {name: row_grouping(rows, [name]) for term in error for name in term}
     groupings = {":".join(term): row_grouping(rows, term) for term in error}
-    made = Observations(
+    observations = Observations(
         design.response.name,
         design.response.values,
         X,
@@ -203,13 +203,13 @@ def observe(formula: Any, data: Any, aggregate: AggregateName | None, options: M
         strata_model(design, frame, groupings, options),
     )
     if aggregate is not None:
-        made = _aggregated(made, checked_choice("aggregate", aggregate, REDUCERS, ", or None"))
-    columns = made.X - made.X[0]
-    return replace(made, y=centred(made.y), X=columns - columns.mean(axis=0))
+        observations = _aggregated(observations, checked_choice("aggregate", aggregate, REDUCERS, ", or None"))
+    columns = observations.X - observations.X[0]
+    return replace(observations, y=centred(observations.y), X=columns - columns.mean(axis=0))
 
 
 def centred(y: Array) -> Array:
-    """Return the deviations from the mean: first from a value of the data, which is exact, then from what is left."""
+    """Return the deviations from the mean: an observed value near it is subtracted first, which is exact."""
     middle = y - y[np.argmin(np.abs(y - y.mean()))]
     return np.asarray(middle - math.fsum(middle) / len(y))
 
@@ -221,7 +221,7 @@ def row_grouping(rows: FrameRows, columns: Sequence[str]) -> Grouping:
 
 
 def _design(formula: Any, frame: Frame, options: Mapping[str, Any]) -> Design:
-    """Build the design; that columns are redundant is said in the table, where it is normal in confounded designs."""
+    """Build the design without the warning of redundant columns, which are normal in confounded designs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RankDeficientWarning)
         design = build_design(formula, frame, **options)
@@ -243,10 +243,10 @@ def _check(design: Design) -> None:
 
 
 def _labels_note(design: Design, frame: Frame) -> list[str]:
-    """Say which columns are a number in one place and a label in the other."""
-    used = set(design.fixed.encoder.variables)
+    """Notes on columns that are numbers in the fixed part but labels in ``Error(…)``."""
+    in_fixed_part = set(design.fixed.encoder.variables)
     errors = dict.fromkeys(name for term in design.formula.error for name in term)
-    numeric = [name for name in errors if name in used and not frame.column(name).is_factor]
+    numeric = [name for name in errors if name in in_fixed_part and not frame.column(name).is_factor]
     return [
         f"{name} is a number: a slope in the fixed part, though a label in Error(…). Make it categorical for a factor."
         for name in numeric
@@ -254,7 +254,7 @@ def _labels_note(design: Design, frame: Frame) -> list[str]:
 
 
 def _restarting(design: Design, frame: Frame) -> list[str]:
-    """Hint at ids that look as if they began again in every level of a factor that varies between units."""
+    """Notes on units whose labels seem to begin again in every level of a factor."""
     errors = list(dict.fromkeys(name for term in design.formula.error for name in term))
     between = [
         name for name in design.variables if name in frame and name not in errors and frame.column(name).is_factor

@@ -33,8 +33,8 @@ __all__ = [
     "orthonormal",
 ]
 
-RANK_TOLERANCE = 1e-7  # what is left of a column, relative to it, below which it adds nothing
-LARGEST_BASIS = 10_000  # columns of a space that is not orthogonal to the others
+RANK_TOLERANCE = 1e-7  # a column whose remainder is smaller, relative to its size, adds nothing
+LARGEST_BASIS = 10_000  # most columns of a space that is not orthogonal to the others
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +110,8 @@ def whole(n: int) -> Grouping:
 
 def meet(a: Grouping, b: Grouping) -> Grouping:
     """Return the finest partition that is coarser than both."""
-    own, others, _ = a.cells(b)
-    graph = sp.csr_array((np.ones(len(own)), (own, a.size + others)), shape=(a.size + b.size,) * 2)
+    levels_a, levels_b, _ = a.cells(b)
+    graph = sp.csr_array((np.ones(len(levels_a)), (levels_a, a.size + levels_b)), shape=(a.size + b.size,) * 2)
     _, component = connected_components(graph, directed=False)
     return grouping_of(component.astype(np.intp)[a.codes])
 
@@ -126,13 +126,13 @@ def orthogonal(a: Grouping, b: Grouping, common: Grouping) -> bool:
     ----------
     Bailey (2008), Design of Comparative Experiments, ch. 10.
     """
-    own, others, counts = a.cells(b)
+    levels_a, levels_b, counts = a.cells(b)
     home_a, home_b = np.zeros(a.size, dtype=np.intp), np.zeros(b.size, dtype=np.intp)
     home_a[a.codes], home_b[b.codes] = common.codes, common.codes
     possible = np.bincount(home_a, minlength=common.size) @ np.bincount(home_b, minlength=common.size)
-    if possible != len(own):
+    if possible != len(levels_a):
         return False
-    return bool(np.all(counts * common.counts[home_a[own]] == a.counts[own] * b.counts[others]))
+    return bool(np.all(counts * common.counts[home_a[levels_a]] == a.counts[levels_a] * b.counts[levels_b]))
 
 
 Space = Grouping | Array
@@ -181,9 +181,9 @@ class Averages(Projector):
     def overlap(self, grouping: Grouping) -> float:
         """Return ``tr(P Z Z')``: with each average, the sum of ``n_jb^2 / n_j`` over the cells."""
         total = 0.0
-        for sign, own in self.parts:
-            level, _, counts = own.cells(grouping)
-            total += sign * float(np.sum(counts**2 / own.counts[level]))
+        for sign, averaged in self.parts:
+            level, _, counts = averaged.cells(grouping)
+            total += sign * float(np.sum(counts**2 / averaged.counts[level]))
         return total
 
     def plus(self, other: Averages, sign: int = 1) -> Averages:
@@ -199,9 +199,9 @@ class Averages(Projector):
     def restricted(self, grouping: Grouping) -> Averages | None:
         """Return the product with the averages over ``grouping``; None if they do not commute."""
         out = Averages(())
-        for sign, own in self.parts:
-            common = meet(own, grouping)
-            if not orthogonal(own, grouping, common):
+        for sign, averaged in self.parts:
+            common = meet(averaged, grouping)
+            if not orthogonal(averaged, grouping, common):
                 return None
             out = out.plus(Averages(((1, common),)), sign)
         return out
@@ -251,9 +251,9 @@ class _Accumulated:
     def add(self, space: Space) -> Projector:
         """Return the projection onto what ``space`` adds."""
         if self.basis is None and isinstance(space, Grouping):
-            known = self.averages.restricted(space)
-            if known is not None:
-                new = Averages(((1, space),)).plus(known, -1)
+            projected = self.averages.restricted(space)
+            if projected is not None:
+                new = Averages(((1, space),)).plus(projected, -1)
                 self.averages = self.averages.plus(new)
                 self.spaces.append(space)
                 return new
@@ -267,9 +267,9 @@ class _Accumulated:
         rest = columns
         for _ in range(2):  # twice is enough for full precision
             rest = rest - self.basis @ (self.basis.T @ rest)
-        own = orthonormal(rest, np.linalg.norm(columns, axis=0))
-        self.basis = np.column_stack([self.basis, own])
-        return Span(own, self.cells)
+        basis = orthonormal(rest, np.linalg.norm(columns, axis=0))
+        self.basis = np.column_stack([self.basis, basis])
+        return Span(basis, self.cells)
 
     def _coordinates(self, space: Space) -> Array:
         """The columns of a space as functions on cells (cells, c), times the roots of their numbers of rows."""
@@ -300,8 +300,8 @@ def increments(spaces: Sequence[Space], n: int) -> list[Projector]:
     cells = whole(n)
     for space in spaces:
         cells = cells.crossed(space) if isinstance(space, Grouping) else Grouping(np.arange(n), n)
-    so_far = _Accumulated(cells, Averages(((1, whole(n)),)), [whole(n)])
-    return [so_far.add(space) for space in spaces]
+    accumulated = _Accumulated(cells, Averages(((1, whole(n)),)), [whole(n)])
+    return [accumulated.add(space) for space in spaces]
 
 
 def orthonormal(columns: Array, sizes: Array) -> Array:

@@ -48,7 +48,7 @@ class CodedTerm:
     covariates : frozenset of str
         Its numeric expressions.
     coding : callable
-        Gives the cells of all terms by label: they are needed for type III only.
+        Returns the cells of all terms by label; only type III needs them.
     """
 
     label: str
@@ -83,19 +83,19 @@ def contains_by_sas(outer: CodedTerm, inner: CodedTerm) -> bool:
 
 def _effects_of(position: int, terms: Sequence[CodedTerm]) -> list[tuple[str, ...]]:
     """The sets of factors whose effects a term adds to those of the terms before it."""
-    own = terms[position]
-    before = [set(t.factors) for t in terms[:position] if t.covariates == own.covariates]
-    subsets = [s for size in range(len(own.factors) + 1) for s in combinations(own.factors, size)]
+    term = terms[position]
+    before = [set(t.factors) for t in terms[:position] if t.covariates == term.covariates]
+    subsets = [s for size in range(len(term.factors) + 1) for s in combinations(term.factors, size)]
     return [s for s in subsets if not any(set(s) <= other for other in before)]
 
 
 def carries_others(position: int, terms: Sequence[CodedTerm]) -> bool:
-    """Say whether a term adds lower-order effects that belong to other terms too, which do not contain it.
+    """Say whether a term adds lower-order effects that are also effects of terms which do not contain it.
 
-    As ``f`` in ``0 + f + h``, which adds the general mean: what its coefficients mean depends on the coding of ``h``.
+    In ``0 + f + h`` the term ``f`` adds the general mean, so that its coefficients depend on the coding of ``h``.
     """
-    own = terms[position]
-    others = [t for t in terms if t is not own and t.covariates == own.covariates and not contains_by_sas(t, own)]
+    term = terms[position]
+    others = [t for t in terms if t is not term and t.covariates == term.covariates and not contains_by_sas(t, term)]
     return any(set(effect) <= set(other.factors) for effect in _effects_of(position, terms) for other in others)
 
 
@@ -117,8 +117,8 @@ def type_three_rows(position: int, terms: Sequence[CodedTerm], n_columns: int) -
     over all other factors with equal weights and subtracting the effects of lower order. This does not depend on the
     coding. Where a term's lower-order relatives are missing from the model, their effects are part of it.
     """
-    own = terms[position]
-    relatives = [t for t in terms if t.covariates == own.covariates]
+    term = terms[position]
+    relatives = [t for t in terms if t.covariates == term.covariates]
     return np.vstack([_effect_rows(effect, relatives, n_columns) for effect in _effects_of(position, terms)])
 
 
@@ -162,20 +162,22 @@ def terms_of_design(design: Design, frame: Frame) -> tuple[CodedTerm, ...]:
     encoder = design.fixed.encoder
     if not isinstance(encoder, FormulaicEncoder):
         ones = {label: np.ones((1, 1)) for label in expressions}
-        return tuple(CodedTerm(key, columns[key], (), frozenset(own), lambda: ones) for key, own in expressions.items())
+        return tuple(
+            CodedTerm(key, columns[key], (), frozenset(texts), lambda: ones) for key, texts in expressions.items()
+        )
     examples = _example_values(encoder, design, frame)
     cells = cache(lambda: _cells_of_design(encoder, expressions, examples))
     out = []
-    for label, own in expressions.items():
-        factors = tuple(text for text in own if isinstance(examples[text], Factor))
-        out.append(CodedTerm(label, columns[label], factors, frozenset(own) - set(factors), cells))
+    for label, texts in expressions.items():
+        factors = tuple(text for text in texts if isinstance(examples[text], Factor))
+        out.append(CodedTerm(label, columns[label], factors, frozenset(texts) - set(factors), cells))
     return tuple(out)
 
 
 def _cells_of_design(
     encoder: FormulaicEncoder, labels: Iterable[str], examples: Mapping[str, Value]
 ) -> dict[str, Array]:
-    """The columns of every term on the cells of its factors, from the structure that formulaic found."""
+    """The columns of every term on the cells of its factors, from formulaic's structure of the encoded terms."""
     out = {}
     for label, structure in zip(labels, encoder.spec.structure, strict=True):
         parts = [[(factor.factor.expr, factor.reduced) for factor in part.factors] for part in structure.scoped_terms]
@@ -216,7 +218,7 @@ def _expressions(design: Design) -> dict[str, tuple[str, ...]]:
 
 
 def _example_values(encoder: FormulaicEncoder, design: Design, frame: Frame) -> dict[str, Value]:
-    """The value of every expression in one row: what kind it is, and its levels and contrasts."""
+    """The value of every expression in one row, for its kind, levels and contrasts."""
     used = np.ones(len(frame), dtype=bool) if design.keep is None else design.keep
     one = np.zeros(len(frame), dtype=bool)
     one[np.argmax(used)] = True

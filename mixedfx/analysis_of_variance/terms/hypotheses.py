@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 TypeName: TypeAlias = Literal[1, 2, 3, "I", "II", "III"]
-ESTIMABLE = 1e-8  # relative size of what of a hypothesis lies outside of the row space of X
+ESTIMABLE = 1e-8  # the part of a hypothesis outside the row space of X, relative to its size, that is rounding
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ class TermHypothesis:
     label : str
     L : (r, p)
     wanted : int
-        Number of independent rows, had every cell been observed.
+        Number of independent rows if every cell had been observed.
     sequential : bool
-        Whether pooled degrees of freedom rest on rows that are orthogonal one after the other, as those of types I and
-        II.
+        Whether pooled degrees of freedom use rows made orthogonal one after the other, as in types I and II.
     """
 
     label: str
@@ -131,13 +130,15 @@ class Marginal(TermHypotheses):
             return Sequential().of(part)
         out, effects = [], _effect_rows(part)
         for position in part.tested:
-            own = part.terms[position]
-            others = [term for term in part.terms if term is not own]
-            before = [term for term in others if not self.contains(term, own)]
+            tested = part.terms[position]
+            others = [term for term in part.terms if term is not tested]
+            before = [term for term in others if not self.contains(term, tested)]
             if before == others:
                 out.append(_of_effects(part, position))
             else:
-                out.append(_adjusted(part, own, before) if effects is None else _after(part, effects, own, before))
+                out.append(
+                    _adjusted(part, tested, before) if effects is None else _after(part, effects, tested, before)
+                )
         return out
 
 
@@ -174,8 +175,8 @@ class TypeThree(TermHypotheses):
 def _from_estimable(part: FixedPart, functions: EstimableFunctions) -> list[TermHypothesis]:
     """The hypotheses of type III by the general form of estimable functions.
 
-    A covariate that was dropped because others tell it counts as left out, as in R; what others tell of the levels of a
-    factor depends on which of its columns are dropped, and is not tested.
+    A covariate that was dropped as a combination of others counts as left out, as in R. Levels of a factor that are
+    combinations of others are not tested, as they depend on which columns are dropped.
     """
     present = [t.label for t in part.terms if t.factors or not t.expressions or part.estimated_columns(t).size]
     out = []
@@ -201,7 +202,7 @@ def _coefficients(part: FixedPart, own: CodedTerm) -> TermHypothesis:
 
 
 def _of_effects(part: FixedPart, position: int) -> TermHypothesis:
-    """The hypothesis that the effects of a term vanish, cells weighted equally; of it what can be estimated."""
+    """The hypothesis that the effects of a term vanish, cells weighted equally; only the part that can be estimated."""
     own = part.terms[position]
     if not part.above(own) and not carries_others(position, part.terms):
         return _coefficients(part, own)
@@ -213,8 +214,8 @@ def _of_effects(part: FixedPart, position: int) -> TermHypothesis:
 def _effect_rows(part: FixedPart) -> dict[str, Array] | None:
     """The effects of every term as rows, p in all; None where each term's columns add nothing but its own effects.
 
-    Where a term carries effects of others (``0 + f + h``), which of them the columns of another term hold depends on
-    its coding: terms are then adjusted for effects, whose mean over the levels is zero.
+    Where a term carries effects of others (``0 + f + h``), the meaning of the other columns depends on their coding.
+    Terms are then adjusted for effects, whose mean over the levels is zero.
     """
     if not any(carries_others(position, part.terms) for position in range(len(part.terms))):
         return None
@@ -235,7 +236,7 @@ def _after(
 
 
 def _adjusted(part: FixedPart, own: CodedTerm, before: Sequence[CodedTerm]) -> TermHypothesis:
-    """The hypothesis of a term after ``before``; what is neither comes on top and does not adjust it."""
+    """The hypothesis of a term after the terms ``before``; all others come last and do not adjust it."""
     columns = part.estimated_columns(own)
     first = np.concatenate([np.zeros(0, dtype=np.intp), *(part.estimated_columns(term) for term in before)])
     L = _sequential_rows(part.root, np.sort(first).astype(np.intp), columns)
@@ -243,7 +244,7 @@ def _adjusted(part: FixedPart, own: CodedTerm, before: Sequence[CodedTerm]) -> T
 
 
 def _sequential_rows(root: Array, first: IntArray, columns: IntArray) -> Array:
-    """The rows (r, p) that ``columns`` add nothing to those that are ``first``; the rest comes on top."""
+    """Rows (r, p) of the hypothesis that ``columns`` add nothing after the columns ``first``; all others come last."""
     rest = np.setdiff1d(np.arange(len(root)), np.concatenate([first, columns]))
     order = np.concatenate([first, columns, rest]).astype(np.intp)
     upper = np.asarray(np.linalg.qr(root[:, order], mode="r"))
@@ -276,11 +277,11 @@ def type_for(choice: object, contains: Callable[[CodedTerm, CodedTerm], bool]) -
     SpecificationError
         If it is anything else.
     """
-    known: dict[object, TermHypotheses] = {1: Sequential(), 2: Marginal(contains), 3: TypeThree()}
-    known |= {made.numeral: made for made in known.values()}
+    types: dict[object, TermHypotheses] = {1: Sequential(), 2: Marginal(contains), 3: TypeThree()}
+    types |= {made.numeral: made for made in types.values()}
     key = choice.upper() if isinstance(choice, str) else choice
     if isinstance(key, str) and key.isdigit():
         key = int(key)
-    if isinstance(key, bool) or key not in known:
+    if isinstance(key, bool) or key not in types:
         raise SpecificationError(f"type is 1, 2 or 3; found {choice!r}")
-    return known[key]
+    return types[key]

@@ -60,9 +60,9 @@ class AnalysedFit:
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
     rows : callable or None
-        Gives the rows on which pooled degrees of freedom rest, where they depend on them.
+        Returns the rows in which hypotheses are written, where pooled degrees of freedom depend on them.
     notes : tuple of str
-        What the tests are worth, where that must be said.
+        Warnings about the tests, such as separation.
     """
 
     part: FixedPart
@@ -112,7 +112,7 @@ def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
 
 
 def _root_of_inverse(covariance: Array, reasons: Sequence[str]) -> Array:
-    """``R``, upper triangular, with ``R'R`` the inverse; directions next to singular in rounding are as good as that.
+    """``R``, upper triangular, with ``R'R`` the inverse; eigenvalues below rounding are raised to it.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermH
 
 def _estimable_notes(part: FixedPart) -> list[str]:
     """Say how terms are tested whose hypotheses depend on which cells are empty."""
-    contained = [own.label for own in map(part.terms.__getitem__, part.tested) if part.above(own)]
+    contained = [term.label for term in map(part.terms.__getitem__, part.tested) if part.above(term)]
     if part.estimable is None or not contained:
         return []
     return [
@@ -289,27 +289,27 @@ def _estimable_notes(part: FixedPart) -> list[str]:
 
 def _carried_notes(part: FixedPart) -> list[str]:
     """Say which terms have the general mean (or slope) among their effects."""
-    own = [part.terms[i].label for i in part.tested if part.terms[i].factors and carries_others(i, part.terms)]
-    if not own:
+    labels = [part.terms[i].label for i in part.tested if part.terms[i].factors and carries_others(i, part.terms)]
+    if not labels:
         return []
     return [
-        f"{', '.join(own)}: effects of lower order that no other term of the model has (as the general mean, without "
-        "an intercept) are among those that are tested; joint_tests compares means only."
+        f"{', '.join(labels)}: effects of lower order that no other term of the model has (as the general mean, "
+        "without an intercept) are among those that are tested; joint_tests compares means only."
     ]
 
 
 def _origin_notes(part: FixedPart) -> list[str]:
     """Say of which terms the test depends on the origin of a covariate, and what joint_tests does."""
-    found: dict[frozenset[str], list[str]] = {}
+    by_covariates: dict[frozenset[str], list[str]] = {}
     for i in part.tested:
-        own = part.terms[i]
-        at = frozenset().union(*(t.covariates - own.covariates for t in part.terms if contains_by_name(t, own)))
+        term = part.terms[i]
+        at = frozenset().union(*(t.covariates - term.covariates for t in part.terms if contains_by_name(t, term)))
         if at:
-            found.setdefault(at, []).append(own.label)
+            by_covariates.setdefault(at, []).append(term.label)
     return [
         f"{', '.join(labels)}: tested where {' and '.join(sorted(at))} {'is' if len(at) == 1 else 'are'} 0, because of "
         "the interaction (centre it for a test at its mean; joint_tests compares at the means of covariates)."
-        for at, labels in found.items()
+        for at, labels in by_covariates.items()
     ]
 
 
@@ -317,8 +317,8 @@ def _covariate_notes(part: FixedPart) -> list[str]:
     """Say which tests hold at the origin of a covariate, because an interaction with it does not contain the factor."""
     out = []
     for i in part.tested:
-        own = part.terms[i]
-        above = [t for t in part.terms if contains_by_name(t, own) and not contains_by_sas(t, own)]
+        term = part.terms[i]
+        above = [t for t in part.terms if contains_by_name(t, term) and not contains_by_sas(t, term)]
         if not above:
             continue
         several = any(t.cells.shape[-2] > 1 for t in above)
@@ -326,7 +326,7 @@ def _covariate_notes(part: FixedPart) -> list[str]:
             "as in SAS (R's lmerTest takes several columns for a factor)" if several else "as in SAS and R's lmerTest"
         )
         out.append(
-            f"{own.label} is adjusted for {', '.join(t.label for t in above)}, {theirs}: the test holds where the "
+            f"{term.label} is adjusted for {', '.join(t.label for t in above)}, {theirs}: the test holds where the "
             "covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
         )
     return out
