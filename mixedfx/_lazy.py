@@ -12,16 +12,16 @@ __all__ = ["HIGHER", "higher", "submodules"]
 # Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
 # table; tests/test_architecture.py allows no other import against the order of the rooms.
 HIGHER = {
-    "correlogram": "plots.correlogram",
-    "dashboard": "plots.dashboard",
-    "influence": "plots.cooks",
+    "correlogram": "plots.diagnostics",
+    "dashboard": "plots.diagnostics",
+    "influence": "plots.diagnostics",
     "plate_diagram": "plots.diagram",
-    "plot_batches": "plots.batches",
-    "plot_bootstrap": "plots.bootstrap",
-    "plot_marginal_means": "plots.marginal_means",
-    "plot_profile": "plots.profile",
+    "plot_batches": "plots.estimates",
+    "plot_bootstrap": "plots.parameters",
+    "plot_marginal_means": "plots.means",
+    "plot_profile": "plots.parameters",
     "pooling_panels": "plots.pooling",
-    "quantiles": "plots.quantiles",
+    "quantiles": "plots.diagnostics",
 }
 
 

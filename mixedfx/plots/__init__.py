@@ -4,24 +4,37 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfx._lazy import submodules
 from mixedfx._suggestions import hinting, unknown_name
-from mixedfx.plots.batches import plot_batches
-from mixedfx.plots.bootstrap import plot_bootstrap
-from mixedfx.plots.caterpillar import caterpillar, caterpillar_frame
-from mixedfx.plots.cooks import influence
-from mixedfx.plots.correlogram import correlogram
-from mixedfx.plots.dashboard import dashboard
+from mixedfx.plots.diagnostics import (
+    correlogram,
+    dashboard,
+    influence,
+    qq,
+    qq_frame,
+    quantiles,
+    residual_frame,
+    residuals,
+    scale_location,
+)
 from mixedfx.plots.effects import effect, effect_frame
+from mixedfx.plots.engine import (
+    likelihood_surface,
+    likelihood_surface_frame,
+    matrix_frame,
+    matrix_image,
+    optimizer_path,
+)
+from mixedfx.plots.estimates import caterpillar, caterpillar_frame, forest, forest_frame, plot_batches
 from mixedfx.plots.files import save_figure
-from mixedfx.plots.forest import forest, forest_frame
-from mixedfx.plots.interactions import interaction, interaction_frame
-from mixedfx.plots.marginal_means import marginal_means_frame, plot_marginal_means
-from mixedfx.plots.matrices import matrix_frame, matrix_image
+from mixedfx.plots.means import (
+    interaction,
+    interaction_frame,
+    marginal_means_frame,
+    pairwise_pvalues,
+    pairwise_pvalues_frame,
+    plot_marginal_means,
+)
+from mixedfx.plots.parameters import plot_bootstrap, plot_profile
 from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
-from mixedfx.plots.profile import plot_profile
-from mixedfx.plots.pvalues import pairwise_pvalues, pairwise_pvalues_frame
-from mixedfx.plots.quantiles import qq, qq_frame, quantiles
-from mixedfx.plots.residual_panels import residual_frame, residuals, scale_location
-from mixedfx.plots.surface import likelihood_surface, likelihood_surface_frame, optimizer_path
 
 __all__ = [
     "caterpillar",

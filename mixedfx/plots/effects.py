@@ -18,12 +18,12 @@ from mixedfx.plots.look import (
     GREY,
     MARKERS,
     PALETTE,
+    label_axes,
     legend_beside,
     name_levels,
     one_panel,
     paper,
     point_size,
-    tidy,
 )
 from mixedfx.results.base import MixedResults
 from mixedfx.results.success import success_of
@@ -173,7 +173,7 @@ def effect(
         panel.set_yticks(1.0 + np.arange(len(categories)), list(map(str, categories)))
     others = [name for name in variables if name not in (x, by)]
     held = ", ".join(f"{name} = {_shown((at or {}).get(name, _usual(variables[name])))}" for name in others)
-    tidy(panel, x=x, y=response_label(fit))
+    label_axes(panel, x=x, y=response_label(fit))
     panel.set_title(fill(f"at {held}", TITLE_WIDTH) if held else "", fontsize="small")
     return panel
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfx._typing import AnyArray, Array
+from mixedfx.exceptions import SpecificationError
+from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,14 +24,15 @@ __all__ = [
     "ORANGE",
     "PALETTE",
     "ink",
+    "label_axes",
     "legend_beside",
     "name_levels",
     "one_panel",
     "paper",
     "point_size",
+    "refuse_fit",
     "short",
     "smooth",
-    "tidy",
 ]
 
 # The palette of Okabe and Ito, safe for colour-blind readers.
@@ -92,7 +95,7 @@ def one_panel(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def tidy(ax: Axes, *, x: str = "", y: str = "", title: str = "") -> Axes:
+def label_axes(ax: Axes, *, x: str = "", y: str = "", title: str = "") -> Axes:
     """Name the axes and take away what distracts."""
     ax.set_xlabel(x)
     ax.set_ylabel(y)
@@ -119,3 +122,15 @@ def smooth(x: AnyArray, y: AnyArray) -> tuple[Array, Array]:
         sums += weight.sum(axis=1)
         means += weight @ y[part]
     return grid, means / sums
+
+
+def refuse_fit(given: Any, picture: str, made: str) -> None:
+    """Refuse a fit where a picture is of ``made`` from it, and it is left open what to compute.
+
+    Raises
+    ------
+    SpecificationError
+        If ``given`` is a fit.
+    """
+    if isinstance(given, MixedResults):
+        raise SpecificationError(f"{picture} draws what {made} returns, not a fit: write {picture}({made})")

@@ -14,7 +14,19 @@ from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects
-from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, legend_beside, one_panel, paper, point_size, short, tidy
+from mixedfx.plots.look import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    ink,
+    label_axes,
+    legend_beside,
+    one_panel,
+    paper,
+    point_size,
+    short,
+)
 from mixedfx.results.effects import spelled_as
 from mixedfx.results.linear import LinearMixedResults
 
@@ -148,7 +160,7 @@ def shrinkage(
     centre = (first["complete"].iloc[0], second["complete"].iloc[0])
     panel.plot(*centre, "P", color=ink(), markersize=8, label="fixed effects", zorder=4)
     legend_beside(panel)
-    return tidy(panel, x=chosen[0], y=chosen[1], title=f"Shrinkage by {term.group}")
+    return label_axes(panel, x=chosen[0], y=chosen[1], title=f"Shrinkage by {term.group}")
 
 
 def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: Sequence[str]) -> None:
@@ -179,7 +191,7 @@ def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str) -> Axes:
     few = len(rows) <= 30
     panel.set_xticks(x if few else [], [short(level) for level in rows["level"]] if few else [], rotation=90)
     legend_beside(panel)
-    return tidy(panel, x=group, y=str(rows["term"].iloc[0]), title=f"Shrinkage by {group}")
+    return label_axes(panel, x=group, y=str(rows["term"].iloc[0]), title=f"Shrinkage by {group}")
 
 
 # ------------------------------------------------------------------ panels
@@ -344,7 +356,7 @@ def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd
 
 def _title(panel: Any, text: str) -> None:
     """Name a panel in the room that it has beside its neighbours."""
-    tidy(panel, title=fill(text, PANEL_LETTERS, max_lines=2, placeholder="…")).title.set_fontsize("small")
+    label_axes(panel, title=fill(text, PANEL_LETTERS, max_lines=2, placeholder="…")).title.set_fontsize("small")
 
 
 def _grid(count: int, axes: Any) -> list[Any]:

@@ -9,8 +9,7 @@ from scipy.stats import norm
 
 import mixedfx as mfx
 from mixedfx.plots import plot_bootstrap, plot_profile
-from mixedfx.plots.bootstrap import reflected_density
-from mixedfx.plots.profile import ZetaCurve
+from mixedfx.plots.parameters import ZetaCurve, reflected_density
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,359 @@
+"""What a check looks at: residuals, quantiles, autocorrelations, influence, and all of it on one page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from mixedfx._arguments import checked_alpha
+from mixedfx._typing import AnyArray, Array, BoolArray
+from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
+from mixedfx.diagnostics.influence import influence as influence_of
+from mixedfx.diagnostics.random_effects import standardized_effects
+from mixedfx.diagnostics.residuals import standardized_residuals
+from mixedfx.diagnostics.serial import SerialCorrelation
+from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
+from mixedfx.exceptions import SpecificationError
+from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, one_panel, point_size, short, smooth
+from mixedfx.results.base import MixedResults
+from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.transforms import Bbox
+
+__all__ = [
+    "correlogram",
+    "dashboard",
+    "influence",
+    "qq",
+    "qq_frame",
+    "quantiles",
+    "residual_frame",
+    "residuals",
+    "scale_location",
+]
+
+
+# ------------------------------------------------------------------ residuals and fitted values
+def residual_frame(fit: Any, kind: str | None = None) -> pd.DataFrame:
+    """Return the numbers behind :func:`residuals` and :func:`scale_location`.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    kind : str, optional
+        Kind of residuals; ``"pearson"`` for linear models and ``"quantile"`` for generalised ones if omitted.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``fitted, residual, root`` (of the absolute residual); fitted values of a generalised model are on the
+        scale of the linear predictor.
+    """
+    linear = isinstance(fit, LinearMixedResults)
+    chosen = kind if kind is not None else ("pearson" if linear else "quantile")
+    residual = fit.residuals(chosen)
+    fitted = fit.fittedvalues if linear else fit.predict(which="linear")
+    frame = pd.DataFrame({"fitted": fitted, "residual": residual})
+    frame["root"] = np.sqrt(frame["residual"].abs())
+    return pd.DataFrame(frame[np.isfinite(frame["residual"])])
+
+
+def residuals(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw residuals against fitted values, with a local mean that should lie on zero.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    kind : str, optional
+        As for :func:`residual_frame`.
+    ax : matplotlib Axes, optional
+    """
+    frame = residual_frame(fit, kind)
+    panel = one_panel(ax)
+    panel.axhline(0.0, color=GREY, linewidth=0.8, zorder=0)
+    _points(panel, frame["fitted"], frame["residual"])
+    return label_axes(panel, x=_fitted_name(fit), y=_name(fit, kind), title="Residuals and fitted values")
+
+
+def scale_location(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw the root of the absolute residuals against fitted values: the line is level if the spread is.
+
+    Parameters
+    ----------
+    fit, kind, ax
+        As for :func:`residuals`.
+    """
+    frame = residual_frame(fit, kind)
+    panel = one_panel(ax)
+    _points(panel, frame["fitted"], frame["root"])
+    panel.set_ylim(bottom=0.0)
+    return label_axes(panel, x=_fitted_name(fit), y="root of |residual|", title="Spread and fitted values")
+
+
+def _points(panel: Axes, x: pd.Series[float], y: pd.Series[float]) -> None:
+    size = point_size(len(x))
+    panel.plot(x, y, "o", color=BLUE, markersize=size, alpha=0.55, markeredgewidth=0)
+    panel.plot(*smooth(x.to_numpy(), y.to_numpy()), color=ORANGE, linewidth=1.8)
+
+
+def _name(fit: Any, kind: str | None) -> str:
+    chosen = kind or ("pearson" if isinstance(fit, LinearMixedResults) else "quantile")
+    return f"{'Pearson' if chosen == 'pearson' else chosen} residual"
+
+
+def _fitted_name(fit: Any) -> str:
+    return "fitted value" if isinstance(fit, LinearMixedResults) else "linear predictor"
+
+
+# ------------------------------------------------------------------ quantiles
+def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
+    """Return the numbers behind :func:`qq`.
+
+    Parameters
+    ----------
+    fit : MixedResults or QuantileResiduals
+        Residuals of a fit, or simulated residuals. Those of a linear model are conditional residuals in their own
+        standard deviations, ``sigma sqrt(1 - h)`` with h the leverage; those of a generalised model are randomised
+        quantile residuals about a draw of the linear predictor given the data.
+    group, term : str, optional
+        Random effects of this grouping factor and coefficient (the first, if only the group is named) in place of
+        residuals, each in its own standard deviation.
+    alpha : float
+        If the distribution is right each point leaves the band with about this probability (less often, as the
+        parameters were estimated from the same data). Points hang together: if one leaves, neighbours do.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the band of the order
+        statistics of independent normal values, which these are but approximately.
+    """
+    alpha = checked_alpha(alpha)
+    sample = np.sort(_values(fit, group, term))
+    n, rank = sample.size, np.arange(1, sample.size + 1)
+    if n == 0:
+        raise SpecificationError("there is nothing to draw: no residual or random effect has a variance")
+    limits = [special.ndtri(special.betaincinv(rank, n + 1 - rank, p)) for p in (alpha / 2, 1 - alpha / 2)]
+    theoretical = special.ndtri((rank - 0.5) / n)
+    return pd.DataFrame({"theoretical": theoretical, "sample": sample, "lower": limits[0], "upper": limits[1]})
+
+
+def _values(fit: Any, group: str | None, term: str | None) -> Any:
+    if isinstance(fit, QuantileResiduals):
+        values = fit.normal.to_numpy()
+    elif group is None:
+        values = standardized_residuals(fit)
+    else:
+        values = _effects(fit, group, term)
+    return values[np.isfinite(values)]
+
+
+def _effects(fit: Any, group: str, term: str | None) -> Any:
+    frame = standardized_effects(fit)
+    own = frame[frame["group"] == str(group)]
+    if own.empty:
+        known = ", ".join(map(repr, frame["group"].unique()))
+        raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")
+    chosen = own["term"].iloc[0] if term is None else term
+    if chosen not in set(own["term"]):
+        known = ", ".join(map(repr, own["term"].unique()))
+        raise SpecificationError(f"{group} has no random effect {chosen!r}; choose from {known}")
+    return own.loc[own["term"] == chosen, "value"].to_numpy(dtype=float)
+
+
+def qq(
+    fit: Any, group: str | None = None, term: str | None = None, *, alpha: float = 0.05, ax: Axes | None = None
+) -> Axes:
+    """Draw residuals or random effects against normal quantiles, with their band.
+
+    Parameters
+    ----------
+    fit, group, term, alpha
+        As for :func:`qq_frame`.
+    ax : matplotlib Axes, optional
+    """
+    frame = qq_frame(fit, group, term, alpha=alpha)
+    panel = one_panel(ax)
+    x = frame["theoretical"]
+    panel.fill_between(x, frame["lower"], frame["upper"], color=GREY, alpha=0.25, linewidth=0)
+    panel.plot(x, x, color=GREY, linewidth=1.0)
+    panel.plot(x, frame["sample"], "o", color=BLUE, markersize=point_size(len(frame)), markeredgewidth=0)
+    what = "residuals" if group is None else f"{group}" if term is None else f"{term} of {group}"
+    return label_axes(panel, x="normal quantile", y="standardised value", title=f"Quantiles: {what}")
+
+
+def quantiles(found: QuantileResiduals, *, ax: Axes | None = None) -> Axes:
+    """Draw simulated quantile residuals against normal quantiles; see :func:`qq`."""
+    return qq(found, ax=ax)
+
+
+# ------------------------------------------------------------------ autocorrelations
+LARGEST = 9.0  # points, of the dot with most pairs
+
+
+def correlogram(found: SerialCorrelation, *, ax: Axes | None = None) -> Axes:
+    """Draw what :func:`mixedfx.acf` or :func:`mixedfx.variogram` found.
+
+    Parameters
+    ----------
+    found : SerialCorrelation
+    ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    panel = one_panel(ax)
+    return _acf(found, panel) if found.kind == "acf" else _variogram(found, panel)
+
+
+def _acf(found: SerialCorrelation, panel: Axes) -> Axes:
+    from matplotlib.ticker import MaxNLocator
+
+    frame = found.to_frame()
+    later = frame.loc[frame.index > 0]
+    panel.fill_between(later.index, later["lower"], later["upper"], color=GREY, alpha=0.25, linewidth=0, step="mid")
+    panel.vlines(frame.index, 0.0, frame["acf"], color=BLUE, linewidth=1.4)
+    panel.plot(frame.index, frame["acf"], "o", color=BLUE, markersize=4.0)
+    panel.axhline(0.0, color=GREY, linewidth=0.8)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return label_axes(panel, x="lag", y="autocorrelation", title="Autocorrelation of residuals")
+
+
+def _variogram(found: SerialCorrelation, panel: Axes) -> Axes:
+    frame = found.to_frame()
+    sizes = (LARGEST**2 * frame["pairs"] / frame["pairs"].max()).clip(lower=6.0)
+    panel.plot(frame["distance"], frame["variogram"], color=GREY, linewidth=0.8)
+    panel.scatter(frame["distance"], frame["variogram"], s=sizes, color=BLUE, zorder=2)
+    panel.set_ylim(bottom=0.0, top=1.1 * float(frame["variogram"].max()) or 1.0)
+    panel.set_xlim(left=0.0)
+    return label_axes(panel, x="distance", y="half mean squared difference", title="Variogram of residuals")
+
+
+# ------------------------------------------------------------------ influence
+MOST_NAMES = 6  # sets that are named
+MOST_LABELS = 25  # more sets are drawn in their order, without their names
+
+
+def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axes:
+    """Draw Cook's distances; those above the conventional line are named.
+
+    Parameters
+    ----------
+    found : Influence or MixedResults
+        Its ``to_frame()`` holds the numbers; of a fit, :func:`mixedfx.influence` of its rows.
+    ax : matplotlib Axes, optional
+    """
+    found = found if isinstance(found, Influence) else influence_of(found)
+    panel = one_panel(ax)
+    distance: AnyArray = found.cooks_distance.to_numpy(dtype=np.float64)
+    labels = np.array([":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in found.labels])
+    distance = np.where(np.isfinite(distance), distance, np.nan)
+    order = np.arange(distance.size) if distance.size > MOST_LABELS else np.argsort(-distance)
+    distance, labels = distance[order], labels[order]
+    x, limit = np.arange(distance.size), CONVENTIONAL / distance.size
+    remarkable = distance > limit
+    panel.vlines(x, 0.0, distance, color=np.where(remarkable, ORANGE, BLUE).tolist(), linewidth=1.2)
+    for chosen, colour in ((~remarkable, BLUE), (remarkable, ORANGE)):
+        panel.plot(x[chosen], distance[chosen], "o", color=colour, markersize=3.5 if distance.size < 100 else 2.0)
+    panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
+    panel.set_ylim(bottom=0.0, top=1.15 * max(float(np.max(distance, where=np.isfinite(distance), initial=0.0)), limit))
+    if distance.size <= MOST_LABELS:
+        panel.set_xticks(x, labels, rotation=90)
+    else:
+        panel.set_xticks([])
+        _name_largest(panel, distance, labels, remarkable)
+    unit = "" if found.name == "row" else f", without each {found.name}"
+    return label_axes(panel, x=found.name, y="Cook's distance", title=f"Influence{unit}")
+
+
+def _name_largest(panel: Axes, distance: AnyArray, labels: AnyArray, which: BoolArray) -> None:
+    """Name the largest ones, as long as the names do not run into each other or out of the panel."""
+    largest = np.argsort(-distance)[:MOST_NAMES]
+    taken: list[Bbox] = []
+    for i in largest[which[largest]]:
+        for side in ("center", "left", "right"):
+            place = (i, distance[i] + 0.02 * distance[largest[0]])
+            name = panel.text(*place, short(labels[i]), ha=side, fontsize="x-small")
+            box, frame = name.get_window_extent(), panel.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) and frame.x0 <= box.x0 and box.x1 <= frame.x1:
+                taken.append(box)
+                break
+            name.remove()
+
+
+# ------------------------------------------------------------------ one page
+def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
+    """Draw residuals, their spread and quantiles, random effects, influence and dispersion on one page.
+
+    Parameters
+    ----------
+    fit : MixedResults
+    simulated : QuantileResiduals, optional
+        Simulated residuals; drawn if omitted.
+
+    Returns
+    -------
+    array of matplotlib Axes
+    """
+    from matplotlib import pyplot as plt
+
+    found = quantile_residuals(fit, seed=0, random="posterior") if simulated is None else simulated
+    _, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
+    residuals(fit, ax=axes[0, 0])
+    scale_location(fit, ax=axes[0, 1])
+    qq(found, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
+    if fit.design.random:
+        _random_effects(fit, axes[1, 0])
+    linear = isinstance(fit, LinearMixedResults) and fit.fit.problem.residual is None and fit.design.random
+    if linear:
+        group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
+        influence(influence_of(fit, group), ax=axes[1, 1])
+    elif found.zeros or found.drawn_zeros.any():
+        _histogram(axes[1, 1], found.drawn_zeros, found.zeros, "number of zeros", "Zeros")
+    else:
+        outside = int(found.outside.sum())
+        _histogram(axes[1, 1], found.drawn_outside, outside, "rows beyond all draws", "Outliers")
+    _histogram(
+        axes[1, 2],
+        found.drawn_spread,
+        found.spread,
+        "mean squared distance",
+        "Spread of data and of draws",
+    )
+    return axes
+
+
+def _random_effects(fit: Any, panel: Any) -> None:
+    """Quantiles of the first effect that has a variance; words where none has."""
+    frame = standardized_effects(fit).dropna()
+    if frame.empty:
+        panel.text(0.5, 0.5, "no random effect has a variance", ha="center", transform=panel.transAxes)
+        panel.set_axis_off()
+        return
+    group, term = frame[["group", "term"]].iloc[0]
+    qq(fit, group, term, ax=panel)
+
+
+def _bins(draws: Array) -> Array:
+    """Edges of a histogram; between whole numbers if the draws are whole."""
+    count = int(np.clip(np.sqrt(draws.size), 8, 40))
+    if np.any(draws != np.round(draws)):
+        return np.asarray(np.histogram_bin_edges(draws, bins=count))
+    step = max(1, round(np.ptp(draws) / count))
+    return np.arange(draws.min() - 0.5, draws.max() + step + 0.5, step)
+
+
+def _histogram(panel: Any, draws: Array, value: float, name: str, title: str) -> None:
+    panel.hist(draws, bins=_bins(draws), color=BLUE, alpha=0.55, label="draws")
+    panel.axvline(value, color=ORANGE, linewidth=2.0, label="data")
+    panel.legend(frameon=False, fontsize="small")
+    panel.set_yticks([])
+    label_axes(panel, x=name, title=title)
+    panel.spines["left"].set_visible(False)
+    panel.axhline(0.0, color=GREY, linewidth=0.8)
