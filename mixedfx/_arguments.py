@@ -20,7 +20,9 @@ __all__ = [
     "checked_mapping",
     "checked_name",
     "checked_names",
+    "checked_number",
     "checked_positions",
+    "checked_positive",
     "checked_seed",
     "checked_whole",
     "plain_numbers",
@@ -46,7 +48,7 @@ def checked_alpha(alpha: Any) -> float:
     >>> checked_alpha(0.1)
     0.1
     """
-    if isinstance(alpha, bool | np.bool_) or not isinstance(alpha, int | float | np.number):
+    if not _is_number(alpha):
         raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
     if not 0.0 < float(alpha) < 1.0:
         raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
@@ -82,6 +84,43 @@ def checked_choice(argument: str, word: Any, choices: Mapping[str, V], besides: 
         listed = f"one of {', '.join(words)}" if len(words) > 2 else " or ".join(words)
         raise SpecificationError(f"{argument} is {listed}{besides}; found {word!r}")
     return choices[word]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def checked_number(argument: str, value: Any, where: str = "", *, count: str = "a") -> float:
+    """Return a finite number.
+
+    Parameters
+    ----------
+    argument : str
+    value : object
+    where, count : str
+        What the messages say of it: ``" on the scale of the linear predictor"``, ``"one"`` where arrays might be given.
+
+    Raises
+    ------
+    SpecificationError
+        If it is infinite or nan.
+    TypeError
+        If it is no number.
+    """
+    if not _is_number(value):
+        raise TypeError(f"{argument} is {count} number{where}; found {type(value).__name__}")
+    if not np.isfinite(value):
+        raise SpecificationError(f"{argument} is a finite number{where}; found {value}")
+    return float(value)
+
+
+def checked_positive(argument: str, value: Any, *, may_be_infinite: bool = False) -> float:
+    """Return a number above zero; raise a TypeError if it is no number, a SpecificationError if it is another one."""
+    if not _is_number(value):
+        raise TypeError(f"{argument} is a positive number; found {type(value).__name__}")
+    if not value > 0 or (np.isinf(value) and not may_be_infinite):
+        raise SpecificationError(f"{argument} is a positive number; found {value}")
+    return float(value)
 
 
 def checked_flag(name: str, value: Any) -> bool:

@@ -21,11 +21,17 @@ CHOICES = [
     ("analysis_of_variance.strata.observations", "AggregateName", "REDUCERS"),
     ("analysis_of_variance.strata.sphericity", "CorrectionName", "CORRECTIONS"),
     ("inference.ddf", "DdfName", "DDF"),
+    ("marginal_means.adjust", "AdjustName", "ADJUSTMENTS"),
+    ("marginal_means.adjust", "SideName", "SIDES"),
+    ("marginal_means.changes", "ComparisonName", "COMPARISONS"),
+    ("marginal_means.contrasts", "MethodName", "METHODS"),
+    ("marginal_means.grid", "WeightsName", "WEIGHTS"),
+    ("marginal_means.predictions", "ScaleName", "SCALES"),
     ("models.generalized", "InformationName", "INFORMATION"),
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
 # Rooms whose signatures still say ``str``.
-TO_COME = {"results", "marginal_means", "diagnostics", "explanation", "plots"}
+TO_COME = {"results", "diagnostics", "explanation", "plots"}
 
 
 def public_functions():

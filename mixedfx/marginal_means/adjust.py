@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from scipy import special
 
+from mixedfx._arguments import checked_choice, checked_number
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.distributions import f_tail, quantile, two_sided
@@ -21,13 +22,25 @@ from mixedfx.marginal_means.maxima import (
     studentized_range_tail,
 )
 
-__all__ = ["PLAIN", "Adjustment", "Question", "TestsTogether", "adjustment_for", "of_families", "question_for"]
+__all__ = [
+    "PLAIN",
+    "AdjustName",
+    "Adjustment",
+    "Question",
+    "SideName",
+    "TestsTogether",
+    "adjustment_for",
+    "of_families",
+    "question_for",
+]
 
 INDEPENDENT = 1e-9  # eigenvalues of a correlation, relative to the largest, that count
 
 
 # ---------------------------------------------------------------- what a test asks
-SIDES = {"two-sided": 0, "greater": 1, "less": -1}
+SideName: TypeAlias = Literal["two-sided", "greater", "less"]
+SIDES: dict[str, int] = {"two-sided": 0, "greater": 1, "less": -1}
+ON_LINK = " on the scale of the linear predictor"
 
 
 @dataclass(frozen=True)
@@ -92,20 +105,11 @@ def question_for(null: Any, side: Any, delta: Any) -> Question:
     TypeError
         If ``null`` or ``delta`` is no number.
     """
-    if not isinstance(side, str) or side not in SIDES:
-        raise SpecificationError(f"side is one of {', '.join(map(repr, SIDES))}; found {side!r}")
-    margin = _number("delta", delta)
+    direction = checked_choice("side", side, SIDES)
+    margin = checked_number("delta", delta, ON_LINK)
     if margin < 0.0:
         raise SpecificationError(f"delta is a distance, not below zero; found {delta}")
-    return Question(_number("null", null), SIDES[side], margin)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} is a number on the scale of the linear predictor; found {type(value).__name__}")
-    if not np.isfinite(value):
-        raise SpecificationError(f"{name} is a finite number on the scale of the linear predictor; found {value}")
-    return float(value)
+    return Question(checked_number("null", null, ON_LINK), direction, margin)
 
 
 # ---------------------------------------------------------------- tests that are made together
@@ -336,6 +340,16 @@ def _by_df(df: Array, function: Callable[[float, Array], Array]) -> Array:
     return out
 
 
+AdjustName: TypeAlias = Literal[
+    "none",
+    "bonferroni",
+    "sidak",
+    "holm",
+    "fdr",
+    "tukey",
+    "dunnett",
+    "scheffe",
+]
 ADJUSTMENTS: dict[str, type[Adjustment]] = {
     "none": Unadjusted,
     "bonferroni": Bonferroni,

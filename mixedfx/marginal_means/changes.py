@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.contrasts import bracketed, contrasts_for
@@ -16,7 +17,7 @@ from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import FittedModel, Predictor
 from mixedfx.marginal_means.predictions import Predictions
 
-__all__ = ["COMPARISONS", "Change", "Comparison", "changes", "comparison_for", "level_changes"]
+__all__ = ["COMPARISONS", "Change", "Comparison", "ComparisonName", "changes", "comparison_for", "level_changes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,8 @@ class Comparison:
         return self.words.format(high=high, low=low)
 
 
-COMPARISONS = {
+ComparisonName: TypeAlias = Literal["difference", "ratio", "lnratio"]
+COMPARISONS: dict[str, Comparison] = {
     "difference": Comparison(_difference, 0.0, "{high} - {low}", is_difference=True),
     "ratio": Comparison(_ratio, 1.0, "{high} / {low}"),
     "lnratio": Comparison(_log_ratio, 0.0, "ln({high} / {low})"),
@@ -92,9 +94,7 @@ COMPARISONS = {
 
 def comparison_for(word: str) -> Comparison:
     """Resolve ``comparison=``."""
-    if word not in COMPARISONS:
-        raise SpecificationError(f"comparison is one of {', '.join(map(repr, COMPARISONS))}; found {word!r}")
-    return COMPARISONS[word]
+    return checked_choice("comparison", word, COMPARISONS)
 
 
 # ---------------------------------------------------------------- changes
@@ -199,4 +199,8 @@ def _extremes(name: str, x: Array, compare: Comparison) -> tuple[Array, Array, s
     return np.full(x.size, x.min()), np.full(x.size, x.max()), compare.named("max", "min")
 
 
-SPANS = {"sd": _standard_deviation, "iqr": _quartiles, "minmax": _extremes}
+SPANS: dict[str, Callable[[str, Array, Comparison], tuple[Array, Array, str]]] = {
+    "sd": _standard_deviation,
+    "iqr": _quartiles,
+    "minmax": _extremes,
+}

@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from math import gcd, lcm
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.labels import row_names, shown_levels, split_by
 
-__all__ = ["Contrasts", "ContrastsOfRows", "bracketed", "contrasted", "contrasts_for", "interactions"]
+__all__ = ["Contrasts", "ContrastsOfRows", "MethodName", "bracketed", "contrasted", "contrasts_for", "interactions"]
 
 DEGREES = ("linear", "quadratic", "cubic", "quartic")
 HIGHEST_DEGREE = 6
@@ -67,7 +67,7 @@ def _pairs(order: int, labels: Sequence[str]) -> Contrasts:
     return Contrasts(eye[left] - eye[right], names, "tukey", are_all_pairs=True)
 
 
-def _treatment(reference: int, labels: Sequence[str]) -> Contrasts:
+def _treatment(labels: Sequence[str], reference: int = 0) -> Contrasts:
     k = len(labels)
     others = [i for i in range(k) if i != reference]
     eye = np.eye(k)
@@ -119,6 +119,16 @@ def _whole(column: list[Fraction]) -> list[Fraction]:
     return [Fraction(number, divisor) for number in numbers]
 
 
+MethodName: TypeAlias = Literal[
+    "pairwise",
+    "revpairwise",
+    "sequential",
+    "polynomial",
+    "helmert",
+    "effects",
+    "identity",
+    "treatment",
+]
 METHODS: dict[str, Callable[[Sequence[str]], Contrasts]] = {
     "pairwise": partial(_pairs, 1),
     "revpairwise": partial(_pairs, -1),
@@ -127,6 +137,7 @@ METHODS: dict[str, Callable[[Sequence[str]], Contrasts]] = {
     "helmert": _helmert,
     "effects": _effects,
     "identity": _identity,
+    "treatment": _treatment,
 }
 NOT_NUMBERS = "coefficients of contrasts must be numbers, equally many in each contrast"
 ALIASES = {
@@ -166,14 +177,12 @@ def contrasts_for(method: Any, labels: Sequence[str], reference: Hashable | None
     """
     if isinstance(method, str):
         key = ALIASES.get(method.lower(), method.lower())
-        if key == "treatment":
-            return _treatment(_position(reference, labels), labels)
-        if reference is not None:
+        if reference is not None and METHODS.get(key) is not _treatment:
             raise SpecificationError(f"reference={reference!r} is for contrasts of the method 'treatment'")
         if key not in METHODS:
-            known = ", ".join(map(repr, (*METHODS, "treatment")))
+            known = ", ".join(map(repr, METHODS))
             raise SpecificationError(f"unknown contrasts {method!r}; choose from {known}, or give coefficients")
-        return METHODS[key](labels)
+        return METHODS[key](labels) if reference is None else _treatment(labels, _position(reference, labels))
     if isinstance(method, Mapping):
         return _given(list(method.values()), [str(name) for name in method], labels)
     try:
@@ -184,9 +193,7 @@ def contrasts_for(method: Any, labels: Sequence[str], reference: Hashable | None
     return _given(matrix, names or [f"c{i + 1}" for i in range(len(matrix))], labels)
 
 
-def _position(reference: Hashable | None, labels: Sequence[str]) -> int:
-    if reference is None:
-        return 0
+def _position(reference: Hashable, labels: Sequence[str]) -> int:
     if str(reference) in labels:
         return list(labels).index(str(reference))
     if isinstance(reference, int) and -len(labels) <= reference < len(labels):

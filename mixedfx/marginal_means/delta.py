@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_positive
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.expressions import Claim, parse_claim
 from mixedfx.marginal_means.fits import fitted_model
@@ -35,7 +36,7 @@ def hypotheses(
     fit: Any,
     hypothesis: str | Sequence[str] | Mapping[str, str],
     *,
-    ddf: str | float | None = None,
+    ddf: DdfName | float | None = None,
     alpha: float = 0.05,
 ) -> StatsTable:
     """Estimate and test functions of coefficients, linear or not, by the delta method.
@@ -93,7 +94,7 @@ def hypotheses(
     return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT_HEADERS)
 
 
-def _estimates(fit: Any, ddf: str | float | None) -> tuple[list[str], Array, Denominator, tuple[str, ...]]:
+def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array, Denominator, tuple[str, ...]]:
     """Names, estimates, their errors, and what these are worth where that must be said."""
     if isinstance(fit, MarginalMeans):
         if ddf is not None:
@@ -210,19 +211,15 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
 
 def _spread(means: MarginalMeans, sigma: Any, df: Any) -> Spread:
     if sigma is not None:
-        return Spread(_positive("sigma", sigma), np.inf if df is None else _positive("df", df), "sigma as given")
+        return Spread(
+            checked_positive("sigma", sigma),
+            np.inf if df is None else checked_positive("df", df, may_be_infinite=True),
+            "sigma as given",
+        )
     if means.functions.model.spread is None:
         raise SpecificationError(
             "this model has no single standard deviation of an observation: say in which unit effects are measured, "
             "eff_size(…, sigma=…, df=…)"
         )
     spread = means.functions.model.spread()
-    return spread if df is None else replace(spread, df=_positive("df", df))
-
-
-def _positive(name: str, value: Any) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
-        raise TypeError(f"{name} is a positive number; found {type(value).__name__}")
-    if not value > 0 or (name == "sigma" and not np.isfinite(value)):
-        raise SpecificationError(f"{name} is a positive number; found {value}")
-    return float(value)
+    return spread if df is None else replace(spread, df=checked_positive("df", df, may_be_infinite=True))

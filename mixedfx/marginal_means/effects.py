@@ -10,16 +10,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha, checked_names
+from mixedfx._arguments import checked_alpha, checked_flag, checked_names
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.marginal_means.changes import COMPARISONS, Change, Comparison, changes, comparison_for, level_changes
+from mixedfx.inference.ddf import DdfName
+from mixedfx.marginal_means.changes import (
+    COMPARISONS,
+    Change,
+    Comparison,
+    ComparisonName,
+    changes,
+    comparison_for,
+    level_changes,
+)
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import SHORT_HEADERS, wald_columns
 from mixedfx.marginal_means.labels import split_by
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
-from mixedfx.marginal_means.predictions import Predictions, predictions_for
+from mixedfx.marginal_means.predictions import Predictions, ScaleName, scale_for
 from mixedfx.matrices import as_frame
 from mixedfx.matrices.columns import DataColumn
 from mixedfx.matrices.rows import check_weights, read_argument
@@ -35,12 +44,12 @@ def marginal_effects(
     by: Names = None,
     *,
     data: Any = None,
-    scale: str = "response",
+    scale: ScaleName = "response",
     integrate: bool = False,
     average: bool = True,
     offset: Any = None,
     weights: Any = None,
-    ddf: str | float | None = None,
+    ddf: DdfName | float | None = None,
     alpha: float = 0.05,
 ) -> StatsTable:
     """Average marginal effects: slopes of the predictions, and differences between the levels of factors.
@@ -103,7 +112,7 @@ def marginal_effects(
             effects += level_changes(model, rows, predictor, "reference", predict, compare)
         else:
             effects += [Change(name, "dY/dX", slope) for slope in predict.slopes(model, rows, name)]
-    return _table("Marginal effects", setting, effects, compare, by, average, level)
+    return _table("Marginal effects", setting, effects, compare, by, checked_flag("average", average), level)
 
 
 def comparisons(
@@ -111,14 +120,14 @@ def comparisons(
     variables: Names | Mapping[str, Any] = None,
     by: Names = None,
     *,
-    comparison: str = "difference",
+    comparison: ComparisonName = "difference",
     data: Any = None,
-    scale: str = "response",
+    scale: ScaleName = "response",
     integrate: bool = False,
     average: bool = True,
     offset: Any = None,
     weights: Any = None,
-    ddf: str | float | None = None,
+    ddf: DdfName | float | None = None,
     alpha: float = 0.05,
 ) -> StatsTable:
     """Average comparisons: how predictions change when one predictor changes and the others stay as they are.
@@ -156,7 +165,7 @@ def comparisons(
     effects: list[Change] = []
     for name in _chosen(model, tuple(how) if isinstance(variables, Mapping) else variables):
         effects += changes(model, rows, model.predictors[name], how.get(name), predict, compare)
-    return _table("Comparisons", setting, effects, compare, by, average, level)
+    return _table("Comparisons", setting, effects, compare, by, checked_flag("average", average), level)
 
 
 # ---------------------------------------------------------------- arguments
@@ -184,9 +193,10 @@ class _Setting:
 
 
 def _setting(
-    fit: Any, ddf: str | float | None, scale: str, integrate: bool, data: Any, offset: Any, weights: Any
+    fit: Any, ddf: DdfName | float | None, scale: str, integrate: bool, data: Any, offset: Any, weights: Any
 ) -> _Setting:
-    model = fitted_model(fit, ddf, population=integrate, response=scale != "link")
+    shown, integrate = scale_for(scale), checked_flag("integrate", integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=shown.needs_response)
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
@@ -196,7 +206,7 @@ def _setting(
         argument = read_argument("offset", offset, as_frame(data))
         model = model.in_new_rows(None if argument is None else argument.used(None))
         counts = _counts(weights, data)
-    predict, notes = predictions_for(model, scale, integrate=integrate)
+    predict, notes = shown.predictions(model, integrate=integrate)
     return _Setting(model, rows, counts, predict, notes, weights is not None)
 
 

@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_mapping, checked_names
+from mixedfx._arguments import checked_flag, checked_mapping, checked_names, checked_number
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.ddf import DdfName
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import (
     Grid,
     Nesting,
+    WeightsName,
     containers,
     nesting_for,
     nesting_notes,
@@ -28,13 +30,14 @@ from mixedfx.marginal_means.grid import (
 )
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
-from mixedfx.marginal_means.predictions import STEP, LinkPredictions, linear_predictor, view_for
+from mixedfx.marginal_means.predictions import STEP, LinkPredictions, ScaleName, linear_predictor, scale_for
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_response
 from mixedfx.matrices.expressions import variables_in
 
 __all__ = ["emmeans", "joint_tests", "trends"]
 
 Specs = str | Sequence[str] | None
+AT_OFFSET = " on the scale of the linear predictor, at which all means stand"
 
 
 def emmeans(
@@ -43,9 +46,9 @@ def emmeans(
     by: Specs = None,
     *,
     at: Mapping[str, Any] | None = None,
-    weights: Any = "equal",
-    ddf: str | float | None = None,
-    scale: str = "link",
+    weights: WeightsName | Sequence[float] | Array = "equal",
+    ddf: DdfName | float | None = None,
+    scale: ScaleName = "link",
     integrate: bool = False,
     offset: float | None = None,
     nesting: Any = None,
@@ -144,9 +147,11 @@ def emmeans(
     0   yes  0.265  0.048
     1    no  2.206  0.217
     """
-    model = fitted_model(fit, ddf, population=integrate, response=integrate or scale != "link")
-    model = model.on_grid(_offset(offset))
-    view = view_for(model, scale, integrate=integrate)
+    shown, integrate = scale_for(scale), checked_flag("integrate", integrate)
+    model = fitted_model(fit, ddf, population=integrate, response=integrate or shown.needs_response)
+    at_offset = None if offset is None else checked_number("offset", offset, AT_OFFSET, count="one")
+    model = model.on_grid(at_offset)
+    view = shown.view(model, integrate=integrate)
     grid = _grid(model, specs, by, at, nesting)
     averages = [_averaged(grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
     labels = view.labels(grid.labels)
@@ -172,8 +177,8 @@ def trends(
     by: Specs = None,
     *,
     at: Mapping[str, Any] | None = None,
-    weights: Any = "equal",
-    ddf: str | float | None = None,
+    weights: WeightsName | Sequence[float] | Array = "equal",
+    ddf: DdfName | float | None = None,
     nesting: Any = None,
 ) -> MarginalMeans:
     """Estimate slopes of the linear predictor in a numeric predictor, on the reference grid of :func:`emmeans`.
@@ -221,7 +226,7 @@ def joint_tests(
     by: Specs = None,
     *,
     at: Mapping[str, Any] | None = None,
-    ddf: str | float | None = None,
+    ddf: DdfName | float | None = None,
     nesting: Any = None,
 ) -> StatsTable:
     """Test main effects and interactions on the reference grid: an analysis of variance of the marginal means.
@@ -265,20 +270,6 @@ def joint_tests(
 
 
 # ---------------------------------------------------------------- arguments
-def _offset(given: Any) -> float | None:
-    """Resolve ``offset=`` of means."""
-    if given is None:
-        return None
-    if isinstance(given, bool | np.bool_) or not isinstance(given, int | float | np.number):
-        raise TypeError(
-            f"offset is one number on the scale of the linear predictor, at which all means stand; found "
-            f"{type(given).__name__}"
-        )
-    if not np.isfinite(given):
-        raise SpecificationError(f"offset is a finite number; found {given}")
-    return float(given)
-
-
 def _names(specs: Specs, by: Specs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the predictors of the means and those within which they are compared."""
     inside: Specs = None

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ __all__ = [
     "Grid",
     "Nesting",
     "Weights",
+    "WeightsName",
     "containers",
     "crowds",
     "nesting_for",
@@ -267,6 +268,7 @@ def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
     return counts[wanted].reshape(grid.n_others, grid.n_cells)
 
 
+WeightsName: TypeAlias = Literal["equal", "proportional", "outer", "cells", "flat"]
 WEIGHTS: dict[str, type[Weights]] = {
     "equal": EqualWeights,
     "proportional": ProportionalWeights,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import StatsTable, Summary
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
@@ -19,14 +20,16 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import (
     PLAIN,
     Adjustment,
+    AdjustName,
     Question,
+    SideName,
     TestsTogether,
     Unadjusted,
     adjustment_for,
     of_families,
     question_for,
 )
-from mixedfx.marginal_means.contrasts import ContrastsOfRows, contrasted, interactions
+from mixedfx.marginal_means.contrasts import ContrastsOfRows, MethodName, contrasted, interactions
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.grid import Nesting
 from mixedfx.marginal_means.joint import joint_table, term_table
@@ -140,7 +143,7 @@ class MarginalMeans:
         ends = np.stack([self.scale.inverse(link - half)[0], self.scale.inverse(link + half)[0]])
         return np.sort(ends, axis=0).T, notes
 
-    def conf_int(self, alpha: float = 0.05, adjust: str | None = None) -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, adjust: AdjustName | None = None) -> pd.DataFrame:
         """Return confidence limits.
 
         Parameters
@@ -166,9 +169,9 @@ class MarginalMeans:
         self,
         null: float = 0.0,
         *,
-        side: str = "two-sided",
+        side: SideName = "two-sided",
         delta: float = 0.0,
-        adjust: str | None = None,
+        adjust: AdjustName | None = None,
         joint: bool = False,
     ) -> StatsTable:
         """Test every row, or all rows of a family together.
@@ -205,7 +208,7 @@ class MarginalMeans:
         >>> table["pvalue"].round(4).tolist()
         [0.0022, 0.0, 0.0105]
         """
-        question = question_for(null, side, delta)
+        question, joint = question_for(null, side, delta), checked_flag("joint", joint)
         if joint and (question.side or question.delta):
             raise SpecificationError("a joint test has no side and no delta: leave them out, or leave joint=True out")
         if joint and adjust not in (None, "none"):
@@ -255,9 +258,9 @@ class MarginalMeans:
     # ---------------------------------------------------------------- comparisons
     def contrast(
         self,
-        method: Any = "pairwise",
+        method: MethodName | Mapping[str, Sequence[float]] | ArrayLike = "pairwise",
         *,
-        adjust: str | None = None,
+        adjust: AdjustName | None = None,
         by: str | Sequence[str] | None = None,
         reference: Hashable | None = None,
         interaction: Any = None,
@@ -328,7 +331,7 @@ class MarginalMeans:
             response=None if ratio is None else self.response,
         )
 
-    def pairs(self, *, adjust: str | None = None, by: str | Sequence[str] | None = None) -> MarginalMeans:
+    def pairs(self, *, adjust: AdjustName | None = None, by: str | Sequence[str] | None = None) -> MarginalMeans:
         """Return all pairwise differences: ``contrast("pairwise")``."""
         return self.contrast("pairwise", adjust=adjust, by=by)
 
@@ -349,7 +352,7 @@ class MarginalMeans:
         """
         return term_table(self.functions, self.labels, self.by if by is None else self._columns(by), self.nesting)
 
-    def letters(self, *, alpha: float = 0.05, adjust: str | None = None) -> StatsTable:
+    def letters(self, *, alpha: float = 0.05, adjust: AdjustName | None = None) -> StatsTable:
         """Return the rows in increasing order with a compact letter display.
 
         Means that share a letter do not differ at level ``alpha``; this is no evidence that they are equal.

@@ -181,6 +181,11 @@ class FittedModel:
     outcome: Outcome | None = field(default=None, repr=False)
     write: Callable[[Array], Array] | None = field(default=None, repr=False)
 
+    @property
+    def categories(self) -> Outcome | None:
+        """What the response does, if it is asked for and has ordered categories."""
+        return self.outcome if self.outcome is not None and self.outcome.categories else None
+
     def in_its_rows(self) -> FittedModel:
         """Return it for the rows of the fit, each with its own offset."""
         return replace(self, offset=self.columns.own_offset)

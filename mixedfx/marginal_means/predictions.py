@@ -1,7 +1,7 @@
 """What is predicted for a row, on which scale: the linear predictor, the mean of the response, or its categories.
 
 :class:`Predictions` give each quantity of every row of a data frame as functions of the coefficients; a :class:`View`
-says how their averages over a reference grid are tested and shown. ``scale=`` and ``integrate=`` are resolved here.
+says how their averages over a reference grid are tested and shown. ``scale=`` is resolved here.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
@@ -25,17 +26,17 @@ __all__ = [
     "STEP",
     "LinkPredictions",
     "Predictions",
+    "ScaleName",
+    "Shown",
     "View",
     "linear_predictor",
-    "predictions_for",
+    "scale_for",
     "step_of",
-    "view_for",
 ]
 
 STEP = 1e-3  # by which a predictor is moved to see a slope, relative to its range
 POPULATION = "Averaged over the distribution of the random effects (population means)."
 NUMBERS = "Means of the category numbers 1, 2, …."
-SCALES = ("link", "response", "mean_class")
 
 
 def linear_predictor(model: FittedModel, data: pd.DataFrame) -> Functions:
@@ -155,36 +156,6 @@ class ClassPredictions(Predictions):
         return [Functions(parts[0].model, values, rows)]
 
 
-def predictions_for(model: FittedModel, scale: str, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
-    """Resolve ``scale=`` and ``integrate=`` of effects, which are differences of predictions; and say what these are.
-
-    Raises
-    ------
-    SpecificationError
-        If ``scale`` is another word, or has no meaning for the model.
-    """
-    outcome = _categories(model, scale)
-    if scale == "link" and integrate:
-        raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
-    population, is_identity = (POPULATION,) if integrate else (), model.scale.is_identity
-    if scale == "link":
-        return LinkPredictions(), () if is_identity else (f"On the {model.scale.name} scale.",)
-    if outcome is not None and scale == "mean_class":
-        return ClassPredictions(outcome, integrate), (NUMBERS, *population)
-    notes = (*(() if is_identity else ("On the response scale.",)), *population)
-    return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
-
-
-def _categories(model: FittedModel, scale: str) -> Outcome | None:
-    """Return the outcome if it has categories; a SpecificationError if ``scale`` has no meaning for it."""
-    if scale not in SCALES:
-        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    outcome = model.outcome if model.outcome is not None and model.outcome.categories else None
-    if scale == "mean_class" and outcome is None:
-        raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
-    return outcome
-
-
 # ---------------------------------------------------------------- averages over a reference grid
 def _as_they_are(averaged: Functions) -> Functions:
     return averaged
@@ -222,22 +193,105 @@ class View:
         return repeated.assign(**columns)
 
 
-def view_for(model: FittedModel, scale: str, *, integrate: bool) -> View:
-    """Resolve ``scale=`` and ``integrate=`` of marginal means.
+# ---------------------------------------------------------------- the scales by name
+class Shown(ABC):
+    """A scale on which predictions and their averages are asked for: what ``scale=`` stands for."""
 
-    Raises
-    ------
-    SpecificationError
-        If ``scale`` is another word, or the response has no such mean.
-    """
-    outcome, population = _categories(model, scale), (POPULATION,) if integrate else ()
-    if outcome is not None:
-        return _view_of_categories(outcome, model, scale, integrate)
-    shown = model.scale if scale == "response" else IDENTITY
-    notes = () if model.scale.is_identity else (_scale_note(model, scale),)
-    if not integrate and (scale == "link" or model.outcome is None or model.outcome.is_inverse_link):
-        return View(LinkPredictions(), shown, notes)
-    delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
+    #: Whether it takes the response, and not only the linear predictor.
+    needs_response: bool = True
+
+    @abstractmethod
+    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+        """Return what effects are differences of, and what notes say of it.
+
+        Raises
+        ------
+        SpecificationError
+            If the scale has no meaning for the model.
+        """
+
+    @abstractmethod
+    def view(self, model: FittedModel, *, integrate: bool) -> View:
+        """Return what marginal means are averages of, and how they are shown.
+
+        Raises
+        ------
+        SpecificationError
+            If the response has no such mean.
+        """
+
+
+class OnLink(Shown):
+    """The linear predictor; of ordered categories the latent variable."""
+
+    needs_response = False
+
+    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+        """Return the linear predictor."""
+        if integrate:
+            raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
+        return LinkPredictions(), () if model.scale.is_identity else (f"On the {model.scale.name} scale.",)
+
+    def view(self, model: FittedModel, *, integrate: bool) -> View:
+        """Return averages of the linear predictor; over groups the link of averages of the response."""
+        outcome = model.categories
+        if outcome is not None and integrate:
+            raise SpecificationError(
+                "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
+                "probabilities (scale='response') or for the mean of the category numbers (scale='mean_class')"
+            )
+        if outcome is not None:
+            note = "Estimates are on the scale of the latent variable, less the mean threshold."
+            return View(LatentPredictions(outcome), IDENTITY, (note,))
+        notes = () if model.scale.is_identity else (f"Estimates are on the {model.scale.name} scale.",)
+        if integrate:
+            return _averaged_means(model, IDENTITY, notes, integrate=True)
+        return View(LinkPredictions(), IDENTITY, notes)
+
+
+class OnResponse(Shown):
+    """The mean of the response; of ordered categories the probability of each."""
+
+    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+        """Return the mean, or the probabilities."""
+        place = () if model.scale.is_identity else ("On the response scale.",)
+        notes = (*place, *((POPULATION,) if integrate else ()))
+        outcome = model.categories
+        return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
+
+    def view(self, model: FittedModel, *, integrate: bool) -> View:
+        """Return averages of probabilities, of means, or (transformed back) of the linear predictor: what is usual."""
+        outcome, link = model.categories, model.scale
+        if outcome is not None:
+            notes = (*((POPULATION,) if integrate else ()), "Tests and intervals by the delta method.")
+            predictions = CategoryPredictions(outcome, integrate)
+            return View(predictions, IDENTITY, notes, "probability", "Marginal probabilities")
+        back = f"Tests and intervals were made on the {link.name} scale, estimates are on the response scale."
+        notes = () if link.is_identity else (back,)
+        if not integrate and (model.outcome is None or model.outcome.is_inverse_link):
+            return View(LinkPredictions(), link, notes)
+        return _averaged_means(model, link, notes, integrate=integrate)
+
+
+class OnClasses(Shown):
+    """The mean of the numbers of ordered categories."""
+
+    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+        """Return the mean number."""
+        return self._of(model, integrate), (NUMBERS, *((POPULATION,) if integrate else ()))
+
+    def view(self, model: FittedModel, *, integrate: bool) -> View:
+        """Return averages of it."""
+        return View(self._of(model, integrate), IDENTITY, (*((POPULATION,) if integrate else ()), NUMBERS))
+
+    def _of(self, model: FittedModel, integrate: bool) -> Predictions:
+        if model.categories is None:
+            raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
+        return ClassPredictions(model.categories, integrate)
+
+
+def _averaged_means(model: FittedModel, shown: MeanScale, notes: tuple[str, ...], *, integrate: bool) -> View:
+    """Return the view of arithmetic means of the response, tested on the scale of the link."""
 
     def on_link(averaged: Functions) -> Functions:
         """Return the link of means: intervals stay in the range of the mean, differences become ratios."""
@@ -245,27 +299,15 @@ def view_for(model: FittedModel, scale: str, *, integrate: bool) -> View:
             eta = model.scale.function(averaged.values)
             return Functions(averaged.model, eta, averaged.rows / model.scale.inverse(eta)[1][:, None])
 
+    delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
+    population = (POPULATION,) if integrate else ()
     return View(MeanPredictions(integrate), shown, (*population, delta, *notes), tested=on_link)
 
 
-def _view_of_categories(outcome: Outcome, model: FittedModel, scale: str, integrate: bool) -> View:
-    population = (POPULATION,) if integrate else ()
-    if scale == "mean_class":
-        return View(ClassPredictions(outcome, integrate), IDENTITY, (*population, NUMBERS))
-    if scale == "response":
-        notes = (*population, "Tests and intervals by the delta method.")
-        predictions = CategoryPredictions(outcome, integrate)
-        return View(predictions, IDENTITY, notes, "probability", "Marginal probabilities")
-    if integrate and not model.scale.has_mean:
-        raise SpecificationError(
-            "an ordinal response has no mean: stay on the scale of the latent variable (scale='link'), or ask for "
-            "probabilities (scale='response') or for the mean of the category numbers (scale='mean_class')"
-        )
-    note = "Estimates are on the scale of the latent variable, less the mean threshold."
-    return View(LatentPredictions(outcome), IDENTITY, (note,))
+ScaleName: TypeAlias = Literal["link", "response", "mean_class"]
+SCALES: dict[str, Shown] = {"link": OnLink(), "response": OnResponse(), "mean_class": OnClasses()}
 
 
-def _scale_note(model: FittedModel, scale: str) -> str:
-    if scale == "response":
-        return f"Tests and intervals were made on the {model.scale.name} scale, estimates are on the response scale."
-    return f"Estimates are on the {model.scale.name} scale."
+def scale_for(word: str) -> Shown:
+    """Resolve ``scale=``."""
+    return checked_choice("scale", word, SCALES)

@@ -11,6 +11,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.marginal_means.adjust import AdjustName
 from mixedfx.marginal_means.labels import shown_levels, split_by
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.plots.look import (
@@ -299,7 +300,7 @@ TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 ROW = 0.4  # inches
 
 
-def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: str | None = None) -> pd.DataFrame:
+def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: AdjustName | None = None) -> pd.DataFrame:
     """Return the numbers behind :func:`pairwise_pvalues`.
 
     Parameters
@@ -355,7 +356,7 @@ def _order(means: MarginalMeans) -> Array:
 
 
 def pairwise_pvalues(
-    means: MarginalMeans, *, adjust: str | None = None, alpha: float = 0.05, ax: Axes | None = None
+    means: MarginalMeans, *, adjust: AdjustName | None = None, alpha: float = 0.05, ax: Axes | None = None
 ) -> Axes:
     """Draw every pair of means as a line between them, at its p-value: R's ``pwpp``.
 

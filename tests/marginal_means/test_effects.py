@@ -117,3 +117,10 @@ def test_mistakes_are_explained(verbal):
         mfx.marginal_effects(verbal, data={"Gender": ["F"]})
     with pytest.raises(TypeError, match="lmer, glmer or aov"):
         mfx.emmeans("fit", "A")
+
+
+@pytest.mark.parametrize("flag", ["integrate", "average"])
+def test_flags_are_true_or_false(flag):
+    fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    with pytest.raises(TypeError, match=f"{flag} is True or False, found 'no'"):
+        mfx.marginal_effects(fit, **{flag: "no"})
