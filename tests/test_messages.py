@@ -53,7 +53,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("analysis_of_variance/components/joint_effects.py", "are more than"),
         ("analysis_of_variance/strata/projections.py", "is not orthogonal"),
         ("criterion/importance.py", "importance sampling"),
-        ("criterion/size.py", "the crossed grouping factors"),
+        ("criterion/problem.py", "the crossed grouping factors"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
         ("results/joint.py", "is too large a matrix"),
         ("results/joint.py", "are factored"),

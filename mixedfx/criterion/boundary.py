@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.optimize import equilibrium
 
 __all__ = [

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 from mixedfx._typing import Array
 
 if TYPE_CHECKING:
+    from mixedfx.criterion.assembly import CovarianceModel
     from mixedfx.criterion.linear import LinearEvaluation
-    from mixedfx.criterion.mode_state import ModeState
-    from mixedfx.criterion.parameters import CovarianceModel
+    from mixedfx.criterion.mode import ModeState
     from mixedfx.linalg.gram import Rows
 
 __all__ = ["Evaluation", "GaussianCriterion", "GaussianEvaluation", "Integrator", "MarginalEvaluation"]

@@ -28,8 +28,8 @@ import numpy as np
 from scipy.linalg import lapack
 
 from mixedfx._typing import Array
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.criterion.moments import moment_start
-from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize

@@ -18,7 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.small import diagonal_blocks
 

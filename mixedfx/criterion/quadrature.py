@@ -21,11 +21,11 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.calculus.quadrature import HermiteRule
 from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import ModeState, working_curvature
+from mixedfx.criterion.mode import ModeState, working_curvature
 from mixedfx.linalg.rowwise import row_forms
 from mixedfx.linalg.small import congruence, left_multiply, multiply, segment_sum
 
-__all__ = ["NodeSums", "QuadratureEvaluation", "group_codes"]
+__all__ = ["Moments", "NodeSums", "QuadratureEvaluation", "group_codes", "node_moments"]
 
 CHUNK_CELLS = 30_000  # rows times nodes that are worked on at a time: a dozen arrays of them fit a core's cache
 ROOT2 = float(np.sqrt(2.0))
@@ -249,3 +249,43 @@ class QuadratureEvaluation:
     def curvature(self) -> Array:
         """Hessian (k, k) of the working linear model."""
         return working_curvature(self.state, self.covariance_gradient)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean, standard deviation and skewness (q, m) of the random effects given the data and the parameters."""
+
+    mean: Array
+    sd: Array
+    skewness: Array
+
+
+def node_moments(at: QuadratureEvaluation, matrix: Array) -> Moments:
+    """Return the moments of ``matrix @ b`` for every group, from the nodes.
+
+    Parameters
+    ----------
+    at : QuadratureEvaluation
+    matrix : (r, q)
+        From the inner effects to the wanted ones.
+    """
+    likelihood, state = at.state.model.likelihood, at.state
+    nodes, log_weights = at.rule.nodes, at.rule.log_weights
+    terms = np.concatenate(
+        [at.terms(z, w, likelihood.value(at.linear_predictors(z), state.auxiliary)) for z, w in at.chunks()]
+    )
+    p = np.exp(terms - at.sums.log_integral)
+    assert len(p) == len(log_weights)
+    transform = matrix @ at.factor
+    centre = transform @ at.u
+    spread = ROOT2 * np.tensordot(transform, at.root, axes=1)
+    mean, sd, skewness = np.empty_like(centre), np.empty_like(centre), np.empty_like(centre)
+    for r, direction in enumerate(spread):
+        value = nodes @ direction
+        shift = np.einsum("cm,cm->m", p, value)
+        deviation = value - shift
+        variance = np.einsum("cm,cm->m", p, deviation**2)
+        third = np.einsum("cm,cm->m", p, deviation**3)
+        mean[r], sd[r] = centre[r] + shift, np.sqrt(variance)
+        skewness[r] = np.divide(third, variance**1.5, out=np.zeros_like(third), where=variance > 0)
+    return Moments(mean, sd, skewness)

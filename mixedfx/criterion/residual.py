@@ -19,8 +19,8 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation, central_differences
-from mixedfx.criterion.parameters import CovarianceModel
 from mixedfx.criterion.refinement import less_effects
 from mixedfx.linalg.factor import PatternInverse
 from mixedfx.linalg.gram import Gram, Rows, cross_products

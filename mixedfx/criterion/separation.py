@@ -1,8 +1,14 @@
-"""Separation: a direction of the fixed effects along which the likelihood never stops rising.
+"""Likelihoods without a maximum: separated responses, divided factors, and modes that are about to split.
+
+Separation is a direction of the fixed effects along which the likelihood never stops rising.
 
 A row whose log-likelihood rises (or falls) over the whole line of its linear predictor never objects to being pushed
 that way. The response is separated if some direction ``d`` pushes all such rows the way they like, and leaves every
 other row where it is: a linear programme finds it. Ordered categories have their thresholds in the programme, too.
+
+Under a family whose log-density is not concave (heavy tails, extra zeros) the conditional mode can merge with a saddle
+as the parameters move. There ``I + Z'WZ Sigma`` is singular, its log-determinant goes to minus infinity, and the
+Laplace approximation of the likelihood rises without end: a cliff that no optimum stands on.
 
 References
 ----------
@@ -15,12 +21,11 @@ import numpy as np
 from scipy import optimize
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.criterion.family_likelihood import FamilyLikelihood
-from mixedfx.criterion.mode_state import ModeState
+from mixedfx.criterion.mode import ModeState
 from mixedfx.families import Observed
 from mixedfx.linalg.gram import level_sums
 
-__all__ = ["divided_factors", "looks_separated", "separating_direction"]
+__all__ = ["divided_factors", "looks_separated", "nearly_folded", "separating_direction"]
 
 FAR = 15.0  # linear predictors at which a row's slope is looked at, beyond ten times the fitted ones
 SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this make a fit suspicious
@@ -28,6 +33,7 @@ SUSPICIOUS_SD = 20.0  # so do standard errors of standardised coefficients beyon
 SUSPICIOUS_SPREAD = 5.0  # and standard deviations of random effects (inner scale) beyond this
 NEGLIGIBLE = 1e-7  # size of an entry of the direction that counts as zero
 OBJECTION = 1e-10  # score at the fit, relative to the largest of all rows, that counts as pulling back
+LARGEST_LEVERAGE = 2.0  # of a row; with positive weights no leverage exceeds 1
 
 
 def looks_separated(state: ModeState, sds: Array) -> bool:
@@ -114,7 +120,7 @@ def _pushed(state: ModeState) -> tuple[Array, Array]:
 def _ordered(state: ModeState) -> Observed | None:
     """Ordered categories between thresholds that are estimated with the fixed effects; None for other responses."""
     likelihood = state.model.likelihood
-    if not isinstance(likelihood, FamilyLikelihood) or not likelihood.family.has_categories:
+    if not likelihood.family.has_categories:
         return None
     return None if likelihood.family.fixed else likelihood.observed
 
@@ -130,3 +136,15 @@ def _pushed_ordered(state: ModeState, observed: Observed) -> tuple[Array, Array]
     below, above = codes > 0, codes < len(cuts)
     pushed = np.vstack([np.hstack([X[below], -cuts[codes[below] - 1]]), np.hstack([-X[above], cuts[codes[above]]])])
     return np.unique(pushed, axis=0), np.zeros((0, pushed.shape[1]))
+
+
+def nearly_folded(state: ModeState) -> bool:
+    """Whether some direction of the random effects has lost almost all of its curvature at the mode."""
+    weight = state.expansion.observed.weight
+    if not np.any(weight < 0):
+        return False
+    try:
+        leverages = state.model.space.leverages(state.factor.inverse)
+    except FloatingPointError:
+        return True
+    return bool(np.max(np.abs(weight) * leverages) > LARGEST_LEVERAGE)

@@ -8,9 +8,8 @@ import numpy as np
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.base import Covariance
-from mixedfx.criterion.family_likelihood import FamilyLikelihood
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.marginal import MarginalModel
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
 from mixedfx.linalg.gram import cross_products
 
 __all__ = ["response_unit", "row_weight", "start_phi", "starting_values"]
@@ -91,7 +90,6 @@ def _row_variance(model: MarginalModel, theta: Array) -> Array:
 
 def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     likelihood = model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
     return likelihood.family.expected_weights(likelihood.observed, *likelihood.arguments(eta, auxiliary))
 
 
@@ -166,16 +164,14 @@ def _attenuation(model: MarginalModel, variances: Array) -> float:
 
     There ``V`` looks like ``V / (1 + c V)`` (Zeger, Liang & Albert 1988, Biometrics 44, 1049).
     """
-    family = model.likelihood.family if isinstance(model.likelihood, FamilyLikelihood) else None
-    c = 0.0 if family is None else ATTENUATION.get(family.mean_link.name, 0.0)
+    c = ATTENUATION.get(model.likelihood.family.mean_link.name, 0.0)
     squares = np.array([float(np.mean(np.square(z))) for own in model.space.rows.z for z in own])
     return min(1.0 / max(1.0 - c * float(variances @ squares), 1e-9), LARGEST_ATTENUATION)
 
 
 def response_unit(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> float:
     """Standard deviation of a row where the linear predictor is in units of the response; else 1."""
-    family = model.likelihood.family if isinstance(model.likelihood, FamilyLikelihood) else None
-    if family is None or family.mean_link.name not in MEASURED:
+    if model.likelihood.family.mean_link.name not in MEASURED:
         return 1.0
     information = float(np.mean(_expected(model, eta, auxiliary)))
     return information**-0.5 if 0.0 < information < np.inf else 1.0

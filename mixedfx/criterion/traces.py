@@ -107,10 +107,14 @@ def _first_block(at: LinearEvaluation) -> Array:
 
 def has_intercepts_only(at: LinearEvaluation) -> bool:
     """Whether :func:`traces_of_intercepts` can be used: one coefficient a factor, and the right pattern."""
-    layout, rest = at.criterion.gram.layout, at.factor.remainder
+    layout = at.criterion.gram.layout
     scalar = all(size == 1 for size in layout.sizes) and at.criterion.covariance.n_theta == layout.n_factors
     nested = layout.n_chain == 2 and layout.n_remainder == 0
-    return scalar and (nested or (layout.n_chain == 1 and isinstance(rest, ShiftedRemainder)))
+    return scalar and (nested or (layout.n_chain == 1 and _shifted_remainder(at) is not None))
+
+
+def _shifted_remainder(at: LinearEvaluation) -> ShiftedRemainder | None:
+    return None if at.factor.remainder is None else at.factor.remainder.shifted()
 
 
 def traces_of_intercepts(at: LinearEvaluation) -> Array:
@@ -120,10 +124,10 @@ def traces_of_intercepts(at: LinearEvaluation) -> Array:
     the inverse, and ``G = B' B``:  ``Z_1' V^-1 Z_1 = E - B K B'`` and ``Z_1' V^-1 Z_2 = B (I - K S)``, whose squared
     norms are traces of products of G and K.
     """
-    crossed = at.criterion.gram.layout.n_chain == 1
-    trace = _crossed_squares(at) if crossed else _nested_squares(at)
+    rest = _shifted_remainder(at)
+    trace = _nested_squares(at) if rest is None else _crossed_squares(at, rest)
     if at.criterion.reml and at.criterion.n_fixed:
-        forms = _crossed_forms(at) if crossed else _forms(at)
+        forms = _forms(at) if rest is None else _crossed_forms(at, rest)
         trace = trace - 2.0 * np.einsum("ipjq,pq->ij", forms, at.unscaled_cov)
     order = np.concatenate(at.criterion.covariance.by_factor)
     slopes = np.concatenate([d[:, 0, 0] for d in at.sigma_derivatives])
@@ -141,11 +145,10 @@ def _forms(at: LinearEvaluation) -> Array:
     return np.stack([(zx[0].T @ part[0]).reshape(p, k, p) for zx, part in zip(at.z_vinv_x, moved, strict=True)])
 
 
-def _crossed_forms(at: LinearEvaluation) -> Array:
+def _crossed_forms(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     """The same, by a product with K."""
     factor, layout, p = at.factor, at.criterion.gram.layout, at.criterion.n_fixed
-    rest, resolvent, first = factor.remainder, factor.resolvents[0][0, 0], at.z_vinv_x[0][0]
-    assert isinstance(rest, ShiftedRemainder)
+    resolvent, first = factor.resolvents[0][0, 0], at.z_vinv_x[0][0]
     sides = np.zeros((layout.n_remainder, layout.n_factors, p))
     sides[:, 0] = factor.cross[0].transpose_dot((resolvent[:, None] * first)[None])
     own = [first.T @ ((resolvent * factor.s[0][0, 0])[:, None] * first)]
@@ -175,11 +178,9 @@ def _nested_squares(at: LinearEvaluation) -> Array:
     return np.array([[within, across], [across, float(outer @ outer)]])
 
 
-def _crossed_squares(at: LinearEvaluation) -> Array:
+def _crossed_squares(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     """Squared norms (k, k) of the blocks of ``Z' V^-1 Z`` by factor, the remainder's after the first."""
     factor, layout = at.factor, at.criterion.gram.layout
-    rest = factor.remainder
-    assert isinstance(rest, ShiftedRemainder)
     resolvent, own = factor.resolvents[0][0, 0], at.information[0][0, 0]
     lost = resolvent * factor.s[0][0, 0] - own
     n = layout.n_remainder

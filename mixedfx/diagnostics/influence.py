@@ -14,7 +14,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.criterion.prepare import LinearProblem
+from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.diagnostics.checks import fitted_results, row_sets
 from mixedfx.diagnostics.leverage import leverage
 from mixedfx.diagnostics.without import Without, fits_without, generalized_fits_without, structured_fits_without

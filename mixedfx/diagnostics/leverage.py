@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.family_likelihood import FamilyLikelihood
+from mixedfx.criterion.marginal import FamilyLikelihood
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.diagnostics.checks import fitted_results
 from mixedfx.fitting.generalized import GeneralizedFit

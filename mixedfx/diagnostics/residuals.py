@@ -15,9 +15,8 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._typing import Array
-from mixedfx.criterion.conditional import first_order_mean
-from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.responses import with_response
+from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
+from mixedfx.criterion.linear_problem import with_response
 from mixedfx.diagnostics.checks import fitted_results, linear_results
 from mixedfx.diagnostics.leverage import WorkingModel, leverage
 from mixedfx.exceptions import DataError, SpecificationError

@@ -24,12 +24,12 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.criterion.blocks import BlockMap, block_map
+from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.boundary import reopened
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.mode_state import mode_state
-from mixedfx.criterion.prepare import LinearProblem, linear_problem
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
+from mixedfx.criterion.mode import mode_state
 from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.exceptions import DataError
 from mixedfx.fitting import LinearFit

@@ -9,13 +9,11 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.linear import UnstructuredCovariance
-from mixedfx.criterion.batch import BatchCriterion, BatchPoint, ResponseGram
-from mixedfx.criterion.blocks import BlockMap, covariance_directions
+from mixedfx.criterion.assembly import TermSlot
+from mixedfx.criterion.batch import BatchCriterion, BatchPoint, BlockMap, ResponseGram, covariance_directions
 from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIBLE_VARIANCE
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.parameters import TermSlot
-from mixedfx.criterion.prepare import LinearProblem
-from mixedfx.criterion.responses import constants, known_sigma2, responses_of
+from mixedfx.criterion.linear_problem import LinearProblem, constants, known_sigma2, responses_of
 from mixedfx.fitting.control import Control
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import minimize_many

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.base import Contained
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.matrices import Design
 
 __all__ = ["NUDGES", "SMALL_SD", "Effort", "NarrowerModel", "has_free_correlation", "narrower_models"]

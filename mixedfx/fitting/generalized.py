@@ -16,9 +16,8 @@ from mixedfx.criterion.boundary import (
     variance_verdict,
 )
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.fold import nearly_folded
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.criterion.separation import divided_factors, looks_separated, separating_direction
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
+from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
 from mixedfx.criterion.start import response_unit, row_weight, start_phi
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.starts import Starts

@@ -9,9 +9,8 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.mode_state import predicted_states
-from mixedfx.criterion.pirls import TOLERANCE
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem, with_design
+from mixedfx.criterion.generalized_problem import GeneralizedProblem, with_design
+from mixedfx.criterion.mode import TOLERANCE, predicted_states
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.families.links import EVERYWHERE, LINKS

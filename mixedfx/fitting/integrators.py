@@ -10,10 +10,9 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import hermite_rule
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import ModeState
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.criterion.profiled import ProfiledEvaluation, profiled
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
+from mixedfx.criterion.laplace import LaplaceEvaluation, ProfiledEvaluation, profiled
+from mixedfx.criterion.mode import ModeState
 from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError

@@ -19,7 +19,7 @@ from mixedfx.criterion.boundary import (
 )
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.criterion.prepare import LinearProblem, linear_problem, refined
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem, refined
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models

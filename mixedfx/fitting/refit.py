@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.blocks import BlockMap, block_map
+from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.prepare import LinearProblem
-from mixedfx.criterion.responses import with_response
+from mixedfx.criterion.linear_problem import LinearProblem, with_response
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control

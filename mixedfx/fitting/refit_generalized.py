@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mixedfx._typing import Array
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import fit_generalized

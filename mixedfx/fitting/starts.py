@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.matrices import Design
 
 __all__ = ["Found", "Starts", "random_thetas", "starts_report"]

@@ -10,9 +10,9 @@ from functools import cached_property, partial
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
-from mixedfx.criterion.parameters import TermSlot
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.constrained import DECREMENT, FAILURES, ConstrainedSearch, ProfilePoint, orthogonal_complement
 from mixedfx.inference.profile_ends import End, Held, find_end

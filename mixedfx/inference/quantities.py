@@ -11,7 +11,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.parameters import TermSlot
+from mixedfx.criterion.assembly import TermSlot
 from mixedfx.inference.information import second_derivative
 
 __all__ = [

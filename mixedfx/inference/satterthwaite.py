@@ -9,8 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.batch import BatchCriterion
-from mixedfx.criterion.prepare import LinearProblem
-from mixedfx.criterion.responses import with_response
+from mixedfx.criterion.linear_problem import LinearProblem, with_response
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.batch import batch_chunks
 from mixedfx.fitting.refit import blocks_of

@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from scipy.linalg import blas
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.linalg.layout import PairPattern
+from mixedfx.linalg.layout import PairPattern, fields_only
 from mixedfx.linalg.small import multiply, segment_sum
-from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Cross", "DenseCross", "SparseCross"]
 

@@ -26,7 +26,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.remainder import Remainder, ShiftedRemainder, factorize_remainder
+from mixedfx.linalg.remainder import Remainder, factorize_remainder
 from mixedfx.linalg.small import (
     apply,
     multiply,
@@ -35,7 +35,6 @@ from mixedfx.linalg.small import (
     symmetrize,
     weighted_resolvent,
 )
-from mixedfx.linalg.sparse_remainder import SparseRemainder, factorize_sparse_remainder
 
 __all__ = ["BlockFactor", "Effects", "factorize"]
 
@@ -75,7 +74,7 @@ class BlockFactor:
     k: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Remainder | ShiftedRemainder | SparseRemainder | None
+    remainder: Remainder | None
     logdet: float
 
     def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[Effects, Effects]:
@@ -153,7 +152,7 @@ class PatternInverse:
     diagonal: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    rest: Remainder | ShiftedRemainder | SparseRemainder | None
+    rest: Remainder | None
     quadratics: tuple[Array, ...]
 
     @property
@@ -197,18 +196,11 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
         if cross:
             update = cross[f].schur(k_f)
             remainder = np.subtract(remainder, update, out=update)
-    rest = _factorized_rest(layout, factors, remainder) if layout.n_remainder else None
+    rest = None
+    if layout.n_remainder:
+        rest = factorize_remainder(layout, factors, remainder, overwrite=layout.n_chain > 0)
     logdet += rest.logdet if rest else 0.0
     return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
-
-
-def _factorized_rest(
-    layout: Layout, factors: Sequence[Array], cells: Array
-) -> Remainder | ShiftedRemainder | SparseRemainder:
-    if layout.plan is not None:
-        return factorize_sparse_remainder(layout, factors, cells)
-    own = cells if layout.n_chain else cells.copy()
-    return factorize_remainder(layout, factors, own.reshape(layout.n_remainder, -1))
 
 
 def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:

@@ -12,9 +12,8 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
-from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.layout import Layout, fields_only
 from mixedfx.linalg.small import apply, segment_sum_columns
-from mixedfx.linalg.stored import fields_only
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
 

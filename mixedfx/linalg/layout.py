@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import AnyArray, IntArray
+from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination
-from mixedfx.linalg.square import DenseSquare, SparseSquare, Square
-from mixedfx.linalg.stored import fields_only
 
-__all__ = ["Layout", "PairPattern", "analyse", "parents_of"]
+__all__ = ["DenseSquare", "Layout", "PairPattern", "SparseSquare", "Square", "analyse", "fields_only", "parents_of"]
 
 DENSE_TABLE = 20_000_000  # a pair table of at most this many cells is indexed directly instead of hashed
 TABLE_PER_KEY = 30  # keys are sorted, not looked up in a table, if it had more cells for each of them
@@ -25,6 +25,94 @@ SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
 SPARSE_FILL = 0.1  # … and one with a larger share of non-zeros
 CELL_TIME = 1e-8  # seconds that a cell of a dense remainder costs apart from LAPACK
 MOST_PAIRS = 30_000_000  # patterns with more pairs are not looked at
+
+
+def fields_only(value: Any) -> dict[str, Any]:
+    """Return the state of a frozen dataclass without what it computed on the way, which can be computed again.
+
+    Large tables of places and products are made once and used by every evaluation; in a pickle they would outweigh the
+    data a hundred times.
+    """
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+class Square(ABC):
+    """Cells for the lower triangle of symmetric matrices (n, n)."""
+
+    @property
+    @abstractmethod
+    def n_cells(self) -> int:
+        """Number of cells."""
+
+    @property
+    @abstractmethod
+    def diagonal(self) -> IntArray:
+        """Cells (n,) of the diagonal."""
+
+    @abstractmethod
+    def cells_of(self, keys: IntArray) -> IntArray:
+        """Return the cells of the entries with ``keys = row * n + column``, row >= column."""
+
+
+@dataclass(frozen=True)
+class DenseSquare(Square):
+    """All n**2 cells, row by row; those above the diagonal stay zero."""
+
+    n: int
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.n**2
+
+    @property
+    def diagonal(self) -> IntArray:
+        """Cells (n,) of the diagonal."""
+        return np.arange(self.n) * (self.n + 1)
+
+    def cells_of(self, keys: IntArray) -> IntArray:
+        """Return the cells: the keys themselves."""
+        return keys
+
+
+@dataclass(frozen=True)
+class SparseSquare(Square):
+    """The cells of an elimination plan; ``rows, columns`` (c,) are the pattern's lower triangle, without fill."""
+
+    plan: EliminationPlan
+    rows: IntArray
+    columns: IntArray
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.plan.n_cells
+
+    def cells_of(self, keys: IntArray) -> IntArray:
+        """Return the cells of the entries."""
+        i, j = np.divmod(keys, self.plan.n)
+        return self.plan.positions(i, j)
+
+    @cached_property
+    def diagonal(self) -> IntArray:
+        """Cells (n,) of the diagonal."""
+        return self.plan.diagonal
+
+    @cached_property
+    def _symmetric(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Cells, column indices and row starts of the whole pattern in compressed rows."""
+        cells = self.plan.positions(self.rows, self.columns)
+        off = self.rows != self.columns
+        i = np.concatenate([self.rows, self.columns[off]])
+        j = np.concatenate([self.columns, self.rows[off]])
+        order = np.lexsort((j, i))
+        starts = np.concatenate([[0], np.cumsum(np.bincount(i, minlength=self.plan.n))])
+        return np.concatenate([cells, cells[off]])[order], j[order], starts
+
+    def matrix(self, cells: Array) -> sp.csr_array:
+        """Return the symmetric matrix (n, n) on the pattern."""
+        order, columns, starts = self._symmetric
+        return sp.csr_array((cells[order], columns, starts), shape=(self.plan.n, self.plan.n))
 
 
 @dataclass(frozen=True)

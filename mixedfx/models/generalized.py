@@ -14,9 +14,9 @@ import numpy as np
 from mixedfx._arguments import checked_choice
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
-from mixedfx.criterion.family_likelihood import EXPECTED, OBSERVED, Information
-from mixedfx.criterion.mode_state import known_state
-from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem, generalized_problem
+from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem, generalized_problem
+from mixedfx.criterion.marginal import EXPECTED, OBSERVED, Information
+from mixedfx.criterion.mode import known_state
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
 from mixedfx.fitting import Control

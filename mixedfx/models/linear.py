@@ -15,7 +15,7 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.prepare import LinearProblem, is_refined, linear_problem, refined
+from mixedfx.criterion.linear_problem import LinearProblem, is_refined, linear_problem, refined
 from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula

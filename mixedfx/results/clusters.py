@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.criterion.prepare import linear_problem
-from mixedfx.criterion.prepare_generalized import generalized_problem
+from mixedfx.criterion.generalized_problem import generalized_problem
+from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import Design, RandomEffects, nested_in
 from mixedfx.matrices.fixed import independent_columns

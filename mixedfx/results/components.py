@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.criterion.prepare_generalized import Component, GeneralizedProblem
+from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.distributions import two_sided
 

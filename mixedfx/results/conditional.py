@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.conditional import Moments, node_moments
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
-from mixedfx.criterion.quadrature import QuadratureEvaluation
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
+from mixedfx.criterion.quadrature import Moments, QuadratureEvaluation, node_moments
 from mixedfx.fitting.generalized import GeneralizedFit
 
 __all__ = ["effects_by_term", "quadrature_moments"]

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._typing import Array
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.families import Parameter
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.quantities import Coefficient, FamilyParameter, Quantity

@@ -11,8 +11,9 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array
-from mixedfx.criterion.conditional import Moments, first_order_mean, mode_covariance
-from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
+from mixedfx.criterion.mode import mode_covariance
+from mixedfx.criterion.quadrature import Moments
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate
 from mixedfx.fitting.generalized import GeneralizedFit

@@ -10,8 +10,7 @@ import pandas as pd
 from mixedfx.criterion.importance import LARGEST_DIMENSION as MOST_EFFECTS
 from mixedfx.criterion.importance import importance_estimate
 from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import mode_state
-from mixedfx.criterion.pirls import find_joint_mode
+from mixedfx.criterion.mode import find_joint_mode, mode_state
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order

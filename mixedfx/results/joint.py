@@ -10,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array
-from mixedfx.criterion.assemble import Assembly
+from mixedfx.criterion.assembly import Assembly
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.fitting.generalized import GeneralizedFit

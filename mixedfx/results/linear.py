@@ -14,7 +14,7 @@ from mixedfx._arguments import checked_alpha
 from mixedfx._display import Summary
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
-from mixedfx.criterion.responses import with_response
+from mixedfx.criterion.linear_problem import with_response
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import refit_many
 from mixedfx.matrices.new_rows import chosen_columns, fitted_predictor, predicted_rows

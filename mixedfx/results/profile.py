@@ -17,7 +17,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
-from mixedfx.criterion.parameters import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.fitting import LinearFit
 from mixedfx.inference.information import inverse_on_range

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.marginal import MarginalModel
-from mixedfx.criterion.parameters import TermSlot
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit, free_bounds

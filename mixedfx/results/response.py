@@ -13,7 +13,7 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import averaged
-from mixedfx.criterion.prepare_generalized import GeneralizedProblem
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx.covariance import UnstructuredCovariance, covariance_for
-from mixedfx.criterion.assemble import TermRows, assemble
-from mixedfx.criterion.family_likelihood import OBSERVED, FamilyLikelihood
-from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
+from mixedfx.criterion.assembly import TermRows, assemble
+from mixedfx.criterion.marginal import OBSERVED, Auxiliary, FamilyLikelihood, MarginalModel, RidgePenalty
 from mixedfx.families import Ordinal, family_for
 from mixedfx.linalg.rowwise import RowMap
 from tests import dense

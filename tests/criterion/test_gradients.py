@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from mixedfx.criterion.family_likelihood import EXPECTED
 from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import mode_state
+from mixedfx.criterion.marginal import EXPECTED
+from mixedfx.criterion.mode import mode_state
 from tests.criterion.generalized import build
 from tests.differences import derivative
 from tests.families.catalogue import CASES, DISPERSED

@@ -8,9 +8,8 @@ import pytest
 from scipy import stats
 
 import mixedfx as mfx
-from mixedfx.criterion.importance import importance_estimate
-from mixedfx.criterion.mode_state import mode_state
-from mixedfx.linalg.pareto import pareto_shape
+from mixedfx.criterion.importance import importance_estimate, pareto_shape
+from mixedfx.criterion.mode import mode_state
 from tests.criterion import exact_cases
 
 

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixedfx.criterion.family_likelihood import EXPECTED
-from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import mode_state, predicted_states
-from mixedfx.criterion.profiled import profiled
+from mixedfx.criterion.laplace import LaplaceEvaluation, profiled
+from mixedfx.criterion.marginal import EXPECTED
+from mixedfx.criterion.mode import mode_state, predicted_states
 from tests import dense_glmm
 from tests.criterion.generalized import build
 from tests.differences import gradient, jacobian

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mixedfx.covariance import UnstructuredCovariance
-from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion.assembly import TermRows, assemble
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.linalg import elimination
 from mixedfx.linalg import layout as layout_module

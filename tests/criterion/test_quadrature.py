@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx.calculus.quadrature import hermite_rule
-from mixedfx.criterion.conditional import first_order_mean, node_moments
-from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.mode_state import mode_state
-from mixedfx.criterion.quadrature import QuadratureEvaluation
+from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
+from mixedfx.criterion.mode import mode_state
+from mixedfx.criterion.quadrature import QuadratureEvaluation, node_moments
 from tests import dense_glmm
 from tests.criterion import exact_cases
 from tests.criterion.generalized import build

@@ -7,8 +7,8 @@ import pytest
 
 import mixedfx as mfx
 from mixedfx.covariance import UnstructuredCovariance
-from mixedfx.criterion import size
-from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion import problem
+from mixedfx.criterion.assembly import TermRows, assemble
 
 
 def layout_of(rows, *levels):
@@ -22,14 +22,14 @@ def layout_of(rows, *levels):
 
 
 def test_need_grows_with_the_square_of_the_remainder():
-    assert size.needed_bytes(layout_of(1000, 50)) == 0
-    small, large = (size.needed_bytes(layout_of(20_000, 600, m)) for m in (200, 400))
-    one = 8 * size.DENSE_MATRICES
+    assert problem.needed_bytes(layout_of(1000, 50)) == 0
+    small, large = (problem.needed_bytes(layout_of(20_000, 600, m)) for m in (200, 400))
+    one = 8 * problem.DENSE_MATRICES
     assert large - one * 400**2 == pytest.approx(small - one * 200**2, rel=0.2)
 
 
 def test_refused_before_allocation_with_size_and_advice(monkeypatch):
-    monkeypatch.setattr(size, "_machine_memory", lambda: 16e9)
+    monkeypatch.setattr(problem, "_machine_memory", lambda: 16e9)
     rng = np.random.default_rng(1)
     n = 160_000
     frame = {"y": rng.standard_normal(n), "a": np.arange(n) % 60_000, "b": rng.permutation(n) % 50_000}
@@ -53,9 +53,9 @@ def fitted_peak(formula, frame):
         foretold.append(tracemalloc.get_traced_memory()[0])
         return foretold[0]
 
-    needed = size.needed_bytes
+    needed = problem.needed_bytes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(size, "needed_bytes", recorded)
+        patch.setattr(problem, "needed_bytes", recorded)
         tracemalloc.start()
         mfx.lmer(formula, frame)
         peak = tracemalloc.get_traced_memory()[1]
@@ -85,6 +85,6 @@ def test_the_limit_is_that_of_the_machine(monkeypatch):
     }
     formula = "y ~ 1 + (1 | a) + (1 | b)"
     assert np.isfinite(mfx.lmer(formula, frame).llf)
-    monkeypatch.setattr(size, "_machine_memory", lambda: 1e5)
+    monkeypatch.setattr(problem, "_machine_memory", lambda: 1e5)
     with pytest.raises(mfx.SpecificationError, match="this machine has"):
         mfx.lmer(formula, frame)

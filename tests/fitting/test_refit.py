@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 import mixedfx as mfx
-from mixedfx.criterion.batch import BatchCriterion, ResponseGram
-from mixedfx.criterion.blocks import block_map
+from mixedfx.criterion.batch import BatchCriterion, ResponseGram, block_map
 from tests import dense
 from tests.criterion.test_linear import fast, theta_for
 from tests.differences import gradient as numerical_gradient

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixedfx.covariance import covariance_for
-from mixedfx.criterion.parameters import TermSlot
+from mixedfx.criterion.assembly import TermSlot
 from mixedfx.inference.constrained import orthogonal_complement
 from mixedfx.inference.quantities import Correlation, Quantity, ResidualSd, StandardDeviation
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx.covariance import UnstructuredCovariance
-from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion.assembly import TermRows, assemble
 from mixedfx.linalg import layout as layout_module
 from mixedfx.linalg.factor import factorize
 from mixedfx.linalg.gram import cross_products

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixedfx.covariance import UnstructuredCovariance
-from mixedfx.criterion.assemble import TermRows, assemble
+from mixedfx.criterion.assembly import TermRows, assemble
 from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.linalg import elimination
 from mixedfx.linalg import layout as layout_module

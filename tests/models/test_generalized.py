@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import mixedfx as mfx
-from mixedfx.criterion.mode_state import mode_state
+from mixedfx.criterion.mode import mode_state
 from mixedfx.fitting.generalized_search import difference_hessian
 from tests.criterion import exact_cases
 from tests.differences import hessian

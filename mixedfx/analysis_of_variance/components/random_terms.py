@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
-from mixedfx.criterion.prepare import linear_problem
+from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.fitting import Control, fit_linear
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design, RandomEffects

@@ -9,19 +9,16 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.assemble import TermRows, assemble
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.family_likelihood import FamilyLikelihood, Information
 from mixedfx.criterion.laplace import LaplaceEvaluation
-from mixedfx.criterion.marginal import Auxiliary, MarginalModel, RidgePenalty
-from mixedfx.criterion.mode_state import ModeState, mode_state
-from mixedfx.criterion.pirls import TOLERANCE
-from mixedfx.criterion.problem import Problem
+from mixedfx.criterion.marginal import Auxiliary, FamilyLikelihood, Information, MarginalModel, RidgePenalty
+from mixedfx.criterion.mode import TOLERANCE, ModeState, mode_state
+from mixedfx.criterion.problem import Problem, assembled
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design
-from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis, term_basis
+from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis
 
 __all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
 
@@ -69,12 +66,10 @@ class GeneralizedProblem(Problem):
     @property
     def seen(self) -> Observed:
         """The response as the model's likelihood has it."""
-        assert isinstance(self.model.likelihood, FamilyLikelihood)
         return self.model.likelihood.observed
 
     def with_observed(self, observed: Observed, design: Design | None = None) -> GeneralizedProblem:
         """Return the problem with another response; all else is shared."""
-        assert isinstance(self.model.likelihood, FamilyLikelihood)
         likelihood = replace(self.model.likelihood, observed=_less(observed, self.shift))
         model = replace(self.model, likelihood=likelihood)
         return replace(self, design=self.design if design is None else design, observed=observed, model=model)
@@ -112,7 +107,7 @@ class GeneralizedProblem(Problem):
         near : ModeState, optional
             Whose mode says where to look for the one at ``x``.
         tolerance : float
-            Of :func:`~mixedfx.criterion.pirls.find_mode`.
+            Of :func:`~mixedfx.criterion.mode.find_mode`.
         """
         return integrate(mode_state(self.model, x, near, tolerance))
 
@@ -206,12 +201,7 @@ def generalized_problem(
     """
     n = len(design.index)
     basis, X, _ = fixed_basis(design.fixed.matrix, np.zeros(n), scale_response=False)
-    pairs = [term_basis(term.matrix, term.covariance) for term in design.random]
-    terms = [
-        TermRows(term.group, term.codes, len(term.levels), z, term.covariance, term.loading)
-        for term, (_, z) in zip(design.random, pairs, strict=True)
-    ]
-    assembly = assemble(terms, np.zeros((n, 0)))
+    assembly, terms = assembled(design, np.zeros((n, 0)))
     further = [fixed_basis(c.matrix, np.zeros(n), scale_response=False) for c in components]
     shift = _location_shift(family, observed, basis)
     basis = replace(basis, origin=shift * basis.intercept)
@@ -226,9 +216,7 @@ def generalized_problem(
         RidgePenalty(_prior_precision(design, basis, penalty)),
     )
     bases = (basis, *(b for b, _, _ in further))
-    return GeneralizedProblem(
-        design, assembly, bases, tuple(b for b, _ in pairs), family, observed, model, tuple(components), shift
-    )
+    return GeneralizedProblem(design, assembly, bases, terms, family, observed, model, tuple(components), shift)
 
 
 def _location_shift(family: Family, observed: Observed, basis: FixedBasis) -> float:
@@ -245,7 +233,6 @@ def _less(observed: Observed, shift: float) -> Observed:
 def with_design(problem: GeneralizedProblem, design: Design) -> GeneralizedProblem:
     """Return the problem with other covariances of the random terms: ``design`` differs in nothing else."""
     likelihood = problem.model.likelihood
-    assert isinstance(likelihood, FamilyLikelihood)
     other = generalized_problem(
         design,
         problem.family,

@@ -8,19 +8,27 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.assemble import TermRows, assemble
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.problem import Problem
+from mixedfx.criterion.problem import Problem, assembled
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
-from mixedfx.criterion.size import check_memory
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
 from mixedfx.matrices import Design, nested_in
-from mixedfx.matrices.basis import FixedBasis, RowWeights, fixed_basis, term_basis
+from mixedfx.matrices.basis import FixedBasis, InnerResponses, RowWeights, fixed_basis, inner_responses
 
-__all__ = ["LinearProblem", "inner_weights", "is_refined", "linear_problem", "refined"]
+__all__ = [
+    "LinearProblem",
+    "constants",
+    "inner_weights",
+    "is_refined",
+    "known_sigma2",
+    "linear_problem",
+    "refined",
+    "responses_of",
+    "with_response",
+]
 
 HEAVIEST = 1e13  # times the median weight: beyond, the median row has no digit left beside the heaviest
 
@@ -97,13 +105,7 @@ def linear_problem(
     y = design.response.values if design.offset is None else design.response.values - design.offset
     weights = inner_weights(design, residual)
     basis, X, inner = fixed_basis(design.fixed.matrix, y, weights)
-    pairs = [term_basis(term.matrix, term.covariance, weights) for term in design.random]
-    terms = [
-        TermRows(term.group, term.codes, len(term.levels), z, term.covariance, term.loading)
-        for term, (_, z) in zip(design.random, pairs, strict=True)
-    ]
-    assembly = assemble(terms, np.column_stack([X, inner]))
-    check_memory(design, assembly.rows.layout)
+    assembly, terms = assembled(design, np.column_stack([X, inner]), weights)
     known = sigma if residual is None or residual.sigma is None else residual.sigma
     sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)
@@ -116,7 +118,7 @@ def linear_problem(
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
         criterion = ResidualCriterion(rows, residual, assembly.covariance, reml, constant, sigma2)
-    return LinearProblem(design, assembly, (basis,), tuple(b for b, _ in pairs), criterion, residual)
+    return LinearProblem(design, assembly, (basis,), terms, criterion, residual)
 
 
 def refined(problem: LinearProblem) -> LinearProblem | None:
@@ -187,3 +189,37 @@ def _check_groups(design: Design, residual: BoundResidual) -> None:
                 f"the residuals are correlated within groups that hold several levels of {term.group!r}: the group of "
                 "a residual structure must lie within one level of every grouping factor of the formula"
             )
+
+
+def constants(problem: LinearProblem, responses: InnerResponses) -> Array:
+    """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
+    criterion = problem.criterion
+    nu = len(responses.values) - (problem.basis.matrix.shape[1] if criterion.reml else 0)
+    return np.asarray(criterion.constant + 2.0 * nu * np.log(responses.scale / problem.basis.scale))
+
+
+def known_sigma2(problem: LinearProblem, responses: InnerResponses) -> Array | None:
+    """Return the known residual variances (R,) on the inner scale, or None."""
+    known = problem.criterion.sigma2
+    return None if known is None else known * (problem.basis.scale / responses.scale) ** 2
+
+
+def responses_of(problem: LinearProblem, Y: Array) -> InnerResponses:
+    """Bring the responses ``Y`` (n, R), offset included, to the inner scale."""
+    design = problem.design
+    values = Y if design.offset is None else Y - design.offset[:, None]
+    X = problem.assembly.rows.columns[:, :-1]
+    return inner_responses(problem.basis, X, values, inner_weights(design, problem.residual))
+
+
+def with_response(problem: LinearProblem, y: Array) -> LinearProblem:
+    """Return the problem with the response ``y`` (n,); everything that does not depend on the response is shared."""
+    inner = responses_of(problem, y[:, None])
+    basis = replace(problem.basis, origin=inner.origin[0], scale=float(inner.scale[0]))
+    design = replace(problem.design, response=replace(problem.design.response, values=y))
+    rows = problem.assembly.rows.with_response(inner.values[:, 0])
+    known, constant = known_sigma2(problem, inner), float(constants(problem, inner)[0])
+    sigma2 = None if known is None else float(known[0])
+    criterion = problem.criterion.with_response(rows, design.weights, constant, sigma2)
+    assembly = replace(problem.assembly, rows=rows)
+    return replace(problem, design=design, assembly=assembly, criterion=criterion, bases=(basis,))

@@ -1,0 +1,435 @@
+"""The conditional mode of the random effects, how it moves with the parameters, and the linear model that it solves.
+
+The mode is found by penalised iteratively re-weighted least squares, which is Newton's method.
+
+The mode solves ``t = Z' g(eta)``, ``b = Sigma t``, ``eta = fixed + Z b`` with g the derivative of the log-likelihood.
+Carrying ``t`` beside ``b`` makes the penalty ``u'u = t'b`` and its gradient available for a singular ``Sigma`` too.
+
+References
+----------
+Breslow & Clayton (1993), JASA 88, 9; Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import lapack
+
+from mixedfx._typing import Array
+from mixedfx.criterion.marginal import Expansion, MarginalModel, Parts
+from mixedfx.linalg.factor import BlockFactor, factorize
+from mixedfx.linalg.gram import Gram, cross_products
+from mixedfx.linalg.rowwise import RowMap
+
+__all__ = [
+    "TOLERANCE",
+    "Mode",
+    "ModeState",
+    "find_joint_mode",
+    "find_mode",
+    "known_state",
+    "mode_covariance",
+    "mode_state",
+    "predicted_states",
+    "working_curvature",
+]
+
+MAX_STEPS = 50
+STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
+SHORT = 1e-3
+TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
+SMALLEST_FRACTION = 1e-8  # give up halving below
+RISE = 1e-12  # relative rounding of the penalised log-likelihood
+CLIPPED_WEIGHT = 1e-2  # smallest weight, relative to the mean absolute one, where the observed ones are not positive
+
+Quadratic = Callable[[Array], tuple[Array, Array, Array]]
+BATCH_CELLS = 100_000  # rows times points whose likelihood is expanded at a time
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A point of the search for the mode, or the mode itself.
+
+    Attributes
+    ----------
+    b, t : (q,)
+        Random effects and ``Sigma^-1 b``.
+    eta : (n,)
+        Linear predictor.
+    beta : (p,)
+        Fixed effects, where they are sought too; else empty.
+    converged : bool
+    steps : int
+        Newton steps taken.
+    """
+
+    b: Array
+    t: Array
+    eta: Array
+    beta: Array = field(default_factory=lambda: np.zeros(0))
+    converged: bool = True
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class _Step:
+    mode: Mode
+    value: float
+    gradient: Array
+    weight: Array
+
+
+def find_mode(
+    space: RowMap,
+    quadratic: Quadratic,
+    fixed: Array,
+    factors: Sequence[Array],
+    start: tuple[Array, Array] | None = None,
+    tolerance: float = TOLERANCE,
+) -> Mode:
+    """Maximise ``sum log f(y | fixed + Z b) - t'b / 2`` over the random effects.
+
+    Parameters
+    ----------
+    space : RowMap
+    quadratic : callable
+        From eta (n,) to the log-likelihood of the rows, its derivative, and minus the second derivative.
+    fixed : (n,)
+        Linear predictor without the random effects.
+    factors : sequence of (Q, Q)
+        ``T`` of every grouping factor.
+    start : ((q,), (q,)), optional
+        Effects ``b`` and ``t`` to start from; zero if omitted.
+    tolerance : float
+        Newton decrement before the last step; the log-likelihood at the mode is then wrong by about as much.
+    """
+
+    def newton(state: _Step) -> Mode:
+        factor, weight = _factor(space, state.weight, factors)
+        working = state.gradient + weight * (state.mode.eta - fixed)
+        b, t = space.solve(factor, space.collect(working[:, None]))
+        return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
+
+    if start is not None and start[0].any():
+        b, t = start
+        mode = _search(newton, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
+        if mode.converged:
+            return mode
+    zero = np.zeros(space.n_effects)
+    return _search(newton, quadratic, Mode(zero, zero, fixed, converged=False), tolerance)
+
+
+def find_joint_mode(
+    space: RowMap,
+    quadratic: Quadratic,
+    X: Array,
+    offset: Array,
+    factors: Sequence[Array],
+    start: tuple[Array, Array],
+) -> Mode:
+    """Maximise the same function over the fixed effects too.
+
+    Parameters
+    ----------
+    space, quadratic, factors
+        As for :func:`find_mode`.
+    X : (n, p)
+    offset : (n,)
+    start : ((p,), (q,))
+        Fixed and random effects to start from.
+    """
+
+    def newton(state: _Step) -> Mode:
+        factor, weight = _factor(space, state.weight, factors)
+        working = state.gradient + weight * (state.mode.eta - offset)
+        weighted = X * weight[:, None]
+        sides = space.collect(np.column_stack([weighted, working]))
+        inside, outside = space.solve(factor, sides)
+        information = X.T @ weighted - sides[:, :-1].T @ inside[:, :-1]
+        beta = _solved(information, X.T @ working - sides[:, :-1].T @ inside[:, -1])
+        contrast = np.append(-beta, 1.0)
+        b, t = inside @ contrast, outside @ contrast
+        return Mode(b, t, offset + X @ beta + space.spread(b), np.asarray(beta), converged=False)
+
+    beta, b = start
+    eta = offset + X @ beta + space.spread(b)
+    return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False), TOLERANCE)
+
+
+def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
+    """Newton steps from ``start``. The first one is taken whole: ``t`` and ``b`` from elsewhere need not belong."""
+    state = _evaluate(start, quadratic)
+    consistent, short = not start.b.any(), 0
+    for step in range(1, MAX_STEPS + 1):
+        if not np.isfinite(state.value):
+            break
+        try:
+            full = newton(state)
+        except FloatingPointError:
+            break
+        decrement = _decrement(state, full)
+        if decrement <= tolerance:
+            return replace(full, converged=True, steps=step)
+        fraction, found = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
+        short = short + 1 if fraction < SHORT else 0
+        if found is None or short == STUCK:
+            break
+        state, consistent = found, True
+    return state.mode
+
+
+def _evaluate(mode: Mode, quadratic: Quadratic) -> _Step:
+    with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
+        value, gradient, weight = quadratic(mode.eta)
+        return _Step(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
+
+
+def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
+    """Factorise with the observed weights, or with clipped ones where those are not positive definite."""
+    try:
+        return factorize(cross_products(space.rows, weight), factors), weight
+    except FloatingPointError:
+        clipped = np.maximum(weight, CLIPPED_WEIGHT * float(np.abs(weight).mean()))
+        return factorize(cross_products(space.rows, clipped), factors), clipped
+
+
+def _solved(information: Array, side: Array) -> Array:
+    try:
+        return np.asarray(np.linalg.solve(information, side), dtype=float)
+    except np.linalg.LinAlgError as error:
+        raise FloatingPointError("the information of the fixed effects is singular") from error
+
+
+def _decrement(state: _Step, full: Mode) -> float:
+    """Squared length of the step in the metric of the observed information."""
+    change = full.eta - state.mode.eta
+    likelihood = float(np.abs(state.weight) @ (change * change))
+    return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
+
+
+def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> tuple[float, _Step | None]:
+    """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
+    fraction, start = 1.0, state.mode
+    floor = state.value - RISE * max(1.0, abs(state.value))
+    while fraction > SMALLEST_FRACTION:
+        trial = full if fraction == 1.0 else _between(start, full, fraction)
+        found = _evaluate(trial, quadratic)
+        if found.value >= floor:
+            return fraction, found
+        fraction *= 0.5
+    return fraction, None
+
+
+def _between(start: Mode, full: Mode, fraction: float) -> Mode:
+    b = start.b + fraction * (full.b - start.b)
+    t = start.t + fraction * (full.t - start.t)
+    beta = start.beta + fraction * (full.beta - start.beta)
+    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), beta, converged=False)
+
+
+@dataclass(frozen=True)
+class ModeState:
+    """The conditional mode at one value of the parameters, and the factorised equations there.
+
+    Attributes
+    ----------
+    model : MarginalModel
+    x : (k,)
+        All parameters.
+    mode : Mode
+    known : Expansion, optional
+        The expansion of the likelihood, where it has been computed already.
+    """
+
+    model: MarginalModel
+    x: Array
+    mode: Mode
+    known: Expansion | None = None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """``beta``, ``theta`` and the auxiliary parameters."""
+        return self.model.parts(self.x)
+
+    @cached_property
+    def factors(self) -> list[Array]:
+        """``T`` of every grouping factor."""
+        return self.model.covariance.factors(self.parts.theta)
+
+    @cached_property
+    def auxiliary(self) -> list[Array]:
+        """Values of the auxiliary variables."""
+        return self.model.auxiliary_values(self.parts.extra)
+
+    @cached_property
+    def expansion(self) -> Expansion:
+        """The log-likelihood of the rows around the mode."""
+        if self.known is not None:
+            return self.known
+        return self.model.likelihood.expansion(self.mode.eta, self.auxiliary)
+
+    @cached_property
+    def gram(self) -> Gram:
+        """Cross-products with the observed weights."""
+        return cross_products(self.model.space.rows, self.expansion.observed.weight)
+
+    @cached_property
+    def factor(self) -> BlockFactor:
+        """The equations of the mode, factorised (observed weights)."""
+        return factorize(self.gram, self.factors)
+
+    @cached_property
+    def determinant_factor(self) -> BlockFactor:
+        """The factor whose determinant is the Laplace approximation's."""
+        curves = self.expansion
+        if curves.determinant is curves.observed:
+            return self.factor
+        return factorize(cross_products(self.model.space.rows, curves.determinant.weight), self.factors)
+
+    @cached_property
+    def sigma_derivatives(self) -> list[Array]:
+        """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
+        derivatives = self.model.covariance.derivatives(self.parts.theta)
+        products = [d @ t.T for d, t in zip(derivatives, self.factors, strict=True)]
+        return [half + half.swapaxes(1, 2) for half in products]
+
+    @cached_property
+    def theta_sides(self) -> Array:
+        """``(dSigma / dtheta_i) t`` (q, k): what the effects gain directly when theta moves."""
+        model, t = self.model, self.model.space.split(self.mode.t)
+        out = np.zeros((model.space.n_effects, model.covariance.n_theta))
+        for f, (own, d) in enumerate(zip(model.covariance.by_factor, self.sigma_derivatives, strict=True)):
+            block = np.tensordot(d, t[f], axes=(2, 0))
+            out[model.space.starts[f] : model.space.starts[f + 1], own] = block.reshape(own.size, -1).T
+        return out
+
+    @cached_property
+    def fixed_sides(self) -> tuple[Array, Array]:
+        """``W X`` (n, p) and ``Z'W X`` (q, p)."""
+        weighted = self.model.X * self.expansion.observed.weight[:, None]
+        return weighted, self.model.space.collect(weighted)
+
+    @cached_property
+    def movement(self) -> tuple[Array, Array]:
+        """Derivatives of the mode, ``db/dx`` and ``dt/dx`` (q, len(x)): one solve with a side a parameter."""
+        model = self.model
+        sides = [-self.fixed_sides[1], -self._gram_times(self.theta_sides)]
+        sides += [
+            model.space.collect(derivative[:, None] * matrix)
+            for derivative, matrix in zip(
+                [part.mixed for part in self.expansion.auxiliary], model.auxiliary_matrices, strict=True
+            )
+        ]
+        b, t = model.space.solve(self.factor, np.concatenate(sides, axis=1))
+        b[:, model.theta_slice] += self.theta_sides
+        return b, t
+
+    def _gram_times(self, effects: Array) -> Array:
+        """``Z'WZ effects`` for effects (q, c)."""
+        model, layout = self.model, self.model.space.rows.layout
+        out = np.zeros_like(effects)
+        for f, part in enumerate(model.space.split(effects)):
+            own = model.covariance.by_factor[f]
+            if own.size:
+                chain, rest = self.gram.times(f, np.ascontiguousarray(part[:, :, own]))
+                out[:, own] += np.concatenate([*[c.reshape(-1, own.size) for c in chain], rest])
+        assert layout.n_factors == len(model.covariance.by_factor)
+        return out
+
+
+def mode_state(
+    model: MarginalModel, x: Array, near: ModeState | None = None, tolerance: float = TOLERANCE
+) -> ModeState:
+    """Find the conditional mode at the parameters ``x`` (k,), from where another state leads one to expect it.
+
+    ``tolerance`` is that of :func:`~mixedfx.criterion.mode.find_mode`.
+    """
+    parts = model.parts(x)
+    auxiliary = model.auxiliary_values(parts.extra)
+
+    def quadratic(eta: Array) -> tuple[Array, Array, Array]:
+        return model.likelihood.quadratic(eta, auxiliary)
+
+    factors = model.covariance.factors(parts.theta)
+    start = None if near is None else _predicted(near, x)
+    return ModeState(
+        model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start, tolerance)
+    )
+
+
+def known_state(model: MarginalModel, x: Array, b: Array, t: Array, converged: bool) -> ModeState:
+    """Return the state whose conditional mode ``b`` and ``t = Sigma^-1 b`` (q,) is known, as in a saved fit."""
+    eta = model.fixed_part(model.parts(x).beta) + model.space.spread(b)
+    return ModeState(model, x, Mode(b, t, eta, converged=converged))
+
+
+def _predicted(near: ModeState, x: Array) -> tuple[Array, Array]:
+    """``b`` and ``t`` at ``x`` to first order."""
+    (db, dt), change = near.movement, x - near.x
+    return near.mode.b + db @ change, near.mode.t + dt @ change
+
+
+def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
+    """Return the states that the derivatives of the mode predict at points close by: their errors are of second order.
+
+    The likelihood is expanded at all points with the same auxiliary values together.
+    """
+    model, found = state.model, []
+    for x in xs:
+        b, t = _predicted(state, x)
+        found.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
+    extra = state.parts.extra
+    together = [i for i, other in enumerate(found) if np.array_equal(other.parts.extra, extra)]
+    size = max(1, BATCH_CELLS // max(state.mode.eta.size, 1))
+    for start in range(0, len(together), size):
+        chosen = together[start : start + size]
+        whole = model.likelihood.expansion(np.stack([found[i].mode.eta for i in chosen]), state.auxiliary)
+        for place, i in enumerate(chosen):
+            found[i] = replace(found[i], known=whole.take(place))
+    return found
+
+
+def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) -> Array:
+    """Curvature, in all parameters, of the linear mixed model that the mode's last iteration solves.
+
+    The average information serves for theta, the outer products of the scores for the auxiliary parameters.
+    """
+    model, e, (db, dt) = state.model, state.expansion, state.movement
+    p, theta, size = model.n_fixed, model.theta_slice, state.x.size
+    weighted, side = state.fixed_sides
+    out = np.zeros((size, size))
+    out[:p] = 2.0 * side.T @ db
+    out[:p, :p] += 2.0 * model.X.T @ weighted
+    scores = [m * part.slope[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]
+    if scores:
+        mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]
+        out[:p, theta.stop :] -= 2.0 * model.X.T @ np.concatenate(mixed, axis=1)
+        stacked = np.concatenate(scores, axis=1)
+        out[theta.stop :, theta.stop :] = 2.0 * stacked.T @ stacked
+    out[theta] = -2.0 * state.theta_sides.T @ dt
+    cross = 0.5 * out[theta, :p]
+    average = 0.5 * out[theta, theta]
+    _, solved, info = lapack.dposv(0.5 * out[:p, :p], cross.T) if p else (None, cross.T, 0)
+    if info == 0:
+        average = average + cross @ np.asarray(solved)
+    out[theta, theta] = average + model.covariance.curvature(state.parts.theta, covariance_gradient)
+    out[:p, :p] += model.penalty.curvature()
+    upper = np.triu(out)
+    return np.asarray(upper + np.triu(out, 1).T)
+
+
+def mode_covariance(state: ModeState, factor: int) -> Array:
+    """Return the blocks (Q, Q, m) of ``K``, the conditional covariance of one factor's effects around their mode."""
+    layout, inverse = state.model.space.rows.layout, state.determinant_factor.inverse
+    if factor < layout.n_chain:
+        return inverse.diagonal[factor]
+    loading = state.model.space.rows.loadings.get(factor)
+    if loading is None:
+        return inverse.remainder_blocks(factor)
+    at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
+    blocks = inverse.remainder[at, at].reshape(size, m, size, m)
+    return np.asarray(np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
