@@ -88,3 +88,5 @@ def test_the_limit_is_that_of_the_machine(monkeypatch):
     monkeypatch.setattr(problem, "_machine_memory", lambda: 1e5)
     with pytest.raises(mfx.SpecificationError, match="this machine has"):
         mfx.lmer(formula, frame)
+    with pytest.raises(mfx.SpecificationError, match="this machine has"):
+        mfx.glmer(formula, frame | {"y": (frame["y"] > 0).astype(int)}, family="binomial")
