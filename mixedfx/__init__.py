@@ -79,6 +79,7 @@ _HOME = {
     "marginal_effects": "marginal_means",
     "mean_squares": "analysis_of_variance",
     "ranova": "analysis_of_variance",
+    "register_covariance": "covariance",
     "simulate": "results.simulation",
     "trends": "marginal_means",
 }
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from mixedfx.analysis_of_variance import drop1 as drop1
     from mixedfx.analysis_of_variance import mean_squares as mean_squares
     from mixedfx.analysis_of_variance import ranova as ranova
+    from mixedfx.covariance import register_covariance as register_covariance
     from mixedfx.covariance.residual import AR1 as AR1
     from mixedfx.covariance.residual import CAR1 as CAR1
     from mixedfx.covariance.residual import CompoundSymmetry as CompoundSymmetry

@@ -18,7 +18,8 @@ PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_lazy", "_typing", "exceptions"},
     {"_arguments", "_suggestions", "calculus"},
-    {"formula", "covariance", "linalg", "families", "optimize", "datasets", "_display"},
+    {"covariance"},
+    {"formula", "linalg", "families", "optimize", "datasets", "_display"},
     {"matrices"},
     {"criterion"},
     {"fitting", "scale"},

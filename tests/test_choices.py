@@ -20,6 +20,7 @@ CHOICES = [
     ("analysis_of_variance.components.intervals", "IntervalName", "INTERVALS"),
     ("analysis_of_variance.strata.observations", "AggregateName", "REDUCERS"),
     ("analysis_of_variance.strata.sphericity", "CorrectionName", "CORRECTIONS"),
+    ("covariance.registry", "VariancesName", "VARIANCES"),
     ("inference.ddf", "DdfName", "DDF"),
     ("marginal_means.adjust", "AdjustName", "ADJUSTMENTS"),
     ("marginal_means.adjust", "SideName", "SIDES"),

@@ -11,12 +11,24 @@ from pathlib import Path
 import pytest
 
 import mixedfx as mfx
-from tests.messages import core, design, families, marginal_means, plots, residuals, results, storage, variance, warned
+from tests.messages import (
+    core,
+    covariance,
+    design,
+    families,
+    marginal_means,
+    plots,
+    residuals,
+    results,
+    storage,
+    variance,
+    warned,
+)
 from tests.messages.helpers import Case
 
 ROOT = Path(mfx.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "guide" / "messages.md"
-MODULES = (core, design, families, marginal_means, plots, residuals, results, storage, variance)
+MODULES = (core, covariance, design, families, marginal_means, plots, residuals, results, storage, variance)
 ERRORS: dict[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": case for module in MODULES for name, case in module.CASES.items()
 }
@@ -31,6 +43,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("covariance/known.py", "has repeated labels"),
         ("covariance/residual/columns.py", "needs the column"),
         ("covariance/residual/columns.py", "missing values"),
+        ("families/base.py", "has no categories"),
         ("matrices/columns.py", "self._categories"),
         ("matrices/columns.py", "self.labels.levels"),
         ("matrices/evaluate.py", "is not allowed in a formula"),
@@ -62,7 +75,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     "Needs new rows with a residual structure; the tests of residual structures ask for them directly.": (
         ("covariance/residual/columns.py", "unknown to the fitted residual structure"),
         ("covariance/residual/markov.py", "not whole steps"),
-        ("covariance/residual/symmetry.py", "more than the"),
+        ("covariance/residual/pairs.py", "more than the"),
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
         ("fitting/linear.py", "cannot be computed"),

@@ -1,9 +1,10 @@
 """Exact partial derivatives up to the third order, carried through ordinary arithmetic.
 
-A log-density is written once, with ``+ - * /`` and the functions of :mod:`mixedfx.calculus.special`; evaluated on
-:class:`Jet` objects it returns its value together with every partial derivative that a Laplace approximation
-needs. A jet stores a sparse set of raw partial derivatives (not Taylor coefficients): what is identically zero is
-not stored and costs nothing, so that a canonical family is as cheap as a hand-written formula.
+A function is written once, with ``+ - * / **`` and the functions of :mod:`mixedfx.calculus.special`; evaluated on
+:class:`Jet` objects it returns its value together with its partial derivatives: those of a log-density that a Laplace
+approximation needs, those of a correlation matrix that a Hessian needs. A jet stores a sparse set of raw partial
+derivatives (not Taylor coefficients): what is identically zero is not stored and costs nothing, so that a canonical
+family is as cheap as a hand-written formula.
 
 The variables of a jet are numbered: first the linear predictors, then the family-wide parameters. A key is a sorted
 tuple of variable numbers: ``()`` is the value, ``(0,)`` the first derivative, ``(0, 0, 1)`` a mixed third one.
@@ -25,7 +26,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 
-__all__ = ["ONE", "UFUNCS", "Derivatives", "Jet", "Primitive", "Space", "constant", "seeds", "where"]
+__all__ = ["ONE", "UFUNCS", "Derivatives", "Jet", "Primitive", "Space", "constant", "seeds", "vector", "where"]
 
 Key: TypeAlias = tuple[int, ...]
 Part: TypeAlias = "Array | float"
@@ -228,14 +229,36 @@ class Jet:
     def __rtruediv__(self, other: Number) -> Jet:
         return self.compose(_reciprocal) * other
 
-    def __pow__(self, exponent: float) -> Jet:
+    def __pow__(self, exponent: Jet | Number) -> Jet:
+        if isinstance(exponent, Jet):
+            power: Jet = np.exp(exponent * np.log(self))
+            return power
         return self.compose(_power(exponent))
+
+    def __rpow__(self, base: Number) -> Jet:
+        power: Jet = np.exp(self * np.log(base))
+        return power
+
+    def __getitem__(self, index: Any) -> Jet:
+        return self.map(lambda part: np.asarray(part[index]))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __iter__(self) -> Iterator[Jet]:
+        return (self[index] for index in range(len(self)))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
             known = ", ".join(sorted(known.__name__ for known in UFUNCS))
             raise TypeError(f"{ufunc.__name__} has no derivatives here; a log-density may use {known}")
         return UFUNCS[ufunc](*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if function is np.where and len(args) == 3 and not kwargs:
+            mask, yes, no = args
+            return where(mask, *(one if isinstance(one, Jet) else constant(one, self.space) for one in (yes, no)))
+        raise TypeError(f"{function.__name__} has no derivatives here; np.where has")
 
     def __repr__(self) -> str:
         return f"Jet(shape={self.value.shape}, parts={sorted(self.parts)})"
@@ -245,16 +268,24 @@ def _reciprocal(x: Array, order: int) -> Derivatives:
     return _power(-1.0)(x, order)
 
 
-def _power(exponent: float) -> Primitive:
+def _power(exponent: Number) -> Primitive:
     def primitive(x: Array, order: int) -> Derivatives:
         result: list[Part | None] = []
-        factor = 1.0
+        factor: Number = 1.0
         for degree in range(order + 1):
-            result.append(factor * x ** (exponent - degree) if factor else None)
-            factor *= exponent - degree
+            result.append(_times_power(factor, x, exponent - degree))
+            factor = factor * (exponent - degree)
         return tuple(result)
 
     return primitive
+
+
+def _times_power(factor: Number, x: Array, exponent: Number) -> Part | None:
+    """``factor * x ** exponent``, nothing where the factor is zero, whatever the power is."""
+    if np.ndim(factor) == 0:
+        return factor * x**exponent if factor else None
+    with np.errstate(divide="ignore", invalid="ignore"):  # powers that are not wanted
+        return np.where(factor == 0, 0.0, factor * np.power(x, exponent))
 
 
 def constant(value: Number, space: Space) -> Jet:
@@ -274,6 +305,15 @@ def seeds(
             parts[(index,)] = ONE
         jets.append(Jet(parts, space))
     return jets[: len(predictors)], jets[len(predictors) :]
+
+
+def vector(values: Array, order: int) -> Jet:
+    """Return the variables (m,) as one jet, to be indexed as an array is."""
+    space = Space(values.size, order)
+    parts: dict[Key, Part] = {(): values}
+    if order:
+        parts |= {(index,): row for index, row in enumerate(np.eye(values.size))}
+    return Jet(parts, space)
 
 
 def where(mask: BoolArray, yes: Jet, no: Jet) -> Jet:

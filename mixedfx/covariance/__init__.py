@@ -10,7 +10,7 @@ from mixedfx.covariance.correlation import (
 from mixedfx.covariance.known import RelationshipMatrix, relationship_matrix
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
 from mixedfx.covariance.patterns import AutoregressiveCorrelation, ExchangeableCorrelation, ToeplitzCorrelation
-from mixedfx.covariance.registry import COVARIANCES, covariance_for
+from mixedfx.covariance.registry import COVARIANCES, covariance_for, register_covariance, structures
 
 __all__ = [
     "CORRELATION_MARGIN",
@@ -27,5 +27,7 @@ __all__ = [
     "ToeplitzCorrelation",
     "UnstructuredCovariance",
     "covariance_for",
+    "register_covariance",
     "relationship_matrix",
+    "structures",
 ]

@@ -98,13 +98,6 @@ class Covariance(ABC):
         """
         return self.start()
 
-    def absorbs_residual(self) -> bool:
-        """Say whether ``T T' + c I`` belongs to the family for every ``c > 0``: one row a level then hides a residual.
-
-        The default says so for a single column only.
-        """
-        return self.size == 1
-
     def contained(self) -> tuple[Contained, ...]:
         """Return narrower structures to search from, where the likelihood may have several maxima.
 

@@ -132,6 +132,14 @@ class Correlation(ABC):
         """Return the correlation patterns that this one contains, with the maps (n_rho',) -> (n_rho,) of their own."""
         return ()
 
+    def start(self) -> Array:
+        """Return the parameters (n_rho,) to start from: no correlation, unless a pattern has none such."""
+        return np.zeros(self.n_rho)
+
+    def independent(self) -> Array | None:
+        """Return the parameters (n_rho,) of no correlation at all, or None if the pattern has none such."""
+        return np.zeros(self.n_rho)
+
     def matrix(self, rho: Array) -> Array:
         """Return the correlations (q, q)."""
         C = self.cholesky(rho)
@@ -150,7 +158,7 @@ class Correlation(ABC):
         change = change + change.swapaxes(1, 2)
         free = [j for j in range(self.n_rho) if not np.any(np.abs(change[j][pairs]) > UNMOVED)]
         lower, upper = self.lower(), self.upper()
-        base = rho if len(free) < self.n_rho else np.zeros(self.n_rho)
+        base = rho if len(free) < self.n_rho else self.start()
         for j in free:
             for value in np.linspace(ENDS * lower[j], ENDS * upper[j], GRID):
                 moved = base.copy()
@@ -163,13 +171,8 @@ class Correlation(ABC):
                     yield moved, self.matrix(moved)
 
     @property
-    def is_exchangeable(self) -> bool:
-        """Whether all correlations are equal, so that adding a multiple of the identity stays in the family."""
-        return self.size == 1
-
-    @property
     def n_rho(self) -> int:
-        """Number of parameters; all zero means no correlation."""
+        """Number of parameters."""
         return len(self.names)
 
 
@@ -181,6 +184,12 @@ def _off_the_ends(covariance: Covariance, theta: Array, gradient: Array) -> Arra
     inside = OFF * (upper - lower)
     moved = np.where((theta >= upper) & (slopes > 0), upper - inside, theta)
     return np.where((theta <= lower) & (slopes < 0), lower + inside, moved)
+
+
+def _apart(covariance: Covariance, correlation: Correlation) -> tuple[Contained, ...]:
+    """Return the independent columns, if the pattern can say so."""
+    none = correlation.independent()
+    return () if none is None else (Contained(covariance, lambda theta: np.concatenate([theta, none])),)
 
 
 def _wider(covariance: Covariance, n_sd: int, embed: Callable[[Array], Array]) -> Contained:
@@ -232,7 +241,7 @@ class HeterogeneousCovariance(Covariance):
 
     def start(self) -> Array:
         """Return the parameters of the identity."""
-        return np.concatenate([np.ones(self.size), np.zeros(self.correlation.n_rho)])
+        return np.concatenate([np.ones(self.size), self.correlation.start()])
 
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name each standard deviation after its column, then the correlation parameters."""
@@ -254,8 +263,11 @@ class HeterogeneousCovariance(Covariance):
         alike = Contained(
             HomogeneousCovariance(q, corr), lambda theta: np.concatenate([np.repeat(theta[:1], q), theta[1:]])
         )
-        apart = Contained(DiagonalCovariance(q), lambda theta: np.concatenate([theta, np.zeros(corr.n_rho)]))
-        return (apart, alike, *(_wider(HeterogeneousCovariance(q, c), q, embed) for c, embed in corr.narrower()))
+        return (
+            *_apart(DiagonalCovariance(q), corr),
+            alike,
+            *(_wider(HeterogeneousCovariance(q, c), q, embed) for c, embed in corr.narrower()),
+        )
 
     def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
         """Return the parameters with the zero standard deviations and the free correlations that the criterion wants.
@@ -311,7 +323,7 @@ class HomogeneousCovariance(Covariance):
 
     def start(self) -> Array:
         """Return the parameters of the identity."""
-        return np.concatenate([np.ones(1), np.zeros(self.correlation.n_rho)])
+        return np.concatenate([np.ones(1), self.correlation.start()])
 
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
         """Name the standard deviation after a single column, else ``sd``; then the correlation parameters."""
@@ -324,10 +336,6 @@ class HomogeneousCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True for a single column only."""
         return self.size == 1
-
-    def absorbs_residual(self) -> bool:
-        """Return whether all correlations are equal."""
-        return self.correlation.is_exchangeable
 
     def search_lower(self) -> Array:
         """Return the bounds without that of the standard deviation, of which only the square counts."""
@@ -342,8 +350,10 @@ class HomogeneousCovariance(Covariance):
         q, corr = self.size, self.correlation
         if corr.n_rho == 0:
             return ()
-        apart = Contained(HomogeneousDiagonalCovariance(q), lambda theta: np.concatenate([theta, np.zeros(corr.n_rho)]))
-        return (apart, *(_wider(HomogeneousCovariance(q, c), 1, embed) for c, embed in corr.narrower()))
+        return (
+            *_apart(HomogeneousDiagonalCovariance(q), corr),
+            *(_wider(HomogeneousCovariance(q, c), 1, embed) for c, embed in corr.narrower()),
+        )
 
     def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
         """Return a positive standard deviation with the correlations that the criterion likes best."""

@@ -78,10 +78,6 @@ class DiagonalCovariance(Covariance):
         """Return True."""
         return True
 
-    def absorbs_residual(self) -> bool:
-        """Return True."""
-        return True
-
     def search_lower(self) -> Array:
         """Return minus infinity: only squares enter the covariance."""
         return np.full(self.n_theta, -np.inf)
@@ -160,10 +156,6 @@ class HomogeneousDiagonalCovariance(Covariance):
     def closed_under_scaling(self) -> bool:
         """Return True for a single column only."""
         return self.size == 1
-
-    def absorbs_residual(self) -> bool:
-        """Return True."""
-        return True
 
     def search_lower(self) -> Array:
         """Return minus infinity: only squares enter the covariance."""
@@ -266,10 +258,6 @@ class UnstructuredCovariance(Covariance):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""
         return np.asarray(theta * scale[self._positions[0]])
-
-    def absorbs_residual(self) -> bool:
-        """Return True."""
-        return True
 
     def search_lower(self) -> Array:
         """Return minus infinity: every lower triangle is the factor of some covariance."""

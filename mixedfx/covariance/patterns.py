@@ -100,11 +100,6 @@ class ExchangeableCorrelation(Correlation):
     """
 
     @property
-    def is_exchangeable(self) -> bool:
-        """True."""
-        return True
-
-    @property
     def names(self) -> tuple[str, ...]:
         """``rho``."""
         return ("rho",) if self.size > 1 else ()

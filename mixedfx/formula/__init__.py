@@ -5,7 +5,6 @@ of ``formula.names``, the functions of `FUNCTIONS`, ``contr`` with the names of 
 own functions.
 """
 
-from mixedfx.formula.grammar import COVARIANCES
 from mixedfx.formula.names import coefficient_name, display, factors_of, identifier, quote
 from mixedfx.formula.parse import parse, parse_predictors, update
 from mixedfx.formula.terms import Formula, RandomTerm, Term
@@ -14,7 +13,6 @@ from mixedfx.formula.whitelist import CONSTANTS, CONTRASTS, FUNCTIONS
 __all__ = [
     "CONSTANTS",
     "CONTRASTS",
-    "COVARIANCES",
     "FUNCTIONS",
     "Formula",
     "RandomTerm",

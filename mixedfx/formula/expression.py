@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
 
+from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import SpecificationError
-from mixedfx.formula.grammar import COVARIANCES, OPENERS, Token, mistake
+from mixedfx.formula.grammar import OPENERS, Token, mistake
 from mixedfx.formula.names import WORDS, identifier
 from mixedfx.formula.whitelist import (
     CONSTANTS,
@@ -267,7 +268,7 @@ class _Translation:
 def _refusal(name: str) -> str:
     if name in ("offset", "Error"):
         return f"{name}(…) can only be added to the other terms"
-    if name in COVARIANCES:
+    if name in structures():
         return f"{name}(…) needs a bar: {name}(x | g)"
     if name in REPLACEMENTS:
         return f"{name}(…) is not a function of formulas; write {REPLACEMENTS[name]}"

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
+from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.whitelist import FUNCTIONS
 
-COVARIANCES = ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1", "toep", "known")
 MAX_KEPT = 2_000
 """Length of the formulas that are kept once they are parsed."""
 
@@ -346,11 +346,12 @@ class _TermParser:
     def call(self, name: Token) -> Node:
         opening, closing = self.index, self.closing(self.index)
         if self.has_bar(opening, closing):
-            if name.text in FUNCTIONS - set(COVARIANCES):
+            if name.text in FUNCTIONS - structures().keys():
                 raise self.error(f"a bar inside {name.text}(…) is not allowed; random terms stand outside", name.start)
-            if name.text not in COVARIANCES:
+            if name.text not in structures():
                 message = (
-                    f"unknown covariance structure {name.text!r} around a bar; choose from {', '.join(COVARIANCES)}"
+                    f"unknown covariance structure {name.text!r} around a bar; choose from {', '.join(structures())}, "
+                    "or give one of your own to mfx.register_covariance"
                 )
                 raise self.error(message, name.start)
             self.index = opening + 1

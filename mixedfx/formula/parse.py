@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula.expression import Scope, UnknownColumn, columns_of, expression
 from mixedfx.formula.grammar import (
-    COVARIANCES,
     MAX_KEPT,
     Bar,
     ErrorStrata,
@@ -27,7 +27,7 @@ from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.right_side import RightSide, Splitter, group_terms
 from mixedfx.formula.terms import Formula, Term, sum_text
 
-_OWN = frozenset({"offset", "Error", *COVARIANCES})
+_OWN = frozenset({"offset", "Error"})
 _TOO_DEEP = "the formula is too complex: it is nested too deeply; compute inner parts as columns of the data first"
 
 
@@ -179,7 +179,7 @@ def _names(functions: Iterable[str]) -> frozenset[str]:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"the names of functions must be str, not {type(name).__name__}")
-        if name in _OWN or identifier(name) != name:
+        if name in _OWN or name in structures() or identifier(name) != name:
             raise SpecificationError(f"functions: {name!r} cannot be the name of a function in a formula")
     return names
 
