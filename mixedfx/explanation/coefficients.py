@@ -13,7 +13,6 @@ from mixedfx._display import format_number, format_p
 from mixedfx._typing import Array
 from mixedfx.formula import coefficient_name
 from mixedfx.matrices import Variable
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.success import success_of
@@ -181,7 +180,7 @@ class _Columns:
         self.names = list(fixed.full_names)
         self.coefficients: dict[str, Coefficient] = {}
         self.factors = {
-            coefficient_name(factor): frozenset(name for name in variables_in([factor], {}) if name in self.variables)
+            coefficient_name(factor): frozenset(name for name in factor.columns if name in self.variables)
             for term in fit.design.formula.fixed_terms
             for factor in term
         }

@@ -17,7 +17,6 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import Design
 from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.response import is_cbind, read_response
 from mixedfx.matrices.rows import complete_rows, missing_of
@@ -279,7 +278,7 @@ def _new_response(results: Any, frame: Frame) -> Array:
     design: Design = results.design
     expression, functions = design.formula.response, design.fixed.encoder.functions
     out = np.full(len(frame), np.nan)
-    if not all(name in frame for name in variables_in([expression], functions)):
+    if not all(name in frame for name in expression.columns):
         return out
     keep: BoolArray | None = complete_rows(len(frame), missing_of(frame, (expression,), functions)).keep
     rows = FrameRows(frame, keep)

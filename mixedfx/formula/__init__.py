@@ -7,17 +7,20 @@ own functions.
 
 from mixedfx.formula.names import coefficient_name, display, factors_of, identifier, quote
 from mixedfx.formula.parse import parse, parse_predictors, update
-from mixedfx.formula.terms import Formula, RandomTerm, Term
+from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, as_expression, columns_in
 from mixedfx.formula.whitelist import CONSTANTS, CONTRASTS, FUNCTIONS
 
 __all__ = [
     "CONSTANTS",
     "CONTRASTS",
     "FUNCTIONS",
+    "Expression",
     "Formula",
     "RandomTerm",
     "Term",
+    "as_expression",
     "coefficient_name",
+    "columns_in",
     "display",
     "factors_of",
     "identifier",

@@ -1,7 +1,7 @@
-"""One factor of a formula: tokens to checked, evaluable text.
+"""One factor of a formula: tokens to a checked `Expression`.
 
 Names are resolved first (columns, back-quotes, dots, ``np.``), then the text is parsed with `ast` and every node is
-checked against the whitelist; what is handed on is written back from the checked tree.
+checked against the whitelist; what is handed on is the checked tree, and the text that is written back from it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import keyword
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import isfinite
 
 from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.grammar import OPENERS, Token, mistake
 from mixedfx.formula.names import WORDS, identifier
+from mixedfx.formula.terms import Expression
 from mixedfx.formula.whitelist import (
     CONSTANTS,
     CONTRASTS,
@@ -92,8 +92,8 @@ class Scope:
         return name
 
 
-def expression(tokens: Sequence[Token], scope: Scope, *, response: bool = False) -> str:
-    """Return the checked, evaluable text of one factor or offset, or of the ``response``.
+def read_expression(tokens: Sequence[Token], scope: Scope, *, response: bool = False) -> Expression:
+    """Return one factor or offset, or the ``response``, checked.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def expression(tokens: Sequence[Token], scope: Scope, *, response: bool = False)
         if not value.varies:
             what = "the response" if response else "a term"
             raise Refused(f"{what} needs a column; a number or a constant alone is none", tree)
-        return ast.unparse(tree)
+        return Expression(ast.unparse(tree), tree, scope.functions)
     except SyntaxError as error:
         raise _syntax_error(tokens, scope, _place(pieces, (error.offset or 1) - 1)) from None
     except Refused as error:
@@ -140,26 +140,6 @@ def _place(pieces: list[tuple[str, int]], offset: int) -> int:
             return place
         start += len(piece) + 1
     return pieces[-1][1]
-
-
-@lru_cache(maxsize=1024)
-def columns_of(text: str, functions: frozenset[str]) -> tuple[str, ...]:
-    """Return the identifiers of columns in evaluable ``text``, in order of appearance."""
-    body = ast.parse(text, mode="eval").body
-    names = [node for node in ast.walk(body) if isinstance(node, ast.Name)]
-    names.sort(key=lambda node: node.col_offset)
-    other = FUNCTIONS | functions | CONSTANTS.keys() | {"contr"}
-    return tuple(dict.fromkeys(node.id for node in names if node.id not in other))
-
-
-@lru_cache(maxsize=1024)
-def varying_in(text: str, functions: frozenset[str]) -> tuple[str, ...]:
-    """Return the identifiers of columns whose values make ``text`` vary: those of `columns_of` without groups."""
-    body = ast.parse(text, mode="eval").body
-    own = "wb" in functions
-    if not own and isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "wb":
-        return columns_of(ast.unparse(body.args[0]), functions)
-    return columns_of(text, functions)
 
 
 class _Translation:

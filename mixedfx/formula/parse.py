@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +9,7 @@ from functools import lru_cache
 
 from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula.expression import Scope, UnknownColumn, columns_of, expression
+from mixedfx.formula.expression import Scope, UnknownColumn, read_expression
 from mixedfx.formula.grammar import (
     MAX_KEPT,
     Bar,
@@ -25,7 +24,7 @@ from mixedfx.formula.grammar import (
 )
 from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.right_side import RightSide, Splitter, group_terms
-from mixedfx.formula.terms import Formula, Term, sum_text
+from mixedfx.formula.terms import Expression, Formula, Term, sum_text
 
 _OWN = frozenset({"offset", "Error"})
 _TOO_DEEP = "the formula is too complex: it is nested too deeply; compute inner parts as columns of the data first"
@@ -139,7 +138,7 @@ def parse_predictors(text: str | Formula, *, columns: Sequence[str], functions: 
     names += [token.text[1:-1] for token in tokens if token.kind == "string"]
     present = [name for name in columns if isinstance(name, str)]
     formula = parse(text, columns=[*present, *(name for name in names if name not in present)], functions=functions)
-    return replace(formula, response="")
+    return replace(formula, response=Expression())
 
 
 def _parse(
@@ -147,15 +146,15 @@ def _parse(
 ) -> Formula:
     tree = read(text)
     scope = Scope(text, known, functions)
-    response = expression(tree.response, scope, response=True) if tree.response else ""
-    used = frozenset(map(column, columns_of(response, functions))) if response else frozenset()
+    response = read_expression(tree.response, scope, response=True) if tree.response else Expression()
+    used = frozenset(response.columns)
     if tree.has_dot:
         used |= frozenset(_grouping(tree.right, scope))
 
     def dots(start: int) -> Iterable[Term]:
         if columns is None:
             raise scope.error("'.' means all other columns, but no data are given", start)
-        return [(identifier(name, scope.taken),) for name in columns if name not in used]
+        return [(Expression.of_column(name, scope.taken),) for name in columns if name not in used]
 
     return assemble(response, Splitter(scope, dots).split(tree.right), scope, tree)
 
@@ -214,7 +213,7 @@ def _grouping(node: Node, scope: Scope) -> Iterator[str]:
                 yield from _grouping(item, scope)
 
 
-def _new_response(tree: Tree, old: Formula, scope: Scope) -> str:
+def _new_response(tree: Tree, old: Formula, scope: Scope) -> Expression:
     """Return the response of an update: the old one in the place of each dot."""
     if not tree.response:
         return old.response
@@ -223,7 +222,7 @@ def _new_response(tree: Tree, old: Formula, scope: Scope) -> str:
         dot = token[:2] == ("operator", ".")
         inner = tokenize(f"({display(old.response)})")[:-1] if dot else (token,)
         tokens += [Token(part.kind, part.text, token.start) for part in inner]
-    return expression(tokens, scope, response=True)
+    return read_expression(tokens, scope, response=True)
 
 
 def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -> DataError:
@@ -236,7 +235,7 @@ def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -
     return DataError(str(mistake(message, text, missing.start)))
 
 
-def assemble(response: str, parts: RightSide, scope: Scope, tree: Tree) -> Formula:
+def assemble(response: Expression, parts: RightSide, scope: Scope, tree: Tree) -> Formula:
     """Return the formula made of ``response`` and ``parts``.
 
     Raises
@@ -248,60 +247,36 @@ def assemble(response: str, parts: RightSide, scope: Scope, tree: Tree) -> Formu
     if parts.error and parts.random:
         raise scope.error("Error(…) and bar terms cannot stand in one formula", tree.right.start)
     _check_response(response, fixed, parts, scope, tree)
-    texts = [response] if response else []
-    texts += [factor for term in fixed for factor in term]
-    texts += [factor for bar in parts.random for term in bar.terms for factor in term] + parts.offsets
-    identifiers = dict.fromkeys(name for text in texts for name in columns_of(text, scope.functions))
-    groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
-    return Formula(
+    formula = Formula(
         response=response,
         fixed=sum_text(fixed),
         random=tuple(parts.random),
         offsets=tuple(parts.offsets),
         error=parts.error,
         source=tree.text,
-        variables=tuple(dict.fromkeys([*map(column, identifiers), *groups])),
         fixed_terms=fixed,
-        names=tuple((name, column(name)) for name in identifiers),
     )
+    identifiers = dict.fromkeys(name for expression in formula.expressions for name in expression.identifiers)
+    names = tuple((name, column(name)) for name in identifiers)
+    groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
+    return replace(formula, names=names, variables=tuple(dict.fromkeys([*(name for _, name in names), *groups])))
 
 
-def _check_response(response: str, fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree) -> None:
+def _check_response(response: Expression, fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree) -> None:
     """Refuse the response among the predictors; ``lag(y)`` and parts of ``cbind`` inside expressions are meant."""
     if not response:
         return
-    columns = columns_of(response, scope.functions)
     factors = [factor for term in fixed for factor in term] + parts.offsets
     factors += [factor for bar in parts.random for term in bar.terms for factor in term]
     groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
-    if len(columns) == 1:
-        name = column(columns[0])
-        found = name in groups or any(columns[0] in _outside_lag(factor) for factor in factors)
+    if len(response.columns) == 1:
+        name = response.columns[0]
+        found = name in groups or any(name in factor.row_columns for factor in factors)
     else:
-        both = [factor for factor in factors if factor in {response, *_joined(response)}]
+        joined = response.arguments if response.function == "cbind" else ()
+        both = [factor for factor in factors if factor in {response, *(part for part in joined if part.is_column)}]
         name, found = (display(both[0]), True) if both else ("", False)
     if found:
         message = f"the response {name!r} stands on the right side of '~' too; take it away there"
         place = max((token.start for token in tree.tokens if token.text == name), default=tree.right.start)
         raise scope.error(message, place)
-
-
-@lru_cache(maxsize=1024)
-def _outside_lag(text: str) -> frozenset[str]:
-    return frozenset(_outside(ast.parse(text, mode="eval").body))
-
-
-def _outside(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Name):
-        yield node.id
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lag"):
-        for child in ast.iter_child_nodes(node):
-            yield from _outside(child)
-
-
-def _joined(response: str) -> Iterable[str]:
-    """Return the columns that ``cbind(…)`` joins as they are."""
-    match ast.parse(response, mode="eval").body:
-        case ast.Call(func=ast.Name(id="cbind"), args=arguments):
-            return [argument.id for argument in arguments if isinstance(argument, ast.Name)]
-    return []

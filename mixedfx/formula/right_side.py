@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from mixedfx.exceptions import SpecificationError
-from mixedfx.formula.expression import Scope, columns_of, expression, varying_in
+from mixedfx.formula.expression import Scope, read_expression
 from mixedfx.formula.grammar import Bar, Call, Chain, Dot, ErrorStrata, Leaf, Name, Node, Number, Power, Sum, mistake
-from mixedfx.formula.names import column, display, identifier
-from mixedfx.formula.terms import Formula, RandomTerm, Term, sum_text
+from mixedfx.formula.names import display
+from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, columns_in, sum_text
 
 MAX_TERMS = 1_000
 """Terms that one expansion may give."""
@@ -26,15 +26,18 @@ MAX_RANDOM = 200
 MAX_OFFSETS = 200
 _REPEATS = 100  # products of a power that may repeat one another, for each term that may come out
 
-Terms: TypeAlias = dict[frozenset[str], Term]
+Factor = TypeVar("Factor", bound=str)
+"""An `Expression` in terms of predictors, the name of a column in groups."""
+
+Terms: TypeAlias = dict[frozenset[str], tuple[Factor, ...]]
 """Terms by their set of factors: ``a:b`` and ``b:a`` are one, the first spelling stays."""
 
-Resolve: TypeAlias = Callable[[Leaf], Iterable[Term]]
+Resolve: TypeAlias = Callable[[Leaf], Iterable[tuple[Factor, ...]]]
 Dots: TypeAlias = Callable[[int], Iterable[Term]]
-INTERCEPT: Terms = {frozenset(): ()}
+INTERCEPT: Terms[Expression] = {frozenset(): ()}
 
 
-def expand(node: Node, resolve: Resolve, text: str) -> Terms:
+def expand(node: Node, resolve: Resolve[Factor], text: str) -> Terms[Factor]:
     """Return the terms for which ``node`` stands.
 
     Parameters
@@ -55,7 +58,7 @@ def expand(node: Node, resolve: Resolve, text: str) -> Terms:
         case Name() | Call() | Dot():
             return keyed(resolve(node))
         case Sum(items):
-            total: Terms = {}
+            total: Terms[Factor] = {}
             for sign, item in items:
                 combine(total, sign, expand(item, resolve, text), text, item.start)
             return total
@@ -73,15 +76,15 @@ def expand(node: Node, resolve: Resolve, text: str) -> Terms:
     raise _misplaced(node, text)
 
 
-def keyed(terms: Iterable[Term]) -> Terms:
+def keyed(terms: Iterable[tuple[Factor, ...]]) -> Terms[Factor]:
     """Index terms by their set of factors; a repeated factor counts once."""
-    total: Terms = {}
+    total: Terms[Factor] = {}
     for term in terms:
         total.setdefault(frozenset(term), tuple(dict.fromkeys(term)))
     return total
 
 
-def combine(total: Terms, sign: int, change: Terms, text: str, start: int) -> None:
+def combine(total: Terms[Factor], sign: int, change: Terms[Factor], text: str, start: int) -> None:
     """Add ``change`` to ``total``, or take it away, in place; taking away only what is not there is an error."""
     if sign > 0:
         for key, term in change.items():
@@ -94,24 +97,29 @@ def combine(total: Terms, sign: int, change: Terms, text: str, start: int) -> No
         total.pop(key, None)
 
 
-def _cross(left: Terms, right: Terms) -> Terms:
+def _cross(left: Terms[Factor], right: Terms[Factor]) -> Terms[Factor]:
     return keyed((*a, *b) for a in left.values() for b in right.values())
 
 
-def _star(left: Terms, right: Terms) -> Terms:
+def _star(left: Terms[Factor], right: Terms[Factor]) -> Terms[Factor]:
     return keyed([*left.values(), *right.values(), *_cross(left, right).values()])
 
 
-def _nest(left: Terms, right: Terms) -> Terms:
+def _nest(left: Terms[Factor], right: Terms[Factor]) -> Terms[Factor]:
     """``(a + b)/c`` is ``a + b + a:b:c``, as in R."""
     parents = tuple(factor for term in left.values() for factor in term)
     return keyed([*left.values(), *((*parents, *term) for term in right.values())])
 
 
-_OPERATORS: dict[str, Callable[[Terms, Terms], Terms]] = {":": _cross, "%in%": _cross, "*": _star, "/": _nest}
+_OPERATORS: dict[str, Callable[[Terms[Any], Terms[Any]], Terms[Any]]] = {
+    ":": _cross,
+    "%in%": _cross,
+    "*": _star,
+    "/": _nest,
+}
 
 
-def _power(base: Terms, exponent: int, text: str, start: int) -> Terms:
+def _power(base: Terms[Factor], exponent: int, text: str, start: int) -> Terms[Factor]:
     if len(base) == 1 and exponent > 1:
         name = display(":".join(next(iter(base.values()))))
         message = (
@@ -138,7 +146,7 @@ def _check_size(n_terms: int, text: str, start: int, limit: int = MAX_TERMS) -> 
         raise mistake(message, text, start)
 
 
-def _check_order(terms: Terms, text: str, start: int) -> None:
+def _check_order(terms: Terms[Any], text: str, start: int) -> None:
     order = max(map(len, terms), default=0)
     if order > MAX_ORDER:
         message = f"an interaction of more than {MAX_ORDER} factors ({order} here); write '+' between those apart"
@@ -156,7 +164,7 @@ def _misplaced(node: Node, text: str) -> SpecificationError:
     return mistake(message, text, node.start)
 
 
-def random_terms(bar: Bar, left: Terms, scope: Scope) -> tuple[RandomTerm, ...]:
+def random_terms(bar: Bar, left: Terms[Expression], scope: Scope) -> tuple[RandomTerm, ...]:
     """Return the random terms of ``bar``, one for each group after expansion.
 
     Parameters
@@ -180,22 +188,26 @@ def random_terms(bar: Bar, left: Terms, scope: Scope) -> tuple[RandomTerm, ...]:
         raise scope.error(message, bar.start)
     terms = tuple(sorted(left.values(), key=len))
     factors = [factor for term in terms for factor in term]
-    used = dict.fromkeys(name for factor in factors for name in columns_of(factor, scope.functions))
-    variables = tuple(map(column, used))
+    variables = columns_in(factors)
     groups = group_terms(bar.group, scope)
-    varying = tuple(column(name) for factor in factors for name in varying_in(factor, scope.functions))
+    varying = columns_in(_without_groups(factor) for factor in factors)
     _check_sides(bar, varying, groups, scope)
     text = sum_text(terms)
     return tuple(RandomTerm(text, group, bar.covariance, bar.argument, terms, variables) for group in groups)
 
 
-def group_terms(node: Node, scope: Scope) -> tuple[Term, ...]:
+def group_terms(node: Node, scope: Scope) -> tuple[tuple[str, ...], ...]:
     """Return the groups for which the right side of a bar stands, as column names: ``a/b`` is ``(a,), (a, b)``."""
 
-    def resolve(leaf: Leaf) -> Iterable[Term]:
+    def resolve(leaf: Leaf) -> Iterable[tuple[str, ...]]:
         return [(_group_column(leaf, scope),)]
 
     return tuple(sorted(expand(node, resolve, scope.text).values(), key=len))
+
+
+def _without_groups(factor: Expression) -> Expression:
+    """Return what varies in a factor: the x of ``wb(x, g)``, elsewhere all of it."""
+    return factor.arguments[0] if factor.function == "wb" and "wb" not in factor.own else factor
 
 
 def same(first: RandomTerm, second: RandomTerm) -> bool:
@@ -221,7 +233,7 @@ def _group_column(leaf: Leaf, scope: Scope) -> str:
     raise scope.error("'.' cannot stand for a group; name the grouping column", leaf.start)
 
 
-def _check_sides(bar: Bar, variables: tuple[str, ...], groups: tuple[Term, ...], scope: Scope) -> None:
+def _check_sides(bar: Bar, variables: tuple[str, ...], groups: tuple[tuple[str, ...], ...], scope: Scope) -> None:
     both = [name for group in groups for name in group if name in variables]
     cells = bar.covariance in ("diag", "homdiag") and all(len(group) > 1 for group in groups)
     if both and not cells:
@@ -233,10 +245,10 @@ def _check_sides(bar: Bar, variables: tuple[str, ...], groups: tuple[Term, ...],
 class RightSide:
     """The right side while it is read from left to right."""
 
-    fixed: Terms = field(default_factory=lambda: dict(INTERCEPT))
+    fixed: Terms[Expression] = field(default_factory=lambda: dict(INTERCEPT))
     random: list[RandomTerm] = field(default_factory=list)
-    offsets: list[str] = field(default_factory=list)
-    error: tuple[Term, ...] = ()
+    offsets: list[Expression] = field(default_factory=list)
+    error: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,9 +269,9 @@ class Splitter:
         """Return the terms of a name, of a function call or of the dot."""
         match leaf:
             case Name(text, quoted, start):
-                return [(identifier(self.scope.column(text, start, quoted), self.scope.taken),)]
+                return [(Expression.of_column(self.scope.column(text, start, quoted), self.scope.taken),)]
             case Call(_, tokens, _):
-                return [(expression(tokens, self.scope),)]
+                return [(read_expression(tokens, self.scope),)]
         return self.dots(leaf.start)
 
     def _add_sum(self, node: Sum, sign: int, parts: RightSide) -> None:
@@ -320,7 +332,7 @@ class Splitter:
             else:
                 parts.random = [other for other in parts.random if not same(other, term)]
 
-    def _left(self, left: Sum) -> Terms:
+    def _left(self, left: Sum) -> Terms[Expression]:
         parts = replace(self, old=None).split(left)
         if parts.random or parts.offsets or parts.error:
             message = "only terms may stand left of a bar, no other bar, offset or Error"
@@ -331,7 +343,7 @@ class Splitter:
         inner = node.tokens[2:-1]
         if not inner:
             raise self.scope.error("offset(…) needs an expression: offset(log(n))", node.start)
-        text = expression(inner, self.scope)
+        text = read_expression(inner, self.scope)
         if sign > 0 and len(parts.offsets) >= MAX_OFFSETS:
             message = (
                 f"this is offset {MAX_OFFSETS + 1} of the formula, the limit is {MAX_OFFSETS}; add them up in a column"
@@ -352,7 +364,7 @@ class Splitter:
             raise self.scope.error("there is no such Error(…) to take away", node.start)
         parts.error = tuple(sorted(strata.values(), key=len)) if sign > 0 else ()
 
-    def _strata(self, sign: int, node: Node) -> tuple[Term, ...]:
+    def _strata(self, sign: int, node: Node) -> tuple[tuple[str, ...], ...]:
         if sign < 0 or isinstance(node, Number):
             message = "Error(…) holds the columns of the strata only: Error(block/plot)"
             raise self.scope.error(message, node.start)

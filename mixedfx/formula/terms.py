@@ -1,17 +1,172 @@
-"""The parsed formula: frozen values, text only; ``str()`` gives an equivalent formula back."""
+"""The parsed formula: frozen values that know no data; ``str()`` gives an equivalent formula back."""
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
-from mixedfx.formula.names import display, quote
+from mixedfx.exceptions import SpecificationError
+from mixedfx.formula.names import column, display, identifier, quote
+from mixedfx.formula.whitelist import CONSTANTS
 
-Term = tuple[str, ...]
-"""Factor expressions whose product is the term; ``()`` is the intercept."""
+__all__ = ["Expression", "Formula", "RandomTerm", "Term", "as_expression", "columns_in", "sum_text"]
 
 
-def sum_text(terms: tuple[Term, ...]) -> str:
+class Expression(str):
+    """A factor of a term, a response or an offset: evaluable text with the syntax tree that it was read from.
+
+    It is a ``str`` that compares and prints as its text; the text is never parsed again. The empty one stands for no
+    expression.
+
+    Parameters
+    ----------
+    text : str
+        Evaluable text, in which columns are written as identifiers.
+    tree : ast.expr, optional
+        Its syntax tree; parsed if omitted.
+    own : frozenset of str
+        Names of the user's functions and constants.
+
+    Raises
+    ------
+    SpecificationError
+        The text is not an expression.
+
+    Examples
+    --------
+    >>> expression = Expression("log(quoted_612e62) + lag(y, 1)")
+    >>> expression.columns, expression.row_columns, expression.lags
+    (('a.b', 'y'), ('a.b',), ('lag(y, 1)',))
+    """
+
+    tree: ast.expr
+    own: frozenset[str]
+
+    def __new__(cls, text: str = "", tree: ast.expr | None = None, own: frozenset[str] = frozenset()) -> Expression:
+        """Keep the tree with the text."""
+        self = super().__new__(cls, text)
+        self.tree = _tree_of(text) if tree is None else tree
+        self.own = own
+        return self
+
+    def __reduce__(self) -> tuple[type[Expression], tuple[str, None, frozenset[str]]]:
+        return Expression, (self.text, None, self.own)
+
+    @classmethod
+    def of_column(cls, name: str, taken: frozenset[str] = frozenset()) -> Expression:
+        """Return the expression that is the column ``name``; ``taken`` are names of functions."""
+        text = identifier(name, taken)
+        return cls(text, ast.Name(text, ast.Load()))
+
+    def part(self, node: ast.expr) -> Expression:
+        """Return the expression of a node of the tree."""
+        return Expression(ast.unparse(node), node, self.own)
+
+    @property
+    def text(self) -> str:
+        """The evaluable text."""
+        return str(self)
+
+    @cached_property
+    def identifiers(self) -> tuple[str, ...]:
+        """The identifiers that stand for columns, in order of appearance."""
+        return self._columns_among(_names(self.tree))
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, in order of appearance."""
+        return tuple(map(column, self.identifiers))
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Names of the columns of which each row needs its own value: not those inside of ``lag(…)`` only."""
+        return tuple(map(column, self._columns_among(_names(self.tree, in_lags=False))))
+
+    @cached_property
+    def lags(self) -> tuple[Expression, ...]:
+        """The calls of ``lag(…)``, which look at other rows."""
+        return tuple(dict.fromkeys(map(self.part, _lags(self.tree))))
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """Names of the user's functions and constants that occur."""
+        return self.own & {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is a column and nothing else."""
+        return isinstance(self.tree, ast.Name) and bool(self.identifiers)
+
+    @property
+    def function(self) -> str:
+        """Name of the function whose call it is; empty if it is something else."""
+        tree = self.tree
+        return tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else ""
+
+    @cached_property
+    def arguments(self) -> tuple[Expression, ...]:
+        """The positional arguments of that call."""
+        return tuple(map(self.part, self.tree.args)) if isinstance(self.tree, ast.Call) else ()
+
+    def _columns_among(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for name in names if name not in self.own and name not in CONSTANTS))
+
+
+def _tree_of(text: str) -> ast.expr:
+    if not text:
+        return ast.Constant(None)
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError as error:
+        raise SpecificationError(f"{display(text)} is not an expression: {error.msg}") from error
+
+
+def _names(node: ast.AST, in_lags: bool = True) -> Iterator[str]:
+    """Yield the names that are no called function, in order; those inside of ``lag(…)`` only if ``in_lags``."""
+    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    match node:
+        case ast.Name(id=name):
+            yield name
+        case ast.Call(func=ast.Name(id="lag")) if not in_lags:
+            return
+        case ast.Call(args=arguments, keywords=keywords):
+            children = [*arguments, *(keyword.value for keyword in keywords)]
+        case ast.Attribute():
+            return
+    for child in children:
+        yield from _names(child, in_lags)
+
+
+def _lags(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "lag":
+        yield node
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _lags(child)
+
+
+_read = lru_cache(maxsize=512)(Expression)
+
+
+def as_expression(text: str) -> Expression:
+    """Return evaluable text from elsewhere as an expression; one that is an expression already stays."""
+    return text if isinstance(text, Expression) else _read(text)
+
+
+def columns_in(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the columns in several expressions, each once, in order of appearance."""
+    return tuple(dict.fromkeys(name for text in texts for name in as_expression(text).columns))
+
+
+Term = tuple[Expression, ...]
+"""Expressions whose product is the term; ``()`` is the intercept."""
+
+
+def sum_text(terms: Iterable[Term]) -> str:
     """Write terms as a sum that formulaic reads: ``1 + x + x:f``, or ``0 + x`` without an intercept."""
+    terms = tuple(terms)
     head = "1" if () in terms else "0"
     return " + ".join([head, *(":".join(term) for term in terms if term)])
 
@@ -30,8 +185,8 @@ class RandomTerm:
         ``us diag homdiag cs homcs ar1 hetar1 toep known``; ``||`` is ``diag``.
     argument : str or None
         The name of the matrix in ``known(1 | animal, K)``.
-    terms : tuple of tuple of str
-        The terms of ``expression``, each a tuple of factor expressions; ``()`` is the intercept.
+    terms : tuple of tuple of Expression
+        The terms of ``expression``, each a tuple of its factors; ``()`` is the intercept.
     variables : tuple of str
         Columns that ``expression`` uses.
 
@@ -69,27 +224,27 @@ class RandomTerm:
 class Formula:
     """A mixed-model formula, split and expanded; two formulas are equal when they say the same.
 
-    Evaluable text (``response``, ``fixed``, ``offsets``, ``expression`` of random terms) holds plain identifiers only:
-    ``names`` maps them to columns, ``display(text)`` and ``coefficient_name(text)`` give the user's names back.
+    Expressions and evaluable text (``fixed``, ``expression`` of random terms) hold plain identifiers only: ``names``
+    maps them to columns, ``display(text)`` and ``coefficient_name(text)`` give the user's names back.
 
     Attributes
     ----------
-    response : str
-        Evaluable text of the left side, an expression; ``""`` for a one-sided formula.
+    response : Expression
+        The left side; empty for a one-sided formula.
     fixed : str
         Fixed part for formulaic, expanded, without bars and offsets: ``"1 + a + b + a:b"``.
     random : tuple of RandomTerm
         In the order of the formula, ``a/b`` expanded.
-    offsets : tuple of str
-        Evaluable expressions inside ``offset(…)``.
+    offsets : tuple of Expression
+        Inside ``offset(…)``.
     error : tuple of tuple of str
         Terms of ``Error(…)`` as column names: ``(("subject",), ("subject", "A"))``.
     source : str
         The formula as the user wrote it.
     variables : tuple of str
         All column names used.
-    fixed_terms : tuple of tuple of str
-        The terms of ``fixed``, each a tuple of factor expressions; ``()`` is the intercept.
+    fixed_terms : tuple of tuple of Expression
+        The terms of ``fixed``, each a tuple of its factors; ``()`` is the intercept.
     names : tuple of pairs of str
         ``(identifier, column)`` of every variable.
 
@@ -103,20 +258,22 @@ class Formula:
     log(my.y) ~ 1 + a + b + a:b + (1 + a | school)
     """
 
-    response: str
+    response: Expression
     fixed: str
     random: tuple[RandomTerm, ...] = ()
-    offsets: tuple[str, ...] = ()
-    error: tuple[Term, ...] = ()
+    offsets: tuple[Expression, ...] = ()
+    error: tuple[tuple[str, ...], ...] = ()
     source: str = field(default="", compare=False)
     variables: tuple[str, ...] = field(default=(), compare=False)
     fixed_terms: tuple[Term, ...] = field(default=(), compare=False)
     names: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
-    def has_random(self) -> bool:
-        """Whether the formula has a bar term."""
-        return bool(self.random)
+    def expressions(self) -> tuple[Expression, ...]:
+        """Everything that needs a value in each row, groups excepted: response, factors of all terms, offsets."""
+        response = [self.response] if self.response else []
+        terms = (*self.fixed_terms, *(term for bar in self.random for term in bar.terms))
+        return tuple(dict.fromkeys([*response, *(factor for term in terms for factor in term), *self.offsets]))
 
     @property
     def has_intercept(self) -> bool:
@@ -146,6 +303,3 @@ class Formula:
 
     def __repr__(self) -> str:
         return f"Formula({str(self)!r})"
-
-
-__all__ = ["Formula", "RandomTerm", "Term", "sum_text"]

@@ -14,6 +14,7 @@ from mixedfx._arguments import checked_flag, checked_mapping, checked_names, che
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
 from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
@@ -32,7 +33,6 @@ from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import FittedModel, unknown_predictor
 from mixedfx.marginal_means.predictions import STEP, LinkPredictions, ScaleName, linear_predictor, scale_for
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_response
-from mixedfx.matrices.expressions import variables_in
 
 __all__ = ["emmeans", "joint_tests", "trends"]
 
@@ -299,7 +299,7 @@ def _variable(model: FittedModel, text: str) -> tuple[str, MeanScale]:
     if not isinstance(text, str):
         raise TypeError(f"variable is the name of a predictor, or one such as 'log(x)'; found {type(text).__name__}")
     scale = IDENTITY if text in model.predictors else scale_of_response(text)
-    names = (text,) if scale.is_identity else variables_in([text], {})
+    names = (text,) if scale.is_identity else columns_in([text])
     return (names[0], scale) if len(names) == 1 else (text, IDENTITY)
 
 

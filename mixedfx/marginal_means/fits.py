@@ -13,14 +13,13 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import family_for
-from mixedfx.formula import Formula
+from mixedfx.formula import Formula, columns_in
 from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.marginal_means.model import Columns, FittedModel, Predictor, Spread, fixed_df, predictor_of
 from mixedfx.marginal_means.outcomes import Outcome, outcome_of, outcome_of_transformed
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_discrete, scale_of_link, scale_of_response
 from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Variable, read_variable
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.new_rows import linear_predictor_variance
 from mixedfx.matrices.rows import read_argument
@@ -218,8 +217,7 @@ def _spread(fit: LinearMixedResults) -> Spread:
 
 
 def _terms(design: Design) -> tuple[frozenset[str], ...]:
-    functions = design.fixed.encoder.functions
-    return tuple(frozenset(variables_in(term, functions)) for term in design.formula.fixed_terms)
+    return tuple(frozenset(columns_in(term)) for term in design.formula.fixed_terms)
 
 
 def _has_intercept(fit: Ours) -> bool:
@@ -298,13 +296,13 @@ def _factor_columns(encoder: Encoder) -> tuple[str, ...]:
     """Return the columns of which the factors of an encoder are made."""
     if not isinstance(encoder, FormulaicEncoder):
         return ()
-    return variables_in([text for text in encoder.expressions if text in encoder.levels], encoder.functions)
+    return columns_in(text for text in encoder.expressions if text in encoder.levels)
 
 
 def _offset_columns(design: Design) -> tuple[str, ...]:
     offsets = design.offsets
     named = () if offsets.column is None else (offsets.column,)
-    return (*variables_in(offsets.expressions, offsets.functions), *named)
+    return (*columns_in(offsets.expressions), *named)
 
 
 # ---------------------------------------------------------------- error strata
@@ -449,8 +447,8 @@ def _of_statsmodels(fit: Any, ddf: str | float | None) -> FittedModel:
     keep = np.ones(len(frame), dtype=bool)
     keep[list(fit.model.data.missing_row_idx or [])] = False
     used = frame[keep]
-    names = [name for name in variables_in(expressions, {}) if name in frame.columns]
-    factors = variables_in([text for text, categorical in expressions.items() if categorical], {})
+    names = [name for name in columns_in(expressions) if name in frame.columns]
+    factors = columns_in(text for text, categorical in expressions.items() if categorical)
     observed = used[names].reset_index(drop=True)
     predictors = {name: predictor_of(name, observed[name], is_factor=name in factors) for name in names}
     exog = np.asarray(fit.model.exog, dtype=float)
@@ -484,7 +482,7 @@ def _statsmodels_terms(spec: Any) -> tuple[frozenset[str], ...]:
         texts = [[factor.code for factor in term.factors] for term in spec.terms]
     else:
         texts = [[factor.expr for factor in term.factors] for term in spec.terms]
-    return tuple(frozenset(variables_in(own, {})) for own in texts)
+    return tuple(frozenset(columns_in(own)) for own in texts)
 
 
 def _patsy(info: Any) -> tuple[Mapping[str, bool], Callable[[pd.DataFrame], Array]]:

@@ -12,8 +12,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.families.links import Link, link_for
-from mixedfx.formula import display
-from mixedfx.matrices.expressions import syntax_tree
+from mixedfx.formula import as_expression, display
 
 __all__ = [
     "IDENTITY",
@@ -201,7 +200,7 @@ def scale_of_response(text: str) -> MeanScale:
     >>> scale_of_response("y").is_identity
     True
     """
-    tree = syntax_tree(text)
+    tree = as_expression(text).tree
     if not isinstance(tree, ast.Call) or len(tree.args) != 1 or tree.keywords:
         return IDENTITY
     name = tree.func.attr if isinstance(tree.func, ast.Attribute) else getattr(tree.func, "id", "")

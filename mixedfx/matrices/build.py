@@ -16,7 +16,6 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, parse, parse_predictors
 from mixedfx.matrices.encoder import SelectedEncoder, Settings, Variable, learn_encoder, read_variables
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import functions_in
 from mixedfx.matrices.fixed import FixedEffects, build_fixed
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame, text_notes, unnamed_hint
 from mixedfx.matrices.identification import Identification, Undetermined, identify
@@ -268,14 +267,6 @@ def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequ
         )
 
 
-def _expressions(formula: Formula) -> tuple[str, ...]:
-    """Return every expression that needs a value in each row, groups excepted."""
-    factors = [factor for term in formula.fixed_terms for factor in term]
-    factors += [factor for random in formula.random for term in random.terms for factor in term]
-    response = [formula.response] if formula.response else []
-    return tuple(dict.fromkeys([*response, *factors, *formula.offsets]))
-
-
 def _complete(
     formula: Formula,
     frame: Frame,
@@ -285,7 +276,7 @@ def _complete(
     extra: Sequence[str],
 ) -> Completeness:
     """Return which rows have a weight above zero and a value of everything that the model uses."""
-    found = missing_of(frame, _expressions(formula), settings.functions)
+    found = missing_of(frame, formula.expressions, settings.functions)
     for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term), *extra)):
         places = frame.column(name).missing
         if places is not None:
@@ -362,7 +353,7 @@ class _Assembly:
             self.formula.offsets,
             None if self.shift is None else self.shift.column,
             self.shift is not None and self.shift.column is None,
-            functions_in(self.formula.offsets, self.settings.functions),
+            self.settings.named_in(self.formula.offsets).functions,
             (value.transforms, value.levels),
             None if self.shift is None or self.shift.column is not None else own,
         )

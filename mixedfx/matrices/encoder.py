@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +12,8 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError
-from mixedfx.formula import coefficient_name, display
-from mixedfx.formula.names import column
+from mixedfx.formula import Expression, Term, coefficient_name, columns_in, display
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import functions_in, syntax_tree, variables_in
 from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
@@ -38,8 +35,6 @@ __all__ = [
     "term_label",
 ]
 
-Term = tuple[str, ...]
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,6 +50,11 @@ class Settings:
 
     functions: Mapping[str, Any] = field(default_factory=dict)
     codings: Mapping[str, Coding] = field(default_factory=dict)
+
+    def named_in(self, expressions: Iterable[Expression]) -> Settings:
+        """Return the settings with those functions only that the ``expressions`` name."""
+        used = frozenset().union(*(expression.functions for expression in expressions))
+        return Settings({name: function for name, function in self.functions.items() if name in used}, self.codings)
 
 
 class Encoder(ABC):
@@ -73,7 +73,7 @@ class Encoder(ABC):
 
     @property
     @abstractmethod
-    def expressions(self) -> tuple[str, ...]:
+    def expressions(self) -> tuple[Expression, ...]:
         """The expressions of which the terms are products."""
 
     @property
@@ -106,10 +106,10 @@ class Encoder(ABC):
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of the data's columns that the terms use."""
-        return variables_in(self.expressions, self.functions)
+        return columns_in(self.expressions)
 
 
-def term_label(term: Term) -> str:
+def term_label(term: tuple[str, ...]) -> str:
     """Return the name of a term: ``Intercept``, ``x``, ``f:x``."""
     return coefficient_name(":".join(term)) if term else "Intercept"
 
@@ -123,7 +123,7 @@ class PlainEncoder(Encoder):
     terms: dict[str, tuple[int, ...]]
 
     @property
-    def expressions(self) -> tuple[str, ...]:
+    def expressions(self) -> tuple[Expression, ...]:
         """The columns, as identifiers."""
         return tuple(dict.fromkeys(name for term in self.products for name in term))
 
@@ -165,7 +165,7 @@ class FormulaicEncoder(Encoder):
     levels: dict[str, pd.Index[Any]]
     names: tuple[str, ...]
     terms: dict[str, tuple[int, ...]]
-    expressions: tuple[str, ...] = ()
+    expressions: tuple[Expression, ...] = ()
 
     @property
     def functions(self) -> Mapping[str, Any]:
@@ -206,7 +206,7 @@ class SelectedEncoder(Encoder):
         return {term: tuple(place[j] for j in own if j in place) for term, own in self.whole.terms.items()}
 
     @property
-    def expressions(self) -> tuple[str, ...]:
+    def expressions(self) -> tuple[Expression, ...]:
         """The expressions of which the terms are products."""
         return self.whole.expressions
 
@@ -227,8 +227,8 @@ def learn_encoder(
 
     Parameters
     ----------
-    terms : sequence of tuple of str
-        Each term's factors, evaluable expressions; ``()`` is the intercept.
+    terms : sequence of tuple of Expression
+        Each term's factors; ``()`` is the intercept.
     rows : FrameRows
         The rows of the model, without missing values.
     settings : Settings
@@ -247,10 +247,10 @@ def learn_encoder(
     return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
-def _is_plain(factor: str, rows: FrameRows, settings: Settings) -> bool:
-    if not factor.isidentifier():
+def _is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
+    if not factor.is_column:
         return False
-    name = column(factor)
+    name = factor.columns[0]
     return name in rows.frame and not rows.is_factor(name) and name not in settings.codings
 
 
@@ -275,7 +275,7 @@ def _learn_formulaic(
     positions = [tuple(found) for found in spec.term_indices.values()]
     encoder = FormulaicEncoder(
         spec,
-        Settings(functions_in(expressions, settings.functions), settings.codings),
+        settings.named_in(expressions),
         value.transforms,
         value.levels,
         tuple(coefficient_name(name) for name in spec.column_names),
@@ -355,14 +355,7 @@ def read_variable(name: str, rows: FrameRows, *, as_factor: bool = False) -> Var
     return Variable(name, np.array(rows.numbers(name)), None, rows.is_logical(name))
 
 
-def _is_only_marked(name: str, expressions: Sequence[str]) -> bool:
+def _is_only_marked(name: str, expressions: Sequence[Expression]) -> bool:
     """Say whether every expression that uses the column is ``C(column, …)``."""
-    using = [text for text in expressions if name in variables_in([text], {})]
-    return all(_marked(text) == name for text in using)
-
-
-def _marked(expression: str) -> str | None:
-    tree = syntax_tree(expression)
-    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "C"
-    argument = tree.args[0] if isinstance(tree, ast.Call) and is_call else None
-    return column(argument.id) if isinstance(argument, ast.Name) else None
+    using = [expression for expression in expressions if name in expression.columns]
+    return all(e.function == "C" and e.arguments[0].is_column and e.arguments[0].columns == (name,) for e in using)

@@ -16,10 +16,9 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import CONSTANTS, display
+from mixedfx.formula import CONSTANTS, Expression, display
 from mixedfx.formula.names import column
 from mixedfx.matrices.columns import column_from_pandas
-from mixedfx.matrices.expressions import names_in, syntax_tree
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.labels import Labels, combine, factorize, ordered_levels, recoded
 from mixedfx.matrices.transforms import (
@@ -164,7 +163,7 @@ class Evaluator:
         self.learning, self.within_only = learnt is None, within_only
         self.transforms, self.levels = ({}, {}) if learnt is None else learnt
 
-    def __call__(self, expression: str) -> Value:
+    def __call__(self, expression: Expression) -> Value:
         """Return the value of an expression.
 
         Raises
@@ -174,7 +173,7 @@ class Evaluator:
         """
         return self._checked(expression, self.unchecked(expression))
 
-    def numbers(self, expression: str) -> Array:
+    def numbers(self, expression: Expression) -> Array:
         """Return the value of an expression that is one column of numbers.
 
         Raises
@@ -188,9 +187,9 @@ class Evaluator:
         found = "a factor" if isinstance(value, Factor) else "several columns"
         raise DataError(f"{display(expression)} must be one column of numbers; it is {found}")
 
-    def unchecked(self, expression: str) -> Any:
+    def unchecked(self, expression: Expression) -> Any:
         """Return the value of an expression as it comes, missing values included."""
-        tree = syntax_tree(expression)
+        tree = expression.tree
         if isinstance(tree, ast.Name):
             return self._name(tree)
         try:
@@ -199,7 +198,7 @@ class Evaluator:
         except DataError as error:
             raise DataError(f"{display(expression)}: {error}") from error
 
-    def _checked(self, expression: str, value: Any) -> Value:
+    def _checked(self, expression: Expression, value: Any) -> Value:
         """Return ``value``, a full column of finite numbers or a factor."""
         if isinstance(value, Factor):
             self._refuse(expression, value.labels.codes < 0, "missing (outside of the intervals, if it is cut)")
@@ -216,7 +215,7 @@ class Evaluator:
         self.check_finite(expression, numbers)
         return numbers
 
-    def check_finite(self, expression: str, numbers: Array) -> None:
+    def check_finite(self, expression: Expression, numbers: Array) -> None:
         """Refuse infinities and NaNs in the value (n,) of an expression, with a row for an example."""
         with np.errstate(over="ignore", invalid="ignore"):
             if np.dot(numbers, numbers) <= LARGEST**2:  # one pass without a temporary array
@@ -225,13 +224,13 @@ class Evaluator:
         self._refuse(expression, np.abs(numbers) > LARGEST, f"beyond {LARGEST:g} in size, too large to be squared")
         self._refuse(expression, np.isnan(numbers), "not a number (NaN)")
 
-    def _refuse(self, expression: str, places: BoolArray, what: str) -> None:
+    def _refuse(self, expression: Expression, places: BoolArray, what: str) -> None:
         """Raise a DataError that says in how many rows an expression is ``what``, with the first for an example."""
         bad = np.flatnonzero(places)
         if not bad.size:
             return
         shown, first = display(expression), bad[0]
-        names = [column(name) for name in names_in(expression)[0] if column(name) in self.rows.frame]
+        names = [name for name in expression.row_columns if name in self.rows.frame]
         where = ", ".join(
             f"{name} = {self.rows.numbers(name)[first]:g}"
             for name in names

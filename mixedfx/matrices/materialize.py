@@ -21,25 +21,26 @@ from formulaic.utils.layered_mapping import LayeredMapping
 from interface_meta import override
 
 from mixedfx._typing import Array
+from mixedfx.formula import Expression, Term
 from mixedfx.matrices.values import Basis, Factor, TreatmentCoding, Value
 
 __all__ = ["materialize", "minimal_columns", "new_spec"]
 
 
-def new_spec(terms: Sequence[tuple[str, ...]]) -> Any:
+def new_spec(terms: Sequence[Term]) -> Any:
     """Return formulaic's specification of ``terms``, before it has seen data."""
     return ModelSpec(formula=SimpleFormula([_term(term) for term in terms]), output="numpy", na_action="ignore")
 
 
-def _term(term: tuple[str, ...]) -> Any:
+def _term(term: Term) -> Any:
     if not term:
         return FormulaicTerm([FormulaicFactor("1", eval_method="literal")])
-    return FormulaicTerm([FormulaicFactor(text, eval_method="lookup") for text in term])
+    return FormulaicTerm([FormulaicFactor(factor.text, eval_method="lookup") for factor in term])
 
 
-def materialize(spec: Any, values: Mapping[str, Value], n_rows: int) -> tuple[Array, Any]:
+def materialize(spec: Any, values: Mapping[Expression, Value], n_rows: int) -> tuple[Array, Any]:
     """Return the columns (n, p) in Fortran order and the specification with its structure filled in."""
-    finished = {text: _factor_values(value) for text, value in values.items()}
+    finished = {expression.text: _factor_values(value) for expression, value in values.items()}
     model_matrix = _Materializer(finished, n_rows).get_model_matrix(spec)
     return model_matrix.__wrapped__, model_matrix.model_spec
 

@@ -15,7 +15,6 @@ from mixedfx.formula import RandomTerm, parse
 from mixedfx.matrices.build import Design
 from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.fixed import FixedEffects, told
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.random import RandomEffects
@@ -482,7 +481,7 @@ def _checked(given: RowArgument, *, whole: bool, positive: bool) -> Array:
 def _counted_trials(design: Design, frame: Frame) -> Array | None:
     """Return successes plus failures of ``cbind(…)``, if the rows have the columns."""
     expression, functions = design.formula.response, design.fixed.encoder.functions
-    if design.weights_column is not None or not all(name in frame for name in variables_in([expression], functions)):
+    if design.weights_column is not None or not all(name in frame for name in expression.columns):
         return None
     keep = complete_rows(len(frame), missing_of(frame, (expression,), functions)).keep
     rows = FrameRows(frame, keep)

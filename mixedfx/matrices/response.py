@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,9 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import display
+from mixedfx.formula import Expression, display
 from mixedfx.matrices.columns import TextColumn
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import syntax_tree
 from mixedfx.matrices.labels import numerals
 from mixedfx.matrices.random import RandomEffects
 from mixedfx.matrices.values import Basis, Factor
@@ -58,26 +56,23 @@ class Response:
         return f"<Response: {self.name}, {len(self.values)} rows{kind}>"
 
 
-def is_cbind(expression: str) -> bool:
+def is_cbind(expression: Expression) -> bool:
     """Say whether the left side is ``cbind(successes, failures)``."""
-    tree = syntax_tree(expression)
-    return isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "cbind"
+    return expression.function == "cbind"
 
 
-def without_trials(expression: str, value: Evaluator) -> BoolArray:
+def without_trials(expression: Expression, value: Evaluator) -> BoolArray:
     """Say in which rows (n,) the counts of ``cbind(successes, failures)`` are all zero."""
-    call = syntax_tree(expression)
-    assert isinstance(call, ast.Call)  # is_cbind has seen it
-    return np.asarray(np.logical_and.reduce([value.numbers(ast.unparse(a)) == 0.0 for a in call.args]))
+    return np.asarray(np.logical_and.reduce([value.numbers(counts) == 0.0 for counts in expression.arguments]))
 
 
-def read_response(expression: str, value: Evaluator, kind: str, weights: Array | None = None) -> Response:
+def read_response(expression: Expression, value: Evaluator, kind: str, weights: Array | None = None) -> Response:
     """Return the response that ``expression`` describes.
 
     Parameters
     ----------
-    expression : str
-        Evaluable text of the left side.
+    expression : Expression
+        The left side.
     value : Evaluator
         Gives the values of expressions.
     kind : {"numeric", "binomial", "ordinal"}
@@ -97,7 +92,7 @@ def read_response(expression: str, value: Evaluator, kind: str, weights: Array |
     return RESPONSE_KINDS[kind](expression, value, weights)
 
 
-def _read_numeric(expression: str, value: Evaluator, weights: Array | None) -> Response:
+def _read_numeric(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
     name = display(expression)
     if is_cbind(expression):
         raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
@@ -121,7 +116,7 @@ def _numbers(name: str, found: Any) -> Array:
     return np.array(found, dtype=np.float64)
 
 
-def _dtype(expression: str, value: Evaluator) -> str:
+def _dtype(expression: Expression, value: Evaluator) -> str:
     name = display(expression)
     return value.rows.frame.column(name).dtype if name in value.rows.frame else "category"
 
@@ -130,7 +125,7 @@ def _example(found: Factor) -> str:
     return repr(found.levels[0]) if found.levels else "nothing"
 
 
-def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> Response:
+def _read_binomial(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
     name = display(expression)
     if is_cbind(expression):
         if weights is not None:
@@ -157,15 +152,11 @@ def _read_binomial(expression: str, value: Evaluator, weights: Array | None) -> 
     return Response(values, name, weights)
 
 
-def _read_cbind(expression: str, name: str, value: Evaluator) -> Response:
-    call = syntax_tree(expression)
-    assert isinstance(call, ast.Call)  # is_cbind has seen it
-    counts = [value.numbers(ast.unparse(argument)) for argument in call.args]
-    for argument, column in zip(call.args, counts):
+def _read_cbind(expression: Expression, name: str, value: Evaluator) -> Response:
+    counts = [value.numbers(argument) for argument in expression.arguments]
+    for argument, column in zip(expression.arguments, counts):
         if np.any(column < 0):
-            raise DataError(
-                f"{name}: {display(ast.unparse(argument))} has negative counts, for example {column.min():g}"
-            )
+            raise DataError(f"{name}: {display(argument)} has negative counts, for example {column.min():g}")
     trials = counts[0] + counts[1]
     return Response(counts[0] / trials, name, trials)
 
@@ -180,7 +171,7 @@ def _read_two_categories(name: str, found: Factor) -> Response:
     return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
 
 
-def _read_ordinal(expression: str, value: Evaluator, weights: Array | None) -> Response:
+def _read_ordinal(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
     name = display(expression)
     if is_cbind(expression):
         raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
@@ -211,7 +202,7 @@ def _check_categories(name: str, count: int) -> None:
 
 
 #: The kinds of response that a family can ask for.
-RESPONSE_KINDS: dict[str, Callable[[str, Evaluator, Array | None], Response]] = {
+RESPONSE_KINDS: dict[str, Callable[[Expression, Evaluator, Array | None], Response]] = {
     "numeric": _read_numeric,
     "binomial": _read_binomial,
     "ordinal": _read_ordinal,

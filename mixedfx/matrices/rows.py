@@ -11,10 +11,9 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula.names import column, display
+from mixedfx.formula import Expression, columns_in, display
 from mixedfx.matrices.columns import column_from_array, column_from_pandas
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.expressions import names_in, variables_in
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.transforms import FittedTransform
 from mixedfx.matrices.values import Factor
@@ -107,26 +106,24 @@ class Completeness:
             raise DataError(f"no rows are left: each of the {self.n_rows} rows {', or '.join(reasons)}")
 
 
-def missing_of(frame: Frame, expressions: Iterable[str], functions: Mapping[str, Any]) -> dict[str, BoolArray]:
+def missing_of(frame: Frame, expressions: Iterable[Expression], functions: Mapping[str, Any]) -> dict[str, BoolArray]:
     """Return where the columns that ``expressions`` need are missing, and where ``lag(…)`` reaches beyond the data."""
     found: dict[str, BoolArray] = {}
     seen: set[str] = set()
     for expression in expressions:
-        names, lags = ((expression,), ()) if expression.isidentifier() else names_in(expression)
-        for identifier in names:
-            name = column(identifier)
+        for name in expression.row_columns:
             if name in seen or name not in frame:
                 continue
             seen.add(name)
             missing = frame.column(name).missing
             if missing is not None:
                 found[name] = missing
-        for lagged in lags:
+        for lagged in expression.lags:
             found |= _missing_of_lag(frame, lagged, functions)
     return found
 
 
-def _missing_of_lag(frame: Frame, expression: str, functions: Mapping[str, Any]) -> dict[str, BoolArray]:
+def _missing_of_lag(frame: Frame, expression: Expression, functions: Mapping[str, Any]) -> dict[str, BoolArray]:
     value = Evaluator(FrameRows(frame), functions, {}).unchecked(expression)
     missing = value.labels.codes < 0 if isinstance(value, Factor) else np.isnan(value)
     return {display(expression): missing} if missing.any() else {}
@@ -247,8 +244,8 @@ class OffsetEncoder:
 
     Parameters
     ----------
-    expressions : tuple of str
-        Evaluable text inside ``offset(…)``.
+    expressions : tuple of Expression
+        Inside ``offset(…)``.
     column : str or None
         The column named by the argument.
     needs_array : bool
@@ -261,7 +258,7 @@ class OffsetEncoder:
         The array that was the argument, in the rows (n,) of the fit; None if a column was named, or nothing given.
     """
 
-    expressions: tuple[str, ...]
+    expressions: tuple[Expression, ...]
     column: str | None
     needs_array: bool
     functions: Mapping[str, Any]
@@ -269,15 +266,10 @@ class OffsetEncoder:
     given: Array | None = None
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is no offset at all."""
-        return not self.expressions and self.column is None and not self.needs_array
-
-    @property
     def variables(self) -> tuple[str, ...]:
         """Names of the data's columns that the offset uses."""
         named = () if self.column is None else (self.column,)
-        return tuple(dict.fromkeys((*variables_in(self.expressions, self.functions), *named)))
+        return tuple(dict.fromkeys((*columns_in(self.expressions), *named)))
 
     def encode(self, data: Any, offset: Any = None) -> Array | None:
         """Return the offset (n,) of new data, NaN where a column is missing; None if the model has none.
@@ -306,7 +298,7 @@ class OffsetEncoder:
         return total + self._formula_part(frame) if self.expressions else total
 
     def _formula_part(self, frame: Frame) -> Array:
-        frame.require(variables_in(self.expressions, self.functions))
+        frame.require(columns_in(self.expressions))
         keep = complete_rows(len(frame), missing_of(frame, self.expressions, self.functions)).keep
         total = np.full(len(frame), np.nan)
         total[slice(None) if keep is None else keep] = sum_of(
@@ -315,7 +307,7 @@ class OffsetEncoder:
         return total
 
 
-def sum_of(expressions: Sequence[str], value: Evaluator) -> Array:
+def sum_of(expressions: Sequence[Expression], value: Evaluator) -> Array:
     """Return the sum (n,) of the expressions of ``offset(…)`` terms.
 
     Raises

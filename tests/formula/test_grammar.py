@@ -129,7 +129,7 @@ def test_random_terms(text, expected, frame):
     formula = parse(frame.format(text))
     assert [(term.expression, term.group, term.covariance) for term in formula.random] == expected
     assert formula.fixed == "1 + w"
-    assert formula.has_random
+    assert formula.random
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_offsets_and_strata_are_peeled_off():
     assert formula.error == (("subject",), ("subject", "A"))
     assert formula.fixed == "1 + A + B + A:B"
     assert formula.variables == ("y", "A", "B", "n", "z", "subject")
-    assert not formula.has_random
+    assert not formula.random
     assert parse("y ~ A + Error(s/(A*B))").error == (("s",), ("s", "A"), ("s", "B"), ("s", "A", "B"))
     assert parse("y ~ A + Error(a + b)").error == (("a",), ("b",))
 

@@ -190,7 +190,7 @@ def test_offsets_of_the_formula_and_the_argument_add_up():
 def test_no_offset():
     design = build_design("y ~ x + (1 | g)", DATA)
     assert design.offset is None
-    assert design.offsets.is_empty
+    assert design.offsets.variables == ()
     assert design.offsets.encode(DATA) is None
 
 

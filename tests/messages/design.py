@@ -8,8 +8,7 @@ import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
-from mixedfx.formula import parse
-from mixedfx.matrices.expressions import syntax_tree
+from mixedfx.formula import as_expression, parse
 from tests.messages.helpers import Case, data, glmer, lmer
 
 S, D = SpecificationError, DataError
@@ -74,7 +73,7 @@ CASES: dict[str, Case] = {
         D,
         ("half", "5 values", "48 rows"),
     ),
-    "not an expression": (lambda: syntax_tree("x +"), S, ("x +", "not an expression")),
+    "not an expression": (lambda: as_expression("x +"), S, ("x +", "not an expression")),
     "indexes": (lmer(data=shuffled("x")), D, ("'x'", "'y'", "index", "DataFrame")),
     "mixed labels": (
         lmer(data=data(g=pd.Series([["a"], "b", 3] * 16, dtype=object))),

@@ -14,10 +14,10 @@ from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.strata.observations import centred, row_grouping
 from mixedfx.analysis_of_variance.strata.projections import Grouping, Space
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
-from mixedfx.formula import Formula, RandomTerm, display, parse
+from mixedfx.formula import Formula, RandomTerm, Term, columns_in, display, parse
+from mixedfx.formula.terms import sum_text
 from mixedfx.matrices import Design, Frame, as_frame, build_design
 from mixedfx.matrices.encoder import term_label
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.frame import FrameRows
 
 __all__ = ["VarianceLayout", "VarianceTerm", "factor_columns", "read_layout"]
@@ -144,12 +144,12 @@ def _bar_columns(term: RandomTerm) -> tuple[str, ...]:
 def _variance_layout(
     parsed: Formula,
     frame: Frame,
-    of_fixed: Sequence[tuple[str, ...]],
+    of_fixed: Sequence[Term],
     of_random: Sequence[tuple[str, ...]],
     options: Mapping[str, Any],
 ) -> VarianceLayout:
     kept = ((), *of_fixed)
-    fixed_part = replace(parsed, fixed_terms=kept, fixed=_sum(kept), random=())
+    fixed_part = replace(parsed, fixed_terms=kept, fixed=sum_text(kept), random=())
     design = _built(fixed_part, frame, [name for names in of_random for name in names], options)
     rows = FrameRows(frame, design.keep)
     terms = [_fixed_term(term, design, rows) for term in sorted(of_fixed, key=len)]
@@ -165,10 +165,6 @@ def _variance_layout(
         frame,
         design.notes,
     )
-
-
-def _sum(terms: Sequence[tuple[str, ...]]) -> str:
-    return " + ".join(":".join(term) if term else "1" for term in terms)
 
 
 def _built(formula: Formula, frame: Frame, needed: Sequence[str], options: Mapping[str, Any]) -> Design:
@@ -190,6 +186,6 @@ def _fixed_term(term: tuple[str, ...], design: Design, rows: FrameRows) -> Varia
 
 def factor_columns(expressions: Sequence[str], design: Design) -> tuple[str, ...] | None:
     """Return the columns of which a term's factors are made; None if there is a covariate among them."""
-    names = variables_in(expressions, {})
+    names = columns_in(expressions)
     is_plain = len(names) == len(expressions) and all(design.variables[name].is_factor for name in names)
     return names if is_plain else None

@@ -21,7 +21,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.strata.projections import Grouping, grouping_of
 from mixedfx.analysis_of_variance.terms.coding import CodedTerm, terms_of_design
 from mixedfx.exceptions import RankDeficientWarning, SpecificationError
-from mixedfx.formula import Formula, RandomTerm, identifier
+from mixedfx.formula import Expression, Formula, RandomTerm
 from mixedfx.inference.estimable import EstimableFunctions, estimable_functions
 from mixedfx.matrices import Design, Frame, as_frame, build_design
 from mixedfx.matrices.frame import FrameRows
@@ -74,7 +74,7 @@ class StrataModel:
     def aggregated(self, first: IntArray, responses: Array, groupings: Mapping[str, Grouping]) -> StrataModel:
         """Return the model of cells: the rows ``first`` of each, with other responses."""
         data = self.data.iloc[first].reset_index(drop=True).assign(**{self.name: responses})
-        formula = replace(self.formula, response=identifier(self.name))
+        formula = replace(self.formula, response=Expression.of_column(self.name))
         return replace(self, formula=formula, data=data, groupings=tuple(groupings.values()))
 
     def design(self) -> Design:
