@@ -29,6 +29,9 @@ CHOICES = [
     ("marginal_means.grid", "WeightsName", "WEIGHTS"),
     ("marginal_means.predictions", "ScaleName", "SCALES"),
     ("models.generalized", "InformationName", "INFORMATION"),
+    ("plots.engine", "MatrixName", "MATRICES"),
+    ("plots.estimates", "SdName", "SDS"),
+    ("plots.parameters", "ProfileName", "PROFILES"),
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
 # Rooms whose signatures still say ``str``.

@@ -56,7 +56,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("fitting/integrators.py", "quadrature takes at most"),
         ("models/linear.py", "observations cannot identify"),
         ("marginal_means/fits.py", "does not keep the columns"),
-        ("plots/surface.py", "no covariance parameters"),
+        ("plots/engine.py", "no covariance parameters"),
         ("plots/pooling.py", "no random effects"),
         ("diagnostics/pooling.py", "nothing to pool"),
         ("results/bootstrap.py", "which is one of"),
@@ -82,7 +82,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("formula/parse.py", "_TOO_DEEP"),
         ("results/clusters.py", "cannot be estimated from the clusters drawn"),
         ("results/ratio_bootstrap.py", "replicates failed"),
-        ("plots/quantiles.py", "nothing to draw"),
+        ("plots/diagnostics.py", "nothing to draw"),
         ("diagnostics/variances.py", "leave nothing to test"),
     ),
     "For families that users write.": (

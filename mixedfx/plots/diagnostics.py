@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mixedfx.diagnostics.residuals import standardized_residuals
 from mixedfx.diagnostics.serial import SerialCorrelation
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, one_panel, point_size, short, smooth
+from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, level_names, one_panel, point_size, short, smooth
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 
@@ -209,7 +210,8 @@ def correlogram(found: SerialCorrelation, *, ax: Axes | None = None) -> Axes:
     matplotlib Axes
     """
     panel = one_panel(ax)
-    return _acf(found, panel) if found.kind == "acf" else _variogram(found, panel)
+    drawn: Axes = SERIAL[found.kind](found, panel)
+    return drawn
 
 
 def _acf(found: SerialCorrelation, panel: Axes) -> Axes:
@@ -235,6 +237,10 @@ def _variogram(found: SerialCorrelation, panel: Axes) -> Axes:
     return label_axes(panel, x="distance", y="half mean squared difference", title="Variogram of residuals")
 
 
+SERIAL: dict[str, Callable[[SerialCorrelation, Any], Any]] = {"acf": _acf, "variogram": _variogram}
+"""Pictures by kind."""
+
+
 # ------------------------------------------------------------------ influence
 MOST_NAMES = 6  # sets that are named
 MOST_LABELS = 25  # more sets are drawn in their order, without their names
@@ -252,7 +258,7 @@ def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axe
     found = found if isinstance(found, Influence) else influence_of(found)
     panel = one_panel(ax)
     distance: AnyArray = found.cooks_distance.to_numpy(dtype=np.float64)
-    labels = np.array([":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in found.labels])
+    labels = np.array(level_names(found.labels))
     distance = np.where(np.isfinite(distance), distance, np.nan)
     order = np.arange(distance.size) if distance.size > MOST_LABELS else np.argsort(-distance)
     distance, labels = distance[order], labels[order]

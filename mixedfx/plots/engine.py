@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from scipy import special
 
-from mixedfx._arguments import checked_positions
+from mixedfx._arguments import checked_choice, checked_positions
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
@@ -24,54 +25,82 @@ if TYPE_CHECKING:
 
 __all__ = ["likelihood_surface", "likelihood_surface_frame", "matrix_frame", "matrix_image", "optimizer_path"]
 
+MatrixName: TypeAlias = Literal["Z", "Lambda", "ZtZ", "L", "V"]
+
 # ------------------------------------------------------------------ matrices
-MATRICES = ("Z", "Lambda", "ZtZ", "L", "V")
 MOST_DENSE = 2000  # columns of a Cholesky factor, rows of V
-TITLES = {
-    "Z": "Z: rows by random effects",
-    "Lambda": "Λ: factor of the covariance",
-    "ZtZ": "Z′Z",
-    "L": "L: Cholesky factor of Λ′Z′WZΛ + I",
-    "V": "V = ZΛΛ′Z′ + I",
+RE, ROW = "random effect", "row"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of the model: its entries at a fit, and what a picture of it says.
+
+    Attributes
+    ----------
+    of : callable
+        From the fit to the matrix.
+    title : str
+    x, y : str
+        What columns and rows are.
+    size : tuple of float
+        Of the picture, in inches.
+    """
+
+    of: Callable[[Any], Any]
+    title: str
+    x: str = RE
+    y: str = RE
+    size: tuple[float, float] = (4.2, 3.8)
+
+
+def _lambda(fit: Any) -> Any:
+    return fit.model.Lambda(fit.theta.to_numpy())
+
+
+def _cholesky(fit: Any) -> Any:
+    _check_size("L", fit.model.exog_re.shape[1])
+    return fit.L
+
+
+def _response_covariance(fit: Any) -> Any:
+    Z = fit.model.exog_re
+    _check_size("V", Z.shape[0])
+    scaled = Z @ _lambda(fit)
+    return (scaled @ scaled.T).toarray() + np.eye(Z.shape[0])
+
+
+def _check_size(which: str, columns: int) -> None:
+    if columns > MOST_DENSE:
+        raise SpecificationError(f"{which} has {columns} columns: more than {MOST_DENSE} cannot be seen")
+
+
+MATRICES: dict[str, Matrix] = {
+    "Z": Matrix(lambda fit: fit.model.exog_re, "Z: rows by random effects", y=ROW, size=(3.6, 4.2)),
+    "Lambda": Matrix(_lambda, "Λ: factor of the covariance"),
+    "ZtZ": Matrix(lambda fit: fit.model.exog_re.T @ fit.model.exog_re, "Z′Z"),
+    "L": Matrix(_cholesky, "L: Cholesky factor of Λ′Z′WZΛ + I"),
+    "V": Matrix(_response_covariance, "V = ZΛΛ′Z′ + I", x=ROW, y=ROW),
 }
 
 
-def _matrix(fit: Any, which: str) -> sp.coo_array:
-    if which not in MATRICES:
-        raise SpecificationError(f"which is one of {', '.join(map(repr, MATRICES))}; found {which!r}")
-    Z = fit.model.exog_re
-    if which == "Z":
-        return sp.coo_array(Z)
-    if which == "ZtZ":
-        return sp.coo_array(Z.T @ Z)
-    Lambda = fit.model.Lambda(fit.theta.to_numpy())
-    if which == "Lambda":
-        return sp.coo_array(Lambda)
-    size = Z.shape[1 if which == "L" else 0]
-    if size > MOST_DENSE:
-        raise SpecificationError(f"{which} has {size} columns: more than {MOST_DENSE} cannot be seen")
-    if which == "L":
-        return sp.coo_array(fit.L)
-    scaled = Z @ Lambda
-    return sp.coo_array((scaled @ scaled.T).toarray() + np.eye(size))
-
-
-def matrix_frame(fit: Any, which: str = "Z") -> pd.DataFrame:
+def matrix_frame(fit: Any, which: MatrixName = "Z") -> pd.DataFrame:
     """Return the non-zero entries behind :func:`matrix_image`: ``row, column, value``.
 
     Parameters
     ----------
     fit : MixedResults
-    which : str
+    which : {"Z", "Lambda", "ZtZ", "L", "V"}
         ``"Z"``, ``"Lambda"``, ``"ZtZ"``, ``"L"`` (the Cholesky factor of the penalised equations, random effects in the
         order of the formula) or ``"V"`` (the covariance of the response relative to sigma squared).
     """
-    matrix = _matrix(mixed_results(fit, "matrix_frame"), which)
+    results = mixed_results(fit, "matrix_frame")
+    matrix = sp.coo_array(checked_choice("which", which, MATRICES).of(results))
     row, column = matrix.coords
     return pd.DataFrame({"row": row, "column": column, "value": matrix.data})
 
 
-def matrix_image(fit: Any, which: str = "Z", *, ax: Axes | None = None) -> Axes:
+def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -> Axes:
     """Draw a matrix of the model: zeros pale, positive numbers blue, negative ones red.
 
     Parameters
@@ -80,16 +109,15 @@ def matrix_image(fit: Any, which: str = "Z", *, ax: Axes | None = None) -> Axes:
         As for :func:`matrix_frame`.
     ax : matplotlib Axes, optional
     """
-    matrix = _matrix(mixed_results(fit, "matrix_image"), which)
-    panel = one_panel(ax, (3.6, 4.2) if which == "Z" else (4.2, 3.8))
-    dense = matrix.toarray()
+    results, matrix = mixed_results(fit, "matrix_image"), checked_choice("which", which, MATRICES)
+    dense = sp.coo_array(matrix.of(results)).toarray()
+    panel = one_panel(ax, matrix.size)
     largest = float(np.abs(dense).max(initial=0.0)) or 1.0
     shown = np.sign(dense) * np.sqrt(np.abs(dense) / largest)  # roots, so that small entries are seen
     tall = dense.shape[0] > 2 * dense.shape[1]
     panel.imshow(shown, cmap="RdBu", vmin=-1.0, vmax=1.0, interpolation="nearest", aspect="auto" if tall else "equal")
     panel.locator_params(integer=True)
-    names = ("random effect", "row") if which == "Z" else ("row", "row") if which == "V" else ("random effect",) * 2
-    label_axes(panel, x=names[0], y=names[1], title=TITLES[which])
+    label_axes(panel, x=matrix.x, y=matrix.y, title=matrix.title)
     panel.spines[["top", "right"]].set_visible(True)
     return panel
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_choice, checked_flag
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import (
     BLUE,
@@ -19,6 +19,7 @@ from mixedfx.plots.look import (
     PALETTE,
     label_axes,
     legend_beside,
+    level_names,
     one_panel,
     refuse_fit,
     short,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from mixedfx.analysis_of_variance.components.batches import Batches
 
 __all__ = ["caterpillar", "caterpillar_frame", "forest", "forest_frame", "plot_batches"]
+
+SdName: TypeAlias = Literal["finite", "super"]
 
 # ------------------------------------------------------------------ coefficients
 MOST_LETTERS = 56  # of a coefficient's name
@@ -55,9 +58,11 @@ def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, sta
     DataFrame
         Columns ``model, term, estimate, lower, upper``.
     """
+    alpha, intercept = checked_alpha(alpha), checked_flag("intercept", intercept)
+    standardize = checked_flag("standardize", standardize)
     tables = []
     for name, fit in _named(fits).items():
-        limits = fit.conf_int(checked_alpha(alpha))
+        limits = fit.conf_int(alpha)
         scale = fit.design.fixed.matrix.std(axis=0) if standardize else np.ones(len(limits))
         frame = pd.DataFrame({"model": name, "term": list(fit.params.index), "estimate": fit.params.to_numpy() * scale})
         frame["lower"], frame["upper"] = limits["lower"].to_numpy() * scale, limits["upper"].to_numpy() * scale
@@ -153,11 +158,10 @@ def caterpillar_frame(fit: HasRandomEffects, group: str | None = None, *, alpha:
     name = _group_name(fit, group)
     modes, sds = fit.random_effects[name], fit.random_effects_sd[name]
     half = norm.ppf(1 - checked_alpha(alpha) / 2) * sds
-    levels = [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in modes.index]
     tables = [
         pd.DataFrame(
             {
-                "level": levels,
+                "level": level_names(modes.index),
                 "term": str(term),
                 "mode": modes.iloc[:, place].to_numpy(),
                 "sd": sds.iloc[:, place].to_numpy(),
@@ -258,19 +262,19 @@ def _label_levels(panel: Axes, name: str, order: list[str]) -> None:
 
 
 # ------------------------------------------------------------------ batches of an analysis of variance
-MEANING = {"finite": "among the coefficients at hand", "super": "in the population"}
+SDS = {"finite": "among the coefficients at hand", "super": "in the population"}
 BATCH_HEIGHT, MARGIN, WIDTH = 0.34, 1.0, 5.6  # inches
 REACH = 4.0  # bars end at this multiple of the largest standard deviation
 
 
-def plot_batches(frame: pd.DataFrame | Batches, *, kind: str = "finite", ax: Axes | None = None) -> Axes:
+def plot_batches(frame: pd.DataFrame | Batches, *, kind: SdName = "finite", ax: Axes | None = None) -> Axes:
     """Draw what :func:`mixedfx.batches` found.
 
     Parameters
     ----------
     frame : pandas.DataFrame or Batches
         It, or its ``to_frame()``.
-    kind : str
+    kind : {"finite", "super"}
         ``"finite"``: standard deviations among the coefficients at hand; ``"super"``: in the population. A bar that
         goes on far beyond the others ends in an arrow.
     ax : matplotlib Axes, optional
@@ -282,8 +286,7 @@ def plot_batches(frame: pd.DataFrame | Batches, *, kind: str = "finite", ax: Axe
     """
     from matplotlib import pyplot as plt
 
-    if kind not in MEANING:
-        raise SpecificationError(f"kind is {' or '.join(map(repr, MEANING))}; found {kind!r}")
+    meaning = checked_choice("kind", kind, SDS)
     refuse_fit(frame, "plot_batches", "mfx.batches(fit)")
     frame = frame if isinstance(frame, pd.DataFrame) else frame.to_frame()
     shown = frame.loc[frame[kind].notna()]
@@ -299,7 +302,7 @@ def plot_batches(frame: pd.DataFrame | Batches, *, kind: str = "finite", ax: Axe
     ax.set_yticks(y, [f"{name} ({df:g})" for name, df in zip(shown.index, shown["df"])])
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlim(left=0.0)
-    ax.set_xlabel(f"standard deviation {MEANING[kind]}")
+    ax.set_xlabel(f"standard deviation {meaning}")
     ax.set_ylabel("source (df)")
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "ink",
     "label_axes",
     "legend_beside",
+    "level_names",
     "name_levels",
     "one_panel",
     "paper",
@@ -65,6 +66,11 @@ def short(name: object, most: int = LONGEST) -> str:
     """Return a name of ``most`` letters at the most: its beginning and its end."""
     text = str(name)
     return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
+
+
+def level_names(levels: Iterable[object]) -> list[str]:
+    """Return levels as text, the parts of those of several factors joined by colons."""
+    return [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in levels]
 
 
 def name_levels(ax: Axes, names: Sequence[object]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import AdjustName
@@ -273,6 +273,7 @@ def interaction(
     -------
     matplotlib Axes
     """
+    interval = checked_flag("interval", interval)
     frame = interaction_frame(means, x, alpha=alpha)
     panel = one_panel(ax)
     along = next(iter(means.labels.columns)) if x is None else x

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.special import ndtri
 from scipy.stats import gaussian_kde
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, ORANGE, label_axes, refuse_fit
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mixedfx.results.bootstrap import Bootstrap
 
 __all__ = ["ZetaCurve", "plot_bootstrap", "plot_profile", "reflected_density"]
+
+ProfileName: TypeAlias = Literal["zeta", "density"]
 
 # ------------------------------------------------------------------ panels
 PANEL = (3.1, 2.3)  # inches
@@ -169,7 +172,7 @@ class ZetaCurve:
 
 def plot_profile(
     profile: HasProfile | MixedResults,
-    kind: str = "zeta",
+    kind: ProfileName = "zeta",
     *,
     parameters: str | Sequence[str] | None = None,
     levels: Sequence[float] = LEVELS,
@@ -181,7 +184,7 @@ def plot_profile(
     ----------
     profile : Profile or MixedResults
         From :func:`mixedfx.profile`, which is called for a fit.
-    kind : str
+    kind : {"zeta", "density"}
         ``"zeta"``: the signed root of the likelihood ratio against the value, with a bar at both ends of every
         interval; a straight curve (dashed: the Wald interval's) means that the estimate is as good as normal.
         ``"density"``: what the curve implies if zeta is standard normal, the widest two intervals shaded.
@@ -206,8 +209,7 @@ def plot_profile(
     ----------
     Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 5.1.
     """
-    if kind not in PROFILES:
-        raise SpecificationError(f"kind is one of {', '.join(map(repr, PROFILES))}; found {kind!r}")
+    draw = checked_choice("kind", kind, PROFILES)
     wrong = [level for level in levels if not 0.0 < level < 1.0]
     if wrong:
         raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {wrong[0]}")
@@ -218,7 +220,7 @@ def plot_profile(
     for panel, name in zip(panels, names, strict=True):
         held = profile.profiles[name]
         curve = ZetaCurve.of(frame.loc[frame["parameter"] == name])
-        PROFILES[kind](panel, curve, (float(held.estimate), float(held.se)), sorted(levels))
+        draw(panel, curve, (float(held.estimate), float(held.se)), sorted(levels))
         _finish(panel, name)
     return panels
 

@@ -22,6 +22,7 @@ from mixedfx.plots.look import (
     ink,
     label_axes,
     legend_beside,
+    level_names,
     one_panel,
     paper,
     point_size,
@@ -95,7 +96,7 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
     term = _term(results, group)
     own, partial = _own_estimates(results, term), results.coefficients[term.group]
     counts = np.bincount(term.codes, minlength=term.n_levels)
-    labels = _labels(term)
+    labels = level_names(term.levels)
     tables = [
         pd.DataFrame(
             {
@@ -314,14 +315,10 @@ def pooling_panels(
         frame = pooling.to_frame().reset_index()
         first = frame[frame["term"] == term.names[0]]
         first = first.drop_duplicates(list(first.columns[: first.columns.get_loc("term")]))
-        return _dumbbells(one_panel(ax), first.assign(level=_labels(term)), term.group)
+        return _dumbbells(one_panel(ax), first.assign(level=level_names(term.levels)), term.group)
     counts = np.bincount(term.codes, minlength=term.n_levels)
     chosen = [term.levels[k] for k in _chosen_levels(term, counts, levels)]
     return _draw_panels(fit, term, name, pooling.lines(name, chosen), ax)
-
-
-def _labels(term: RandomEffects) -> list[str]:
-    return [":".join(map(str, x)) if isinstance(x, tuple) else str(x) for x in term.levels]
 
 
 def _first_varying(fit: LinearMixedResults, term: RandomEffects) -> str | None:
@@ -348,7 +345,7 @@ def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd
         for pooling, intercept, slope in own.to_numpy():
             colour, style = LINES[pooling]
             panel.plot(ends, intercept + slope * ends, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
-        _title(panel, ":".join(map(str, level)) if isinstance(level, tuple) else str(level))
+        _title(panel, *level_names([level]))
     some = f"   ({len(names)} of the {term.n_levels} levels of {term.group})" if len(names) < term.n_levels else ""
     _legend(panels, f"{x}{some}", fit.model.endog_names)
     return panels

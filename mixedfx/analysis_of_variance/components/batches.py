@@ -37,10 +37,11 @@ from mixedfx.results.simulate import checked_count, generator
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedfx.plots.estimates import SdName
+
 __all__ = ["Batches", "batches"]
 
 PopulationName: TypeAlias = Literal["chi2", "profile"]
-SdName: TypeAlias = Literal["finite", "super"]
 
 HALF = 0.5  # level of the inner interval
 LEAST_DF = 1.0  # of an estimated variance, below which chi-squared gives no interval
