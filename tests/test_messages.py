@@ -67,6 +67,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("analysis_of_variance/strata/projections.py", "is not orthogonal"),
         ("criterion/importance.py", "importance sampling"),
         ("criterion/problem.py", "the crossed grouping factors"),
+        ("families/base.py", "has no categories"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
         ("results/joint.py", "is too large a matrix"),
         ("results/joint.py", "are factored"),
