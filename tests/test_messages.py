@@ -54,7 +54,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("matrices/response.py", "unknown kind of response"),
         ("matrices/transforms.py", "DataError(str(error))"),
         ("fitting/integrators.py", "quadrature takes at most"),
-        ("models/linear.py", "observations cannot identify"),
+        ("models/identifiable.py", "observations cannot identify"),
         ("marginal_means/fits.py", "does not keep the columns"),
         ("plots/engine.py", "no covariance parameters"),
         ("plots/pooling.py", "no random effects"),

@@ -20,9 +20,14 @@ from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
 from mixedfx.matrices.frame import used_columns
 from mixedfx.matrices.labels import Labels, restarts
-from mixedfx.models.base import residual_problem
-from mixedfx.models.generalized import has_residual, noise_of, transformed
-from mixedfx.models.linear import checked_sigma, columns_of_residual, linear_noise
+from mixedfx.models.identifiable import (
+    generalized_noise,
+    has_residual,
+    linear_noise,
+    residual_problem,
+    transformed,
+)
+from mixedfx.models.linear import checked_sigma, columns_of_residual
 
 __all__ = ["DesignCheck", "check_design"]
 
@@ -165,7 +170,7 @@ def _linear_problems(design: Design, sigma: float | None, residual: BoundResidua
 
 def _generalized_problems(design: Design, family: Family) -> list[str]:
     """What a generalised model would say of this design and response."""
-    noise = noise_of(family, design, {})
+    noise = generalized_noise(family, design, {})
     found = identified_twin(design, noise)
     reason = ""
     if noise.diagonals:

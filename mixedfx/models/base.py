@@ -1,42 +1,120 @@
-"""What every model shows of itself without being fitted."""
+"""What every model shares: what it shows without being fitted, and the way from a fit to results, other data, a file.
+
+A kind of model adds its arguments and their checks, how its problem is built, and how the problem is fitted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
-from mixedfx._typing import Array
+from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, as_frame
-from mixedfx.matrices.response import no_residual
-from mixedfx.models.evaluation import checked_numbers, checked_theta
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.storage import write
 from mixedfx.models.update import changed, with_note
 
-__all__ = ["MixedModel", "check_residual", "check_strata", "checked_control", "residual_problem"]
+__all__ = ["MixedModel", "checked_control", "checked_theta"]
+
+R = TypeVar("R")  # the results of a kind of model
+
+END = 1e-9  # relative: no farther beyond its end a correlation is taken for 1 or -1
 
 
 @hinting_methods
-class MixedModel:
+class MixedModel(ABC, Generic[R]):
     """A model with its data: matrices, names and groups.
 
     Attributes
     ----------
     design : Design
+    inputs : ModelInputs or None
+        What the model was made from; None if it was made for a refit.
+    kind : str
+        Name of its fits in saved files.
     """
 
     design: Design
     inputs: ModelInputs | None
+    kind: ClassVar[str]
 
+    # ---------------------------------------------------------------- what a kind of model adds
+    @abstractmethod
+    def fit(self, *args: Any, **options: Any) -> R:
+        """Fit the model and return its results."""
+
+    @abstractmethod
+    def objective(self, *parameters: Any, **options: Any) -> tuple[float, Array]:
+        """Return minus twice the log-likelihood and its gradient (k,), at parameters on the user's scale."""
+
+    @abstractmethod
+    def _prepared(self, reml: bool) -> Any:
+        """Return the problem of the model, its criterion on the inner scale."""
+
+    @abstractmethod
+    def _again(self, earlier: Any, problem: Any) -> Any:
+        """Return the fit of another problem, searched from an earlier fit."""
+
+    @abstractmethod
+    def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
+        """Return the fit whose :meth:`_stored` gave these plain values and arrays."""
+
+    @abstractmethod
+    def _stored(self, fit: Any) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """Return the plain values and the arrays that fix a fit of this model."""
+
+    @abstractmethod
+    def _llf(self, fit: Any) -> float:
+        """Return the log-likelihood of a fit."""
+
+    @abstractmethod
+    def _warn(self, fit: Any) -> None:
+        """Warn of what is wrong with a new fit."""
+
+    @abstractmethod
+    def _results(self, fit: Any, asked: Mapping[str, Any] | None = None) -> R:
+        """Return the results of a fit; ``asked`` are the arguments of :meth:`fit`, by default those of that fit."""
+
+    # ---------------------------------------------------------------- from a fit to results
+    def _problem(self, reml: bool = False) -> Any:
+        """The problem of the model, built once for each criterion."""
+        problems = self.__dict__.setdefault("_problems", {})
+        if reml not in problems:
+            problems[reml] = self._prepared(reml)
+        return problems[reml]
+
+    def refitted(self, earlier: Any, problem: Any) -> R:
+        """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
+        fit = self._again(earlier, problem)
+        other = copy.copy(self)
+        other.design, other.inputs = problem.design, None
+        other.__dict__["_problems"] = {getattr(getattr(problem, "criterion", None), "reml", False): problem}
+        other._warn(fit)
+        return other._results(fit)
+
+    def save(self, path: str | Path, fit: Any) -> None:
+        """Write a fit of this model; ``save`` of its results calls it."""
+        state, arrays = self._stored(fit)
+        write(path, self.kind, self.inputs, state, arrays, self._llf(fit))
+
+    def restored(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> R:
+        """Return the results that :meth:`save` wrote."""
+        return self._results(self._stored_fit(state, arrays))
+
+    # ---------------------------------------------------------------- other ways to say a model
     @classmethod
     def from_formula(
         cls,
@@ -91,11 +169,12 @@ class MixedModel:
         What users call is ``update`` of the results; ``asked`` is what their ``fit`` was asked for.
         """
         new = changed(self.formula, self.inputs, asked, formula, data, changes)
-        model: Any = type(self)(new.formula, new.frame, **new.options)  # type: ignore[call-arg]
+        model = type(self)(new.formula, new.frame, **new.options)  # type: ignore[call-arg]
         if data is None:
             model.design = with_note(model.design, self.design)
         return model.fit(**new.asked)
 
+    # ---------------------------------------------------------------- matrices and names
     @property
     def formula(self) -> Formula:
         """The parsed formula; ``str()`` gives text."""
@@ -154,6 +233,30 @@ class MixedModel:
             blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(own))))
         return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
 
+    # ---------------------------------------------------------------- the likelihood, without fitting
+    def _objective_at(
+        self, what: str, given: Any, problem: Any, size: int, evaluate: Callable[[Array], tuple[float, Array]]
+    ) -> tuple[float, Array]:
+        """Check ``size`` parameters that a user gave, and evaluate a criterion and its gradient there.
+
+        Raises
+        ------
+        SpecificationError
+            If a parameter is not finite or not legal.
+        DataError
+            If floating point cannot compute the likelihood there.
+        """
+        values, theta = checked_numbers(what, given, size), problem.theta_slice
+        values[theta] = checked_theta(self.design, values[theta])
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                value, gradient = evaluate(values)
+            if not (np.isfinite(value) and np.isfinite(gradient).all()):
+                raise FloatingPointError("it overflows")
+        except (FloatingPointError, np.linalg.LinAlgError) as error:
+            raise DataError(f"the likelihood cannot be computed at these {what} ({error})") from error
+        return float(value), np.asarray(gradient)
+
     def loglike(self, parameters: Any, **options: Any) -> float:
         """Return the log-likelihood at some parameters without fitting: minus half of :meth:`objective`.
 
@@ -173,13 +276,11 @@ class MixedModel:
         >>> round(abs(model.loglike(fit.theta) - fit.llf), 6)
         0.0
         """
-        model: Any = self
-        return -0.5 * float(model.objective(parameters, **options)[0])
+        return -0.5 * float(self.objective(parameters, **options)[0])
 
     def score(self, parameters: Any, **options: Any) -> Array:
         """Return the gradient (k,) of :meth:`loglike`, which takes the same arguments."""
-        model: Any = self
-        return np.asarray(-0.5 * model.objective(parameters, **options)[1])
+        return np.asarray(-0.5 * self.objective(parameters, **options)[1])
 
     if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
 
@@ -202,32 +303,37 @@ def checked_control(control: Any) -> Control:
     return control
 
 
-def residual_problem(design: Design, *, fixed: bool = True) -> str:
-    """Say why a response leaves no residual, so that the likelihood has no maximum; empty where it leaves one.
+def checked_numbers(what: str, given: Any, count: int) -> Array:
+    """Return ``count`` finite numbers that a user gave, as a new array, or say what is wrong with them."""
+    try:
+        values = np.array(given, dtype=float)
+    except (TypeError, ValueError):
+        raise SpecificationError(f"{what} is an array of {count} numbers, found {given!r}") from None
+    if values.shape != (count,):
+        raise SpecificationError(f"{what} needs {count} numbers, found shape {values.shape}")
+    if not np.all(np.isfinite(values)):
+        raise SpecificationError(f"{what} must be finite, found {values.tolist()}")
+    return values
 
-    Without ``fixed`` only constants within groups are looked for: what the mean is linear in is not the response.
+
+def checked_theta(design: Design, theta: Array) -> Array:
+    """Return covariance parameters (n_theta,) on the user's scale within their bounds, or name the one that is not.
+
+    A correlation of exactly 1 or -1 is moved inside by the margin that the structures keep.
     """
-    X, shift = design.fixed.matrix, 0.0 if design.offset is None else design.offset
-    columns, names = (X, design.fixed.names) if fixed else (X[:, :0], ())
-    reason = no_residual(design.response.name, design.response.values - shift, columns, names, design.random)
-    if not reason:
-        return ""
-    return (
-        f"{reason}: no residual is left, and the likelihood grows without end as its variance goes to zero. For a "
-        "response of the groups take one row a group and a model without that random effect; a formula for the "
-        "response needs no model"
-    )
-
-
-def check_residual(design: Design, *, fixed: bool = True) -> None:
-    """Refuse a response that leaves no residual."""
-    reason = residual_problem(design, fixed=fixed)
-    if reason:
-        raise DataError(reason)
-
-
-def check_strata(design: Design, model: str) -> None:
-    """Refuse ``Error(…)``, which belongs to another analysis."""
-    if design.formula.error:
-        groups = " + ".join(f"(1 | {':'.join(term)})" for term in design.formula.error)
-        raise SpecificationError(f"Error(…) is for aov; {model} takes random terms instead: write {groups}")
+    parts, start = [], 0
+    for term in design.random:
+        covariance = term.covariance
+        own = theta[start : start + covariance.n_theta]
+        start += own.size
+        lower, upper = covariance.search_lower(), covariance.upper()
+        legal = np.clip(own, lower, upper)
+        wrong = np.abs(legal - own) > END * np.maximum(np.abs(legal), 1.0)
+        if wrong.any():
+            j = int(np.flatnonzero(wrong)[0])
+            name = covariance.labels(term.names)[j]
+            raise SpecificationError(
+                f"theta of {term.term}: {name} = {own[j]:g} is not between {lower[j]:.4g} and {upper[j]:.4g}"
+            )
+        parts.append(legal)
+    return np.concatenate(parts) if parts else theta

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,7 +14,7 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem, generalized_problem
 from mixedfx.criterion.marginal import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode import known_state
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, family_for, with_zero_inflation
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
@@ -31,29 +28,34 @@ from mixedfx.fitting.integrators import (
 )
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
-from mixedfx.matrices import NO_NOISE, Design, FixedEffects, Noise, build_design, identified_twin
+from mixedfx.matrices import Design, FixedEffects, build_design, identified_twin
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.fixed import build_fixed
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.rows import MissingName
 from mixedfx.matrices.values import codings_for
-from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
-from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
+from mixedfx.models.base import MixedModel, checked_control
+from mixedfx.models.identifiable import (
+    check_generalized,
+    check_residual,
+    generalized_noise,
+    has_residual,
+    transformed,
+)
 from mixedfx.models.inputs import ModelInputs
-from mixedfx.models.storage import register, write
+from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
-__all__ = ["GeneralizedLinearMixedModel", "glmer", "has_residual", "noise_of", "transformed"]
+__all__ = ["GeneralizedLinearMixedModel", "InformationName", "glmer"]
 
-NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families and links with y or log(y) = eta + e
 InformationName: TypeAlias = Literal["observed", "expected"]
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
 
 
 @hinting_methods
-class GeneralizedLinearMixedModel(MixedModel):
+class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
     """A generalised linear mixed model: ``g(E y) = X beta + Z b``, ``b ~ N(0, Lambda Lambda')``.
 
     Parameters
@@ -103,6 +105,8 @@ class GeneralizedLinearMixedModel(MixedModel):
     -92.026282
     """
 
+    kind = "generalized"
+
     def __init__(
         self,
         formula: str | Formula,
@@ -128,12 +132,12 @@ class GeneralizedLinearMixedModel(MixedModel):
             "missing": missing,
             "functions": functions,
         }
-        parts = _Parts(frame, Settings({} if functions is None else functions, codings_for(contrasts)))
+        parts = _PredictorFormulas(frame, Settings({} if functions is None else functions, codings_for(contrasts)))
         chosen, written = _completed_family(family_for(family, link), dispersion, zero_inflation)
         formulas = {name: parts.formula(name, text) for name, text in written.items()}
         extra = tuple(dict.fromkeys(v for f in formulas.values() for v in f.variables))
         design = build_design(formula, frame, response_kind=_response_kind(chosen), extra=extra, **own)
-        _check_random(design)
+        check_generalized(design)
         self.design = design if chosen.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
         self.family: Family = chosen.adapted(design.response.values)
         self.components: dict[str, FixedEffects] = {
@@ -142,7 +146,7 @@ class GeneralizedLinearMixedModel(MixedModel):
         self.information = checked_choice("information", information, INFORMATION)
         self.penalty = _checked_penalty(penalty)
         X = design.fixed.matrix[:, :0] if self.penalty else design.fixed.matrix
-        noise = noise_of(self.family, self.design, self.components)
+        noise = generalized_noise(self.family, self.design, self.components)
         self.design = identified_twin(self.design, noise, X)
         if noise.diagonals:
             check_residual(transformed(self.design, self.family))
@@ -152,9 +156,13 @@ class GeneralizedLinearMixedModel(MixedModel):
         options |= {"family": family, "link": link, "penalty": self.penalty}
         self.inputs = ModelInputs.of(design.formula, frame, options, extra)
 
-    @cached_property
+    @property
     def problem(self) -> GeneralizedProblem:
         """The model on its inner scale."""
+        problem: GeneralizedProblem = self._problem()
+        return problem
+
+    def _prepared(self, reml: bool) -> GeneralizedProblem:
         response = self.design.response
         observed = self.family.observe(response.values, trials=response.trials, weights=self.design.weights)
         return generalized_problem(
@@ -191,17 +199,8 @@ class GeneralizedLinearMixedModel(MixedModel):
             If the optimum was not found.
         """
         fit = self._fit(nagq, checked_control(control))
-        warn_of(fit)
-        return GeneralizedLinearMixedResults(self, fit, {"nagq": nagq, "control": control})
-
-    def refitted(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedLinearMixedResults:
-        """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
-        other = copy.copy(self)
-        other.design, other.inputs = problem.design, None
-        other.__dict__["problem"] = problem
-        fit = refit_generalized(earlier, problem)
-        warn_of(fit)
-        return GeneralizedLinearMixedResults(other, fit, {"nagq": fit.nodes, "control": None})
+        self._warn(fit)
+        return self._results(fit, {"nagq": nagq, "control": control})
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
         nodes = _checked_nodes(nagq)
@@ -211,9 +210,20 @@ class GeneralizedLinearMixedModel(MixedModel):
             return fit_automatic(self.problem, control)
         return fit_profiled(self.problem, control) if nodes == 0 else fit_nodes(self.problem, control, nodes)
 
-    def save(self, path: str | Path, fit: GeneralizedFit) -> None:
-        """Write a fit of this model; :meth:`GeneralizedLinearMixedResults.save` calls it."""
-        o = fit.optimum
+    def _again(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:
+        return refit_generalized(earlier, problem)
+
+    def _results(self, fit: GeneralizedFit, asked: Mapping[str, Any] | None = None) -> GeneralizedLinearMixedResults:
+        return GeneralizedLinearMixedResults(self, fit, asked or {"nagq": fit.nodes, "control": None})
+
+    def _llf(self, fit: GeneralizedFit) -> float:
+        return fit.llf
+
+    def _warn(self, fit: GeneralizedFit) -> None:
+        warn_of(fit)
+
+    def _stored(self, fit: GeneralizedFit) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        o, mode = fit.optimum, fit.at.state.mode
         state: dict[str, Any] = {
             "iterations": o.iterations,
             "evaluations": o.evaluations,
@@ -221,10 +231,18 @@ class GeneralizedLinearMixedModel(MixedModel):
             "converged": o.converged,
         }
         state |= {"decrement": o.decrement, "nodes": fit.nodes, "remaining": fit.remaining}
-        mode = fit.at.state.mode
         state["mode_converged"] = mode.converged
-        arrays = {"x": fit.x, "hessian": fit.hessian, "b": mode.b, "t": mode.t}
-        write(path, "generalized", self.inputs, state, arrays, fit.llf)
+        return state, {"x": fit.x, "hessian": fit.hessian, "b": mode.b, "t": mode.t}
+
+    def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> GeneralizedFit:
+        problem, x, nodes = self.problem, arrays["x"], int(state["nodes"])
+        integrate = integrator(problem, max(1, nodes))
+        at = integrate(known_state(problem.model, x, arrays["b"], arrays["t"], bool(state["mode_converged"])))
+        counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
+        optimum: Optimum[Any] = Optimum(x, at, float(state["decrement"]), *counts, path=(x,))
+        hessian = confirmed_hessian(integrate, at, nodes, arrays["hessian"])
+        remaining = None if state["remaining"] is None else float(state["remaining"])
+        return GeneralizedFit(problem, integrate, optimum, at, hessian, nodes, remaining)
 
     def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:
         """Evaluate minus twice the approximate log-likelihood without fitting.
@@ -258,19 +276,17 @@ class GeneralizedLinearMixedModel(MixedModel):
         >>> round(-value / 2, 8)
         -91.99023365
         """
-        problem = self.problem
-        values = checked_numbers("parameters", parameters, problem.n_parameters)
-        own = problem.theta_slice
-        values[own] = checked_theta(self.design, values[own])
-        nodes = _checked_nodes(nagq)
+        problem, nodes = self.problem, _checked_nodes(nagq)
         if nodes is None or nodes < 1:
             raise SpecificationError("nagq of an objective is a number of nodes, at least 1")
         if nodes > 1:
             check_quadrature(problem, nodes)
-        with evaluated("parameters"):
+
+        def evaluate(values: Array) -> tuple[float, Array]:
             at = problem.evaluate(problem.to_inner(values), integrator(problem, nodes))
-            gradient = problem.gradient_to_user(values, at.gradient, at.covariance_gradient)
-            return finite_pair(at.value, gradient)
+            return at.value, problem.gradient_to_user(values, at.gradient, at.covariance_gradient)
+
+        return self._objective_at("parameters", parameters, problem, problem.n_parameters, evaluate)
 
 
 def glmer(
@@ -358,27 +374,11 @@ def glmer(
     return model.fit(nagq, control=control)
 
 
-def _restore(
-    inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]
-) -> GeneralizedLinearMixedResults:
-    """Rebuild a saved fit."""
-    model = GeneralizedLinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
-    problem, x = model.problem, arrays["x"]
-    integrate = integrator(problem, max(1, state["nodes"]))
-    at = integrate(known_state(problem.model, x, arrays["b"], arrays["t"], bool(state["mode_converged"])))
-    counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
-    optimum: Optimum[Any] = Optimum(x, at, float(state["decrement"]), *counts, path=(x,))
-    hessian = confirmed_hessian(integrate, at, int(state["nodes"]), arrays["hessian"])
-    remaining = None if state["remaining"] is None else float(state["remaining"])
-    fit = GeneralizedFit(problem, integrate, optimum, at, hessian, int(state["nodes"]), remaining)
-    return GeneralizedLinearMixedResults(model, fit, {"nagq": fit.nodes, "control": None})
-
-
-register("generalized", _restore)
+register(GeneralizedLinearMixedModel)
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _PredictorFormulas:
     """What the further linear predictors are built from."""
 
     frame: Frame
@@ -437,41 +437,6 @@ def _without_intercept(fixed: FixedEffects) -> FixedEffects:
         alias=fixed.alias[left],
         replaced=("Intercept",),
     )
-
-
-def noise_of(family: Family, design: Design, components: Mapping[str, FixedEffects]) -> Noise:
-    """Return what the rows have of their own on the scale of the linear predictor: normal residuals, or nothing."""
-    if (family.name, family.mean_link.name) not in NORMAL_RESIDUALS:
-        return NO_NOISE
-    own = components.get("dispersion")
-    columns = np.ones((design.n_rows, 1)) if own is None else own.matrix
-    known = "dispersion" in family.fixed
-    return Noise(() if known else tuple(columns.T), weights=design.weights)
-
-
-def has_residual(family: Family) -> bool:
-    """Whether the rows vary continuously around their means, by a dispersion that is estimated."""
-    return family.support.atoms == "none" and "dispersion" in family.phi_names
-
-
-def transformed(design: Design, family: Family) -> Design:
-    """Return the design with the response on the scale on which its residuals are normal."""
-    if family.name != "lognormal":
-        return design
-    with np.errstate(divide="ignore", invalid="ignore"):  # what has no logarithm is refused by the family
-        values = np.log(design.response.values)
-    return replace(design, response=replace(design.response, values=values))
-
-
-def _check_random(design: Design) -> None:
-    check_strata(design, "glmer")
-    if not design.random:
-        raise SpecificationError(
-            "the formula has no random effects: add a term such as (1 | group), or fit it with statsmodels' glm"
-        )
-    if np.ptp(design.response.values) == 0 and design.response.trials is None:
-        value = design.response.values[0]
-        raise DataError(f"the response {design.response.name!r} is constant ({value:g} in all rows): nothing to model")
 
 
 def _checked_penalty(penalty: Any) -> float:

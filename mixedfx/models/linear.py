@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,27 +11,26 @@ from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
-from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.linear_problem import LinearProblem, is_refined, linear_problem, refined
-from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
+from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
-from mixedfx.matrices import Design, Noise, RandomEffects, build_design, identified_twin
+from mixedfx.matrices import build_design
 from mixedfx.matrices.frame import as_frame, used_columns
 from mixedfx.matrices.rows import MissingName
-from mixedfx.models.base import MixedModel, check_residual, check_strata, checked_control
-from mixedfx.models.evaluation import checked_numbers, checked_theta, evaluated, finite_pair
+from mixedfx.models.base import MixedModel, checked_control
+from mixedfx.models.identifiable import check_linear, check_residual, identified_linear
 from mixedfx.models.inputs import ModelInputs
-from mixedfx.models.storage import register, write
+from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of_variances
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["LinearMixedModel", "checked_sigma", "columns_of_residual", "linear_noise", "lmer"]
+__all__ = ["LinearMixedModel", "checked_sigma", "columns_of_residual", "lmer"]
 
 
 @hinting_methods
-class LinearMixedModel(MixedModel):
+class LinearMixedModel(MixedModel[LinearMixedResults]):
     """A linear mixed model: ``y = X beta + Z b + e``, ``b ~ N(0, sigma^2 Lambda Lambda')``, ``e ~ N(0, sigma^2 / w)``.
 
     Parameters
@@ -73,6 +69,8 @@ class LinearMixedModel(MixedModel):
     -875.9697
     """
 
+    kind = "linear"
+
     def __init__(
         self,
         formula: str | Formula,
@@ -101,23 +99,15 @@ class LinearMixedModel(MixedModel):
         self.inputs = ModelInputs.of(
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
-        _check_identifiable(self.design, self.sigma, residual is not None)
+        check_linear(self.design, has_structure=residual is not None)
         self.residual_columns = used_columns(frame, extra, self.design.keep)
         self._bound = None if residual is None else residual.bind(self.residual_columns)
-        self.design = _identified(self.design, self.sigma, self._bound)
+        self.design = identified_linear(self.design, self.sigma, self._bound)
         if self.sigma is None and (self._bound is None or self._bound.sigma is None):
             check_residual(self.design)
 
-    def _problem(self, reml: bool) -> LinearProblem:
-        return self._reml_problem if reml else self._ml_problem
-
-    @cached_property
-    def _reml_problem(self) -> LinearProblem:
-        return linear_problem(self.design, reml=True, sigma=self.sigma, residual=self._bound)
-
-    @cached_property
-    def _ml_problem(self) -> LinearProblem:
-        return linear_problem(self.design, reml=False, sigma=self.sigma, residual=self._bound)
+    def _prepared(self, reml: bool) -> LinearProblem:
+        return linear_problem(self.design, reml=reml, sigma=self.sigma, residual=self._bound)
 
     def fit(self, reml: bool = True, *, control: Control | None = None) -> LinearMixedResults:
         """Fit by REML or maximum likelihood.
@@ -138,24 +128,28 @@ class LinearMixedModel(MixedModel):
         ConvergenceWarning
             If the optimum was not found.
         """
-        problem = self._problem(checked_flag("reml", reml))
-        fit = fit_linear(problem, checked_control(control))
-        _warn(fit)
-        return LinearMixedResults(self, fit, {"reml": bool(reml), "control": control})
+        fit = fit_linear(self._problem(checked_flag("reml", reml)), checked_control(control))
+        self._warn(fit)
+        return self._results(fit, {"reml": bool(reml), "control": control})
 
-    def refitted(self, earlier: LinearFit, problem: LinearProblem) -> LinearMixedResults:
-        """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
-        other = copy.copy(self)
-        other.design, other.inputs = problem.design, None
-        for name in ("_reml_problem", "_ml_problem"):
-            other.__dict__.pop(name, None)
-        other.__dict__["_reml_problem" if problem.criterion.reml else "_ml_problem"] = problem
-        fit = fit_linear(problem, Control(start=earlier.problem.to_user(earlier.theta)))
-        _warn(fit)
-        return LinearMixedResults(other, fit, {"reml": problem.criterion.reml, "control": None})
+    def _again(self, earlier: LinearFit, problem: LinearProblem) -> LinearFit:
+        return fit_linear(problem, Control(start=earlier.problem.to_user(earlier.theta)))
 
-    def save(self, path: str | Path, fit: LinearFit) -> None:
-        """Write a fit of this model; :meth:`LinearMixedResults.save` calls it."""
+    def _results(self, fit: LinearFit, asked: Mapping[str, Any] | None = None) -> LinearMixedResults:
+        return LinearMixedResults(self, fit, asked or {"reml": fit.problem.criterion.reml, "control": None})
+
+    def _llf(self, fit: LinearFit) -> float:
+        return -0.5 * fit.at.value
+
+    def _warn(self, fit: LinearFit) -> None:
+        if fit.is_doubtful or any(v.rank < v.size for v in fit.verdicts):
+            certificate = fit.certificate
+            if certificate.is_singular or not certificate.is_identified:
+                warn_of_variances(certificate)
+            if not certificate.converged:
+                warn(str(certificate).splitlines()[0], ConvergenceWarning)
+
+    def _stored(self, fit: LinearFit) -> tuple[dict[str, Any], dict[str, AnyArray]]:
         o = fit.optimum
         state: dict[str, Any] = {
             "reml": fit.problem.criterion.reml,
@@ -165,7 +159,15 @@ class LinearMixedModel(MixedModel):
         }
         state |= {"decrement": o.decrement, "converged": o.converged}
         state["refined"] = is_refined(fit.problem)
-        write(path, "linear", self.inputs, state, {"theta": fit.point.x}, -0.5 * fit.at.value)
+        return state, {"theta": fit.point.x}
+
+    def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearFit:
+        problem = self._problem(state["reml"])
+        problem = (refined(problem) or problem) if state["refined"] else problem
+        theta = arrays["theta"]
+        at = problem.criterion(theta)
+        counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
+        return LinearFit(problem, Optimum(theta, at, float(state["decrement"]), *counts, path=(theta,)), at)
 
     # ---------------------------------------------------------------- look inside without fitting
     def objective(self, theta: Any, *, reml: bool = True) -> tuple[float, Array]:
@@ -190,11 +192,7 @@ class LinearMixedModel(MixedModel):
             If floating point cannot compute the likelihood there.
         """
         problem = self._problem(checked_flag("reml", reml))
-        values = checked_numbers("theta", theta, problem.criterion.start.size)
-        k = problem.covariance.n_theta
-        values[:k] = checked_theta(self.design, values[:k])
-        with evaluated("theta"):
-            return finite_pair(*problem.objective(values))
+        return self._objective_at("theta", theta, problem, problem.criterion.start.size, problem.objective)
 
 
 def lmer(
@@ -270,18 +268,7 @@ def lmer(
     return model.fit(reml=reml, control=control)
 
 
-def _restore(inputs: ModelInputs, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearMixedResults:
-    """Rebuild a saved fit."""
-    model = LinearMixedModel(inputs.formula, inputs.frame, **inputs.options)
-    problem = model._problem(state["reml"])
-    problem = (refined(problem) or problem) if state["refined"] else problem
-    at = problem.criterion(arrays["theta"])
-    counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
-    optimum = Optimum(arrays["theta"], at, float(state["decrement"]), *counts, path=(arrays["theta"],))
-    return LinearMixedResults(model, LinearFit(problem, optimum, at), {"reml": state["reml"], "control": None})
-
-
-register("linear", _restore)
+register(LinearMixedModel)
 
 
 def checked_sigma(sigma: Any) -> float | None:
@@ -304,60 +291,3 @@ def columns_of_residual(residual: Any) -> tuple[str, ...]:
             f"residual is a structure such as mfx.VarIdent('sex') or mfx.AR1('age', group='id'); found {residual!r}"
         )
     return residual.columns
-
-
-def _check_identifiable(design: Design, sigma: float | None, has_residual: bool) -> None:
-    """Refuse what no linear mixed model can estimate."""
-    check_strata(design, "lmer")
-    if not design.random and not has_residual:
-        raise SpecificationError(
-            "the formula has no random effects: add a term such as (1 | group), give residual=, or use statsmodels' ols"
-        )
-    y = design.response.values
-    n, p = y.size, design.fixed.matrix.shape[1]
-    if n <= p:
-        raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
-    if np.ptp(y) == 0:
-        raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
-
-
-def _identified(design: Design, sigma: float | None, residual: BoundResidual | None) -> Design:
-    """Return the design less the variances that nothing can tell.
-
-    Raises
-    ------
-    DataError
-        If a factor has a level for every row, and so no variance beside that of independent residuals.
-    """
-    found = identified_twin(design, linear_noise(design, sigma, residual))
-    if residual is None:
-        for finding in found.undetermined:
-            if finding.residual and not finding.restricted:
-                _check_levels(design, design.random[finding.term])
-    return found
-
-
-def linear_noise(design: Design, sigma: float | None, residual: BoundResidual | None) -> Noise:
-    """Return what the rows of a linear model have of their own."""
-    known = sigma is not None or (residual is not None and residual.sigma is not None)
-    return Noise(() if known else (np.ones(design.n_rows),), residual, design.weights)
-
-
-def _check_levels(design: Design, term: RandomEffects) -> None:
-    m, q, n = term.n_levels, term.n_columns, design.n_rows
-    if m * q >= n:
-        what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
-        raise DataError(
-            f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
-            "the residual variance; is it a row identifier? (give sigma= if the residual variance is known, "
-            "residual=mfx.KnownVariance(…) if it is known row by row, as in a meta-analysis)"
-        )
-
-
-def _warn(fit: LinearFit) -> None:
-    if fit.is_doubtful or any(v.rank < v.size for v in fit.verdicts):
-        certificate = fit.certificate
-        if certificate.is_singular or not certificate.is_identified:
-            warn_of_variances(certificate)
-        if not certificate.converged:
-            warn(str(certificate).splitlines()[0], ConvergenceWarning)

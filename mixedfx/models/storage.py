@@ -14,7 +14,7 @@ import math
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,12 +37,12 @@ DAMAGED = (  # what reading a file that is something else, or half of itself, ma
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 
-_RESTORE: dict[str, Callable[[ModelInputs, Mapping[str, Any], Mapping[str, AnyArray]], Any]] = {}
+_MODELS: dict[str, type[Any]] = {}
 
 
-def register(kind: str, restore: Callable[[ModelInputs, Mapping[str, Any], Mapping[str, AnyArray]], Any]) -> None:
-    """Declare how fits of one kind are rebuilt from their inputs, state and arrays."""
-    _RESTORE[kind] = restore
+def register(model: type[Any]) -> None:
+    """Declare a kind of model: files of its ``kind`` are rebuilt by its ``restored``."""
+    _MODELS[model.kind] = model
 
 
 def write(
@@ -132,7 +132,8 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
     data = {key.removeprefix("data/"): value for key, value in stored.items() if key.startswith("data/")}
     arrays = {key.removeprefix("fit/"): value for key, value in stored.items() if key.startswith("fit/")}
     try:
-        fit = _RESTORE[kind](ModelInputs.from_parts(head["inputs"], data), head["state"], arrays)
+        inputs = ModelInputs.from_parts(head["inputs"], data)
+        fit = _MODELS[kind](inputs.formula, inputs.frame, **inputs.options).restored(head["state"], arrays)
         llf, before = float(fit.llf), float(head["llf"])
     except Exception as error:  # whatever a changed description may lead to: the file is the culprit
         reason = (str(error).splitlines() or [""])[0]

@@ -272,3 +272,19 @@ def test_differences_that_rounding_has_lost_do_not_take_the_place_of_a_hessian(t
     again = mfx.load(tmp_path / "fit.mfx")
     assert again.bse.equals(fit.bse)
     assert again.converged == fit.converged
+
+
+def fits_of_the_files():
+    """Fits whose files were written by an earlier version with the same format."""
+    sleep, cbpp = mfx.load_dataset("sleepstudy"), mfx.load_dataset("cbpp")
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    yield "linear", mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep, residual=mfx.AR1("Days", group="Subject"))
+    yield "generalized", mfx.glmer(formula, cbpp, family="binomial", nagq="auto")
+
+
+@pytest.mark.parametrize(("kind", "fit"), fits_of_the_files())
+def test_files_of_earlier_versions_load(kind, fit):
+    back = mfx.load(Path(__file__).parent / "saved" / f"{kind}.mfx")
+    assert back.llf == pytest.approx(fit.llf, rel=1e-9)
+    np.testing.assert_allclose(back.params, fit.params, rtol=1e-6)
+    np.testing.assert_allclose(back.bse, fit.bse, rtol=1e-5)
