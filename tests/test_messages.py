@@ -87,6 +87,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("diagnostics/variances.py", "leave nothing to test"),
     ),
     "For families that users write.": (
+        ("families/base.py", "has no categories"),
         ("families/base.py", "no distribution function"),
         ("results/simulation.py", "they draw nothing"),
     ),
