@@ -58,7 +58,7 @@ def test_a_pickle_holds_no_tables_that_can_be_made_again():
     data = pd.DataFrame({"a": rng.integers(0, 500, 2000), "b": rng.integers(0, 250, 2000)})
     data["y"] = rng.standard_normal(500)[data.a] + rng.standard_normal(250)[data.b] + rng.standard_normal(2000)
     fit = mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", data)
-    pattern = pickle.loads(pickle.dumps(fit.fit.problem.assembly.rows.layout.patterns[0]))
+    pattern = pickle.loads(pickle.dumps(fit.solution.problem.assembly.rows.layout.patterns[0]))
     before = len(pickle.dumps(pattern))
     assert pattern.target.nbytes + pattern.lower_keys.nbytes > before
     assert len(pickle.dumps(pattern)) == before

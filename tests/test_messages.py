@@ -61,6 +61,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("diagnostics/pooling.py", "nothing to pool"),
         ("results/bootstrap.py", "which is one of"),
         ("diagnostics/residuals.py", "at most"),
+        ("families/base.py", "has no categories"),
     ),
     "Needs a large model; the test of its own room makes one.": (
         ("analysis_of_variance/components/joint_effects.py", "are more than"),
@@ -69,7 +70,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("criterion/problem.py", "the crossed grouping factors"),
         ("families/base.py", "has no categories"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
-        ("results/joint.py", "is too large a matrix"),
+        ("fitting/errors.py", "is too large a matrix"),
         ("results/joint.py", "are factored"),
         ("diagnostics/serial.py", "give smaller groups"),
     ),
@@ -79,9 +80,9 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("covariance/residual/pairs.py", "more than the"),
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
-        ("fitting/linear.py", "cannot be computed"),
+        ("fitting/linear_search.py", "cannot be computed"),
         ("formula/parse.py", "_TOO_DEEP"),
-        ("results/clusters.py", "cannot be estimated from the clusters drawn"),
+        ("matrices/fixed.py", "cannot be estimated from the clusters drawn"),
         ("results/ratio_bootstrap.py", "replicates failed"),
         ("plots/diagnostics.py", "nothing to draw"),
         ("diagnostics/variances.py", "leave nothing to test"),

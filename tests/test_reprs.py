@@ -23,7 +23,7 @@ def shown_of(fit):
     explanation = mfx.explain(fit)
     return {
         "fit": fit,
-        "inner fit": fit.fit,
+        "inner fit": fit.solution,
         "model": fit.model,
         "certificate": fit.certificate,
         "starts": fit.update(control=mfx.Control(starts=2, seed=1)).certificate.starts,

@@ -121,7 +121,7 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
         used = _by_maximum_likelihood(fit) if refit and fit.reml else fit
         return _of_mixed(used, used.reml, family_for("gaussian"))
     if isinstance(fit, MixedResults):
-        return _of_mixed(fit, False, fit.fit.problem.family)
+        return _of_mixed(fit, False, fit.solution.problem.family)
     if is_foreign(fit):
         return _of_foreign(foreign_fit(fit))
     raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
@@ -150,7 +150,7 @@ def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
         design.fixed.matrix,
         tuple(design.fixed.names),
         family,
-        {part.name: len(part.names) for part in getattr(fit.fit.problem, "components", ())},
+        {part.name: len(part.names) for part in getattr(fit.solution.problem, "components", ())},
         str(getattr(fit, "integration", "")).split(",")[0],
     )
 

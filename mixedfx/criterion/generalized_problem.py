@@ -19,8 +19,9 @@ from mixedfx.families.observed import Observed
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis
+from mixedfx.matrices.fixed import FixedEffects
 
-__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
+__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design", "with_values"]
 
 MAP_STEP = 1e-6  # relative step of the differences of the map of theta
 SINGULAR_MAP = 1e8  # condition number of that map beyond which it is singular
@@ -28,11 +29,27 @@ SINGULAR_MAP = 1e8  # condition number of that map beyond which it is singular
 
 @dataclass(frozen=True)
 class Component:
-    """A further linear predictor on the user's scale: its columns (n, k) and their names."""
+    """A further linear predictor on the user's scale.
+
+    Attributes
+    ----------
+    name : str
+    fixed : FixedEffects
+        Its columns, and how they are made of data.
+    """
 
     name: str
-    matrix: Array
-    names: tuple[str, ...]
+    fixed: FixedEffects
+
+    @property
+    def matrix(self) -> Array:
+        """Columns (n, k) in the fitted rows."""
+        return self.fixed.matrix
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return self.fixed.names
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,8 @@ class GeneralizedProblem(Problem):
     shift : float
         What the model's likelihood has taken off the response, where the family is one of locations: responses of size
         1e10 keep their digits.
+    penalty : float
+        Precision of the normal prior on the fixed effects.
     """
 
     family: Family
@@ -62,11 +81,17 @@ class GeneralizedProblem(Problem):
     model: MarginalModel
     components: tuple[Component, ...]
     shift: float = 0.0
+    penalty: float = 0.0
 
     @property
     def seen(self) -> Observed:
         """The response as the model's likelihood has it."""
         return self.model.likelihood.observed
+
+    @property
+    def information(self) -> Information:
+        """Whose determinant the Laplace approximation takes."""
+        return self.model.likelihood.information
 
     def with_observed(self, observed: Observed, design: Design | None = None) -> GeneralizedProblem:
         """Return the problem with another response; all else is shared."""
@@ -216,7 +241,9 @@ def generalized_problem(
         RidgePenalty(_prior_precision(design, basis, penalty)),
     )
     bases = (basis, *(b for b, _, _ in further))
-    return GeneralizedProblem(design, assembly, bases, terms, family, observed, model, tuple(components), shift)
+    return GeneralizedProblem(
+        design, assembly, bases, terms, family, observed, model, tuple(components), shift, penalty
+    )
 
 
 def _location_shift(family: Family, observed: Observed, basis: FixedBasis) -> float:
@@ -247,3 +274,17 @@ def _prior_precision(design: Design, basis: FixedBasis, penalty: float) -> Array
     """Precision (p, p) on the inner scale of the prior on the user's coefficients."""
     variances = design.fixed.matrix.var(axis=0)
     return np.asarray(basis.matrix.T @ (penalty * variances[:, None] * basis.matrix))
+
+
+def with_values(problem: GeneralizedProblem, y: Array) -> GeneralizedProblem:
+    """Return the problem with the response ``y`` (n,), proportions if binomial; all else is shared.
+
+    Raises
+    ------
+    DataError
+        If the family cannot have such a response.
+    """
+    response = replace(problem.design.response, values=y)
+    design = replace(problem.design, response=response)
+    observed = problem.family.observe(y, trials=response.trials, weights=design.weights)
+    return problem.with_observed(observed, design)

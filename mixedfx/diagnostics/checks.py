@@ -35,7 +35,7 @@ def linear_results(fit: Any, name: str) -> LinearMixedResults:
     """Return ``fit`` if it is a linear mixed model without a residual structure."""
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"{name} is for linear mixed models (lmer), found {type(fit).__name__}")
-    if fit.fit.problem.residual is not None:
+    if fit.solution.problem.residual is not None:
         raise SpecificationError(f"{name} is for models without a residual structure: fit without residual=")
     return fit
 

@@ -72,7 +72,7 @@ class Influence:
     @property
     def further(self) -> pd.DataFrame:
         """Other parameters without each set: of ``residual=`` (natural scales), of further predictors and families."""
-        problem = self.fit.fit.problem
+        problem = self.fit.solution.problem
         if isinstance(problem, LinearProblem):
             return self._frame(self.estimates.further, [] if problem.residual is None else list(problem.residual.names))
         names = [f"{c.name}: {name}" for c in problem.components for name in c.names]
@@ -270,7 +270,7 @@ def influence(fit: Any, group: str | Sequence[Any] | None = None) -> Influence:
 
 def _without(results: LinearMixedResults | GeneralizedLinearMixedResults, sets: IntArray) -> Without:
     if isinstance(results, GeneralizedLinearMixedResults):
-        return generalized_fits_without(results.fit, sets)
-    if results.fit.problem.residual is None:
-        return fits_without(results.fit, sets)
-    return structured_fits_without(results.fit, sets, results.model.residual_columns)
+        return generalized_fits_without(results.solution, sets)
+    if results.solution.problem.residual is None:
+        return fits_without(results.solution, sets)
+    return structured_fits_without(results.solution, sets, results.model.residual_columns)

@@ -85,7 +85,11 @@ def leverage(fit: Any) -> pd.DataFrame:
     dtype: float64
     """
     results = fitted_results(fit, "leverage")
-    rows = WorkingModel.of(results.fit).rows if isinstance(results.fit, GeneralizedFit) else _linear_rows(results.fit)
+    rows = (
+        WorkingModel.of(results.solution).rows
+        if isinstance(results.solution, GeneralizedFit)
+        else _linear_rows(results.solution)
+    )
     pulled = rows.inverse_X @ rows.unscaled
     fixed = np.einsum("ip,ip->i", rows.X, pulled)
     random = rows.own - np.einsum("ip,ip->i", rows.predicted, pulled)

@@ -174,12 +174,12 @@ def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:
     Name: conditional_aic, dtype: float64
     """
     _check_linear(fit, "conditional_aic")
-    if fit.fit.problem.residual is not None:
+    if fit.solution.problem.residual is not None:
         raise SpecificationError(
             "conditional_aic is for models without a residual structure: fit without residual=, or see fit.aic"
         )
-    rho = effective_parameters(fit.fit.at) if corrected else trace_of_hat(fit.fit.at)
-    df = rho + (fit.fit.at.criterion.sigma2 is None)
+    rho = effective_parameters(fit.solution.at) if corrected else trace_of_hat(fit.solution.at)
+    df = rho + (fit.solution.at.criterion.sigma2 is None)
     variances = fit.residual_variances
     used = np.isfinite(variances)
     residual = np.asarray(fit.resid)[used]
@@ -213,7 +213,7 @@ def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
 
     Only further linear predictors (a dispersion with a formula of its own) make it differ between rows.
     """
-    family, link, eta = fit.fit.problem.family, fit.fit.problem.family.mean_link, fit.linear_predictors
+    family, link, eta = fit.solution.problem.family, fit.solution.problem.family.mean_link, fit.linear_predictors
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))
     points = middle if eta.shape[1] == 1 else np.column_stack([np.repeat(middle, len(eta)), eta[:, 1:]])
     variance = float(np.mean(family.link_variance(points, fit.phi)))
@@ -226,7 +226,7 @@ def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
 
 
 def _without_variance(fit: GeneralizedLinearMixedResults) -> str:
-    family = fit.fit.problem.family
+    family = fit.solution.problem.family
     if family.latent:
         return f"the latent variable behind the link {family.link.name!r} has no finite variance"
     named = ", ".join(f"{name} = {value:.3g}" for name, value in fit.family_params.items())
@@ -252,8 +252,8 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
 
 def _residual_variance(fit: LinearMixedResults) -> float:
     """Residual variance of a row of weight one; averaged over the rows if the residuals have a structure."""
-    bound = fit.fit.problem.residual
-    return fit.scale if bound is None else float(fit.scale * np.mean(bound.relative_variances(fit.fit.rho)))
+    bound = fit.solution.problem.residual
+    return fit.scale if bound is None else float(fit.scale * np.mean(bound.relative_variances(fit.solution.rho)))
 
 
 def vif(fit: Any) -> StatsTable:

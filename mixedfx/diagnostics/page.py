@@ -312,7 +312,7 @@ def _collinearity(fit: MixedResults) -> Iterator[Finding]:
 
 
 def _influence(fit: MixedResults) -> Iterator[Finding]:
-    if not isinstance(fit, LinearMixedResults) or fit.fit.problem.residual is not None or not fit.n_groups:
+    if not isinstance(fit, LinearMixedResults) or fit.solution.problem.residual is not None or not fit.n_groups:
         return
     group, count = min(fit.n_groups.items(), key=lambda pair: pair[1])
     if count > MOST_SETS or not len(fit.params):

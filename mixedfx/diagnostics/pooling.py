@@ -17,7 +17,6 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.matrices.new_rows import PredictedRows
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.prediction import predict_rows
 
 __all__ = ["LevelFits", "LevelRows", "Pooling", "fit_levels", "least_squares", "pooling"]
 
@@ -349,15 +348,15 @@ def _partial(fit: LinearMixedResults, terms: list[RandomEffects], shares: Array)
     x, chosen = shares.reshape(m * q, p), _surrounding(fit, terms)
     home = np.zeros(m, dtype=np.intp)
     value, codes, z = x @ fit.params.to_numpy(), [], []
-    for term, mode in zip(fit.design.random, fit._modes, strict=True):
+    for term, mode in zip(fit.design.random, fit.solution.modes, strict=True):
         home[terms[0].codes] = term.codes
         codes.append(np.repeat(home, q))
         z.append(np.tile([[float(own == name) for own in term.names] for name in names], (m, 1)))
         if chosen[len(z) - 1]:
             value = value + np.einsum("iq,qi->i", z[-1], mode[:, codes[-1]])
     masks = [np.full(term.n_columns, used) for term, used in zip(fit.design.random, chosen, strict=True)]
-    variance = predict_rows(fit.fit, PredictedRows(x, codes, z, masks))[0]
-    return value, np.sqrt(variance)
+    errors = fit.solution.predictor_errors(PredictedRows(x, codes, z, masks))
+    return value, np.sqrt(errors.variance(fit.solution.error_root))
 
 
 def _index(term: RandomEffects, names: tuple[str, ...]) -> pd.MultiIndex:

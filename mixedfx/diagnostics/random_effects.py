@@ -34,7 +34,13 @@ class _Effects:
 
 def _effects(results: MixedResults) -> Iterator[_Effects]:
     """Modes over their own standard deviation, which is that of the effect less what the data leave open."""
-    terms = zip(results.design.random, results._modes, results._mode_variances, results.varcorr.terms, strict=True)
+    terms = zip(
+        results.design.random,
+        results.solution.modes,
+        results.solution.mode_variances,
+        results.varcorr.terms,
+        strict=True,
+    )
     for term, modes, left, covariance in terms:
         variances = covariance.matrix.diagonal()[:, None] - left
         for name, mode, variance, whole in zip(term.names, modes, variances, covariance.matrix.diagonal(), strict=True):

@@ -23,7 +23,6 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import LinearFit
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.response import RESIDUALS
 from mixedfx.results.simulate import conditional_columns, generator, random_parts, simulated_rows
 
 __all__ = ["anderson_darling", "drawn_predictor", "least_confounded_residuals", "standardized_residuals"]
@@ -63,19 +62,18 @@ def _near_singular(reason: str) -> DataError:
 
 def _linear_draw(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
     """Exact: the random effects are normal given the data."""
-    problem = fit.fit.problem
-    roots = [fit.sigma * root for root in problem.relative_roots(fit.fit.theta)]
-    fixed, random = _drawn_afresh(fit, roots, rng)
+    problem = fit.solution.problem
+    fixed, random = _drawn_afresh(fit, rng)
     eta = fixed + random
-    own = with_response(problem, eta + fit._residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
-    again = type(fit)(fit.model, LinearFit(own, fit.fit.optimum, own.criterion(fit.fit.point.x)))
+    own = with_response(problem, eta + fit.solution.response.residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
+    again = type(fit)(fit.model, LinearFit(own, fit.solution.optimum, own.criterion(fit.solution.point.x)))
     return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
 
 
 def _generalized_draw(fit: GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
     """To first order: about the conditional mean, with the information at the mode."""
-    working, state = WorkingModel.of(fit.fit), fit.fit.at.state
-    _, own = _drawn_afresh(fit, fit.fit.problem.roots(fit.fit.x), rng)
+    working, state = WorkingModel.of(fit.solution), fit.solution.at.state
+    _, own = _drawn_afresh(fit, rng)
     noise = np.sqrt(working.weights) * rng.standard_normal(own.size)
     error = own - working.fitted(working.weights * own + noise)
     skewness = working.space.spread(first_order_mean(LaplaceEvaluation(state)) - state.mode.b)
@@ -83,12 +81,12 @@ def _generalized_draw(fit: GeneralizedLinearMixedResults, rng: np.random.Generat
 
 
 def _drawn_afresh(
-    fit: LinearMixedResults | GeneralizedLinearMixedResults, roots: list[Array], rng: np.random.Generator
+    fit: LinearMixedResults | GeneralizedLinearMixedResults, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """The fixed part of the linear predictor (n,), and ``Z b`` (n,) of effects with the covariances ``R R'``."""
+    """The fixed part of the linear predictor (n,), and ``Z b`` (n,) of effects with the covariances of the fit."""
     chosen = conditional_columns(fit.design, "new")
-    rows = simulated_rows(fit.design, fit._beta, None, chosen)
-    return rows.fixed, random_parts(rows, roots, fit._modes, 1, rng, chosen)[:, 0]
+    rows = simulated_rows(fit.design, fit.solution.beta, None, chosen)
+    return rows.fixed, random_parts(rows, fit.solution.roots, fit.solution.modes, 1, rng, chosen)[:, 0]
 
 
 def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
@@ -112,12 +110,12 @@ def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
     """
     results = fitted_results(fit, "standardized_residuals")
     if isinstance(results, GeneralizedLinearMixedResults):
-        rng, response = generator(seed), results._response
+        rng, response = generator(seed), results.solution.response
         predictors = response.predictors(drawn_predictor(results, rng), response.matrices)
-        return RESIDUALS["quantile"](response, predictors, rng)
+        return response.residuals("quantile", predictors, rng)
     values = results.residuals("normalized").to_numpy()
     share = 1.0 - leverage(results)["total"].to_numpy()
-    if results.fit.problem.residual is not None:
+    if results.solution.problem.residual is not None:
         share = np.full(share.size, share.mean())
     out = np.full(values.size, np.nan)
     np.divide(values, np.sqrt(np.maximum(share, 0.0)), out=out, where=share > LEAST_SHARE)
@@ -197,7 +195,7 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
         raise SpecificationError(f"least-confounded residuals take at most {MOST_ROWS} rows, found {results.nobs}")
     design, theta = results.design, results.theta.to_numpy()
     root = np.ones(results.nobs) if design.weights is None else np.sqrt(design.weights)
-    basis = np.linalg.qr(root[:, None] * results.fit.problem.assembly.rows.columns[:, :-1])[0]
+    basis = np.linalg.qr(root[:, None] * results.solution.problem.assembly.rows.columns[:, :-1])[0]
     half = root[:, None] * (results.model.exog_re @ results.model.Lambda(theta)).toarray()
     inverse = np.linalg.inv(np.eye(results.nobs) + half @ half.T)
     solved = inverse @ basis

@@ -235,7 +235,7 @@ def _residuals(
     if group is not None:
         codes, _, name = row_sets(fit, group)
         return values, codes, f"levels of {name}"
-    bound = fit.fit.problem.residual if isinstance(fit, LinearMixedResults) else None
+    bound = fit.solution.problem.residual if isinstance(fit, LinearMixedResults) else None
     if bound is not None and bound.groups is not None:
         return values, np.asarray(bound.groups), "groups of the residual structure"
     terms = [term for term in fit.design.random if len(term.levels) < fit.nobs]

@@ -228,10 +228,8 @@ def _source(
     if not (isinstance(random, str) and random == "posterior"):
         return lambda k: results.simulate(k, seed=rng, random=random).to_numpy()
     eta = drawn_predictor(results, rng)
-    if isinstance(results, LinearMixedResults):
-        return lambda k: eta[:, None] + results._residual_draws(rng.standard_normal((eta.size, k)))
-    response, prior = results._response, results._prior(None, None).values
-    return lambda k: response.drawn(np.repeat(eta[None], k, axis=0), response.matrices, prior, rng).T
+    response = results.solution.response
+    return lambda k: response.draw(np.repeat(eta[:, None], k, axis=1), None, None, rng)
 
 
 def _atoms(results: LinearMixedResults | GeneralizedLinearMixedResults) -> tuple[str, Array | None]:
@@ -241,7 +239,7 @@ def _atoms(results: LinearMixedResults | GeneralizedLinearMixedResults) -> tuple
     """
     if isinstance(results, LinearMixedResults):
         return "none", None
-    atoms, trials = results.fit.problem.family.support.atoms, results.design.response.trials
+    atoms, trials = results.solution.problem.family.support.atoms, results.design.response.trials
     if atoms != "integers":
         return atoms, None
     return atoms, np.ones(results.nobs) if trials is None else 1.0 / trials

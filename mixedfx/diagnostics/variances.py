@@ -75,7 +75,7 @@ def variance_tests(fit: Any) -> StatsTable:
 
 def _null_values(fit: LinearMixedResults, size: int) -> tuple[Array, BoolArray]:
     """Return what each parameter is compared with (r,), and whether it belongs to the residual structure (r,)."""
-    bound, null, is_structure = fit.fit.problem.residual, np.zeros(size), np.zeros(size, dtype=bool)
+    bound, null, is_structure = fit.solution.problem.residual, np.zeros(size), np.zeros(size, dtype=bool)
     if bound is not None and bound.n_rho:
         own = slice(size - 1 - bound.n_rho, size - 1)
         is_structure[own] = True
@@ -165,7 +165,7 @@ def overdispersion(fit: Any) -> pd.Series[float]:
     reason = untestable(results)
     if reason is not None:
         raise SpecificationError(reason)
-    residuals, counted = results.residuals("pearson").to_numpy(), results.fit.problem.observed.multiplier
+    residuals, counted = results.residuals("pearson").to_numpy(), results.solution.problem.observed.multiplier
     used = np.isfinite(residuals)
     rows = float(used.sum()) if counted is None else float(counted[used].sum())
     chi2, df = float(np.sum(residuals[used] ** 2)), rows - results.n_parameters
@@ -181,7 +181,7 @@ def untestable(fit: MixedResults) -> str | None:
     """Return why the dispersion of a fit cannot be tested; None if it can."""
     if not isinstance(fit, GeneralizedLinearMixedResults):
         return "the residual variance of a linear model is estimated: there is nothing to test"
-    family, trials = fit.fit.problem.family, fit.design.response.trials
+    family, trials = fit.solution.problem.family, fit.design.response.trials
     if "dispersion" in (*family.phi_names, *family.predictors):
         return f"the family {family.name!r} estimates its own dispersion: there is nothing to test"
     if family.has_categories:
@@ -263,7 +263,7 @@ def heterogeneity(fit: Any) -> StatsTable:
 
 def _known_variances(fit: LinearMixedResults) -> tuple[Any, Array]:
     """Which rows count (n,), and their sampling variances."""
-    problem, design = fit.fit.problem, fit.design
+    problem, design = fit.solution.problem, fit.design
     residual = problem.residual
     if residual is not None and residual.groups is not None:
         raise SpecificationError(
@@ -276,7 +276,7 @@ def _known_variances(fit: LinearMixedResults) -> tuple[Any, Array]:
         )
     weights = np.ones(design.n_rows) if design.weights is None else design.weights
     used = weights > 0
-    relative = np.ones(design.n_rows) if residual is None else residual.relative_variances(fit.fit.rho)
+    relative = np.ones(design.n_rows) if residual is None else residual.relative_variances(fit.solution.rho)
     return used, np.asarray((fit.sigma**2 * relative)[used] / weights[used])
 
 

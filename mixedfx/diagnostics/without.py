@@ -36,7 +36,7 @@ from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
-from mixedfx.fitting.linear import fit_linear
+from mixedfx.fitting.linear_search import fit_linear
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
@@ -132,7 +132,7 @@ def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArra
     out = _empty(len(home), problem)
     if which.size == 0:
         return out
-    work = len(home) * blocks.count * blocks.size * len(fit.theta) * max(blocks.size, len(full) + 1)
+    work = len(home) * blocks.count * blocks.size * len(fit.inner_theta) * max(blocks.size, len(full) + 1)
     far = which
     if work > EXACT_WORK:
         try:
@@ -172,18 +172,18 @@ def _expanded(fit: LinearFit, criterion: DeletedCriterion) -> tuple[Without, Boo
     """One third-order step for all sets from the estimate with all rows, and whether it is accurate enough."""
     blocks = criterion.blocks
     each = None
-    if len(blocks.s) * (len(fit.theta) * blocks.c.shape[2]) ** 2 <= CHUNK_CELLS:
-        each = criterion.each_block(fit.theta, np.arange(len(blocks.s)))
+    if len(blocks.s) * (len(fit.inner_theta) * blocks.c.shape[2]) ** 2 <= CHUNK_CELLS:
+        each = criterion.each_block(fit.inner_theta, np.arange(len(blocks.s)))
         centre = each.total()
     else:
-        centre = block_sums(criterion.basis, fit.theta[None], blocks.s[None], blocks.c[None])
+        centre = block_sums(criterion.basis, fit.inner_theta[None], blocks.s[None], blocks.c[None])
     third = _third_derivatives(fit)
     parts, trusted = [], []
     for own in criterion.chunks(len(criterion.home), 1):
         chosen = criterion.take(np.arange(len(criterion.home))[own])
-        point = chosen.around(fit.theta, centre, each)
+        point = chosen.around(fit.inner_theta, centre, each)
         shift, good = _third_order_step(point.gradient, point.hessian, third)
-        parts.append(_estimates(fit.problem, chosen.point(point.sums.moved(shift)), fit.theta + shift))
+        parts.append(_estimates(fit.problem, chosen.point(point.sums.moved(shift)), fit.inner_theta + shift))
         trusted.append(good)
     return Without.concatenated(parts), np.concatenate(trusted)
 
@@ -207,10 +207,10 @@ def _third_order_step(gradient: Array, hessian: Array, third: Array) -> tuple[Ar
 def _third_derivatives(fit: LinearFit) -> Array:
     """Third derivatives (k, k, k) of the criterion of all rows: central differences of its exact Hessian."""
     slopes = []
-    for i, step in enumerate(DIFFERENCE_STEP * (1.0 + np.abs(fit.theta))):
-        shift = np.zeros_like(fit.theta)
+    for i, step in enumerate(DIFFERENCE_STEP * (1.0 + np.abs(fit.inner_theta))):
+        shift = np.zeros_like(fit.inner_theta)
         shift[i] = step
-        ahead, behind = (fit.problem.criterion(fit.theta + sign * shift).hessian for sign in (1.0, -1.0))
+        ahead, behind = (fit.problem.criterion(fit.inner_theta + sign * shift).hessian for sign in (1.0, -1.0))
         slopes.append((ahead - behind) / (2.0 * step))
     return np.array(slopes)
 
@@ -274,7 +274,7 @@ def outer_sums(columns: Array, weights: Array | None, sets: IntArray, count: int
 
 def _nudged(fit: LinearFit) -> Array:
     """The estimate with standard deviations of zero a little above it, where their slope is not zero."""
-    theta, model = fit.theta, fit.problem.covariance
+    theta, model = fit.inner_theta, fit.problem.covariance
     floor = NUDGE * max(float(np.abs(theta).max(initial=0.0)), NUDGE)
     return np.where((model.lower == 0) & (np.abs(theta) < floor), floor, theta)
 
@@ -333,7 +333,7 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
     X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
     full = X.T @ (X if weights is None else X * weights[:, None])
     out = _empty(count, problem)
-    control = Control(start=problem.to_user(fit.theta)) if fit.theta.all() else Control()
+    control = Control(start=problem.to_user(fit.inner_theta)) if fit.inner_theta.all() else Control()
     for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
         try:
             other = without(int(number))
@@ -354,7 +354,7 @@ def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearPr
 
 def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
-    start = np.concatenate([other.to_inner(fit.problem.to_user(fit.theta)), fit.rho])
+    start = np.concatenate([other.to_inner(fit.problem.to_user(fit.inner_theta)), fit.rho])
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     found = LinearFit(other, optimum, optimum.point)
     return None if found.is_doubtful or any(v.rank < v.size for v in found.verdicts) else found

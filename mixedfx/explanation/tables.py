@@ -296,7 +296,7 @@ def _new_response(results: Any, frame: Frame) -> Array:
         out[at] = np.nan if isinstance(values, Factor) else values
         return out
     labels = [values.levels[code] for code in values.labels.codes] if isinstance(values, Factor) else values
-    first = 0 if results.fit.problem.family.proportions else 1  # failure and success, or the first category
+    first = 0 if results.solution.problem.family.proportions else 1  # failure and success, or the first category
     places = {category: float(place) for place, category in enumerate(categories, first)}
     out[at] = [places.get(label, np.nan) for label in labels]
     return out

@@ -219,7 +219,7 @@ def _lme4(source: _Source) -> str | None:
     plain = not source.fit.model.components and not source.fit.model.penalty
     canonical = (family, link) in {("binomial", "logit"), ("poisson", "log")}
     same = canonical or (family in ("binomial", "poisson") and source.options.get("information") == "expected")
-    nodes = int(source.fit.fit.nodes)
+    nodes = int(source.fit.solution.nodes)
     if not plain or not same or (nodes > 1 and not _one_effect(source)):
         return None
     formula = formula.replace(str(source.response), str(_categories(source)), 1)
@@ -255,7 +255,7 @@ def _glmmtmb(source: _Source) -> str | None:
     if family.startswith("hurdle_"):
         family, zeros = "truncated_" + family.removeprefix("hurdle_"), zeros or "~ 1"
     link, canonical = str(model.family.link.name), ("logit", "log")
-    laplace = int(source.fit.fit.nodes) == 1 and not model.penalty
+    laplace = int(source.fit.solution.nodes) == 1 and not model.penalty
     observed = source.options.get("information") == "observed" or link in canonical
     if family not in TMB_FAMILIES or not laplace or not observed or model.family.fixed:
         return None
@@ -277,7 +277,7 @@ def _clmm(source: _Source) -> str | None:
         return None
     arguments = source.arguments()
     formula = source.formula(source.random({"us": ""}, double_bars=False))
-    link, nodes = str(source.fit.model.family.link.name), int(source.fit.fit.nodes)
+    link, nodes = str(source.fit.model.family.link.name), int(source.fit.solution.nodes)
     if arguments is None or formula is None or link not in CLMM_LINKS or source.fit.model.penalty:
         return None
     if nodes == 0 or (nodes > 1 and not _one_effect(source)) or not source.terms:

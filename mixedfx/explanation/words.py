@@ -154,7 +154,7 @@ def _closing(fit: MixedResults) -> Iterator[str]:
 def _method(fit: Any) -> str:
     if isinstance(fit, LinearMixedResults):
         return f"Fitted by {'restricted maximum likelihood (REML)' if fit.reml else 'maximum likelihood'}."
-    nodes = int(fit.fit.nodes)
+    nodes = int(fit.solution.nodes)
     if not fit.design.random:
         return "Fitted by maximum likelihood."
     if nodes == 0:

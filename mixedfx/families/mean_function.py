@@ -51,6 +51,11 @@ class MeanSlopes:
     phi: Array
     variance: Array
 
+    @classmethod
+    def of_identity(cls, n: int) -> MeanSlopes:
+        """Return the slopes of a mean that is the linear predictor itself."""
+        return cls(np.ones(n), np.zeros((n, 0)), np.zeros((n, 0)), np.zeros(n))
+
     @property
     def of_eta_only(self) -> bool:
         """Whether the mean is a function of the first linear predictor alone."""

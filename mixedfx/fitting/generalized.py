@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import AnyArray, Array, BoolArray
 from mixedfx.criterion.boundary import (
     UNKNOWABLE,
     curvature_verdict,
@@ -16,12 +18,20 @@ from mixedfx.criterion.boundary import (
     variance_verdict,
 )
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.generalized_problem import GeneralizedProblem
+from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem, with_values
+from mixedfx.criterion.mode import mode_covariance
 from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
 from mixedfx.criterion.start import response_unit, row_weight, start_phi
+from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
+from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
-from mixedfx.matrices import Undetermined, verdict_of
+from mixedfx.matrices import Design, Undetermined, verdict_of
+from mixedfx.matrices.fixed import full_rank
+from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
+from mixedfx.matrices.reference import Reference
 from mixedfx.optimize import Optimum, equilibrium
 
 __all__ = [
@@ -40,11 +50,12 @@ FOLD = (
     "the search ran to where the density of the random effects is about to split into several modes, which is beyond "
     "the Laplace approximation; fewer random effects or lighter tails are needed, or information='expected'"
 )
+THETA_STEP = 1e-5  # of the difference of the random effects' variance in theta
 TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
 
 
 @dataclass(frozen=True)
-class GeneralizedFit:
+class GeneralizedFit(Fit):
     """A fitted generalised linear mixed model on the inner scale.
 
     Attributes
@@ -65,6 +76,9 @@ class GeneralizedFit:
         What each of several searches found.
     """
 
+    kind = "generalized"
+    title = "Generalised linear mixed model"
+
     problem: GeneralizedProblem
     integrate: Integrator
     optimum: Optimum[Any]
@@ -77,10 +91,82 @@ class GeneralizedFit:
     def __repr__(self) -> str:
         return f"<GeneralizedFit: -2 log L = {-2.0 * self.llf:.4f}, {self.problem.design!r}>"
 
+    # ---------------------------------------------------------------- the model
+    @property
+    def family(self) -> Family:
+        """Distribution of the response given the random effects."""
+        return self.problem.family
+
+    @property
+    def integration(self) -> str:
+        """How the random effects were integrated out, in words."""
+        if self.nodes == 0:
+            return "Laplace, effects profiled"
+        return "Laplace" if self.nodes == 1 else f"quadrature, {self.nodes} nodes"
+
+    # ---------------------------------------------------------------- estimates
     @property
     def x(self) -> Array:
-        """All parameters on the inner scale."""
+        """All parameters (k,) on the inner scale: fixed effects, covariance parameters, further ones."""
         return self.at.state.x
+
+    @cached_property
+    def estimate(self) -> Array:
+        """All parameters (k,) on the user's scale, in the order of :attr:`x`."""
+        return self.problem.to_user(self.x)
+
+    @property
+    def beta(self) -> Array:
+        """Fixed effects (p,) of the first linear predictor."""
+        return self.estimate[: self.problem.model.n_fixed]
+
+    @property
+    def beta_covariance(self) -> Array:
+        """Covariance (p, p) of :attr:`beta`."""
+        p = self.problem.model.n_fixed
+        return np.asarray(self.covariance[:p, :p])
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters (t,), in the order of the formula."""
+        return self.estimate[self.problem.theta_slice]
+
+    @property
+    def phi(self) -> Array:
+        """Family-wide parameters on their unbounded scales, named by ``family.phi_names``."""
+        return self.response.phi
+
+    @property
+    def scale(self) -> float:
+        """Dispersion of the family where it is one number; that of the reference row where it has a formula; else 1."""
+        family = self.family
+        if not family.precision_weights:
+            return 1.0
+        if "dispersion" in family.phi_names:
+            return float(np.exp(self.phi[family.phi_names.index("dispersion")]))
+        if self.dispersion_reference is not None:
+            place = self.problem.component_slices["dispersion"]
+            with np.errstate(over="ignore"):  # a dispersion beyond all numbers is infinite
+                return float(np.exp(self.dispersion_reference.row @ self.estimate[place]))
+        return float(np.exp(family.fixed["dispersion"]))
+
+    @cached_property
+    def dispersion_reference(self) -> Reference | None:
+        """Where :attr:`scale` is the dispersion, if that has a linear predictor of its own."""
+        for component in self.problem.components:
+            if component.name == "dispersion":
+                return Reference(component.fixed)
+        return None
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether the dispersion is a residual variance that is estimated as one number."""
+        return self.family.precision_weights and "dispersion" in self.family.phi_names
+
+    @property
+    def roots(self) -> tuple[Array, ...]:
+        """A root (q, q) of the covariance of the random effects of each term."""
+        return tuple(self.problem.roots(self.x))
 
     @property
     def llf(self) -> float:
@@ -88,6 +174,129 @@ class GeneralizedFit:
         penalty = self.problem.model.penalty.value(self.at.state.parts.beta)
         return -0.5 * (float(self.at.value) - penalty)
 
+    @property
+    def n_parameters(self) -> int:
+        """Number of estimated parameters."""
+        return self.problem.n_parameters
+
+    # ---------------------------------------------------------------- random effects
+    @cached_property
+    def modes(self) -> tuple[Array, ...]:
+        """Conditional modes (q, m) of the random effects of each term."""
+        return self.by_term(self.at.state.mode.b)
+
+    def by_term(self, effects: Array) -> tuple[Array, ...]:
+        """Return inner effects (q,) as the user's effects (q, m) of every term, in the order of the formula."""
+        parts, out = self.problem.model.space.split(effects), []
+        for basis, (factor, place) in zip(self.problem.terms, self.problem.assembly.places, strict=True):
+            loading = self.problem.assembly.rows.loadings.get(factor)
+            by_level = basis.matrix @ parts[factor][place]
+            out.append(by_level if loading is None else by_level @ loading.T)
+        return tuple(out)
+
+    def factor_covariance(self, factor: int) -> Array:
+        """Return the conditional covariances (Q, Q, m) of a factor's effects, in the basis of the inner scale."""
+        return mode_covariance(self.at.state, factor)
+
+    def joint_covariance(self) -> Array:
+        """Return the covariance (p + q, p + q) of the errors of fixed and random effects, variances estimated too."""
+        return generalized_joint(self.problem, self.at.state, self.known_covariance)
+
+    def weighted_rows(self, matrix: Any) -> Any:
+        """Return rows ``M`` (n, q) times the roots of the working weights at the modes."""
+        weight = np.maximum(self.at.state.expansion.observed.weight, 0.0)
+        return sp.diags_array(np.sqrt(weight)) @ matrix
+
+    # ---------------------------------------------------------------- predictions
+    @cached_property
+    def response(self) -> FamilyResponse:
+        """The family at its estimated parameters."""
+        return FamilyResponse(self.problem, self.estimate)
+
+    @cached_property
+    def known_covariance(self) -> Array:
+        """Covariance (k, k) of all parameters on the inner scale, zero for what is held or has run to a limit.
+
+        Fixed effects about which there is no information keep their nan.
+        """
+        covariance = self.inner_covariance
+        certain = np.isnan(covariance.diagonal())
+        certain[: self.problem.model.n_fixed] = False
+        return np.where(certain | certain[:, None], 0.0, covariance)
+
+    @cached_property
+    def error_root(self) -> Array:
+        """A root (k, k) of :attr:`known_covariance`."""
+        return root_of(self.known_covariance)
+
+    def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
+        """Return what makes the first linear predictor of each row uncertain, the variances estimated too."""
+        return generalized_errors(self.problem, self.at.state, rows, self.covariances)
+
+    def variance_slopes(self, integrated: Sequence[BoolArray], data: Any) -> Array:
+        """Return the derivative (n, k) of the variance of the integrated random effects, in all inner parameters."""
+        problem, place = self.problem, self.problem.theta_slice
+        columns = []
+        for step in THETA_STEP * np.eye(self.x.size)[place]:
+            high, low = (
+                linear_predictor_variance(problem.design, problem.covariances(x), integrated, data)
+                for x in (self.x + step, self.x - step)
+            )
+            columns.append((high - low) / (2.0 * THETA_STEP))
+        inner = np.stack(columns, axis=1)
+        return np.pad(inner, [(0, 0), (place.start, self.x.size - place.stop)])
+
+    def component_slopes(self, matrices: Mapping[str, Array]) -> list[Array]:
+        """Return the derivatives (n, k) of every further linear predictor in all inner parameters, for its columns."""
+        out = []
+        for component, basis in zip(self.problem.components, self.problem.bases[1:], strict=True):
+            inner = matrices[component.name] @ basis.matrix
+            slopes = np.zeros((len(inner), self.x.size))
+            slopes[:, self.problem.component_slices[component.name]] = inner
+            out.append(slopes)
+        return out
+
+    @property
+    def phi_bounds(self) -> tuple[Array, Array]:
+        """Smallest and largest values (m,) of the family-wide parameters on their unbounded scales."""
+        lower, upper = (end + row_weight(self.problem) for end in self.family.phi_bounds)
+        return lower, upper
+
+    # ---------------------------------------------------------------- the same model again
+    def with_response(self, y: Array) -> GeneralizedProblem:
+        """Return the problem with the response ``y`` (n,), proportions if binomial, in place of the fitted one."""
+        return with_values(self.problem, y)
+
+    def on_rows(self, design: Design, rows: AnyArray) -> GeneralizedProblem:
+        """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
+        problem = self.problem
+        components = [
+            replace(c, fixed=replace(c.fixed, matrix=full_rank(c.matrix[rows], c.names))) for c in problem.components
+        ]
+        return generalized_problem(
+            design,
+            problem.family,
+            problem.observed.take(rows),
+            information=problem.information,
+            components=components,
+            penalty=problem.penalty,
+        )
+
+    # ---------------------------------------------------------------- storage
+    def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """Return how the search ended, the parameters on the inner scale, the modes and the Hessian."""
+        o, mode = self.optimum, self.at.state.mode
+        state: dict[str, Any] = {
+            "iterations": o.iterations,
+            "evaluations": o.evaluations,
+            "cut": o.cut,
+            "converged": o.converged,
+        }
+        state |= {"decrement": o.decrement, "nodes": self.nodes, "remaining": self.remaining}
+        state["mode_converged"] = mode.converged
+        return state, {"x": self.x, "hessian": self.hessian, "b": mode.b, "t": mode.t}
+
+    # ---------------------------------------------------------------- verdicts
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
         """Variances that the design does not determine."""

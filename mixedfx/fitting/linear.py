@@ -1,36 +1,32 @@
-"""Fit a linear mixed model: optimise, settle the boundary, and certify what was found."""
+"""A fitted Gaussian mixed model: estimates, errors and certificate, from one factorisation at the estimate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
-from mixedfx._typing import Array
-from mixedfx.criterion.boundary import (
-    NEGLIGIBLE_VARIANCE,
-    CurvatureVerdict,
-    VarianceVerdict,
-    curvature_verdict,
-    reopened,
-    settled,
-    variance_verdict,
-)
+from mixedfx._typing import AnyArray, Array
+from mixedfx.covariance.residual.structure import BoundResidual
+from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.criterion.linear_problem import LinearProblem, linear_problem, refined
-from mixedfx.exceptions import DataError
+from mixedfx.criterion.linear_problem import LinearProblem, is_refined, linear_problem, with_response
+from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate
-from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
-from mixedfx.fitting.control import Control, checked_start
-from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
+from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
+from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.response import GaussianResponse
+from mixedfx.fitting.starts import Starts
 from mixedfx.matrices import Design, Undetermined, verdict_of
-from mixedfx.optimize import Optimum, minimize
+from mixedfx.matrices.new_rows import PredictedRows, fixed_part
+from mixedfx.optimize import Optimum
 
-__all__ = ["LinearFit", "fit_linear"]
+__all__ = ["LinearFit"]
 
-TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
 MOST_ROWS = 400  # up to which the rank of all columns together is computed
 UNBOUNDED = (
     "the fixed and random effects together fit every row exactly, so that the likelihood rises without end as the "
@@ -40,16 +36,11 @@ NO_RESIDUAL = (
     "the fixed and random effects together fit every row exactly, and the likelihood is highest where no residual "
     "variance is left; fewer effects are needed"
 )
-RESTARTS = 3  # restarts from a doubtful boundary at the most
-DOUBLE = 2  # evaluations in narrower structures all together, in units of those of the search, away from boundaries
-NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
-LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
-FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
-WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
+GAUSSIAN = family_for("gaussian")
 
 
 @dataclass(frozen=True)
-class LinearFit:
+class LinearFit(Fit):
     """A fitted Gaussian mixed model on the inner scale.
 
     Attributes
@@ -62,6 +53,11 @@ class LinearFit:
         What each of several searches found.
     """
 
+    kind = "linear"
+    title = "Linear mixed model"
+    default_ddf = "satterthwaite"
+    ddf_methods = ("satterthwaite", "kenward-roger", "containment", "residual", "z")
+
     problem: LinearProblem
     optimum: Optimum[GaussianEvaluation]
     point: GaussianEvaluation
@@ -73,15 +69,164 @@ class LinearFit:
         return self.point.linear
 
     @property
-    def theta(self) -> Array:
-        """Estimated covariance parameters on the inner scale."""
+    def inner_theta(self) -> Array:
+        """Covariance parameters (t,) on the inner scale."""
         return self.at.theta
+
+    # ---------------------------------------------------------------- the model
+    @property
+    def family(self) -> Family:
+        """The normal distribution with the identity link."""
+        return GAUSSIAN
+
+    @property
+    def reml(self) -> bool:
+        """Whether the criterion is the restricted likelihood."""
+        return self.problem.criterion.reml
+
+    @property
+    def residual(self) -> BoundResidual | None:
+        """Structure of the residuals, if they have one."""
+        return self.problem.residual
 
     @property
     def rho(self) -> Array:
-        """Estimated parameters of the residual structure."""
+        """Parameters (r,) of the residual structure on their unbounded scales."""
         return self.point.x[self.at.theta.size :]
 
+    # ---------------------------------------------------------------- estimates
+    @property
+    def x(self) -> Array:
+        """Covariance parameters, relative to sigma on the inner scale, and those of the residual structure (k,)."""
+        return self.point.x
+
+    @cached_property
+    def beta(self) -> Array:
+        """Fixed effects (p,), by generalised least squares."""
+        return self.problem.basis.beta(self.at.beta)
+
+    @cached_property
+    def beta_covariance(self) -> Array:
+        """Covariance (p, p) of the fixed effects."""
+        return self.problem.basis.covariance(self.at.sigma2 * self.at.unscaled_cov)
+
+    def inner_rows(self, rows: Array) -> Array:
+        """Return contrasts (r, p) of the fixed effects as contrasts of the inner ones, in the user's units."""
+        return np.asarray(self.problem.basis.scale * (np.atleast_2d(rows) @ self.problem.basis.matrix))
+
+    @cached_property
+    def theta(self) -> Array:
+        """Covariance parameters (t,) relative to sigma, in the order of the formula."""
+        return self.problem.to_user(self.inner_theta)
+
+    @property
+    def scale(self) -> float:
+        """Residual variance, sigma squared."""
+        return float(self.at.sigma2 * self.problem.basis.scale**2)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(np.sqrt(self.scale))
+
+    @property
+    def has_sigma(self) -> bool:
+        """Whether sigma is estimated rather than known."""
+        return self.at.criterion.sigma2 is None
+
+    @cached_property
+    def covariances(self) -> tuple[Array, ...]:
+        """Covariance (q, q) of the random effects of each term."""
+        return tuple(self.scale * matrix for matrix in self.problem.relative_covariances(self.inner_theta))
+
+    @property
+    def roots(self) -> tuple[Array, ...]:
+        """A root (q, q) of the covariance of the random effects of each term."""
+        return tuple(self.sigma * root for root in self.problem.relative_roots(self.inner_theta))
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood (restricted under REML), all constants included."""
+        return -0.5 * float(self.at.value)
+
+    @property
+    def n_parameters(self) -> int:
+        """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
+        return self.at.criterion.n_fixed + self.x.size + self.has_sigma
+
+    # ---------------------------------------------------------------- random effects
+    @cached_property
+    def modes(self) -> tuple[Array, ...]:
+        """Conditional modes (q, m) of the random effects of each term: their best linear unbiased predictions."""
+        out = []
+        for basis, (factor, place) in zip(self.problem.terms, self.problem.assembly.places, strict=True):
+            loading = self.problem.assembly.rows.loadings.get(factor)
+            effects = basis.matrix @ self.at.effects[factor][place]
+            out.append(self.problem.basis.scale * (effects if loading is None else effects @ loading.T))
+        return tuple(out)
+
+    def factor_covariance(self, factor: int) -> Array:
+        """Return the conditional covariances (Q, Q, m) of a factor's effects, in the basis of the inner scale."""
+        layout, inverse = self.problem.assembly.rows.layout, self.at.factor.inverse
+        if factor < layout.n_chain:
+            return self.scale * inverse.diagonal[factor]
+        loading = self.problem.assembly.rows.loadings.get(factor)
+        if loading is None:
+            return self.scale * inverse.remainder_blocks(factor)
+        at, size, m = layout.span(factor), layout.sizes[factor], layout.levels[factor]
+        blocks = inverse.remainder[at, at].reshape(size, m, size, m)
+        return np.asarray(self.scale * np.einsum("li,aibj,lj->abl", loading, blocks, loading, optimize=True))
+
+    def joint_covariance(self) -> Array:
+        """Return the covariance (p + q, p + q) of the errors of fixed and random effects, variances known."""
+        return linear_joint(self.problem, self.at)
+
+    def weighted_rows(self, matrix: Any) -> Any:
+        """Return rows ``M`` (n, q) times a root of the inverse residual covariance relative to sigma squared."""
+        weights = self.design.weights
+        weighted = matrix if weights is None else sp.diags_array(np.sqrt(weights)) @ matrix
+        return weighted if self.residual is None else self.residual.whiten(self.rho, weighted.toarray())
+
+    # ---------------------------------------------------------------- predictions
+    @cached_property
+    def response(self) -> GaussianResponse:
+        """Normal responses with the residuals of the model."""
+        fixed = fixed_part(self.design, self.beta)
+        return GaussianResponse(self.design, self.family, self.sigma, self.residual, self.rho, fixed)
+
+    @cached_property
+    def error_root(self) -> Array:
+        """A root (p, p) of the covariance of the inner fixed effects, in the user's units."""
+        root = np.linalg.cholesky(self.at.unscaled_cov)
+        return np.asarray(self.sigma * root)
+
+    def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
+        """Return what makes the linear predictor of each row uncertain, the variances counting as known."""
+        return linear_errors(self.problem, self.at, rows, self.covariances)
+
+    # ---------------------------------------------------------------- the same model again
+    def with_response(self, y: Array) -> LinearProblem:
+        """Return the problem with the response ``y`` (n,) in place of the fitted one."""
+        return with_response(self.problem, y)
+
+    def on_rows(self, design: Design, rows: AnyArray) -> LinearProblem:
+        """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
+        return linear_problem(design, reml=self.reml, sigma=None if self.has_sigma else self.sigma)
+
+    # ---------------------------------------------------------------- storage
+    def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """Return how the search ended, and the parameters on the inner scale."""
+        o = self.optimum
+        state: dict[str, Any] = {
+            "reml": self.reml,
+            "iterations": o.iterations,
+            "evaluations": o.evaluations,
+            "cut": o.cut,
+        }
+        state |= {"decrement": o.decrement, "converged": o.converged, "refined": is_refined(self.problem)}
+        return state, {"theta": self.x}
+
+    # ---------------------------------------------------------------- verdicts
     @cached_property
     def verdicts(self) -> tuple[VarianceVerdict, ...]:
         """What can be said of every term's boundary without the Hessian."""
@@ -165,207 +310,3 @@ def random_matrix(design: Design) -> Array:
         own[np.arange(design.n_rows), term.codes] = term.matrix
         blocks.append(unit_columns(own.reshape(design.n_rows, -1)))
     return np.hstack(blocks)
-
-
-def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None = None) -> LinearFit:
-    """Minimise the criterion of a Gaussian mixed model.
-
-    Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
-    exactly zero where it is not negative, re-opened otherwise. ``effort`` is what narrower structures may still cost.
-    """
-    problem, optimum = _searched(problem, control)
-    optimum = _second_search(problem, optimum, control)
-    optimum = _from_within(problem, _opened(problem, optimum, control), control, effort)
-    optimum, starts = _from_elsewhere(problem, optimum, control)
-    return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
-
-
-def _from_elsewhere(
-    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
-) -> tuple[Optimum[GaussianEvaluation], Starts | None]:
-    """Search from random parameters too, if that is asked for; the best, and what each found."""
-    if control.starts == 1:
-        return first, None
-    k, best = problem.covariance.n_theta, first
-    searches = [_found(problem, _start(problem, control), first)]
-    for theta in random_thetas(problem.covariance, control.starts - 1, control.seed):
-        start = np.concatenate([theta, problem.criterion.start[k:]])
-        try:
-            again = _opened(problem, _minimize(problem, start, control), control)
-        except FloatingPointError:
-            searches.append(Found(theta, np.full(k, np.nan), -np.inf, False, 0))
-            continue
-        searches.append(_found(problem, start, again))
-        if again.point.value < best.point.value - NEGLIGIBLE_FALL:
-            best = again
-    return best, starts_report(problem.design, problem.to_user, searches)
-
-
-def _found(problem: LinearProblem, start: Array, optimum: Optimum[GaussianEvaluation]) -> Found:
-    k = problem.covariance.n_theta
-    value = float(optimum.point.value)
-    return Found(start[:k], optimum.x[:k], -0.5 * value, optimum.converged, optimum.evaluations)
-
-
-def _from_within(
-    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control, effort: Effort | None
-) -> Optimum[GaussianEvaluation]:
-    """Search structured covariances again from the optima of the structures that they contain."""
-    model = problem.covariance
-    lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
-    if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
-        return found
-    if effort is None:
-        structured = sum(bool(term.covariance.contained()) for term in problem.design.random)
-        effort = Effort(control.max_iter // max(structured, 1) ** 2 if lost else DOUBLE * found.evaluations)
-    else:
-        effort.spend(found.evaluations)
-    for narrower in narrower_models(problem.design, model):
-        if effort.is_used_up:
-            break
-        start = _optimum_within(problem, narrower, control, effort)
-        if start is None:
-            continue
-        try:
-            again = _opened(problem, _minimize(problem, start, control), control)
-        except FloatingPointError:
-            continue
-        effort.spend(again.evaluations)
-        if again.point.value < found.point.value - NEGLIGIBLE_FALL:
-            found = again
-    return found
-
-
-def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control, effort: Effort) -> Array | None:
-    """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
-    criterion = problem.criterion
-    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.basis.scale
-
-    def search() -> tuple[Array, ...] | None:
-        try:
-            inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
-            fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
-        except (DataError, FloatingPointError):
-            return None
-        return inner.to_user(fit.theta), fit.rho
-
-    found = effort.optimum(narrower.design, search)
-    if found is None:
-        return None
-    theta, rho = found
-    return np.concatenate([problem.to_inner(narrower.embed(theta)), rho])
-
-
-def _has_few_effects(problem: LinearProblem) -> bool:
-    layout = problem.assembly.rows.layout
-    return sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
-
-
-def _opened(
-    problem: LinearProblem, optimum: Optimum[GaussianEvaluation], control: Control
-) -> Optimum[GaussianEvaluation]:
-    """Search on from where directions without variance are opened, as long as the criterion falls that way."""
-    for _ in range(RESTARTS):
-        start = None if optimum.cut else _opening(problem, optimum.point)
-        if start is None:
-            break
-        try:
-            again = _minimize(problem, start, control)
-        except FloatingPointError:
-            break
-        if not again.point.value < optimum.point.value:
-            break
-        optimum = again
-    return optimum
-
-
-def _opening(problem: LinearProblem, point: GaussianEvaluation) -> Array | None:
-    """Parameters with wrongly closed directions opened, by so little that the criterion falls; None if none is."""
-    first = None
-    for nudge in NUDGES:
-        theta = reopened(problem.covariance, point.linear, nudge=nudge)
-        if theta is None:
-            return first
-        x = np.concatenate([theta, point.x[theta.size :]])
-        first = x if first is None else first
-        try:
-            if problem.criterion(x).value < point.value:
-                return x
-        except FloatingPointError:
-            continue
-    return first
-
-
-def _second_search(
-    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
-) -> Optimum[GaussianEvaluation]:
-    """Search small models with several factors once more from elsewhere, if the first search was a long one."""
-    layout = problem.assembly.rows.layout
-    if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2:
-        return first
-    if not _has_few_effects(problem):
-        return first
-    start, k = problem.criterion.start, problem.covariance.n_theta
-    free = np.where(problem.covariance.lower < 0, 0.0, WIDER * start[:k])
-    try:
-        second = _minimize(problem, np.concatenate([free, start[k:]]), control)
-    except FloatingPointError:
-        return first
-    better = second.converged and second.point.value < first.point.value - NEGLIGIBLE_FALL
-    return second if better else first
-
-
-def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[GaussianEvaluation]]:
-    """Minimise; where the residual variance is lost in rounding, again with the columns split for precision."""
-    failure: FloatingPointError | None = None
-    try:
-        optimum = _minimize(problem, _start(problem, control), control)
-        if optimum.point.linear.sigma2 > TINY_RESIDUAL:
-            return problem, optimum
-    except FloatingPointError as error:
-        failure = error
-    finer = refined(problem)
-    if finer is not None:
-        try:
-            return finer, _minimize(finer, _start(finer, control), control)
-        except FloatingPointError as error:
-            failure = error
-    if failure is not None:
-        raise DataError(
-            f"the likelihood of {problem.design.response.name!r} cannot be computed ({failure}): do the predictors and "
-            "groups leave no residual, or are columns of very different size involved?"
-        ) from failure
-    return problem, optimum
-
-
-def _start(problem: LinearProblem, control: Control) -> Array:
-    start = problem.criterion.start
-    if control.start is None:
-        return start
-    k = problem.covariance.n_theta
-    return np.concatenate([problem.to_inner(checked_start(control.start, k)), start[k:]])
-
-
-def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[GaussianEvaluation]:
-    return minimize(
-        problem.evaluate,
-        start,
-        problem.criterion.search_lower,
-        problem.criterion.upper,
-        tol=control.tol,
-        max_iter=control.max_iter,
-        callback=control.callback(problem.to_user),
-    )
-
-
-def _settled(problem: LinearProblem, point: GaussianEvaluation) -> GaussianEvaluation:
-    """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(problem.covariance, point.linear)
-    if np.array_equal(theta, point.linear.theta):
-        return point
-    moved: GaussianEvaluation = problem.criterion(np.concatenate([theta, point.x[theta.size :]]))
-    try:
-        value = moved.value
-    except FloatingPointError:
-        return point
-    return moved if value <= point.value + point.linear.criterion.nu * NEGLIGIBLE_VARIANCE else point

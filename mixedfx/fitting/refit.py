@@ -13,7 +13,7 @@ from mixedfx.criterion.linear_problem import LinearProblem, with_response
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.linear import fit_linear
+from mixedfx.fitting.linear_search import fit_linear
 
 __all__ = ["Refits", "blocks_of", "refit_many"]
 
@@ -73,7 +73,7 @@ def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
         converged = (fit.optimum.converged and not fit.is_doubtful) or fit.certificate.converged
     except (DataError, FloatingPointError, np.linalg.LinAlgError):
         return None
-    theta = np.concatenate([own.to_user(fit.theta), fit.rho])
+    theta = np.concatenate([fit.theta, fit.rho])
     sigma = np.sqrt(fit.at.sigma2) * own.basis.scale
     singular = any(v.rank < v.size for v in fit.verdicts)
     found = (theta, own.basis.beta(fit.at.beta), sigma, fit.point.value, converged, singular)

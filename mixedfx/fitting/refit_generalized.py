@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixedfx._typing import Array
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import fit_generalized
 from mixedfx.fitting.integrators import fit_profiled
 
-__all__ = ["refit_generalized", "with_values"]
-
-
-def with_values(problem: GeneralizedProblem, y: Array) -> GeneralizedProblem:
-    """Return the problem with the response ``y`` (n,), proportions if binomial; all else is shared.
-
-    Raises
-    ------
-    DataError
-        If the family cannot have such a response.
-    """
-    response = replace(problem.design.response, values=y)
-    design = replace(problem.design, response=response)
-    observed = problem.family.observe(y, trials=response.trials, weights=design.weights)
-    return problem.with_observed(observed, design)
+__all__ = ["refit_generalized"]
 
 
 def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:

@@ -10,7 +10,7 @@ import numpy as np
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
-from mixedfx.inference.denominator import ByCoefficient, Denominator, estimated_covariance
+from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.inference.estimable import term_maps
 from mixedfx.matrices import Design, nested_in
 
@@ -153,4 +153,4 @@ def _involves(rows: Array, own: Array) -> BoolArray:
 def containment(fit: LinearFit) -> Denominator:
     """Return the degrees of freedom by counting groups."""
     design = fit.problem.design
-    return Containment(ByCoefficient(estimated_covariance(fit), containment_df(design), "containment"), design)
+    return Containment(ByCoefficient(fit.beta_covariance, containment_df(design), "containment"), design)

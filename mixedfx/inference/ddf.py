@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import LinearFit
+from mixedfx.fitting import Fit
 from mixedfx.inference.containment import containment
 from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, residual
 from mixedfx.inference.kenward_roger import KenwardRogerDenominator
 from mixedfx.inference.satterthwaite import satterthwaite
 
-__all__ = ["ALIASES", "DDF", "DdfName", "denominator_for"]
+__all__ = ["ALIASES", "DDF", "DdfName", "denominator_of"]
 
 DdfName: TypeAlias = Literal["satterthwaite", "kenward-roger", "containment", "residual", "z"]
 
 #: Methods by name: what makes the :class:`Denominator` of a fit.
-DDF: dict[str, Callable[[LinearFit], Denominator]] = {
+DDF: dict[str, Callable[[Any], Denominator]] = {
     "satterthwaite": satterthwaite,
     "kenward-roger": KenwardRogerDenominator,
     "containment": containment,
@@ -27,20 +27,33 @@ DDF: dict[str, Callable[[LinearFit], Denominator]] = {
 ALIASES = {"kr": "kenward-roger", "between-within": "containment"} | dict.fromkeys(NORMAL, "z")
 
 
-def denominator_for(word: str, fit: LinearFit) -> Denominator:
-    """Resolve the word of ``ddf=``; the only place where a method is a string.
+def denominator_of(fit: Fit, word: str | None = None) -> Denominator:
+    """Return what calibrates the tests of a fit; the only place where a method is a string.
+
+    Parameters
+    ----------
+    fit : Fit
+        It says which methods it has, and which is the usual one.
+    word : str, optional
+        As the user wrote it.
 
     Raises
     ------
     SpecificationError
-        If there is no such method.
+        If there is no such method, or not for this fit.
     TypeError
         If it is not a word.
     """
+    if word is None:
+        return DDF[fit.default_ddf](fit)
     if not isinstance(word, str):
-        raise TypeError(f"ddf is the name of a method, such as 'satterthwaite'; found {type(word).__name__}")
+        raise TypeError(f"ddf is the name of a method, such as {fit.default_ddf!r}; found {type(word).__name__}")
     key = word.strip().lower().replace("_", "-").replace(" ", "-")
     key = ALIASES.get(key, key)
-    if key not in DDF:
-        raise SpecificationError(f"unknown ddf {word!r}; choose from {', '.join(map(repr, DDF))}")
-    return DDF[key](fit)
+    if key in fit.ddf_methods:
+        return DDF[key](fit)
+    if fit.ddf_methods == ("z",):
+        raise SpecificationError(
+            f"ddf={word!r} is for linear mixed models: the tests of this fit are asymptotic (ddf='z')"
+        )
+    raise SpecificationError(f"unknown ddf {word!r}; choose from {', '.join(map(repr, fit.ddf_methods))}")

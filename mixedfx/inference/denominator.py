@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import LinearFit
+from mixedfx.fitting import Fit, LinearFit
 
 __all__ = [
     "NORMAL",
@@ -17,10 +16,7 @@ __all__ = [
     "ByCoefficient",
     "Denominator",
     "asymptotic",
-    "asymptotic_for",
-    "estimated_covariance",
     "fai_cornelius",
-    "inner_rows",
     "residual",
 ]
 
@@ -121,38 +117,12 @@ class Asymptotic(Denominator):
         return np.inf, 1.0
 
 
-def inner_rows(fit: LinearFit, rows: Array) -> Array:
-    """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, response scale included."""
-    basis = fit.problem.basis
-    return np.asarray(basis.scale * (np.atleast_2d(rows) @ basis.matrix))
-
-
-def estimated_covariance(fit: LinearFit) -> Array:
-    """Return the covariance (p, p) of the fixed effects on the user's scale, the variances taken as known."""
-    return fit.problem.basis.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
-
-
 def residual(fit: LinearFit) -> Denominator:
     """Return the degrees of freedom of least squares: rows less coefficients."""
     n, p = fit.at.criterion.n, fit.at.criterion.n_fixed
-    return ByCoefficient(estimated_covariance(fit), np.full(p, float(n - p)), "the residual")
+    return ByCoefficient(fit.beta_covariance, np.full(p, float(n - p)), "the residual")
 
 
-def asymptotic(fit: LinearFit) -> Denominator:
+def asymptotic(fit: Fit) -> Denominator:
     """Return the normal and chi-squared limits."""
-    return Asymptotic(estimated_covariance(fit))
-
-
-def asymptotic_for(word: str | None, covariance: Array) -> Asymptotic:
-    """Return the normal limit, the only method of a model without denominator degrees of freedom.
-
-    Raises
-    ------
-    SpecificationError
-        If ``word`` asks for another method.
-    """
-    if word is not None and word not in NORMAL:
-        raise SpecificationError(
-            f"ddf={word!r} is for linear mixed models: the tests of this fit are asymptotic (ddf='z')"
-        )
-    return Asymptotic(covariance)
+    return Asymptotic(fit.beta_covariance)

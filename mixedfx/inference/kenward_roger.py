@@ -37,7 +37,7 @@ from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
-from mixedfx.inference.denominator import Denominator, inner_rows
+from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.information import (
     VarianceDirections,
     apply_information,
@@ -397,9 +397,9 @@ class KenwardRogerDenominator(Denominator):
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
-        inner = inner_rows(self.fit, rows)
+        inner = self.fit.inner_rows(rows)
         return np.array([self._own.f_test(row[None])[0] if row.any() else np.nan for row in inner])
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the denominator df and the scaling of F."""
-        return self._own.f_test(inner_rows(self.fit, rows))
+        return self._own.f_test(self.fit.inner_rows(rows))

@@ -13,7 +13,7 @@ from mixedfx.criterion.linear_problem import LinearProblem, with_response
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.batch import batch_chunks
 from mixedfx.fitting.refit import blocks_of
-from mixedfx.inference.denominator import Denominator, estimated_covariance, fai_cornelius, inner_rows
+from mixedfx.inference.denominator import Denominator, fai_cornelius
 from mixedfx.inference.information import inverse_on_range
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import Optimum
@@ -94,11 +94,11 @@ class Satterthwaite(Denominator):
     @cached_property
     def covariance(self) -> Array:
         """The estimated covariance (p, p)."""
-        return estimated_covariance(self.parameters.fit)
+        return self.parameters.fit.beta_covariance
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
-        return satterthwaite_df(self.parameters, inner_rows(self.parameters.fit, rows))
+        return satterthwaite_df(self.parameters, self.parameters.fit.inner_rows(rows))
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the degrees of freedom of uncorrelated combinations, pooled; F is not scaled."""

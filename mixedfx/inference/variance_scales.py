@@ -71,7 +71,7 @@ def _inserted(
     if bound is None:
         return labels, values, jacobian
     rows = np.zeros((bound.n_rho, jacobian.shape[1]))
-    rows[:, fit.theta.size : -1] = bound.natural_derivative(fit.rho)
+    rows[:, fit.inner_theta.size : -1] = bound.natural_derivative(fit.rho)
     own: list[Label] = [(RESIDUAL, name, "") for name in bound.names]
     return (
         [*labels[:-1], *own, labels[-1]],
@@ -94,7 +94,7 @@ def _covariances(parameters: VarianceParameters) -> _Moving:
     sigma2 = fit.at.sigma2 * fit.problem.basis.scale**2
     matrices, slopes = [], []
     for basis, slot in zip(fit.problem.terms, fit.problem.covariance.terms, strict=True):
-        own = fit.theta[slot.theta]
+        own = fit.inner_theta[slot.theta]
         matrix = sigma2 * basis.matrix @ slot.covariance.covariance(own) @ basis.matrix.T
         slope = np.zeros((len(parameters.covariance), *matrix.shape))
         inner = slot.covariance.covariance_derivative(own)
@@ -183,12 +183,12 @@ def _with_residual(
 
 def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
     fit = parameters.fit
-    jacobian = np.zeros((fit.theta.size + 1, len(parameters.covariance)))
+    jacobian = np.zeros((fit.inner_theta.size + 1, len(parameters.covariance)))
     labels: list[Label] = []
     for term, basis, slot in zip(
         fit.problem.design.random, fit.problem.terms, fit.problem.covariance.terms, strict=True
     ):
-        own = fit.theta[slot.theta]
+        own = fit.inner_theta[slot.theta]
         if basis.diagonal is None:
             jacobian[slot.theta, slot.theta] = _triangular_jacobian(basis.matrix, slot.covariance, own)
         else:
@@ -200,7 +200,7 @@ def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array
         labels += [(term.group, label, "") for label in term.covariance.labels(list(term.names))]
     sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.basis.scale
     jacobian[-1, -1] = 0.5 * sigma
-    values = np.append(fit.problem.to_user(fit.theta), sigma)
+    values = np.append(fit.theta, sigma)
     return [*labels, (RESIDUAL, "sigma", "")], values, jacobian
 
 

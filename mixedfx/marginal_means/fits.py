@@ -170,7 +170,7 @@ def _elsewhere(fit: Ours) -> dict[str, str]:
 
 def _outcome(fit: GeneralizedLinearMixedResults, model: FittedModel, ddf: str | float | None) -> Outcome:
     def variance(data: pd.DataFrame, x: Array) -> Array:
-        return _variance(fit.design, data, fit.fit.problem.covariances(x))
+        return _variance(fit.design, data, fit.solution.problem.covariances(x))
 
     return outcome_of(fit, model, _number(fit, ddf), variance)
 
@@ -187,7 +187,7 @@ def _transformed(fit: LinearMixedResults, model: FittedModel) -> Outcome:
 
 def _variance_parameters(fit: LinearMixedResults) -> Array:
     """Return ``(theta, rho, log sigma^2)``, whose covariance ``fit.variance_parameters`` knows."""
-    return np.append(fit.fit.point.x, np.log(fit.fit.at.sigma2))
+    return np.append(fit.solution.point.x, np.log(fit.solution.at.sigma2))
 
 
 def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[[list[Array]], Array]) -> Array:
@@ -195,7 +195,7 @@ def _total_variance(fit: LinearMixedResults, theta: Array, of_effects: Callable[
 
     Parameters beyond a bound stand at it: differences may look there, at parameters that do not vary.
     """
-    problem = fit.fit.problem
+    problem = fit.solution.problem
     inside = np.clip(theta[:-1], problem.criterion.search_lower, problem.criterion.upper)
     relative = problem.relative_covariances(inside)
     return np.asarray(problem.basis.scale**2 * np.exp(theta[-1]) * (1.0 + of_effects(relative)))
@@ -221,7 +221,7 @@ def _terms(design: Design) -> tuple[frozenset[str], ...]:
 
 
 def _has_intercept(fit: Ours) -> bool:
-    return not isinstance(fit, GeneralizedLinearMixedResults) or fit.fit.problem.family.has_intercept
+    return not isinstance(fit, GeneralizedLinearMixedResults) or fit.solution.problem.family.has_intercept
 
 
 def _denominator(fit: Ours, ddf: str | float | None) -> Denominator:
@@ -241,7 +241,7 @@ def _number(fit: Ours, ddf: str | float | None) -> float | None:
 
 def _scale(fit: Ours) -> MeanScale:
     if isinstance(fit, GeneralizedLinearMixedResults):
-        return scale_of_link(fit.fit.problem.family.link, has_mean=_has_intercept(fit))
+        return scale_of_link(fit.solution.problem.family.link, has_mean=_has_intercept(fit))
     return scale_of_response(fit.design.formula.response)
 
 

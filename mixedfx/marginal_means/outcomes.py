@@ -12,6 +12,7 @@ from scipy import linalg
 from mixedfx._typing import Array
 from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
+from mixedfx.fitting.response import ResponseModel
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.marginal_means.functions import Functions, WiderDenominator
 from mixedfx.marginal_means.model import FittedModel, fixed_df
@@ -19,8 +20,6 @@ from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices import FixedEffects
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.predictor_errors import known_covariance
-from mixedfx.results.response import ResponseModel
 
 __all__ = ["Outcome", "outcome_of", "outcome_of_transformed"]
 
@@ -150,9 +149,9 @@ def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float
     variance : callable
         From rows and all parameters on the inner scale to the variance of the linear predictor.
     """
-    problem, x = fit.fit.problem, fit.fit.x
+    problem, x = fit.solution.problem, fit.solution.x
     family, estimate = problem.family, np.asarray(problem.to_user(x), dtype=float)
-    response, m = ResponseModel(problem, estimate), len(family.phi_names)
+    response, m = fit.solution.response, len(family.phi_names)
     own = problem.theta_slice
     slices = [problem.component_slices[c.name] for c in problem.components]
     further = tuple(fit.model.components[c.name] for c in problem.components)
@@ -234,8 +233,8 @@ def _covariance(fit: GeneralizedLinearMixedResults) -> Array:
 
     What is held at the end of its range counts as known; fixed effects without information are nan.
     """
-    problem, inner = fit.fit.problem, known_covariance(fit.fit)
-    jacobian, own = problem.jacobian_to_user(fit.fit.x).copy(), problem.theta_slice
+    problem, inner = fit.solution.problem, fit.solution.known_covariance
+    jacobian, own = problem.jacobian_to_user(fit.solution.x).copy(), problem.theta_slice
     jacobian[own] = np.eye(len(jacobian))[own]
     unknown = np.isnan(inner.diagonal())
     out = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
@@ -256,5 +255,5 @@ def _is_inverse_link(fit: GeneralizedLinearMixedResults, response: ResponseModel
     """Say whether the mean of the fitted rows is the inverse link of the first linear predictor."""
     predictors = fit.linear_predictors
     own = predictors if predictors.shape[1] > 1 else predictors[:, 0]
-    mean, plain = response.mean(own), np.asarray(response.problem.family.link.inverse(predictors[:, 0], 0)[0])
+    mean, plain = response.mean(own), np.asarray(response.family.link.inverse(predictors[:, 0], 0)[0])
     return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))

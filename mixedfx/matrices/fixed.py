@@ -14,7 +14,7 @@ from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.matrices.frame import FrameRows, text_notes
 
-__all__ = ["FixedEffects", "Rank", "build_fixed", "independent_columns", "told"]
+__all__ = ["FixedEffects", "Rank", "build_fixed", "full_rank", "independent_columns", "told"]
 
 #: Columns that a description names.
 SHOWN = 8
@@ -355,3 +355,18 @@ def _note(rank: Rank, names: Sequence[str]) -> str:
     )
     columns = "a column that follows" if len(described) == 1 else f"{len(described)} columns that follow"
     return f"the fixed part is rank deficient: dropped {columns} from the others (collinear): {shown}"
+
+
+def full_rank(matrix: Array, names: Sequence[str]) -> Array:
+    """Return the matrix, whose columns must be independent in the rows that were drawn.
+
+    Raises
+    ------
+    DataError
+        If some are combinations of others: it names them.
+    """
+    rank = independent_columns(matrix)
+    if not rank.is_full:
+        lost = ", ".join(names[j] for j in rank.dropped)
+        raise DataError(f"fixed effects cannot be estimated from the clusters drawn ({lost})")
+    return np.asfortranarray(matrix)

@@ -170,7 +170,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             self.family,
             observed,
             information=self.information,
-            components=[Component(name, f.matrix, f.names) for name, f in self.components.items()],
+            components=[Component(name, fixed) for name, fixed in self.components.items()],
             penalty=self.penalty,
         )
 

@@ -316,7 +316,7 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     qq(found, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
     if fit.design.random:
         _random_effects(fit, axes[1, 0])
-    linear = isinstance(fit, LinearMixedResults) and fit.fit.problem.residual is None and fit.design.random
+    linear = isinstance(fit, LinearMixedResults) and fit.solution.problem.residual is None and fit.design.random
     if linear:
         group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
         influence(influence_of(fit, group), ax=axes[1, 1])

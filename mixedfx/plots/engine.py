@@ -16,7 +16,7 @@ from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import linear_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
-from mixedfx.fitting.linear import fit_linear
+from mixedfx.fitting.linear_search import fit_linear
 from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, label_axes, legend_beside, one_panel
 from mixedfx.results.linear import LinearMixedResults
 
@@ -165,9 +165,9 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
         that there may be little to see.
     """
     results = linear_results(fit, "optimizer_path")
-    found = results.fit if start is None else fit_linear(results.fit.problem, Control(start=start))
-    steps = [*found.optimum.path, found.theta]
-    path = results.fit.problem.to_user(np.array(steps))
+    found = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
+    steps = [*found.optimum.path, found.inner_theta]
+    path = results.solution.problem.to_user(np.array(steps))
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
 
 
@@ -183,7 +183,7 @@ def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: An
     se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
     low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
     high = np.maximum(theta + REACH * se, path.max(axis=0) + 0.3 * se)
-    model = fit.fit.problem.covariance
+    model = fit.solution.problem.covariance
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
     count = POINTS if len(chosen) == 2 else FINE

@@ -1,186 +1,303 @@
-"""What all fitted mixed models share: statsmodels' vocabulary over a few primitives."""
+"""A fitted mixed model: its rows and its responses, beside the estimates."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from functools import cached_property
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
-from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.denominator import Denominator, asymptotic_for
-from mixedfx.inference.distributions import quantile, two_sided
-from mixedfx.inference.estimable import CanonicalRows, canonical_rows
-from mixedfx.inference.hypothesis import hypothesis_from
-from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
-from mixedfx.matrices import Design, RandomEffects
-from mixedfx.matrices.basis import TermBasis
-from mixedfx.results.effects import coefficients_by_level, covariance_frame, effect_frames
-from mixedfx.results.joint import cholesky_factor, joint_frame
-from mixedfx.results.varcorr import VarCorr
+from mixedfx.matrices.new_rows import chosen_columns, fitted_predictor, linear_predictor_variance, predicted_rows
+from mixedfx.results.estimates import Estimates
+from mixedfx.results.prediction import Prediction, prediction
+from mixedfx.results.responses import checked_response
+from mixedfx.results.settings import factors_of, settings_of
+from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
+from mixedfx.results.summary import summarize
 
 __all__ = ["MixedResults"]
 
+RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
+IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewhere
+
 
 @hinting_methods
-class MixedResults(ABC):
-    """A fitted mixed model.
-
-    Subclasses supply the estimates; this class derives tests, intervals and tables from them.
+class MixedResults(Estimates):
+    """A fitted mixed model, whatever its kind: it asks ``solution``, the face of every fit.
 
     Parameters
     ----------
-    model, fit
-        The model, and what its search found.
+    model
+    solution : Fit
+        What the search found.
     asked : dict
         The arguments of ``fit``.
     """
 
-    def __init__(self, model: Any, fit: Any, asked: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self.model = model
-        self.fit = fit
-        self.asked = dict(asked)
-
-    if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what a name is called here that is no attribute."""
-            if hasattr(type(self), name):  # a property failed inside: its own error is the true one
-                return object.__getattribute__(self, name)
-            raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_FITS)
-
-    @property
-    def design(self) -> Design:
-        """The matrices that were fitted."""
-        design: Design = self.fit.problem.design
-        return design
-
-    @property
-    @abstractmethod
-    def params(self) -> pd.Series[float]:
-        """Fixed effects (p,)."""
-
-    @property
-    @abstractmethod
-    def df(self) -> pd.Series[float]:
-        """Denominator degrees of freedom of the fixed effects; inf for z tests."""
-
-    @property
-    @abstractmethod
-    def _covariance(self) -> Array:
-        """Covariance (p, p) of the fixed effects."""
-
-    @property
-    @abstractmethod
-    def _modes(self) -> tuple[Array, ...]:
-        """Conditional modes (q, m) of every random-effects term, in the order of the formula."""
-
-    @abstractmethod
-    def _factor_covariance(self, factor: int) -> Array:
-        """Conditional covariances (Q, Q, m) of one factor's effects, in the basis of the fit, parameters held fixed."""
+    # ---------------------------------------------------------------- rows
+    @cached_property
+    def _first_predictors(self) -> Array:
+        """``X beta + Z b`` and the offset (n,) in the fitted rows."""
+        return fitted_predictor(self.design, self.solution.beta, self.solution.modes)
 
     @cached_property
-    def _mode_variances(self) -> tuple[Array, ...]:
-        """Conditional variances (q, m) of every random-effects term."""
-        problem = self.fit.problem
-        return tuple(
-            np.einsum("ia,abm,ib->im", basis.matrix, self._factor_covariance(factor)[own, own], basis.matrix)
-            for basis, (factor, own) in zip(problem.terms, problem.assembly.places, strict=True)
-        )
+    def _predictors(self) -> Array:
+        """All linear predictors of the fitted rows as the family takes them: (n,), or (n, K) for several."""
+        response = self.solution.response
+        return response.predictors(self._first_predictors, response.matrices)
 
     @property
-    @abstractmethod
-    def varcorr(self) -> VarCorr:
-        """Variances, standard deviations and correlations of the random effects."""
+    def linear_predictors(self) -> Array:
+        """Linear predictors (n, K) at the modes: of the mean, then of the further components."""
+        eta = self._predictors
+        return eta[:, None] if eta.ndim == 1 else eta
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Conditional means (n,) at the modes of the random effects; probabilities for a binomial response."""
+        return pd.Series(self.solution.response.mean(self._predictors), index=self.design.index, name="fittedvalues")
 
     @property
-    @abstractmethod
-    def theta(self) -> pd.Series[float]:
-        """Covariance parameters."""
+    def resid(self) -> pd.Series[float]:
+        """Response less conditional mean (n,)."""
+        return self.residuals("response")
 
-    @property
-    @abstractmethod
-    def llf(self) -> float:
-        """Log-likelihood (restricted under REML), all constants included."""
+    def residuals(self, kind: str | None = None, *, seed: Any = 0) -> pd.Series[float]:
+        """Return residuals (n,) indexed as the rows that were used.
 
-    @property
-    @abstractmethod
-    def n_parameters(self) -> int:
-        """Number of estimated parameters, fixed effects included."""
-
-    @property
-    @abstractmethod
-    def certificate(self) -> Any:
-        """How sure it is that the optimum was found; prints as two sentences."""
-
-    @abstractmethod
-    def _further_table(self, alpha: float) -> pd.DataFrame:
-        """What is estimated beside fixed effects and random effects, a parameter a row.
-
-        Columns ``component, term, estimate, std_error, statistic, p_value, conf_low, conf_high``.
+        Parameters
+        ----------
+        kind : str, optional
+            ``"response"`` (the default of linear models): response less conditional mean; ``"pearson"``: divided by the
+            standard deviation of the response, nan where the family has none (``student_t`` of two degrees of freedom
+            or fewer); ``"deviance"`` (the default of generalised models): signed roots of the unit deviances, in a
+            linear model the response kind times the root of the weight (a row that counts as w rows, see ``weights`` of
+            :func:`mixedfx.glmer`, has the last two kinds times the root of w); ``"working"``: on the scale of the
+            linear predictor. Generalised models only: ``"quantile"``: randomised quantile residuals, standard normal if
+            the model holds. Linear models only: ``"conditional"``, another name of ``"response"``; ``"normalized"``:
+            multiplied by an inverse root of the residual covariance, which whitens them if that has a structure;
+            ``"marginal"``: y less ``X beta``.
+        seed : int, optional
+            Of the randomisation of quantile residuals.
         """
+        values = self.solution.response.residuals(kind, self._predictors, generator(seed))
+        return pd.Series(values, index=self.design.index, name="resid")
 
-    @abstractmethod
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the summary tables."""
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        random: Any = True,
+        new_levels: str = "error",
+        which: str = "mean",
+        offset: Any = None,
+        weights: Any = None,
+        integrate: bool = False,
+    ) -> Any:
+        """Predict the response.
 
-    # ---------------------------------------------------------------- fixed effects
-    def _series(self, values: Array, name: str | None = None) -> pd.Series[float]:
-        return pd.Series(values, index=self.params.index, name=name, dtype=float)
+        Parameters
+        ----------
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        random : bool, str or list of str
+            Which random effects are included: all, none, or those of the named groups (``"Subject"``), terms
+            (``"(Days | Subject)"``) or parts of terms (``"(1 | Subject)"`` out of ``(Days | Subject)``).
+        new_levels : str
+            What to do with levels that the fit does not know: ``"error"``, ``"population"`` (no random effect) or
+            ``"nan"``.
+        which : str
+            ``"mean"``; ``"marginal"``: the mean over groups, ``integrate=True``; ``"linear"`` (predictor). In
+            generalised models also ``"probabilities"`` (of the categories of an ordinal response: a DataFrame), or the
+            name of a further linear predictor (``"dispersion"``, ``"zero_inflation"``) for its natural value.
+        offset : str or array, optional
+            Offset of the new rows; needed if the model had an offset argument.
+        weights : optional
+            Accepted for symmetry; means do not depend on weights.
+        integrate : bool
+            Average over the distribution of the random effects (those that ``random`` does not name): what the
+            population does, instead of its average member. In a linear model the two are the same.
 
-    @property
-    def bse(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects (p,)."""
-        return self._series(np.sqrt(self._covariance.diagonal()), "bse")
+        Returns
+        -------
+        Series
+            Indexed as the data; nan in cells that the data of the fit do not have.
 
-    @property
-    def tvalues(self) -> pd.Series[float]:
-        """Estimate over standard error (p,)."""
-        se = self.bse.to_numpy()
-        out = np.full(se.size, np.nan)
-        np.divide(self.params.to_numpy(), se, out=out, where=se > 0)
-        return self._series(out, "tvalues")
+        Raises
+        ------
+        DataError, SpecificationError
 
-    @property
-    def pvalues(self) -> pd.Series[float]:
-        """Two-sided p-values (p,)."""
-        return self._series(
-            two_sided(np.asarray(self.tvalues, dtype=float), np.asarray(self.df, dtype=float)), "pvalues"
-        )
+        Warns
+        -----
+        RankDeficientWarning
+            If rows lie in cells that the data of the fit do not have.
 
-    @property
-    def use_t(self) -> bool:
-        """Whether the tests are t tests with finite degrees of freedom."""
-        return bool(np.isfinite(self.df).any())
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.predict({"Days": [0, 10], "Subject": ["308", "308"]}).round(1).tolist()
+        [253.7, 450.3]
+        >>> fit.predict({"Days": [0, 10]}, random=False).round(1).tolist()
+        [251.4, 356.1]
 
-    @property
-    def fe_params(self) -> pd.Series[float]:
-        """Fixed effects (p,): statsmodels' other name of :attr:`params`."""
-        return self.params
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> new = {"period": ["1", "4"]}
+        >>> fit.predict(new, random=False).round(4).tolist()
+        [0.198, 0.0484]
+        >>> fit.predict(new, random=False, integrate=True).round(4).tolist()
+        [0.2161, 0.0573]
+        """
+        integrate = checked_flag("integrate", integrate) or which == "marginal"
+        chosen = chosen_columns(self.design, False if integrate and random is True else random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset, whole=False)
+        fit = self.solution
+        eta = pd.Series(rows.predictor(fit.beta, fit.modes), index=rows.index, name="predicted")
+        if which == "linear":
+            return eta
+        variance = np.zeros(len(eta))
+        if integrate and not fit.response.mean_is_linear:
+            variance = linear_predictor_variance(self.design, fit.covariances, [~c for c in chosen], data)
+        kind = "mean" if which == "marginal" else which
+        return fit.response.predicted(kind, eta, fit.response.columns(data), variance)
 
-    @property
-    def bse_fe(self) -> pd.Series[float]:
-        """Standard errors of the fixed effects (p,): statsmodels' other name of :attr:`bse`."""
-        return self.bse
+    def get_prediction(
+        self,
+        data: Any = None,
+        *,
+        random: Any = True,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+        integrate: bool = False,
+    ) -> Prediction:
+        """Predict with standard errors and intervals.
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance (p, p) of the fixed effects."""
-        return pd.DataFrame(self._covariance.copy(), index=self.params.index, columns=self.params.index)
+        Parameters
+        ----------
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        random, new_levels, offset
+            As in :meth:`predict`.
+        weights : str or array, optional
+            Of new observations: trials of a binomial response, elsewhere precision weights; those of the fit's own
+            column if omitted, else 1. Limits of an observation are nan where the trials are unknown.
+        integrate : bool
+            As in :meth:`predict`: average over the distribution of the random effects that ``random`` does not name.
 
-    def _wald_interval(self, alpha: float) -> pd.DataFrame:
-        half = quantile(1.0 - 0.5 * alpha, np.asarray(self.df, dtype=float)) * np.asarray(self.bse, dtype=float)
-        centre = np.asarray(self.params, dtype=float)
-        return pd.DataFrame({"lower": centre - half, "upper": centre + half}, index=self.params.index)
+        Returns
+        -------
+        Prediction
+            ``summary_frame()`` has the mean, its standard error, and the limits for the mean and for a new observation;
+            ``summary_frame(which="linear")`` those of the linear predictor; ``summary_frame(which="effect")`` those for
+            the true mean of a new group (in a meta-analysis the prediction interval of a new study's true effect).
 
+        Notes
+        -----
+        Linear models: the standard error covers the uncertainty of the fixed effects and of the random effects that are
+        included. A new observation adds the random effects that are not included, and its own residual: sigma squared
+        over its weight, times what a residual structure says of the row (its variance by group; the known variance of a
+        study). It is the same for rows of the fit and the same rows given as data. Where a row has no random effect,
+        the limits of its mean are those of Satterthwaite's t distribution; all others are normal, and the variances
+        count as known.
+
+        Generalised models: standard errors come from the joint covariance of all parameters and of the included random
+        effects around their modes, which move with the parameters (with the variances too). Random effects that are not
+        included do not enter them: they are those of the average group, or with ``integrate=True`` of the mean over
+        groups, where the variances count once more. The limits for a new observation are quantiles of 2000 simulated
+        responses: the parameters are drawn from their normal approximation, included random effects around their modes,
+        and others from their distribution.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> new = {"Days": [10, 10], "Subject": ["308", "new"]}
+        >>> fit.get_prediction(new, new_levels="population").se_mean.round(1).tolist()
+        [15.9, 16.0]
+
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> new = {"period": ["1", "4"], "size": [20, 20]}
+        >>> frame = fit.get_prediction(new, random=False, integrate=True, weights="size").summary_frame()
+        >>> print(frame[["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]].round(3).to_string())
+            mean  mean_se  mean_ci_lower  mean_ci_upper
+        0  0.216    0.036          0.153          0.296
+        1  0.057    0.023          0.026          0.123
+        """
+        integrate = checked_flag("integrate", integrate)
+        chosen = chosen_columns(self.design, False if integrate and random is True else random)
+        rows = predicted_rows(self.design, data, chosen, new_levels=new_levels, offset=offset)
+        return prediction(self.solution, self.denominator(), rows, data, weights, averaged=integrate)
+
+    def simulate(
+        self,
+        n: int = 1,
+        *,
+        seed: Any = None,
+        random: str = "new",
+        data: Any = None,
+        new_levels: str = "error",
+        offset: Any = None,
+        weights: Any = None,
+    ) -> pd.DataFrame:
+        """Draw responses for the fitted rows or for new ones.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        seed : int, SeedSequence or Generator, optional
+            The same seed gives the same draws.
+        random : str or list of str
+            ``"new"``: random effects drawn afresh for every level (the parametric bootstrap); ``"fitted"``: the
+            conditional modes; groups or terms as in :meth:`predict`: theirs as fitted, the others drawn afresh.
+        data : data frame, optional
+            New rows; the fitted rows if omitted.
+        new_levels : str
+            Where fitted effects are asked for, levels of the new data that the fit does not know: ``"error"``,
+            ``"draw"`` (an effect drawn afresh), ``"population"`` (no effect) or ``"nan"``.
+        offset : str or array, optional
+            Offset of the new rows; needed if the model had an array.
+        weights : str or array, optional
+            Of the new rows: trials of a binomial response (needed if the fit had trials), elsewhere precision weights;
+            those of the fit's own column if omitted, else 1.
+
+        Returns
+        -------
+        DataFrame
+            Rows x n; proportions for a binomial response, numbers 1, 2, … for categories; missing where a predictor is.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.simulate(3, seed=1).shape
+        (180, 3)
+        >>> new = {"Days": [0, 9, 0, 9], "Subject": ["a", "a", "308", "308"]}
+        >>> fit.simulate(1000, seed=1, data=new, random="fitted", new_levels="draw").std(axis=1).round().tolist()
+        [36.0, 66.0, 25.0, 26.0]
+
+        >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+        >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+        >>> new = {"period": ["1", "4"], "herd": ["new", "new"], "size": [20, 20]}
+        >>> (20 * fit.simulate(1000, seed=1, data=new, weights="size")).mean(axis=1).round(1).tolist()
+        [4.2, 1.1]
+        """
+        draws, rng, fit = checked_count(n), generator(seed), self.solution
+        chosen = conditional_columns(self.design, random)
+        rows = simulated_rows(self.design, fit.beta, data, chosen, new_levels=new_levels, offset=offset)
+        eta = rows.fixed[:, None] + random_parts(rows, fit.roots, fit.modes, draws, rng, chosen)
+        return pd.DataFrame(fit.response.draw(eta, data, weights, rng), index=rows.index)
+
+    # ---------------------------------------------------------------- intervals
     def conf_int(
         self, alpha: float = 0.05, method: str = "wald", which: str = "fixed", *, n: int = 1000, seed: Any = None
     ) -> pd.DataFrame:
@@ -226,345 +343,16 @@ class MixedResults(ABC):
 
         return confidence_intervals(self, checked_alpha(alpha), method, which, n=n, seed=seed)
 
-    # ---------------------------------------------------------------- tests
-    def denominator(self, ddf: str | None = None) -> Denominator:
-        """Return what calibrates the tests of fixed effects: the covariance and the denominator degrees of freedom.
+    # ---------------------------------------------------------------- other responses, other models
+    def refit(self, y: Any) -> Self:
+        """Fit the same model to another response (n,) as :meth:`simulate` gives it, starting from this fit."""
+        return self._refitted(self.solution.with_response(checked_response(self.design, y)))
 
-        Parameters
-        ----------
-        ddf : str, optional
-            Name of the method; the usual one of the model if omitted.
-        """
-        return asymptotic_for(ddf, self._covariance)
+    def _refitted(self, problem: Any) -> Self:
+        """Fit a problem of the same model (another response, other rows), starting from this fit."""
+        again: Self = self.model.refitted(self.solution, problem)
+        return again
 
-    def t_test(self, constraints: Any, *, ddf: str | None = None) -> RowTests:
-        """Test linear combinations of the fixed effects one by one.
-
-        Parameters
-        ----------
-        constraints : str, dict, array or tuple
-            Text (``"a = b, c = 1"``), ``{"c": 1}``, a matrix with a row for each combination, or ``(matrix, values)``.
-        ddf : str, optional
-            ``"satterthwaite"`` (the default of linear models), ``"kenward-roger"``, ``"containment"``, ``"residual"``
-            or ``"z"`` (all that generalised models have).
-
-        Returns
-        -------
-        RowTests
-            ``effect, sd, statistic, pvalue, df_denom, conf_int(), to_frame(), summary()``.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> fit.t_test("Days = 10").to_frame().round(3)
-                   estimate     se    df      t  pvalue  lower   upper
-        Days = 10    10.467  1.546  17.0  0.302   0.766  7.206  13.729
-        """
-        hypothesis = hypothesis_from(constraints, list(self.params.index))
-        return row_tests(hypothesis, np.asarray(self.params, dtype=float), self.denominator(ddf))
-
-    def f_test(self, constraints: Any, *, ddf: str | None = None) -> JointTest:
-        """Test linear combinations of the fixed effects all together.
-
-        Parameters
-        ----------
-        constraints, ddf
-            As for :meth:`t_test`.
-
-        Returns
-        -------
-        JointTest
-            ``fvalue, df_num, df_denom, pvalue``.
-
-        Raises
-        ------
-        SpecificationError
-            If the constraints contradict each other, or say nothing.
-
-        Notes
-        -----
-        Neither F nor the degrees of freedom depend on how a hypothesis is written: any combination of its rows gives
-        the same, that of :func:`mixedfx.anova`. R's ``lmerTest::contest`` takes the rows as they stand, so that
-        Satterthwaite's degrees of freedom of several rows can differ from it in the third digit.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> fit.f_test("Days = 0", ddf="kenward-roger")
-        F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
-        """
-        hypothesis = hypothesis_from(constraints, list(self.params.index))
-        if not hypothesis.L.any():
-            raise SpecificationError(
-                "the constraints are zero in every coefficient, and test nothing: give a row with a number that is not "
-                "zero, or text such as 'x = 0'"
-            )
-        beta = np.asarray(self.params, dtype=float)
-        return joint_test(hypothesis, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
-
-    def wald_test(self, constraints: Any, *, use_f: bool | None = None, ddf: str | None = None) -> JointTest:
-        """Test linear combinations of the fixed effects all together, by F or by chi-squared.
-
-        Parameters
-        ----------
-        constraints, ddf
-            As for :meth:`t_test`.
-        use_f : bool, optional
-            False for chi-squared; by default F where the model has denominator degrees of freedom.
-        """
-        if use_f is False and ddf is not None and ddf != "z":
-            raise SpecificationError(
-                f"ddf={ddf!r} is for F tests: a chi-squared test (use_f=False) has no denominator df"
-            )
-        return self.f_test(constraints, ddf="z" if use_f is False else ddf)
-
-    def wald_test_terms(self, *, skip_single: bool = False, ddf: str | None = None) -> pd.DataFrame:
-        """Test for every term whether all of its coefficients are zero, as statsmodels' function of this name.
-
-        What that means depends on how factors are coded: beside interactions it is the effect at the reference level
-        (at zero of a covariate). :func:`mixedfx.anova` tests averages over the levels instead.
-
-        Parameters
-        ----------
-        skip_single : bool
-            Leave out terms of one coefficient.
-        ddf : str, optional
-            As for :meth:`t_test`.
-
-        Returns
-        -------
-        DataFrame
-            One row a term: ``statistic, pvalue, df_constraint, df_denom``; F, or chi-squared where ``df_denom`` is
-            infinite.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> fit.wald_test_terms().round(2)
-                   statistic  pvalue  df_constraint  df_denom
-        Intercept    1357.06     0.0              1      17.0
-        Days           45.85     0.0              1      17.0
-        """
-        checked_flag("skip_single", skip_single)
-        identity, rows = np.eye(len(self.params)), {}
-        for term, columns in self.design.fixed.terms.items():
-            if len(columns) > int(skip_single):
-                test = self.f_test(identity[list(columns)], ddf=ddf)
-                z = np.isinf(test.df_denom)
-                statistic = test.fvalue * test.df_num if z else test.fvalue
-                rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)
-        named = ["statistic", "pvalue", "df_constraint", "df_denom"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})
-
-    @cached_property
-    def _canonical_rows(self) -> CanonicalRows:
-        """How hypotheses of several rows are written for their degrees of freedom."""
-        inputs = self.model.inputs
-        return canonical_rows(self.design, None if inputs is None else inputs.frame)
-
-    # ---------------------------------------------------------------- random effects
-    @property
-    def random_effects(self) -> dict[str, pd.DataFrame]:
-        """Conditional modes: group to DataFrame (levels x columns)."""
-        return effect_frames(self.design.random, self._modes)
-
-    @property
-    def random_effects_sd(self) -> dict[str, pd.DataFrame]:
-        """Standard deviations of the random effects given the data and the parameters, shaped as ``random_effects``."""
-        return effect_frames(self.design.random, [np.sqrt(np.maximum(v, 0.0)) for v in self._mode_variances])
-
-    @property
-    def random_effects_cov(self) -> dict[str, pd.DataFrame]:
-        """Covariances of the random effects of each level given the data and the parameters.
-
-        Returns
-        -------
-        dict of str to DataFrame
-            Group to frame; rows indexed by level and effect, columns by effect: ``[group].loc[level]`` is the matrix
-            (q, q) of one level. Its diagonal is the square of :attr:`random_effects_sd`.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> fit.random_effects_cov["Subject"].loc["308"].to_numpy().round(2)
-        array([[145.71, -21.44],
-               [-21.44,   5.31]])
-        """
-        problem, terms = self.fit.problem, self.design.random
-        parts: dict[str, list[tuple[int, TermBasis, slice, RandomEffects]]] = {}
-        for term, basis, (factor, own) in zip(terms, problem.terms, problem.assembly.places, strict=True):
-            parts.setdefault(term.group, []).append((factor, basis, own, term))
-        out = {}
-        for group, own in parts.items():
-            blocks = self._factor_covariance(own[0][0])
-            to_user = np.vstack([_placed(basis.matrix, columns, len(blocks)) for _, basis, columns, _ in own])
-            names = [name for *_, term in own for name in term.names]
-            out[group] = covariance_frame(
-                np.einsum("ia,abm,jb->mij", to_user, blocks, to_user), own[0][3].levels, names
-            )
-        return out
-
-    @property
-    def bse_re(self) -> pd.Series[float]:
-        """Standard errors of the variances and covariances of the random effects, those that ``varcorr`` shows.
-
-        They say little near zero: :func:`mixedfx.profile` has intervals, and ``cov_varpar`` the covariance on other
-        scales. Nan where a variance is zero.
-        """
-        covariance = self.cov_varpar("variance")
-        shown = [label[0] in self.n_groups for label in covariance.index]
-        errors = np.sqrt(np.maximum(np.diag(covariance.to_numpy()), 0.0))
-        return pd.Series(errors, index=covariance.index, name="bse_re", dtype=float)[shown]
-
-    @abstractmethod
-    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
-        """Return the asymptotic covariance of the variance parameters."""
-
-    @property
-    def cov_re(self) -> pd.DataFrame:
-        """Covariance (q, q) of the effects of the first random-effects term; :attr:`varcorr` has every term's."""
-        terms = self.varcorr.terms
-        matrix, names = (terms[0].matrix, terms[0].names) if terms else (np.zeros((0, 0)), ())
-        return pd.DataFrame(matrix.copy(), index=list(names), columns=list(names))
-
-    @property
-    def vcomp(self) -> pd.Series[float]:
-        """Variances of the random-effects terms after the first, labelled ``effect|group``."""
-        further = self.varcorr.terms[1:]
-        labels = [f"{name}|{term.group}" for term in further for name in term.names]
-        values = [float(value) for term in further for value in np.diag(term.matrix)]
-        return pd.Series(values, index=pd.Index(labels, dtype=object), name="vcomp", dtype=float)
-
-    def cov_joint(self) -> pd.DataFrame:
-        """Return the joint covariance of the fixed effects and the random effects.
-
-        It is that of the errors ``beta-hat - beta`` and ``b-hat - b``: any prediction ``x beta + z b`` has the standard
-        error ``sqrt(g' C g)``, ``g = (x, z)``, as :meth:`get_prediction` says. In a generalised model the modes are as
-        uncertain as all parameters make them, the variances included; in a linear one the variances count as known.
-
-        Returns
-        -------
-        DataFrame
-            ``(p + q, p + q)``, rows and columns labelled ``group, level, term``: the fixed effects (group ``""``), then
-            terms in the order of the formula, levels within a term, coefficients within a level.
-
-        Raises
-        ------
-        SpecificationError
-            If there are more than 4000 random effects.
-
-        References
-        ----------
-        Henderson (1975), Biometrics 31, 423-447.
-
-        Examples
-        --------
-        >>> import numpy as np, mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> joint = fit.cov_joint()
-        >>> joint.shape
-        (38, 38)
-        >>> slope = joint.loc[[("", "", "Days"), ("Subject", "308", "Days")]].iloc[:, [1, 3]].to_numpy()
-        >>> round(float(np.sqrt(slope.sum())), 3)
-        2.336
-        """
-        return joint_frame(self.design, self._joint_covariance())
-
-    @abstractmethod
-    def _joint_covariance(self) -> Array:
-        """Covariance (p + q, p + q) of the errors of fixed and random effects."""
-
-    @property
-    def L(self) -> sp.csr_array:
-        """Lower Cholesky factor (q, q) of ``Lambda' Z' W Z Lambda + I`` at the estimate, ordered as ``model.exog_re``.
-
-        W holds the weights of the rows (with a residual structure the inverse of the residual covariance relative to
-        sigma squared), in a generalised model the working weights at the modes.
-
-        Raises
-        ------
-        SpecificationError
-            If there are more than 4000 random effects.
-        """
-        scaled = self._weighted_rows(self.model.exog_re @ self.model.Lambda(self.theta.to_numpy()))
-        return cholesky_factor(scaled)
-
-    @abstractmethod
-    def _weighted_rows(self, matrix: sp.csr_array) -> Any:
-        """Return ``W**(1/2) M`` for the rows ``M`` (n, q)."""
-
-    @property
-    def coefficients(self) -> dict[str, pd.DataFrame]:
-        """Fixed plus random effects: group to DataFrame (levels x coefficients)."""
-        return coefficients_by_level(self.params, self.random_effects)
-
-    # ---------------------------------------------------------------- size and fit
-    @property
-    def nobs(self) -> int:
-        """Number of rows used."""
-        return len(self.design.index)
-
-    @property
-    def n_groups(self) -> dict[str, int]:
-        """Number of levels of each grouping factor."""
-        return {term.group: len(term.levels) for term in self.design.random}
-
-    @property
-    def df_resid(self) -> int:
-        """Rows less estimated parameters."""
-        return self.nobs - self.n_parameters
-
-    @property
-    def df_modelwc(self) -> int:
-        """Number of estimated parameters: statsmodels' other name of :attr:`n_parameters`."""
-        return self.n_parameters
-
-    @property
-    def deviance(self) -> float:
-        """Minus twice :attr:`llf`; under REML the REML criterion."""
-        return -2.0 * self.llf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's criterion: ``-2 llf + 2 k``, k the number of estimated parameters."""
-        return self.deviance + 2.0 * self.n_parameters
-
-    @property
-    def bic(self) -> float:
-        """Schwarz's criterion: ``-2 llf + k log(n)``."""
-        return self.deviance + float(np.log(self.nobs)) * self.n_parameters
-
-    @property
-    def converged(self) -> bool:
-        """Whether the certificate says that nothing worth mentioning is left to gain."""
-        return bool(self.certificate.converged)
-
-    @property
-    def is_singular(self) -> bool:
-        """Whether some variance is zero or some correlation is -1 or 1."""
-        return bool(self.certificate.is_singular)
-
-    @cached_property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks in plain words: variances that nothing determines, rows that were dropped, redundant columns."""
-        return (*self._identification_notes(), *self.design.notes)
-
-    @property
-    def separation_notes(self) -> tuple[str, ...]:
-        """What tests and means are worth where fixed effects tell the outcomes apart; empty elsewhere."""
-        notes: tuple[str, ...] = self.certificate.separation_note
-        return notes
-
-    def _identification_notes(self) -> tuple[str, ...]:
-        """What the certificate says of variances that the data do not determine."""
-        certificate = self.certificate
-        return () if certificate.is_identified else (str(certificate).splitlines()[1],)
-
-    # ---------------------------------------------------------------- other models
     def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Self:
         """Fit the same model with something changed; everything else stays as it was.
 
@@ -610,15 +398,68 @@ class MixedResults(ABC):
         new: Self = self.model.updated(self.asked, formula, data, changes)
         return new
 
+    def save(self, path: str | Path) -> None:
+        """Write the fit to a file (JSON and arrays); :func:`mixedfx.load` reads it back without executing code.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        SpecificationError
+            If the model has a family object or functions of the user's, which are code: pickle the fit instead.
+        """
+        self.model.save(path, self.solution)
+
+    # ---------------------------------------------------------------- tables
+    def summary(self, alpha: float = 0.05, *, ddf: str | None = None, exp: bool = False) -> Summary:
+        """Return the summary tables.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the confidence intervals.
+        ddf : str, optional
+            Whose standard errors and degrees of freedom the tests of the fixed effects have: ``"satterthwaite"`` (the
+            default of linear models), ``"kenward-roger"``, ``"containment"``, ``"residual"`` or ``"z"`` (all that
+            generalised models have).
+        exp : bool
+            Show exponentiated coefficients: odds ratios, rate ratios.
+
+        Returns
+        -------
+        Summary
+            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
+        """
+        alpha, fit = checked_alpha(alpha), self.solution
+        exp = checked_flag("exp", exp)
+        tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
+        approximated = [("Family", fit.family.name), ("Link", fit.link.name), ("Integration", fit.integration)]
+        settings = {name: text for name, text in settings_of(self).items() if name not in IN_FACTS}
+        return summarize(
+            self,
+            alpha,
+            title=fit.title,
+            facts=approximated if fit.integration else [],
+            settings=factors_of(self) | settings,
+            residual=self._residual_table(alpha),
+            known_residuals=fit.residual is not None and fit.residual.sigma is not None,
+            components=self._component_tables(),
+            ratio=RATIOS.get(fit.link.name, "exp(coef)") if exp else None,
+            tests=tests,
+        )
+
+    def _residual_table(self, alpha: float) -> pd.DataFrame | None:
+        """The residual structure: standard deviations of kinds of rows, and its parameters with their intervals."""
+        return None
+
+    def _component_tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of further linear predictors and family-wide parameters, by title."""
+        return {}
+
     def __repr__(self) -> str:
         return str(self.summary())
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
-
-
-def _placed(matrix: Array, columns: slice, size: int) -> Array:
-    """Return a matrix with ``matrix`` in some of ``size`` columns and zeros in the others."""
-    whole = np.zeros((len(matrix), size))
-    whole[:, columns] = matrix
-    return whole

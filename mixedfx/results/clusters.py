@@ -7,15 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, IntArray
-from mixedfx.criterion.generalized_problem import generalized_problem
-from mixedfx.criterion.linear_problem import linear_problem
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx._typing import IntArray
+from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import Design, RandomEffects, nested_in
-from mixedfx.matrices.fixed import independent_columns
+from mixedfx.matrices.fixed import full_rank
 from mixedfx.results.base import MixedResults
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Clusters", "clusters_of", "refit_rows"]
 
@@ -56,7 +52,7 @@ def clusters_of(fit: MixedResults, group: str | None) -> Clusters:
         If there is none, or the rows of different levels are not independent.
     """
     terms = fit.design.random
-    if isinstance(fit, LinearMixedResults) and fit.fit.problem.residual is not None:
+    if fit.solution.residual is not None:
         raise SpecificationError('clusters are not resampled under a residual structure: use method="parametric"')
     if any(term.loading is not None for term in terms):
         raise SpecificationError('levels with a known covariance are not independent: use method="parametric"')
@@ -86,19 +82,7 @@ def refit_rows(fit: MixedResults, clusters: Clusters, drawn: IntArray) -> MixedR
     """
     rows, position = clusters.rows(drawn)
     design = _taken(fit.design, clusters, rows, position)
-    if isinstance(fit, LinearMixedResults):
-        return fit.model.refitted(fit.fit, linear_problem(design, reml=fit.reml, sigma=fit.model.sigma))
-    assert isinstance(fit, GeneralizedLinearMixedResults)
-    problem = fit.fit.problem
-    other = generalized_problem(
-        design,
-        problem.family,
-        problem.observed.take(rows),
-        information=fit.model.information,
-        components=[replace(c, matrix=_estimable(c.matrix[rows], c.names)) for c in problem.components],
-        penalty=fit.model.penalty,
-    )
-    return fit.model.refitted(fit.fit, other)
+    return fit._refitted(fit.solution.on_rows(design, rows))
 
 
 def _taken(design: Design, clusters: Clusters, rows: IntArray, position: IntArray) -> Design:
@@ -107,7 +91,7 @@ def _taken(design: Design, clusters: Clusters, rows: IntArray, position: IntArra
         values=design.response.values[rows],
         trials=None if design.response.trials is None else design.response.trials[rows],
     )
-    matrix = _estimable(design.fixed.matrix[rows], design.fixed.names)
+    matrix = full_rank(design.fixed.matrix[rows], design.fixed.names)
     return replace(
         design,
         response=response,
@@ -118,14 +102,6 @@ def _taken(design: Design, clusters: Clusters, rows: IntArray, position: IntArra
         index=pd.RangeIndex(rows.size),
         keep=None,
     )
-
-
-def _estimable(matrix: Array, names: tuple[str, ...]) -> Array:
-    rank = independent_columns(matrix)
-    if not rank.is_full:
-        lost = ", ".join(names[j] for j in rank.dropped)
-        raise DataError(f"fixed effects cannot be estimated from the clusters drawn ({lost})")
-    return np.asfortranarray(matrix)
 
 
 def _regrouped(term: RandomEffects, clusters: Clusters, rows: IntArray, position: IntArray) -> RandomEffects:

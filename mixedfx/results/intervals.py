@@ -54,7 +54,7 @@ def _wald(request: _Request) -> pd.DataFrame:
     if request.which in ("fixed", "all"):
         parts.append(fit._wald_interval(request.alpha))
     if request.which in ("family", "all") and isinstance(fit, GeneralizedLinearMixedResults):
-        parts.append(further_wald(fit.fit, request.alpha))
+        parts.append(further_wald(fit.solution, request.alpha))
     parts = [part for part in parts if len(part)]
     return pd.concat(parts) if parts else pd.DataFrame(columns=["lower", "upper"], dtype=float)
 
@@ -66,7 +66,7 @@ def _random_wald(fit: MixedResults, known: Quantities, alpha: float) -> pd.DataF
         found = _errors(variance_estimates(fit.variance_parameters, "sd"))
     else:
         assert isinstance(fit, GeneralizedLinearMixedResults)
-        found = _errors(generalized_variance_estimates(fit.fit, "sd"))
+        found = _errors(generalized_variance_estimates(fit.solution, "sd"))
     values = estimates(fit)[: known.n_random]
     se = np.array([found.get(name, np.nan) for name in names])
     reach = special.ndtri(1.0 - 0.5 * alpha) * se
@@ -83,10 +83,10 @@ def _random_wald(fit: MixedResults, known: Quantities, alpha: float) -> pd.DataF
 
 def _structure_limits(fit: LinearMixedResults, alpha: float) -> Array:
     """Limits (r, 2) of the parameters of a residual structure, on the scales where they are unbounded."""
-    bound, k = fit.fit.problem.residual, fit.fit.theta.size
+    bound, k = fit.solution.problem.residual, fit.solution.inner_theta.size
     assert bound is not None
     own = slice(k, k + bound.n_rho)
-    return bound.natural_intervals(fit.fit.rho, fit.variance_parameters.covariance[own, own], alpha)
+    return bound.natural_intervals(fit.solution.rho, fit.variance_parameters.covariance[own, own], alpha)
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class ManyFits:
 
     @cached_property
     def _denominators(self) -> tuple[Array, Array]:
-        return many_denominators(self.fit.fit.problem, self.responses, self.refits)
+        return many_denominators(self.fit.solution.problem, self.responses, self.refits)
 
     @cached_property
     def bse(self) -> pd.DataFrame:

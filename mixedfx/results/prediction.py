@@ -1,69 +1,254 @@
-"""Predictions of a linear mixed model with the uncertainty of its fixed and random effects."""
+"""Predictions with their uncertainty: of means, of the true mean of a new group, and of new observations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import LinearFit
+from mixedfx.families.base import Family
+from mixedfx.families.mean_function import MeanFunction, MeanSlopes, joined, limits_on_unbounded_scale
+from mixedfx.fitting import Fit
+from mixedfx.fitting.response import ResponseModel
+from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile
-from mixedfx.inference.satterthwaite import VarianceParameters, satterthwaite_df
-from mixedfx.matrices.new_rows import PredictedRows
+from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
 
-__all__ = ["SHOWN", "Prediction", "predict_rows", "short_table"]
+__all__ = ["Prediction", "prediction"]
 
-CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
+SHOWN = 20  # rows of a prediction that fill a screen
+DRAWS = 2000  # simulated responses of a row behind its interval
+WHICH = ("mean", "linear", "effect")
+
+
+class Observations(ABC):
+    """New observations of the predicted rows: where they will lie."""
+
+    @abstractmethod
+    def limits(self, mean: Array, se: Array, alpha: float, seed: int) -> tuple[Array, Array]:
+        """Return the limits (n,), (n,), of the predicted means (n,) with their standard errors (n,)."""
+
+    @abstractmethod
+    def taken(self, at: slice) -> Self:
+        """Return some of the rows."""
+
+
+@dataclass(frozen=True)
+class NormalObservations(Observations):
+    """Observations that are normal around their means.
+
+    Attributes
+    ----------
+    variance : (n,)
+        Beyond that of the mean: residual, and random effects that are not included.
+    df : (n,)
+        Degrees of freedom of the limits.
+    """
+
+    variance: Array
+    df: Array
+
+    def se(self, se_mean: Array) -> Array:
+        """Return the standard errors (n,) of new observations."""
+        return np.sqrt(se_mean**2 + self.variance)
+
+    def limits(self, mean: Array, se: Array, alpha: float, seed: int) -> tuple[Array, Array]:
+        """Return the limits (n,), (n,)."""
+        half = quantile(1.0 - 0.5 * alpha, self.df) * self.se(se)
+        return mean - half, mean + half
+
+    def taken(self, at: slice) -> NormalObservations:
+        """Return some of the rows."""
+        return NormalObservations(self.variance[at], self.df[at])
+
+
+@dataclass(frozen=True)
+class SimulatedObservations(Observations):
+    """Observations whose parameters and random effects are as uncertain as the fit leaves them.
+
+    Attributes
+    ----------
+    response : ResponseModel
+    eta, further : (n,), (n, K - 1)
+        Estimated linear predictors.
+    slopes : (n, K, r)
+        Of all linear predictors in ``r`` independent standard normal errors of the parameters.
+    phi_slopes : (m, r)
+        Of the family-wide parameters.
+    phi_bounds : (m,), (m,)
+    spread : (n,)
+        Standard deviation of the random effects, given the parameters: of included ones around their modes, of others
+        around zero.
+    prior : (n,) array or None
+        Trials of a binomial response, elsewhere precision weights; nan where they are unknown.
+    """
+
+    response: ResponseModel
+    eta: Array
+    further: Array
+    slopes: Array
+    phi_slopes: Array
+    phi_bounds: tuple[Array, Array]
+    spread: Array
+    prior: Array | None
+
+    def taken(self, at: slice) -> SimulatedObservations:
+        """Return some of the rows."""
+        return replace(
+            self,
+            eta=self.eta[at],
+            further=self.further[at],
+            slopes=self.slopes[at],
+            spread=self.spread[at],
+            prior=None if self.prior is None else self.prior[at],
+        )
+
+    def limits(self, mean: Array, se: Array, alpha: float, seed: int) -> tuple[Array, Array]:
+        """Return quantiles (n,), (n,) of simulated responses; nan where a predictor or the trials are unknown.
+
+        Every row starts from the same seed: its limits do not depend on the rows beside it.
+        """
+        out = np.full((2, self.eta.size), np.nan)
+        parts = [self.eta, self.spread, self.further.sum(axis=1), self.slopes.sum(axis=(1, 2))]
+        known = np.isfinite(sum(parts))
+        if self.prior is not None:
+            known &= (self.prior > 0) & np.isfinite(self.prior)
+        common = np.random.default_rng(seed)
+        errors = common.standard_normal((DRAWS, self.slopes.shape[2]))
+        effects = common.standard_normal(DRAWS)
+        lower, upper = (end[:, None] for end in self.phi_bounds)
+        phi = np.clip(self.response.phi[:, None] + self.phi_slopes @ errors.T, lower, upper)
+        for row in np.flatnonzero(known):
+            drawn = self._drawn(int(row), errors, effects, phi, np.random.default_rng(seed))
+            out[:, row] = np.quantile(drawn, [0.5 * alpha, 1.0 - 0.5 * alpha], method="inverted_cdf")
+        return out[0], out[1]
+
+    def _drawn(self, row: int, errors: Array, effects: Array, phi: Array, rng: np.random.Generator) -> Array:
+        """Responses (draws,) of one row."""
+        moved = errors @ self.slopes[row].T
+        eta = self.eta[row] + moved[:, 0] + self.spread[row] * effects
+        prior = None if self.prior is None else np.full(len(errors), self.prior[row])
+        return self.response.simulated(joined(eta, self.further[row] + moved[:, 1:]), phi, prior, rng)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The random effects that are not included.
+
+    Attributes
+    ----------
+    variance : (n,)
+        Of the linear predictor.
+    slope : (n,)
+        Derivative of the mean in the linear predictor.
+    """
+
+    variance: Array
+    slope: Array
 
 
 @dataclass(frozen=True, repr=False)
 class Prediction:
-    """Predicted means with their standard errors; made by ``fit.get_prediction``.
+    """Predicted means with intervals that never leave the range of the mean; made by ``fit.get_prediction``.
 
     Attributes
     ----------
-    predicted_mean : Series
-    se_mean : Series
-        Root of the mean squared error of the prediction of the mean: uncertainty of the fixed effects, and of the
-        random effects that are included.
-    var_obs : (n,) array
-        Variance of a new observation beyond that of the mean: residual, and random effects that are not included.
+    linear : Series
+        Linear predictors of the mean.
+    se_linear : (n,) array
+        Their standard errors: uncertainty of the parameters and of the random effects that are included.
+    se : (n,) array
+        Standard errors of the means.
     df : (n,) array
         Degrees of freedom of the limits for the mean; inf for the normal distribution.
-    var_effect : (n,) array
-        Variance of the random effects that are not included.
-    df_obs : float
-        Degrees of freedom of the limits for an observation: those of the mean in a model without random effects.
+    mean : MeanFunction
+    family : Family
+    of_eta_only : bool
+        Whether the mean is a function of the linear predictor alone.
+    observations : NormalObservations or SimulatedObservations
+        New observations of the rows.
+    effects : Effects
+        How far the mean of a new group may lie.
     notes : tuple of str
         What is unknown or assumed, in words.
+    averaged : bool
+        Whether the means are averages over the distribution of the random effects.
     """
 
-    predicted_mean: pd.Series[float]
-    se_mean: pd.Series[float]
-    var_obs: Array
+    linear: pd.Series[float]
+    se_linear: Array
+    se: Array
     df: Array
-    var_effect: Array
-    df_obs: Array
+    mean: MeanFunction
+    family: Family
+    of_eta_only: bool
+    observations: Observations
+    effects: Effects
     notes: tuple[str, ...] = ()
+    averaged: bool = False
+
+    @property
+    def _eta(self) -> Array:
+        return np.asarray(self.linear, dtype=np.float64)
+
+    @property
+    def predicted_mean(self) -> pd.Series[float]:
+        """Means (n,)."""
+        return pd.Series(self.mean(self._eta), index=self.linear.index, name="predicted")
+
+    @property
+    def se_mean(self) -> pd.Series[float]:
+        """Standard errors of the means (n,), by the delta method."""
+        return pd.Series(self.se, index=self.linear.index, name="mean_se")
+
+    @property
+    def var_effect(self) -> Array:
+        """Variance (n,) that the random effects that are not included give to the linear predictor."""
+        return self.effects.variance
 
     @property
     def se_effect(self) -> pd.Series[float]:
-        """Standard errors of the true mean of a new group: that of the mean and the random effects left out."""
-        se = np.sqrt(np.asarray(self.se_mean, dtype=float) ** 2 + self.var_effect)
-        return pd.Series(se, index=self.predicted_mean.index, name="effect_se")
+        """Standard errors (n,) of the true mean of a new group: that of the mean and the random effects left out."""
+        return pd.Series(self._se_effect()[1], index=self.linear.index, name="effect_se")
 
     @property
     def se_obs(self) -> pd.Series[float]:
-        """Standard errors of a new observation."""
-        se = np.sqrt(np.asarray(self.se_mean, dtype=float) ** 2 + self.var_obs)
-        return pd.Series(se, index=self.predicted_mean.index, name="obs_se")
+        """Standard errors (n,) of new observations of a linear model.
 
-    def conf_int(self, alpha: float = 0.05, *, obs: bool = False, which: str = "mean") -> pd.DataFrame:
+        Raises
+        ------
+        SpecificationError
+            In generalised models, whose observations are not normal: ``conf_int(obs=True)`` has their limits.
+        """
+        return pd.Series(self._normal.se(self.se), index=self.linear.index, name="obs_se")
+
+    @property
+    def var_obs(self) -> Array:
+        """Variance (n,) of new observations of a linear model beyond that of the mean; see :attr:`se_obs`."""
+        return self._normal.variance
+
+    @property
+    def df_obs(self) -> Array:
+        """Degrees of freedom (n,) of the limits for new observations of a linear model; see :attr:`se_obs`."""
+        return self._normal.df
+
+    @property
+    def _normal(self) -> NormalObservations:
+        if not isinstance(self.observations, NormalObservations):  # a choice of this file, not a kind of fit
+            raise SpecificationError(
+                "observations of this model are not normal around their means: conf_int(obs=True) has their limits, by "
+                "simulation"
+            )
+        return self.observations
+
+    def conf_int(self, alpha: float = 0.05, *, obs: bool = False, which: str = "mean", seed: int = 0) -> pd.DataFrame:
         """Return the limits for the mean, for the true mean of a new group, or for a new observation.
 
         Parameters
@@ -73,27 +258,51 @@ class Prediction:
         obs : bool
             Short for ``which="obs"``.
         which : str
-            ``"mean"``; ``"effect"``: where the mean of a group that is not known lies, the random effects that are not
-            included being drawn from their distribution (the prediction interval of a meta-analysis); ``"obs"``: an
-            observation, which adds its own residual.
+            ``"mean"``; ``"linear"`` (predictor); ``"effect"``: where the mean of a group that is not known lies, the
+            random effects that are not included being drawn from their distribution (the prediction interval of a
+            meta-analysis); ``"obs"``: an observation, in a generalised model by quantiles of simulated responses.
+        seed : int
+            Of the simulation; all rows start from it, so that no row's limits depend on the others.
 
         Notes
         -----
-        The mean of rows without random effects has Satterthwaite's t distribution; all else the normal one, the
-        variances counting as known.
+        Limits for the mean are those of the linear predictor, transformed: by Satterthwaite's t distribution in rows of
+        a linear model without random effects, by the normal one elsewhere. Where the mean depends on more than one
+        linear predictor (zero inflation), on thresholds, or is integrated over random effects, they are computed on
+        the logarithm (positive means) or logit (means within a range) of the mean.
         """
-        alpha, kind = checked_alpha(alpha), "obs" if obs else which
-        choices = {
-            "mean": (self.se_mean, self.df),
-            "effect": (self.se_effect, np.full(len(self.df), np.inf)),
-            "obs": (self.se_obs, self.df_obs),
-        }
-        if kind not in choices:
-            raise SpecificationError(f"which is one of {', '.join(map(repr, choices))}; found {which!r}")
-        se, df = choices[kind]
-        half = quantile(1.0 - 0.5 * alpha, df) * np.asarray(se, dtype=float)
-        mean = np.asarray(self.predicted_mean, dtype=float)
-        return pd.DataFrame({"lower": mean - half, "upper": mean + half}, index=self.predicted_mean.index)
+        kind = "obs" if obs else which
+        if kind not in (*WHICH, "obs"):
+            raise SpecificationError(f"which is one of {', '.join(map(repr, (*WHICH, 'obs')))}; found {which!r}")
+        alpha, index = checked_alpha(alpha), self.linear.index
+        low, high = self._limits(alpha, kind, seed)
+        return pd.DataFrame({"lower": low, "upper": high}, index=index)
+
+    def _limits(self, alpha: float, kind: str, seed: int) -> tuple[Array, Array]:
+        if kind == "obs":
+            return self.observations.limits(self.mean(self._eta), self.se, alpha, seed)
+        se_linear, se, df = self.se_linear, self.se, self.df
+        if kind == "effect":
+            se_linear, se = self._se_effect()
+            df = np.full(len(df), np.inf)
+        wide = quantile(1.0 - 0.5 * alpha, df)
+        low, high = self._eta - wide * se_linear, self._eta + wide * se_linear
+        if kind == "linear":
+            return low, high
+        if self.of_eta_only:
+            ends = np.stack([self.mean(low), self.mean(high)])
+            return ends.min(axis=0), ends.max(axis=0)
+        return limits_on_unbounded_scale(self.family, self.mean(self._eta), wide * se)
+
+    def _se_effect(self) -> tuple[Array, Array]:
+        """Standard errors (n,) of the linear predictor and of the mean of a new group."""
+        if self.averaged:
+            raise SpecificationError(
+                "which='effect' is about one group, integrate=True about the average of all: leave one out"
+            )
+        variance = self.effects.variance
+        se_linear = np.sqrt(self.se_linear**2 + variance)
+        return se_linear, np.sqrt(self.se**2 + self.effects.slope**2 * variance)
 
     def summary_frame(self, alpha: float = 0.05, *, which: str = "mean") -> StatsTable:
         """Return a table: mean, its standard error, confidence limits of the mean and of a new observation.
@@ -103,133 +312,141 @@ class Prediction:
         alpha : float
             One minus the level.
         which : str
-            ``"mean"``, or ``"effect"`` for the true mean of a new group.
+            ``"mean"``; ``"linear"`` for the linear predictor; ``"effect"`` for the true mean of a new group.
 
         Returns
         -------
         StatsTable
             Columns ``mean, mean_se, mean_ci_lower, mean_ci_upper, obs_ci_lower, obs_ci_upper``; with
-            ``which="effect"`` ``mean, effect_se, effect_ci_lower, effect_ci_upper``.
+            ``which="linear"`` ``linear, linear_se, linear_ci_lower, linear_ci_upper``, with ``which="effect"``
+            ``mean, effect_se, effect_ci_lower, effect_ci_upper``. The limits for an observation are nan where a
+            binomial response lacks its trials.
 
         Examples
         --------
         >>> import mixedfx as mfx
         >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> found = fit.get_prediction({"Days": [9]}, random=False)
-        >>> found.summary_frame(which="effect").round(1).to_frame().iloc[0].tolist()
+        >>> predicted = fit.get_prediction({"Days": [9]}, random=False)
+        >>> predicted.summary_frame(which="effect").round(1).to_frame().iloc[0].tolist()
         [345.6, 62.0, 224.2, 467.1]
         """
-        if which not in ("mean", "effect"):
-            raise SpecificationError(f"which is 'mean' or 'effect'; found {which!r}")
-        own = self.conf_int(alpha, which=which)
+        if which not in WHICH:
+            raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
+        limits = self.conf_int(alpha, which=which)
+        errors = {"mean": self.se, "linear": self.se_linear}
         columns = {
-            "mean": self.predicted_mean,
-            f"{which}_se": self.se_mean if which == "mean" else self.se_effect,
-            f"{which}_ci_lower": own["lower"],
-            f"{which}_ci_upper": own["upper"],
+            "linear" if which == "linear" else "mean": self.linear if which == "linear" else self.predicted_mean,
+            f"{which}_se": self._se_effect()[1] if which == "effect" else errors[which],
+            f"{which}_ci_lower": limits["lower"],
+            f"{which}_ci_upper": limits["upper"],
         }
         if which == "mean":
             obs = self.conf_int(alpha, which="obs")
             columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
-        return StatsTable.from_frame(pd.DataFrame(columns), notes=self.notes)
+        return StatsTable.from_frame(pd.DataFrame(columns, index=self.linear.index), notes=self.notes)
+
+    def _shown(self) -> StatsTable:
+        """The first rows, with a note on how many there are: a screenful."""
+        at, count = slice(0, SHOWN), len(self.linear)
+        few = replace(
+            self,
+            linear=self.linear.iloc[at],
+            se_linear=self.se_linear[at],
+            se=self.se[at],
+            df=self.df[at],
+            mean=replace(self.mean, further=self.mean.further[at], variance=self.mean.variance[at]),
+            observations=self.observations.taken(at),
+            effects=Effects(self.effects.variance[at], self.effects.slope[at]),
+        )
+        table = few.summary_frame()
+        if count <= SHOWN:
+            return table
+        more = f"The first {SHOWN} of {count} rows; summary_frame() has them all."
+        return StatsTable.from_frame(table.to_frame(), heading=table.heading, notes=(*table.notes, more))
 
     def __repr__(self) -> str:
-        return str(short_table(self.summary_frame(), len(self.df)))
+        return str(self._shown())
 
     def _repr_html_(self) -> str:
-        return short_table(self.summary_frame(), len(self.df))._repr_html_()
+        return self._shown()._repr_html_()
 
 
-SHOWN = 20  # rows of a prediction that fill a screen
-
-
-def short_table(table: StatsTable, count: int) -> StatsTable:
-    """Return the first rows of a table, with a note on how many, ``count``, there are: a screenful."""
-    if count <= SHOWN:
-        return table
-    more = f"The first {SHOWN} of {count} rows; summary_frame() has them all."
-    return StatsTable.from_frame(table.to_frame().iloc[:SHOWN], heading=table.heading, notes=(*table.notes, more))
-
-
-def predict_rows(fit: LinearFit, rows: PredictedRows) -> tuple[Array, Array, Array]:
-    """Return the mean squared errors (n,) of the means, the variance of effects left out, and degrees of freedom.
+def prediction(
+    fit: Fit, denominator: Denominator, rows: PredictedRows, data: Any, weights: Any, *, averaged: bool
+) -> Prediction:
+    """Return the prediction of some rows.
 
     Parameters
     ----------
-    fit : LinearFit
+    fit : Fit
+    denominator : Denominator
+        Whose degrees of freedom the means of rows without random effects have.
     rows : PredictedRows
-
-    Notes
-    -----
-    With ``K = Sigma - Sigma Z' V^-1 Z Sigma`` and ``B = Sigma Z' V^-1 X``, the error of ``x beta + z b`` has variance
-    ``sigma^2 (z K z' + (x - z B) (X' V^-1 X)^-1 (x - z B)')`` (Henderson 1975, Biometrics
-    31, 423). Degrees of freedom are Satterthwaite's in rows where no random effect enters, else infinite.
+    data : data frame or None
+        From which they were made; None for the fitted rows.
+    weights : str or array, optional
+        Trials or precision weights of new observations.
+    averaged : bool
+        Whether the random effects that are not chosen are averaged over, rather than zero.
     """
-    problem, at = fit.problem, fit.at
-    scale = problem.basis.scale**2 * at.sigma2
-    z = _inner_rows(fit, rows)
-    x = rows.x @ problem.basis.matrix
-    quadratic = np.zeros(len(x))
-    if any(part.any() for part in z):
-        quadratic, predicted = _conditional(fit, rows, z)
-        x = x - predicted
-    variance = scale * (quadratic + np.einsum("ip,pq,iq->i", x, at.unscaled_cov, x))
-    covariances = [scale * sigma for sigma in problem.relative_covariances(fit.theta)]
-    others = rows.outside(problem.design.random, covariances)
-    df, plain = np.full(len(x), np.inf), ~rows.with_effects
+    response, root = fit.response, fit.error_root
+    linear = pd.Series(rows.predictor(fit.beta, fit.modes), index=rows.index, name="predicted")
+    eta, errors, matrices = np.asarray(linear, dtype=np.float64), fit.predictor_errors(rows), response.columns(data)
+    further = response.predictors(eta, matrices)[..., 1:] if matrices else np.zeros((eta.size, 0))
+    variance, variance_slopes = _averaging(fit, rows, data, averaged=averaged)
+    mean = MeanFunction(response, further, variance)
+    slopes = MeanSlopes.of_identity(eta.size) if response.mean_is_linear else mean.slopes(eta)
+    others = fit.component_slopes(matrices)
+    by_parameter = errors.slopes @ root
+    moved = _mean_slopes(slopes, errors.slopes, others, variance_slopes) @ root
+    with np.errstate(invalid="ignore"):  # rows with missing predictors
+        se_linear = np.sqrt(np.einsum("ir,ir->i", by_parameter, by_parameter) + errors.conditional)
+        se = np.sqrt(np.einsum("ir,ir->i", moved, moved) + slopes.eta**2 * errors.conditional)
+    df, plain = np.full(eta.size, np.inf), ~rows.with_effects
     if plain.any():
-        df[plain] = satterthwaite_df(VarianceParameters(fit), x[plain] * problem.basis.scale)
-    return variance, others, df
+        df[plain] = denominator.of_rows(rows.x[plain])
+    if rows.lost is not None:
+        se_linear, se, df = (np.where(rows.lost, np.nan, values) for values in (se_linear, se, df))
+    observations: Observations
+    residual = response.residual_variances(data, weights)
+    if residual is not None:
+        variance, notes = residual
+        df_obs = np.full(eta.size, np.inf) if fit.design.random else df
+        observations = NormalObservations(variance + errors.outside, df_obs)
+    else:
+        prior = response.prior(data, weights)
+        notes = () if prior.note is None else (prior.note,)
+        observations = SimulatedObservations(
+            response,
+            eta,
+            further,
+            np.stack([by_parameter, *(part @ root for part in others)], axis=1),
+            root[root.shape[0] - response.phi.size :],
+            fit.phi_bounds,
+            np.sqrt(errors.conditional + errors.outside),
+            prior.values,
+        )
+    effects = Effects(errors.outside, slopes.eta)
+    notes = (*rows.notes, *notes)
+    only = slopes.of_eta_only
+    return Prediction(
+        linear, se_linear, se, df, mean, fit.family, only, observations, effects, notes, averaged=averaged
+    )
 
 
-def _inner_rows(fit: LinearFit, rows: PredictedRows) -> list[Array]:
-    """Columns (Q, n) of every factor on the inner scale, zero where a term is left out or its level unknown."""
-    problem = fit.problem
-    out = [np.zeros((size, len(rows.x))) for size in problem.assembly.rows.layout.sizes]
-    for k, (factor, coefficients) in enumerate(problem.assembly.places):
-        own = rows.included(k)
-        if own is not None:
-            out[factor][coefficients] = (own @ problem.terms[k].matrix).T
-    return out
+def _averaging(fit: Fit, rows: PredictedRows, data: Any, *, averaged: bool) -> tuple[Array, Array]:
+    """Return the variance (n,) of the random effects that are integrated out, and its slopes (n, k) in parameters."""
+    left_out = [~used & averaged for used in rows.chosen]
+    if fit.response.mean_is_linear or not any(columns.any() for columns in left_out):
+        return np.zeros(len(rows.x)), np.zeros((len(rows.x), len(fit.error_root)))
+    variance = linear_predictor_variance(fit.design, fit.covariances, left_out, data)
+    return variance, fit.variance_slopes(left_out, data)
 
 
-def _codes_by_factor(fit: LinearFit, rows: PredictedRows) -> list[IntArray]:
-    out = [np.zeros(len(rows.x), dtype=np.intp) for _ in fit.problem.assembly.rows.layout.sizes]
-    for k, (factor, _) in enumerate(fit.problem.assembly.places):
-        out[factor] = np.maximum(rows.codes[k], 0)
-    return out
-
-
-def _conditional(fit: LinearFit, rows: PredictedRows, z: list[Array]) -> tuple[Array, Array]:
-    """Return ``z K z'`` (n,) and ``z B`` (n, p)."""
-    layout, at = fit.problem.assembly.rows.layout, fit.at
-    codes = _codes_by_factor(fit, rows)
-    loadings = fit.problem.assembly.rows.loadings
-    predicted = np.zeros((len(rows.x), rows.x.shape[1]))
-    for f, effects in enumerate(at.column_effects):
-        own = effects[:, :, :-1] if f not in loadings else np.einsum("lm,qmp->qlp", loadings[f], effects[:, :, :-1])
-        predicted += np.einsum("qi,qip->ip", z[f], own[:, codes[f]])
-    if layout.n_factors == 1 and layout.n_chain == 1:
-        return np.einsum("ai,abi,bi->i", z[0], at.factor.inverse.diagonal[0][:, :, codes[0]], z[0]), predicted
-    step = max(1, CHUNK_CELLS // max(1, sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))))
-    starts = range(0, len(rows.x), step)
-    parts = [_solved(fit, [c[i : i + step] for c in codes], [part[:, i : i + step] for part in z]) for i in starts]
-    return np.concatenate(parts) if parts else np.zeros(0), predicted
-
-
-def _solved(fit: LinearFit, codes: list[IntArray], z: list[Array]) -> Array:
-    """``z K z'`` (c,) for a few rows, by one solve with as many right-hand sides."""
-    layout, at, loadings = fit.problem.assembly.rows.layout, fit.at, fit.problem.assembly.rows.loadings
-    count = len(codes[0])
-    sides = []
-    for f in range(layout.n_factors):
-        side = np.zeros((layout.sizes[f], layout.levels[f], count))
-        if f in loadings:
-            side[:] = z[f][:, None] * loadings[f][codes[f]].T
-        else:
-            side[:, codes[f], np.arange(count)] = z[f]
-        sides.append(side)
-    flat = [side.reshape(-1, count) for side in sides[layout.n_chain :]]
-    rest = np.concatenate(flat) if flat else np.zeros((0, count))
-    solved = at.by_factor(at.factor.solve(sides[: layout.n_chain], rest)[0])
-    return np.asarray(sum(np.einsum("qmc,qmc->c", side, b) for side, b in zip(sides, solved, strict=True)))
+def _mean_slopes(mean: MeanSlopes, eta: Array, others: list[Array], variance: Array) -> Array:
+    """Derivatives (n, k) of the mean in all parameters, by the chain rule; family-wide ones are the last of them."""
+    slopes = mean.eta[:, None] * eta + mean.variance[:, None] * variance
+    for by_predictor, part in zip(mean.further.T, others, strict=True):
+        slopes = slopes + by_predictor[:, None] * part
+    slopes[:, slopes.shape[1] - mean.phi.shape[1] :] += mean.phi
+    return np.asarray(slopes)

@@ -204,15 +204,15 @@ def profile(fit: Any) -> Profile:
     Days                         7.36   13.58
     """
     if isinstance(fit, GeneralizedLinearMixedResults):
-        profiles = generalized_profiles(fit.fit)
-        own, value = tuple(further_quantities(fit.fit)), float(fit.fit.at.value)
-        endless = [f"{part}: {name}" for part, names in separated_components(fit.fit).items() for name in names]
+        profiles = generalized_profiles(fit.solution)
+        own, value = tuple(further_quantities(fit.solution)), float(fit.solution.at.value)
+        endless = [f"{part}: {name}" for part, names in separated_components(fit.solution).items() for name in names]
         return Profile(value, profiles, tuple(fit.params.index), _joined(fit), own, tuple(endless))
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
-        ml = fit.model.fit(reml=False).fit if fit.reml else fit.fit
+        ml = fit.model.fit(reml=False).solution if fit.reml else fit.solution
     profiles = _random_profiles(ml, fit) | _fixed_profiles(ml, fit)
     return Profile(float(ml.at.value), profiles, tuple(fit.params.index), _joined(fit))
 
@@ -220,7 +220,7 @@ def profile(fit: Any) -> Profile:
 def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
     """Profiles of standard deviations, correlations, parameters of the residuals, and sigma if it is estimated."""
     problem, criterion = ml.problem, ml.problem.criterion
-    scale, k = problem.basis.scale, ml.theta.size
+    scale, k = problem.basis.scale, ml.inner_theta.size
     quantities: dict[str, Quantity] = {}
     for term, basis, slot in zip(fit.design.random, problem.terms, problem.covariance.terms, strict=True):
         quantities |= term_quantities(term, basis.matrix, slot, scale)

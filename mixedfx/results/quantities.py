@@ -82,15 +82,15 @@ def quantities(fit: MixedResults) -> Quantities:
 
 
 def _of_the_family(fit: MixedResults) -> dict[str, Quantity]:
-    return further_quantities(fit.fit) if isinstance(fit, GeneralizedLinearMixedResults) else {}
+    return further_quantities(fit.solution) if isinstance(fit, GeneralizedLinearMixedResults) else {}
 
 
 def has_sigma(fit: MixedResults) -> bool:
     """Say whether sigma is estimated."""
     if isinstance(fit, LinearMixedResults):
-        return fit.fit.problem.criterion.sigma2 is None
+        return fit.solution.problem.criterion.sigma2 is None
     assert isinstance(fit, GeneralizedLinearMixedResults)
-    return dispersion_is_variance(fit.fit.problem)
+    return dispersion_is_variance(fit.solution.problem)
 
 
 def _structure_names(fit: MixedResults) -> list[str]:
@@ -106,21 +106,21 @@ def estimates(fit: MixedResults) -> Array:
     sigma = [fit.sigma] if has_sigma(fit) else []
     own = []
     if isinstance(fit, GeneralizedLinearMixedResults):
-        own = [quantity.value(fit.fit.x) for quantity in further_quantities(fit.fit).values()]
+        own = [quantity.value(fit.solution.x) for quantity in further_quantities(fit.solution).values()]
     return np.concatenate([random, structure, sigma, np.asarray(fit.params, dtype=float), own])
 
 
 def _theta(fit: LinearMixedResults | GeneralizedLinearMixedResults) -> Array:
     """Covariance parameters on the user's scale, without their labels, which take their time."""
     if isinstance(fit, LinearMixedResults):
-        return fit.fit.problem.to_user(fit.fit.theta)
-    return fit.fit.problem.to_user(fit.fit.x)[fit.fit.problem.theta_slice]
+        return fit.solution.theta
+    return fit.solution.problem.to_user(fit.solution.x)[fit.solution.problem.theta_slice]
 
 
 def refitted_estimates(fit: LinearMixedResults, refits: Refits) -> Array:
     """Return the values (R, k) of :func:`quantities` in many fits of one model."""
     k = sum(term.covariance.n_theta for term in fit.design.random)
-    bound = fit.fit.problem.residual
+    bound = fit.solution.problem.residual
     parts = [_random_values(fit, refits.theta[:, :k], refits.sigma)]
     if bound is not None:
         parts.append(np.array([bound.natural(rho) for rho in refits.theta[:, k:]]))

@@ -21,8 +21,8 @@ def residual_draws(fit: LinearMixedResults, count: int, seed: np.random.SeedSequ
     Carpenter, Goldstein & Rasbash (2003), J. R. Stat. Soc. C 52, 431-443.
     """
     rng, design = np.random.default_rng(seed), fit.design
-    modes = fit._modes
-    fixed = fitted_predictor(design, fit._beta, modes, random=False)
+    modes = fit.solution.modes
+    fixed = fitted_predictor(design, fit.solution.beta, modes, random=False)
     y = np.repeat(fixed[:, None], count, axis=1)
     for term, covariance, mode in zip(design.random, fit.varcorr.terms, modes, strict=True):
         own = mode if term.loading is None else np.asarray(np.linalg.solve(term.loading, mode.T).T, dtype=np.float64)
@@ -32,7 +32,7 @@ def residual_draws(fit: LinearMixedResults, count: int, seed: np.random.SeedSequ
         for column, part in zip(term.matrix.T, effects, strict=True):
             y += column[:, None] * part[term.codes]
     noise = _noise(fit)
-    return y + fit._residual_draws(noise[rng.integers(noise.size, size=(fit.nobs, count))])
+    return y + fit.solution.response.residual_draws(noise[rng.integers(noise.size, size=(fit.nobs, count))])
 
 
 def reflated(effects: Array, covariance: Array) -> Array:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixedfx.results.base import MixedResults
+from mixedfx.results.estimates import Estimates
 
 __all__ = ["factors_of", "settings_of"]
 
 
-def settings_of(fit: MixedResults) -> dict[str, str]:
+def settings_of(fit: Estimates) -> dict[str, str]:
     """Return the settings of a fitted model that are not the usual ones, in words, by the heading of a table.
 
     Returns
@@ -42,7 +42,7 @@ def settings_of(fit: MixedResults) -> dict[str, str]:
     return found
 
 
-def factors_of(fit: MixedResults) -> dict[str, str]:
+def factors_of(fit: Estimates) -> dict[str, str]:
     """Return the predictors that were read as factors, with their numbers of levels, under the heading ``Factors``.
 
     A column of text is a factor whatever its text says: the number of its levels tells what became of it.

@@ -120,7 +120,7 @@ def test_residual_structures(residual):
 
     subjects = data["Subject"].astype(str).to_numpy()
     found = assert_same_as_refits(fitted, data, "Subject", subjects, ["M01", "M09", "F11"], 1e-5, 1e-5)
-    rho = fitted(data[subjects != "M09"]).fit
+    rho = fitted(data[subjects != "M09"]).solution
     assert found.further.loc["M09"].to_numpy() == pytest.approx(rho.problem.residual.natural(rho.rho), abs=1e-5)
     rows = mfx.influence(fitted(data), np.where(np.arange(108) == 50, "out", subjects))
     exact = fitted(data.drop(index=data.index[50]))
@@ -168,7 +168,7 @@ def test_leverages_with_a_residual_structure(weighted):
     data["w"] = np.random.default_rng(0).uniform(0.5, 2.0, len(data))
     residual = mfx.VarIdent("Sex") * mfx.AR1("age", group="Subject")
     fit = mfx.lmer(ORTHODONT, data, residual=residual, weights="w" if weighted else None)
-    root = fit.fit.problem.residual.unwhiten(fit.fit.rho, np.eye(len(data)))
+    root = fit.solution.problem.residual.unwhiten(fit.solution.rho, np.eye(len(data)))
     weights = data["w"].to_numpy() if weighted else np.ones(len(data))
     Z = fit.theta.iloc[0] * pd.get_dummies(data["Subject"]).to_numpy(dtype=float)
     R = root @ root.T / np.sqrt(np.outer(weights, weights))

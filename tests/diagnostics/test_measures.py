@@ -39,8 +39,8 @@ def test_effective_parameters_by_refitting(sleep, formula, reml, weights):
             moved.iloc[i, moved.columns.get_loc("Reaction")] += sign * step
             ends.append(mfx.lmer(formula, moved, reml=reml, weights=weights, control=control).fittedvalues.iloc[i])
         total += (ends[0] - ends[1]) / (2 * step)
-    assert effective_parameters(fit.fit.at) == pytest.approx(total, rel=1e-5)
-    assert trace_of_hat(fit.fit.at) < total
+    assert effective_parameters(fit.solution.at) == pytest.approx(total, rel=1e-5)
+    assert trace_of_hat(fit.solution.at) < total
 
 
 def test_conditional_aic_without_correction(sleep):

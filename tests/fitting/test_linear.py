@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 import mixedfx as mfx
-from mixedfx.fitting import linear
+from mixedfx.fitting import linear_search
 from tests.strategies import KINDS, _frame, _response
 
 
@@ -29,9 +29,9 @@ def design(seed):
 def test_the_lower_of_two_valleys_is_found(seed, formula, monkeypatch):
     model = mfx.LinearMixedModel(formula, design(seed))
     fit = model.fit()
-    monkeypatch.setattr(linear, "LONG_SEARCH", np.inf)
+    monkeypatch.setattr(linear_search, "LONG_SEARCH", np.inf)
     assert model.fit().llf < fit.llf - 1e-3  # where one search alone ends
-    assert -2 * fit.llf <= best_of_many(model, fit.fit.problem.covariance.lower == 0) + 1e-6
+    assert -2 * fit.llf <= best_of_many(model, fit.solution.problem.covariance.lower == 0) + 1e-6
 
 
 def best_of_many(model, positive):

@@ -45,7 +45,7 @@ def _indicators(codes):
 
 def _marginal(fit, frame, groups, n_theta):
     """V as a function of (theta, rho, sigma^2), intercepts for each of ``groups``."""
-    bound = fit.fit.problem.residual
+    bound = fit.solution.problem.residual
     identity = np.eye(len(frame))
     together = [Z @ Z.T for Z in (_indicators(frame[name]) for name in groups)]
 
@@ -59,7 +59,7 @@ def _marginal(fit, frame, groups, n_theta):
 
 def _compare(fit, frame, groups=()):
     n_theta = len(groups)
-    gamma = np.concatenate([np.asarray(fit.theta), fit.fit.rho, [fit.sigma**2]])
+    gamma = np.concatenate([np.asarray(fit.theta), fit.solution.rho, [fit.sigma**2]])
     truth = _dense_kenward_roger_2009(_marginal(fit, frame, groups, n_theta), gamma, fit.model.exog)
     ours = fit.cov_params(ddf="kenward-roger").to_numpy()
     assert ours == pytest.approx(truth, rel=2e-5, abs=2e-5 * np.abs(truth).max())
@@ -91,7 +91,7 @@ def test_unstructured_visits_have_no_second_derivatives(trial):
     fit = mfx.lmer("y ~ visit * arm", trial, residual=STRUCTURES["Unstructured"])
     visits, subjects = _indicators(trial["visit"]), _indicators(trial["g"])
     same = subjects @ subjects.T
-    root = fit.fit.problem.residual.unwhiten(fit.fit.rho, np.eye(len(trial)))
+    root = fit.solution.problem.residual.unwhiten(fit.solution.rho, np.eye(len(trial)))
     model = dense.DenseModel(trial["y"].to_numpy(), fit.model.exog, ())
     derivatives = [(visits @ unit @ visits.T) * same for unit in _units(4)]
     truth = dense.kenward_roger_of(model, fit.sigma**2 * root @ root.T, derivatives)
@@ -134,8 +134,8 @@ def test_satterthwaite_by_the_definition(trial, name):
     fit = mfx.lmer("y ~ visit + arm", trial, residual=STRUCTURES[name])
     marginal = _marginal(fit, trial, (), 0)
     X, y = fit.model.exog, trial["y"].to_numpy()
-    unit = np.append(np.ones(fit.fit.rho.size), fit.sigma**2)
-    gamma = np.append(fit.fit.rho, fit.sigma**2) / unit
+    unit = np.append(np.ones(fit.solution.rho.size), fit.sigma**2)
+    gamma = np.append(fit.solution.rho, fit.sigma**2) / unit
 
     def phi(g):
         return np.linalg.inv(X.T @ np.linalg.solve(marginal(g * unit), X))

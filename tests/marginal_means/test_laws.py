@@ -55,7 +55,7 @@ def fitted(request):
 @pytest.mark.parametrize("integrate", [False, True])
 def test_comparisons_slopes_and_means_agree_with_predict(fitted, integrate):
     fit, d, offset = fitted
-    scale = "response" if fit.fit.problem.family.has_intercept else "mean_class"
+    scale = "response" if fit.solution.problem.family.has_intercept else "mean_class"
 
     def predicted(frame, own=offset):
         return fit.predict(frame, random=False, integrate=integrate, offset=own).to_numpy()
@@ -79,7 +79,7 @@ def test_comparisons_slopes_and_means_agree_with_predict(fitted, integrate):
 @pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
 def test_errors_of_population_means_are_those_of_predictions(fitted):
     fit, d, offset = fitted
-    scale = "response" if fit.fit.problem.family.has_intercept else "mean_class"
+    scale = "response" if fit.solution.problem.family.has_intercept else "mean_class"
     grid = pd.DataFrame({"x": [d["x"].mean()] * 3, "t": ["c", "d", "f"]})
     own = None if offset is None else np.full(3, offset.mean())
     expected = fit.get_prediction(grid, random=False, integrate=True, offset=own).summary_frame()["mean_se"]

@@ -59,7 +59,7 @@ def test_laplace_maximum(name):
 
 
 def test_hessian_by_differences_of_the_gradient(laplace):
-    fit = laplace.fit
+    fit = laplace.solution
     exact = hessian(lambda x: fit.integrate(mode_state(fit.problem.model, x)).value, fit.x)
     np.testing.assert_allclose(fit.hessian, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
     np.testing.assert_allclose(difference_hessian(fit.integrate, fit.at), exact, atol=1e-5 * np.abs(exact).max())

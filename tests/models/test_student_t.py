@@ -23,7 +23,7 @@ def test_tails_heavier_than_cauchys_are_fitted_with_one_degree_of_freedom():
     assert fit.converged
     assert fit.family_params["df"] == pytest.approx(1.0)
     assert "df = 1" in str(fit.certificate)
-    cauchy = mfx.glmer("y ~ x + (1 | g)", data, family=fit.fit.problem.family.with_fixed(df=1.0))
+    cauchy = mfx.glmer("y ~ x + (1 | g)", data, family=fit.solution.problem.family.with_fixed(df=1.0))
     assert fit.llf == pytest.approx(cauchy.llf, abs=1e-6)
     np.testing.assert_allclose(fit.bse, cauchy.bse, rtol=1e-3)
 

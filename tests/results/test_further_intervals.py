@@ -50,7 +50,7 @@ MODELS = {
 
 def quantity(name, fit):
     """The quantity as a function of the parameters that ``model.objective`` takes, written down anew."""
-    place, names = fit.fit.problem.component_slices, fit.fit.problem.family.phi_names
+    place, names = fit.solution.problem.component_slices, fit.solution.problem.family.phi_names
     if name == "sigma":
         return lambda v: np.exp(0.5 * v[v.size - len(names) + names.index("dispersion")])
     component, label = name.split(": ")
@@ -70,8 +70,8 @@ def test_ends_of_profile_intervals_by_constrained_optimisation(model, frame):
     fit = mfx.glmer(formula, frame, **options)
     which = "all"
     intervals = mfx.profile(fit).conf_int(which=which).loc[names]
-    problem = fit.fit.problem
-    best = problem.to_user(fit.fit.x)
+    problem = fit.solution.problem
+    best = problem.to_user(fit.solution.x)
     for name in names:
         function = quantity(name, fit)
         for end in intervals.loc[name]:
@@ -123,7 +123,7 @@ def test_a_parameter_at_the_end_of_its_range_stays_there_while_others_are_profil
     g = np.repeat(np.arange(15), 10)
     frame = pd.DataFrame({"g": g, "y": rng.normal(size=15)[g] + rng.standard_t(0.6, size=150)})
     fit = mfx.glmer("y ~ 1 + (1 | g)", frame, family="student_t")
-    cauchy = mfx.glmer("y ~ 1 + (1 | g)", frame, family=fit.fit.problem.family.with_fixed(df=1.0))
+    cauchy = mfx.glmer("y ~ 1 + (1 | g)", frame, family=fit.solution.problem.family.with_fixed(df=1.0))
     found, expected = (mfx.profile(f).conf_int().loc["Intercept"] for f in (fit, cauchy))
     np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert mfx.profile(fit).conf_int(which="family")["lower"].iloc[0] == pytest.approx(1.0)

@@ -111,7 +111,7 @@ def test_the_error_of_an_integrated_probit_mean_has_a_closed_form():
     gradient = stats.norm.pdf(z)[:, None] * np.column_stack([rows / root, -z * theta / root**2])
     found = fit.get_prediction({"x": rows[:, 1]}, integrate=True)
     np.testing.assert_allclose(found.predicted_mean, stats.norm.cdf(z), rtol=1e-10)
-    variance = np.einsum("ij,jk,ik->i", gradient, fit.fit.covariance, gradient)
+    variance = np.einsum("ij,jk,ik->i", gradient, fit.solution.covariance, gradient)
     np.testing.assert_allclose(found.se_mean, np.sqrt(variance), rtol=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_the_error_of_an_integrated_log_mean_has_a_closed_form():
     first, second = s + rows[:, 1] * r, rows[:, 1] * d
     mean = np.exp(rows @ fit.params.to_numpy() + offset + 0.5 * (first**2 + second**2))
     gradient = np.column_stack([rows, first, first * rows[:, 1], second * rows[:, 1]])
-    relative = np.sqrt(np.einsum("ij,jk,ik->i", gradient, fit.fit.covariance, gradient))
+    relative = np.sqrt(np.einsum("ij,jk,ik->i", gradient, fit.solution.covariance, gradient))
     frame = fit.get_prediction({"x": rows[:, 1], "t": [2.0, 3.0]}, random=False, integrate=True).summary_frame()
     np.testing.assert_allclose(frame["mean"], mean, rtol=1e-10)
     np.testing.assert_allclose(frame["mean_se"], mean * relative, rtol=1e-6)

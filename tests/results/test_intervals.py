@@ -79,12 +79,12 @@ def test_wald_limits_of_a_serial_correlation():
     fit = mfx.lmer(
         "distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"), residual=mfx.AR1(group="Subject")
     )
-    criterion, x, steps = fit.fit.problem.criterion, fit.fit.point.x, 1e-3 * np.eye(2)
+    criterion, x, steps = fit.solution.problem.criterion, fit.solution.point.x, 1e-3 * np.eye(2)
     value = [[[criterion(x + i * a + j * b).value for i in (1, -1) for j in (1, -1)] for b in steps] for a in steps]
     hessian = np.array(value) @ [1.0, -1.0, -1.0, 1.0] / 4e-6
     half = 1.959963984540054 * np.sqrt(2.0 * np.linalg.inv(hessian)[1, 1])
     phi = fit.residual_params["phi"]
-    slope = fit.fit.problem.residual.natural_derivative(fit.fit.rho)[0, 0] / (1.0 - phi**2)  # of atanh(phi)
+    slope = fit.solution.problem.residual.natural_derivative(fit.solution.rho)[0, 0] / (1.0 - phi**2)  # of atanh(phi)
     expected = np.tanh(np.arctanh(phi) + np.array([-half, half]) * slope)
     np.testing.assert_allclose(fit.conf_int(which="random").loc["phi"], expected, rtol=1e-4)
     np.testing.assert_allclose(expected, [-0.3531, 0.2857], rtol=0.02)

@@ -52,7 +52,7 @@ def joint_effects(fit: LinearMixedResults) -> JointEffects:
         If the model has a residual structure, or too many effects.
     """
     model, design = fit.model, fit.design
-    if fit.fit.problem.residual is not None:
+    if fit.solution.problem.residual is not None:
         raise SpecificationError("batches is for models whose residuals are independent: fit without residual=")
     Z = model.exog_re
     p, q = design.fixed.matrix.shape[1], Z.shape[1]
@@ -74,7 +74,7 @@ def joint_effects(fit: LinearMixedResults) -> JointEffects:
     root = np.empty_like(inverse)
     root[:p] = linalg.solve_triangular(R, inverse[:p])
     root[p:] = Lambda @ inverse[p:]
-    modes = [effects.T.ravel() for effects in fit._modes]
+    modes = [effects.T.ravel() for effects in fit.solution.modes]
     return JointEffects(p, np.concatenate([np.asarray(fit.params, dtype=float), *modes]), fit.sigma * root)
 
 

@@ -181,7 +181,7 @@ def _test(fit: LinearMixedResults, llf: float, df: int, variances: int) -> tuple
 
 def _llf(fit: LinearMixedResults, terms: Terms) -> float:
     """(Restricted) log-likelihood of the model with other random-effects terms."""
-    problem = fit.fit.problem
+    problem = fit.solution.problem
     design = replace(problem.design, random=terms)
     reduced = linear_problem(design, reml=fit.reml, sigma=fit.model.sigma, residual=problem.residual)
     return -0.5 * float(fit_linear(reduced, Control()).at.value)

@@ -146,8 +146,8 @@ def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctio
 def _cross_product_root(fit: LinearMixedResults) -> Array:
     """``R`` with ``R'R = X'WX`` on the user's scale, from the cross-products of the fit."""
     p = len(fit.params)
-    inner = np.linalg.cholesky(fit.fit.at.criterion.gram.total[:p, :p]).T
-    return np.asarray(inner @ np.linalg.inv(fit.fit.problem.basis.matrix))
+    inner = np.linalg.cholesky(fit.solution.at.criterion.gram.total[:p, :p]).T
+    return np.asarray(inner @ np.linalg.inv(fit.solution.problem.basis.matrix))
 
 
 def _of_least_squares(fit: Any, ddf: DdfName | None) -> AnalysedFit:

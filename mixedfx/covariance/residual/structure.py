@@ -115,11 +115,14 @@ class BoundResidual:
     variances : tuple of BoundVariance
         Their standard deviations multiply.
     correlation : BoundCorrelation or None
+    columns : tuple of str
+        Names of the columns that the structure reads.
     """
 
     n: int
     variances: tuple[BoundVariance, ...]
     correlation: BoundCorrelation | None
+    columns: tuple[str, ...] = ()
 
     @cached_property
     def parameters(self) -> Parameters:
@@ -253,7 +256,7 @@ class BoundResidual:
         variances = tuple(variance.rebind(columns) for variance in self.variances)
         correlation = None if self.correlation is None else self.correlation.rebind(columns)
         n = len(correlation.groups) if correlation is not None else len(variances[0].log_sd(self._split(self.start)[0]))
-        return BoundResidual(n, variances, correlation)
+        return BoundResidual(n, variances, correlation, self.columns)
 
     def _split(self, rho: Array) -> list[Array]:
         """Cut ``rho`` into the parameters of each variance function and, last, of the correlation."""
@@ -309,7 +312,7 @@ class ResidualStructure(ABC):
             If a column is missing or does not fit: not numeric, duplicate times within a group, …
         """
         n = len(read(columns, self.columns[0]))
-        return BoundResidual(n, self.bind_variances(columns), self.bind_correlation(columns))
+        return BoundResidual(n, self.bind_variances(columns), self.bind_correlation(columns), self.columns)
 
     def __mul__(self, other: object) -> Combined:
         if not isinstance(other, ResidualStructure):

@@ -1,0 +1,241 @@
+"""The face of every fitted model: what the floors above may ask, whatever was fitted and however.
+
+A :class:`Fit` holds the problem that was solved and where its criterion is least. Results, tests, means, diagnostics
+and pictures ask it here and never look which class it is: a new kind of model is a new subclass, and nothing above
+this room changes. Everything is on the user's scale (the units of the data) unless *inner* is said; the inner scale is
+that of the search, on which columns and responses are of size one.
+
+``LinearFit`` and ``GeneralizedFit`` are the two kinds that the package has; ``tests/fitting/test_third_fit.py`` is a
+third in a few lines.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mixedfx._typing import AnyArray, Array
+from mixedfx.covariance.residual.structure import BoundResidual
+from mixedfx.families.base import Family
+from mixedfx.families.links import Link
+from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.errors import PredictorErrors
+from mixedfx.fitting.response import ResponseModel
+from mixedfx.matrices import Design
+from mixedfx.matrices.new_rows import PredictedRows
+
+__all__ = ["Fit"]
+
+
+class Fit(ABC):
+    """A fitted mixed model.
+
+    Attributes
+    ----------
+    kind : str
+        Name of the kind of fit in saved files.
+    title : str
+        Heading of its summary.
+    default_ddf : str
+        Method of the denominator degrees of freedom where the user names none.
+    ddf_methods : tuple of str
+        The methods that this kind of fit supports.
+    problem
+        What was solved: design, criterion, and the maps between the inner and the user's scale.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str] = "Mixed model"
+    default_ddf: ClassVar[str] = "z"
+    ddf_methods: ClassVar[tuple[str, ...]] = ("z",)
+    problem: Any
+
+    # ---------------------------------------------------------------- the model
+    @property
+    def design(self) -> Design:
+        """The matrices that were fitted."""
+        design: Design = self.problem.design
+        return design
+
+    @property
+    @abstractmethod
+    def family(self) -> Family:
+        """Distribution of the response given the random effects; Gaussian with the identity link in a linear model."""
+
+    @property
+    def link(self) -> Link:
+        """Link of the mean."""
+        return self.family.mean_link
+
+    @property
+    def reml(self) -> bool:
+        """Whether the criterion is the restricted likelihood."""
+        return False
+
+    @property
+    def residual(self) -> BoundResidual | None:
+        """Structure of the residuals; None where they are independent with variances in proportion to 1 / weight."""
+        return None
+
+    @property
+    def rho(self) -> Array:
+        """Parameters (r,) of the residual structure on their unbounded scales."""
+        return np.zeros(0)
+
+    @property
+    def integration(self) -> str:
+        """How the random effects were integrated out, in words; empty where the likelihood is exact."""
+        return ""
+
+    # ---------------------------------------------------------------- estimates
+    @property
+    @abstractmethod
+    def x(self) -> Array:
+        """All parameters (k,) of the criterion on the inner scale."""
+
+    @property
+    @abstractmethod
+    def beta(self) -> Array:
+        """Fixed effects (p,) of the first linear predictor."""
+
+    @property
+    @abstractmethod
+    def beta_covariance(self) -> Array:
+        """Covariance (p, p) of :attr:`beta`."""
+
+    @property
+    @abstractmethod
+    def theta(self) -> Array:
+        """Covariance parameters (t,), in the order of the formula; relative to sigma in a linear model."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """Residual variance, or the dispersion of the family; 1 where it has none."""
+
+    @property
+    @abstractmethod
+    def has_sigma(self) -> bool:
+        """Whether a residual variance is estimated, so that tables show a ``sigma``."""
+
+    @property
+    @abstractmethod
+    def roots(self) -> tuple[Array, ...]:
+        """A root (q, q) of the covariance of the random effects of each term."""
+
+    @property
+    def covariances(self) -> tuple[Array, ...]:
+        """Covariance (q, q) of the random effects of each term."""
+        return tuple(root @ root.T for root in self.roots)
+
+    @property
+    @abstractmethod
+    def llf(self) -> float:
+        """Log-likelihood (restricted under REML), all constants included."""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Number of estimated parameters, fixed effects included."""
+
+    @property
+    @abstractmethod
+    def certificate(self) -> Certificate:
+        """How sure it is that the optimum was found."""
+
+    # ---------------------------------------------------------------- random effects
+    @property
+    @abstractmethod
+    def modes(self) -> tuple[Array, ...]:
+        """Conditional modes (q, m) of the random effects of each term."""
+
+    @abstractmethod
+    def factor_covariance(self, factor: int) -> Array:
+        """Return the conditional covariances (Q, Q, m) of a factor's effects, in the basis of the inner scale."""
+
+    @cached_property
+    def mode_variances(self) -> tuple[Array, ...]:
+        """Conditional variances (q, m) of the random effects of each term, the parameters held fixed."""
+        problem = self.problem
+        return tuple(
+            np.einsum("ia,abm,ib->im", basis.matrix, self.factor_covariance(factor)[place, place], basis.matrix)
+            for basis, (factor, place) in zip(problem.terms, problem.assembly.places, strict=True)
+        )
+
+    @abstractmethod
+    def joint_covariance(self) -> Array:
+        """Return the covariance (p + q, p + q) of the errors of fixed and random effects.
+
+        Random effects by term of the formula, level within a term, coefficient within a level.
+        """
+
+    @abstractmethod
+    def weighted_rows(self, matrix: Any) -> Any:
+        """Return ``W**(1/2) M`` for the sparse rows ``M`` (n, q), W the inverse residual covariance or working weights.
+
+        Relative to sigma squared in a linear model.
+        """
+
+    # ---------------------------------------------------------------- predictions
+    @property
+    @abstractmethod
+    def response(self) -> ResponseModel:
+        """The distribution of the response at the estimate: means, draws, residuals."""
+
+    @property
+    @abstractmethod
+    def error_root(self) -> Array:
+        """A root (k, k) of the covariance of the parameters whose errors move linear predictors.
+
+        The family-wide parameters are the last of them; nan where there is no information.
+        """
+
+    @abstractmethod
+    def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
+        """Return what makes the first linear predictor of each row uncertain."""
+
+    def variance_slopes(self, integrated: Any, data: Any) -> Array:
+        """Return the derivative (n, k) of the variance of the integrated random effects, in the parameters.
+
+        Parameters
+        ----------
+        integrated : sequence of (q,) bool
+            Which columns of every term are integrated out.
+        data : data frame or None
+            New rows; the fitted ones if None.
+        """
+        n = self.design.n_rows if data is None else len(data)
+        return np.zeros((n, self.error_root.shape[0]))
+
+    def component_slopes(self, matrices: Mapping[str, Array]) -> list[Array]:
+        """Return the derivatives (n, k) of every further linear predictor in the parameters, for its columns."""
+        return []
+
+    @property
+    def phi_bounds(self) -> tuple[Array, Array]:
+        """Smallest and largest values (m,) of the family-wide parameters on their unbounded scales."""
+        return np.zeros(0), np.zeros(0)
+
+    # ---------------------------------------------------------------- the same model again
+    @abstractmethod
+    def with_response(self, y: Array) -> Any:
+        """Return the problem with the response ``y`` (n,) in place of the fitted one.
+
+        Raises
+        ------
+        DataError
+            If the family cannot have such a response.
+        """
+
+    @abstractmethod
+    def on_rows(self, design: Design, rows: AnyArray) -> Any:
+        """Return the problem of the same model for ``design``: the fitted rows ``rows`` (n',), some repeated."""
+
+    # ---------------------------------------------------------------- storage
+    @abstractmethod
+    def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+        """Return the plain values and the arrays from which ``model.restored`` makes the fit again."""

@@ -1,0 +1,232 @@
+"""Search for the optimum of a Gaussian mixed model: from several places where one may mislead, the boundary settled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
+from mixedfx.criterion.evaluation import GaussianEvaluation
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem, refined
+from mixedfx.exceptions import DataError
+from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
+from mixedfx.fitting.control import Control, checked_start
+from mixedfx.fitting.linear import LinearFit
+from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
+from mixedfx.optimize import Optimum, minimize
+
+__all__ = ["fit_linear"]
+
+TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
+RESTARTS = 3  # restarts from a doubtful boundary at the most
+DOUBLE = 2  # evaluations in narrower structures all together, in units of those of the search, away from boundaries
+NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
+LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
+FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
+WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
+
+
+def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None = None) -> LinearFit:
+    """Minimise the criterion of a Gaussian mixed model.
+
+    Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
+    exactly zero where it is not negative, re-opened otherwise. ``effort`` is what narrower structures may still cost.
+    """
+    problem, optimum = _searched(problem, control)
+    optimum = _second_search(problem, optimum, control)
+    optimum = _from_within(problem, _opened(problem, optimum, control), control, effort)
+    optimum, starts = _from_elsewhere(problem, optimum, control)
+    return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
+
+
+def _from_elsewhere(
+    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
+) -> tuple[Optimum[GaussianEvaluation], Starts | None]:
+    """Search from random parameters too, if that is asked for; the best, and what each found."""
+    if control.starts == 1:
+        return first, None
+    k, best = problem.covariance.n_theta, first
+    searches = [_found(problem, _start(problem, control), first)]
+    for theta in random_thetas(problem.covariance, control.starts - 1, control.seed):
+        start = np.concatenate([theta, problem.criterion.start[k:]])
+        try:
+            again = _opened(problem, _minimize(problem, start, control), control)
+        except FloatingPointError:
+            searches.append(Found(theta, np.full(k, np.nan), -np.inf, False, 0))
+            continue
+        searches.append(_found(problem, start, again))
+        if again.point.value < best.point.value - NEGLIGIBLE_FALL:
+            best = again
+    return best, starts_report(problem.design, problem.to_user, searches)
+
+
+def _found(problem: LinearProblem, start: Array, optimum: Optimum[GaussianEvaluation]) -> Found:
+    k = problem.covariance.n_theta
+    value = float(optimum.point.value)
+    return Found(start[:k], optimum.x[:k], -0.5 * value, optimum.converged, optimum.evaluations)
+
+
+def _from_within(
+    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control, effort: Effort | None
+) -> Optimum[GaussianEvaluation]:
+    """Search structured covariances again from the optima of the structures that they contain."""
+    model = problem.covariance
+    lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
+    if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
+        return found
+    if effort is None:
+        structured = sum(bool(term.covariance.contained()) for term in problem.design.random)
+        effort = Effort(control.max_iter // max(structured, 1) ** 2 if lost else DOUBLE * found.evaluations)
+    else:
+        effort.spend(found.evaluations)
+    for narrower in narrower_models(problem.design, model):
+        if effort.is_used_up:
+            break
+        start = _optimum_within(problem, narrower, control, effort)
+        if start is None:
+            continue
+        try:
+            again = _opened(problem, _minimize(problem, start, control), control)
+        except FloatingPointError:
+            continue
+        effort.spend(again.evaluations)
+        if again.point.value < found.point.value - NEGLIGIBLE_FALL:
+            found = again
+    return found
+
+
+def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control, effort: Effort) -> Array | None:
+    """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
+    criterion = problem.criterion
+    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.basis.scale
+
+    def search() -> tuple[Array, ...] | None:
+        try:
+            inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
+            fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
+        except (DataError, FloatingPointError):
+            return None
+        return fit.theta, fit.rho
+
+    found = effort.optimum(narrower.design, search)
+    if found is None:
+        return None
+    theta, rho = found
+    return np.concatenate([problem.to_inner(narrower.embed(theta)), rho])
+
+
+def _has_few_effects(problem: LinearProblem) -> bool:
+    layout = problem.assembly.rows.layout
+    return sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
+
+
+def _opened(
+    problem: LinearProblem, optimum: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
+    """Search on from where directions without variance are opened, as long as the criterion falls that way."""
+    for _ in range(RESTARTS):
+        start = None if optimum.cut else _opening(problem, optimum.point)
+        if start is None:
+            break
+        try:
+            again = _minimize(problem, start, control)
+        except FloatingPointError:
+            break
+        if not again.point.value < optimum.point.value:
+            break
+        optimum = again
+    return optimum
+
+
+def _opening(problem: LinearProblem, point: GaussianEvaluation) -> Array | None:
+    """Parameters with wrongly closed directions opened, by so little that the criterion falls; None if none is."""
+    first = None
+    for nudge in NUDGES:
+        theta = reopened(problem.covariance, point.linear, nudge=nudge)
+        if theta is None:
+            return first
+        x = np.concatenate([theta, point.x[theta.size :]])
+        first = x if first is None else first
+        try:
+            if problem.criterion(x).value < point.value:
+                return x
+        except FloatingPointError:
+            continue
+    return first
+
+
+def _second_search(
+    problem: LinearProblem, first: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
+    """Search small models with several factors once more from elsewhere, if the first search was a long one."""
+    layout = problem.assembly.rows.layout
+    if control.start is not None or first.cut or first.evaluations < LONG_SEARCH or layout.n_factors < 2:
+        return first
+    if not _has_few_effects(problem):
+        return first
+    start, k = problem.criterion.start, problem.covariance.n_theta
+    free = np.where(problem.covariance.lower < 0, 0.0, WIDER * start[:k])
+    try:
+        second = _minimize(problem, np.concatenate([free, start[k:]]), control)
+    except FloatingPointError:
+        return first
+    better = second.converged and second.point.value < first.point.value - NEGLIGIBLE_FALL
+    return second if better else first
+
+
+def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[GaussianEvaluation]]:
+    """Minimise; where the residual variance is lost in rounding, again with the columns split for precision."""
+    failure: FloatingPointError | None = None
+    try:
+        optimum = _minimize(problem, _start(problem, control), control)
+        if optimum.point.linear.sigma2 > TINY_RESIDUAL:
+            return problem, optimum
+    except FloatingPointError as error:
+        failure = error
+    finer = refined(problem)
+    if finer is not None:
+        try:
+            return finer, _minimize(finer, _start(finer, control), control)
+        except FloatingPointError as error:
+            failure = error
+    if failure is not None:
+        raise DataError(
+            f"the likelihood of {problem.design.response.name!r} cannot be computed ({failure}): do the predictors and "
+            "groups leave no residual, or are columns of very different size involved?"
+        ) from failure
+    return problem, optimum
+
+
+def _start(problem: LinearProblem, control: Control) -> Array:
+    start = problem.criterion.start
+    if control.start is None:
+        return start
+    k = problem.covariance.n_theta
+    return np.concatenate([problem.to_inner(checked_start(control.start, k)), start[k:]])
+
+
+def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum[GaussianEvaluation]:
+    return minimize(
+        problem.evaluate,
+        start,
+        problem.criterion.search_lower,
+        problem.criterion.upper,
+        tol=control.tol,
+        max_iter=control.max_iter,
+        callback=control.callback(problem.to_user),
+    )
+
+
+def _settled(problem: LinearProblem, point: GaussianEvaluation) -> GaussianEvaluation:
+    """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
+    theta = settled(problem.covariance, point.linear)
+    if np.array_equal(theta, point.linear.theta):
+        return point
+    moved: GaussianEvaluation = problem.criterion(np.concatenate([theta, point.x[theta.size :]]))
+    try:
+        value = moved.value
+    except FloatingPointError:
+        return point
+    return moved if value <= point.value + point.linear.criterion.nu * NEGLIGIBLE_VARIANCE else point
