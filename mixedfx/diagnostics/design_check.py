@@ -15,7 +15,7 @@ from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Family, family_for
+from mixedfx.families import Family, FamilyName, family_for
 from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
 from mixedfx.matrices.frame import used_columns
@@ -88,7 +88,7 @@ class DesignCheck:
         return self.summary().as_html()
 
 
-def check_design(formula: str, data: Any, *, family: Any = None, **options: Any) -> DesignCheck:
+def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **options: Any) -> DesignCheck:
     """Say what a formula asks of the data and whether they can answer, before fitting.
 
     Parameters

@@ -55,7 +55,7 @@ from mixedfx.calculus.jets import Jet
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import Gamma, Gaussian, InverseGaussian, LogNormal, StudentT
 from mixedfx.families.counts import CountFamily, NegativeBinomial1, NegativeBinomial2, Poisson
-from mixedfx.families.links import LINKS, Link, Mean, link_for
+from mixedfx.families.links import LINKS, Link, LinkName, Mean, link_for
 from mixedfx.families.observed import (
     COUNTS,
     NON_NEGATIVE,
@@ -78,7 +78,7 @@ from mixedfx.families.parameters import (
     real_parameter,
 )
 from mixedfx.families.proportions import Beta, BetaBinomial, Binomial
-from mixedfx.families.resolve import FAMILIES, family_for
+from mixedfx.families.resolve import FAMILIES, FamilyName, family_for
 from mixedfx.families.tweedie import Tweedie
 from mixedfx.families.zeros import Hurdle, Truncated, ZeroInflated, parameters_at_limit, with_zero_inflation
 
@@ -101,12 +101,14 @@ __all__ = [
     "Binomial",
     "CountFamily",
     "Family",
+    "FamilyName",
     "Gamma",
     "Gaussian",
     "Hurdle",
     "InverseGaussian",
     "Jet",
     "Link",
+    "LinkName",
     "LogNormal",
     "Mean",
     "NegativeBinomial1",

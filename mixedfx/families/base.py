@@ -14,6 +14,7 @@ from mixedfx.calculus.jets import Jet
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import evaluate, moments
 from mixedfx.families.links import LINKS, MEAN_INTERVALS, Link, Mean, MeanInterval, MeanRange, link_for
+from mixedfx.families.moments import VarianceName
 from mixedfx.families.observed import REAL, Observed, Support, first_offender, numeric
 from mixedfx.families.parameters import Parameter
 
@@ -440,7 +441,7 @@ class Family(ABC):
         return moments.unit_deviance(self, observed, eta, phi)
 
     @final
-    def link_variance(self, eta: ArrayLike, phi: ArrayLike = (), *, method: str | None = None) -> Array:
+    def link_variance(self, eta: ArrayLike, phi: ArrayLike = (), *, method: VarianceName | None = None) -> Array:
         """Variance of the distribution on the scale of the linear predictor, for R² and intraclass correlations.
 
         Parameters

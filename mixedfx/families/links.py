@@ -29,8 +29,11 @@ from mixedfx.calculus.special import (
 )
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["LINKS", "Link", "Mean", "MeanRange", "inside_domain", "link_for"]
+__all__ = ["LINKS", "Link", "LinkName", "Mean", "MeanRange", "inside_domain", "link_for"]
 
+LinkName: TypeAlias = Literal[
+    "logit", "probit", "cloglog", "cauchit", "log", "identity", "inverse", "inverse_squared", "sqrt"
+]
 MeanRange: TypeAlias = Literal["real", "positive", "unit"]
 Domain: TypeAlias = tuple[float, float]
 

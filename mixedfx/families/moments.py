@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -30,7 +31,7 @@ __all__ = [
 N_SATURATION_STEPS = 100
 SATURATION_TOLERANCE = 1e-13
 LARGEST_SATURATION_STEP = 2.0
-METHODS = ("latent", "lognormal", "trigamma", "delta")
+VarianceName: TypeAlias = Literal["latent", "lognormal", "trigamma", "delta"]
 
 
 def _log_precision(family: Family, weights: ArrayLike | None) -> Array | None:
@@ -146,26 +147,51 @@ def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -
     return best
 
 
-def link_variance(family: Family, eta: Array, phi: ArrayLike, method: str | None) -> Array:
+def link_variance(family: Family, eta: Array, phi: ArrayLike, method: VarianceName | None) -> Array:
     """See :meth:`Family.link_variance`."""
-    if method is not None and method not in METHODS:
-        raise SpecificationError(f"unknown method {method!r}; choose from {', '.join(map(repr, METHODS))}")
-    first = evaluate.columns(family, eta)[0]
-    latent = family.link.latent_variance if family.latent else None
-    chosen = method or ("latent" if latent is not None else "lognormal" if family.link == LOG else "delta")
-    if chosen == "latent":
-        if latent is None:
-            raise SpecificationError(f"{family!r} has no latent variance; choose 'delta'")
-        return np.full(first.shape, latent)
-    if chosen != "delta" and family.link != LOG:
-        raise SpecificationError(f"method {chosen!r} is for a log link; choose 'delta' for {family!r}")
+    if method is not None:
+        if method not in LINK_VARIANCES:
+            raise SpecificationError(f"unknown method {method!r}; choose from {', '.join(map(repr, LINK_VARIANCES))}")
+        return LINK_VARIANCES[method](family, eta, phi)
+    latent = family.latent and family.link.latent_variance is not None
+    return (_latent if latent else _lognormal if family.link == LOG else _delta)(family, eta, phi)
+
+
+def _latent(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    if not family.latent or family.link.latent_variance is None:
+        raise SpecificationError(f"{family!r} has no latent variance; choose 'delta'")
+    return np.full(evaluate.columns(family, eta)[0].shape, family.link.latent_variance)
+
+
+def _lognormal(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    average, variance = _moments_of_log_link(family, eta, phi, "lognormal")
+    return np.asarray(np.log1p(variance / average**2))
+
+
+def _trigamma(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    average, variance = _moments_of_log_link(family, eta, phi, "trigamma")
+    return np.asarray(sp.polygamma(1, average**2 / variance))
+
+
+def _moments_of_log_link(family: Family, eta: Array, phi: ArrayLike, method: str) -> tuple[Array, Array]:
+    if family.link != LOG:
+        raise SpecificationError(f"method {method!r} is for a log link; choose 'delta' for {family!r}")
+    return mean_and_variance(family, eta, phi)
+
+
+def _delta(family: Family, eta: Array, phi: ArrayLike) -> Array:
     average, variance = mean_and_variance(family, eta, phi)
-    if chosen == "lognormal":
-        return np.asarray(np.log1p(variance / average**2))
-    if chosen == "trigamma":
-        return np.asarray(sp.polygamma(1, average**2 / variance))
+    first = evaluate.columns(family, eta)[0]
     slope = np.asarray(family.mean_link.inverse(first, 1)[1]) * average / family.mean_link.mean(first)
     return np.asarray(variance / slope**2)
+
+
+LINK_VARIANCES: dict[str, Callable[[Family, Array, ArrayLike], Array]] = {
+    "latent": _latent,
+    "lognormal": _lognormal,
+    "trigamma": _trigamma,
+    "delta": _delta,
+}
 
 
 def _start_mean(family: Family, observed: Observed) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
@@ -16,9 +16,34 @@ from mixedfx.families.proportions import Beta, BetaBinomial, Binomial
 from mixedfx.families.tweedie import Tweedie
 from mixedfx.families.zeros import Truncated, with_zero_inflation
 
-__all__ = ["FAMILIES", "family_for"]
+__all__ = ["FAMILIES", "FamilyName", "family_for"]
 
 Maker = Callable[[object], Family]
+FamilyName: TypeAlias = Literal[
+    "gaussian",
+    "binomial",
+    "poisson",
+    "gamma",
+    "inverse_gaussian",
+    "nbinom2",
+    "nbinom1",
+    "beta",
+    "beta_binomial",
+    "tweedie",
+    "student_t",
+    "lognormal",
+    "ordinal",
+    "negative_binomial",
+    "truncated_poisson",
+    "truncated_nbinom1",
+    "truncated_nbinom2",
+    "zero_inflated_poisson",
+    "zero_inflated_nbinom1",
+    "zero_inflated_nbinom2",
+    "hurdle_poisson",
+    "hurdle_nbinom1",
+    "hurdle_nbinom2",
+]
 
 COUNTS: dict[str, type[CountFamily]] = {
     "poisson": Poisson,

@@ -15,7 +15,7 @@ from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem,
 from mixedfx.criterion.marginal import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode import known_state
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Family, family_for, with_zero_inflation
+from mixedfx.families import Family, FamilyName, LinkName, family_for, with_zero_inflation
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import (
@@ -112,8 +112,8 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         formula: str | Formula,
         data: Any,
         *,
-        family: Any,
-        link: Any = None,
+        family: FamilyName | Any,
+        link: LinkName | Any = None,
         weights: Any = None,
         offset: Any = None,
         dispersion: str | None = None,
@@ -293,8 +293,8 @@ def glmer(
     formula: str | Formula,
     data: Any,
     *,
-    family: Any,
-    link: Any = None,
+    family: FamilyName | Any,
+    link: LinkName | Any = None,
     nagq: int | Literal["auto"] = 1,
     weights: Any = None,
     offset: Any = None,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.families import Family, family_for
+from mixedfx.families import Family, FamilyName, LinkName, family_for
 from mixedfx.formula import Formula
 from mixedfx.matrices import Predictors, build_predictors
 from mixedfx.results.simulate import SimulatedRows, checked_count, drawn_terms, generator, random_parts, weighted_noise
@@ -24,8 +24,8 @@ def simulate(
     data: Any,
     *,
     params: Mapping[str, Any] | pd.Series[float],
-    family: Any = None,
-    link: Any = None,
+    family: FamilyName | Any = None,
+    link: LinkName | Any = None,
     n: int = 1,
     seed: Any = None,
     weights: Any = None,
