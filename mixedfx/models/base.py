@@ -143,6 +143,10 @@ class MixedModel(ABC, Generic[R]):
         **options
             Further arguments of the class.
 
+        Returns
+        -------
+        LinearMixedModel or GeneralizedLinearMixedModel
+
         Raises
         ------
         SpecificationError
@@ -218,7 +222,17 @@ class MixedModel(ABC, Generic[R]):
         return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
 
     def Lambda(self, theta: Any) -> sp.csr_array:
-        """Return the covariance factor (q, q) at ``theta`` on the user's scale, ordered as :attr:`exog_re`.
+        """Return the relative covariance factor of all random effects.
+
+        Parameters
+        ----------
+        theta : array-like (t,)
+            Covariance parameters on the user's scale, as ``fit.theta``.
+
+        Returns
+        -------
+        sparse array (q, q)
+            Rows and columns ordered as those of :attr:`exog_re`.
 
         Raises
         ------
@@ -228,9 +242,9 @@ class MixedModel(ABC, Generic[R]):
         sizes = [term.covariance.n_theta for term in self.design.random]
         values = checked_theta(self.design, checked_numbers("theta", theta, sum(sizes)))
         blocks = []
-        for term, own in zip(self.design.random, np.split(values, np.cumsum(sizes, dtype=np.intp))[:-1], strict=True):
+        for term, part in zip(self.design.random, np.split(values, np.cumsum(sizes, dtype=np.intp))[:-1], strict=True):
             levels = sp.eye_array(len(term.levels)) if term.loading is None else sp.csr_array(term.loading)
-            blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(own))))
+            blocks.append(sp.kron(levels, sp.csr_array(term.covariance.factor(part))))
         return sp.csr_array(sp.block_diag(blocks)) if blocks else sp.csr_array((0, 0))
 
     # ---------------------------------------------------------------- the likelihood, without fitting
@@ -263,10 +277,14 @@ class MixedModel(ABC, Generic[R]):
         Parameters
         ----------
         parameters : array-like (k,)
-            As for :meth:`objective`: in a linear model the covariance parameters relative to sigma (fixed effects and
-            sigma are the best ones given these), in a generalised one all parameters.
+            On the user's scale, as for :meth:`objective`: in a linear model the covariance parameters relative to sigma
+            (fixed effects and sigma are the best ones given these), in a generalised one all parameters.
         **options
             ``reml=`` of linear models (True unless given), ``nagq=`` of generalised ones.
+
+        Returns
+        -------
+        float
 
         Examples
         --------
@@ -279,7 +297,7 @@ class MixedModel(ABC, Generic[R]):
         return -0.5 * float(self.objective(parameters, **options)[0])
 
     def score(self, parameters: Any, **options: Any) -> Array:
-        """Return the gradient (k,) of :meth:`loglike`, which takes the same arguments."""
+        """Return the gradient (k,) of :meth:`loglike` on the user's scale; it takes the same arguments."""
         return np.asarray(-0.5 * self.objective(parameters, **options)[1])
 
     if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
@@ -295,7 +313,7 @@ class MixedModel(ABC, Generic[R]):
 
 
 def checked_control(control: Any) -> Control:
-    """Return the control argument or its default, or raise a TypeError."""
+    """Return the settings of the search, the usual ones for None, or raise a TypeError."""
     if control is None:
         return Control()
     if not isinstance(control, Control):
@@ -324,16 +342,16 @@ def checked_theta(design: Design, theta: Array) -> Array:
     parts, start = [], 0
     for term in design.random:
         covariance = term.covariance
-        own = theta[start : start + covariance.n_theta]
-        start += own.size
+        part = theta[start : start + covariance.n_theta]
+        start += part.size
         lower, upper = covariance.search_lower(), covariance.upper()
-        legal = np.clip(own, lower, upper)
-        wrong = np.abs(legal - own) > END * np.maximum(np.abs(legal), 1.0)
+        legal = np.clip(part, lower, upper)
+        wrong = np.abs(legal - part) > END * np.maximum(np.abs(legal), 1.0)
         if wrong.any():
             j = int(np.flatnonzero(wrong)[0])
             name = covariance.labels(term.names)[j]
             raise SpecificationError(
-                f"theta of {term.term}: {name} = {own[j]:g} is not between {lower[j]:.4g} and {upper[j]:.4g}"
+                f"theta of {term.term}: {name} = {part[j]:g} is not between {lower[j]:.4g} and {upper[j]:.4g}"
             )
         parts.append(legal)
     return np.concatenate(parts) if parts else theta

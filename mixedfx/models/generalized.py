@@ -125,7 +125,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         functions: Mapping[str, Any] | None = None,
     ) -> None:
         frame = as_frame(data)
-        own = {
+        shared = {
             "weights": weights,
             "offset": offset,
             "contrasts": contrasts,
@@ -133,13 +133,13 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             "functions": functions,
         }
         parts = _PredictorFormulas(frame, Settings({} if functions is None else functions, codings_for(contrasts)))
-        chosen, written = _completed_family(family_for(family, link), dispersion, zero_inflation)
+        completed, written = _completed_family(family_for(family, link), dispersion, zero_inflation)
         formulas = {name: parts.formula(name, text) for name, text in written.items()}
         extra = tuple(dict.fromkeys(v for f in formulas.values() for v in f.variables))
-        design = build_design(formula, frame, response_kind=_response_kind(chosen), extra=extra, **own)
+        design = build_design(formula, frame, response_kind=_response_kind(completed), extra=extra, **shared)
         check_generalized(design)
-        self.design = design if chosen.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
-        self.family: Family = chosen.adapted(design.response.values)
+        self.design = design if completed.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
+        self.family: Family = completed.adapted(design.response.values)
         self.components: dict[str, FixedEffects] = {
             name: parts.fixed(formulas[name], self.design) for name in self.family.predictors[1:]
         }
@@ -152,7 +152,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             check_residual(transformed(self.design, self.family))
         elif has_residual(self.family):
             check_residual(self.design, fixed=False)
-        options = own | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
+        options = shared | {"dispersion": dispersion, "zero_inflation": zero_inflation, "information": information}
         options |= {"family": family, "link": link, "penalty": self.penalty}
         self.inputs = ModelInputs.of(design.formula, frame, options, extra)
 
@@ -250,8 +250,8 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         Parameters
         ----------
         parameters : array-like (k,)
-            Fixed effects, covariance parameters as in ``fit.theta``, coefficients of further linear predictors, and
-            family-wide parameters on their unbounded scales.
+            On the user's scale: fixed effects, covariance parameters as in ``fit.theta``, coefficients of further
+            linear predictors; then family-wide parameters on their unbounded scales.
         nagq : int
             Nodes in each dimension; 1 is the Laplace approximation.
 
@@ -379,7 +379,7 @@ register(GeneralizedLinearMixedModel)
 
 @dataclass(frozen=True)
 class _PredictorFormulas:
-    """What the further linear predictors are built from."""
+    """The data and settings from which the further linear predictors are built."""
 
     frame: Frame
     settings: Settings
@@ -425,16 +425,16 @@ def _without_intercept(fixed: FixedEffects) -> FixedEffects:
     if not fixed.has_intercept:
         raise SpecificationError("a model with thresholds has no intercept of its own: do not write 0 + … or -1")
     (position,) = fixed.terms["Intercept"]
-    left = [j for j in range(len(fixed.names)) if j != position]
-    new = {old: place for place, old in enumerate(left)}
-    terms = {t: tuple(new[j] for j in own) for t, own in fixed.terms.items() if t != "Intercept"}
+    kept = [j for j in range(len(fixed.names)) if j != position]
+    new = {old: place for place, old in enumerate(kept)}
+    terms = {t: tuple(new[j] for j in places) for t, places in fixed.terms.items() if t != "Intercept"}
     return replace(
         fixed,
-        matrix=np.asfortranarray(fixed.matrix[:, left]),
-        names=tuple(fixed.names[j] for j in left),
+        matrix=np.asfortranarray(fixed.matrix[:, kept]),
+        names=tuple(fixed.names[j] for j in kept),
         terms=terms,
-        kept=fixed.kept[left],
-        alias=fixed.alias[left],
+        kept=fixed.kept[kept],
+        alias=fixed.alias[kept],
         replaced=("Intercept",),
     )
 

@@ -55,8 +55,8 @@ def with_groups(
     label = quote(groups)
     terms = []
     if re_formula is not None or not vc_formula:
-        own = _terms("re_formula", "1" if re_formula is None else re_formula, frame, functions)
-        terms.append(f"({display(sum_text(own))} | {label})")
+        columns = _terms("re_formula", "1" if re_formula is None else re_formula, frame, functions)
+        terms.append(f"({display(sum_text(columns))} | {label})")
     for name, text in dict(sorted((vc_formula or {}).items())).items():
         terms += _component(
             f"vc_formula[{name!r}]", _terms(f"vc_formula[{name!r}]", text, frame, functions), label, frame
@@ -71,9 +71,9 @@ def _name_of(groups: Any, frame: Frame) -> str:
         raise TypeError(f"groups is the name of a column, found {type(groups).__name__}: put the groups into the data")
     frame.require([name])
     if not isinstance(groups, str):
-        given, own = as_frame({name: groups}).column(name).labels, frame.column(name).labels
-        same = given.codes.shape == own.codes.shape and list(given.levels) == list(own.levels)
-        if not same or (given.codes != own.codes).any():
+        given, labels = as_frame({name: groups}).column(name).labels, frame.column(name).labels
+        same = given.codes.shape == labels.codes.shape and list(given.levels) == list(labels.levels)
+        if not same or (given.codes != labels.codes).any():
             raise SpecificationError(
                 f"groups is called {name!r} but is not the data's column of that name: put it into the data under a "
                 "name of its own"

@@ -207,26 +207,26 @@ def _numbers(value: Any) -> AnyArray | None:
     """Numbers in their own type, those in an array of objects as floats with nan where missing; None for the rest."""
     if not isinstance(value, pd.Series | np.ndarray | np.generic | list | tuple):
         return None
-    found = value.to_numpy() if isinstance(value, pd.Series) else np.asarray(value)
-    if found.dtype.kind in "fiub":
-        return np.asarray(found)
+    numbers = value.to_numpy() if isinstance(value, pd.Series) else np.asarray(value)
+    if numbers.dtype.kind in "fiub":
+        return np.asarray(numbers)
     try:
-        return np.asarray(pd.to_numeric(found), dtype=float)
+        return np.asarray(pd.to_numeric(numbers), dtype=float)
     except (ValueError, TypeError):
         return None
 
 
 def _structure_parts(structure: ResidualStructure) -> dict[str, Any]:
-    own = {field.name: getattr(structure, field.name) for field in fields(structure)}  # type: ignore[arg-type]
-    return {"type": type(structure).__name__, "fields": own}
+    values = {field.name: getattr(structure, field.name) for field in fields(structure)}  # type: ignore[arg-type]
+    return {"type": type(structure).__name__, "fields": values}
 
 
 def _structure_of(parts: Sequence[Mapping[str, Any]]) -> ResidualStructure:
-    found = []
+    structures = []
     for part in parts:
-        own = {key: tuple(value) if isinstance(value, list) else value for key, value in part["fields"].items()}
-        found.append(_STRUCTURES[part["type"]](**own))
-    combined: ResidualStructure = reduce(mul, found)
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in part["fields"].items()}
+        structures.append(_STRUCTURES[part["type"]](**values))
+    combined: ResidualStructure = reduce(mul, structures)
     return combined
 
 

@@ -115,7 +115,9 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         Parameters
         ----------
         reml : bool
+            Restricted maximum likelihood (default) or maximum likelihood.
         control : Control, optional
+            Starting values, tolerance, iteration limit.
 
         Returns
         -------
@@ -176,8 +178,9 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         Parameters
         ----------
         theta : array-like (n_theta,)
-            Covariance parameters relative to sigma, in the order of ``fit.theta``.
+            Covariance parameters on the user's scale, relative to sigma, in the order of ``fit.theta``.
         reml : bool
+            Whether the restricted likelihood is evaluated.
 
         Returns
         -------

@@ -32,7 +32,7 @@ SMALL = 1 << 26  # bytes that a file may always grow to in memory …
 LARGEST_RATIO = 200  # … beyond them, no more than so many times its own size
 PLAIN = "fiub"  # kinds of arrays that are kept
 HEAD, CHECKSUM = "head", "checksum"
-DAMAGED = (  # what reading a file that is something else, or half of itself, may end in
+DAMAGED = (  # errors of reading a file of another kind, or half a file
     *(zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError),
     *(KeyError, ValueError, TypeError, AttributeError),
 )
@@ -135,7 +135,7 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
         inputs = ModelInputs.from_parts(head["inputs"], data)
         fit = _MODELS[kind](inputs.formula, inputs.frame, **inputs.options).restored(head["state"], arrays)
         llf, before = float(fit.llf), float(head["llf"])
-    except Exception as error:  # whatever a changed description may lead to: the file is the culprit
+    except Exception as error:  # a changed description may lead to any error
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} describes a fit that cannot be rebuilt ({reason})") from error
     if llf != before and not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
@@ -174,7 +174,7 @@ def _pack(file: BinaryIO, named: Mapping[str, AnyArray]) -> None:
 
 def _unpack(path: Path) -> dict[str, AnyArray]:
     """Read the members that a saved fit has, and no others, if the memory they ask for is plausible."""
-    found = {}
+    members = {}
     with zipfile.ZipFile(path) as archive:
         grown, size = sum(member.file_size for member in archive.infolist()), path.stat().st_size
         if grown > max(SMALL, LARGEST_RATIO * size):
@@ -186,8 +186,8 @@ def _unpack(path: Path) -> dict[str, AnyArray]:
             name = member.filename.removesuffix(".npy")
             if name not in (HEAD, CHECKSUM) and not name.startswith(("data/", "fit/")):
                 raise ValueError(f"unknown member {name}")
-            found[name] = _array(archive.read(member))
-    return found
+            members[name] = _array(archive.read(member))
+    return members
 
 
 def _array(content: bytes) -> AnyArray:
@@ -206,9 +206,9 @@ def _array(content: bytes) -> AnyArray:
 
 def _checksum(named: Mapping[str, AnyArray]) -> AnyArray:
     """SHA-256 (32,) of the names, types, shapes and bytes of all members but the checksum itself."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name in sorted(set(named) - {CHECKSUM}):
         values = named[name]
-        found.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
-        found.update(np.ascontiguousarray(values).data)
-    return np.frombuffer(found.digest(), dtype=np.uint8)
+        digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).data)
+    return np.frombuffer(digest.digest(), dtype=np.uint8)

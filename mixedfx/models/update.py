@@ -72,20 +72,20 @@ def changed(
     if unknown:
         raise TypeError(f"update has no argument {unknown[0]!r}; choose from formula, data, {', '.join(known)}")
     options = {name: changes.get(name, value) for name, value in inputs.options.items()}
-    own = {name: changes.get(name, value) for name, value in asked.items()}
+    fit_options = {name: changes.get(name, value) for name, value in asked.items()}
     frame = inputs.source if data is None else as_frame(data)
     if data is not None:
         _check_arrays(inputs.options, changes)
     functions = options["functions"] or {}
     new = old if formula is None else update(old, formula, columns=_names(inputs, frame), functions=functions)
     _check_kept(new, inputs, frame)
-    if new.random != old.random and "control" not in changes and isinstance(own.get("control"), Control):
-        own["control"] = replace(own["control"], start=None)  # starting values of other parameters
-    return Changed(new, frame, options, own)
+    if new.random != old.random and "control" not in changes and isinstance(fit_options.get("control"), Control):
+        fit_options["control"] = replace(fit_options["control"], start=None)  # starting values of other parameters
+    return Changed(new, frame, options, fit_options)
 
 
 def with_note(design: Design, before: Design) -> Design:
-    """Return ``design`` with a note on rows of the same data that ``before`` used and it does not, or the reverse."""
+    """Return ``design`` with a note on the rows that only one of it and ``before``, of the same data, uses."""
     n = before.n_rows + before.n_dropped
     old = np.ones(n, dtype=bool) if before.keep is None else before.keep
     new = np.ones(n, dtype=bool) if design.keep is None else design.keep
@@ -101,17 +101,17 @@ def with_note(design: Design, before: Design) -> Design:
 
 
 def _labels(design: Design, before: Design, rows: Any) -> str:
-    """Labels of the first rows, from whichever of the two designs has them."""
+    """Labels of the first of ``rows``; each is in one of the two designs."""
     of: dict[int, Any] = {}
-    for own in (design, before):
-        used = np.arange(rows.size) if own.keep is None else np.flatnonzero(own.keep)
-        of |= dict(zip(used.tolist(), own.index.tolist(), strict=True))
+    for used_design in (design, before):
+        used = np.arange(rows.size) if used_design.keep is None else np.flatnonzero(used_design.keep)
+        of |= dict(zip(used.tolist(), used_design.index.tolist(), strict=True))
     places = np.flatnonzero(rows)
     return ", ".join(str(of[k]) for k in places[:SHOWN].tolist()) + (", …" if places.size > SHOWN else "")
 
 
 def _names(inputs: ModelInputs, frame: Frame) -> tuple[str, ...] | None:
-    """Columns that the formula may name; not known for a fit that kept its own columns only."""
+    """Columns that the formula may name; None for a loaded fit, which kept only the columns of its model."""
     return None if frame is inputs.frame else frame.names
 
 

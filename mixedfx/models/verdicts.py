@@ -12,7 +12,7 @@ from mixedfx.results.components import separated_components
 
 __all__ = ["warn_of", "warn_of_variances"]
 
-AT_EDGE = 1e-2  # a linear predictor this close, relative to the mean one, is at the edge of the domain of its link
+AT_EDGE = 1e-2  # distance of a linear predictor from the edge of its link, relative to their mean size, that is none
 
 
 def warn_of(fit: GeneralizedFit) -> None:
@@ -47,20 +47,20 @@ def warn_of(fit: GeneralizedFit) -> None:
 
 def warn_of_variances(certificate: Certificate) -> None:
     """Warn of variances at zero, and of variances that nothing determines."""
-    said = str(certificate).splitlines()[1]
-    warn(f"singular fit. {said}" if certificate.is_identified else said, SingularFitWarning)
+    sentence = str(certificate).splitlines()[1]
+    warn(f"singular fit. {sentence}" if certificate.is_identified else sentence, SingularFitWarning)
 
 
 def _edge_message(fit: GeneralizedFit) -> str | None:
-    """What happened if the search ran into the edge of the linear predictors that the link can take."""
+    """The warning if the search stopped where the link allows no larger or no smaller linear predictors."""
     family, eta = fit.problem.family, fit.at.state.mode.eta
     edges = [edge for edge in family.mean_link.domain(family.mean_range) if np.isfinite(edge)]
     size = max(float(np.abs(eta).mean()), np.finfo(float).tiny)
     near = sum(int(np.sum(np.abs(eta - edge) < AT_EDGE * size)) for edge in edges)
     if not near:
         return None
-    known = [LINKS[name] for name in family.links if name in LINKS]
-    others = ", ".join(repr(link.name) for link in known if link.domain(family.mean_range) == EVERYWHERE)
+    links = [LINKS[name] for name in family.links if name in LINKS]
+    others = ", ".join(repr(link.name) for link in links if link.domain(family.mean_range) == EVERYWHERE)
     return (
         f"the search ran into the edge of what the link {family.mean_link.name!r} allows: the mean of {near} rows "
         f"lies at the limit of the family {family.name!r}, so this is not the optimum; use a link without "
