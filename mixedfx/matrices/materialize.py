@@ -1,30 +1,37 @@
 """The one place that talks to formulaic: it decides which columns the terms need, multiplies them and names them.
 
-formulaic is handed finished values of the factors and nothing else: no data, no functions, no text to evaluate.
+formulaic is handed finished values of the factors and nothing else: no data, no functions, no text to evaluate. The
+materializer fills in the methods that ``FormulaMaterializer`` declares for those of one's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from itertools import product
 from operator import mul as multiply
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from formulaic import ModelSpec, SimpleFormula
-from formulaic.materializers import PandasMaterializer
-from formulaic.materializers.types import FactorValues
+from formulaic.materializers import FactorValues, FormulaMaterializer
 from formulaic.parser.types import Factor as FormulaicFactor
 from formulaic.parser.types import Term as FormulaicTerm
-from formulaic.utils.layered_mapping import LayeredMapping
-from interface_meta import override
 
 from mixedfx._typing import Array
 from mixedfx.formula import Expression, Term
 from mixedfx.matrices.values import Basis, Factor, TreatmentCoding, Value
 
 __all__ = ["materialize", "minimal_columns", "new_spec"]
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def override(method: Method) -> Method:
+    """Mark a method that takes the place of formulaic's, which refuses to be overridden unawares."""
+    marked: Method = FormulaMaterializer.override(method)
+    return marked
 
 
 def new_spec(terms: Sequence[Term]) -> Any:
@@ -41,8 +48,8 @@ def _term(term: Term) -> Any:
 def materialize(spec: Any, values: Mapping[Expression, Value], n_rows: int) -> tuple[Array, Any]:
     """Return the columns (n, p) in Fortran order and the specification with its structure filled in."""
     finished = {expression.text: _factor_values(value) for expression, value in values.items()}
-    model_matrix = _Materializer(finished, n_rows).get_model_matrix(spec)
-    return model_matrix.__wrapped__, model_matrix.model_spec
+    model_matrix = _Materializer(_Finished(finished, n_rows)).get_model_matrix(spec)
+    return np.asarray(model_matrix), model_matrix.model_spec
 
 
 def minimal_columns(values: Sequence[Value]) -> int:
@@ -58,7 +65,7 @@ def minimal_columns(values: Sequence[Value]) -> int:
 def _factor_values(value: Value) -> Any:
     """Wrap a value as formulaic wants it."""
     if isinstance(value, Factor):
-        return FactorValues(value.labels.codes, kind="categorical", spans_intercept=True, encoder=_FactorColumns(value))
+        return FactorValues(value, kind="categorical", spans_intercept=True)
     if isinstance(value, Basis):
         columns = {name: value.matrix[:, j] for j, name in enumerate(value.columns)}
         drop = value.columns[0] if value.spans_constant else None
@@ -66,14 +73,54 @@ def _factor_values(value: Value) -> Any:
     return FactorValues(value, kind="numerical", spans_intercept=False)
 
 
-class _FactorColumns:
-    """The columns of a factor: its contrasts beside an intercept, otherwise one indicator a level."""
+@dataclass(frozen=True)
+class _Finished:
+    """The data of the materializer: finished values of the factors in n rows."""
 
-    def __init__(self, factor: Factor) -> None:
-        self.factor = factor
+    values: Mapping[str, Any]
+    n_rows: int
 
-    def __call__(self, values: Any, reduced_rank: bool, **_: Any) -> Any:
-        codes, levels, coding = self.factor.labels.codes, self.factor.levels, self.factor.coding
+    def __len__(self) -> int:
+        return self.n_rows
+
+
+class _Materializer(FormulaMaterializer):  # type: ignore[misc]
+    """formulaic's materializer on finished values; nothing is missing in them."""
+
+    REGISTER_OUTPUTS = ("numpy",)
+
+    @property
+    @override
+    def data_context(self) -> Mapping[str, Any]:
+        """Values of the factors by their text."""
+        values: Mapping[str, Any] = self.data.values
+        return values
+
+    @override
+    def _encode_constant(
+        self, value: Any, metadata: Any, encoder_state: Any, spec: Any, drop_rows: Sequence[int]
+    ) -> Array:
+        return np.full(self.nrows, float(value))
+
+    @override
+    def _encode_numerical(
+        self, values: Any, metadata: Any, encoder_state: Any, spec: Any, drop_rows: Sequence[int]
+    ) -> Any:
+        return values
+
+    @override
+    def _encode_categorical(
+        self,
+        values: Any,
+        metadata: Any,
+        encoder_state: Any,
+        spec: Any,
+        drop_rows: Sequence[int],
+        reduced_rank: bool = False,
+    ) -> Any:
+        """Return the contrasts of a factor beside an intercept, otherwise one indicator a level."""
+        factor: Factor = values.__wrapped__
+        codes, levels, coding = factor.labels.codes, factor.levels, factor.coding
         names = coding.columns(levels) if reduced_rank else levels
         if reduced_rank and not isinstance(coding, TreatmentCoding):
             matrix = coding.matrix(levels)
@@ -91,25 +138,6 @@ class _FactorColumns:
             encoded=True,
         )
 
-
-class _Materializer(PandasMaterializer):  # type: ignore[misc]
-    """formulaic's materializer on finished values."""
-
-    def __init__(self, values: Mapping[str, Any], n_rows: int) -> None:
-        self._n_rows = n_rows
-        super().__init__(values)
-        self.layered_context = LayeredMapping(LayeredMapping(values, name="data"))
-
-    @override
-    def _init(self) -> None:
-        """There is nothing to convert."""
-
-    @property
-    @override
-    def nrows(self) -> int:
-        """Number of rows."""
-        return self._n_rows
-
     @override
     def _get_columns_for_term(self, factors: list[dict[str, Any]], spec: Any, scale: float = 1) -> dict[str, Any]:
         """Return the products of one column of each factor, the first factor's columns varying fastest."""
@@ -121,7 +149,7 @@ class _Materializer(PandasMaterializer):  # type: ignore[misc]
 
     @override
     def _combine_columns(self, cols: Sequence[tuple[str, Any]], spec: Any, drop_rows: Sequence[int]) -> Array:
-        matrix = np.empty((self._n_rows, len(cols)), order="F")
+        matrix = np.empty((self.nrows, len(cols)), order="F")
         for j, (_, values) in enumerate(cols):
             matrix[:, j] = values
         return matrix

@@ -36,7 +36,13 @@ def same_as_formulaic(fixed, kind):
 
 PLAIN = ["1", "x", "0 + x", "x + z", "z + x", "x:z", "x*z", "x*z*w", "0 + x:z + w", "k + k:x"]
 OTHER = ["f", "0 + f", "f*x", "f:x", "0 + f:x", "f + h", "f*h", "f:h", "f*h*x", "x + f:h:x", "h/f", "C(k)", "C(k)*f",
-         "0 + f + C(k)", "poly(x, 2)*f", "f:poly(x, 2)", "x:f + I(x**2)", "scale(x)*h", "log(z):h"]  # fmt: skip
+         "0 + f + C(k)", "poly(x, 2)*f", "f:poly(x, 2)", "x:f + I(x**2)", "scale(x)*h", "log(z):h",
+         "poly(x, 3)", "poly(x, 2, raw=True)", "center(x):f", "scale(x, ddof=0)", "log(abs(x) + 1)"]  # fmt: skip
+CODINGS = ["C(f, contr.sum)", "C(f, contr.sum)*x", "0 + C(f, contr.sum)", "C(f, contr.helmert)*h", "C(f, contr.poly)",
+           "C(f, contr.treatment(base='b'))*h", "C(k, contr.helmert):x", "C(f, contr.sum):C(k)"]  # fmt: skip
+SPLINES = ["bs(x, df=5)", "bs(x, df=4, degree=2)", "bs(x, knots=[0.1, 0.5])", "bs(x, df=4)*C(f, contr.sum)",
+           "0 + bs(x, df=5, include_intercept=True):f", "cr(x, df=4)", "cs(x, df=4):h",
+           "cr(x, df=4, constraints='center')"]  # fmt: skip
 
 
 @pytest.mark.parametrize("fixed", PLAIN)
@@ -44,7 +50,7 @@ def test_plain_columns(fixed):
     same_as_formulaic(fixed, PlainEncoder)
 
 
-@pytest.mark.parametrize("fixed", OTHER)
+@pytest.mark.parametrize("fixed", OTHER + CODINGS + SPLINES)
 def test_other_columns(fixed):
     same_as_formulaic(fixed, FormulaicEncoder)
 
