@@ -10,17 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mixedfx._display import format_number
-from mixedfx.covariance.residual import (
-    AR1,
-    CAR1,
-    CompoundSymmetry,
-    KnownVariance,
-    Unstructured,
-    VarExp,
-    VarIdent,
-    VarPower,
-)
-from mixedfx.explanation.words import PLAIN, structures_of
+from mixedfx.explanation.structures import accounts_of
+from mixedfx.explanation.words import PLAIN
 from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.effects import spelled_as
@@ -73,15 +64,25 @@ class Equations:
 class Notation(ABC):
     """How symbols are written."""
 
-    normal = "N"
+    square: ClassVar[str]
+    space: ClassVar[str]
+    """Between the factors of a product."""
 
     @abstractmethod
     def name(self, text: str) -> str:
         """A name of the data."""
 
     @abstractmethod
-    def row(self, symbol: str) -> str:
-        """Something of the row i."""
+    def row(self, symbol: str, index: str = "i") -> str:
+        """Something of the row i, or of another row j."""
+
+    @abstractmethod
+    def below(self, tag: str) -> str:
+        """A subscript."""
+
+    @abstractmethod
+    def raised(self, power: str) -> str:
+        """An exponent."""
 
     @abstractmethod
     def numbered(self, letter: str, index: int) -> str:
@@ -103,13 +104,23 @@ class Notation(ABC):
 class Latex(Notation):
     """LaTeX."""
 
+    square, space = "^2", r"\,"
+
     def name(self, text: str) -> str:
         """A name of the data."""
         return r"\text{" + "".join(ESCAPED.get(c, c) for c in text) + "}"
 
-    def row(self, symbol: str) -> str:
-        """Something of the row i."""
-        return f"{symbol}_i"
+    def row(self, symbol: str, index: str = "i") -> str:
+        """Something of a row."""
+        return f"{symbol}_{index}"
+
+    def below(self, tag: str) -> str:
+        """A subscript."""
+        return f"_{{{tag}}}"
+
+    def raised(self, power: str) -> str:
+        """An exponent."""
+        return f"^{{{power}}}"
 
     def numbered(self, letter: str, index: int) -> str:
         """A letter with a number."""
@@ -133,6 +144,9 @@ class Latex(Notation):
 class Plain(Notation):
     """Text."""
 
+    square, space = "²", " "
+    ROWS: ClassVar[dict[str, str]] = {"i": "ᵢ", "j": "ⱼ"}
+
     GREEK: ClassVar[dict[str, str]] = {
         "alpha": "α",
         "beta": "β",
@@ -154,9 +168,17 @@ class Plain(Notation):
         """A name of the data."""
         return text
 
-    def row(self, symbol: str) -> str:
-        """Something of the row i."""
-        return f"{symbol}ᵢ"
+    def row(self, symbol: str, index: str = "i") -> str:
+        """Something of a row."""
+        return symbol + self.ROWS[index]
+
+    def below(self, tag: str) -> str:
+        """A subscript."""
+        return f"_{tag}"
+
+    def raised(self, power: str) -> str:
+        """An exponent."""
+        return f"^({power})"
 
     def numbered(self, letter: str, index: int) -> str:
         """A letter with a number."""
@@ -307,51 +329,31 @@ class _Writer:
         return laws
 
     def _residual_laws(self) -> list[str]:
-        fit, n = self.fit, self.n
-        assert isinstance(fit, LinearMixedResults)
-        square = "²" if isinstance(n, Plain) else "^2"
-        variance, correlations = [n.greek("sigma") + square], []
-        for factor in structures_of(fit.model.residual):
-            columns = [n.row(n.name(c)) for c in factor.columns]
-            if isinstance(factor, KnownVariance):
-                variance[0] = columns[0]
-            elif isinstance(factor, VarIdent | Unstructured):
-                levels = ", ".join(columns[: 1 if isinstance(factor, Unstructured) else None])
-                variance.append(f"{n.greek('delta')}[{levels}]{square}")
-            elif isinstance(factor, VarPower):
-                variance.append(f"|{columns[0]}|{_raised(n, '2' + n.greek('delta'))}")
-            elif isinstance(factor, VarExp):
-                variance.append(f"{n.name('exp')}(2{n.greek('delta')} {columns[0]})")
-            if isinstance(factor, AR1 | CAR1):
-                correlations.append(f"{n.greek('phi')}{_raised(n, '|tᵢ-tⱼ|' if isinstance(n, Plain) else '|t_i-t_j|')}")
-            elif isinstance(factor, CompoundSymmetry):
-                correlations.append(n.greek("rho"))
-            elif isinstance(factor, Unstructured):
-                correlations.append(
-                    f"{n.greek('rho')}[{columns[0]}, {columns[0].replace('ᵢ', 'ⱼ').replace('_i', '_j')}]"
-                )
-        said = (" " if isinstance(n, Plain) else r"\,").join(variance)
-        if fit.design.weights is not None:
-            said += f" / {n.row('w')}"
-        laws = [f"{n.row(n.greek('epsilon'))} {n.greek('sim')} N(0, {said})"]
-        other = n.row(n.greek("epsilon")).replace("ᵢ", "ⱼ").replace("_i", "_j")
-        return laws + [f"{n.name('corr')}({n.row(n.greek('epsilon'))}, {other}) = {c}" for c in correlations]
+        """The distribution of the residuals: a variance, and the correlation of two rows if they have one."""
+        n, epsilon = self.n, self.n.greek("epsilon")
+        accounts = sorted(accounts_of(self.fit.model.residual), key=lambda account: account.has_scale)
+        scale = [n.greek("sigma") + n.square] if all(account.has_scale for account in accounts) else []
+        variance = n.space.join([*scale, *(text for account in accounts if (text := account.variance(n)))])
+        if self.fit.design.weights is not None:
+            variance += f" / {n.row('w')}"
+        pair = f"{n.name('corr')}({n.row(epsilon)}, {n.row(epsilon, 'j')})"
+        correlations = [text for account in accounts if (text := account.correlation(n))]
+        return [f"{n.row(epsilon)} {n.greek('sim')} N(0, {variance})", *(f"{pair} = {text}" for text in correlations)]
 
     def effect_laws(self) -> list[str]:
         """The distributions of the random effects."""
-        n, square = self.n, "²" if isinstance(self.n, Plain) else "^2"
-        laws = []
+        n, laws = self.n, []
         for k, term in enumerate(self.fit.design.random):
             letters = [self.letter(k, j) for j in range(len(term.names))]
             tag = (LETTERS[k] if k < len(LETTERS) else f"b{k}") if len(self.fit.design.random) > 1 else "b"
-            sub = f"_{tag}" if isinstance(n, Plain) else f"_{{{tag}}}"
+            sub = n.below(tag)
             known = "" if term.loading is None else f" {n.name('with levels related as given')}"
             if len(letters) == 1:
-                laws.append(f"{letters[0]} {n.greek('sim')} N(0, {n.greek('sigma')}{sub}{square}){known}")
+                laws.append(f"{letters[0]} {n.greek('sim')} N(0, {n.greek('sigma')}{sub}{n.square}){known}")
                 continue
             kind = n.greek("Sigma") + sub
             if not self.fit.varcorr.terms[k].correlated:
-                kind = f"{n.name('diag')}({n.greek('sigma')}{sub}{square})"
+                kind = f"{n.name('diag')}({n.greek('sigma')}{sub}{n.square})"
             laws.append(f"({', '.join(letters)}) {n.greek('sim')} N(0, {kind}){known}")
         return laws
 
@@ -393,7 +395,7 @@ class _Writer:
                 ]
             lines.append(", ".join(sds))
         if isinstance(self.fit, LinearMixedResults):
-            if not any(isinstance(f, KnownVariance) for f in structures_of(self.fit.model.residual)):
+            if all(account.has_scale for account in accounts_of(self.fit.model.residual)):
                 lines.append(f"{n.greek('sigma')} = {format_number(float(self.fit.sigma), 3)}")
             lines += self._residual_values()
         else:
@@ -465,10 +467,6 @@ class _Writer:
                 if slope in varying and constant.get(rest):
                     found[name] = slope, rest
         return found
-
-
-def _raised(n: Notation, power: str) -> str:
-    return f"^({power})" if isinstance(n, Plain) else f"^{{{power}}}"
 
 
 def _is_constant(column: Any, term: RandomEffects) -> bool:

@@ -6,17 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mixedfx.covariance.residual import (
-    AR1,
-    CAR1,
-    CompoundSymmetry,
-    ResidualStructure,
-    Unstructured,
-    VarExp,
-    VarIdent,
-    VarPower,
-)
-from mixedfx.explanation.words import structures_of
+from mixedfx.covariance.residual import ResidualStructure
+from mixedfx.explanation.structures import accounts_of
 from mixedfx.formula import RandomTerm, display, quote
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -299,7 +290,7 @@ def _nlme(source: _Source) -> str | None:
     groups = [term.group for term in source.terms]
     if codings is None or len(groups) > 1 or (groups and len(groups[0]) > 1):
         return None
-    structure = _structure(structures_of(source.fit.model.residual), groups[0][0] if groups else None)
+    structure = _structure(source.fit.model.residual, groups[0][0] if groups else None)
     if structure is None:
         return None
     method = f'method = "{"REML" if source.fit.reml else "ML"}"'
@@ -316,41 +307,17 @@ def _nlme(source: _Source) -> str | None:
     return f"lme({source.response} ~ {source.fixed}, random = {random}, data = d{structure}{codings}, {method})"
 
 
-def _structure(factors: tuple[ResidualStructure, ...], group: str | None) -> str | None:
-    variances, correlation = [], ""
-    for factor in factors:
-        if isinstance(factor, VarIdent):
-            variances.append(f"varIdent(form = ~ 1 | {' * '.join(map(quote, factor.columns))})")
-        elif isinstance(factor, VarPower):
-            variances.append(f"varPower(form = ~ {quote(factor.columns[0])})")
-        elif isinstance(factor, VarExp):
-            variances.append(f"varExp(form = ~ {quote(factor.columns[0])})")
-        else:
-            found = _correlation(factor, group)
-            if found is None:
-                return None
-            correlation = f", correlation = {found}"
-            if isinstance(factor, Unstructured):
-                variances.append(f"varIdent(form = ~ 1 | {quote(factor.columns[0])})")
-    if not variances:
-        return correlation
-    weights = variances[0] if len(variances) == 1 else f"varComb({', '.join(variances)})"
-    return f"{correlation}, weights = {weights}"
-
-
-def _correlation(factor: ResidualStructure, group: str | None) -> str | None:
-    if not isinstance(factor, AR1 | CAR1 | CompoundSymmetry | Unstructured):
+def _structure(residual: ResidualStructure, group: str | None) -> str | None:
+    """The residual structure as arguments of ``lme``; None if nlme has none like it."""
+    parts = [account.in_nlme(group) for account in accounts_of(residual)]
+    if any(part is None for part in parts):
         return None
-    own = factor.columns[-1] if isinstance(factor, CompoundSymmetry | Unstructured) else factor.group
-    if not isinstance(own, str) or ":" in own or (group is not None and own != group):
-        return None  # lme's groups of the correlation are those of the random effects
-    if isinstance(factor, CompoundSymmetry):
-        return f"corCompSymm(form = ~ 1 | {quote(own)})"
-    if isinstance(factor, Unstructured):
-        visit = quote(factor.columns[0])
-        return f"corSymm(form = ~ as.integer(factor({visit})) | {quote(own)})"
-    time = quote(factor.time) if factor.time is not None else "1"
-    return f"{'corAR1' if isinstance(factor, AR1) else 'corCAR1'}(form = ~ {time} | {quote(own)})"
+    variances = [part.variance for part in parts if part is not None and part.variance]
+    correlations = [f", correlation = {part.correlation}" for part in parts if part is not None and part.correlation]
+    if not variances:
+        return "".join(correlations)
+    weights = variances[0] if len(variances) == 1 else f"varComb({', '.join(variances)})"
+    return f"{''.join(correlations)}, weights = {weights}"
 
 
 def _bambi(source: _Source) -> str | None:

@@ -8,26 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.covariance.residual import (
-    AR1,
-    CAR1,
-    Combined,
-    CompoundSymmetry,
-    KnownVariance,
-    ResidualStructure,
-    Unstructured,
-    VarExp,
-    VarIdent,
-    VarPower,
-)
-from mixedfx.covariance.residual.columns import level_label
 from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_sentences, number, reading_of
+from mixedfx.explanation.structures import ResidualEstimates, accounts_of
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.success import success_of
 from mixedfx.results.varcorr import TermCovariance
 
-__all__ = ["sentences", "structures_of"]
+__all__ = ["sentences"]
 
 
 def sentences(fit: MixedResults) -> list[str]:
@@ -169,7 +157,6 @@ def _method(fit: Any) -> str:
     )
 
 
-MOST_LISTED = 10
 SPREADS = {
     "gaussian": "Single observations have residual variance {value} (standard deviation {root}).",
     "gamma": "The variance is {value} times the squared mean (coefficient of variation {root}).",
@@ -187,89 +174,21 @@ SPREADS = {
 PLAIN = ("zero_inflated_", "hurdle_", "truncated_")
 
 
-def structures_of(residual: ResidualStructure | None) -> tuple[ResidualStructure, ...]:
-    """Return the factors of a residual structure, one if it is no product."""
-    if residual is None:
-        return ()
-    return residual.factors if isinstance(residual, Combined) else (residual,)
-
-
 # ------------------------------------------------------------------ linear models
 def _residual_sentences(fit: LinearMixedResults) -> Iterator[str]:
     """Yield what the residuals of a linear model are like."""
-    factors = structures_of(fit.model.residual)
-    every: dict[Any, float] = fit.params_all.to_dict()
-    values = {str(name): float(value) for (part, name), value in every.items() if part == "residual"}
-    if not any(isinstance(factor, KnownVariance) for factor in factors):
-        yield from _scatter(fit, factors)
-    for factor in factors:
-        yield from _structure(factor, values, fit)
-
-
-def _scatter(fit: LinearMixedResults, factors: tuple[ResidualStructure, ...]) -> Iterator[str]:
-    varying = [f for f in factors if isinstance(f, VarIdent | VarPower | VarExp | Unstructured)]
-    sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
-    if not varying:
+    accounts = accounts_of(fit.model.residual)
+    parameters = {str(name): float(value) for name, value in fit.residual_params.items()}
+    estimates = ResidualEstimates(fit.sigma, parameters, fit.model.residual_columns)
+    if all(account.has_scale for account in accounts):
+        sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
         weight = " where the weight is 1" if fit.design.weights is not None else ""
-        yield f"Single observations scatter around all this with standard deviation {sigma}{weight}{given}."
-    else:
-        yield f"The standard deviation of single observations differs between rows (unit: {sigma}{given})."
-
-
-def _structure(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
-    if isinstance(factor, VarIdent | Unstructured):
-        yield from _by_level(factor, values, fit)
-    if isinstance(factor, VarPower):
-        yield f"It is proportional to the power {number(values['power'])} of {factor.columns[0]}."
-    if isinstance(factor, VarExp):
-        yield f"It is proportional to exp({number(values['rate'])} {factor.columns[0]})."
-    if isinstance(factor, KnownVariance):
-        yield f"The variances of single observations are known: the column {factor.columns[0]}."
-    if isinstance(factor, AR1):
-        over = f" (one step of {factor.time})" if factor.time is not None else ""
-        yield (
-            f"{_residuals(factor.group)} are correlated along time: {number(values['phi'])} between neighbours{over}, "
-            "its powers between those further apart."
-        )
-    if isinstance(factor, CAR1):
-        yield (
-            f"{_residuals(factor.group)} are correlated along {factor.time}: {number(values['phi'])} at distance 1, "
-            "and that to the power of the distance."
-        )
-    if isinstance(factor, CompoundSymmetry):
-        yield f"{_residuals(factor.columns)} are correlated: {number(values['rho'])} between any two."
-    if isinstance(factor, Unstructured):
-        pairs = [
-            f"{name[4:-1].replace(',', ' and ')}: {number(v)}" for name, v in values.items() if name.startswith("cor[")
-        ]
-        shown = "; ".join(pairs[:MOST_LISTED]) + ("; …" if len(pairs) > MOST_LISTED else "")
-        of = f" of the same {':'.join(factor.columns[1:])}" if factor.columns[1:] else ""
-        yield f"Residuals of two visits ({factor.columns[0]}){of} are correlated: {shown}."
-
-
-def _residuals(group: str | tuple[str, ...] | None) -> str:
-    if not group:
-        return "Residuals"
-    return f"Residuals of the same {group if isinstance(group, str) else ':'.join(group)}"
-
-
-def _by_level(factor: ResidualStructure, values: Mapping[str, float], fit: LinearMixedResults) -> Iterator[str]:
-    """Standard deviations by level: ratios to the first level's times sigma."""
-    name = ":".join(factor.columns[: 1 if isinstance(factor, Unstructured) else None])
-    start = f"{name}["
-    own = {key[len(start) : -1]: value for key, value in values.items() if key.startswith(start)}
-    shown = [f"{number(value * fit.sigma)} where {name} is {level}" for level, value in own.items()]
-    shown = [f"{number(fit.sigma)} {_first(factor, name, own, fit)}", *shown]
-    listed = ", ".join(shown[:MOST_LISTED]) + (", …" if len(shown) > MOST_LISTED else "")
-    yield f"It is {listed}."
-
-
-def _first(factor: ResidualStructure, name: str, others: Mapping[str, float], fit: LinearMixedResults) -> str:
-    """The level whose standard deviation is sigma."""
-    columns = fit.model.residual_columns
-    met = dict.fromkeys(level_label(value) for value in columns[name]) if name in columns else {}
-    left = [level for level in met if level not in others]
-    return f"where {name} is {left[0]}" if len(left) == 1 else f"in the first level of {name}"
+        if any(account.spreads for account in accounts):
+            yield f"The standard deviation of single observations differs between rows (unit: {sigma}{given})."
+        else:
+            yield f"Single observations scatter around all this with standard deviation {sigma}{weight}{given}."
+    for account in accounts:
+        yield from account.sentences(estimates)
 
 
 # ------------------------------------------------------------------ generalised models
