@@ -114,6 +114,17 @@ class GaussianCriterion(Protocol):
     def upper(self) -> Array:
         """Upper bounds (k,)."""
 
+    @property
+    def nu(self) -> int:
+        """Divisor of the residual variance: n, or n - p under REML."""
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether the columns are split for precision."""
+
+    def refined(self, rows: Rows, weights: Array | None) -> GaussianCriterion | None:
+        """Return the criterion with the columns of ``rows`` split for precision; None if done or not possible."""
+
     def with_columns(self, columns: Array) -> GaussianCriterion:
         """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis
 from mixedfx.matrices.fixed import FixedEffects
 
-__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design", "with_values"]
+__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
 
 MAP_STEP = 1e-6  # relative step of the differences of the map of theta
 SINGULAR_MAP = 1e8  # condition number of that map beyond which it is singular
@@ -93,11 +94,23 @@ class GeneralizedProblem(Problem):
         """Whose determinant the Laplace approximation takes."""
         return self.model.likelihood.information
 
-    def with_observed(self, observed: Observed, design: Design | None = None) -> GeneralizedProblem:
+    def with_observed(self, observed: Observed) -> Self:
         """Return the problem with another response; all else is shared."""
         likelihood = replace(self.model.likelihood, observed=_less(observed, self.shift))
         model = replace(self.model, likelihood=likelihood)
-        return replace(self, design=self.design if design is None else design, observed=observed, model=model)
+        return replace(self, observed=observed, model=model)
+
+    def with_response(self, y: Array) -> Self:
+        """Return the problem with the response ``y`` (n,), proportions if binomial; all else is shared.
+
+        Raises
+        ------
+        DataError
+            If the family cannot have such a response.
+        """
+        response = replace(self.design.response, values=y)
+        observed = self.family.observe(y, trials=response.trials, weights=self.design.weights)
+        return replace(self.with_observed(observed), design=replace(self.design, response=response))
 
     @property
     def n_parameters(self) -> int:
@@ -114,6 +127,25 @@ class GeneralizedProblem(Problem):
         """Positions in ``x`` of the coefficients of every linear predictor, and their basis."""
         slices = [slice(0, self.model.n_fixed), *self.component_slices.values()]
         return list(zip(slices, self.bases, strict=True))
+
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds (k,) of ``x`` for the search."""
+        lower, upper = np.full(self.n_parameters, -np.inf), np.full(self.n_parameters, np.inf)
+        lower[self.theta_slice], upper[self.theta_slice] = self.covariance.search_lower, self.covariance.upper
+        first = lower.size - len(self.family.phi_names)
+        lower[first:], upper[first:] = (end + self.phi_log_weights for end in self.family.phi_bounds)
+        return lower, upper
+
+    @property
+    def phi_log_weights(self) -> Array:
+        """Logarithm of a typical weight for those family-wide parameters that the weights divide, else 0."""
+        return np.array([self.log_weight(name) for name in self.family.phi_names])
+
+    def log_weight(self, name: str) -> float:
+        """Return the logarithm of a typical weight where ``name`` is what the weights divide, else 0."""
+        weights = self.observed.log_precision
+        return 0.0 if weights is None or name != "dispersion" else float(np.mean(weights[np.isfinite(weights)]))
 
     def evaluate(
         self,
@@ -274,17 +306,3 @@ def _prior_precision(design: Design, basis: FixedBasis, penalty: float) -> Array
     """Precision (p, p) on the inner scale of the prior on the user's coefficients."""
     variances = design.fixed.matrix.var(axis=0)
     return np.asarray(basis.matrix.T @ (penalty * variances[:, None] * basis.matrix))
-
-
-def with_values(problem: GeneralizedProblem, y: Array) -> GeneralizedProblem:
-    """Return the problem with the response ``y`` (n,), proportions if binomial; all else is shared.
-
-    Raises
-    ------
-    DataError
-        If the family cannot have such a response.
-    """
-    response = replace(problem.design.response, values=y)
-    design = replace(problem.design, response=response)
-    observed = problem.family.observe(y, trials=response.trials, weights=design.weights)
-    return problem.with_observed(observed, design)

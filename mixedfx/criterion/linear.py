@@ -100,6 +100,16 @@ class LinearCriterion:
         """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
         return replace(self, gram=self.gram.with_columns(columns), refinement=None)
 
+    @property
+    def is_refined(self) -> bool:
+        """Whether the columns are split for precision."""
+        return self.refinement is not None
+
+    def refined(self, rows: Rows, weights: Array | None) -> LinearCriterion | None:
+        """Return the criterion with the columns of ``rows`` split for precision; None if done or not possible."""
+        split = None if self.is_refined else refinement(rows, self.gram, weights)
+        return None if split is None else replace(self, refinement=split)
+
     def with_sigma2(self, sigma2: float) -> LinearCriterion:
         """Return the criterion with a known residual variance."""
         return replace(self, sigma2=sigma2)

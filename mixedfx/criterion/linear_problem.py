@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -18,17 +19,7 @@ from mixedfx.linalg.gram import Rows, cross_products
 from mixedfx.matrices import Design, nested_in
 from mixedfx.matrices.basis import FixedBasis, InnerResponses, RowWeights, fixed_basis, inner_responses
 
-__all__ = [
-    "LinearProblem",
-    "constants",
-    "inner_weights",
-    "is_refined",
-    "known_sigma2",
-    "linear_problem",
-    "refined",
-    "responses_of",
-    "with_response",
-]
+__all__ = ["LinearProblem", "inner_weights", "linear_problem"]
 
 HEAVIEST = 1e13  # times the median weight: beyond, the median row has no digit left beside the heaviest
 
@@ -60,6 +51,11 @@ class LinearProblem(Problem):
         """None: the fixed effects are profiled out."""
         return []
 
+    @property
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds (k,) of ``x`` for the search."""
+        return self.criterion.search_lower, self.criterion.upper
+
     def evaluate(self, x: Array) -> GaussianEvaluation:
         """Evaluate the criterion at ``(theta, rho)``, on the inner scale."""
         return self.criterion(x)
@@ -80,6 +76,52 @@ class LinearProblem(Problem):
             n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
             gradient[slot.theta] = basis.gradient_to_user(user[slot.theta], n)
         return at.value, gradient
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether residuals and levels are independent: all is said by sums over the levels."""
+        return self.residual is None and not self.assembly.rows.loadings
+
+    @property
+    def known_sigma(self) -> float | None:
+        """Residual standard deviation on the user's scale if it is known."""
+        known = self.criterion.sigma2
+        return None if known is None else float(np.sqrt(known)) * self.basis.scale
+
+    def refined(self) -> LinearProblem | None:
+        """Return the problem with its columns split for precision, or None if that is done or not possible."""
+        criterion = self.criterion.refined(self.assembly.rows, self.design.weights)
+        return None if criterion is None else replace(self, criterion=criterion)
+
+    def constants(self, responses: InnerResponses) -> Array:
+        """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
+        criterion = self.criterion
+        nu = len(responses.values) - (self.basis.matrix.shape[1] if criterion.reml else 0)
+        return np.asarray(criterion.constant + 2.0 * nu * np.log(responses.scale / self.basis.scale))
+
+    def known_sigma2(self, responses: InnerResponses) -> Array | None:
+        """Return the known residual variances (R,) on the inner scale, or None."""
+        known = self.criterion.sigma2
+        return None if known is None else known * (self.basis.scale / responses.scale) ** 2
+
+    def responses(self, Y: Array) -> InnerResponses:
+        """Bring the responses ``Y`` (n, R), offset included, to the inner scale."""
+        design = self.design
+        values = Y if design.offset is None else Y - design.offset[:, None]
+        X = self.assembly.rows.columns[:, :-1]
+        return inner_responses(self.basis, X, values, inner_weights(design, self.residual))
+
+    def with_response(self, y: Array) -> Self:
+        """Return the problem with the response ``y`` (n,), offset included; all else is shared."""
+        inner = self.responses(y[:, None])
+        basis = replace(self.basis, origin=inner.origin[0], scale=float(inner.scale[0]))
+        design = replace(self.design, response=replace(self.design.response, values=y))
+        rows = self.assembly.rows.with_response(inner.values[:, 0])
+        known, constant = self.known_sigma2(inner), float(self.constants(inner)[0])
+        sigma2 = None if known is None else float(known[0])
+        criterion = self.criterion.with_response(rows, design.weights, constant, sigma2)
+        assembly = replace(self.assembly, rows=rows)
+        return replace(self, design=design, assembly=assembly, criterion=criterion, bases=(basis,))
 
 
 def linear_problem(
@@ -119,20 +161,6 @@ def linear_problem(
         rows = _weighted(assembly.rows, design.weights)
         criterion = ResidualCriterion(rows, residual, assembly.covariance, reml, constant, sigma2)
     return LinearProblem(design, assembly, (basis,), terms, criterion, residual)
-
-
-def refined(problem: LinearProblem) -> LinearProblem | None:
-    """Return the problem with its columns split for precision, or None if that is done or not possible."""
-    criterion = problem.criterion
-    if not isinstance(criterion, LinearCriterion) or criterion.refinement is not None:
-        return None
-    split = refinement(problem.assembly.rows, criterion.gram, problem.design.weights)
-    return None if split is None else replace(problem, criterion=replace(criterion, refinement=split))
-
-
-def is_refined(problem: LinearProblem) -> bool:
-    """Say whether the columns of the problem are split for precision."""
-    return isinstance(problem.criterion, LinearCriterion) and problem.criterion.refinement is not None
 
 
 def inner_weights(design: Design, residual: BoundResidual | None) -> RowWeights:
@@ -189,37 +217,3 @@ def _check_groups(design: Design, residual: BoundResidual) -> None:
                 f"the residuals are correlated within groups that hold several levels of {term.group!r}: the group of "
                 "a residual structure must lie within one level of every grouping factor of the formula"
             )
-
-
-def constants(problem: LinearProblem, responses: InnerResponses) -> Array:
-    """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
-    criterion = problem.criterion
-    nu = len(responses.values) - (problem.basis.matrix.shape[1] if criterion.reml else 0)
-    return np.asarray(criterion.constant + 2.0 * nu * np.log(responses.scale / problem.basis.scale))
-
-
-def known_sigma2(problem: LinearProblem, responses: InnerResponses) -> Array | None:
-    """Return the known residual variances (R,) on the inner scale, or None."""
-    known = problem.criterion.sigma2
-    return None if known is None else known * (problem.basis.scale / responses.scale) ** 2
-
-
-def responses_of(problem: LinearProblem, Y: Array) -> InnerResponses:
-    """Bring the responses ``Y`` (n, R), offset included, to the inner scale."""
-    design = problem.design
-    values = Y if design.offset is None else Y - design.offset[:, None]
-    X = problem.assembly.rows.columns[:, :-1]
-    return inner_responses(problem.basis, X, values, inner_weights(design, problem.residual))
-
-
-def with_response(problem: LinearProblem, y: Array) -> LinearProblem:
-    """Return the problem with the response ``y`` (n,); everything that does not depend on the response is shared."""
-    inner = responses_of(problem, y[:, None])
-    basis = replace(problem.basis, origin=inner.origin[0], scale=float(inner.scale[0]))
-    design = replace(problem.design, response=replace(problem.design.response, values=y))
-    rows = problem.assembly.rows.with_response(inner.values[:, 0])
-    known, constant = known_sigma2(problem, inner), float(constants(problem, inner)[0])
-    sigma2 = None if known is None else float(known[0])
-    criterion = problem.criterion.with_response(rows, design.weights, constant, sigma2)
-    assembly = replace(problem.assembly, rows=rows)
-    return replace(problem, design=design, assembly=assembly, criterion=criterion, bases=(basis,))

@@ -20,7 +20,6 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.linalg.gram import Gram
-from mixedfx.linalg.small import diagonal_blocks
 
 __all__ = ["moment_start"]
 
@@ -161,7 +160,7 @@ class _Moments:
         """``<M_ac, M_bd>`` (q, q, q, q) with ``M = Z' P Z``, and ``Z_a' P y y' P Z_b / sigma^2 - tr M_ab`` (q, q)."""
         side = np.stack(self._sides[self.starts[f] : self.starts[f + 1]])[coefficients]
         X, e = side[:, :, :-1], side @ np.append(-self._beta, 1.0)
-        own = self._own(f)[coefficients, coefficients]
+        own = self.gram.own_blocks(f)[coefficients, coefficients]
         q, _, m = own.shape
         fixed = np.einsum("amk,bmk->abm", X @ self._hat, X)
         flat, less = own.reshape(q * q, m), (own - 2.0 * fixed).reshape(q * q, m)
@@ -174,11 +173,3 @@ class _Moments:
         expected = 0.5 * (half + half.transpose(2, 3, 0, 1)).transpose(0, 2, 1, 3) + both
         excess = e @ e.T / self._residual_variance - own.sum(axis=2) + np.einsum("abll->ab", inner)
         return expected, excess
-
-    def _own(self, f: int) -> Array:
-        """``Z_f' Z_f`` (Q, Q, m) of one factor."""
-        layout = self.gram.layout
-        if f < layout.n_chain:
-            return self.gram.diagonal[f]
-        assert isinstance(self.gram.remainder, np.ndarray)  # a sparse remainder has one coefficient a level
-        return diagonal_blocks(self.gram.remainder[layout.span(f), layout.span(f)], layout.sizes[f])

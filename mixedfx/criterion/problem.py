@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -57,6 +58,15 @@ class Problem(ABC):
     @abstractmethod
     def coefficients(self) -> list[tuple[slice, FixedBasis]]:
         """Positions in ``x`` of the coefficients of every linear predictor, and their basis; none if profiled out."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[Array, Array]:
+        """Lower and upper bounds (k,) of ``x`` for the search: a standard deviation may cross zero."""
+
+    @abstractmethod
+    def with_response(self, y: Array) -> Self:
+        """Return the problem with the response ``y`` (n,) as the user has it; all else is shared."""
 
     @abstractmethod
     def evaluate(self, x: Array) -> Evaluation:

@@ -71,6 +71,20 @@ class ResidualCriterion:
         """Return the criterion with ``[X y]`` multiplied by ``columns`` (p + 1, c)."""
         return replace(self, rows=replace(self.rows, columns=self.rows.columns @ columns))
 
+    @property
+    def nu(self) -> int:
+        """Divisor of the residual variance: n, or n - p under REML."""
+        rows = self.rows.columns
+        return len(rows) - (rows.shape[1] - 1 if self.reml else 0)
+
+    @property
+    def is_refined(self) -> bool:
+        """False: these rows are never split."""
+        return False
+
+    def refined(self, rows: Rows, weights: Array | None) -> None:
+        """Return None: columns are split where residuals are independent."""
+
     def with_sigma2(self, sigma2: float) -> ResidualCriterion:
         """Return the criterion with a known residual variance."""
         return replace(self, sigma2=sigma2)

@@ -12,7 +12,7 @@ from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.linalg.gram import cross_products
 
-__all__ = ["response_unit", "row_weight", "start_phi", "starting_values"]
+__all__ = ["response_unit", "start_phi", "starting_values"]
 
 SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
@@ -33,7 +33,7 @@ def starting_values(problem: GeneralizedProblem) -> Array:
     eta = problem.family.start_eta(problem.seen)
     predictors = [eta] if eta.ndim == 1 else [eta[:, k] for k in range(eta.shape[1])]
     extra = [
-        np.linalg.lstsq(a.matrix, predictors[k + 1] + _precision(problem, c.name), rcond=None)[0]
+        np.linalg.lstsq(a.matrix, predictors[k + 1] + problem.log_weight(c.name), rcond=None)[0]
         for k, (a, c) in enumerate(zip(model.auxiliaries, problem.components, strict=False))
     ]
     extra.append(start_phi(problem))
@@ -45,18 +45,7 @@ def starting_values(problem: GeneralizedProblem) -> Array:
 
 def start_phi(problem: GeneralizedProblem) -> Array:
     """Return the family-wide parameters to start from: the dispersion is that of a row of weight 1."""
-    return problem.family.start_phi(problem.seen) + row_weight(problem)
-
-
-def row_weight(problem: GeneralizedProblem) -> Array:
-    """Logarithm of a typical weight for those family-wide parameters that the weights divide, else 0."""
-    return np.array([_precision(problem, name) for name in problem.family.phi_names])
-
-
-def _precision(problem: GeneralizedProblem, name: str) -> float:
-    """Logarithm of a typical weight where ``name`` is what the weights divide, else 0."""
-    weights = problem.observed.log_precision
-    return 0.0 if weights is None or name != "dispersion" else float(np.mean(weights[np.isfinite(weights)]))
+    return problem.family.start_phi(problem.seen) + problem.phi_log_weights
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:

@@ -16,7 +16,6 @@ from scipy import special
 
 from mixedfx._typing import Array
 from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
-from mixedfx.criterion.linear_problem import with_response
 from mixedfx.diagnostics.checks import fitted_results, linear_results
 from mixedfx.diagnostics.leverage import WorkingModel, leverage
 from mixedfx.exceptions import DataError, SpecificationError
@@ -65,7 +64,7 @@ def _linear_draw(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
     problem = fit.solution.problem
     fixed, random = _drawn_afresh(fit, rng)
     eta = fixed + random
-    own = with_response(problem, eta + fit.solution.response.residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
+    own = problem.with_response(eta + fit.solution.response.residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
     again = type(fit)(fit.model, LinearFit(own, fit.solution.optimum, own.criterion(fit.solution.point.x)))
     return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
 

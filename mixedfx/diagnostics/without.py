@@ -27,7 +27,6 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
-from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.criterion.mode import mode_state
 from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
@@ -127,7 +126,7 @@ def _blocks(problem: LinearProblem, sets: IntArray) -> tuple[BlockMap, IntArray]
 def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray) -> Without:
     problem = fit.problem
     criterion = _criterion(fit, sets, blocks, home)
-    full = _gram(problem)[:-1, :-1]
+    full = fit.at.criterion.gram.total[:-1, :-1]
     which = np.flatnonzero(estimable(criterion.total[:, :-1, :-1], full, ESTIMABLE) & (criterion.nu > 0))
     out = _empty(len(home), problem)
     if which.size == 0:
@@ -215,15 +214,8 @@ def _third_derivatives(fit: LinearFit) -> Array:
     return np.array(slopes)
 
 
-def _gram(problem: LinearProblem) -> Array:
-    """``[X y]'[X y]`` (C, C)."""
-    assert isinstance(problem.criterion, LinearCriterion)
-    return problem.criterion.gram.total
-
-
 def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray) -> DeletedCriterion:
     problem = fit.problem
-    assert isinstance(problem.criterion, LinearCriterion)
     rows, weights, count = problem.assembly.rows, problem.design.weights, len(home)
     everything = _cross_products(blocks, rows, weights, blocks.block[0][rows.layout.codes[0]], blocks.count)
     deleted = _cross_products(blocks, rows, weights, sets, count)
@@ -234,7 +226,7 @@ def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray)
         everything,
         home,
         everything.take(home).less(deleted, emptied),
-        problem.criterion.gram.total - outer_sums(rows.columns, weights, sets, count),
+        fit.at.criterion.gram.total - outer_sums(rows.columns, weights, sets, count),
         problem.criterion.nu - sizes,
         problem.criterion.reml,
         problem.criterion.sigma2,
@@ -304,7 +296,7 @@ def _one_by_one(fit: LinearFit, sets: IntArray) -> Without:
 
     def without(number: int) -> LinearProblem:
         design = _rows_of(problem.design, sets != number)
-        return linear_problem(design, reml=criterion.reml, sigma=_known_sigma(problem))
+        return linear_problem(design, reml=criterion.reml, sigma=problem.known_sigma)
 
     return _fitted_to(fit, sets, without)
 
@@ -322,7 +314,7 @@ def structured_fits_without(fit: LinearFit, sets: IntArray, columns: pd.DataFram
         kept = sets != number
         residual = bound.rebind(columns[kept].reset_index(drop=True))
         design = _rows_of(problem.design, kept)
-        return linear_problem(design, reml=problem.criterion.reml, sigma=_known_sigma(problem), residual=residual)
+        return linear_problem(design, reml=problem.criterion.reml, sigma=problem.known_sigma, residual=residual)
 
     return _fitted_to(fit, sets, without)
 
@@ -358,11 +350,6 @@ def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     found = LinearFit(other, optimum, optimum.point)
     return None if found.is_doubtful or any(v.rank < v.size for v in found.verdicts) else found
-
-
-def _known_sigma(problem: LinearProblem) -> float | None:
-    sigma2 = problem.criterion.sigma2
-    return None if sigma2 is None else float(np.sqrt(sigma2)) * problem.basis.scale
 
 
 def _rows_of(design: Design, kept: BoolArray) -> Design:

@@ -12,8 +12,7 @@ from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.batch import BatchCriterion, BatchPoint, BlockMap, ResponseGram, covariance_directions
 from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIBLE_VARIANCE
-from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.linear_problem import LinearProblem, constants, known_sigma2, responses_of
+from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.fitting.control import Control
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import minimize_many
@@ -93,7 +92,7 @@ def batch_chunks(
     problem: LinearProblem, blocks: BlockMap, Y: Array, n_parameters: int
 ) -> Iterator[tuple[IntArray, BatchCriterion, InnerResponses]]:
     """Yield columns of ``Y`` (n, R), few enough for small arrays: their numbers and their criterion."""
-    inner = responses_of(problem, Y)
+    inner = problem.responses(Y)
     criterion = _criterion(problem, blocks, inner)
     count, width = Y.shape[1], problem.basis.matrix.shape[1] + 1 + blocks.size
     cells = float(blocks.size * blocks.count * max(n_parameters, 1) * width)
@@ -110,9 +109,8 @@ def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) 
     weighted = Y if weights is None else Y * weights[:, None]
     zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
     yy = np.einsum("nr,nr->r", Y, weighted)
-    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, known_sigma2(problem, inner))
+    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, problem.known_sigma2(inner))
     gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.covariance)
-    assert isinstance(problem.criterion, LinearCriterion)
     return BatchCriterion(gram, basis, responses, problem.criterion.nu, problem.criterion.reml)
 
 
@@ -137,7 +135,7 @@ def _fit(
     fixed = problem.basis
     beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.origin
     sigma = np.sqrt(sigma2) * inner.scale
-    values = values + constants(problem, inner)
+    values = values + problem.constants(inner)
     converged = optima.converged & confirmed
     return Refits(problem.to_user(theta), beta, sigma, values, converged, singular)
 

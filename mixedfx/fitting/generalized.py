@@ -18,10 +18,10 @@ from mixedfx.criterion.boundary import (
     variance_verdict,
 )
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem, with_values
+from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem
 from mixedfx.criterion.mode import mode_covariance
 from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
-from mixedfx.criterion.start import response_unit, row_weight, start_phi
+from mixedfx.criterion.start import response_unit, start_phi
 from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
@@ -36,7 +36,6 @@ from mixedfx.optimize import Optimum, equilibrium
 
 __all__ = [
     "GeneralizedFit",
-    "free_bounds",
     "inverse_information",
     "unit_at",
 ]
@@ -259,13 +258,13 @@ class GeneralizedFit(Fit):
     @property
     def phi_bounds(self) -> tuple[Array, Array]:
         """Smallest and largest values (m,) of the family-wide parameters on their unbounded scales."""
-        lower, upper = (end + row_weight(self.problem) for end in self.family.phi_bounds)
+        lower, upper = (end + self.problem.phi_log_weights for end in self.family.phi_bounds)
         return lower, upper
 
     # ---------------------------------------------------------------- the same model again
     def with_response(self, y: Array) -> GeneralizedProblem:
         """Return the problem with the response ``y`` (n,), proportions if binomial, in place of the fitted one."""
-        return with_values(self.problem, y)
+        return self.problem.with_response(y)
 
     def on_rows(self, design: Design, rows: AnyArray) -> GeneralizedProblem:
         """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
@@ -309,7 +308,7 @@ class GeneralizedFit(Fit):
     @cached_property
     def free(self) -> BoolArray:
         """Parameters (k,) that are neither held by a bound nor at a limit."""
-        lower, upper = free_bounds(self.problem)
+        lower, upper = self.problem.bounds
         return np.asarray((self.x > lower) & (self.x < upper) & ~self.at_limit)
 
     @cached_property
@@ -377,7 +376,7 @@ class GeneralizedFit(Fit):
         """Family-wide parameters held at a bound, with their values there."""
         family = self.problem.family
         own = self.x[self.x.size - len(family.phi_names) :]
-        lower, upper = (end + row_weight(self.problem) for end in family.phi_bounds)
+        lower, upper = (end + self.problem.phi_log_weights for end in family.phi_bounds)
         at_bound = (own <= lower) | (own >= upper)
         values = family.natural(own)[0]
         return tuple(f"{name} = {values[name]:.3g}" for name, held in zip(family.phi_names, at_bound) if held)
@@ -472,19 +471,6 @@ def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
     both = np.ix_(determined, determined)
     out[both] = ((kept / values[~vanishing]) @ kept.T / np.outer(scale, scale))[both]
     return out
-
-
-def free_bounds(problem: GeneralizedProblem) -> tuple[Array, Array]:
-    """Return the bounds (k,) of all parameters for the search."""
-    covariance, at = problem.covariance, problem.theta_slice
-    lower = np.full(problem.n_parameters, -np.inf)
-    upper = np.full(problem.n_parameters, np.inf)
-    lower[at], upper[at] = covariance.search_lower, covariance.upper
-    n_phi = len(problem.family.phi_names)
-    lower[lower.size - n_phi :], upper[upper.size - n_phi :] = (
-        end + row_weight(problem) for end in problem.family.phi_bounds
-    )
-    return lower, upper
 
 
 def unit_at(at: MarginalEvaluation) -> float:

@@ -18,7 +18,6 @@ from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, h
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
-    free_bounds,
     inverse_information,
     unit_at,
 )
@@ -292,7 +291,7 @@ def _minimize(
     ``spent`` evaluations were made before: the work on a hopeless problem is bounded. ``hessian`` (k, k) is what the
     one at the start is known to be, or nearly.
     """
-    lower, upper = free_bounds(problem)
+    lower, upper = problem.bounds
     last: list[MarginalEvaluation] = []
 
     def function(x: Array) -> MarginalEvaluation:
@@ -349,7 +348,7 @@ def _polished(
 ) -> tuple[MarginalEvaluation, Array]:
     """Newton steps with the Hessian of the first point, and that Hessian."""
     hessian = difference_hessian(integrate, at)
-    lower, upper = free_bounds(problem)
+    lower, upper = problem.bounds
     free = (at.state.x > lower) & (at.state.x < upper)
     inverse = np.nan_to_num(inverse_information(hessian[np.ix_(free, free)]))
     for _ in range(POLISHING_STEPS if control.max_iter > 0 else 0):

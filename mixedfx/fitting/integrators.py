@@ -17,7 +17,7 @@ from mixedfx.criterion.quadrature import QuadratureEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
 from mixedfx.optimize import equilibrium, minimize
 
@@ -126,7 +126,7 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
         raise SpecificationError("several starts are for nagq=1 or more: nagq=0 is a quick look")
     start = starting_values(problem)
     p = problem.model.n_fixed
-    lower, upper = free_bounds(problem)
+    lower, upper = problem.bounds
     near: list[tuple[Array, Array]] = [(start[:p], np.zeros(problem.model.space.n_effects))]
 
     def function(outer: Array) -> ProfiledEvaluation:

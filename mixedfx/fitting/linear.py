@@ -14,7 +14,7 @@ from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
-from mixedfx.criterion.linear_problem import LinearProblem, is_refined, linear_problem, with_response
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
@@ -207,7 +207,7 @@ class LinearFit(Fit):
     # ---------------------------------------------------------------- the same model again
     def with_response(self, y: Array) -> LinearProblem:
         """Return the problem with the response ``y`` (n,) in place of the fitted one."""
-        return with_response(self.problem, y)
+        return self.problem.with_response(y)
 
     def on_rows(self, design: Design, rows: AnyArray) -> LinearProblem:
         """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
@@ -223,7 +223,7 @@ class LinearFit(Fit):
             "evaluations": o.evaluations,
             "cut": o.cut,
         }
-        state |= {"decrement": o.decrement, "converged": o.converged, "refined": is_refined(self.problem)}
+        state |= {"decrement": o.decrement, "converged": o.converged, "refined": self.problem.criterion.is_refined}
         return state, {"theta": self.x}
 
     # ---------------------------------------------------------------- verdicts

@@ -9,7 +9,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
 from mixedfx.criterion.evaluation import GaussianEvaluation
-from mixedfx.criterion.linear_problem import LinearProblem, linear_problem, refined
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
@@ -185,7 +185,7 @@ def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, 
             return problem, optimum
     except FloatingPointError as error:
         failure = error
-    finer = refined(problem)
+    finer = problem.refined()
     if finer is not None:
         try:
             return finer, _minimize(finer, _start(finer, control), control)

@@ -8,8 +8,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.batch import BlockMap, block_map
-from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.linear_problem import LinearProblem, with_response
+from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control
@@ -49,8 +48,7 @@ def blocks_of(problem: LinearProblem) -> BlockMap | None:
     layout, model = problem.assembly.rows.layout, problem.covariance
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
-    plain = isinstance(problem.criterion, LinearCriterion) and not problem.assembly.rows.loadings
-    if not (linear and free and plain and layout.n_factors):
+    if not (linear and free and problem.is_plain and layout.n_factors):
         return None
     blocks = block_map(layout)
     work = blocks.count * blocks.size**3 * (4 + 2 * model.n_theta)
@@ -67,7 +65,7 @@ def _one_by_one(problem: LinearProblem, Y: Array, start: Array, control: Control
 
 def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
     """The fit to one response, or None where it cannot be computed: that must not cost the others."""
-    own = with_response(problem, y)
+    own = problem.with_response(y)
     try:
         fit = fit_linear(own, control)
         converged = (fit.optimum.converged and not fit.is_doubtful) or fit.certificate.converged

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.criterion.batch import BatchCriterion
-from mixedfx.criterion.linear_problem import LinearProblem, with_response
+from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.batch import batch_chunks
 from mixedfx.fitting.refit import blocks_of
@@ -172,7 +172,7 @@ def _one(problem: LinearProblem, y: Array, theta: Array) -> tuple[Array, Array]:
     k, nothing = problem.covariance.n_theta, np.full(problem.basis.matrix.shape[0], np.nan)
     if not np.isfinite(theta).all():
         return nothing, nothing
-    own = with_response(problem, y)
+    own = problem.with_response(y)
     inner = np.concatenate([own.to_inner(theta[:k]), theta[k:]])
     try:
         point = own.criterion(inner)

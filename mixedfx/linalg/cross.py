@@ -18,7 +18,20 @@ __all__ = ["Cross", "DenseCross", "SparseCross"]
 
 
 class Cross(ABC):
-    """Cross-products ``C`` of a factor of m levels and Q coefficients with the remainder's columns."""
+    """Cross-products ``C`` of a factor of m levels and Q coefficients with the remainder's columns.
+
+    Attributes
+    ----------
+    values : (Q, …)
+        The cells that are stored.
+    """
+
+    values: Array
+
+    @property
+    @abstractmethod
+    def sparsity(self) -> PairPattern | None:
+        """The pattern of the stored cells; None where all are stored. A parent's is None if a child's is."""
 
     @abstractmethod
     def schur(self, k: Array) -> Array:
@@ -71,6 +84,11 @@ class DenseCross(Cross):
 
     values: Array
 
+    @property
+    def sparsity(self) -> None:
+        """None: all cells are stored."""
+        return None
+
     def schur(self, k: Array) -> Array:
         """Return the Schur update; see :class:`Cross`."""
         q, m, columns = self.values.shape
@@ -109,23 +127,19 @@ class DenseCross(Cross):
 
     def gathered(self, left: Array, parents: IntArray, like: Cross) -> DenseCross:
         """Return the sums over the levels of each parent."""
-        moved = self.scaled(left).values
-        n_parents = like.values.shape[1] if isinstance(like, DenseCross) else int(parents.max()) + 1
-        indicator = sp.csr_array(
-            (np.ones(parents.size), (parents, np.arange(parents.size))), shape=(n_parents, parents.size)
-        )
+        moved, shape = self.scaled(left).values, (like.values.shape[1], parents.size)
+        indicator = sp.csr_array((np.ones(parents.size), (parents, np.arange(parents.size))), shape=shape)
         return DenseCross(np.stack([indicator @ plane for plane in moved]))
 
     def spread(self, parents: IntArray, like: Cross) -> Cross:
         """Return the parents' rows for every level."""
-        if isinstance(like, SparseCross):
-            pattern = like.pattern
-            return SparseCross(pattern, self.values[:, parents[pattern.rows], pattern.columns])
-        return DenseCross(self.values[:, parents])
+        pattern = like.sparsity
+        if pattern is None:
+            return DenseCross(self.values[:, parents])
+        return SparseCross(pattern, self.values[:, parents[pattern.rows], pattern.columns])
 
     def plus(self, other: Cross, sign: float) -> DenseCross:
         """Return the sum of two blocks."""
-        assert isinstance(other, DenseCross)
         return DenseCross(self.values + sign * other.values)
 
     def squared_columns(self) -> Array:
@@ -134,7 +148,6 @@ class DenseCross(Cross):
 
     def overlap(self, other: Cross) -> Array:
         """Return the products of the two blocks' rows."""
-        assert isinstance(other, DenseCross)
         return np.asarray(np.einsum("amc,bmc->abm", self.values, other.values))
 
 
@@ -146,6 +159,11 @@ class SparseCross(Cross):
     values: Array
 
     __getstate__ = fields_only
+
+    @property
+    def sparsity(self) -> PairPattern:
+        """The pattern."""
+        return self.pattern
 
     @cached_property
     def _products(self) -> sp.csr_array:
@@ -206,24 +224,22 @@ class SparseCross(Cross):
 
     def gathered(self, left: Array, parents: IntArray, like: Cross) -> Cross:
         """Return the sums over the levels of each parent."""
-        moved = self.scaled(left).values
-        if isinstance(like, DenseCross):
+        moved, pattern = self.scaled(left).values, like.sparsity
+        if pattern is None:
             place = (parents[self.pattern.rows], self.pattern.columns)
             shape = like.values.shape[1:]
             return DenseCross(np.stack([sp.coo_array((plane, place), shape=shape).toarray() for plane in moved]))
-        assert isinstance(like, SparseCross)
-        target = _entries_in(like.pattern, self.pattern, parents)
-        return SparseCross(like.pattern, segment_sum(moved, target, like.pattern.rows.size))
+        target = _entries_in(pattern, self.pattern, parents)
+        return SparseCross(pattern, segment_sum(moved, target, pattern.rows.size))
 
     def spread(self, parents: IntArray, like: Cross) -> SparseCross:
         """Return the parents' rows for every level."""
-        assert isinstance(like, SparseCross)
-        source = _entries_in(self.pattern, like.pattern, parents)
-        return SparseCross(like.pattern, np.ascontiguousarray(self.values[:, source]))
+        assert like.sparsity is not None  # a parent of dense children is dense
+        source = _entries_in(self.pattern, like.sparsity, parents)
+        return SparseCross(like.sparsity, np.ascontiguousarray(self.values[:, source]))
 
     def plus(self, other: Cross, sign: float) -> SparseCross:
         """Return the sum of two blocks."""
-        assert isinstance(other, SparseCross)
         return SparseCross(self.pattern, self.values + sign * other.values)
 
     def squared_columns(self) -> Array:
@@ -232,7 +248,6 @@ class SparseCross(Cross):
 
     def overlap(self, other: Cross) -> Array:
         """Return the products of the two blocks' rows."""
-        assert isinstance(other, SparseCross)
         products = self.values[:, None] * other.values[None]
         return segment_sum(products, self.pattern.rows, self.pattern.n_rows)
 

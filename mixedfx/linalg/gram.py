@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout, fields_only
-from mixedfx.linalg.small import apply, segment_sum_columns
+from mixedfx.linalg.small import apply, diagonal_blocks, segment_sum_columns
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
 
@@ -93,6 +93,15 @@ class Gram:
         cells = np.zeros(self.layout.square.n_cells)
         cells[self.layout.square.cells_of(row * self.layout.n_remainder + column)] = lower.data
         return cells
+
+    def own_blocks(self, factor: int) -> Array:
+        """Return ``Z_f' Z_f`` (Q, Q, m) of one factor, level by level."""
+        if factor < self.layout.n_chain:
+            return self.diagonal[factor]
+        at, size = self.layout.span(factor), self.layout.sizes[factor]
+        if self.layout.plan is not None:  # of one coefficient a level
+            return np.asarray(self.remainder.diagonal()[at])[None, None]
+        return diagonal_blocks(np.asarray(self.remainder)[at, at], size)
 
     def squared_norms(self) -> Array:
         """Return the squared Frobenius norms (k, k) of ``Z_i' Z_j`` for all coefficients of all factors."""
@@ -271,9 +280,8 @@ def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
 def _loaded(gram: Gram, loadings: dict[int, Array]) -> Gram:
     """Multiply the levels of the loaded remainder factors by their loading matrices, on both sides."""
     layout = gram.layout
-    assert isinstance(gram.remainder, np.ndarray)
-    remainder, side = gram.remainder.copy(), gram.remainder_side.copy()
-    cross = [c.values.copy() for c in gram.cross if isinstance(c, DenseCross)]
+    remainder, side = np.array(gram.remainder, dtype=float), gram.remainder_side.copy()
+    cross = [c.values.copy() for c in gram.cross]
     for r, loading in loadings.items():
         m = layout.levels[r]
         for a in range(layout.sizes[r]):

@@ -249,20 +249,27 @@ class Layout:
         return tuple(_pattern(self, f) for f in self.chain)
 
     @cached_property
+    def sparse_square(self) -> SparseSquare | None:
+        """Where the entries of a sparse remainder are kept; None if it is dense."""
+        return _sparse_square(self) if _may_be_sparse(self) else None
+
+    @cached_property
     def square(self) -> Square:
         """Where the entries of the remainder are kept."""
-        sparse = _sparse_square(self) if _may_be_sparse(self) else None
-        return DenseSquare(self.n_remainder) if sparse is None else sparse
+        return DenseSquare(self.n_remainder) if self.sparse_square is None else self.sparse_square
 
     @property
     def plan(self) -> EliminationPlan | None:
         """The order in which a sparse remainder is eliminated; None if it is dense."""
-        return self.square.plan if isinstance(self.square, SparseSquare) else None
+        return None if self.sparse_square is None else self.sparse_square.plan
 
     @cached_property
     def dense_cross(self) -> tuple[bool, ...]:
-        """For every chain factor, whether its block against the remainder is stored dense."""
-        return tuple(_prefers_dense(self, f) for f in self.chain)
+        """For every chain factor, whether its block against the remainder is stored dense: so is its parents' then."""
+        out: list[bool] = []
+        for f in self.chain:
+            out.append(any(out) or _prefers_dense(self, f))
+        return tuple(out)
 
 
 def analyse(codes: Sequence[IntArray], levels: Sequence[int], sizes: Sequence[int], dense: Sequence[bool]) -> Layout:

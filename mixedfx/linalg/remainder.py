@@ -275,8 +275,8 @@ class ShiftedRemainder(_DenseRemainder):
 
 def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array, *, overwrite: bool) -> Remainder:
     """Factorise the remainder with the Schur complement ``schur`` in the cells of the layout."""
-    if layout.plan is not None:
-        return _factorize_sparse(layout, layout.plan, factors, schur)
+    if layout.sparse_square is not None:
+        return _factorize_sparse(layout, layout.sparse_square, factors, schur)
     square = (schur if overwrite else schur.copy()).reshape(layout.n_remainder, -1)
     scaling = _Scaling(layout, tuple(factors))
     precision = _precision(scaling, square)
@@ -326,6 +326,8 @@ class SparseRemainder(Remainder):
     Attributes
     ----------
     layout : Layout
+    square : SparseSquare
+        Where the entries are kept.
     diagonal : (r,)
         ``Lambda``.
     schur : (cells,)
@@ -336,17 +338,11 @@ class SparseRemainder(Remainder):
     """
 
     layout: Layout
+    square: SparseSquare
     diagonal: Array
     schur: Array
     steps: tuple[_Step, ...]
     root: Array
-
-    @property
-    def square(self) -> SparseSquare:
-        """Where the entries are kept."""
-        square = self.layout.square
-        assert isinstance(square, SparseSquare)
-        return square
 
     @property
     def plan(self) -> EliminationPlan:
@@ -451,11 +447,12 @@ def _scaled(plan: EliminationPlan, diagonal: Array, cells: Array) -> Array:
     return out
 
 
-def _factorize_sparse(layout: Layout, plan: EliminationPlan, factors: Sequence[Array], schur: Array) -> SparseRemainder:
+def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Array], schur: Array) -> SparseRemainder:
     """Eliminate the rounds of the plan in turn, and factorise its core."""
     diagonal = np.concatenate([np.full(layout.levels[r], factors[r][0, 0]) for r in layout.remainder])
+    plan = square.plan
     cells = _scaled(plan, diagonal, schur)
-    cells[layout.square.diagonal] += 1.0
+    cells[square.diagonal] += 1.0
     steps = []
     for own in plan.rounds:
         d, a = cells[own.diagonal], cells[own.cells]
@@ -470,4 +467,4 @@ def _factorize_sparse(layout: Layout, plan: EliminationPlan, factors: Sequence[A
     root, info = lapack.dpotrf(core.T, lower=0, overwrite_a=1, clean=0) if core.size else (core, 0)
     if info:
         raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-    return SparseRemainder(layout, diagonal, schur, tuple(steps), np.asarray(root.T))
+    return SparseRemainder(layout, square, diagonal, schur, tuple(steps), np.asarray(root.T))

@@ -14,7 +14,6 @@ from itertools import pairwise
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.linalg.cross import DenseCross, SparseCross
 from mixedfx.linalg.factor import BlockFactor, Effects, PatternInverse
 from mixedfx.linalg.gram import Rows, level_sums
 
@@ -145,12 +144,11 @@ class RowMap:
         out = np.zeros(codes.size)
         for a, own in enumerate(self.rows.z[f]):
             for at, (z, column) in enumerate(self._remainder_terms):
-                if isinstance(cross, DenseCross):
+                if cross.sparsity is None:
                     values = self._loaded_columns(cross.values[a])
                     out += own * z * values.ravel()[codes * values.shape[1] + column]
                 else:
-                    assert isinstance(cross, SparseCross)
-                    out += own * z * cross.values[a][cross.pattern.entry_of_row[at]]
+                    out += own * z * cross.values[a][cross.sparsity.entry_of_row[at]]
         return out
 
     def _loaded_columns(self, values: Array) -> Array:

@@ -11,7 +11,7 @@ from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
-from mixedfx.criterion.linear_problem import LinearProblem, is_refined, linear_problem, refined
+from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
@@ -160,12 +160,12 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             "cut": o.cut,
         }
         state |= {"decrement": o.decrement, "converged": o.converged}
-        state["refined"] = is_refined(fit.problem)
+        state["refined"] = fit.problem.criterion.is_refined
         return state, {"theta": fit.point.x}
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearFit:
         problem = self._problem(state["reml"])
-        problem = (refined(problem) or problem) if state["refined"] else problem
+        problem = (problem.refined() or problem) if state["refined"] else problem
         theta = arrays["theta"]
         at = problem.criterion(theta)
         counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))

@@ -11,7 +11,7 @@ from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting.generalized import GeneralizedFit, free_bounds
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.inference.information import inverse_on_range
 from mixedfx.inference.profiled import GeneralizedPoint, HeldProfile, MappedProfile, Surroundings, with_variances
 from mixedfx.inference.quantities import Coefficient, Correlation, OfTheta, Quantity, StandardDeviation
@@ -69,7 +69,7 @@ def _mapped(around: Surroundings, scale: UnboundedScale, quantity: Quantity) -> 
 
 
 def _surroundings(fit: GeneralizedFit) -> Surroundings:
-    lower, upper = free_bounds(fit.problem)
+    lower, upper = fit.problem.bounds
     free = np.ix_(fit.free, fit.free)
     covariance = np.zeros_like(fit.hessian)
     covariance[free] = 2.0 * inverse_on_range(np.nan_to_num(fit.hessian[free]))

@@ -102,3 +102,32 @@ def test_dense_remainders_stay_dense():
     ones = np.ones((1, a.size))
     terms = [TermRows(0, a, 500, ones, UnstructuredCovariance(1)), TermRows(1, b, 400, ones, UnstructuredCovariance(1))]
     assert assemble(terms, ones.T).rows.layout.plan is None
+
+
+def test_a_parent_of_few_cells_is_stored_as_its_children_are():
+    """Children that meet every column are stored densely; their one parent of many has hardly a column."""
+    rng = np.random.default_rng(3)
+    columns, full, lone = 60, 30, 400
+    child = np.concatenate([np.repeat(np.arange(full), columns), np.repeat(full + np.arange(lone), 2)])
+    parent = np.where(child < full, 0, child - full + 1)
+    crossed = np.concatenate([np.tile(np.arange(columns), full), rng.integers(0, columns, 2 * lone)])
+    levels = (full + lone, lone + 1, columns)
+    z = np.ones((1, child.size))
+    terms = [
+        TermRows(k, codes, m, z, UnstructuredCovariance(1))
+        for k, (codes, m) in enumerate(zip((child, parent, crossed), levels, strict=True))
+    ]
+    y = rng.standard_normal(child.size)
+    assembly = assemble(terms, np.column_stack([np.ones(child.size), y]))
+    gram, theta = cross_products(assembly.rows), np.array([0.8, 0.5, 0.3])
+    at = LinearCriterion(gram, assembly.covariance, child.size, True)(theta)
+    V = np.eye(child.size)
+    for codes, sd in zip((child, parent, crossed), theta, strict=True):
+        V += sd**2 * (codes[:, None] == codes)
+    solved = np.linalg.solve(V, np.column_stack([np.ones(child.size), y]))
+    of_one, of_y = solved.sum(axis=0)
+    r2 = y @ solved[:, 1] - of_y**2 / of_one
+    nu = child.size - 1
+    expected = np.linalg.slogdet(V)[1] + np.log(of_one) + nu * (1.0 + np.log(2.0 * np.pi * r2 / nu))
+    assert at.value == pytest.approx(expected, rel=1e-10)
+    assert np.isfinite(at.gradient).all()
