@@ -11,13 +11,13 @@ from tests.structure import FILES, FLOOR, module_of, nodes_of, numbers, parsed, 
 
 # What ``python -m tests.structure`` prints may fall, never rise: lower these with the code.
 CEILINGS = {
-    "files": 268,
+    "files": 266,
     "files that one other imports": 70,
-    "modules in import cycles": 15,
-    "type questions above fitting": 102,
-    "assert isinstance": 27,
+    "modules in import cycles": 12,
+    "type questions above fitting": 98,
+    "assert isinstance": 24,
     "fit.fit": 0,
-    "longest file": 624,
+    "longest file": 600,
 }
 
 

@@ -1,0 +1,197 @@
+"""A third kind of fit, least squares with a known standard deviation, goes through all floors above ``fitting``."""
+
+import inspect
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+from scipy import stats
+
+import mixedfx as mfx
+from mixedfx.families import family_for
+from mixedfx.fitting import Certificate, Fit
+from mixedfx.fitting.errors import PredictorErrors
+from mixedfx.fitting.response import GaussianResponse
+from mixedfx.matrices import Design, build_design
+from mixedfx.models import load
+from mixedfx.models.base import MixedModel
+from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.storage import register
+from mixedfx.results.base import MixedResults
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is solved: a design without random effects, and no inner scale."""
+
+    design: Design
+
+
+class LeastSquares(Fit):
+    """``y = X beta + e``, the standard deviation of ``e`` known."""
+
+    kind, title = "least squares", "Least squares"
+
+    def __init__(self, problem, sigma):
+        self.problem, self._sigma = problem, sigma
+
+    family = family_for("gaussian")
+    theta = x = np.zeros(0)
+    roots = modes = covariances = ()
+    has_sigma = False
+    certificate = Certificate(0.0, 0, 0, (), False, 1, 1)
+
+    @property
+    def beta(self):
+        return np.linalg.lstsq(self.design.fixed.matrix, self.design.response.values, rcond=None)[0]
+
+    @property
+    def beta_covariance(self):
+        return self.error_root @ self.error_root.T
+
+    @property
+    def error_root(self):
+        return self._sigma * np.linalg.pinv(self.design.fixed.matrix)
+
+    @property
+    def scale(self):
+        return self._sigma**2
+
+    @property
+    def llf(self):
+        return stats.norm.logpdf(self.design.response.values, self.design.fixed.matrix @ self.beta, self._sigma).sum()
+
+    @property
+    def n_parameters(self):
+        return self.beta.size
+
+    @property
+    def response(self):
+        fixed = self.design.fixed.matrix @ self.beta
+        return GaussianResponse(self.design, self.family, self._sigma, None, np.zeros(0), fixed)
+
+    def predictor_errors(self, rows):
+        return PredictorErrors(rows.x, np.zeros(len(rows.x)), np.zeros(len(rows.x)))
+
+    def factor_covariance(self, factor):
+        raise IndexError(factor)
+
+    def joint_covariance(self):
+        return self.beta_covariance
+
+    def weighted_rows(self, matrix):
+        return matrix
+
+    def with_response(self, y):
+        return Problem(replace(self.design, response=replace(self.design.response, values=y)))
+
+    def on_rows(self, design, rows):
+        return Problem(design)
+
+    def stored(self):
+        return {"sigma": self._sigma}, {}
+
+
+class LeastSquaresModel(MixedModel):
+    """The model: how its problem is built, and how it is fitted."""
+
+    kind = LeastSquares.kind
+
+    def __init__(self, formula, data, *, sigma):
+        self.design, self.sigma = build_design(formula, data), sigma
+        self.inputs = ModelInputs.of(self.design.formula, data, {"sigma": sigma})
+
+    def fit(self):
+        return self._results(LeastSquares(Problem(self.design), self.sigma))
+
+    def objective(self, beta):
+        error = self.endog - self.exog @ beta
+        value = -2.0 * stats.norm.logpdf(error, scale=self.sigma).sum()
+        return value, -2.0 * self.exog.T @ error / self.sigma**2
+
+    def _prepared(self, reml):
+        return Problem(self.design)
+
+    def _again(self, earlier, problem):
+        return LeastSquares(problem, self.sigma)
+
+    def _stored_fit(self, state, arrays):
+        return LeastSquares(Problem(self.design), state["sigma"])
+
+    def _stored(self, fit):
+        return fit.stored()
+
+    def _llf(self, fit):
+        return fit.llf
+
+    def _warn(self, fit):
+        """Nothing can be wrong."""
+
+    def _results(self, fit, asked=None):
+        return MixedResults(self, fit, asked or {})
+
+
+register(LeastSquaresModel)
+
+SIGMA = 0.5
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    f, x = np.tile(["a", "b", "c"], 20), rng.normal(size=60)
+    return pd.DataFrame({"f": f, "x": x, "y": x + (f == "b") + SIGMA * rng.normal(size=60)})
+
+
+@pytest.fixture(scope="module")
+def fit(data):
+    return LeastSquaresModel("y ~ f + x", data, sigma=SIGMA).fit()
+
+
+@pytest.fixture(scope="module")
+def truth(data):
+    """The same by statsmodels, its standard errors scaled to the known standard deviation."""
+    return smf.ols("y ~ f + x", data).fit(cov_type="fixed scale", cov_kwds={"scale": SIGMA**2})
+
+
+def test_the_kind_is_small():
+    source = inspect.getsource(LeastSquares).splitlines()
+    assert len(source) <= 80
+
+
+def test_summary_and_estimates(fit, truth):
+    assert np.allclose(fit.params, truth.params)
+    assert np.allclose(fit.bse, truth.bse)
+    assert "Least squares" in str(fit.summary())
+    assert np.allclose(fit.t_test("x = 1").pvalue, truth.t_test("x = 1").pvalue)
+
+
+def test_predictions(fit, truth, data):
+    new = data.head(3)
+    assert np.allclose(fit.predict(new), truth.predict(new))
+    frame, theirs = fit.get_prediction(new).summary_frame(), truth.get_prediction(new).summary_frame()
+    assert np.allclose(frame["mean_se"], theirs["mean_se"])
+    assert np.allclose(fit.fittedvalues, truth.fittedvalues)
+    assert np.allclose(fit.residuals("pearson"), truth.resid / SIGMA)
+
+
+def test_simulate_and_refit(fit):
+    draws = fit.simulate(4000, seed=1)
+    assert np.allclose(draws.mean(axis=1), fit.fittedvalues, atol=0.05)
+    assert np.allclose(draws.std(axis=1), SIGMA, atol=0.05)
+    assert np.allclose(fit.refit(fit.fittedvalues).params, fit.params)
+
+
+def test_anova(fit, truth):
+    ours = mfx.anova(fit, type=2).to_frame()
+    theirs = truth.wald_test_terms(scalar=True).table
+    assert np.allclose(ours.loc["f"].filter(like="PR").item(), theirs.loc["f", "pvalue"])
+
+
+def test_save_and_load(fit, tmp_path):
+    fit.save(tmp_path / "third.mfx")
+    again = load(tmp_path / "third.mfx")
+    assert np.array_equal(again.params, fit.params)
+    assert again.llf == fit.llf
