@@ -25,6 +25,7 @@ __all__ = [
     "checked_positive",
     "checked_seed",
     "checked_whole",
+    "is_number",
     "plain_numbers",
 ]
 
@@ -48,7 +49,7 @@ def checked_alpha(alpha: Any) -> float:
     >>> checked_alpha(0.1)
     0.1
     """
-    if not _is_number(alpha):
+    if not is_number(alpha):
         raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
     if not 0.0 < float(alpha) < 1.0:
         raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
@@ -86,7 +87,8 @@ def checked_choice(argument: str, word: Any, choices: Mapping[str, V], besides: 
     return choices[word]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value is one number, and not True or False."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
 
 
@@ -107,7 +109,7 @@ def checked_number(argument: str, value: Any, where: str = "", *, count: str = "
     TypeError
         If it is no number.
     """
-    if not _is_number(value):
+    if not is_number(value):
         raise TypeError(f"{argument} is {count} number{where}; found {type(value).__name__}")
     if not np.isfinite(value):
         raise SpecificationError(f"{argument} is a finite number{where}; found {value}")
@@ -116,7 +118,7 @@ def checked_number(argument: str, value: Any, where: str = "", *, count: str = "
 
 def checked_positive(argument: str, value: Any, *, may_be_infinite: bool = False) -> float:
     """Return a number above zero; raise a TypeError if it is no number, a SpecificationError if it is another one."""
-    if not _is_number(value):
+    if not is_number(value):
         raise TypeError(f"{argument} is a positive number; found {type(value).__name__}")
     if not value > 0 or (np.isinf(value) and not may_be_infinite):
         raise SpecificationError(f"{argument} is a positive number; found {value}")

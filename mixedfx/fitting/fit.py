@@ -25,7 +25,7 @@ from mixedfx.families.links import Link
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors
 from mixedfx.fitting.response import ResponseModel
-from mixedfx.matrices import Design
+from mixedfx.matrices import Design, FixedEffects
 from mixedfx.matrices.new_rows import PredictedRows
 
 __all__ = ["Fit"]
@@ -187,12 +187,27 @@ class Fit(ABC):
         """The distribution of the response at the estimate: means, draws, residuals."""
 
     @property
+    def components(self) -> Mapping[str, FixedEffects]:
+        """Columns of the further linear predictors, by the parameter of the family that they model."""
+        return {}
+
+    @property
     @abstractmethod
     def error_root(self) -> Array:
         """A root (k, k) of the covariance of the parameters whose errors move linear predictors.
 
         The family-wide parameters are the last of them; nan where there is no information.
         """
+
+    @property
+    def error_covariance(self) -> Array:
+        """Covariance (k, k) of the parameters of :attr:`error_root`; nan where there is no information."""
+        return np.asarray(self.error_root @ self.error_root.T)
+
+    @property
+    def beta_slopes(self) -> Array:
+        """Derivatives (p, k) of :attr:`beta` in these parameters; those that come first are beta unless said."""
+        return np.eye(len(self.beta), len(self.error_root))
 
     @abstractmethod
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:

@@ -28,7 +28,7 @@ from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generali
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
-from mixedfx.matrices import Design, Undetermined, verdict_of
+from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
 from mixedfx.matrices.fixed import full_rank
 from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
 from mixedfx.matrices.reference import Reference
@@ -213,6 +213,11 @@ class GeneralizedFit(Fit):
         return FamilyResponse(self.problem, self.estimate)
 
     @cached_property
+    def components(self) -> Mapping[str, FixedEffects]:
+        """Columns of the further linear predictors, by the parameter of the family that they model."""
+        return {component.name: component.fixed for component in self.problem.components}
+
+    @cached_property
     def known_covariance(self) -> Array:
         """Covariance (k, k) of all parameters on the inner scale, zero for what is held or has run to a limit.
 
@@ -227,6 +232,17 @@ class GeneralizedFit(Fit):
     def error_root(self) -> Array:
         """A root (k, k) of :attr:`known_covariance`."""
         return root_of(self.known_covariance)
+
+    @property
+    def error_covariance(self) -> Array:
+        """:attr:`known_covariance`."""
+        return self.known_covariance
+
+    @property
+    def beta_slopes(self) -> Array:
+        """Derivatives (p, k) of the fixed effects in all inner parameters."""
+        matrix = self.problem.bases[0].matrix
+        return np.pad(matrix, [(0, 0), (0, self.x.size - matrix.shape[1])])
 
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the first linear predictor of each row uncertain, the variances estimated too."""

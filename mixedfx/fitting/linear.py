@@ -200,6 +200,11 @@ class LinearFit(Fit):
         root = np.linalg.cholesky(self.at.unscaled_cov)
         return np.asarray(self.sigma * root)
 
+    @property
+    def beta_slopes(self) -> Array:
+        """Derivatives (p, p) of the fixed effects in the inner ones."""
+        return self.problem.basis.matrix
+
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the linear predictor of each row uncertain, the variances counting as known."""
         return linear_errors(self.problem, self.at, rows, self.covariances)

@@ -14,8 +14,9 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.contrasts import bracketed, contrasts_for
 from mixedfx.marginal_means.functions import Functions
-from mixedfx.marginal_means.model import FittedModel, Predictor
+from mixedfx.marginal_means.model import MeansModel
 from mixedfx.marginal_means.predictions import Predictions
+from mixedfx.results.adapted import Predictor
 
 __all__ = ["COMPARISONS", "Change", "Comparison", "ComparisonName", "changes", "comparison_for", "level_changes"]
 
@@ -44,19 +45,19 @@ class Change:
 
 
 def _difference(high: Functions, low: Functions) -> Functions:
-    return Functions(high.model, high.values - low.values, high.rows - low.rows)
+    return Functions(high.of, high.values - low.values, high.rows - low.rows)
 
 
 def _ratio(high: Functions, low: Functions) -> Functions:
     with np.errstate(divide="ignore", invalid="ignore"):  # a ratio to zero has no value
         value = high.values / low.values
-        return Functions(high.model, value, (high.rows - value[:, None] * low.rows) / low.values[:, None])
+        return Functions(high.of, value, (high.rows - value[:, None] * low.rows) / low.values[:, None])
 
 
 def _log_ratio(high: Functions, low: Functions) -> Functions:
     with np.errstate(divide="ignore", invalid="ignore"):  # nor has its logarithm, or one of different signs
         rows = high.rows / high.values[:, None] - low.rows / low.values[:, None]
-        return Functions(high.model, np.log(high.values / low.values), rows)
+        return Functions(high.of, np.log(high.values / low.values), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +103,13 @@ LEVELS = {"reference": "treatment", "pairwise": "revpairwise", "sequential": "se
 
 
 def changes(
-    model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
+    model: MeansModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
 ) -> list[Change]:
     """Return the comparisons of a predictor: of levels, or of two values of a number.
 
     Parameters
     ----------
-    model : FittedModel
+    model : MeansModel
     rows : DataFrame
         Rows of which each is predicted before and after the change.
     predictor : Predictor
@@ -128,7 +129,7 @@ def changes(
 
 
 def level_changes(
-    model: FittedModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
+    model: MeansModel, rows: pd.DataFrame, predictor: Predictor, how: Any, predict: Predictions, compare: Comparison
 ) -> list[Change]:
     """Return the comparisons of the levels of a factor, each predicted for all rows.
 

@@ -16,7 +16,6 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.expressions import Claim, parse_claim
-from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import (
     SHORT_HEADERS,
     Functions,
@@ -26,8 +25,9 @@ from mixedfx.marginal_means.functions import (
 )
 from mixedfx.marginal_means.labels import row_names
 from mixedfx.marginal_means.means import MarginalMeans
-from mixedfx.marginal_means.model import Spread
 from mixedfx.marginal_means.scales import IDENTITY
+from mixedfx.results.adapted import ObservationSpread
+from mixedfx.results.adapters import adapted
 
 __all__ = ["eff_size", "hypotheses"]
 
@@ -103,10 +103,10 @@ def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array,
             row_names(fit.labels),
             fit.functions.estimates,
             FunctionsDenominator(fit.functions),
-            fit.functions.model.notes,
+            fit.functions.of.notes,
         )
-    model = fitted_model(fit, ddf)
-    return list(map(str, model.names)), model.beta, model.denominator, model.notes
+    source = adapted(fit, ddf)
+    return list(map(str, source.names)), source.beta, source.denominator, source.notes
 
 
 def _texts(hypothesis: Any) -> dict[str, str]:
@@ -187,15 +187,15 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
         raise TypeError(f"means are those of emmeans(fit, …), or contrasts of them; found {type(means).__name__}")
     contrasts = means if means.is_comparison else means.pairs(adjust="none")
     spread = _spread(means, sigma, df)
-    functions, model = contrasts.functions, contrasts.functions.model
+    functions, source = contrasts.functions, contrasts.functions.of
     d = functions.values / spread.sd
     with_spread = replace(  # the logarithm of a standard deviation has variance 1 / (2 df)
-        model,
-        beta=np.append(model.beta, np.log(spread.sd)),
-        denominator=WiderDenominator(model.denominator, np.array([[0.5 / spread.df]])),
-        kept=np.append(model.kept, functions.rows.shape[1]).astype(np.intp),
-        null=np.vstack([model.null, np.zeros((1, model.null.shape[1]))]),
-        write=None,
+        source,
+        beta=np.append(source.beta, np.log(spread.sd)),
+        denominator=WiderDenominator(source.denominator, np.array([[0.5 / spread.df]])),
+        kept=np.append(source.kept, functions.rows.shape[1]).astype(np.intp),
+        silent=np.vstack([source.silent, np.zeros((1, source.silent.shape[1]))]),
+        usual_rows=None,
     )
     kept = [note for note in contrasts.notes if "response scale" not in note]
     known = "" if np.isinf(spread.df) else f", {spread.df:.4g} degrees of freedom"
@@ -209,17 +209,17 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
     )
 
 
-def _spread(means: MarginalMeans, sigma: Any, df: Any) -> Spread:
+def _spread(means: MarginalMeans, sigma: Any, df: Any) -> ObservationSpread:
     if sigma is not None:
-        return Spread(
+        return ObservationSpread(
             checked_positive("sigma", sigma),
             np.inf if df is None else checked_positive("df", df, may_be_infinite=True),
             "sigma as given",
         )
-    if means.functions.model.spread is None:
+    if means.model.fit.spread is None:
         raise SpecificationError(
             "this model has no single standard deviation of an observation: say in which unit effects are measured, "
             "eff_size(…, sigma=…, df=…)"
         )
-    spread = means.functions.model.spread()
+    spread = means.model.fit.spread()
     return spread if df is None else replace(spread, df=checked_positive("df", df, may_be_infinite=True))

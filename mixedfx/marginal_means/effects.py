@@ -24,10 +24,9 @@ from mixedfx.marginal_means.changes import (
     comparison_for,
     level_changes,
 )
-from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import SHORT_HEADERS, wald_columns
 from mixedfx.marginal_means.labels import split_by
-from mixedfx.marginal_means.model import FittedModel, unknown_predictor
+from mixedfx.marginal_means.model import MeansModel, means_model, unknown_predictor
 from mixedfx.marginal_means.predictions import Predictions, ScaleName, scale_for
 from mixedfx.matrices import as_frame
 from mixedfx.matrices.columns import DataColumn
@@ -107,7 +106,7 @@ def marginal_effects(
     model, predict, rows = setting.model, setting.predict, setting.rows
     effects: list[Change] = []
     for name in _chosen(model, variables):
-        predictor = model.predictors[name]
+        predictor = model.fit.predictors[name]
         if np.isnan(predictor.mean):
             effects += level_changes(model, rows, predictor, "reference", predict, compare)
         else:
@@ -164,16 +163,16 @@ def comparisons(
     how = dict(variables) if isinstance(variables, Mapping) else {}
     effects: list[Change] = []
     for name in _chosen(model, tuple(how) if isinstance(variables, Mapping) else variables):
-        effects += changes(model, rows, model.predictors[name], how.get(name), predict, compare)
+        effects += changes(model, rows, model.fit.predictors[name], how.get(name), predict, compare)
     return _table("Comparisons", setting, effects, compare, by, checked_flag("average", average), level)
 
 
 # ---------------------------------------------------------------- arguments
-def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
-    fixed = tuple(name for name, predictor in model.predictors.items() if predictor.is_fixed)
+def _chosen(model: MeansModel, names: Names) -> tuple[str, ...]:
+    fixed = tuple(name for name, predictor in model.fit.predictors.items() if predictor.is_fixed)
     chosen = fixed if names is None else checked_names("variables", names)
     for name in chosen:
-        if name not in model.predictors:
+        if name not in model.fit.predictors:
             raise unknown_predictor(model, name)
     if not chosen:
         raise SpecificationError("the model has no predictor whose effect could be asked for: it is intercept only")
@@ -184,7 +183,7 @@ def _chosen(model: FittedModel, names: Names) -> tuple[str, ...]:
 class _Setting:
     """Of what effects are asked: a model, rows to average over, how much each counts, and what is predicted of them."""
 
-    model: FittedModel
+    model: MeansModel
     rows: pd.DataFrame
     counts: Array
     predict: Predictions
@@ -196,11 +195,11 @@ def _setting(
     fit: Any, ddf: DdfName | float | None, scale: str, integrate: bool, data: Any, offset: Any, weights: Any
 ) -> _Setting:
     shown, integrate = scale_for(scale), checked_flag("integrate", integrate)
-    model = fitted_model(fit, ddf, population=integrate, response=shown.needs_response)
+    model = means_model(fit, ddf, population=integrate, response=shown.needs_response)
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
-        model, rows, counts = model.in_its_rows(), model.observed, _counts_in_fit(model, weights)
+        model, rows, counts = model.in_its_rows(), model.fit.observed, _counts_in_fit(model, weights)
     else:
         rows = _new_rows(model, data)
         argument = read_argument("offset", offset, as_frame(data))
@@ -210,13 +209,13 @@ def _setting(
     return _Setting(model, rows, counts, predict, notes, weights is not None)
 
 
-def _new_rows(model: FittedModel, data: Any) -> pd.DataFrame:
+def _new_rows(model: MeansModel, data: Any) -> pd.DataFrame:
     """Return the predictors in the rows of ``data=``."""
     frame = as_frame(data)
-    absent = [name for name in model.predictors if name not in frame]
+    absent = [name for name in model.fit.predictors if name not in frame]
     if absent:
         raise DataError(f"data= has no column {', '.join(map(repr, absent))}, which the model needs")
-    rows = pd.DataFrame({name: _values(frame.column(name)) for name in model.predictors}, index=range(len(frame)))
+    rows = pd.DataFrame({name: _values(frame.column(name)) for name in model.fit.predictors}, index=range(len(frame)))
     if rows.isna().any(axis=None):
         raise DataError("data= has missing values: drop those rows first")
     if not len(rows):
@@ -231,12 +230,12 @@ def _values(column: DataColumn) -> Any:
     return pd.Categorical.from_codes(column.labels.codes, categories=column.labels.levels)
 
 
-def _counts_in_fit(model: FittedModel, weights: Any) -> Array:
+def _counts_in_fit(model: MeansModel, weights: Any) -> Array:
     """Resolve ``weights=`` for the rows of the fit: a column that the model uses, or a number for each row."""
-    n = len(model.observed)
-    if weights is None or model.rows is None or (not isinstance(weights, str) and np.shape(weights) == (n,)):
-        return _counts(weights, model.observed)
-    rows = model.rows()
+    n = len(model.fit.observed)
+    if weights is None or model.fit.rows is None or (not isinstance(weights, str) and np.shape(weights) == (n,)):
+        return _counts(weights, model.fit.observed)
+    rows = model.fit.rows()
     argument = read_argument("weights", weights, rows.frame)
     return np.ones(n) if argument is None else check_weights(argument, argument.used(rows.keep))
 

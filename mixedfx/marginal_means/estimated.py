@@ -16,7 +16,6 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
-from mixedfx.marginal_means.fits import fitted_model
 from mixedfx.marginal_means.functions import Functions, stacked
 from mixedfx.marginal_means.grid import (
     Grid,
@@ -30,7 +29,7 @@ from mixedfx.marginal_means.grid import (
     weights_for,
 )
 from mixedfx.marginal_means.means import MarginalMeans
-from mixedfx.marginal_means.model import FittedModel, unknown_predictor
+from mixedfx.marginal_means.model import MeansModel, means_model, unknown_predictor
 from mixedfx.marginal_means.predictions import STEP, LinkPredictions, ScaleName, linear_predictor, scale_for
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_response
 
@@ -148,12 +147,12 @@ def emmeans(
     1    no  2.206  0.217
     """
     shown, integrate = scale_for(scale), checked_flag("integrate", integrate)
-    model = fitted_model(fit, ddf, population=integrate, response=integrate or shown.needs_response)
+    model = means_model(fit, ddf, population=integrate, response=integrate or shown.needs_response)
     at_offset = None if offset is None else checked_number("offset", offset, AT_OFFSET, count="one")
     model = model.on_grid(at_offset)
     view = shown.view(model, integrate=integrate)
     grid = _grid(model, specs, by, at, nesting)
-    averages = [_averaged(grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
+    averages = [_averaged(model, grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
     labels = view.labels(grid.labels)
     categories = tuple(name for name in labels.columns if name not in grid.labels)
     offsets, interacting = _offset_notes(model, grid.reference), _interaction_notes(model, grid, grid.reference.names)
@@ -167,6 +166,7 @@ def emmeans(
         (*averages[0][1], *offsets, *interacting, *nesting_notes(grid.nesting), *view.notes),
         response=None if view.scale.is_identity else view.scale,
         nesting=grid.nesting,
+        model=model,
     )
 
 
@@ -206,18 +206,18 @@ def trends(
     0    Male    0.7844  0.0860
     1  Female    0.4795  0.1037
     """
-    model = fitted_model(fit, ddf).on_grid(None)
+    model = means_model(fit, ddf).on_grid(None)
     name, scale = _variable(model, variable)
     grid = _grid(model, specs, by, at, nesting)
     slopes = LinkPredictions().slopes(model, grid.reference.frame, name)[0]
     slopes = _per_unit_of(scale, slopes, grid.reference.frame[name].to_numpy(dtype=float))
-    functions, notes = _averaged(grid, slopes, weights)
+    functions, notes = _averaged(model, grid, slopes, weights)
     notes += [*_interaction_notes(model, grid, (name, *grid.reference.names)), *nesting_notes(grid.nesting)]
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
     heading = f"Slopes in {variable}"
     return MarginalMeans(
-        grid.labels, functions, grid.by, "estimate", IDENTITY, heading, tuple(notes), nesting=grid.nesting
+        grid.labels, functions, grid.by, "estimate", IDENTITY, heading, tuple(notes), nesting=grid.nesting, model=model
     )
 
 
@@ -253,19 +253,19 @@ def joint_tests(
     >>> mfx.joint_tests(fit)["F"].round(2).to_dict()
     {'age': 88.0, 'Sex': 9.29, 'age:Sex': 5.12}
     """
-    model = fitted_model(fit, ddf).on_grid(None)
+    model = means_model(fit, ddf).on_grid(None)
     _, within = _names(None, by)
     values = checked_mapping("at", at, "{'x': [0, 1]}")
-    fixed = {name: predictor for name, predictor in model.predictors.items() if predictor.is_fixed}
+    fixed = {name: predictor for name, predictor in model.fit.predictors.items() if predictor.is_fixed}
     for name, predictor in fixed.items():
         if not predictor.is_discrete and name not in values and name not in within:
             half = STEP * (predictor.upper - predictor.lower)
             values[name] = [predictor.mean - half, predictor.mean + half]
     grid = _grid(model, tuple(name for name in fixed if name not in within), within, values, nesting)
     functions = linear_predictor(model, grid.reference.frame).taken(grid.shares.ravel() > 0)
-    notes = (*model.notes, *nesting_notes(grid.nesting))
+    notes = (*model.fit.notes, *nesting_notes(grid.nesting))
     return MarginalMeans(
-        grid.labels, functions, grid.by, "mean", IDENTITY, "Marginal means", notes, nesting=grid.nesting
+        grid.labels, functions, grid.by, "mean", IDENTITY, "Marginal means", notes, nesting=grid.nesting, model=model
     ).joint_tests()
 
 
@@ -294,11 +294,11 @@ def _listed(argument: str, names: Specs) -> tuple[str, ...]:
     return checked_names(argument, names)
 
 
-def _variable(model: FittedModel, text: str) -> tuple[str, MeanScale]:
+def _variable(model: MeansModel, text: str) -> tuple[str, MeanScale]:
     """Return the predictor in which a slope is wanted, and the scale on which it is counted: ``log(x)`` is one of x."""
     if not isinstance(text, str):
         raise TypeError(f"variable is the name of a predictor, or one such as 'log(x)'; found {type(text).__name__}")
-    scale = IDENTITY if text in model.predictors else scale_of_response(text)
+    scale = IDENTITY if text in model.fit.predictors else scale_of_response(text)
     names = (text,) if scale.is_identity else columns_in([text])
     return (names[0], scale) if len(names) == 1 else (text, IDENTITY)
 
@@ -336,25 +336,25 @@ class _MeansGrid:
         return self.reference.labels[names].iloc[self.existing].reset_index(drop=True)
 
 
-def _grid(model: FittedModel, specs: Specs, by: Specs, at: Mapping[str, Any] | None, nesting: Any) -> _MeansGrid:
+def _grid(model: MeansModel, specs: Specs, by: Specs, at: Mapping[str, Any] | None, nesting: Any) -> _MeansGrid:
     shown, within = _names(specs, by)
-    nested = nesting_for(model, nesting)
+    nested = nesting_for(model.fit, nesting)
     shown = (*shown, *containers(nested, (*shown, *within)))
     names = (*shown, *reversed(within))
     for name in names:
-        if name not in model.predictors:
+        if name not in model.fit.predictors:
             raise unknown_predictor(model, name)
-    grid = Grid(reference_values(model, at), names)
-    return _MeansGrid(grid, nested, shares(grid, model, nested), shown, within)
+    grid = Grid(reference_values(model.fit, at), names)
+    return _MeansGrid(grid, nested, shares(grid, model.fit, nested), shown, within)
 
 
-def _averaged(grid: _MeansGrid, each: Functions, weights: Any) -> tuple[Functions, list[str]]:
+def _averaged(model: MeansModel, grid: _MeansGrid, each: Functions, weights: Any) -> tuple[Functions, list[str]]:
     """Return the means over the other predictors, of a quantity of each row of the grid, and in words over what."""
     reference, weighting = grid.reference, weights_for(weights)
-    share = weighting.normed(reference, each.model, grid.shares, grid.nesting)
+    share = weighting.normed(reference, model.fit, grid.shares, grid.nesting)
     shape = (reference.n_others, reference.n_cells)
     functions = Functions(
-        each.model,
+        each.of,
         np.einsum("oc,oc->c", share, each.values.reshape(shape)),
         np.einsum("oc,ocp->cp", share, each.rows.reshape(*shape, -1)),
     ).taken(grid.existing)
@@ -363,7 +363,7 @@ def _averaged(grid: _MeansGrid, each: Functions, weights: Any) -> tuple[Function
     notes = [f"Averaged over the levels of: {', '.join(over)}{how}."] if over else []
     single = {name: reference.values[name][0] for name in reference.others if name not in over}
     held = [f"{name} = {f'{v:.4g}' if isinstance(v, float) else v}" for name, v in single.items()]
-    return functions, [*each.model.notes, *notes, *([f"Held at: {', '.join(held)}."] if held else [])]
+    return functions, [*each.of.notes, *notes, *([f"Held at: {', '.join(held)}."] if held else [])]
 
 
 def _per_unit_of(scale: MeanScale, slopes: Functions, values: Array) -> Functions:
@@ -376,24 +376,24 @@ def _per_unit_of(scale: MeanScale, slopes: Functions, values: Array) -> Function
         raise SpecificationError(
             f"{scale.name} has no value where the slope is wanted (at={values.min():.4g}); give at="
         )
-    return Functions(slopes.model, slopes.values * per_unit, slopes.rows * per_unit[:, None])
+    return Functions(slopes.of, slopes.values * per_unit, slopes.rows * per_unit[:, None])
 
 
 # ---------------------------------------------------------------- notes
-def _offset_notes(model: FittedModel, grid: Grid) -> list[str]:
+def _offset_notes(model: MeansModel, grid: Grid) -> list[str]:
     """Say at which offset the means stand."""
     offset = model.offset(grid.frame)
-    if not model.columns.has_offset and not offset.any():
+    if not model.fit.columns.has_offset and not offset.any():
         return []
     low, high = float(offset.min()), float(offset.max())
     return [f"Offset: {low:.4g}." if low == high else f"Offset: from {low:.4g} to {high:.4g}, by row of the grid."]
 
 
-def _interaction_notes(model: FittedModel, grid: _MeansGrid, shown: Sequence[str]) -> list[str]:
+def _interaction_notes(model: MeansModel, grid: _MeansGrid, shown: Sequence[str]) -> list[str]:
     """Say which of the predictors that are shown interact with others that are averaged over or held."""
     nesting = grid.nesting
     beside: dict[str, dict[str, None]] = {}
-    for term in model.terms:
+    for term in model.fit.terms:
         hidden = [name for name in grid.reference.others if name in term and name not in shown]
         for name in shown:
             related = {*nesting.get(name, ()), *(inner for inner, outer in nesting.items() if name in outer)}

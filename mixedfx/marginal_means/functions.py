@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,14 +14,49 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
-from mixedfx.marginal_means.model import FittedModel
 from mixedfx.matrices.fixed import OUTSIDE, told
 
-__all__ = ["SHORT_HEADERS", "Functions", "FunctionsDenominator", "WiderDenominator", "stacked", "wald_columns"]
+__all__ = [
+    "SHORT_HEADERS",
+    "Coefficients",
+    "Functions",
+    "FunctionsDenominator",
+    "WiderDenominator",
+    "stacked",
+    "wald_columns",
+]
 
 #: Headings of ``wald_columns`` that fit the page.
 SHORT_HEADERS = {"std_error": "se", "conf_low": "lower", "conf_high": "upper", "p_value": "pvalue"}
 ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """What functions are functions of: the coefficients of one linear predictor, or all parameters of a fit.
+
+    Attributes
+    ----------
+    beta : (p,)
+        Estimates.
+    denominator : Denominator
+        Their covariance, and the degrees of freedom of combinations of them.
+    kept : (p,)
+        Positions of the estimated ones among all P, redundant ones included.
+    silent : (P, d)
+        Basis of the combinations that the data say nothing about.
+    usual_rows : callable or None
+        Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
+    notes : tuple of str
+        What tables of them should say.
+    """
+
+    beta: Array
+    denominator: Denominator
+    kept: IntArray
+    silent: Array
+    usual_rows: Callable[[Array], Array] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +65,23 @@ class Functions:
 
     Attributes
     ----------
-    model : FittedModel
+    of : Coefficients
     values : (r,)
     rows : (r, P)
         Gradients in all coefficients, redundant ones included.
     """
 
-    model: FittedModel
+    of: Coefficients
     values: Array
     rows: Array
 
-    def combined(self, coefficients: Array) -> Functions:
-        """Return the combinations ``coefficients`` (c, r) of them."""
-        return Functions(self.model, coefficients @ self.values, coefficients @ self.rows)
+    def combined(self, weights: Array) -> Functions:
+        """Return the combinations of them with the ``weights`` (c, r)."""
+        return Functions(self.of, weights @ self.values, weights @ self.rows)
 
     def taken(self, which: IntArray | BoolArray) -> Functions:
         """Return some of them, by position or flag."""
-        return Functions(self.model, self.values[which], self.rows[which])
+        return Functions(self.of, self.values[which], self.rows[which])
 
     def without_rounding(self, size: Array) -> Functions:
         """Return those whose gradient is not zero; entries far below the ``size`` (P,) of the numbers of which they are
@@ -54,18 +89,18 @@ class Functions:
         """
         rows = np.where(np.abs(self.rows) <= ROUNDING * size, 0.0, self.rows)
         nonzero = rows.any(axis=1)
-        return Functions(self.model, self.values[nonzero], rows[nonzero])
+        return Functions(self.of, self.values[nonzero], rows[nonzero])
 
     @cached_property
     def estimable(self) -> BoolArray:
         """Whether the data determine each (r,)."""
         finite = np.isfinite(self.rows).all(axis=1) & np.isfinite(self.values)
-        return np.asarray(finite & told(self.rows, self.model.null))
+        return np.asarray(finite & told(self.rows, self.of.silent))
 
     @cached_property
     def L(self) -> Array:
         """Gradients (r, p) in the estimated coefficients."""
-        return np.asarray(self.rows[:, self.model.kept])
+        return np.asarray(self.rows[:, self.of.kept])
 
     @cached_property
     def estimates(self) -> Array:
@@ -75,12 +110,12 @@ class Functions:
     @cached_property
     def covariance(self) -> Array:
         """Covariance (r, r)."""
-        return self.L @ self.model.denominator.covariance @ self.L.T
+        return self.L @ self.of.denominator.covariance @ self.L.T
 
     @cached_property
     def se(self) -> Array:
         """Standard errors (r,)."""
-        variance = np.einsum("rp,pq,rq->r", self.L, self.model.denominator.covariance, self.L)
+        variance = np.einsum("rp,pq,rq->r", self.L, self.of.denominator.covariance, self.L)
         return np.where(self.estimable, np.sqrt(np.maximum(variance, 0.0)), np.nan)
 
     @cached_property
@@ -89,7 +124,7 @@ class Functions:
         out = np.full(len(self.values), np.nan)
         usable = self.estimable & (self.se > 0)
         if usable.any():
-            out[usable] = self.model.denominator.of_rows(self.L[usable])
+            out[usable] = self.of.denominator.of_rows(self.L[usable])
         return out
 
     def joint(self, null: float = 0.0) -> JointTest:
@@ -97,12 +132,12 @@ class Functions:
 
         The rows of the result that are wanted but cannot be estimated are missing from its ``df_num``.
         """
-        part = Functions(self.model, self.values - null, self.rows)._estimable_part()
+        part = Functions(self.of, self.values - null, self.rows)._estimable_part()
         if len(part.values) == 0:
-            return JointTest(np.nan, 0, np.nan, 1.0, self.model.denominator.label)
+            return JointTest(np.nan, 0, np.nan, 1.0, self.of.denominator.label)
         names = tuple(f"row {i}" for i in range(len(part.values)))
-        hypothesis = Hypothesis(part.L, part.L @ self.model.beta - part.values, names)
-        return joint_test(hypothesis, self.model.beta, self.model.denominator, self.model.write)
+        hypothesis = Hypothesis(part.L, part.L @ self.of.beta - part.values, names)
+        return joint_test(hypothesis, self.of.beta, self.of.denominator, self.of.usual_rows)
 
     def _estimable_part(self) -> Functions:
         """Return combinations of the rows that can all be estimated."""
@@ -111,7 +146,7 @@ class Functions:
         finite = self.taken(np.asarray(np.isfinite(self.rows).all(axis=1)))
         if not len(finite.values):
             return finite
-        outside = finite.rows @ self.model.null
+        outside = finite.rows @ self.of.silent
         left, sizes, _ = np.linalg.svd(outside)
         rank = int(np.sum(sizes > OUTSIDE * max(1.0, float(np.abs(finite.rows).max()))))
         return finite.combined(left[:, rank:].T)
@@ -122,7 +157,7 @@ def stacked(parts: Sequence[Functions]) -> Functions:
     if len(parts) == 1:
         return parts[0]
     values = np.concatenate([part.values for part in parts])
-    return Functions(parts[0].model, values, np.vstack([part.rows for part in parts]))
+    return Functions(parts[0].of, values, np.vstack([part.rows for part in parts]))
 
 
 def wald_columns(estimate: Array, se: Array, df: Array, *, null: Array | float, alpha: float) -> dict[str, Array]:
@@ -188,7 +223,7 @@ class FunctionsDenominator(Denominator):
     @property
     def label(self) -> str:  # type: ignore[override]
         """Whose method it is."""
-        return self.functions.model.denominator.label
+        return self.functions.of.denominator.label
 
     @property
     def covariance(self) -> Array:
@@ -197,8 +232,8 @@ class FunctionsDenominator(Denominator):
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom of combinations (c, r) of them."""
-        return self.functions.model.denominator.of_rows(rows @ self.functions.L)
+        return self.functions.of.denominator.of_rows(rows @ self.functions.L)
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return those of independent combinations together."""
-        return self.functions.model.denominator.joint(rows @ self.functions.L)
+        return self.functions.of.denominator.joint(rows @ self.functions.L)

@@ -19,7 +19,7 @@ import pandas as pd
 from mixedfx._arguments import checked_mapping
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
-from mixedfx.marginal_means.model import FittedModel, Predictor
+from mixedfx.results.adapted import AdaptedFit, Predictor
 
 __all__ = [
     "Grid",
@@ -40,7 +40,7 @@ LARGEST = 2_000_000  # rows of a grid
 Nesting = Mapping[str, tuple[str, ...]]  # for each nested factor those that contain it
 
 
-def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[str, tuple[Hashable, ...]]:
+def reference_values(fit: AdaptedFit, at: Mapping[str, Any] | None) -> dict[str, tuple[Hashable, ...]]:
     """Return the values of every predictor in the grid.
 
     Raises
@@ -50,13 +50,13 @@ def reference_values(model: FittedModel, at: Mapping[str, Any] | None) -> dict[s
     """
     given = checked_mapping("at", at, "{'x': [0, 1]}")
     for name in given:
-        if name not in model.predictors:
+        if name not in fit.predictors:
             raise SpecificationError(
-                f"at={{{name!r}: …}} is no predictor of the model; they are {_listed(model.predictors)}"
+                f"at={{{name!r}: …}} is no predictor of the model; they are {_listed(fit.predictors)}"
             )
     return {
         name: _checked(predictor, given[name]) if name in given else predictor.reference
-        for name, predictor in model.predictors.items()
+        for name, predictor in fit.predictors.items()
     }
 
 
@@ -159,16 +159,16 @@ class Weights(ABC):
     word: str = ""
 
     @abstractmethod
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return the weights (others, cells), not yet normed."""
 
     def existing(self, shares: Array) -> Array:
         """Return what each row counts beside its weight, from its share (others, cells) of what contains it."""
         return (shares > 0).astype(float)
 
-    def normed(self, grid: Grid, model: FittedModel, shares: Array, nesting: Nesting) -> Array:
+    def normed(self, grid: Grid, fit: AdaptedFit, shares: Array, nesting: Nesting) -> Array:
         """Return the weights (others, cells) of what exists, summing to 1 for every mean; nan for a mean of nothing."""
-        weights = self.of(grid, model, nesting) * self.existing(shares)
+        weights = self.of(grid, fit, nesting) * self.existing(shares)
         total = weights.sum(axis=0)
         out = np.full(weights.shape, np.nan)
         np.divide(weights, total, out=out, where=total > 0)
@@ -178,7 +178,7 @@ class Weights(ABC):
 class EqualWeights(Weights):
     """Every combination counts the same: what a balanced experiment would have."""
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return ones."""
         return np.ones((grid.n_others, grid.n_cells))
 
@@ -192,9 +192,9 @@ class CellWeights(Weights):
 
     word = "cells"
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return the counts."""
-        return _counts(grid, model, grid.order)
+        return _counts(grid, fit, grid.order)
 
 
 class FlatWeights(Weights):
@@ -202,9 +202,9 @@ class FlatWeights(Weights):
 
     word = "flat"
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return ones for what occurs."""
-        return np.asarray((_counts(grid, model, grid.order) > 0).astype(float))
+        return np.asarray((_counts(grid, fit, grid.order) > 0).astype(float))
 
 
 class ProportionalWeights(Weights):
@@ -216,10 +216,10 @@ class ProportionalWeights(Weights):
 
     word = "proportional"
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return the counts."""
         outer = [name for inner in grid.others for name in nesting.get(inner, ())]
-        return _counts(grid, model, tuple(dict.fromkeys([*grid.others, *outer])))
+        return _counts(grid, fit, tuple(dict.fromkeys([*grid.others, *outer])))
 
 
 class OuterWeights(Weights):
@@ -227,9 +227,9 @@ class OuterWeights(Weights):
 
     word = "outer"
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return the products."""
-        counts = [_counts(grid, model, (name, *nesting.get(name, ()))) for name in grid.others]
+        counts = [_counts(grid, fit, (name, *nesting.get(name, ()))) for name in grid.others]
         return np.asarray(np.prod([np.ones((grid.n_others, grid.n_cells)), *counts], axis=0))
 
 
@@ -240,7 +240,7 @@ class GivenWeights(Weights):
     numbers: Array
     word: str = "given"
 
-    def of(self, grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+    def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
         """Return the numbers."""
         if self.numbers.shape != (grid.n_others,):
             raise SpecificationError(
@@ -250,16 +250,16 @@ class GivenWeights(Weights):
         return np.broadcast_to(self.numbers[:, None], (grid.n_others, grid.n_cells))
 
 
-def _counts(grid: Grid, model: FittedModel, names: Sequence[str]) -> Array:
+def _counts(grid: Grid, fit: AdaptedFit, names: Sequence[str]) -> Array:
     """Return how often the combination of ``names`` in each row (others, cells) occurs; one value stands for all."""
-    position = np.zeros(len(model.observed), dtype=np.intp)
+    position = np.zeros(len(fit.observed), dtype=np.intp)
     wanted = np.zeros(grid.n_others * grid.n_cells, dtype=np.intp)
-    known = np.ones(len(model.observed), dtype=bool)
+    known = np.ones(len(fit.observed), dtype=bool)
     stride = 1
     for name in names:
         values = grid.values[name]
-        if len(values) > 1 or model.predictors[name].is_discrete:
-            code = pd.Index(list(values)).get_indexer(pd.Index(model.observed[name].tolist()))
+        if len(values) > 1 or fit.predictors[name].is_discrete:
+            code = pd.Index(list(values)).get_indexer(pd.Index(fit.observed[name].tolist()))
             known &= code >= 0
             position += stride * np.maximum(code, 0)
         wanted += stride * grid.codes[name]
@@ -300,7 +300,7 @@ def weights_for(weights: Any) -> Weights:
 
 
 # ---------------------------------------------------------------- nesting
-def nesting_for(model: FittedModel, nesting: Any) -> dict[str, tuple[str, ...]]:
+def nesting_for(fit: AdaptedFit, nesting: Any) -> dict[str, tuple[str, ...]]:
     """Return the factors in which each nested factor is nested, by ``nesting=`` or else as model and data have it.
 
     Raises
@@ -309,7 +309,7 @@ def nesting_for(model: FittedModel, nesting: Any) -> dict[str, tuple[str, ...]]:
         If it names something else than factors of the model, or a factor is nested in itself.
     """
     if nesting is None:
-        return _nesting_of(model)
+        return _nesting_of(fit)
     if nesting is False:
         return {}
     if not isinstance(nesting, Mapping):
@@ -320,7 +320,7 @@ def nesting_for(model: FittedModel, nesting: Any) -> dict[str, tuple[str, ...]]:
             f"{type(nesting).__name__} {nesting!r}"
         )
     given = {inner: (outer,) if isinstance(outer, str) else tuple(outer) for inner, outer in nesting.items()}
-    factors = [name for name, predictor in model.predictors.items() if predictor.is_discrete and predictor.is_fixed]
+    factors = [name for name, predictor in fit.predictors.items() if predictor.is_discrete and predictor.is_fixed]
     for name in (*given, *(outer for outers in given.values() for outer in outers)):
         if name not in factors:
             known = _listed(factors) or "none"
@@ -338,28 +338,28 @@ def _above(given: Nesting, inner: str) -> tuple[str, ...]:
     return tuple(out)
 
 
-def _nesting_of(model: FittedModel) -> dict[str, tuple[str, ...]]:
+def _nesting_of(fit: AdaptedFit) -> dict[str, tuple[str, ...]]:
     """Return the nesting by data (every level of the inner factor occurs in one level of the outer), and by formula.
 
     By formula a factor is nested in those without which it stands in no term, as in ``region + region:state``. Two
     factors that are the same but for their names are not nested in each other.
     """
-    factors = [name for name, p in model.predictors.items() if p.is_factor and p.is_fixed and len(p.levels) > 1]
+    factors = [name for name, p in fit.predictors.items() if p.is_factor and p.is_fixed and len(p.levels) > 1]
     nesting: dict[str, tuple[str, ...]] = {}
     for inner, outer in permutations(factors, 2):
-        if _by_data(model, inner, outer) or _by_formula(model, inner, outer):
+        if _by_data(fit, inner, outer) or _by_formula(fit, inner, outer):
             nesting[inner] = (*nesting.get(inner, ()), outer)
     return nesting
 
 
-def _by_data(model: FittedModel, inner: str, outer: str) -> bool:
-    size = len(model.predictors[inner].levels)
-    return size > len(model.predictors[outer].levels) and len(model.observed[[inner, outer]].drop_duplicates()) == size
+def _by_data(fit: AdaptedFit, inner: str, outer: str) -> bool:
+    size = len(fit.predictors[inner].levels)
+    return size > len(fit.predictors[outer].levels) and len(fit.observed[[inner, outer]].drop_duplicates()) == size
 
 
-def _by_formula(model: FittedModel, inner: str, outer: str) -> bool:
-    of_inner = [term for term in model.terms if inner in term]
-    of_outer = [term for term in model.terms if outer in term]
+def _by_formula(fit: AdaptedFit, inner: str, outer: str) -> bool:
+    of_inner = [term for term in fit.terms if inner in term]
+    of_outer = [term for term in fit.terms if outer in term]
     return bool(of_inner) and all(outer in term for term in of_inner) and any(inner not in term for term in of_outer)
 
 
@@ -373,14 +373,14 @@ def nesting_notes(nesting: Nesting) -> tuple[str, ...]:
     return tuple(f"{name} is nested in {', '.join(outer)}." for name, outer in nesting.items())
 
 
-def shares(grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
+def shares(grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
     """Return what each row (others, cells) of the grid counts beside its weight: zero if it cannot exist.
 
     Levels of a nested factor that is averaged over share the weight of the combination that contains them.
     """
     exists = np.ones(grid.n_others * grid.n_cells, dtype=bool)
     for inner, outers in nesting.items():
-        exists &= _occurs(grid, model, (inner, *outers))
+        exists &= _occurs(grid, fit, (inner, *outers))
     share = exists.astype(float)
     for inner, outers in nesting.items():
         if inner in grid.others:
@@ -388,9 +388,9 @@ def shares(grid: Grid, model: FittedModel, nesting: Nesting) -> Array:
     return share.reshape(grid.n_others, grid.n_cells)
 
 
-def _occurs(grid: Grid, model: FittedModel, names: tuple[str, ...]) -> BoolArray:
+def _occurs(grid: Grid, fit: AdaptedFit, names: tuple[str, ...]) -> BoolArray:
     """Say of each row of the grid whether its combination of ``names`` is in the data."""
-    seen = [pd.Index(list(grid.values[n])).get_indexer(pd.Index(model.observed[n].tolist())) for n in names]
+    seen = [pd.Index(list(grid.values[n])).get_indexer(pd.Index(fit.observed[n].tolist())) for n in names]
     shape = tuple(len(grid.values[name]) for name in names)
     known = np.logical_and.reduce([codes >= 0 for codes in seen])
     occurs = np.zeros(shape, dtype=bool)

@@ -152,6 +152,6 @@ def _table(
         columns = {"chi2": [test.wald for test in tests], "PR(>chi2)": [test.pvalue for test in tests]}
     stubs = labels.set_index(list(labels.columns)) if labels.shape[1] else labels
     frame = stubs.assign(df=[float(test.df_num) for test in tests], **columns)
-    model = functions.model
-    method = [f"Denominator degrees of freedom by {model.denominator.label}."] if use_f else []
-    return StatsTable.from_frame(frame, heading="Joint tests", notes=[*model.notes, *first, *method, *last])
+    source = functions.of
+    method = [f"Denominator degrees of freedom by {source.denominator.label}."] if use_f else []
+    return StatsTable.from_frame(frame, heading="Joint tests", notes=[*source.notes, *first, *method, *last])

@@ -34,6 +34,7 @@ from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.grid import Nesting
 from mixedfx.marginal_means.joint import joint_table, term_table
 from mixedfx.marginal_means.labels import compact_letters, row_names, shown_levels, split_by
+from mixedfx.marginal_means.model import MeansModel
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, Ratio, RatioScale
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class MarginalMeans:
         The scale of the response, if contrasts are to be shown on it.
     nesting : dict of tuple of str
         For each nested factor those that contain it.
+    model : MeansModel
+        Of which the means are.
 
     Examples
     --------
@@ -95,6 +98,7 @@ class MarginalMeans:
     pairs_of: int | None = None
     response: MeanScale | None = None
     nesting: Nesting = field(default_factory=dict)
+    model: MeansModel = field(kw_only=True, repr=False)
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -417,8 +421,8 @@ class MarginalMeans:
     @property
     def measured(self) -> str:
         """What the estimates are, of which response and on which scale: the label of an axis."""
-        model = self.functions.model
-        of = f" of {_plain(model.response)}" if model.response else ""
+        model = self.model
+        of = f" of {_plain(model.fit.response)}" if model.fit.response else ""
         if self.heading.startswith("Contrasts of slopes"):
             return f"difference of slopes{of}"
         if self.estimate != "estimate":

@@ -2,113 +2,119 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
-from mixedfx.fitting.response import ResponseModel
+from mixedfx.fitting.fit import Fit
 from mixedfx.inference.denominator import Asymptotic
-from mixedfx.marginal_means.functions import Functions, WiderDenominator
-from mixedfx.marginal_means.model import FittedModel, fixed_df
+from mixedfx.marginal_means.functions import Coefficients, Functions, WiderDenominator
 from mixedfx.marginal_means.scales import MeanScale
-from mixedfx.matrices import FixedEffects
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.matrices import Design
+from mixedfx.matrices.new_rows import linear_predictor_variance
+from mixedfx.results.adapted import AdaptedFit, VariancesOfObservations, fixed_df
 
-__all__ = ["Outcome", "outcome_of", "outcome_of_transformed"]
+__all__ = ["OutcomeModel", "outcome_of", "outcome_of_transformed"]
 
 STEP = 1e-5  # of differences of variances in their parameters
 SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 
-Variance = Callable[[pd.DataFrame, Array], Array]
 
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What the response does at given linear predictors, family-wide parameters and variances.
+class OutcomeModel(ABC):
+    """What the response does at given rows and first linear predictors.
 
     Attributes
     ----------
-    parts : tuple of MeanModel
-        The mean, or the probability of each category in turn.
-    further : tuple of FixedEffects
-        Columns of the further linear predictors.
-    coefficients : tuple of (k,)
-        Of each of them.
-    variance : callable
-        From rows and variance parameters to the variance (n,) of the linear predictor between groups.
-    theta : (t,)
-        The variance parameters.
     name : str
         Of the response.
     categories : tuple
         Labels of the categories; empty for a mean.
     is_inverse_link : bool
         Whether the mean is the inverse link of the linear predictor, and nothing else.
-    cut : Functions or None
-        The mean of the thresholds of ordered categories: the origin of the latent variable.
-    model : FittedModel
-        The fit with all its parameters: those of the linear predictors in turn, the family-wide ones, the variances'.
     """
 
-    parts: tuple[MeanModel, ...]
-    further: tuple[FixedEffects, ...]
-    coefficients: tuple[Array, ...]
-    variance: Variance
-    theta: Array
     name: str
-    categories: tuple[Hashable, ...]
-    is_inverse_link: bool
-    cut: Functions | None
-    model: FittedModel
+    categories: tuple[Hashable, ...] = ()
+    is_inverse_link: bool = True
 
+    @abstractmethod
     def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
         """Return the mean of every row, or the probability of each category in turn.
 
         Parameters
         ----------
         linear : Functions
-            The first linear predictor of every row.
+            The first linear predictor of every row (n,).
         data : DataFrame
         integrate : bool
             Average over the distribution of the random effects, instead of holding them at zero. The variances move
             with what is estimated: they count in the standard errors.
         """
-        columns = [fixed.encode_full(data) for fixed in self.further]
-        etas = [x[:, f.kept] @ b for x, f, b in zip(columns, self.further, self.coefficients, strict=True)]
-        further = np.stack(etas, axis=-1) if etas else np.zeros((len(data), 0))
-        variance, by_theta = np.zeros(len(data)), np.zeros((len(data), self.theta.size))
+
+    def latent(self, linear: Functions) -> Functions:
+        """Return the latent variable of every row, if there are categories: the linear predictor less its origin."""
+        return linear
+
+
+# ---------------------------------------------------------------- a family
+@dataclass(frozen=True, eq=False)
+class FamilyOutcome(OutcomeModel):
+    """The response of a family, by all parameters of a fit.
+
+    Attributes
+    ----------
+    fit : Fit
+    parts : tuple of MeanModel
+        The mean, or the probability of each category in turn.
+    coefficients : Coefficients
+        Those of the first linear predictor, of the further ones in turn, and the parameters (k,) in which the fit
+        knows its errors (``fit.error_covariance``).
+    name, categories, is_inverse_link
+        As of every outcome.
+    """
+
+    fit: Fit
+    parts: tuple[MeanModel, ...]
+    coefficients: Coefficients
+    name: str
+    categories: tuple[Hashable, ...]
+    is_inverse_link: bool
+
+    def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
+        """Return the mean of every row, or the probability of each category in turn."""
+        fit, n = self.fit, len(data)
+        columns = {name: fixed.encode_full(data) for name, fixed in fit.components.items()}
+        kept = {name: columns[name][:, fixed.kept] for name, fixed in fit.components.items()}
+        further = fit.response.predictors(linear.values, kept).reshape(n, -1)[:, 1:]
+        variance, by_errors = np.zeros(n), np.zeros((n, len(fit.error_covariance)))
         if integrate:
-            variance, by_theta = self.variance(data, self.theta), self._variance_slopes(data)
+            variance = linear_predictor_variance(fit.design, fit.covariances, _everything(fit.design), data)
+            by_errors = fit.variance_slopes(_everything(fit.design), data)
         out = []
         for part in self.parts:
             function = MeanFunction(part, further, variance)
             slopes = function.slopes(linear.values)
-            rows = [
-                slopes.eta[:, None] * linear.rows,
-                *(own[:, None] * x for own, x in zip(slopes.further.T, columns, strict=True)),
-                slopes.phi,
-                slopes.variance[:, None] * by_theta,
-            ]
-            out.append(Functions(self.model, function(linear.values), np.hstack(rows)))
+            errors = slopes.variance[:, None] * by_errors
+            errors[:, errors.shape[1] - slopes.phi.shape[1] :] += slopes.phi
+            others = [slope[:, None] * x for slope, x in zip(slopes.further.T, columns.values(), strict=True)]
+            rows = np.hstack([slopes.eta[:, None] * linear.rows, *others, errors])
+            out.append(Functions(self.coefficients, function(linear.values), rows))
         return out
 
-    def _variance_slopes(self, data: pd.DataFrame) -> Array:
-        moves = STEP * np.eye(self.theta.size)
-        slopes = [self.variance(data, self.theta + s) - self.variance(data, self.theta - s) for s in moves]
-        return np.array(slopes).reshape(self.theta.size, len(data)).T / (2.0 * STEP)
-
     def latent(self, linear: Functions) -> Functions:
-        """Return the latent variable of every row less the mean threshold, which does not depend on any coding."""
-        assert self.cut is not None
-        rows = np.pad(linear.rows, [(0, 0), (0, self.cut.rows.shape[1] - linear.rows.shape[1])])
-        return Functions(self.model, linear.values - self.cut.values, rows - self.cut.rows)
+        """Return the linear predictor of every row less the mean threshold, which does not depend on any coding."""
+        phi = self.fit.response.phi
+        thresholds, jacobian = self.fit.family.natural(phi)
+        rows = np.pad(linear.rows, [(0, 0), (0, len(self.coefficients.silent) - linear.rows.shape[1])])
+        rows[:, rows.shape[1] - phi.size :] -= jacobian.mean(axis=0)
+        return Functions(self.coefficients, linear.values - np.mean(list(thresholds.values())), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,136 +130,131 @@ class Category:
         return self.family.probabilities(predictors, phi)[..., self.number]
 
 
-@dataclass(frozen=True, eq=False)
-class Untransformed:
-    """The response behind a transformed one: the transformation is undone before it is averaged."""
-
-    scale: MeanScale
-    phi: Array
-
-    def mean_at(self, predictors: Array, phi: Array) -> Array:
-        """Return the response (…, n)."""
-        return self.scale.inverse(predictors)[0]
-
-
-def outcome_of(fit: GeneralizedLinearMixedResults, model: FittedModel, df: float | None, variance: Variance) -> Outcome:
-    """Return the outcome of a generalised fit.
+def outcome_of(fit: Fit, adapted: AdaptedFit, coefficients: Coefficients) -> OutcomeModel:
+    """Return the outcome of a fit.
 
     Parameters
     ----------
-    fit : GeneralizedLinearMixedResults
-    model : FittedModel
-        Its first linear predictor.
-    df : float, optional
-        Degrees of freedom of all tests; z tests if omitted.
-    variance : callable
-        From rows and all parameters on the inner scale to the variance of the linear predictor.
+    fit : Fit
+    adapted : AdaptedFit
+        The same one with its rows.
+    coefficients : Coefficients
+        Of its first linear predictor.
     """
-    problem, x = fit.solution.problem, fit.solution.x
-    family, estimate = problem.family, np.asarray(problem.to_user(x), dtype=float)
-    response, m = fit.solution.response, len(family.phi_names)
-    own = problem.theta_slice
-    slices = [problem.component_slices[c.name] for c in problem.components]
-    further = tuple(fit.model.components[c.name] for c in problem.components)
-    everything = np.arange(estimate.size)
-    beta_places = everything[: len(model.beta)]
-    places = [beta_places, *(everything[s] for s in slices), everything[estimate.size - m :], everything[own]]
-    covariance = _covariance(fit)[np.ix_(np.concatenate(places), np.concatenate(places))]
-    whole = _widened(
-        replace(
-            model,
-            denominator=Asymptotic(covariance) if df is None else fixed_df(covariance, df, model.denominator.label),
-        ),
-        further,
-        [estimate[p] for p in places[1:-1]] + [x[own]],
-    )
-
-    def spread(data: pd.DataFrame, theta: Array) -> Array:
-        moved = x.copy()
-        moved[own] = theta
-        return variance(data, moved)
-
+    family, response = fit.family, fit.response
     parts: tuple[MeanModel, ...] = (response,)
     categories: tuple[Hashable, ...] = ()
-    cut = None
     if family.has_categories:
         parts = tuple(Category(family, response.phi, j) for j in range(family.n_categories))
-        categories = tuple(problem.design.response.categories or range(1, family.n_categories + 1))
-        cut = _mean_threshold(family, response.phi, whole, len(model.null))
-    return Outcome(
-        parts,
-        further,
-        tuple(estimate[s] for s in slices),
-        spread,
-        x[own],
-        problem.design.response.name,
-        categories,
-        not categories and _is_inverse_link(fit, response),
-        cut,
-        whole,
+        categories = tuple(fit.design.response.categories or range(1, family.n_categories + 1))
+    whole = _with_all_parameters(fit, coefficients, adapted.df)
+    is_inverse_link = not categories and _is_inverse_link(adapted)
+    return FamilyOutcome(fit, parts, whole, fit.design.response.name, categories, is_inverse_link)
+
+
+def _with_all_parameters(fit: Fit, coefficients: Coefficients, df: float | None) -> Coefficients:
+    """Return the coefficients of all linear predictors and, behind them, the parameters of the fit's errors."""
+    components = fit.components
+    units = {name: np.eye(len(fixed.kept)) for name, fixed in components.items()}
+    k = len(fit.error_covariance)
+    slopes = np.vstack([fit.beta_slopes, *fit.component_slopes(units), np.eye(k)])
+    sizes = [len(coefficients.silent), *(len(fixed.full_names) for fixed in components.values())]
+    starts = np.cumsum(sizes)
+    kept = [fixed.kept + start for fixed, start in zip(components.values(), starts)]
+    covariance, label = _moved(fit.error_covariance, slopes), coefficients.denominator.label
+    return Coefficients(
+        np.concatenate([coefficients.beta, np.zeros(len(slopes) - len(coefficients.beta))]),
+        Asymptotic(covariance) if df is None else fixed_df(covariance, df, label),
+        np.concatenate([coefficients.kept, *kept, np.arange(k) + starts[-1]]).astype(np.intp),
+        linalg.block_diag(coefficients.silent, *(f.silent() for f in components.values()), np.zeros((k, 0))),
+        notes=coefficients.notes,
     )
 
 
-def outcome_of_transformed(
-    fit: LinearMixedResults, model: FittedModel, variance: Variance, theta: Array, covariance: Array
-) -> Outcome:
-    """Return the outcome of a linear mixed model whose response was transformed.
-
-    Parameters
-    ----------
-    fit : LinearMixedResults
-    model : FittedModel
-    variance : callable
-        From rows and variance parameters to the variance of the response on its transformed scale.
-    theta, covariance : (t,), (t, t)
-        The variance parameters and their covariance. The fixed effects are uncorrelated with them.
-    """
-    denominator = WiderDenominator(model.denominator, covariance)
-    whole = _widened(replace(model, denominator=denominator), (), [theta])
-    part = Untransformed(model.scale, np.zeros(0))
-    return Outcome((part,), (), (), variance, theta, fit.design.response.name, (), True, None, whole)
-
-
-def _widened(model: FittedModel, further: tuple[FixedEffects, ...], others: list[Array]) -> FittedModel:
-    """Return the model with further linear predictors and other parameters behind its coefficients."""
-    n_other = sum(part.size for part in others[len(further) :])
-    starts = np.cumsum([len(model.null), *(len(fixed.full_names) for fixed in further)])
-    kept = [model.kept, *(f.kept + start for f, start in zip(further, starts)), np.arange(n_other) + starts[-1]]
-    return replace(
-        model,
-        beta=np.concatenate([model.beta, *others]),
-        kept=np.concatenate(kept).astype(np.intp),
-        null=linalg.block_diag(model.null, *(f.silent() for f in further), np.zeros((n_other, 0))),
-        write=None,
-    )
-
-
-def _covariance(fit: GeneralizedLinearMixedResults) -> Array:
-    """Return the covariance (k, k) of all parameters, those of the variances on the inner scale.
-
-    What is held at the end of its range counts as known; fixed effects without information are nan.
-    """
-    problem, inner = fit.solution.problem, fit.solution.known_covariance
-    jacobian, own = problem.jacobian_to_user(fit.solution.x).copy(), problem.theta_slice
-    jacobian[own] = np.eye(len(jacobian))[own]
-    unknown = np.isnan(inner.diagonal())
-    out = jacobian @ np.where(np.isnan(inner), 0.0, inner) @ jacobian.T
-    touched = np.abs(jacobian) @ unknown.astype(float) > 0
+def _moved(covariance: Array, slopes: Array) -> Array:
+    """Return ``S V S'``; nan in what depends on parameters of which ``V`` (k, k) is nan."""
+    unknown = np.isnan(covariance.diagonal())
+    out = slopes @ np.where(np.isnan(covariance), 0.0, covariance) @ slopes.T
+    touched = np.abs(slopes) @ unknown.astype(float) > 0
     out[touched] = np.nan
     out[:, touched] = np.nan
     return np.asarray(out)
 
 
-def _mean_threshold(family: Family, phi: Array, model: FittedModel, n_linear: int) -> Functions:
-    thresholds, jacobian = family.natural(phi)
-    rows = np.zeros((1, len(model.null)))
-    rows[0, n_linear : n_linear + phi.size] = jacobian.mean(axis=0)
-    return Functions(model, np.array([np.mean(list(thresholds.values()))]), rows)
-
-
-def _is_inverse_link(fit: GeneralizedLinearMixedResults, response: ResponseModel) -> bool:
+def _is_inverse_link(adapted: AdaptedFit) -> bool:
     """Say whether the mean of the fitted rows is the inverse link of the first linear predictor."""
-    predictors = fit.linear_predictors
-    own = predictors if predictors.shape[1] > 1 else predictors[:, 0]
-    mean, plain = response.mean(own), np.asarray(response.family.link.inverse(predictors[:, 0], 0)[0])
+    if adapted.fitted is None:
+        return True
+    predictors, mean = adapted.fitted()
+    plain = np.asarray(adapted.link.inverse(predictors[:, 0], 0)[0])
     return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))
+
+
+# ---------------------------------------------------------------- a transformed response
+@dataclass(frozen=True, eq=False)
+class TransformedOutcome(OutcomeModel):
+    """The response behind a transformed one: the transformation is undone before it is averaged.
+
+    Attributes
+    ----------
+    design : Design
+    scale : MeanScale
+        The transformation.
+    variances : VariancesOfObservations
+        On the transformed scale; the residual is averaged over too.
+    coefficients : Coefficients
+        Those of the linear predictor, and the parameters of the variances, with which they are uncorrelated.
+    name : str
+    """
+
+    design: Design
+    scale: MeanScale
+    variances: VariancesOfObservations
+    coefficients: Coefficients
+    name: str
+
+    @property
+    def phi(self) -> Array:
+        """There are no family-wide parameters."""
+        return np.zeros(0)
+
+    def mean_at(self, predictors: Array, phi: Array) -> Array:
+        """Return the response (…, n)."""
+        return self.scale.inverse(predictors)[0]
+
+    def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
+        """Return the mean of every row."""
+        at = self.variances.parameters
+        moves = STEP * np.eye(at.size)
+        variance = self._variance(data, at) if integrate else np.zeros(len(data))
+        by_parameter = [self._variance(data, at + s) - self._variance(data, at - s) for s in moves]
+        function = MeanFunction(self, np.zeros((len(data), 0)), variance)
+        slopes = function.slopes(linear.values)
+        of_variances = slopes.variance[:, None] * np.stack(by_parameter, axis=1) / (2.0 * STEP)
+        rows = np.hstack([slopes.eta[:, None] * linear.rows, of_variances])
+        return [Functions(self.coefficients, function(linear.values), rows)]
+
+    def _variance(self, data: pd.DataFrame, parameters: Array) -> Array:
+        covariances, residual = self.variances.at(parameters)
+        return residual + linear_predictor_variance(self.design, covariances, _everything(self.design), data)
+
+
+def outcome_of_transformed(
+    design: Design, scale: MeanScale, variances: VariancesOfObservations, coefficients: Coefficients
+) -> OutcomeModel:
+    """Return the outcome of a normal model of a transformed response."""
+    t = variances.parameters.size
+    whole = replace(
+        coefficients,
+        beta=np.concatenate([coefficients.beta, variances.parameters]),
+        denominator=WiderDenominator(coefficients.denominator, variances.covariance),
+        kept=np.concatenate([coefficients.kept, np.arange(t) + len(coefficients.silent)]).astype(np.intp),
+        silent=linalg.block_diag(coefficients.silent, np.zeros((t, 0))),
+        usual_rows=None,
+    )
+    return TransformedOutcome(design, scale, variances, whole, design.response.name)
+
+
+def _everything(design: Design) -> list[BoolArray]:
+    """Return the columns of every term as those that are averaged over."""
+    return [np.ones(term.n_columns, dtype=bool) for term in design.random]

@@ -18,8 +18,8 @@ from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
-from mixedfx.marginal_means.model import FittedModel, unknown_predictor
-from mixedfx.marginal_means.outcomes import Outcome
+from mixedfx.marginal_means.model import MeansModel, unknown_predictor
+from mixedfx.marginal_means.outcomes import OutcomeModel
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale
 
 __all__ = [
@@ -39,13 +39,14 @@ POPULATION = "Averaged over the distribution of the random effects (population m
 NUMBERS = "Means of the category numbers 1, 2, …."
 
 
-def linear_predictor(model: FittedModel, data: pd.DataFrame) -> Functions:
+def linear_predictor(model: MeansModel, data: pd.DataFrame) -> Functions:
     """Return the linear predictor of every row; its gradients are the columns of the model."""
-    rows = model.columns.matrix(data)
-    return Functions(model, rows[:, model.kept] @ model.beta + model.offset(data), rows)
+    source = model.coefficients
+    rows = model.fit.columns.matrix(data)
+    return Functions(source, rows[:, source.kept] @ source.beta + model.offset(data), rows)
 
 
-def step_of(model: FittedModel, variable: str) -> float:
+def step_of(model: MeansModel, variable: str) -> float:
     """Return the step of the differences in a predictor.
 
     Raises
@@ -53,7 +54,7 @@ def step_of(model: FittedModel, variable: str) -> float:
     SpecificationError
         If it is no numeric predictor of the model.
     """
-    predictor = model.predictors.get(variable)
+    predictor = model.fit.predictors.get(variable)
     if predictor is None:
         raise unknown_predictor(model, variable)
     if np.isnan(predictor.mean):
@@ -68,16 +69,16 @@ class Predictions(ABC):
     labels: tuple[Mapping[str, Any], ...] = ({},)
 
     @abstractmethod
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return each quantity of every row."""
 
-    def slopes(self, model: FittedModel, data: pd.DataFrame, variable: str) -> list[Functions]:
+    def slopes(self, model: MeansModel, data: pd.DataFrame, variable: str) -> list[Functions]:
         """Return the derivative of each quantity in a numeric predictor: central differences of fourth order."""
         step = step_of(model, variable)
         x = data[variable].to_numpy(dtype=float)
         moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
         return [
-            Functions(f[0].model, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))
+            Functions(f[0].of, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))
             for f in zip(*moved, strict=True)
         ]
 
@@ -90,7 +91,7 @@ def _fourth_order(values: list[Array], step: float) -> Array:
 class LinkPredictions(Predictions):
     """The linear predictor."""
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return the linear predictor of every row."""
         return [linear_predictor(model, data)]
 
@@ -99,9 +100,9 @@ class LinkPredictions(Predictions):
 class LatentPredictions(Predictions):
     """The latent variable of ordered categories, its origin at the mean threshold."""
 
-    outcome: Outcome
+    outcome: OutcomeModel
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return the latent variable of every row."""
         return [self.outcome.latent(linear_predictor(model, data))]
 
@@ -112,7 +113,7 @@ class MeanPredictions(Predictions):
 
     integrate: bool
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return the mean of every row."""
         linear = linear_predictor(model, data)
         if model.outcome is not None:
@@ -120,14 +121,14 @@ class MeanPredictions(Predictions):
         if model.scale.is_identity:
             return [linear]
         mean, slope, _ = model.scale.inverse(linear.values)
-        return [Functions(model, mean, slope[:, None] * linear.rows)]
+        return [Functions(linear.of, mean, slope[:, None] * linear.rows)]
 
 
 @dataclass(frozen=True, eq=False)
 class CategoryPredictions(Predictions):
     """The probability of every category."""
 
-    outcome: Outcome
+    outcome: OutcomeModel
     integrate: bool
 
     @property
@@ -135,7 +136,7 @@ class CategoryPredictions(Predictions):
         """The categories."""
         return tuple({self.outcome.name: category} for category in self.outcome.categories)
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return the probability of each category in every row."""
         return self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
 
@@ -144,16 +145,16 @@ class CategoryPredictions(Predictions):
 class ClassPredictions(Predictions):
     """The mean of the numbers 1, 2, … of the categories."""
 
-    outcome: Outcome
+    outcome: OutcomeModel
     integrate: bool
 
-    def of(self, model: FittedModel, data: pd.DataFrame) -> list[Functions]:
+    def of(self, model: MeansModel, data: pd.DataFrame) -> list[Functions]:
         """Return the mean category number of every row."""
         parts = self.outcome.of(linear_predictor(model, data), data, integrate=self.integrate)
         numbers = 1.0 + np.arange(len(parts))
         values = np.einsum("c,cn->n", numbers, np.stack([part.values for part in parts]))
         rows = np.einsum("c,cnp->np", numbers, np.stack([part.rows for part in parts]))
-        return [Functions(parts[0].model, values, rows)]
+        return [Functions(parts[0].of, values, rows)]
 
 
 # ---------------------------------------------------------------- averages over a reference grid
@@ -201,7 +202,7 @@ class Shown(ABC):
     needs_response: bool = True
 
     @abstractmethod
-    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+    def predictions(self, model: MeansModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
         """Return what effects are differences of, and what notes say of it.
 
         Raises
@@ -211,7 +212,7 @@ class Shown(ABC):
         """
 
     @abstractmethod
-    def view(self, model: FittedModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> View:
         """Return what marginal means are averages of, and how they are shown.
 
         Raises
@@ -226,13 +227,13 @@ class OnLink(Shown):
 
     needs_response = False
 
-    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+    def predictions(self, model: MeansModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
         """Return the linear predictor."""
         if integrate:
             raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
         return LinkPredictions(), () if model.scale.is_identity else (f"On the {model.scale.name} scale.",)
 
-    def view(self, model: FittedModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> View:
         """Return averages of the linear predictor; over groups the link of averages of the response."""
         outcome = model.categories
         if outcome is not None and integrate:
@@ -252,14 +253,14 @@ class OnLink(Shown):
 class OnResponse(Shown):
     """The mean of the response; of ordered categories the probability of each."""
 
-    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+    def predictions(self, model: MeansModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
         """Return the mean, or the probabilities."""
         place = () if model.scale.is_identity else ("On the response scale.",)
         notes = (*place, *((POPULATION,) if integrate else ()))
         outcome = model.categories
         return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
 
-    def view(self, model: FittedModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> View:
         """Return averages of probabilities, of means, or (transformed back) of the linear predictor: what is usual."""
         outcome, link = model.categories, model.scale
         if outcome is not None:
@@ -276,28 +277,28 @@ class OnResponse(Shown):
 class OnClasses(Shown):
     """The mean of the numbers of ordered categories."""
 
-    def predictions(self, model: FittedModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
+    def predictions(self, model: MeansModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
         """Return the mean number."""
         return self._of(model, integrate), (NUMBERS, *((POPULATION,) if integrate else ()))
 
-    def view(self, model: FittedModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> View:
         """Return averages of it."""
         return View(self._of(model, integrate), IDENTITY, (*((POPULATION,) if integrate else ()), NUMBERS))
 
-    def _of(self, model: FittedModel, integrate: bool) -> Predictions:
+    def _of(self, model: MeansModel, integrate: bool) -> Predictions:
         if model.categories is None:
             raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
         return ClassPredictions(model.categories, integrate)
 
 
-def _averaged_means(model: FittedModel, shown: MeanScale, notes: tuple[str, ...], *, integrate: bool) -> View:
+def _averaged_means(model: MeansModel, shown: MeanScale, notes: tuple[str, ...], *, integrate: bool) -> View:
     """Return the view of arithmetic means of the response, tested on the scale of the link."""
 
     def on_link(averaged: Functions) -> Functions:
         """Return the link of means: intervals stay in the range of the mean, differences become ratios."""
         with np.errstate(divide="ignore", invalid="ignore"):  # a mean at the end of its range has no interval
             eta = model.scale.function(averaged.values)
-            return Functions(averaged.model, eta, averaged.rows / model.scale.inverse(eta)[1][:, None])
+            return Functions(averaged.of, eta, averaged.rows / model.scale.inverse(eta)[1][:, None])
 
     delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
     population = (POPULATION,) if integrate else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.families.links import Link, link_for
+from mixedfx.families.links import Link
 from mixedfx.formula import as_expression, display
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "MeanScale",
     "Ratio",
     "RatioScale",
-    "scale_of_discrete",
     "scale_of_link",
     "scale_of_response",
 ]
@@ -216,9 +215,3 @@ def _shift(inner: ast.expr) -> float:
             if isinstance(side, ast.Constant) and isinstance(side.value, int | float):
                 return float(side.value)
     return 0.0
-
-
-def scale_of_discrete(kind: str) -> MeanScale | None:
-    """Return the scale of statsmodels' discrete models by the name of their class."""
-    links = {"Logit": "logit", "Probit": "probit", "Poisson": "log"}
-    return scale_of_link(link_for(links[kind])) if kind in links else None

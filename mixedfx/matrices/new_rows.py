@@ -149,7 +149,7 @@ def linear_predictor_variance(
     integrated : sequence of (q,) bool
         Which columns of every term count.
     data : data frame, optional
-        New rows; the fitted ones if omitted.
+        New rows; the fitted ones if omitted. Of levels that are unknown, or not told, the average level counts.
     """
     total: Array | float = 0.0
     for term, covariance, used in zip(design.random, covariances, integrated, strict=True):
@@ -159,10 +159,17 @@ def linear_predictor_variance(
             share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
             if term.loading is not None:
                 own = np.einsum("lk,lk->l", term.loading, term.loading)
-                codes = term.codes if data is None else term.encode_codes(data)
+                codes = term.codes if data is None else _known_levels(term, data)
                 share = share * np.where(codes < 0, float(own.mean()), own[codes])
             total = total + share
     return np.asarray(total, dtype=float)
+
+
+def _known_levels(term: RandomEffects, data: Any) -> IntArray:
+    """Return the level (n,) of each row of new data; -1 where it is unknown, or there is no such column."""
+    frame = as_frame(data)
+    is_there = all(name in frame for name in term.factors)
+    return term.encode_codes(frame) if is_there else np.full(len(frame), -1, dtype=np.intp)
 
 
 @dataclass(frozen=True)

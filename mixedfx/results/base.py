@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,10 @@ from mixedfx.results.responses import checked_response
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
 from mixedfx.results.summary import summarize
+
+if TYPE_CHECKING:
+    from mixedfx.inference.ddf import DdfName
+    from mixedfx.results.adapted import AdaptedFit
 
 __all__ = ["MixedResults"]
 
@@ -342,6 +346,12 @@ class MixedResults(Estimates):
         from mixedfx.results.intervals import confidence_intervals
 
         return confidence_intervals(self, checked_alpha(alpha), method, which, n=n, seed=seed)
+
+    def _adapted(self, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit:
+        """Return what tests and means of a linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""
+        from mixedfx.results.adapters import mixed_fit
+
+        return mixed_fit(self, ddf, random=random, further=further)
 
     # ---------------------------------------------------------------- other responses, other models
     def refit(self, y: Any) -> Self:

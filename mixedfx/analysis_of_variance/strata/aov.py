@@ -32,8 +32,12 @@ from mixedfx.analysis_of_variance.terms.coding import contains_by_name
 from mixedfx.analysis_of_variance.terms.hypotheses import TypeName, type_for
 from mixedfx.analysis_of_variance.terms.tables import MEANING
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.inference.ddf import DdfName
+from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices.rows import MissingName
+from mixedfx.results.adapted import AdaptedFit, fixed_df, given_df
+from mixedfx.results.adapters import least_squares_fit, linear_fit
 from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["AovResults", "aov"]
@@ -254,6 +258,24 @@ class AovResults:
         degrees of freedom: then they rest on :meth:`mixed_model`.
         """
         return strata_estimates(self.model.design(), self.model.groupings, self.analysis)
+
+    def _adapted(self, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit:
+        """Return the estimates of the strata; of one stratum those of least squares, else those of a mixed model."""
+        formula = self.model.mixed
+        if not formula.random:
+            return least_squares_fit(self.model.design(), ddf)
+        df = given_df(ddf)
+        found = self.strata_estimates() if ddf in (None, "z") or df is not None else None
+        is_transformed = formula.response.strip("`") not in self.model.data
+        if found is None or (random and is_transformed):  # such averages over random effects need the variances
+            note = f"From the mixed model with the strata of aov: {formula}."
+            return replace(self.mixed_model()._adapted(ddf, random=random, further=further), notes=(note,))
+        denominator: Denominator = found.denominator
+        if ddf == "z":
+            denominator = Asymptotic(denominator.covariance)
+        elif df is not None:
+            denominator = fixed_df(denominator.covariance, df, "the user")
+        return linear_fit(found.design, found.beta, denominator, notes=("From the error strata of aov.",))
 
     @cached_property
     def _mixed_model(self) -> LinearMixedResults:
