@@ -197,15 +197,14 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
         silent=np.vstack([source.silent, np.zeros((1, source.silent.shape[1]))]),
         usual_rows=None,
     )
-    kept = [note for note in contrasts.notes if "response scale" not in note]
     known = "" if np.isinf(spread.df) else f", {spread.df:.4g} degrees of freedom"
     return contrasts.changed(
         functions=Functions(with_spread, d, np.column_stack([functions.rows / spread.sd, -d])),
-        estimate="effect_size",
+        kind=contrasts.kind.sizes(),
         scale=IDENTITY,
         response=None,
-        heading="Effect sizes",
-        notes=(*kept, f"In units of {spread.sd:.4g} ({spread.words}{known})."),
+        remarks=(*contrasts.remarks, f"In units of {spread.sd:.4g} ({spread.words}{known})."),
+        scale_remarks=(),
     )
 
 

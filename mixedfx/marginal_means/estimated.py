@@ -28,6 +28,7 @@ from mixedfx.marginal_means.grid import (
     shares,
     weights_for,
 )
+from mixedfx.marginal_means.labels import MEANS, RowKind
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import MeansModel, means_model, unknown_predictor
 from mixedfx.marginal_means.predictions import STEP, LinkPredictions, ScaleName, linear_predictor, scale_for
@@ -160,10 +161,10 @@ def emmeans(
         labels,
         view.tested(stacked([functions for functions, _ in averages])),
         (*grid.by, *categories),
-        view.estimate,
+        view.kind,
         view.scale,
-        view.heading,
         (*averages[0][1], *offsets, *interacting, *nesting_notes(grid.nesting), *view.notes),
+        view.scale_notes,
         response=None if view.scale.is_identity else view.scale,
         nesting=grid.nesting,
         model=model,
@@ -215,9 +216,11 @@ def trends(
     notes += [*_interaction_notes(model, grid, (name, *grid.reference.names)), *nesting_notes(grid.nesting)]
     if not model.scale.is_identity:
         notes.append(f"Slopes of the linear predictor ({model.scale.name} scale).")
-    heading = f"Slopes in {variable}"
+    kind = RowKind(
+        "estimate", f"Slopes in {variable}", f"slopes in {variable}", "difference of slopes", is_comparison=True
+    )
     return MarginalMeans(
-        grid.labels, functions, grid.by, "estimate", IDENTITY, heading, tuple(notes), nesting=grid.nesting, model=model
+        grid.labels, functions, grid.by, kind, IDENTITY, tuple(notes), nesting=grid.nesting, model=model
     )
 
 
@@ -263,10 +266,8 @@ def joint_tests(
             values[name] = [predictor.mean - half, predictor.mean + half]
     grid = _grid(model, tuple(name for name in fixed if name not in within), within, values, nesting)
     functions = linear_predictor(model, grid.reference.frame).taken(grid.shares.ravel() > 0)
-    notes = (*model.fit.notes, *nesting_notes(grid.nesting))
-    return MarginalMeans(
-        grid.labels, functions, grid.by, "mean", IDENTITY, "Marginal means", notes, nesting=grid.nesting, model=model
-    ).joint_tests()
+    means = MarginalMeans(grid.labels, functions, grid.by, MEANS, IDENTITY, nesting=grid.nesting, model=model)
+    return means.joint_tests()
 
 
 # ---------------------------------------------------------------- arguments

@@ -1,8 +1,9 @@
-"""The labels of the rows of a table: names, levels as they are written, groups of rows, and letters."""
+"""What the rows of a table are: kinds of estimates, names, levels as they are written, groups of rows, and letters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from string import ascii_lowercase
 from typing import Any
 
@@ -11,11 +12,64 @@ import pandas as pd
 
 from mixedfx._typing import Array, BoolArray, IntArray
 
-__all__ = ["compact_letters", "row_names", "shown_levels", "split_by"]
+__all__ = ["MEANS", "RowKind", "compact_letters", "row_names", "shown_levels", "split_by"]
 
 DIGITS = 5  # significant digits of a number, if these distinguish it from the others
 SHORT = 7  # characters that need no rounding
 MOST_DIGITS = 17
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """What the rows of a table are.
+
+    Attributes
+    ----------
+    estimate : str
+        Name of the column of estimates.
+    heading : str
+        Of the table.
+    words : str
+        What the estimates are, on the axis of a picture.
+    difference : str
+        What their contrasts are, on such an axis.
+    place : str
+        What the response is replaced by, behind the words: nothing, or the number of its category.
+    is_comparison : bool
+        Whether the rows are compared with zero (or one): differences, ratios, slopes.
+    is_on_link : bool
+        Whether the estimates are on the scale of the linear predictor, unless they are transformed back.
+    """
+
+    estimate: str
+    heading: str
+    words: str
+    difference: str = "difference"
+    place: str = ""
+    is_comparison: bool = False
+    is_on_link: bool = True
+
+    def contrasts(self, ratio: str | None) -> RowKind:
+        """Return the kind of contrasts of such rows; ``ratio`` names what they are on the scale of the response."""
+        heading = self.heading[0].lower() + self.heading[1:]
+        return replace(
+            self,
+            estimate=ratio or "estimate",
+            heading=self.heading if heading.startswith("contrasts of ") else f"Contrasts of {heading}",
+            words=(ratio.replace("_", " ") if ratio else self.difference) + self.place,
+            is_comparison=True,
+            is_on_link=self.is_on_link and ratio is None,
+        )
+
+    def sizes(self) -> RowKind:
+        """Return the kind of such rows in units of a standard deviation."""
+        words = f"effect size{self.place}"
+        return replace(
+            self, estimate="effect_size", heading="Effect sizes", words=words, is_comparison=True, is_on_link=False
+        )
+
+
+MEANS = RowKind("mean", "Marginal means", "mean")
 
 
 def shown_levels(values: pd.Series[Any]) -> list[Any]:

@@ -33,7 +33,7 @@ from mixedfx.marginal_means.contrasts import ContrastsOfRows, MethodName, contra
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.grid import Nesting
 from mixedfx.marginal_means.joint import joint_table, term_table
-from mixedfx.marginal_means.labels import compact_letters, row_names, shown_levels, split_by
+from mixedfx.marginal_means.labels import RowKind, compact_letters, row_names, shown_levels, split_by
 from mixedfx.marginal_means.model import MeansModel
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, Ratio, RatioScale
 
@@ -58,12 +58,12 @@ class MarginalMeans:
         Estimates on the scale of the linear predictor, with their gradients.
     by : tuple of str
         Columns of ``labels`` within whose combinations rows are compared and tests adjusted.
-    estimate : str
-        What the column of estimates is called.
+    kind : RowKind
+        What the rows are, and what the column of estimates and the table are called.
     scale : MeanScale
         By which rows are shown: the identity, or the way back to the response.
-    heading : str
-    notes : tuple of str
+    remarks, scale_remarks : tuple of str
+        What notes say of the rows, and of the scale of the response on which they are shown.
     adjustment : Adjustment
         For tests and intervals of the rows of one family.
     pairs_of : int or None
@@ -90,10 +90,10 @@ class MarginalMeans:
     labels: pd.DataFrame
     functions: Functions
     by: tuple[str, ...]
-    estimate: str
+    kind: RowKind
     scale: MeanScale
-    heading: str
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    scale_remarks: tuple[str, ...] = ()
     adjustment: Adjustment = UNADJUSTED
     pairs_of: int | None = None
     response: MeanScale | None = None
@@ -105,6 +105,26 @@ class MarginalMeans:
     def specs(self) -> tuple[str, ...]:
         """Columns of ``labels`` that are compared."""
         return tuple(name for name in self.labels.columns if name not in self.by)
+
+    @property
+    def estimate(self) -> str:
+        """What the column of estimates is called."""
+        return self.kind.estimate
+
+    @property
+    def heading(self) -> str:
+        """What the table is called."""
+        return self.kind.heading
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the table says of itself."""
+        return (*self.remarks, *self.scale_remarks)
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether the rows are compared with zero (or one): differences, ratios, slopes."""
+        return self.kind.is_comparison
 
     @property
     def estimates(self) -> Array:
@@ -317,19 +337,17 @@ class MarginalMeans:
 
     def _compared(self, contrasts: ContrastsOfRows, by: tuple[str, ...], adjust: str) -> MarginalMeans:
         ratio = self._ratio if np.allclose(contrasts.coefficients.sum(axis=1), 0.0) else None
-        notes = list(self.notes)
-        if ratio is None and self.response is not None and not self.response.is_identity:
-            notes = [note for note in notes if "response scale" not in note]
-            notes.append(f"Contrasts are on the {self.response.name} scale: they have no counterpart on the response.")
-        is_contrast = self.heading.startswith("Contrasts of ")
+        scale_remarks = self.scale_remarks
+        if ratio is None and self.response is not None:
+            name = self.response.name
+            scale_remarks = (f"Contrasts are on the {name} scale: they have no counterpart on the response.",)
         return self.changed(
             labels=contrasts.labels,
             functions=self.functions.combined(contrasts.coefficients),
             by=by,
-            estimate="estimate" if ratio is None else ratio.name,
+            kind=self.kind.contrasts(None if ratio is None else ratio.name),
             scale=IDENTITY if ratio is None else RatioScale(ratio.name, ratio),
-            heading=self.heading if is_contrast else f"Contrasts of {self.heading[0].lower()}{self.heading[1:]}",
-            notes=tuple(notes),
+            scale_remarks=scale_remarks,
             adjustment=adjustment_for(adjust),
             pairs_of=contrasts.pairs_of,
             response=None if ratio is None else self.response,
@@ -414,34 +432,16 @@ class MarginalMeans:
         return self._shown(frame, self.heading, (*notes, level)).summary()
 
     @property
-    def is_comparison(self) -> bool:
-        """Whether the rows are compared with zero (or one): differences, ratios, slopes."""
-        return self.estimate not in ("mean", "probability")
-
-    @property
     def measured(self) -> str:
         """What the estimates are, of which response and on which scale: the label of an axis."""
-        model = self.model
-        of = f" of {_plain(model.fit.response)}" if model.fit.response else ""
-        if self.heading.startswith("Contrasts of slopes"):
-            return f"difference of slopes{of}"
-        if self.estimate != "estimate":
-            name = self.estimate.replace("_", " ")
-        elif self.heading.startswith("Slopes"):
-            name = self.heading[0].lower() + self.heading[1:]
-        else:
-            name = "difference"
-        is_link = self.scale.is_identity and not model.scale.is_identity and self.estimate in ("mean", "estimate")
-        averages_categories = any(note.startswith("Means of the category numbers") for note in self.notes)
-        if averages_categories:
-            return f"{name} category{of}" if name == "mean" else f"{name} in the mean category{of}"
-        if is_link and not self._is_of_categories:
-            return f"{name}{of}, {'latent' if not model.scale.has_mean else model.scale.name} scale"
-        return f"{name}{of}"
-
-    @property
-    def _is_of_categories(self) -> bool:
-        return "probabilities" in self.heading
+        scale, response = self.model.scale, self.model.fit.response
+        inside = response.removeprefix("cbind(")
+        if inside != response:  # of counts out of trials that of the successes
+            response = f"the proportion of {inside.split(',')[0].strip()}"
+        words = f"{self.kind.words} of {response}" if response else self.kind.words
+        if not self.kind.is_on_link or not self.scale.is_identity or scale.is_identity:
+            return words
+        return f"{words}, {scale.name if scale.has_mean else 'latent'} scale"
 
     def plot(self, *, alpha: float = 0.05, ax: Axes | None = None) -> Axes:
         """Draw the estimates with their intervals; see :func:`mixedfx.plots.plot_marginal_means`."""
@@ -462,9 +462,3 @@ class MarginalMeans:
 
     def _repr_html_(self) -> str:
         return self.summary().as_html()
-
-
-def _plain(response: str) -> str:
-    """Return the name of a response; of counts out of trials that of the successes."""
-    inside = response.removeprefix("cbind(")
-    return f"the proportion of {inside.split(',')[0].strip()}" if inside != response else response

@@ -18,6 +18,7 @@ from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.functions import Functions
+from mixedfx.marginal_means.labels import MEANS, RowKind
 from mixedfx.marginal_means.model import MeansModel, unknown_predictor
 from mixedfx.marginal_means.outcomes import OutcomeModel
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale
@@ -37,6 +38,8 @@ __all__ = [
 STEP = 1e-3  # by which a predictor is moved to see a slope, relative to its range
 POPULATION = "Averaged over the distribution of the random effects (population means)."
 NUMBERS = "Means of the category numbers 1, 2, …."
+PROBABILITIES = RowKind("probability", "Marginal probabilities", "probability", is_on_link=False)
+CLASS_MEANS = RowKind("mean", "Marginal means", "mean category", place=" in the mean category", is_on_link=False)
 
 
 def linear_predictor(model: MeansModel, data: pd.DataFrame) -> Functions:
@@ -172,9 +175,10 @@ class View:
     scale : MeanScale
         By which the averages are shown.
     notes : tuple of str
-    estimate : str
-        Name of the column of estimates.
-    heading : str
+    scale_notes : tuple of str
+        What notes say of the scale of the response; not of contrasts that have no counterpart on it.
+    kind : RowKind
+        What the averages are.
     tested : callable
         From the averages (r,) to the same on the scale on which they are tested.
     """
@@ -182,8 +186,8 @@ class View:
     predictions: Predictions
     scale: MeanScale
     notes: tuple[str, ...]
-    estimate: str = "mean"
-    heading: str = "Marginal means"
+    scale_notes: tuple[str, ...] = ()
+    kind: RowKind = MEANS
     tested: Callable[[Functions], Functions] = _as_they_are
 
     def labels(self, labels: pd.DataFrame) -> pd.DataFrame:
@@ -246,7 +250,7 @@ class OnLink(Shown):
             return View(LatentPredictions(outcome), IDENTITY, (note,))
         notes = () if model.scale.is_identity else (f"Estimates are on the {model.scale.name} scale.",)
         if integrate:
-            return _averaged_means(model, IDENTITY, notes, integrate=True)
+            return _averaged_means(model, IDENTITY, notes, (), integrate=True)
         return View(LinkPredictions(), IDENTITY, notes)
 
 
@@ -266,12 +270,12 @@ class OnResponse(Shown):
         if outcome is not None:
             notes = (*((POPULATION,) if integrate else ()), "Tests and intervals by the delta method.")
             predictions = CategoryPredictions(outcome, integrate)
-            return View(predictions, IDENTITY, notes, "probability", "Marginal probabilities")
+            return View(predictions, IDENTITY, notes, kind=PROBABILITIES)
         back = f"Tests and intervals were made on the {link.name} scale, estimates are on the response scale."
-        notes = () if link.is_identity else (back,)
+        scale_notes = () if link.is_identity else (back,)
         if not integrate and (model.outcome is None or model.outcome.is_inverse_link):
-            return View(LinkPredictions(), link, notes)
-        return _averaged_means(model, link, notes, integrate=integrate)
+            return View(LinkPredictions(), link, (), scale_notes)
+        return _averaged_means(model, link, (), scale_notes, integrate=integrate)
 
 
 class OnClasses(Shown):
@@ -283,7 +287,8 @@ class OnClasses(Shown):
 
     def view(self, model: MeansModel, *, integrate: bool) -> View:
         """Return averages of it."""
-        return View(self._of(model, integrate), IDENTITY, (*((POPULATION,) if integrate else ()), NUMBERS))
+        notes = (*((POPULATION,) if integrate else ()), NUMBERS)
+        return View(self._of(model, integrate), IDENTITY, notes, kind=CLASS_MEANS)
 
     def _of(self, model: MeansModel, integrate: bool) -> Predictions:
         if model.categories is None:
@@ -291,7 +296,9 @@ class OnClasses(Shown):
         return ClassPredictions(model.categories, integrate)
 
 
-def _averaged_means(model: MeansModel, shown: MeanScale, notes: tuple[str, ...], *, integrate: bool) -> View:
+def _averaged_means(
+    model: MeansModel, shown: MeanScale, notes: tuple[str, ...], scale_notes: tuple[str, ...], *, integrate: bool
+) -> View:
     """Return the view of arithmetic means of the response, tested on the scale of the link."""
 
     def on_link(averaged: Functions) -> Functions:
@@ -302,7 +309,7 @@ def _averaged_means(model: MeansModel, shown: MeanScale, notes: tuple[str, ...],
 
     delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
     population = (POPULATION,) if integrate else ()
-    return View(MeanPredictions(integrate), shown, (*population, delta, *notes), tested=on_link)
+    return View(MeanPredictions(integrate), shown, (*population, delta, *notes), scale_notes, tested=on_link)
 
 
 ScaleName: TypeAlias = Literal["link", "response", "mean_class"]
