@@ -55,7 +55,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("matrices/transforms.py", "DataError(str(error))"),
         ("fitting/integrators.py", "quadrature takes at most"),
         ("models/identifiable.py", "observations cannot identify"),
-        ("marginal_means/fits.py", "does not keep the columns"),
+        ("results/adapters.py", "does not keep the columns"),
         ("plots/engine.py", "no covariance parameters"),
         ("plots/pooling.py", "no random effects"),
         ("diagnostics/pooling.py", "nothing to pool"),

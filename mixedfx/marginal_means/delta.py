@@ -84,27 +84,23 @@ def hypotheses(
     [[0.04164, 0.0064]]
     """
     level = checked_alpha(alpha)
-    names, beta, denominator, worth = _estimates(fit, ddf)
+    names, beta, denominator, remarks = _estimates(fit, ddf)
     claims = {name: parse_claim(text, names, beta) for name, text in _texts(hypothesis).items()}
     frame = _tested(list(claims.values()), denominator, level)
     frame.index = pd.Index(list(claims))
-    notes = [*worth, "Standard errors by the delta method."]
+    notes = [*remarks, "Standard errors by the delta method."]
     if "df" in frame:
         notes.append(f"Degrees of freedom by {denominator.label}.")
     return StatsTable.from_frame(frame, heading="Functions of coefficients", notes=notes, headers=SHORT_HEADERS)
 
 
-def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array, Denominator, tuple[str, ...]]:
-    """Names, estimates, their errors, and what these are worth where that must be said."""
+def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array, Denominator, Sequence[str]]:
+    """Names, estimates, their errors, and notes on what these are worth."""
     if isinstance(fit, MarginalMeans):
         if ddf is not None:
             raise SpecificationError("ddf= is that of the marginal means: emmeans(fit, …, ddf=…)")
-        return (
-            row_names(fit.labels),
-            fit.functions.estimates,
-            FunctionsDenominator(fit.functions),
-            fit.functions.of.notes,
-        )
+        functions = fit.functions
+        return row_names(fit.labels), functions.estimates, FunctionsDenominator(functions), functions.of.notes
     source = adapted(fit, ddf)
     return list(map(str, source.names)), source.beta, source.denominator, source.notes
 
@@ -112,22 +108,21 @@ def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array,
 def _texts(hypothesis: Any) -> dict[str, str]:
     """Return the hypotheses by name."""
     if isinstance(hypothesis, str):
-        parts = [part.strip() for part in hypothesis.split(",")]
-        found = dict(zip(parts, parts, strict=True))
-    elif isinstance(hypothesis, Mapping):
-        found = {str(name): text for name, text in hypothesis.items()}
+        hypothesis = [part.strip() for part in hypothesis.split(",")]
+    if isinstance(hypothesis, Mapping):
+        texts = {str(name): text for name, text in hypothesis.items()}
     elif isinstance(hypothesis, Sequence):
-        found = {str(text): text for text in hypothesis}
+        texts = {str(text): text for text in hypothesis}
     else:
         raise TypeError(
             f"hypothesis is a text such as 'b1 / b2 = 1', a list or a dict; found {type(hypothesis).__name__}"
         )
-    if not found:
+    if not texts:
         raise SpecificationError("hypothesis is empty: write for example 'b1 / b2 = 1'")
-    for text in found.values():
+    for text in texts.values():
         if not isinstance(text, str):
             raise TypeError(f"a hypothesis is a text such as 'b1 / b2 = 1'; found {type(text).__name__}")
-    return found
+    return texts
 
 
 def _tested(claims: Sequence[Claim], denominator: Denominator, alpha: float) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families.links import Link, link_for
 from mixedfx.fitting.fit import Fit
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
+from mixedfx.matrices import Design
 from mixedfx.matrices.frame import FrameRows
 
 __all__ = [
@@ -197,6 +198,12 @@ class AdaptedFit:
         The degrees of freedom of all tests, if the user wants the same for everything.
     usual_rows : callable or None
         Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
+    residual : (float, float) or None
+        Residual degrees of freedom and sum of squares of an ordinary linear model.
+    design : Design or None
+        The matrices, where they are ours.
+    info : object
+        Patsy's or formulaic's description of the columns, where they are those of statsmodels.
     solution : Fit or None
         The fit itself, if it is one of ours.
     fitted : (n,), (n,) or None
@@ -224,6 +231,9 @@ class AdaptedFit:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     df: float | None = None
     usual_rows: Callable[[Array], Array] | None = field(default=None, repr=False)
+    residual: tuple[float, float] | None = None
+    design: Design | None = field(default=None, repr=False)
+    info: Any = field(default=None, repr=False)
     solution: Fit | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)
     variances: Callable[[], VariancesOfObservations] | None = field(default=None, repr=False)

@@ -12,11 +12,11 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Denominator
 from mixedfx.matrices import Design
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Variable, read_variable
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.new_rows import linear_predictor_variance
 from mixedfx.results.adapted import (
@@ -47,7 +47,14 @@ class Adaptable(Protocol):
     def _adapted(self, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit: ...
 
 
-def adapted(fit: Any, ddf: DdfName | float | None = None, *, random: bool = False, further: bool = False) -> AdaptedFit:
+def adapted(
+    fit: Any,
+    ddf: DdfName | float | None = None,
+    *,
+    random: bool = False,
+    further: bool = False,
+    asker: str = "marginal means need",
+) -> AdaptedFit:
     """Return what tests and means of a linear predictor need of ``fit``.
 
     Parameters
@@ -62,6 +69,9 @@ def adapted(fit: Any, ddf: DdfName | float | None = None, *, random: bool = Fals
     further : bool
         Whether the response is wanted, so that the predictors of further linear predictors are needed.
 
+    asker : str
+        Who asks, for the message: ``"anova needs"``.
+
     Raises
     ------
     SpecificationError
@@ -74,7 +84,7 @@ def adapted(fit: Any, ddf: DdfName | float | None = None, *, random: bool = Fals
     if has_linear_predictor(fit):
         return adapted_statsmodels(fit, ddf)
     raise TypeError(
-        "marginal means need results of lmer, glmer or aov, or of a statsmodels model fitted from a formula, found "
+        f"{asker} results of lmer, glmer or aov, or of a statsmodels model fitted from a formula, found "
         f"{type(fit).__name__}"
     )
 
@@ -111,6 +121,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         elsewhere={name: part for name, part in elsewhere.items() if name not in predictors},
         df=df,
         usual_rows=lambda rows: results._canonical_rows.usual(rows),
+        design=design,
         solution=fit,
         fitted=lambda: (results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)),
         variances=variances,
@@ -232,11 +243,12 @@ def least_squares_fit(design: Design, ddf: DdfName | float | None) -> AdaptedFit
     Q, R = np.linalg.qr(fixed.matrix)
     inverse = np.linalg.inv(R)
     beta = inverse @ (Q.T @ y)
-    df, rest = float(len(y) - len(beta)), y - fixed.matrix @ beta
-    variance = float(rest @ rest / df) if df > 0 else np.nan
+    rest = y - fixed.matrix @ beta
+    df, squares = float(len(y) - len(beta)), float(rest @ rest)
+    variance = squares / df if df > 0 else np.nan
     denominator = residual_denominator(inverse @ inverse.T * variance, df, ddf, "residual")
     spread = ObservationSpread(float(np.sqrt(variance)), df, "the residual")
-    return linear_fit(design, beta, denominator, spread=lambda: spread)
+    return linear_fit(design, beta, denominator, spread=lambda: spread, residual=(df, squares))
 
 
 def linear_fit(design: Design, beta: Array, denominator: Denominator, **further: Any) -> AdaptedFit:
@@ -255,13 +267,13 @@ def linear_fit(design: Design, beta: Array, denominator: Denominator, **further:
         observed,
         design.response.name,
         design.formula.response,
+        design=design,
         **further,
     )
 
 
 def _terms(design: Design) -> tuple[frozenset[str], ...]:
-    functions = design.fixed.encoder.functions
-    return tuple(frozenset(variables_in(term, functions)) for term in design.formula.fixed_terms)
+    return tuple(frozenset(columns_in(term)) for term in design.formula.fixed_terms)
 
 
 def _described(
@@ -289,10 +301,10 @@ def _factor_columns(encoder: Encoder) -> tuple[str, ...]:
     """Return the columns of which the factors of an encoder are made."""
     if not isinstance(encoder, FormulaicEncoder):
         return ()
-    return variables_in([text for text in encoder.expressions if text in encoder.levels], encoder.functions)
+    return columns_in(text for text in encoder.expressions if text in encoder.levels)
 
 
 def _offset_columns(design: Design) -> tuple[str, ...]:
     offsets = design.offsets
     named = () if offsets.column is None else (offsets.column,)
-    return (*variables_in(offsets.expressions, offsets.functions), *named)
+    return (*columns_in(offsets.expressions), *named)

@@ -17,9 +17,9 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, family_for
 from mixedfx.families.links import link_for
+from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
 from mixedfx.matrices import as_frame
-from mixedfx.matrices.expressions import variables_in
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.rows import read_argument
 from mixedfx.results.adapted import (
@@ -222,15 +222,16 @@ def adapted_statsmodels(fit: Any, ddf: DdfName | float | None) -> AdaptedFit:
     kinds, terms, encode = _patsy(spec) if hasattr(spec, "factor_infos") else _formulaic(spec)
     keep = np.ones(len(frame), dtype=bool)
     keep[list(data.missing_row_idx or [])] = False
-    names = [name for name in variables_in(kinds, {}) if name in frame.columns]
-    factors = variables_in([text for text, is_categorical in kinds.items() if is_categorical], {})
+    names = [name for name in columns_in(kinds) if name in frame.columns]
+    factors = columns_in(text for text, is_categorical in kinds.items() if is_categorical)
     observed = frame[keep][names].reset_index(drop=True)
     exog = np.asarray(model.exog, dtype=float)
     p = exog.shape[1]
     covariance = np.asarray(fit.cov_params(), dtype=float)[:p, :p]
-    spread = None
+    spread, residual = None, None
     if hasattr(fit, "ssr") and hasattr(fit, "scale"):  # a linear model: the scale is the variance of an observation
         spread = ObservationSpread(float(np.sqrt(fit.scale)), float(fit.df_resid), "the residual")
+        residual = float(fit.df_resid), float(fit.ssr)
     family = _linked_family(model)
     response = model.endog_names
     return AdaptedFit(
@@ -248,6 +249,8 @@ def adapted_statsmodels(fit: Any, ddf: DdfName | float | None) -> AdaptedFit:
         lambda: FrameRows(as_frame(frame), keep),
         link=link_for("identity") if family is None else family.link,
         spread=None if spread is None else lambda: spread,
+        residual=residual,
+        info=spec,
     )
 
 
@@ -304,7 +307,7 @@ def _patsy(info: Any) -> _Encoding:
     from patsy import build_design_matrices
 
     kinds = {factor.code: found.type == "categorical" for factor, found in info.factor_infos.items()}
-    terms = tuple(frozenset(variables_in([factor.code for factor in term.factors], {})) for term in info.terms)
+    terms = tuple(frozenset(columns_in(factor.code for factor in term.factors)) for term in info.terms)
     return (
         kinds,
         terms,
@@ -314,7 +317,7 @@ def _patsy(info: Any) -> _Encoding:
 
 def _formulaic(spec: Any) -> _Encoding:
     kinds = {text: "categorical" in str(kind) for text, (kind, _) in spec.encoder_state.items()}
-    terms = tuple(frozenset(variables_in([factor.expr for factor in term.factors], {})) for term in spec.terms)
+    terms = tuple(frozenset(columns_in(factor.expr for factor in term.factors)) for term in spec.terms)
     context = {"np": np}
     return kinds, terms, lambda data: np.asarray(spec.get_model_matrix(data, context=context), dtype=float)
 
