@@ -13,6 +13,7 @@ from pathlib import Path
 
 import mixedfx
 from mixedfx._lazy import HIGHER
+from mixedfx.fitting import Fit
 
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
@@ -191,6 +192,24 @@ def chains() -> list[str]:
     ]
 
 
+def behind() -> list[str]:
+    """Where a room above ``fitting`` takes from a fit what only some kinds of fit have.
+
+    Results may: ``self.solution`` is of the kind that they are made for.
+    """
+    return [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}  {ast.unparse(node)[:120]}"
+        for path in FILES
+        if above_fitting(path)
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute)
+        and ast.unparse(node.value).endswith(".solution")
+        and ast.unparse(node.value) != "self.solution"
+        and not hasattr(Fit, node.attr)
+        and node.attr not in Fit.__annotations__
+    ]
+
+
 # --------------------------------------------------------------------------- the numbers
 def numbers() -> dict[str, int]:
     """What ``CEILINGS`` in ``test_architecture.py`` bounds."""
@@ -202,6 +221,7 @@ def numbers() -> dict[str, int]:
         "type questions above fitting": len(questions()),
         "assert isinstance": len(assertions()),
         "fit.fit": len(chains()),
+        "questions behind the face": len(behind()),
         "longest file": max(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES),
     }
 
@@ -215,6 +235,7 @@ def main() -> None:
     print("\ntype questions above fitting:", *questions(), sep="\n  ")
     print("\nassert isinstance:", *assertions(), sep="\n  ")
     print("\nfit.fit:", *chains(), sep="\n  ")
+    print("\nquestions behind the face:", *behind(), sep="\n  ")
     print("\nnumbers:", *(f"{name}: {n}" for name, n in numbers().items()), sep="\n  ")
 
 

@@ -14,9 +14,10 @@ CEILINGS = {
     "files": 266,
     "files that one other imports": 70,
     "modules in import cycles": 12,
-    "type questions above fitting": 98,
-    "assert isinstance": 24,
+    "type questions above fitting": 95,
+    "assert isinstance": 10,
     "fit.fit": 0,
+    "questions behind the face": 16,
     "longest file": 600,
 }
 
