@@ -349,7 +349,7 @@ def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     start = np.concatenate([other.to_inner(fit.problem.to_user(fit.inner_theta)), fit.rho])
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     found = LinearFit(other, optimum, optimum.point)
-    return None if found.is_doubtful or any(v.rank < v.size for v in found.verdicts) else found
+    return found if found.is_plain else None
 
 
 def _rows_of(design: Design, kept: BoolArray) -> Design:

@@ -147,6 +147,20 @@ class Fit(ABC):
     def certificate(self) -> Certificate:
         """How sure it is that the optimum was found."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is known, without the cost of the certificate, that there is nothing to warn of."""
+        return False
+
+    @property
+    def separated_components(self) -> dict[str, tuple[str, ...]]:
+        """Columns without a finite estimate, by further linear predictor.
+
+        The rows tell such columns apart without error, as an indicator of rows without a single zero does in zero
+        inflation. A predictor that has run off as a whole is not among them.
+        """
+        return {}
+
     # ---------------------------------------------------------------- random effects
     @property
     @abstractmethod

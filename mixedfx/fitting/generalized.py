@@ -388,6 +388,19 @@ class GeneralizedFit(Fit):
         return replace(own, held=self.held) if own.converged else replace(own, obstacle=self._obstacle())
 
     @cached_property
+    def separated_components(self) -> dict[str, tuple[str, ...]]:
+        """Columns without a finite estimate, by further linear predictor."""
+        if not self.certificate.converged:
+            return {}
+        unknown = np.isnan(self.covariance.diagonal()) & ~self.at_limit
+        columns: dict[str, tuple[str, ...]] = {}
+        for component in self.problem.components:
+            endless = unknown[self.problem.component_slices[component.name]]
+            if endless.any():
+                columns[component.name] = tuple(name for name, one in zip(component.names, endless, strict=True) if one)
+        return columns
+
+    @cached_property
     def held(self) -> tuple[str, ...]:
         """Family-wide parameters held at a bound, with their values there."""
         family = self.problem.family

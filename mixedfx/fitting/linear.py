@@ -252,6 +252,11 @@ class LinearFit(Fit):
             return True
         return not self.optimum.converged or not confirmed or self._signature(self.point.curvature).flat > 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the search had no trouble, and every covariance has full rank."""
+        return not self.is_doubtful and all(v.rank == v.size for v in self.verdicts)
+
     def _signature(self, hessian: Array) -> CurvatureVerdict:
         point, criterion = self.point, self.problem.criterion
         free = (point.x > criterion.search_lower) & (point.x < criterion.upper)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,14 @@ import scipy.sparse as sp
 from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.fitting import Control
+from mixedfx.fitting import Control, Fit
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, as_frame
 from mixedfx.models.groups import with_groups
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import write
 from mixedfx.models.update import changed, with_note
+from mixedfx.models.verdicts import warn_of
 
 __all__ = ["MixedModel", "checked_control", "checked_theta"]
 
@@ -43,13 +44,10 @@ class MixedModel(ABC, Generic[R]):
     design : Design
     inputs : ModelInputs or None
         What the model was made from; None if it was made for a refit.
-    kind : str
-        Name of its fits in saved files.
     """
 
     design: Design
     inputs: ModelInputs | None
-    kind: ClassVar[str]
 
     # ---------------------------------------------------------------- what a kind of model adds
     @abstractmethod
@@ -65,24 +63,12 @@ class MixedModel(ABC, Generic[R]):
         """Return the problem of the model, its criterion on the inner scale."""
 
     @abstractmethod
-    def _again(self, earlier: Any, problem: Any) -> Any:
+    def _again(self, earlier: Any, problem: Any) -> Fit:
         """Return the fit of another problem, searched from an earlier fit."""
 
     @abstractmethod
-    def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
-        """Return the fit whose :meth:`_stored` gave these plain values and arrays."""
-
-    @abstractmethod
-    def _stored(self, fit: Any) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-        """Return the plain values and the arrays that fix a fit of this model."""
-
-    @abstractmethod
-    def _llf(self, fit: Any) -> float:
-        """Return the log-likelihood of a fit."""
-
-    @abstractmethod
-    def _warn(self, fit: Any) -> None:
-        """Warn of what is wrong with a new fit."""
+    def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Fit:
+        """Return the fit whose :meth:`~mixedfx.fitting.Fit.stored` gave these plain values and arrays."""
 
     @abstractmethod
     def _results(self, fit: Any, asked: Mapping[str, Any] | None = None) -> R:
@@ -96,19 +82,19 @@ class MixedModel(ABC, Generic[R]):
             problems[reml] = self._prepared(reml)
         return problems[reml]
 
-    def refitted(self, earlier: Any, problem: Any) -> R:
+    def refitted(self, earlier: Fit, problem: Any) -> R:
         """Fit this model to another problem (another response, other rows), starting from an earlier fit."""
         fit = self._again(earlier, problem)
         other = copy.copy(self)
         other.design, other.inputs = problem.design, None
-        other.__dict__["_problems"] = {getattr(getattr(problem, "criterion", None), "reml", False): problem}
-        other._warn(fit)
+        other.__dict__["_problems"] = {fit.reml: problem}
+        warn_of(fit)
         return other._results(fit)
 
-    def save(self, path: str | Path, fit: Any) -> None:
+    def save(self, path: str | Path, fit: Fit) -> None:
         """Write a fit of this model; ``save`` of its results calls it."""
-        state, arrays = self._stored(fit)
-        write(path, self.kind, self.inputs, state, arrays, self._llf(fit))
+        state, arrays = fit.stored()
+        write(path, fit.kind, self.inputs, state, arrays, fit.llf)
 
     def restored(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> R:
         """Return the results that :meth:`save` wrote."""

@@ -105,8 +105,6 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
     -92.026282
     """
 
-    kind = "generalized"
-
     def __init__(
         self,
         formula: str | Formula,
@@ -199,7 +197,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             If the optimum was not found.
         """
         fit = self._fit(nagq, checked_control(control))
-        self._warn(fit)
+        warn_of(fit)
         return self._results(fit, {"nagq": nagq, "control": control})
 
     def _fit(self, nagq: int | str, control: Control) -> GeneralizedFit:
@@ -215,24 +213,6 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
 
     def _results(self, fit: GeneralizedFit, asked: Mapping[str, Any] | None = None) -> GeneralizedLinearMixedResults:
         return GeneralizedLinearMixedResults(self, fit, asked or {"nagq": fit.nodes, "control": None})
-
-    def _llf(self, fit: GeneralizedFit) -> float:
-        return fit.llf
-
-    def _warn(self, fit: GeneralizedFit) -> None:
-        warn_of(fit)
-
-    def _stored(self, fit: GeneralizedFit) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-        o, mode = fit.optimum, fit.at.state.mode
-        state: dict[str, Any] = {
-            "iterations": o.iterations,
-            "evaluations": o.evaluations,
-            "cut": o.cut,
-            "converged": o.converged,
-        }
-        state |= {"decrement": o.decrement, "nodes": fit.nodes, "remaining": fit.remaining}
-        state["mode_converged"] = mode.converged
-        return state, {"x": fit.x, "hessian": fit.hessian, "b": mode.b, "t": mode.t}
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> GeneralizedFit:
         problem, x, nodes = self.problem, arrays["x"], int(state["nodes"])
@@ -374,7 +354,7 @@ def glmer(
     return model.fit(nagq, control=control)
 
 
-register(GeneralizedLinearMixedModel)
+register(GeneralizedFit.kind, GeneralizedLinearMixedModel)
 
 
 @dataclass(frozen=True)

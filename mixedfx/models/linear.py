@@ -12,7 +12,7 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
-from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
 from mixedfx.matrices import build_design
@@ -22,7 +22,7 @@ from mixedfx.models.base import MixedModel, checked_control
 from mixedfx.models.identifiable import check_linear, check_residual, identified_linear
 from mixedfx.models.inputs import ModelInputs
 from mixedfx.models.storage import register
-from mixedfx.models.verdicts import warn_of_variances
+from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
@@ -68,8 +68,6 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
     >>> round(model.fit(reml=False).llf, 4)
     -875.9697
     """
-
-    kind = "linear"
 
     def __init__(
         self,
@@ -131,37 +129,14 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             If the optimum was not found.
         """
         fit = fit_linear(self._problem(checked_flag("reml", reml)), checked_control(control))
-        self._warn(fit)
+        warn_of(fit)
         return self._results(fit, {"reml": bool(reml), "control": control})
 
     def _again(self, earlier: LinearFit, problem: LinearProblem) -> LinearFit:
-        return fit_linear(problem, Control(start=earlier.problem.to_user(earlier.theta)))
+        return fit_linear(problem, Control(start=earlier.theta))
 
     def _results(self, fit: LinearFit, asked: Mapping[str, Any] | None = None) -> LinearMixedResults:
-        return LinearMixedResults(self, fit, asked or {"reml": fit.problem.criterion.reml, "control": None})
-
-    def _llf(self, fit: LinearFit) -> float:
-        return -0.5 * fit.at.value
-
-    def _warn(self, fit: LinearFit) -> None:
-        if fit.is_doubtful or any(v.rank < v.size for v in fit.verdicts):
-            certificate = fit.certificate
-            if certificate.is_singular or not certificate.is_identified:
-                warn_of_variances(certificate)
-            if not certificate.converged:
-                warn(str(certificate).splitlines()[0], ConvergenceWarning)
-
-    def _stored(self, fit: LinearFit) -> tuple[dict[str, Any], dict[str, AnyArray]]:
-        o = fit.optimum
-        state: dict[str, Any] = {
-            "reml": fit.problem.criterion.reml,
-            "iterations": o.iterations,
-            "evaluations": o.evaluations,
-            "cut": o.cut,
-        }
-        state |= {"decrement": o.decrement, "converged": o.converged}
-        state["refined"] = fit.problem.criterion.is_refined
-        return state, {"theta": fit.point.x}
+        return LinearMixedResults(self, fit, asked or {"reml": fit.reml, "control": None})
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearFit:
         problem = self._problem(state["reml"])
@@ -271,7 +246,7 @@ def lmer(
     return model.fit(reml=reml, control=control)
 
 
-register(LinearMixedModel)
+register(LinearFit.kind, LinearMixedModel)
 
 
 def checked_sigma(sigma: Any) -> float | None:

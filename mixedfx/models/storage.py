@@ -40,9 +40,9 @@ DAMAGED = (  # errors of reading a file of another kind, or half a file
 _MODELS: dict[str, type[Any]] = {}
 
 
-def register(model: type[Any]) -> None:
-    """Declare a kind of model: files of its ``kind`` are rebuilt by its ``restored``."""
-    _MODELS[model.kind] = model
+def register(kind: str, model: type[Any]) -> None:
+    """Declare the model whose ``restored`` rebuilds fits of this kind (:attr:`~mixedfx.fitting.Fit.kind`)."""
+    _MODELS[kind] = model
 
 
 def write(

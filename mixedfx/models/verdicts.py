@@ -1,4 +1,4 @@
-"""What a generalised fit warns of."""
+"""What a new fit warns of."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import numpy as np
 
 from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning, warn
 from mixedfx.families.links import EVERYWHERE, LINKS
-from mixedfx.fitting import Certificate
-from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.results.components import separated_components
+from mixedfx.fitting import Fit
+from mixedfx.matrices.new_rows import fitted_predictor
 
-__all__ = ["warn_of", "warn_of_variances"]
+__all__ = ["warn_of"]
 
 AT_EDGE = 1e-2  # distance of a linear predictor from the edge of its link, relative to their mean size, that is none
 
 
-def warn_of(fit: GeneralizedFit) -> None:
-    """Warn of a separation, of a search that found no optimum, of variances at zero."""
+def warn_of(fit: Fit) -> None:
+    """Warn of a separation, of a search that found no optimum, of variances at zero or that nothing determines."""
+    if fit.is_plain:
+        return
     certificate = fit.certificate
     if certificate.separated:
         names, verb = certificate.culprits, "tells" if len(certificate.separated) == 1 else "tell"
@@ -35,25 +36,20 @@ def warn_of(fit: GeneralizedFit) -> None:
     elif not certificate.converged:
         text = _edge_message(fit) or str(certificate).splitlines()[0]
         warn(text, ConvergenceWarning)
-    for component, columns in separated_components(fit).items():
+    for component, columns in fit.separated_components.items():
         message = (
             f"separation in the {component.replace('_', ' ')}: no finite estimate of {', '.join(columns)}, because in "
             "some rows it is as small or as large as can be; the likelihood and the other estimates are at their limit"
         )
         warn(message, SeparationWarning)
     if certificate.is_singular or not certificate.is_identified:
-        warn_of_variances(certificate)
+        sentence = str(certificate).splitlines()[1]
+        warn(f"singular fit. {sentence}" if certificate.is_identified else sentence, SingularFitWarning)
 
 
-def warn_of_variances(certificate: Certificate) -> None:
-    """Warn of variances at zero, and of variances that nothing determines."""
-    sentence = str(certificate).splitlines()[1]
-    warn(f"singular fit. {sentence}" if certificate.is_identified else sentence, SingularFitWarning)
-
-
-def _edge_message(fit: GeneralizedFit) -> str | None:
+def _edge_message(fit: Fit) -> str | None:
     """The warning if the search stopped where the link allows no larger or no smaller linear predictors."""
-    family, eta = fit.problem.family, fit.at.state.mode.eta
+    family, eta = fit.family, fitted_predictor(fit.design, fit.beta, fit.modes)
     edges = [edge for edge in family.mean_link.domain(family.mean_range) if np.isfinite(edge)]
     size = max(float(np.abs(eta).mean()), np.finfo(float).tiny)
     near = sum(int(np.sum(np.abs(eta - edge) < AT_EDGE * size)) for edge in edges)

@@ -21,7 +21,6 @@ __all__ = [
     "further_table",
     "limit_notes",
     "limit_words",
-    "separated_components",
     "summary_tables",
 ]
 
@@ -142,7 +141,7 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     notes = list(limits.values())
     held = [text for text in fit.held if text.split(" = ")[0] not in limits]
     notes += [f"at the end of the range in which it is sought: {text}" for text in held]
-    for name, columns in separated_components(fit).items():
+    for name, columns in fit.separated_components.items():
         notes.append(f"no finite estimate in the {name.replace('_', ' ')}: {', '.join(columns)} (separation)")
     family = fit.problem.family
     fixed = [(p.name, p.natural(family.fixed[p.name])) for p in family.parameters if p.name in family.fixed]
@@ -174,23 +173,6 @@ def _limit_note(problem: GeneralizedProblem, estimate: Array, name: str) -> str:
         return f"{words}: the data show none" + ("" if low == logits.size else f" in {low} of {logits.size} rows")
     rest = f"; {low} rows show none" if low else ""
     return f"{words}: in {high} of {logits.size} rows every response is zero{rest}"
-
-
-def separated_components(fit: GeneralizedFit) -> dict[str, tuple[str, ...]]:
-    """Return further linear predictors of a converged fit with coefficients that have no finite estimate, by name.
-
-    The rows tell their columns apart without error: an indicator of rows without a single zero, in zero inflation.
-    Predictors that have run off as a whole are those of :func:`limit_notes`.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    if not fit.certificate.converged:
-        return found
-    unknown = np.isnan(fit.covariance.diagonal()) & ~fit.at_limit
-    for component in fit.problem.components:
-        out = unknown[fit.problem.component_slices[component.name]]
-        if out.any():
-            found[component.name] = tuple(name for name, one in zip(component.names, out, strict=True) if one)
-    return found
 
 
 def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:

@@ -25,7 +25,6 @@ from mixedfx.inference.profile_ends import End
 from mixedfx.inference.profiled import CoefficientProfile, HeldProfile, Surroundings, UnprofiledPoint, with_variances
 from mixedfx.inference.quantities import Quantity, ResidualSd, StructureParameter
 from mixedfx.results.base import MixedResults
-from mixedfx.results.components import separated_components
 from mixedfx.results.further import further_quantities
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -206,7 +205,7 @@ def profile(fit: Any) -> Profile:
     if isinstance(fit, GeneralizedLinearMixedResults):
         profiles = generalized_profiles(fit.solution)
         own, value = tuple(further_quantities(fit.solution)), float(fit.solution.at.value)
-        endless = [f"{part}: {name}" for part, names in separated_components(fit.solution).items() for name in names]
+        endless = [f"{part}: {name}" for part, names in fit.solution.separated_components.items() for name in names]
         return Profile(value, profiles, tuple(fit.params.index), _joined(fit), own, tuple(endless))
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")

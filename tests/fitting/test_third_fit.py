@@ -97,8 +97,6 @@ class LeastSquares(Fit):
 class LeastSquaresModel(MixedModel):
     """The model: how its problem is built, and how it is fitted."""
 
-    kind = LeastSquares.kind
-
     def __init__(self, formula, data, *, sigma):
         self.design, self.sigma = build_design(formula, data), sigma
         self.inputs = ModelInputs.of(self.design.formula, data, {"sigma": sigma})
@@ -120,20 +118,11 @@ class LeastSquaresModel(MixedModel):
     def _stored_fit(self, state, arrays):
         return LeastSquares(Problem(self.design), state["sigma"])
 
-    def _stored(self, fit):
-        return fit.stored()
-
-    def _llf(self, fit):
-        return fit.llf
-
-    def _warn(self, fit):
-        """Nothing can be wrong."""
-
     def _results(self, fit, asked=None):
         return MixedResults(self, fit, asked or {})
 
 
-register(LeastSquaresModel)
+register(LeastSquares.kind, LeastSquaresModel)
 
 SIGMA = 0.5
 
