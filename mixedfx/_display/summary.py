@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mixedfx._arguments import checked_whole
-from mixedfx._display import html, latex, plain, text
+from mixedfx._display import exchange, html, latex, text
 from mixedfx._display.blocks import Block, Column, Table
 from mixedfx._display.formats import (
     ColumnFormat,
@@ -88,11 +88,37 @@ class Summary:
 
     def as_csv(self) -> str:
         """Return comma-separated values with unrounded numbers, an empty line between tables."""
-        return plain.as_csv(self.blocks)
+        return exchange.as_csv(self.blocks)
 
     def as_markdown(self) -> str:
         """Return pipe tables."""
-        return plain.as_markdown(self.title, self.blocks, self.notes)
+        return exchange.as_markdown(self.title, self.blocks, self.notes)
+
+    def as_statsmodels(self) -> Any:
+        """Return the same tables as a summary of statsmodels, for programs that take one.
+
+        Returns
+        -------
+        statsmodels.iolib.summary.Summary
+            Each cell shows what it shows here and holds the unrounded number.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> theirs = fit.summary().as_statsmodels()
+        >>> print(theirs.tables[-1])
+                                   Fixed effects
+        ====================================================================
+                       coef  std err    df       t   P>|t|   [0.025   0.975]
+        --------------------------------------------------------------------
+        Intercept  251.4051    6.825  17.0  36.838  <0.001  237.007  265.804
+        Days        10.4673    1.546  17.0   6.771  <0.001    7.206   13.729
+        ====================================================================
+        >>> theirs.tables[-1].data[2][1] == fit.params["Days"]
+        True
+        """
+        return exchange.as_statsmodels(self.title, self.blocks, self.notes)
 
     def __str__(self) -> str:
         return self.as_text()
