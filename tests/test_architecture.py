@@ -83,6 +83,12 @@ def test_the_files_that_the_pages_for_developers_name_are_there():
         for page in pages
         for path in re.findall(r"`((?:mixedfx|tests|benchmarks|docs|\.ci|\.github)/[\w./-]*)`", page.read_text("utf-8"))
     ]
+    named += [
+        (page.name, f"mixedfx/{module.replace('.', '/')}.py")
+        for page in pages
+        for module in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", page.read_text("utf-8"))
+        if module.partition(".")[0] in FLOOR
+    ]
     assert [(page, path) for page, path in named if not (root / path).exists()] == []
 
 
