@@ -238,7 +238,11 @@ class Holm(Bonferroni):
 
     def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
-        return _by_statsmodels(family.unadjusted, "holm")
+        order = np.argsort(family.unadjusted)  # statsmodels' version collects garbage at each call, which takes longer
+        out = np.empty(family.size)
+        steps = (family.size - np.arange(family.size)) * family.unadjusted[order]
+        out[order] = np.minimum(1.0, np.maximum.accumulate(steps))
+        return out
 
 
 class FalseDiscoveryRate(Bonferroni):
@@ -248,13 +252,9 @@ class FalseDiscoveryRate(Bonferroni):
 
     def pvalues(self, family: TestsTogether) -> Array:
         """Return the p-values (m,)."""
-        return _by_statsmodels(family.unadjusted, "fdr_bh")
+        from statsmodels.stats.multitest import multipletests  # takes a second to import
 
-
-def _by_statsmodels(pvalues: Array, method: str) -> Array:
-    from statsmodels.stats.multitest import multipletests  # takes a second to import
-
-    return np.asarray(multipletests(pvalues, method=method)[1], dtype=float)
+        return np.asarray(multipletests(family.unadjusted, method="fdr_bh")[1], dtype=float)
 
 
 class Tukey(Adjustment):

@@ -8,7 +8,7 @@ A fit's way through :func:`mixedfx.emmeans`::
       ▼
     Grid              rows of predictors, their shares in each mean                                           grid
       ▼
-    View              each row as functions of the coefficients                                        predictions
+    MeansView         each row as functions of the coefficients                                        predictions
       ▼
     Functions         averages by value and gradient: estimates, errors, tests                           functions
       ▼

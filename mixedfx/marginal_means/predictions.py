@@ -1,7 +1,7 @@
 """What is predicted for a row, on which scale: the linear predictor, the mean of the response, or its categories.
 
-:class:`Predictions` give each quantity of every row of a data frame as functions of the coefficients; a :class:`View`
-says how their averages over a reference grid are tested and shown. ``scale=`` is resolved here.
+:class:`Predictions` give each quantity of every row of a data frame as functions of the coefficients;
+:class:`MeansView` says how their averages over a reference grid are tested and shown. ``scale=`` is resolved here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from mixedfx.marginal_means.scales import IDENTITY, MeanScale
 __all__ = [
     "STEP",
     "LinkPredictions",
+    "MeansView",
     "Predictions",
     "ScaleName",
     "Shown",
-    "View",
     "linear_predictor",
     "scale_for",
     "step_of",
@@ -166,7 +166,7 @@ def _as_they_are(averaged: Functions) -> Functions:
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class MeansView:
     """What is averaged over the reference grid, and how the averages are tested and shown.
 
     Attributes
@@ -216,7 +216,7 @@ class Shown(ABC):
         """
 
     @abstractmethod
-    def view(self, model: MeansModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
         """Return what marginal means are averages of, and how they are shown.
 
         Raises
@@ -237,7 +237,7 @@ class OnLink(Shown):
             raise SpecificationError("integrate=True averages means over the random effects: it needs scale='response'")
         return LinkPredictions(), () if model.scale.is_identity else (f"On the {model.scale.name} scale.",)
 
-    def view(self, model: MeansModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
         """Return averages of the linear predictor; over groups the link of averages of the response."""
         outcome = model.categories
         if outcome is not None and integrate:
@@ -247,11 +247,11 @@ class OnLink(Shown):
             )
         if outcome is not None:
             note = "Estimates are on the scale of the latent variable, less the mean threshold."
-            return View(LatentPredictions(outcome), IDENTITY, (note,))
+            return MeansView(LatentPredictions(outcome), IDENTITY, (note,))
         notes = () if model.scale.is_identity else (f"Estimates are on the {model.scale.name} scale.",)
         if integrate:
             return _averaged_means(model, IDENTITY, notes, (), integrate=True)
-        return View(LinkPredictions(), IDENTITY, notes)
+        return MeansView(LinkPredictions(), IDENTITY, notes)
 
 
 class OnResponse(Shown):
@@ -264,17 +264,17 @@ class OnResponse(Shown):
         outcome = model.categories
         return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
 
-    def view(self, model: MeansModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
         """Return averages of probabilities, of means, or (transformed back) of the linear predictor: what is usual."""
         outcome, link = model.categories, model.scale
         if outcome is not None:
             notes = (*((POPULATION,) if integrate else ()), "Tests and intervals by the delta method.")
             predictions = CategoryPredictions(outcome, integrate)
-            return View(predictions, IDENTITY, notes, kind=PROBABILITIES)
+            return MeansView(predictions, IDENTITY, notes, kind=PROBABILITIES)
         back = f"Tests and intervals were made on the {link.name} scale, estimates are on the response scale."
         scale_notes = () if link.is_identity else (back,)
         if not integrate and (model.outcome is None or model.outcome.is_inverse_link):
-            return View(LinkPredictions(), link, (), scale_notes)
+            return MeansView(LinkPredictions(), link, (), scale_notes)
         return _averaged_means(model, link, (), scale_notes, integrate=integrate)
 
 
@@ -285,10 +285,10 @@ class OnClasses(Shown):
         """Return the mean number."""
         return self._of(model, integrate), (NUMBERS, *((POPULATION,) if integrate else ()))
 
-    def view(self, model: MeansModel, *, integrate: bool) -> View:
+    def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
         """Return averages of it."""
         notes = (*((POPULATION,) if integrate else ()), NUMBERS)
-        return View(self._of(model, integrate), IDENTITY, notes, kind=CLASS_MEANS)
+        return MeansView(self._of(model, integrate), IDENTITY, notes, kind=CLASS_MEANS)
 
     def _of(self, model: MeansModel, integrate: bool) -> Predictions:
         if model.categories is None:
@@ -298,7 +298,7 @@ class OnClasses(Shown):
 
 def _averaged_means(
     model: MeansModel, shown: MeanScale, notes: tuple[str, ...], scale_notes: tuple[str, ...], *, integrate: bool
-) -> View:
+) -> MeansView:
     """Return the view of arithmetic means of the response, tested on the scale of the link."""
 
     def on_link(averaged: Functions) -> Functions:
@@ -309,7 +309,7 @@ def _averaged_means(
 
     delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
     population = (POPULATION,) if integrate else ()
-    return View(MeanPredictions(integrate), shown, (*population, delta, *notes), scale_notes, tested=on_link)
+    return MeansView(MeanPredictions(integrate), shown, (*population, delta, *notes), scale_notes, tested=on_link)
 
 
 ScaleName: TypeAlias = Literal["link", "response", "mean_class"]

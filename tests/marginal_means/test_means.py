@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from statsmodels.stats.multitest import multipletests
 
 import mixedfx as mfx
 from mixedfx.marginal_means.labels import compact_letters
@@ -41,6 +42,17 @@ def test_joint_tests_are_the_analysis_of_variance(fit):
     joint, table = mfx.joint_tests(fit), mfx.anova(fit, type=3)
     np.testing.assert_allclose(joint["F"], table["F"], rtol=1e-7)
     np.testing.assert_allclose(joint["den_df"], table["den_df"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("adjust", "theirs"), [("bonferroni", "bonferroni"), ("sidak", "sidak"), ("holm", "holm"), ("fdr", "fdr_bh")]
+)
+def test_adjusted_p_values_are_those_of_statsmodels_within_each_family(fit, adjust, theirs):
+    alone = mfx.emmeans(fit, "Variety", by="nitro").pairs(adjust="none").to_frame()
+    adjusted = mfx.emmeans(fit, "Variety", by="nitro").pairs(adjust=adjust).to_frame()
+    for _, own in alone.groupby("nitro"):
+        expected = multipletests(own["pvalue"], method=theirs)[1]
+        np.testing.assert_allclose(adjusted["pvalue"][own.index], expected, rtol=1e-12)
 
 
 def test_simple_effects_are_the_same_whenever_by_is_given(fit):
