@@ -267,7 +267,7 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "combine_terms": some(None, "x", ["x"], ["nope"], 3),
     "zeta": some(0.0, 1.0, -2.0, np.nan, np.inf, "a"),
 }
-INTERNAL = {"model", "solution", "asked", "design", "denominator", "inner_rows", "variance_parameters", "changed"}
+INTERNAL = {"model", "solution", "asked", "design", "denominator", "changed"}
 NOT_AFTER_A_FIT = {
     *("lmer", "glmer", "simulate", "load", "load_dataset", "list_datasets", "aov", "mean_squares", "check_design"),
 }
@@ -613,7 +613,6 @@ def _is_private(name: str) -> bool:
     return name.startswith("mfx.plots") or name in (
         "fit.update",
         "fit.design",
-        "fit.variance_parameters",
         "fit.certificate",
     )
 

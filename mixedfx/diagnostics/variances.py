@@ -46,7 +46,7 @@ def variance_tests(fit: Any) -> StatsTable:
     """
     if not isinstance(fit, LinearMixedResults):
         raise TypeError(f"variance_tests is for linear mixed models, found {type(fit).__name__}")
-    found = variance_estimates(fit.variance_parameters, "variance", with_structure=True)
+    found = variance_estimates(fit.solution, "variance")
     null, is_structure = _null_values(fit, len(found.values))
     se = np.sqrt(np.maximum(found.covariance.diagonal(), 0.0))
     z = np.full(se.size, np.nan)

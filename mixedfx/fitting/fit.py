@@ -24,6 +24,8 @@ from mixedfx.families.base import Family
 from mixedfx.families.links import Link
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors
+from mixedfx.fitting.likelihood import Likelihood
+from mixedfx.fitting.reported import Reported
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.matrices import Design, FixedEffects
 from mixedfx.matrices.new_rows import PredictedRows
@@ -160,6 +162,35 @@ class Fit(ABC):
         inflation. A predictor that has run off as a whole is not among them.
         """
         return {}
+
+    # ---------------------------------------------------------------- intervals
+    @property
+    def reported(self) -> tuple[Reported, ...]:
+        """The numbers that intervals are made for, on the user's scale: random part, fixed effects, the family's own.
+
+        ``conf_int``, ``profile`` and ``bootstrap`` take names, bounds, scales and values from here.
+        """
+        return ()
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood around the estimate, in the inner parameters ``phi`` (k,) that it does not profile out."""
+        raise NotImplementedError(f"a {self.kind} fit has no likelihood around its estimate")
+
+    @property
+    def phi_covariance(self) -> Array:
+        """Covariance (k, k) of ``likelihood.phi``; nan or zero for what is held at the end of its range."""
+        raise NotImplementedError(f"a {self.kind} fit has no covariance of the parameters of its likelihood")
+
+    @property
+    def theta_jacobian(self) -> Array:
+        """Derivatives (t, t) of :attr:`theta` in the inner covariance parameters; nan where there are none."""
+        raise NotImplementedError(f"a {self.kind} fit has no derivatives of its covariance parameters")
+
+    @property
+    def unprofilable(self) -> str:
+        """Why the likelihood cannot be profiled; empty where it can."""
+        return ""
 
     # ---------------------------------------------------------------- random effects
     @property

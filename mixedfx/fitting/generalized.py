@@ -26,6 +26,8 @@ from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
 from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood
+from mixedfx.fitting.reported import Reported, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
@@ -177,6 +179,33 @@ class GeneralizedFit(Fit):
     def n_parameters(self) -> int:
         """Number of estimated parameters."""
         return self.problem.n_parameters
+
+    # ---------------------------------------------------------------- intervals
+    @cached_property
+    def reported(self) -> tuple[Reported, ...]:
+        """The numbers that intervals are made for."""
+        return generalized_reported(self.problem)
+
+    @cached_property
+    def likelihood(self) -> Likelihood:
+        """The likelihood around the estimate, in all inner parameters."""
+        return generalized_likelihood(self)
+
+    @property
+    def phi_covariance(self) -> Array:
+        """Covariance (k, k) of all inner parameters, nan for those held at the boundary."""
+        return self.inner_covariance
+
+    @property
+    def theta_jacobian(self) -> Array:
+        """Derivatives (t, t) of :attr:`theta` in the inner covariance parameters."""
+        place = self.problem.theta_slice
+        return self.problem.jacobian_to_user(self.x)[place, place]
+
+    @property
+    def unprofilable(self) -> str:
+        """Why the likelihood cannot be profiled; empty where it can."""
+        return "a fit with nagq=0 has no likelihood to profile: fit it with nagq=1" if self.nodes == 0 else ""
 
     # ---------------------------------------------------------------- random effects
     @cached_property

@@ -19,6 +19,8 @@ from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
 from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.likelihood import Likelihood, linear_likelihood, linear_theta_jacobian, variance_covariance
+from mixedfx.fitting.reported import Reported, linear_reported
 from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.matrices import Design, Undetermined, verdict_of
@@ -153,6 +155,42 @@ class LinearFit(Fit):
     def n_parameters(self) -> int:
         """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
         return self.at.criterion.n_fixed + self.x.size + self.has_sigma
+
+    # ---------------------------------------------------------------- intervals
+    @cached_property
+    def reported(self) -> tuple[Reported, ...]:
+        """The numbers that intervals are made for; the fixed effects are profiled out of the criterion."""
+        return linear_reported(self.problem)
+
+    @cached_property
+    def likelihood(self) -> Likelihood:
+        """The likelihood around the estimate, in ``phi = (theta, rho, log sigma^2)``."""
+        return linear_likelihood(self)
+
+    @cached_property
+    def phi_covariance(self) -> Array:
+        """Covariance (k + 1, k + 1) of ``(theta, rho, log sigma^2)`` on the inner scale, zero for what cannot vary."""
+        return variance_covariance(self.point)
+
+    def contrast_slopes(self, rows: Array) -> tuple[Array, Array]:
+        """Return the variances (r,) of ``rows @ beta`` and their derivatives (k + 1, r) in ``likelihood.phi``.
+
+        Parameters
+        ----------
+        rows : (r, p)
+            Contrasts of the user's coefficients.
+        """
+        inner = self.inner_rows(rows)
+        spread = inner @ self.at.unscaled_cov
+        variance = (inner * spread).sum(axis=1)
+        forms = ((spread @ self.point.x_form_stack) * spread).sum(axis=2)
+        slopes = np.concatenate([forms, (variance if self.has_sigma else np.zeros_like(variance))[None]])
+        return self.at.sigma2 * variance, self.at.sigma2 * slopes
+
+    @property
+    def theta_jacobian(self) -> Array:
+        """Derivatives (t, t) of :attr:`theta` in the inner covariance parameters; nan where there are none."""
+        return linear_theta_jacobian(self)
 
     # ---------------------------------------------------------------- random effects
     @cached_property

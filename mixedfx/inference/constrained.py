@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.inference.quantities import Quantity
+from mixedfx.fitting.quantities import Quantity
 from mixedfx.optimize import SECANT_REGION, minimize, secant
 
 __all__ = ["DECREMENT", "FAILURES", "Constrained", "ConstrainedSearch", "ProfilePoint", "orthogonal_complement"]

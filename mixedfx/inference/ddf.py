@@ -10,7 +10,7 @@ from mixedfx.fitting import Fit
 from mixedfx.inference.containment import containment
 from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, residual
 from mixedfx.inference.kenward_roger import KenwardRogerDenominator
-from mixedfx.inference.satterthwaite import satterthwaite
+from mixedfx.inference.satterthwaite import Satterthwaite
 
 __all__ = ["ALIASES", "DDF", "DdfName", "denominator_of"]
 
@@ -18,7 +18,7 @@ DdfName: TypeAlias = Literal["satterthwaite", "kenward-roger", "containment", "r
 
 #: Methods by name: what makes the :class:`Denominator` of a fit.
 DDF: dict[str, Callable[[Any], Denominator]] = {
-    "satterthwaite": satterthwaite,
+    "satterthwaite": Satterthwaite,
     "kenward-roger": KenwardRogerDenominator,
     "containment": containment,
     "residual": residual,

@@ -12,17 +12,16 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.linear import DENSE_EFFECTS, LinearEvaluation
+from mixedfx.fitting.likelihood import inverse_on_range
+from mixedfx.fitting.quantities import second_derivative
 from mixedfx.linalg.factor import factorize
-from mixedfx.optimize import equilibrium
 
 __all__ = [
     "VarianceDirections",
     "apply_information",
     "effective_parameters",
     "information_traces",
-    "inverse_on_range",
     "linear_members",
-    "second_derivative",
     "trace_of_hat",
     "variance_directions",
 ]
@@ -31,7 +30,6 @@ SPAN_TOLERANCE = 1e-9  # relative size of what counts as outside of a linear spa
 SEED = 20  # of the members that are tried: any generic ones will do
 STEP = 1e-3  # of a one-sided difference, relative to the largest covariance that would not change the information
 WIDE = 4_000_000  # at most so many numbers at a time
-RANK_TOLERANCE = 1e-8  # eigenvalues below this, relative to the largest of the scaled matrix, count as zero
 
 
 @dataclass(frozen=True)
@@ -116,16 +114,6 @@ def variance_directions(at: LinearEvaluation) -> VarianceDirections:
         matrices.extend(_embedded(found, at, slot.factor, slot.coefficients))
         factor.extend([slot.factor] * len(found))
     return VarianceDirections(np.array(factor, dtype=np.intp), tuple(matrices), tuple(curved), tuple(curved_at))
-
-
-def second_derivative(covariance: Covariance, theta: Array) -> Array:
-    """Return ``d2(T T') / dtheta2`` (k, k, q, q)."""
-    first = covariance.derivative(theta)
-    half = first[:, None] @ first.swapaxes(1, 2)[None]
-    second = covariance.second_derivative(theta)
-    if second is not None:
-        half = half + second @ covariance.factor(theta).T
-    return np.asarray(half + half.swapaxes(2, 3))
 
 
 def _embedded(matrices: Array, at: LinearEvaluation, factor: int, coefficients: slice) -> Array:
@@ -230,21 +218,6 @@ def _moved(at: LinearEvaluation, f: int, root: Array) -> tuple[Array, ...]:
     covariance = UnstructuredCovariance(len(root))
     factors[f] = covariance.factor(covariance.parameters(np.hstack([factors[f], root])))
     return factorize(at.criterion.gram, factors).information()
-
-
-def inverse_on_range(matrix: Array) -> Array:
-    """Return the inverse (k, k) of a symmetric matrix on the span of its positive eigenvectors, zero elsewhere.
-
-    The matrix is scaled first (to a unit diagonal, if possible), so that the rank does not depend on the units of the
-    parameters.
-    """
-    if matrix.size == 0:
-        return matrix.copy()
-    scale = equilibrium(matrix)
-    values, vectors = np.linalg.eigh((matrix / scale) / scale[:, None])
-    kept = values > RANK_TOLERANCE * max(float(values[-1]), 0.0)
-    half = vectors[:, kept] / np.sqrt(values[kept])
-    return np.asarray(((half @ half.T) / scale) / scale[:, None])
 
 
 def trace_of_hat(at: LinearEvaluation) -> float:

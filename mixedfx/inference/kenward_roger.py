@@ -37,12 +37,12 @@ from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit
+from mixedfx.fitting.likelihood import inverse_on_range
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.information import (
     VarianceDirections,
     apply_information,
     information_traces,
-    inverse_on_range,
     variance_directions,
 )
 from mixedfx.inference.marginal_blocks import MarginalBlocks

@@ -3,120 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.boundary import reopened
-from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
-from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.inference.constrained import DECREMENT, FAILURES, ConstrainedSearch, ProfilePoint, orthogonal_complement
+from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
+from mixedfx.fitting.likelihood import Likelihood, with_variances
+from mixedfx.fitting.quantities import Quantity
+from mixedfx.fitting.reported import NaturalScale, Reported
+from mixedfx.inference.constrained import DECREMENT, FAILURES, ConstrainedSearch, orthogonal_complement
 from mixedfx.inference.profile_ends import End, Held, find_end
-from mixedfx.inference.quantities import Quantity
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = [
     "CoefficientProfile",
-    "GeneralizedPoint",
     "HeldProfile",
     "MappedProfile",
     "QuantityProfile",
     "ReleasedProfile",
-    "Surroundings",
-    "UnprofiledPoint",
-    "with_variances",
+    "profiles",
 ]
 
 NEARLY_ZERO = 1e-3  # a standard deviation below this share of a small one starts its profile from the latter
-VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
 REOPENINGS = 3  # searches from a boundary that the criterion contradicts, at the most
+LARGEST_ERROR = 3.0  # on a scale of logarithms or logits: a larger standard error says nothing
 RELEASED = 1e-4  # of the wanted rise: what parameters that leave their end may lower it by, unnoticed
-REOPENED = 0.1  # standard deviation given to its direction
-
-
-@dataclass(frozen=True)
-class UnprofiledPoint:
-    """Minus twice the log-likelihood at ``phi = (theta, rho, log sigma^2)``, beta profiled out.
-
-    ``rho`` are the parameters of a residual structure, if there is one.
-    """
-
-    criterion: GaussianCriterion
-    phi: Array
-
-    @cached_property
-    def at(self) -> GaussianEvaluation:
-        """The criterion at (theta, rho) with this sigma."""
-        return self.criterion.with_sigma2(float(np.exp(self.phi[-1])))(self.phi[:-1])
-
-    @property
-    def value(self) -> float:
-        """The criterion."""
-        return self.at.value
-
-    @cached_property
-    def _ratio(self) -> float:
-        """Residual sum of squares over sigma squared."""
-        return self.at.linear.r2 / self.at.linear.sigma2
-
-    @cached_property
-    def gradient(self) -> Array:
-        """Exact gradient (k + 1,)."""
-        return np.append(self.at.gradient, self.at.linear.criterion.nu - self._ratio)
-
-    @cached_property
-    def hessian(self) -> Array:
-        """Hessian (k + 1, k + 1): exact where that is cheap, else with the average information."""
-        k = self.phi.size - 1
-        out = np.empty((k + 1, k + 1))
-        out[:k, :k] = self.at.curvature
-        out[:k, k] = out[k, :k] = self.at.response_slopes / self.at.linear.sigma2
-        out[k, k] = self._ratio
-        return out
-
-    @property
-    def hessian_is_exact(self) -> bool:
-        """Whether it is the Hessian itself."""
-        return self.at.curvature_is_exact
-
-
-@dataclass(frozen=True)
-class GeneralizedPoint:
-    """Minus twice the log-likelihood at the inner parameters ``phi`` (k,), integrated as in the fit."""
-
-    fit: GeneralizedFit
-    phi: Array
-
-    @cached_property
-    def at(self) -> MarginalEvaluation:
-        """The evaluation."""
-        return self.fit.problem.evaluate(self.phi, self.fit.integrate, self.fit.at.state)
-
-    @property
-    def value(self) -> float:
-        """The criterion; infinite where no mode was found."""
-        return self.at.value
-
-    @property
-    def gradient(self) -> Array:
-        """Exact gradient (k,)."""
-        return self.at.gradient
-
-    @cached_property
-    def hessian(self) -> Array:
-        """Approximate Hessian (k, k) here, plus what the approximation lacks at the estimate."""
-        lack = self.fit.hessian - self.fit.at.curvature
-        known = np.isfinite(lack) & self.fit.free[:, None] & self.fit.free
-        return np.asarray(self.at.curvature + np.where(known, lack, 0.0))
-
-    @property
-    def hessian_is_exact(self) -> bool:
-        """It is not."""
-        return False
 
 
 class HeldProfile(ABC):
@@ -238,28 +154,26 @@ class MappedProfile(HeldProfile):
     ----------
     inner : HeldProfile
         On that scale.
-    natural, slope, unbounded : callable
-        To the user's scale (increasing), its derivative, and back.
+    scale : NaturalScale
+        From there to the user's scale (increasing).
     lower, upper : float
         Smallest and largest value on the user's scale.
     """
 
     inner: HeldProfile
-    natural: Callable[[float], float]
-    slope: Callable[[float], float]
-    unbounded: Callable[[float], float]
+    scale: NaturalScale
     lower: float
     upper: float
 
     @property
     def estimate(self) -> float:  # type: ignore[override]
         """The estimate on the user's scale."""
-        return float(np.clip(self.natural(self.inner.estimate), self.lower, self.upper))
+        return float(np.clip(self.scale.natural(self.inner.estimate), self.lower, self.upper))
 
     @property
     def se(self) -> float:  # type: ignore[override]
         """Its standard error."""
-        return self.slope(self.inner.estimate) * self.inner.se
+        return self.scale.slope(self.inner.estimate) * self.inner.se
 
     @property
     def start(self) -> Array:  # type: ignore[override]
@@ -268,15 +182,15 @@ class MappedProfile(HeldProfile):
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the quantity at ``value``."""
-        at = self.unbounded(value)
+        at = self.scale.unbounded(value)
         held = self.inner.hold(at, state)
-        return replace(held, slope=held.slope / self.slope(at))
+        return replace(held, slope=held.slope / self.scale.slope(at))
 
     def end(self, best: float, zeta: float) -> End:
         """Return the end found on the other scale; a bound there is a bound here."""
         found = self.inner.end(best, zeta)
         bound = self.upper if zeta > 0 else self.lower
-        return replace(found, value=bound if found.is_open else float(self.natural(found.value)))
+        return replace(found, value=bound if found.is_open else float(self.scale.natural(found.value)))
 
 
 @dataclass(frozen=True)
@@ -303,6 +217,16 @@ class CoefficientProfile(HeldProfile):
     start: Array
     lower: float = -np.inf
     upper: float = np.inf
+
+    @classmethod
+    def of(cls, fit: Any, name: str) -> CoefficientProfile:
+        """Return the profile of the fixed effect of that name."""
+        basis, at, j = fit.problem.basis, fit.at, list(fit.problem.design.fixed.names).index(name)
+        row, k = basis.matrix[j], fit.problem.covariance.n_theta
+        se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
+        start = np.concatenate([with_variances(fit.problem.covariance.terms, fit.point.x[:k]), fit.point.x[k:]])
+        estimate = float(basis.beta(at.beta)[j])
+        return cls(fit.problem.criterion, row, basis.scale, float(basis.origin[j]), estimate, se, start)
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the coefficient at ``value``."""
@@ -344,70 +268,38 @@ def _minimum(criterion: GaussianCriterion, start: Array) -> Optimum[GaussianEval
     return found
 
 
-def with_variances(slots: Sequence[TermSlot], theta: Array) -> Array:
-    """Return theta with some variance in every direction of the terms ``slots`` that has next to none."""
-    out = theta.copy()
-    for slot in slots:
-        own = out[slot.theta]
-        covariance = slot.covariance.covariance(own)
-        if not np.isfinite(covariance).all():
-            continue
-        values, vectors = np.linalg.eigh(covariance)
-        null = vectors[:, values <= VANISHED * max(float(values[-1]), 1.0)]
-        if null.shape[1]:
-            own = slot.covariance.reopened(own, null, -np.eye(len(values)), REOPENED)
-            closed = (slot.covariance.lower() == 0.0) & (np.abs(own) <= VANISHED)
-            out[slot.theta] = np.where(closed, REOPENED, own)
-    return out
+def profiles(fit: Any) -> dict[str, HeldProfile]:
+    """Return the profile of every number that a fit reports, by name; a correlation that others determine has none."""
+    around = fit.likelihood
+    return {number.name: _profile(fit, around, number) for number in fit.reported if not number.is_tied}
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the profiles of all quantities of a fit share.
+def _profile(fit: Any, around: Likelihood, number: Reported) -> HeldProfile:
+    if number.quantity is None:  # profiled out of the criterion, which can hold it in the response
+        return CoefficientProfile.of(fit, number.name)
+    if number.unbounded is None:
+        return _quantity_profile(around, number.quantity)
+    inner = _quantity_profile(around, number.unbounded, LARGEST_ERROR)
+    return MappedProfile(inner, number.scale, number.lower, number.upper)
 
-    Attributes
-    ----------
-    evaluate : callable
-        Minus twice the log-likelihood at ``phi`` (k,).
-    phi : (k,)
-        The estimate.
-    covariance : (k, k)
-        Its covariance, zero where there is none.
-    lower, upper : (k,)
-    opening : callable
-        As of :class:`QuantityProfile`.
-    ended : (k,)
-        Parameters, other than standard deviations of zero, that the estimate has at the end of their range.
-    releasable : (k,)
-        Those of them that ``opening`` moves off it.
-    """
 
-    evaluate: Callable[[Array], ProfilePoint]
-    phi: Array
-    covariance: Array
-    lower: Array
-    upper: Array
-    opening: Callable[[Array], Array]
-    ended: BoolArray
-    releasable: BoolArray
+def _quantity_profile(around: Likelihood, quantity: Quantity, largest: float = np.inf) -> HeldProfile:
+    """The profile of a quantity; a standard error above ``largest`` says nothing."""
+    estimate, gradient = quantity.value(around.phi), quantity.gradient(around.phi)
+    se = float(np.sqrt(max(float(gradient @ around.covariance @ gradient), 0.0)))
+    beginning = abs(quantity.value(around.opening(around.phi)))
+    if not np.isfinite(se) or (quantity.lower == 0.0 and estimate < NEARLY_ZERO * beginning):
+        se = beginning
+    size = min(se, largest) if np.isfinite(se) and se > 0.0 else 1.0
+    estimate, ended = float(np.nan_to_num(estimate)), around.ended & (gradient == 0.0)
 
-    def profile(self, quantity: Quantity, largest: float = np.inf) -> HeldProfile:
-        """Return the profile of a quantity; a standard error above ``largest`` says nothing."""
-        estimate, gradient = quantity.value(self.phi), quantity.gradient(self.phi)
-        se = float(np.sqrt(max(float(gradient @ self.covariance @ gradient), 0.0)))
-        beginning = abs(quantity.value(self.opening(self.phi)))
-        if not np.isfinite(se) or (quantity.lower == 0.0 and estimate < NEARLY_ZERO * beginning):
-            se = beginning
-        size = min(se, largest) if np.isfinite(se) and se > 0.0 else 1.0
-        estimate, ended = float(np.nan_to_num(estimate)), self.ended & (gradient == 0.0)
+    def opening(phi: Array) -> Array:
+        return np.where(around.ended & ~ended, phi, around.opening(phi))
 
-        def opening(phi: Array) -> Array:
-            return np.where(self.ended & ~ended, phi, self.opening(phi))
+    def searched(held: BoolArray) -> QuantityProfile:
+        bounds = np.where(held, around.phi, around.lower), np.where(held, around.phi, around.upper)
+        search = ConstrainedSearch(around.evaluate, quantity, *bounds, size)
+        return QuantityProfile(search, opening, estimate, size, around.phi)
 
-        def searched(held: BoolArray) -> QuantityProfile:
-            bounds = np.where(held, self.phi, self.lower), np.where(held, self.phi, self.upper)
-            search = ConstrainedSearch(self.evaluate, quantity, *bounds, size)
-            return QuantityProfile(search, opening, estimate, size, self.phi)
-
-        closed, released = searched(ended), searched(ended & ~self.releasable)
-        return ReleasedProfile(closed, released) if (ended & self.releasable).any() else closed
+    closed, released = searched(ended), searched(ended & ~around.releasable)
+    return ReleasedProfile(closed, released) if (ended & around.releasable).any() else closed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -12,103 +11,53 @@ from mixedfx.criterion.batch import BatchCriterion
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.batch import batch_chunks
+from mixedfx.fitting.likelihood import inverse_on_range
 from mixedfx.fitting.refit import blocks_of
 from mixedfx.inference.denominator import Denominator, fai_cornelius
-from mixedfx.inference.information import inverse_on_range
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import Optimum
 
-__all__ = ["VarianceParameters", "many_denominators", "satterthwaite", "satterthwaite_df"]
+__all__ = ["Satterthwaite", "many_denominators"]
 
 
-@dataclass(frozen=True)
-class VarianceParameters:
-    """The parameters ``(theta, rho, log sigma^2)`` on the inner scale, and what they do to ``Var(beta)``.
+@dataclass(frozen=True, repr=False)
+class Satterthwaite(Denominator):
+    """Satterthwaite's degrees of freedom by the delta method; several rows by Fai and Cornelius.
 
-    With ``f`` minus twice the log-likelihood, their covariance is twice the inverse of the Hessian of ``f`` in which
-    sigma is not profiled out. If sigma is known, its row and column are zero.
-    """
-
-    fit: LinearFit
-
-    @cached_property
-    def covariance(self) -> Array:
-        """Covariance (k + 1, k + 1) of the parameters; on the boundary, of those directions that can vary."""
-        at, point = self.fit.at, self.fit.point
-        k = point.x.size
-        out = np.zeros((k + 1, k + 1))
-        out[:k, :k] = 2.0 * inverse_on_range(point.hessian)
-        if at.criterion.sigma2 is None:
-            slope = point.response_slopes / (at.sigma2 * at.criterion.nu)
-            shared = -out[:k, :k] @ slope
-            out[:k, k] = out[k, :k] = shared
-            out[k, k] = 2.0 / at.criterion.nu - slope @ shared
-        return out
-
-    def slopes(self, rows: Array) -> Array:
-        """Return the derivatives (k + 1, r) of the variances of ``rows @ beta`` for ``rows`` (r, p) on the inner scale.
-
-        Relative to ``sigma^2 = 1``: multiply by sigma squared.
-        """
-        at = self.fit.at
-        spread = rows @ at.unscaled_cov
-        forms = ((spread @ self.fit.point.x_form_stack) * spread).sum(axis=2)
-        own = (rows * spread).sum(axis=1)[None]
-        return np.concatenate([forms, own if at.criterion.sigma2 is None else np.zeros_like(own)])
-
-
-def satterthwaite_df(parameters: VarianceParameters, rows: Array) -> Array:
-    """Return the degrees of freedom (r,) of ``rows @ beta``: ``2 v^2 / Var(v)`` by the delta method.
-
-    Parameters
+    Attributes
     ----------
-    parameters : VarianceParameters
-    rows : (r, p)
-        Contrasts on the inner scale.
-
-    Returns
-    -------
-    (r,) array
-        ``inf`` where the variance of the contrast does not depend on estimated variances, nan for a zero contrast.
+    fit : Fit
+        Of a kind that knows ``contrast_slopes``: how the variances of contrasts move with the parameters of its
+        likelihood.
 
     References
     ----------
     Satterthwaite (1946), Biometrics Bulletin 2, 110; Fai & Cornelius (1996), J. Stat. Comput. Simul. 54, 363.
     """
-    gradient = parameters.slopes(rows)
-    variance = ((rows @ parameters.fit.at.unscaled_cov) * rows).sum(axis=1)
-    spread = (gradient * (parameters.covariance @ gradient)).sum(axis=0)
-    out = np.full(len(rows), np.inf)
-    np.divide(2.0 * variance**2, spread, out=out, where=spread > 0)
-    return np.where(variance > 0, out, np.nan)
 
-
-@dataclass(frozen=True, repr=False)
-class Satterthwaite(Denominator):
-    """Satterthwaite's degrees of freedom by the delta method; several rows by Fai and Cornelius."""
-
-    parameters: VarianceParameters
+    fit: LinearFit
     label = "Satterthwaite"
     depends_on_rows = True
 
-    @cached_property
+    @property
     def covariance(self) -> Array:
         """The estimated covariance (p, p)."""
-        return self.parameters.fit.beta_covariance
+        return self.fit.beta_covariance
 
     def of_rows(self, rows: Array) -> Array:
-        """Return the degrees of freedom (r,)."""
-        return satterthwaite_df(self.parameters, self.parameters.fit.inner_rows(rows))
+        """Return ``2 v^2 / Var(v)`` (r,), v the variance of ``rows @ beta``.
+
+        It is ``inf`` where the variance does not depend on estimated parameters, nan for a zero contrast.
+        """
+        variance, slopes = self.fit.contrast_slopes(rows)
+        spread = (slopes * (self.fit.phi_covariance @ slopes)).sum(axis=0)
+        df = np.divide(2.0 * variance**2, spread, out=np.full(variance.size, np.inf), where=spread > 0)
+        return np.where(variance > 0, df, np.nan)
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the degrees of freedom of uncorrelated combinations, pooled; F is not scaled."""
         _, vectors = np.linalg.eigh(rows @ self.covariance @ rows.T)
         return fai_cornelius(self.of_rows(vectors.T @ rows)), 1.0
-
-
-def satterthwaite(fit: LinearFit) -> Denominator:
-    """Return Satterthwaite's degrees of freedom."""
-    return Satterthwaite(VarianceParameters(fit))
 
 
 def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple[Array, Array]:
@@ -177,8 +126,8 @@ def _one(problem: LinearProblem, y: Array, theta: Array) -> tuple[Array, Array]:
     try:
         point = own.criterion(inner)
         fit = LinearFit(own, Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,)), point)
-        covariance = own.basis.covariance(fit.at.sigma2 * fit.at.unscaled_cov)
-        contrasts = own.basis.scale * own.basis.matrix
-        return np.sqrt(covariance.diagonal()), satterthwaite_df(VarianceParameters(fit), contrasts)
+        denominator = Satterthwaite(fit)
+        errors = np.sqrt(denominator.covariance.diagonal())
+        return errors, denominator.of_rows(np.eye(errors.size))
     except (np.linalg.LinAlgError, FloatingPointError):
         return nothing, nothing

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.satterthwaite import VarianceParameters
-from mixedfx.matrices import RandomEffects
+from mixedfx.fitting.reported import covariance_entries
 
-__all__ = ["RESIDUAL", "SCALES", "Label", "VarianceEstimates", "covariance_entries", "deviations", "variance_estimates"]
+__all__ = ["RESIDUAL", "SCALES", "VarianceEstimates", "variance_estimates"]
 
 Label = tuple[str, str, str]
 RESIDUAL = "Residual"
@@ -21,14 +20,16 @@ RESIDUAL = "Residual"
 
 @dataclass(frozen=True)
 class VarianceEstimates:
-    """Parameters of the random part and the residual, the residual last.
+    """Parameters of the random part, of a residual structure, and the residual variance or its root as the last.
 
     Attributes
     ----------
     labels : tuple of (group, effect, other effect)
         The other effect is empty for variances and standard deviations.
     values : (r,)
+        On the user's scale.
     covariance : (r, r)
+        Nan for variances of zero, and for what depends on a parameter held at the end of its range.
     """
 
     labels: tuple[Label, ...]
@@ -36,19 +37,28 @@ class VarianceEstimates:
     covariance: Array
 
 
-def variance_estimates(
-    parameters: VarianceParameters, scale: str, *, with_structure: bool = False
-) -> VarianceEstimates:
+@dataclass(frozen=True)
+class _Numbers:
+    """Numbers with labels, values (r,) and derivatives (r, k) in the parameters of the likelihood."""
+
+    labels: list[Label]
+    values: Array
+    slopes: Array
+
+    def followed_by(self, other: _Numbers) -> _Numbers:
+        values, slopes = np.concatenate([self.values, other.values]), np.concatenate([self.slopes, other.slopes])
+        return _Numbers([*self.labels, *other.labels], values, slopes)
+
+
+def variance_estimates(fit: Any, scale: str) -> VarianceEstimates:
     """Return estimates and their covariance on one of the :data:`SCALES`.
 
     Parameters
     ----------
-    parameters : VarianceParameters
+    fit : Fit
     scale : str
         ``"variance"``: variances and covariances; ``"sd"``: standard deviations and correlations; ``"theta"``: the
-        relative factor and sigma.
-    with_structure : bool
-        Whether the natural parameters of a residual structure are wanted too, before the residual itself.
+        covariance parameters (relative to sigma in a linear model) and sigma.
 
     Raises
     ------
@@ -57,172 +67,101 @@ def variance_estimates(
     """
     if scale not in SCALES:
         raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    labels, values, jacobian = SCALES[scale](parameters)
-    if with_structure:
-        labels, values, jacobian = _inserted(parameters, labels, values, jacobian)
-    return VarianceEstimates(tuple(labels), values, jacobian @ parameters.covariance @ jacobian.T)
+    numbers = SCALES[scale](fit).followed_by(_structure(fit)).followed_by(_residual(fit, scale))
+    covariance, slopes = fit.phi_covariance, np.where(np.isnan(numbers.slopes), 0.0, numbers.slopes)
+    held = np.isnan(covariance.diagonal())
+    out = slopes @ np.where(np.isnan(covariance), 0.0, covariance) @ slopes.T
+    unknown = np.isnan(numbers.slopes).any(axis=1) | slopes[:, held].any(axis=1)
+    unknown |= (numbers.values == 0.0) & ~(out.diagonal() > 0)
+    out[unknown] = np.nan
+    out[:, unknown] = np.nan
+    return VarianceEstimates(tuple(numbers.labels), numbers.values, out)
 
 
-def _inserted(
-    parameters: VarianceParameters, labels: list[Label], values: Array, jacobian: Array
-) -> tuple[list[Label], Array, Array]:
-    """Put the natural parameters of the residual structure before the last entry."""
-    bound, fit = parameters.fit.problem.residual, parameters.fit
+def _structure(fit: Any) -> _Numbers:
+    """The natural parameters of a residual structure."""
+    bound, k = fit.residual, fit.likelihood.phi.size
     if bound is None:
-        return labels, values, jacobian
-    rows = np.zeros((bound.n_rho, jacobian.shape[1]))
-    rows[:, fit.inner_theta.size : -1] = bound.natural_derivative(fit.rho)
-    own: list[Label] = [(RESIDUAL, name, "") for name in bound.names]
-    return (
-        [*labels[:-1], *own, labels[-1]],
-        np.concatenate([values[:-1], bound.natural(fit.rho), values[-1:]]),
-        np.concatenate([jacobian[:-1], rows, jacobian[-1:]]),
-    )
+        return _Numbers([], np.zeros(0), np.zeros((0, k)))
+    slopes = np.zeros((bound.n_rho, k))
+    start = fit.likelihood.theta.stop
+    slopes[:, start : start + bound.n_rho] = bound.natural_derivative(fit.rho)
+    return _Numbers([(RESIDUAL, name, "") for name in bound.names], bound.natural(fit.rho), slopes)
 
 
-@dataclass(frozen=True)
-class _Moving:
-    """Covariance matrices of the terms on the user's scale, and their derivatives by ``(theta, log sigma^2)``."""
-
-    matrices: list[Array]
-    slopes: list[Array]  # (k + 1, q, q) of every term
-    sigma2: float
-
-
-def _covariances(parameters: VarianceParameters) -> _Moving:
-    fit = parameters.fit
-    sigma2 = fit.at.sigma2 * fit.problem.basis.scale**2
-    matrices, slopes = [], []
-    for basis, slot in zip(fit.problem.terms, fit.problem.covariance.terms, strict=True):
-        own = fit.inner_theta[slot.theta]
-        matrix = sigma2 * basis.matrix @ slot.covariance.covariance(own) @ basis.matrix.T
-        slope = np.zeros((len(parameters.covariance), *matrix.shape))
-        inner = slot.covariance.covariance_derivative(own)
-        slope[slot.theta] = sigma2 * basis.matrix @ inner @ basis.matrix.T
-        slope[-1] = matrix
-        matrices.append(matrix)
-        slopes.append(slope)
-    return _Moving(matrices, slopes, sigma2)
+def _residual(fit: Any, scale: str) -> _Numbers:
+    """The residual variance, or its root."""
+    likelihood = fit.likelihood
+    slopes = np.zeros((1, likelihood.phi.size))
+    if likelihood.log_variance is None:
+        return _Numbers([], np.zeros(0), slopes[:0])
+    variance = likelihood.residual_variance
+    sigma = float(np.sqrt(variance))
+    slopes[0, likelihood.log_variance] = variance if scale == "variance" else 0.5 * sigma
+    label = (RESIDUAL, "sigma" if scale == "theta" else "", "")
+    return _Numbers([label], np.array([variance if scale == "variance" else sigma]), slopes)
 
 
-def covariance_entries(term: RandomEffects) -> list[tuple[int, int]]:
-    """Return the entries of a term's covariance that are parameters: the lower triangle by column, or the diagonal."""
-    q = term.n_columns
-    if isinstance(term.covariance, DiagonalCovariance | HomogeneousDiagonalCovariance):
-        return [(i, i) for i in range(q)]
-    return [(i, j) for j in range(q) for i in range(j, q)]
-
-
-def _entries(parameters: VarianceParameters, k: int) -> list[tuple[int, int]]:
-    return covariance_entries(parameters.fit.problem.design.random[k])
-
-
-def _labelled(parameters: VarianceParameters) -> list[Label]:
-    out = []
-    for k, term in enumerate(parameters.fit.problem.design.random):
-        out += [(term.group, term.names[j], "" if i == j else term.names[i]) for i, j in _entries(parameters, k)]
-    return [*out, (RESIDUAL, "", "")]
-
-
-def _on_variances(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
-    moving = _covariances(parameters)
-    values, rows = [], []
-    for k, (matrix, slope) in enumerate(zip(moving.matrices, moving.slopes, strict=True)):
-        for i, j in _entries(parameters, k):
-            values.append(matrix[i, j])
-            rows.append(slope[:, i, j])
-    return _with_residual(parameters, values, rows, moving.sigma2, moving.sigma2)
-
-
-def _on_deviations(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
-    moving = _covariances(parameters)
+def _by_entry(
+    fit: Any, numbers: Callable[[Array, Array, Sequence[tuple[int, int]]], tuple[list[float], list[Array]]]
+) -> _Numbers:
+    """Numbers of each term's covariance (q, q) and its derivatives (k, q, q), for the entries that are parameters."""
+    likelihood = fit.likelihood
+    k, theta = likelihood.phi.size, likelihood.phi[likelihood.theta]
+    labels: list[Label] = []
     values: list[float] = []
-    rows: list[Array] = []
-    for k, (matrix, slope) in enumerate(zip(moving.matrices, moving.slopes, strict=True)):
-        found, own = deviations(matrix, slope, _entries(parameters, k))
+    slopes: list[Array] = []
+    for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, likelihood.terms, strict=True):
+        own = theta[slot.theta]
+        moving = (slot.covariance.covariance(own), slot.covariance.covariance_derivative(own))
+        unit = likelihood.residual_variance if likelihood.is_relative else 1.0
+        matrix, inner = (unit * basis.matrix @ part @ basis.matrix.T for part in moving)
+        slope = np.zeros((k, *matrix.shape))
+        slope[likelihood.theta][slot.theta] = inner
+        if likelihood.is_relative:
+            slope[likelihood.log_variance] = matrix
+        entries = covariance_entries(term)
+        labels += [(term.group, term.names[j], "" if i == j else term.names[i]) for i, j in entries]
+        found, derivatives = numbers(matrix, slope, entries)
         values += found
-        rows += own
-    sigma = float(np.sqrt(moving.sigma2))
-    return _with_residual(parameters, values, rows, sigma, 0.5 * sigma)
+        slopes += derivatives
+    return _Numbers(labels, np.array(values), np.array(slopes).reshape(len(values), k))
 
 
-def deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) -> tuple[list[float], list[Array]]:
-    """Return standard deviations ``(i, i)`` and correlations ``(i, j)`` of a covariance, and their derivatives (k,).
+def _entries(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) -> tuple[list[float], list[Array]]:
+    return [float(matrix[i, j]) for i, j in entries], [slope[:, i, j] for i, j in entries]
 
-    Parameters
-    ----------
-    matrix : (q, q)
-        The covariance.
-    slope : (k, q, q)
-        Its derivatives.
-    entries : sequence of pairs
-    """
+
+def _deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) -> tuple[list[float], list[Array]]:
+    """Standard deviations ``(i, i)`` and correlations ``(i, j)`` of a covariance, and their derivatives (k,)."""
     values: list[float] = []
-    rows: list[Array] = []
+    slopes: list[Array] = []
     sd = np.sqrt(matrix.diagonal())
     with np.errstate(divide="ignore", invalid="ignore"):  # a vanishing sd has no derivative: nan says so
         d_sd = np.einsum("kii->ki", slope) / (2.0 * sd)
         for i, j in entries:
             if i == j:
                 values.append(float(sd[i]))
-                rows.append(d_sd[:, i])
+                slopes.append(d_sd[:, i])
                 continue
             correlation = matrix[i, j] / (sd[i] * sd[j])
             values.append(float(correlation))
-            rows.append(slope[:, i, j] / (sd[i] * sd[j]) - correlation * (d_sd[:, i] / sd[i] + d_sd[:, j] / sd[j]))
-    return values, rows
+            slopes.append(slope[:, i, j] / (sd[i] * sd[j]) - correlation * (d_sd[:, i] / sd[i] + d_sd[:, j] / sd[j]))
+    return values, slopes
 
 
-def _with_residual(
-    parameters: VarianceParameters, values: Sequence[float], rows: Sequence[Array], value: float, slope: float
-) -> tuple[list[Label], Array, Array]:
-    last = np.zeros(len(parameters.covariance))
-    last[-1] = slope
-    return _labelled(parameters), np.array([*values, value]), np.stack([*rows, last])
+def _on_theta(fit: Any) -> _Numbers:
+    likelihood = fit.likelihood
+    slopes = np.zeros((fit.theta.size, likelihood.phi.size))
+    slopes[:, likelihood.theta] = fit.theta_jacobian
+    terms = fit.problem.design.random
+    labels: list[Label] = [(t.group, label, "") for t in terms for label in t.covariance.labels(list(t.names))]
+    return _Numbers(labels, fit.theta, slopes)
 
-
-def _on_theta(parameters: VarianceParameters) -> tuple[list[Label], Array, Array]:
-    fit = parameters.fit
-    jacobian = np.zeros((fit.inner_theta.size + 1, len(parameters.covariance)))
-    labels: list[Label] = []
-    for term, basis, slot in zip(
-        fit.problem.design.random, fit.problem.terms, fit.problem.covariance.terms, strict=True
-    ):
-        own = fit.inner_theta[slot.theta]
-        if basis.diagonal is None:
-            jacobian[slot.theta, slot.theta] = _triangular_jacobian(basis.matrix, slot.covariance, own)
-        else:
-            shifts = own + np.eye(own.size)
-            jacobian[slot.theta, slot.theta] = (
-                np.stack([slot.covariance.rescale(shift, basis.diagonal) for shift in shifts], axis=1)
-                - basis.to_user(own)[:, None]
-            )
-        labels += [(term.group, label, "") for label in term.covariance.labels(list(term.names))]
-    sigma = float(np.sqrt(fit.at.sigma2)) * fit.problem.basis.scale
-    jacobian[-1, -1] = 0.5 * sigma
-    values = np.append(fit.theta, sigma)
-    return [*labels, (RESIDUAL, "sigma", "")], values, jacobian
-
-
-def _triangular_jacobian(matrix: Array, covariance: object, theta: Array) -> Array:
-    """Derivatives (k, k) of the lower triangle of ``matrix @ T(theta)``, made lower triangular again by a rotation."""
-    assert isinstance(covariance, UnstructuredCovariance)
-    T = covariance.factor(covariance.parameters(matrix @ covariance.factor(theta)))
-    if np.abs(T.diagonal()).min() == 0:
-        return np.full((theta.size, theta.size), np.nan)
-    slopes = matrix @ covariance.covariance_derivative(theta) @ matrix.T
-    inverse = np.linalg.inv(T)
-    middle = np.tril(inverse @ slopes @ inverse.T)
-    middle[:, np.arange(len(T)), np.arange(len(T))] *= 0.5
-    columns, rows = np.triu_indices(len(T))
-    return np.asarray((T @ middle)[:, rows, columns].T)
-
-
-Scaled = tuple[list[Label], Array, Array]
 
 #: Scales by name.
-SCALES: dict[str, Callable[[VarianceParameters], Scaled]] = {
-    "variance": _on_variances,
-    "sd": _on_deviations,
+SCALES: dict[str, Callable[[Any], _Numbers]] = {
+    "variance": lambda fit: _by_entry(fit, _entries),
+    "sd": lambda fit: _by_entry(fit, _deviations),
     "theta": _on_theta,
 }

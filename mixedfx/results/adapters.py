@@ -178,8 +178,7 @@ def _variances(results: Any) -> VariancesOfObservations:
         residual = float(unit * np.exp(parameters[-1]))
         return [residual * relative for relative in problem.relative_covariances(inside)], residual
 
-    parameters = np.append(fit.point.x, np.log(fit.at.sigma2))
-    return VariancesOfObservations(parameters, results.variance_parameters.covariance, at)
+    return VariancesOfObservations(fit.likelihood.phi, fit.phi_covariance, at)
 
 
 def _spread(results: MixedResults) -> ObservationSpread:

@@ -23,7 +23,7 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.quantities import WHICH, quantities
+from mixedfx.results.quantities import EVERY_PART, checked_which, quantities
 from mixedfx.results.replication import Workers, replicated
 from mixedfx.results.resampling import Measure, Outcome, attempt, outcome_of, scheme_for
 from mixedfx.results.simulate import checked_count
@@ -133,15 +133,12 @@ class Bootstrap:
         names = [self.estimate.index[j] for j in columns]
         return pd.DataFrame(rows, index=names, columns=["lower", "upper"], dtype=float)
 
-    def _columns(self, which: str) -> range:
+    def _columns(self, which: str) -> list[int]:
         if self.measure.statistic is None:
-            chosen = quantities(self.fit).chosen(which)
-            return range(chosen.start, chosen.stop)
-        if which not in WHICH:
-            raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-        if which != "all":
+            return quantities(self.fit).chosen(which)
+        if checked_which(which) != EVERY_PART:
             raise SpecificationError('a statistic of your own is neither fixed nor random: leave which="all"')
-        return range(len(self.estimate))
+        return list(range(len(self.estimate)))
 
     @property
     def bounds(self) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
 from mixedfx.inference.hypothesis import hypothesis_from
-from mixedfx.inference.variance_scales import VarianceEstimates
+from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.basis import TermBasis
@@ -393,8 +393,7 @@ class Estimates:
         -------
         DataFrame
             Rows and columns indexed by group and effects; then the parameters of a residual structure as
-            :attr:`residual_params` shows them; the residual, where there is one, last. nan for variances at zero of a
-            generalised model.
+            ``residual_params`` shows them; the residual, where there is one, last. Nan for variances of zero.
 
         Examples
         --------
@@ -403,13 +402,9 @@ class Estimates:
         >>> round(float(fit.cov_varpar("variance").iloc[0, 0] ** 0.5), 1)
         288.8
         """
-        found = self._variance_estimates(scale)
+        found = variance_estimates(self.solution, scale)
         index = pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"])
         return pd.DataFrame(found.covariance, index=index, columns=index)
-
-    def _variance_estimates(self, scale: str) -> VarianceEstimates:
-        """Variance parameters with their covariance on a scale."""
-        return VarianceEstimates((), np.zeros(0), np.zeros((0, 0)))
 
     @property
     def cov_re(self) -> pd.DataFrame:

@@ -14,8 +14,6 @@ from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.quadrature import Moments, QuadratureEvaluation, node_moments
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.inference.generalized_scales import generalized_variance_estimates
-from mixedfx.inference.variance_scales import VarianceEstimates
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import (
     all_parameters,
@@ -88,9 +86,6 @@ class GeneralizedLinearMixedResults(MixedResults):
         family-wide parameters, ``thresholds``, ``covariance``.
         """
         return all_parameters(self.solution.problem, self.solution.estimate, self.params, self.theta)
-
-    def _variance_estimates(self, scale: str) -> VarianceEstimates:
-        return generalized_variance_estimates(self.solution, scale)
 
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """Coefficients of further linear predictors, thresholds, and family-wide parameters on their natural scale."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.columns import level_label
 from mixedfx.fitting import refit_many
 from mixedfx.fitting.linear import LinearFit
-from mixedfx.inference.satterthwaite import VarianceParameters
-from mixedfx.inference.variance_scales import VarianceEstimates, variance_estimates
+from mixedfx.fitting.reported import standard_error
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import further_table
 from mixedfx.results.responses import checked_responses
@@ -57,15 +56,6 @@ class LinearMixedResults(MixedResults):
     model: LinearMixedModel
     solution: LinearFit
 
-    @cached_property
-    def variance_parameters(self) -> VarianceParameters:
-        """Covariance of the variance parameters on the inner scale."""
-        return VarianceParameters(self.solution)
-
-    def inner_rows(self, rows: Array) -> Array:
-        """Return contrasts (r, p) of the user's coefficients as contrasts of the inner ones, in the user's units."""
-        return self.solution.inner_rows(rows)
-
     @property
     def residual_variances(self) -> Array:
         """Variance of the residual of every row (n,)."""
@@ -81,19 +71,13 @@ class LinearMixedResults(MixedResults):
 
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """The parameters of the residual structure."""
-        found = self.residual_params
-        limits = np.full((len(found), 2), np.nan)
-        se = np.full(len(found), np.nan)
-        bound = self.solution.problem.residual
-        if bound is not None and len(found):
-            own = slice(self.solution.inner_theta.size, self.solution.inner_theta.size + len(found))
-            covariance, jacobian = (
-                self.variance_parameters.covariance[own, own],
-                bound.natural_derivative(self.solution.rho),
-            )
-            se = np.sqrt(np.maximum(np.diagonal(jacobian @ covariance @ jacobian.T), 0.0))
-            limits = bound.natural_intervals(self.solution.rho, covariance, alpha)
-        return further_table("residual", found.index, np.asarray(found, dtype=float), se, limits)
+        solution = self.solution
+        phi, covariance, reach = solution.likelihood.phi, solution.phi_covariance, float(ndtri(1.0 - 0.5 * alpha))
+        numbers = [number for number in solution.reported if number.component == "structure"]
+        se = np.array([standard_error(number.quantity, phi, covariance) for number in numbers])
+        limits = np.array([number.wald_limits(phi, covariance, reach) for number in numbers]).reshape(-1, 2)
+        estimate = np.array([number.value(phi) for number in numbers])
+        return further_table("residual", [number.name for number in numbers], estimate, se, limits)
 
     def _residual_deviations(self) -> pd.Series[float]:
         """Residual standard deviation (at weight 1) of each of the few kinds of rows that a variance function tells."""
@@ -109,9 +93,6 @@ class LinearMixedResults(MixedResults):
         labels = [", ".join(f"{name} = {level_label(value)}" for name, value in row.items()) for row in records]
         order = np.lexsort([pd.factorize(kinds[name], sort=True)[0] for name in reversed(kinds.columns)])
         return pd.Series(sd, index=labels).iloc[order]
-
-    def _variance_estimates(self, scale: str) -> VarianceEstimates:
-        return variance_estimates(self.variance_parameters, scale, with_structure=True)
 
     @property
     def params_all(self) -> pd.Series[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,20 +16,11 @@ from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
-from mixedfx._typing import Array
-from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
-from mixedfx.fitting import LinearFit
-from mixedfx.inference.information import inverse_on_range
 from mixedfx.inference.profile_ends import End
-from mixedfx.inference.profiled import CoefficientProfile, HeldProfile, Surroundings, UnprofiledPoint, with_variances
-from mixedfx.inference.quantities import Quantity, ResidualSd, StructureParameter
+from mixedfx.inference.profiled import HeldProfile, profiles
 from mixedfx.results.base import MixedResults
-from mixedfx.results.further import further_quantities
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.profile_generalized import generalized_profiles, term_quantities
-from mixedfx.results.quantities import WHICH
+from mixedfx.results.quantities import checked_which
 
 __all__ = ["Profile", "profile"]
 
@@ -60,7 +51,7 @@ class Profile:
     deviance: float
     profiles: Mapping[str, HeldProfile]
     fixed: tuple[str, ...]
-    joined: Mapping[str, tuple[str, str]]
+    joined: Mapping[str, tuple[str, ...]]
     family: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
 
@@ -86,10 +77,8 @@ class Profile:
         ConvergenceWarning
             If a profile could not be followed far enough: that end is missing.
         """
-        if which not in WHICH:
-            raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-        zeta = float(special.ndtri(1.0 - 0.5 * checked_alpha(alpha)))
-        names = [name for name in self.profiles if which in ("all", self._part(name))]
+        parts, zeta = checked_which(which), float(special.ndtri(1.0 - 0.5 * checked_alpha(alpha)))
+        names = [name for name in self.profiles if self._part(name) in parts]
         ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
         lost = [n for n, pair in zip(names, ends, strict=True) if np.isnan(pair).any() and n not in self.endless]
         if lost:
@@ -202,75 +191,19 @@ def profile(fit: Any) -> Profile:
     Intercept                  237.68  265.13
     Days                         7.36   13.58
     """
-    if isinstance(fit, GeneralizedLinearMixedResults):
-        profiles = generalized_profiles(fit.solution)
-        own, value = tuple(further_quantities(fit.solution)), float(fit.solution.at.value)
-        endless = [f"{part}: {name}" for part, names in fit.solution.separated_components.items() for name in names]
-        return Profile(value, profiles, tuple(fit.params.index), _joined(fit), own, tuple(endless))
-    if not isinstance(fit, LinearMixedResults):
+    if not isinstance(fit, MixedResults):
         raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
-        ml = fit.model.fit(reml=False).solution if fit.reml else fit.solution
-    profiles = _random_profiles(ml, fit) | _fixed_profiles(ml, fit)
-    return Profile(float(ml.at.value), profiles, tuple(fit.params.index), _joined(fit))
-
-
-def _random_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
-    """Profiles of standard deviations, correlations, parameters of the residuals, and sigma if it is estimated."""
-    problem, criterion = ml.problem, ml.problem.criterion
-    scale, k = problem.basis.scale, ml.inner_theta.size
-    quantities: dict[str, Quantity] = {}
-    for term, basis, slot in zip(fit.design.random, problem.terms, problem.covariance.terms, strict=True):
-        quantities |= term_quantities(term, basis.matrix, slot, scale)
-    if problem.residual is not None:
-        place = slice(k, k + problem.residual.n_rho)
-        quantities |= {n: StructureParameter(problem.residual, j, place) for j, n in enumerate(problem.residual.names)}
-    log_sigma2 = float(np.log(ml.at.sigma2))
-    known = criterion.sigma2 is not None
-    if not known:
-        quantities["sigma"] = ResidualSd(scale)
-    phi = np.concatenate([ml.point.x, [log_sigma2]])
-    ends = (log_sigma2, log_sigma2) if known else (-np.inf, np.inf)
-    covariance = np.zeros((phi.size, phi.size))
-    free = slice(0, phi.size - known)
-    covariance[free, free] = 2.0 * inverse_on_range(UnprofiledPoint(criterion, phi).hessian[free, free])
-    around = Surroundings(
-        partial(UnprofiledPoint, criterion),
-        phi,
-        covariance,
-        np.append(criterion.search_lower, ends[0]),
-        np.append(criterion.upper, ends[1]),
-        partial(_opened, problem.covariance),
-        np.zeros(phi.size, dtype=bool),
-        np.zeros(phi.size, dtype=bool),
+        solution = fit.model.fit(reml=False).solution if fit.solution.reml else fit.solution
+    if solution.unprofilable:
+        raise SpecificationError(solution.unprofilable)
+    numbers = solution.reported
+    return Profile(
+        solution.likelihood.value,
+        profiles(solution),
+        tuple(number.name for number in numbers if number.part == "fixed"),
+        {number.name: number.among for number in numbers if number.among},
+        tuple(number.name for number in numbers if number.part == "family"),
+        tuple(f"{part}: {name}" for part, names in solution.separated_components.items() for name in names),
     )
-    return {name: around.profile(quantity) for name, quantity in quantities.items()}
-
-
-def _opened(model: CovarianceModel, phi: Array) -> Array:
-    """The parameters with some variance in every direction without."""
-    return np.concatenate([with_variances(model.terms, phi[: model.n_theta]), phi[model.n_theta :]])
-
-
-def _joined(fit: MixedResults) -> dict[str, tuple[str, str]]:
-    return {
-        f"cor_{a}.{b}|{term.group}": (f"sd_{a}|{term.group}", f"sd_{b}|{term.group}")
-        for term in fit.design.random
-        for a in term.names
-        for b in term.names
-    }
-
-
-def _fixed_profiles(ml: LinearFit, fit: LinearMixedResults) -> dict[str, HeldProfile]:
-    basis, at = ml.problem.basis, ml.at
-    start = _opened(ml.problem.covariance, ml.point.x)
-    beta = basis.beta(at.beta)
-    out: dict[str, HeldProfile] = {}
-    for j, name in enumerate(fit.params.index):
-        row = basis.matrix[j]
-        se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
-        shift = float(basis.origin[j])
-        criterion = ml.problem.criterion
-        out[str(name)] = CoefficientProfile(criterion, row, basis.scale, shift, float(beta[j]), se, start)
-    return out

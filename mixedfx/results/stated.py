@@ -12,8 +12,8 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family
+from mixedfx.fitting.reported import term_entries
 from mixedfx.matrices import Predictors, RandomEffects
-from mixedfx.results.quantities import term_entries
 
 __all__ = ["Stated", "stated"]
 

@@ -82,8 +82,8 @@ def test_shares_add_up(sleep):
 def test_scales_of_the_variance_parameters(sleep, scale):
     """The delta method by numerical differentiation of what varcorr shows."""
     fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep)
-    found = variance_estimates(fit.variance_parameters, scale)
-    base = variance_estimates(fit.variance_parameters, "theta")
+    found = variance_estimates(fit.solution, scale)
+    base = variance_estimates(fit.solution, "theta")
 
     def shown(parameters):
         T = np.array([[parameters[0], 0], [parameters[1], parameters[2]]])

@@ -1,12 +1,15 @@
 """Exact second derivatives of profiled quantities against differences of their gradients."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import mixedfx as mfx
 from mixedfx.covariance import covariance_for
 from mixedfx.criterion.assembly import TermSlot
+from mixedfx.fitting.quantities import Correlation, Quantity, ResidualSd, StandardDeviation
 from mixedfx.inference.constrained import orthogonal_complement
-from mixedfx.inference.quantities import Correlation, Quantity, ResidualSd, StandardDeviation
+from mixedfx.inference.variance_scales import variance_estimates
 
 
 @pytest.mark.parametrize("keyword", ["us", "diag", "cs", "ar1"])
@@ -27,3 +30,20 @@ def test_the_complement_is_orthonormal_and_orthogonal(normal):
     basis = orthogonal_complement(normal)
     assert basis.T @ basis == pytest.approx(np.eye(2), abs=1e-14)
     assert basis.T @ (normal / np.abs(normal).max()) == pytest.approx([0.0, 0.0], abs=1e-14)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)"])
+@pytest.mark.parametrize("scale", ["variance", "sd", "theta"])
+def test_a_variance_of_zero_has_no_standard_error(formula, scale):
+    """In a linear model as in a generalised one; what is left is a covariance."""
+    rng = np.random.default_rng(0)
+    data = pd.DataFrame({"y": rng.normal(size=60), "g": np.repeat(np.arange(10), 6), "x": np.tile(np.arange(6.0), 10)})
+    data["y"] -= data.groupby("g")["y"].transform("mean")
+    with pytest.warns(mfx.SingularFitWarning):
+        fit = mfx.lmer(formula, data)
+    found = variance_estimates(fit.solution, scale)
+    zero = (found.values == 0.0) & (scale != "theta")
+    assert np.isnan(found.covariance[zero]).all()
+    known = ~np.isnan(found.covariance.diagonal())
+    assert np.linalg.eigvalsh(found.covariance[np.ix_(known, known)]).min() > -1e-8
+    assert fit.bse_re.isna().any() == (np.diag(fit.cov_re) == 0).any()

@@ -279,12 +279,12 @@ Populations = Callable[[LinearMixedResults, float], dict[str, BatchSd]]
 
 def by_chi_squared(fit: LinearMixedResults, alpha: float) -> dict[str, BatchSd]:
     """Return the spread of every random column and of the residuals, limits by chi-squared."""
-    estimates = variance_estimates(fit.variance_parameters, "variance")
+    estimates = variance_estimates(fit.solution, "variance")
     spread = zip(estimates.labels, estimates.values, estimates.covariance.diagonal(), strict=True)
     return {
         batch_label(group, effect): population_sd(float(value), float(uncertainty), alpha)
         for (group, effect, other), value, uncertainty in spread
-        if not other
+        if not (other or (group == RESIDUAL and effect))
     }
 
 

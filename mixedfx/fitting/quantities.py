@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.assembly import TermSlot
-from mixedfx.inference.information import second_derivative
 
 __all__ = [
     "Coefficient",
@@ -23,6 +23,7 @@ __all__ = [
     "ResidualSd",
     "StandardDeviation",
     "StructureParameter",
+    "second_derivative",
 ]
 
 STEP = 1e-6  # relative step of the differences of a quantity's exact gradient
@@ -113,6 +114,16 @@ class StructureParameter(Quantity):
         return out
 
 
+def second_derivative(covariance: Covariance, theta: Array) -> Array:
+    """Return ``d2(T T') / dtheta2`` (k, k, q, q)."""
+    first = covariance.derivative(theta)
+    half = first[:, None] @ first.swapaxes(1, 2)[None]
+    second = covariance.second_derivative(theta)
+    if second is not None:
+        half = half + second @ covariance.factor(theta).T
+    return np.asarray(half + half.swapaxes(2, 3))
+
+
 @dataclass(frozen=True)
 class _TermQuantity(Quantity):
     slot: TermSlot
@@ -179,7 +190,7 @@ class Correlation(_TermQuantity):
         """Return the correlation; nan where one of the effects has no variance."""
         c = self._covariance(phi)
         size = float(np.sqrt(c[self.i, self.i]) * np.sqrt(c[self.j, self.j]))
-        return float(c[self.i, self.j]) / size if size > 0 else np.nan
+        return min(max(float(c[self.i, self.j]) / size, -1.0), 1.0) if size > 0 else np.nan
 
     def gradient(self, phi: Array) -> Array:
         """Return the gradient (k + 1,)."""
