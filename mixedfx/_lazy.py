@@ -14,7 +14,9 @@ __all__ = ["HIGHER", "higher", "submodules"]
 HIGHER = {
     "correlogram": "plots.diagnostics",
     "dashboard": "plots.diagnostics",
+    "generalized_without": "fitting.without",
     "influence": "plots.diagnostics",
+    "linear_without": "fitting.without",
     "plate_diagram": "plots.diagram",
     "plot_batches": "plots.estimates",
     "plot_bootstrap": "plots.parameters",

@@ -2,7 +2,6 @@
 
 from mixedfx.diagnostics.design_check import DesignCheck, check_design
 from mixedfx.diagnostics.influence import Influence, influence
-from mixedfx.diagnostics.leverage import leverage
 from mixedfx.diagnostics.measures import aicc, conditional_aic, icc, r2, vif
 from mixedfx.diagnostics.page import Check, check
 from mixedfx.diagnostics.pooling import Pooling, pooling
@@ -11,7 +10,7 @@ from mixedfx.diagnostics.random_effects import (
     random_effects_normality,
     standardized_effects,
 )
-from mixedfx.diagnostics.residuals import least_confounded_residuals
+from mixedfx.diagnostics.residuals import least_confounded_residuals, leverage
 from mixedfx.diagnostics.serial import SerialCorrelation, acf, variogram
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.diagnostics.variances import heterogeneity, overdispersion, random_effects_pca, variance_tests

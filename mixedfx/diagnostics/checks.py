@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,40 +11,43 @@ import pandas as pd
 from mixedfx._typing import IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
 
-__all__ = ["fitted_results", "generalized_results", "linear_results", "mixed_results", "row_sets"]
+if TYPE_CHECKING:
+    from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["generalized_results", "independent_results", "linear_results", "mixed_results", "row_sets"]
 
 
-def mixed_results(fit: Any, name: str) -> MixedResults:
-    """Return ``fit`` if it is results of mixedfx."""
-    if not isinstance(fit, MixedResults):
-        raise TypeError(f"{name} needs the results of lmer or glmer, found {type(fit).__name__}")
+def mixed_results(fit: Any, name: str, words: str = "needs the results of lmer or glmer") -> MixedResults:
+    """Return ``fit`` if it is results of mixedfx; ``words`` say what the function ``name`` wants."""
+    if not isinstance(fit, MixedResults):  # the door: what else users hand in is refused here
+        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
     return fit
 
 
-def fitted_results(fit: Any, name: str) -> LinearMixedResults | GeneralizedLinearMixedResults:
-    """Return ``fit`` if it is a linear or a generalised linear mixed model."""
-    if not isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
-        raise TypeError(f"{name} needs the results of lmer or glmer, found {type(fit).__name__}")
-    return fit
+def linear_results(fit: Any, name: str, words: str = "is for linear mixed models (lmer)") -> MixedResults:
+    """Return ``fit`` if it is a linear mixed model: normal residuals around the linear predictor."""
+    results = mixed_results(fit, name, words)
+    if not results.solution.response.has_normal_residuals:
+        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
+    return results
 
 
-def linear_results(fit: Any, name: str) -> LinearMixedResults:
+def independent_results(fit: Any, name: str) -> LinearMixedResults:
     """Return ``fit`` if it is a linear mixed model without a residual structure."""
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"{name} is for linear mixed models (lmer), found {type(fit).__name__}")
-    if fit.solution.problem.residual is not None:
+    results = linear_results(fit, name)
+    if results.solution.residual is not None:
         raise SpecificationError(f"{name} is for models without a residual structure: fit without residual=")
-    return fit
+    return cast("LinearMixedResults", results)
 
 
-def generalized_results(fit: Any, name: str) -> GeneralizedLinearMixedResults:
+def generalized_results(fit: Any, name: str) -> MixedResults:
     """Return ``fit`` if it is a generalised linear mixed model."""
-    if not isinstance(fit, GeneralizedLinearMixedResults):
-        raise TypeError(f"{name} is for generalised linear mixed models (glmer), found {type(fit).__name__}")
-    return fit
+    words = "is for generalised linear mixed models (glmer)"
+    results = mixed_results(fit, name, words)
+    if results.solution.response.has_normal_residuals:
+        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
+    return results
 
 
 def row_sets(fit: MixedResults, group: str | Sequence[Any] | None) -> tuple[IntArray, pd.Index[Any], str]:

@@ -14,12 +14,10 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.criterion.linear_problem import LinearProblem
-from mixedfx.diagnostics.checks import fitted_results, row_sets
-from mixedfx.diagnostics.leverage import leverage
-from mixedfx.diagnostics.without import Without, fits_without, generalized_fits_without, structured_fits_without
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.diagnostics.checks import mixed_results, row_sets
+from mixedfx.diagnostics.residuals import leverage
+from mixedfx.fitting.without import Without
+from mixedfx.results.base import MixedResults
 
 __all__ = ["Influence", "influence"]
 
@@ -35,7 +33,7 @@ class Influence:
     Made by :func:`influence`.
     """
 
-    fit: LinearMixedResults | GeneralizedLinearMixedResults
+    fit: MixedResults
     name: str
     labels: pd.Index[Any]
     sets: IntArray
@@ -72,17 +70,12 @@ class Influence:
     @property
     def further(self) -> pd.DataFrame:
         """Other parameters without each set: of ``residual=`` (natural scales), of further predictors and families."""
-        problem = self.fit.solution.problem
-        if isinstance(problem, LinearProblem):
-            return self._frame(self.estimates.further, [] if problem.residual is None else list(problem.residual.names))
-        names = [f"{c.name}: {name}" for c in problem.components for name in c.names]
-        return self._frame(self.estimates.further, names + list(problem.family.phi_names))
+        return self._frame(self.estimates.further, list(self.fit.solution.further_names))
 
     @property
     def variances(self) -> pd.DataFrame:
         """Variances and covariances without each set, columns (group, term1, term2); the residual variance last."""
-        linear = isinstance(self.fit, LinearMixedResults)
-        scale = self.estimates.sigma2 if linear else np.ones(len(self.labels))
+        scale = self.estimates.sigma2 if self.fit.solution.is_relative else np.ones(len(self.labels))
         columns: dict[tuple[str, str, str], Array] = {}
         terms = self.fit.design.random
         ends = np.cumsum([term.covariance.n_theta for term in terms], dtype=np.intp)
@@ -263,14 +256,8 @@ def influence(fit: Any, group: str | Sequence[Any] | None = None) -> Influence:
     1     0.342
     Name: cooks_distance, dtype: float64
     """
-    results = fitted_results(fit, "influence")
+    results = mixed_results(fit, "influence")
     sets, labels, name = row_sets(results, group)
-    return Influence(results, name, labels, sets, _without(results, sets))
-
-
-def _without(results: LinearMixedResults | GeneralizedLinearMixedResults, sets: IntArray) -> Without:
-    if isinstance(results, GeneralizedLinearMixedResults):
-        return generalized_fits_without(results.solution, sets)
-    if results.solution.problem.residual is None:
-        return fits_without(results.solution, sets)
-    return structured_fits_without(results.solution, sets, results.model.residual_columns)
+    solution = results.solution
+    columns = None if solution.residual is None else results.model.residual_columns
+    return Influence(results, name, labels, sets, solution.without(sets, columns))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.checks import linear_results, mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.information import effective_parameters, trace_of_hat
 from mixedfx.results.base import MixedResults
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from mixedfx.fitting import LinearFit
 
 __all__ = ["aicc", "conditional_aic", "icc", "r2", "vif"]
 
@@ -173,13 +174,13 @@ def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:
     df        31.25
     Name: conditional_aic, dtype: float64
     """
-    _check_linear(fit, "conditional_aic")
-    if fit.solution.problem.residual is not None:
+    solution = linear_results(fit, "conditional_aic", "is for linear mixed models").solution
+    if solution.residual is not None:
         raise SpecificationError(
             "conditional_aic is for models without a residual structure: fit without residual=, or see fit.aic"
         )
-    rho = effective_parameters(fit.solution.at) if corrected else trace_of_hat(fit.solution.at)
-    df = rho + (fit.solution.at.criterion.sigma2 is None)
+    at = cast("LinearFit", solution).at  # the others have been refused
+    df = (effective_parameters(at) if corrected else trace_of_hat(at)) + solution.has_sigma
     variances = fit.residual_variances
     used = np.isfinite(variances)
     residual = np.asarray(fit.resid)[used]
@@ -187,20 +188,14 @@ def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:
     return pd.Series({"caic": -2.0 * llf + 2.0 * df, "llf": llf, "df": df}, name="conditional_aic")
 
 
-def _check_linear(fit: Any, name: str) -> None:
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"{name} is for linear mixed models, found {type(fit).__name__}")
-
-
 def _shares(fit: Any) -> _Shares:
-    if isinstance(fit, GeneralizedLinearMixedResults):
-        return _generalized_shares(fit)
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"this measure takes results of lmer or glmer, found {type(fit).__name__}")
-    return _Shares(_fixed_variance(fit), random_variances(fit), _residual_variance(fit))
+    results = mixed_results(fit, "this measure", "takes results of lmer or glmer")
+    if not results.solution.response.has_normal_residuals:
+        return _generalized_shares(results)
+    return _Shares(_fixed_variance(results), random_variances(results), _residual_variance(results))
 
 
-def _generalized_shares(fit: GeneralizedLinearMixedResults) -> _Shares:
+def _generalized_shares(fit: MixedResults) -> _Shares:
     """A term with a level for every row is overdispersion, which belongs to the residual."""
     random = random_variances(fit)
     extra = {t.group for t in fit.design.random if len(t.levels) == len(t.codes)}
@@ -208,15 +203,15 @@ def _generalized_shares(fit: GeneralizedLinearMixedResults) -> _Shares:
     return _Shares(_fixed_variance(fit), {g: v for g, v in random.items() if g not in extra}, residual)
 
 
-def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
+def _distribution_variance(fit: MixedResults) -> float:
     """Variance of the family on the scale of the linear predictor at the average mean, averaged over the rows.
 
     Only further linear predictors (a dispersion with a formula of its own) make it differ between rows.
     """
-    family, link, eta = fit.solution.problem.family, fit.solution.problem.family.mean_link, fit.linear_predictors
+    family, link, eta = fit.solution.family, fit.solution.link, fit.linear_predictors
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))
     points = middle if eta.shape[1] == 1 else np.column_stack([np.repeat(middle, len(eta)), eta[:, 1:]])
-    variance = float(np.mean(family.link_variance(points, fit.phi)))
+    variance = float(np.mean(family.link_variance(points, fit.solution.response.phi)))
     if not np.isfinite(variance):
         raise SpecificationError(
             f"shares of variance are not defined: {_without_variance(fit)}; compare the standard deviations of the "
@@ -225,11 +220,12 @@ def _distribution_variance(fit: GeneralizedLinearMixedResults) -> float:
     return variance
 
 
-def _without_variance(fit: GeneralizedLinearMixedResults) -> str:
-    family = fit.solution.problem.family
+def _without_variance(fit: MixedResults) -> str:
+    family = fit.solution.family
     if family.latent:
         return f"the latent variable behind the link {family.link.name!r} has no finite variance"
-    named = ", ".join(f"{name} = {value:.3g}" for name, value in fit.family_params.items())
+    natural, _ = family.natural(fit.solution.response.phi)
+    named = ", ".join(f"{name} = {value:.3g}" for name, value in natural.items())
     return f"the family {family.name!r} has no finite variance at {named}"
 
 
@@ -250,9 +246,9 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
     return out
 
 
-def _residual_variance(fit: LinearMixedResults) -> float:
+def _residual_variance(fit: MixedResults) -> float:
     """Residual variance of a row of weight one; averaged over the rows if the residuals have a structure."""
-    bound = fit.solution.problem.residual
+    bound = fit.solution.residual
     return fit.scale if bound is None else float(fit.scale * np.mean(bound.relative_variances(fit.solution.rho)))
 
 

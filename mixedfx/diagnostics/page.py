@@ -12,7 +12,7 @@ from scipy import special, stats
 
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
-from mixedfx.diagnostics.checks import fitted_results
+from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.influence import influence
 from mixedfx.diagnostics.measures import vif
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
@@ -21,12 +21,9 @@ from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.diagnostics.variances import untestable
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Check", "check"]
 
-Fitted = LinearMixedResults | GeneralizedLinearMixedResults
 
 WELL, LOOK, WRONG = "well", "look", "wrong"
 SUSPICIOUS = 0.01  # p-values below are worth a look: several tests are made
@@ -120,7 +117,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     >>> mfx.check(fit).to_frame()["verdict"].to_dict()["convergence"]
     'well'
     """
-    results = fitted_results(fit, "check")
+    results = mixed_results(fit, "check")
     residuals = _simulated(results, seed)
     topics: dict[str, Callable[[], Iterable[Finding]]] = {
         "convergence": lambda: [_convergence(results)],
@@ -141,7 +138,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     return Check(results, findings, residuals)
 
 
-def _simulated(fit: Fitted, seed: Any) -> QuantileResiduals:
+def _simulated(fit: MixedResults, seed: Any) -> QuantileResiduals:
     """Residuals about a draw given the data; about the estimate, if that is too near singular."""
     try:
         return quantile_residuals(fit, DRAWS, seed=seed, random="posterior")
@@ -171,7 +168,7 @@ def _boundary(fit: MixedResults) -> Finding:
     return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")
 
 
-def _distribution(fit: Fitted, seed: Any) -> Finding:
+def _distribution(fit: MixedResults, seed: Any) -> Finding:
     """Anderson and Darling's test of residuals that are independent and normal if the model holds."""
     statistic, pvalue = anderson_darling(standardized_residuals(fit, seed=seed))
     if np.isnan(pvalue):
@@ -184,7 +181,7 @@ def _distribution(fit: Fitted, seed: Any) -> Finding:
     )
 
 
-def _dispersion(fit: Fitted, residuals: QuantileResiduals) -> Iterator[Finding]:
+def _dispersion(fit: MixedResults, residuals: QuantileResiduals) -> Iterator[Finding]:
     """Where the family has no dispersion of its own that was estimated."""
     if untestable(fit) is None:
         found = residuals.dispersion()
@@ -221,7 +218,7 @@ def _agree(pvalue: float) -> str:
 
 def _extremes(fit: MixedResults) -> Iterator[Finding]:
     """Residuals that are too large for the normal distribution, by Bonferroni's bound."""
-    if not isinstance(fit, LinearMixedResults):
+    if not fit.solution.response.has_normal_residuals:
         return
     size = fit.residuals("normalized").abs()
     limit = float(special.ndtri(1.0 - 0.5 * SUSPICIOUS / max(len(size), 1)))
@@ -240,7 +237,7 @@ def _extremes(fit: MixedResults) -> Iterator[Finding]:
 
 
 def _spread(fit: MixedResults) -> Iterator[Finding]:
-    if not isinstance(fit, LinearMixedResults):
+    if not fit.solution.response.has_normal_residuals:
         return
     residuals, fitted = np.abs(fit.residuals("pearson").to_numpy()), fit.fittedvalues.to_numpy()
     used = np.isfinite(residuals)
@@ -312,7 +309,7 @@ def _collinearity(fit: MixedResults) -> Iterator[Finding]:
 
 
 def _influence(fit: MixedResults) -> Iterator[Finding]:
-    if not isinstance(fit, LinearMixedResults) or fit.solution.problem.residual is not None or not fit.n_groups:
+    if not fit.solution.response.has_normal_residuals or fit.solution.residual is not None or not fit.n_groups:
         return
     group, count = min(fit.n_groups.items(), key=lambda pair: pair[1])
     if count > MOST_SETS or not len(fit.params):

@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.diagnostics.checks import linear_results
+from mixedfx.diagnostics.checks import independent_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.matrices.new_rows import PredictedRows
@@ -294,7 +294,7 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
     partial         253.66 19.67
     partial_se       12.25  2.34
     """
-    results = linear_results(fit, "pooling")
+    results = independent_results(fit, "pooling")
     terms = _terms(results, group)
     design = results.design
     names = tuple(name for term in terms for name in term.names)

@@ -1,4 +1,4 @@
-"""Residuals that follow a known distribution if the model holds: standardized, and least confounded.
+"""Leverages, and residuals that follow a known distribution if the model holds: standardized, least confounded.
 
 Residuals about an estimate are too small, and not of the right shape where groups are small, because the estimate has
 followed the data. About a draw of the coefficients (whose prior is flat) and of the random effects, given the data, the
@@ -15,23 +15,59 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._typing import Array
-from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
-from mixedfx.diagnostics.checks import fitted_results, linear_results
-from mixedfx.diagnostics.leverage import WorkingModel, leverage
+from mixedfx.diagnostics.checks import independent_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.fitting import LinearFit
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import conditional_columns, generator, random_parts, simulated_rows
 
-__all__ = ["anderson_darling", "drawn_predictor", "least_confounded_residuals", "standardized_residuals"]
+__all__ = ["anderson_darling", "drawn_predictor", "least_confounded_residuals", "leverage", "standardized_residuals"]
 
 LEAST_SHARE = 1e-8  # of the error that is left in a residual: below, the fit goes through the row
 FEWEST_VALUES = 8  # the approximation of the p-value is for so many or more
 MOST_ROWS = 4000  # the eigenvectors of an n x n matrix are needed
 
 
-def drawn_predictor(fit: LinearMixedResults | GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
+def leverage(fit: Any) -> pd.DataFrame:
+    """Return the leverage of every row: the diagonal of the matrix that makes fitted values of responses.
+
+    Parameters
+    ----------
+    fit : MixedResults
+        A generalised model is measured by its working linear model at the fit: the matrix makes the linear predictor
+        of the working responses, with the expected information of the rows for weights.
+
+    Returns
+    -------
+    DataFrame
+        ``fixed``: through the fixed effects, ``random``: through the random effects, ``total``: their sum, which adds
+        up to the effective number of parameters of the fit.
+
+    Notes
+    -----
+    Where residuals are correlated the matrix is not symmetric, and a row with strongly correlated neighbours can have a
+    leverage outside of 0 to 1.
+
+    References
+    ----------
+    Demidenko & Stukel (2005), Stat. Med. 24, 893; Nobre & Singer (2011), J. Appl. Stat. 38, 1063; Pregibon (1981), Ann.
+    Stat. 9, 705, for working weights.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+    >>> mfx.leverage(fit).sum().round(2)
+    fixed      2.00
+    random    27.02
+    total     29.02
+    dtype: float64
+    """
+    results = mixed_results(fit, "leverage")
+    fixed, random = results.solution.leverages()
+    return pd.DataFrame({"fixed": fixed, "random": random, "total": fixed + random}, index=results.design.index)
+
+
+def drawn_predictor(fit: MixedResults, rng: np.random.Generator) -> Array:
     """Return one draw of the linear predictor (n,) of the mean, given the data and the variances.
 
     Raises
@@ -43,8 +79,11 @@ def drawn_predictor(fit: LinearMixedResults | GeneralizedLinearMixedResults, rng
     ----------
     Papandreou & Yuille (2010), Adv. Neural Inf. Process. Syst. 23: draws by perturbation.
     """
+    solution, chosen = fit.solution, conditional_columns(fit.design, "new")
+    rows = simulated_rows(fit.design, solution.beta, None, chosen)
+    effects = random_parts(rows, solution.roots, solution.modes, 1, rng, chosen)[:, 0]
     try:
-        drawn = _linear_draw(fit, rng) if isinstance(fit, LinearMixedResults) else _generalized_draw(fit, rng)
+        drawn = solution.drawn_predictor(effects, rng)
     except (ArithmeticError, np.linalg.LinAlgError) as reason:
         raise _near_singular(str(reason)) from None
     if not np.isfinite(drawn).all():
@@ -57,35 +96,6 @@ def _near_singular(reason: str) -> DataError:
         f"the fit is too near singular to draw the random effects given the data ({reason}): take random='new', or a "
         "smaller model"
     )
-
-
-def _linear_draw(fit: LinearMixedResults, rng: np.random.Generator) -> Array:
-    """Exact: the random effects are normal given the data."""
-    problem = fit.solution.problem
-    fixed, random = _drawn_afresh(fit, rng)
-    eta = fixed + random
-    own = problem.with_response(eta + fit.solution.response.residual_draws(rng.standard_normal((eta.size, 1)))[:, 0])
-    again = type(fit)(fit.model, LinearFit(own, fit.solution.optimum, own.criterion(fit.solution.point.x)))
-    return np.asarray(fit.fittedvalues.to_numpy() + eta - again.fittedvalues.to_numpy())
-
-
-def _generalized_draw(fit: GeneralizedLinearMixedResults, rng: np.random.Generator) -> Array:
-    """To first order: about the conditional mean, with the information at the mode."""
-    working, state = WorkingModel.of(fit.solution), fit.solution.at.state
-    _, own = _drawn_afresh(fit, rng)
-    noise = np.sqrt(working.weights) * rng.standard_normal(own.size)
-    error = own - working.fitted(working.weights * own + noise)
-    skewness = working.space.spread(first_order_mean(LaplaceEvaluation(state)) - state.mode.b)
-    return np.asarray(fit.linear_predictors[:, 0] + skewness + error)
-
-
-def _drawn_afresh(
-    fit: LinearMixedResults | GeneralizedLinearMixedResults, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """The fixed part of the linear predictor (n,), and ``Z b`` (n,) of effects with the covariances of the fit."""
-    chosen = conditional_columns(fit.design, "new")
-    rows = simulated_rows(fit.design, fit.solution.beta, None, chosen)
-    return rows.fixed, random_parts(rows, fit.solution.roots, fit.solution.modes, 1, rng, chosen)[:, 0]
 
 
 def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
@@ -107,14 +117,15 @@ def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
     Cook & Weisberg (1982), Residuals and Influence in Regression, section 2.2; Dunn & Smyth (1996), J. Comput. Graph.
     Stat. 5, 236.
     """
-    results = fitted_results(fit, "standardized_residuals")
-    if isinstance(results, GeneralizedLinearMixedResults):
-        rng, response = generator(seed), results.solution.response
+    results = mixed_results(fit, "standardized_residuals")
+    solution, response = results.solution, results.solution.response
+    if not response.has_normal_residuals:
+        rng = generator(seed)
         predictors = response.predictors(drawn_predictor(results, rng), response.matrices)
         return response.residuals("quantile", predictors, rng)
     values = results.residuals("normalized").to_numpy()
     share = 1.0 - leverage(results)["total"].to_numpy()
-    if results.solution.problem.residual is not None:
+    if solution.residual is not None:
         share = np.full(share.size, share.mean())
     out = np.full(values.size, np.nan)
     np.divide(values, np.sqrt(np.maximum(share, 0.0)), out=out, where=share > LEAST_SHARE)
@@ -189,7 +200,7 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
     >>> len(residuals), round(float((residuals**2).mean()), 3)
     (178, 1.0)
     """
-    results = linear_results(fit, "least_confounded_residuals")
+    results = independent_results(fit, "least_confounded_residuals")
     if results.nobs > MOST_ROWS:
         raise SpecificationError(f"least-confounded residuals take at most {MOST_ROWS} rows, found {results.nobs}")
     design, theta = results.design, results.theta.to_numpy()

@@ -14,11 +14,10 @@ from mixedfx._arguments import checked_alpha, plain_numbers
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
-from mixedfx.diagnostics.checks import fitted_results, row_sets
+from mixedfx.diagnostics.checks import mixed_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices.frame import FrameRows
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults
 
 __all__ = ["SerialCorrelation", "acf", "variogram"]
 
@@ -115,7 +114,7 @@ def acf(
     >>> mfx.acf(fit, lags=3).to_frame()["acf"].round(3).tolist()
     [1.0, 0.503, 0.329, 0.188]
     """
-    results = fitted_results(fit, "acf")
+    results = mixed_results(fit, "acf")
     values, codes, name = _residuals(results, kind, group)
     alpha = checked_alpha(alpha)
     times = pd.Series(codes).groupby(codes).cumcount().to_numpy() if time is None else _whole(results, time)
@@ -199,7 +198,7 @@ def variogram(
     2            4.0      0.821     54
     3            6.0      1.202     27
     """
-    results = fitted_results(fit, "variogram")
+    results = mixed_results(fit, "variogram")
     values, codes, name = _residuals(results, kind, group)
     if isinstance(intervals, bool) or not isinstance(intervals, int | np.integer) or intervals < 1:
         raise SpecificationError(f"intervals is a whole number, at least 1; found {intervals!r}")
@@ -227,15 +226,13 @@ def variogram(
     return SerialCorrelation(table, "variogram")
 
 
-def _residuals(
-    fit: LinearMixedResults | GeneralizedLinearMixedResults, kind: str, group: Any
-) -> tuple[Array, IntArray, str]:
+def _residuals(fit: MixedResults, kind: str, group: Any) -> tuple[Array, IntArray, str]:
     """Residuals (n,), the group (n,) of every row, and what groups are called."""
     values: Array = np.asarray(fit.residuals(kind), dtype=np.float64)
     if group is not None:
         codes, _, name = row_sets(fit, group)
         return values, codes, f"levels of {name}"
-    bound = fit.solution.problem.residual if isinstance(fit, LinearMixedResults) else None
+    bound = fit.solution.residual
     if bound is not None and bound.groups is not None:
         return values, np.asarray(bound.groups), "groups of the residual structure"
     terms = [term for term in fit.design.random if len(term.levels) < fit.nobs]
@@ -245,7 +242,7 @@ def _residuals(
     return values, np.asarray(innermost.codes), f"levels of {innermost.group}"
 
 
-def _numbers(fit: LinearMixedResults | GeneralizedLinearMixedResults, given: Any, argument: str) -> Array:
+def _numbers(fit: MixedResults, given: Any, argument: str) -> Array:
     """One number (n,) for every row of the fit: a column of its data, or an array of them."""
     design, inputs = fit.design, fit.model.inputs
     if isinstance(given, str):
@@ -263,7 +260,7 @@ def _numbers(fit: LinearMixedResults | GeneralizedLinearMixedResults, given: Any
     return numbers[design.keep] if whole else numbers
 
 
-def _whole(fit: LinearMixedResults | GeneralizedLinearMixedResults, time: Any) -> IntArray:
+def _whole(fit: MixedResults, time: Any) -> IntArray:
     times = _numbers(fit, time, "time")
     if not np.all(np.isfinite(times)) or np.any(times != np.round(times)):
         raise DataError(

@@ -13,11 +13,10 @@ from scipy import special
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.diagnostics.checks import fitted_results
+from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.residuals import drawn_predictor
 from mixedfx.exceptions import SpecificationError
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import checked_count, generator
 
 __all__ = ["QuantileResiduals", "quantile_residuals"]
@@ -197,7 +196,7 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any 
     >>> bool(found.uniformity()["pvalue"] > 0.05)
     True
     """
-    results = fitted_results(fit, "quantile_residuals")
+    results = mixed_results(fit, "quantile_residuals")
     draws, rng = checked_count(n), generator(seed)
     y = np.asarray(results.design.response.values, dtype=float)
     draw = _source(results, random, rng)
@@ -221,9 +220,7 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any 
     )
 
 
-def _source(
-    results: LinearMixedResults | GeneralizedLinearMixedResults, random: Any, rng: np.random.Generator
-) -> Callable[[int], Array]:
+def _source(results: MixedResults, random: Any, rng: np.random.Generator) -> Callable[[int], Array]:
     """Return what makes ``k`` draws (n, k)."""
     if not (isinstance(random, str) and random == "posterior"):
         return lambda k: results.simulate(k, seed=rng, random=random).to_numpy()
@@ -232,14 +229,12 @@ def _source(
     return lambda k: response.draw(np.repeat(eta[:, None], k, axis=1), None, None, rng)
 
 
-def _atoms(results: LinearMixedResults | GeneralizedLinearMixedResults) -> tuple[str, Array | None]:
+def _atoms(results: MixedResults) -> tuple[str, Array | None]:
     """Values that several draws can share ("none", "zero", "integers"), and the distance (n,) of neighbouring ones.
 
     Proportions are quotients of whole numbers.
     """
-    if isinstance(results, LinearMixedResults):
-        return "none", None
-    atoms, trials = results.solution.problem.family.support.atoms, results.design.response.trials
+    atoms, trials = results.solution.family.support.atoms, results.design.response.trials
     if atoms != "integers":
         return atoms, None
     return atoms, np.ones(results.nobs) if trials is None else 1.0 / trials

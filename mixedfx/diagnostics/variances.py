@@ -10,12 +10,10 @@ from scipy import special
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array, BoolArray
-from mixedfx.diagnostics.checks import generalized_results
+from mixedfx.diagnostics.checks import generalized_results, linear_results, mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.variance_scales import variance_estimates
 from mixedfx.results.base import MixedResults
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["heterogeneity", "overdispersion", "random_effects_pca", "untestable", "variance_tests"]
 
@@ -44,10 +42,9 @@ def variance_tests(fit: Any) -> StatsTable:
     >>> mfx.variance_tests(fit).to_frame()["se"].round(1).tolist()
     [288.8, 46.7, 14.8, 77.2]
     """
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"variance_tests is for linear mixed models, found {type(fit).__name__}")
-    found = variance_estimates(fit.solution, "variance")
-    null, is_structure = _null_values(fit, len(found.values))
+    results = linear_results(fit, "variance_tests", "is for linear mixed models")
+    found = variance_estimates(results.solution, "variance")
+    null, is_structure = _null_values(results, len(found.values))
     se = np.sqrt(np.maximum(found.covariance.diagonal(), 0.0))
     z = np.full(se.size, np.nan)
     np.divide(found.values - null, se, out=z, where=se > 0)
@@ -73,9 +70,9 @@ def variance_tests(fit: Any) -> StatsTable:
     return StatsTable.from_frame(frame, heading="Tests of variances", notes=notes, formats={"PR(>z)": "p"})
 
 
-def _null_values(fit: LinearMixedResults, size: int) -> tuple[Array, BoolArray]:
+def _null_values(fit: MixedResults, size: int) -> tuple[Array, BoolArray]:
     """Return what each parameter is compared with (r,), and whether it belongs to the residual structure (r,)."""
-    bound, null, is_structure = fit.solution.problem.residual, np.zeros(size), np.zeros(size, dtype=bool)
+    bound, null, is_structure = fit.solution.residual, np.zeros(size), np.zeros(size, dtype=bool)
     if bound is not None and bound.n_rho:
         own = slice(size - 1 - bound.n_rho, size - 1)
         is_structure[own] = True
@@ -114,12 +111,11 @@ def random_effects_pca(fit: Any) -> StatsTable:
     >>> mfx.random_effects_pca(fit).to_frame()["sd"].round(2).tolist()
     [24.74, 5.91]
     """
-    if not isinstance(fit, MixedResults):
-        raise TypeError(f"random_effects_pca needs results of mixedfx, found {type(fit).__name__}")
-    if not fit.varcorr.covariances:
+    covariances = mixed_results(fit, "random_effects_pca", "needs results of mixedfx").varcorr.covariances
+    if not covariances:
         raise SpecificationError("random_effects_pca is for models with random effects; this one has a residual only")
     frames = []
-    for group, covariance in fit.varcorr.covariances.items():
+    for group, covariance in covariances.items():
         values = np.maximum(np.linalg.eigvalsh(covariance.to_numpy())[::-1], 0.0)
         share = values / values.sum() if values.sum() > 0 else np.zeros(values.size)
         index = pd.MultiIndex.from_product([[group], [f"PC{i + 1}" for i in range(values.size)]])
@@ -165,7 +161,7 @@ def overdispersion(fit: Any) -> pd.Series[float]:
     reason = untestable(results)
     if reason is not None:
         raise SpecificationError(reason)
-    residuals, counted = results.residuals("pearson").to_numpy(), results.solution.problem.observed.multiplier
+    residuals, counted = results.residuals("pearson").to_numpy(), results.solution.response.multiplier
     used = np.isfinite(residuals)
     rows = float(used.sum()) if counted is None else float(counted[used].sum())
     chi2, df = float(np.sum(residuals[used] ** 2)), rows - results.n_parameters
@@ -179,9 +175,9 @@ def overdispersion(fit: Any) -> pd.Series[float]:
 
 def untestable(fit: MixedResults) -> str | None:
     """Return why the dispersion of a fit cannot be tested; None if it can."""
-    if not isinstance(fit, GeneralizedLinearMixedResults):
+    if fit.solution.response.has_normal_residuals:
         return "the residual variance of a linear model is estimated: there is nothing to test"
-    family, trials = fit.solution.problem.family, fit.design.response.trials
+    family, trials = fit.solution.family, fit.design.response.trials
     if "dispersion" in (*family.phi_names, *family.predictors):
         return f"the family {family.name!r} estimates its own dispersion: there is nothing to test"
     if family.has_categories:
@@ -231,9 +227,8 @@ def heterogeneity(fit: Any) -> StatsTable:
     >>> int(found["df"]), bool(found["pvalue"] < 1e-6)
     (4, True)
     """
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"heterogeneity takes a linear mixed model, found {type(fit).__name__}")
-    used, variances = _known_variances(fit)
+    results = linear_results(fit, "heterogeneity", "takes a linear mixed model")
+    used, variances = _known_variances(results)
     design, offset = fit.design, fit.design.offset
     X = design.fixed.matrix[used]
     y = (design.response.values if offset is None else design.response.values - offset)[used]
@@ -261,15 +256,14 @@ def heterogeneity(fit: Any) -> StatsTable:
     return StatsTable.from_frame(frame, heading="Heterogeneity", notes=notes)
 
 
-def _known_variances(fit: LinearMixedResults) -> tuple[Any, Array]:
+def _known_variances(fit: MixedResults) -> tuple[Any, Array]:
     """Which rows count (n,), and their sampling variances."""
-    problem, design = fit.solution.problem, fit.design
-    residual = problem.residual
+    design, residual = fit.design, fit.solution.residual
     if residual is not None and residual.groups is not None:
         raise SpecificationError(
             "heterogeneity is for independent estimates, and residual= correlates them: leave the correlation out"
         )
-    if problem.criterion.sigma2 is None or (residual is not None and residual.n_rho):
+    if fit.solution.has_sigma or (residual is not None and residual.n_rho):
         raise SpecificationError(
             "heterogeneity is for known sampling variances, and these are estimated: write "
             'residual=mfx.KnownVariance("vi"), or weights with sigma=1'
@@ -280,7 +274,7 @@ def _known_variances(fit: LinearMixedResults) -> tuple[Any, Array]:
     return used, np.asarray((fit.sigma**2 * relative)[used] / weights[used])
 
 
-def _between(fit: LinearMixedResults) -> Array:
+def _between(fit: MixedResults) -> Array:
     """Variance (n,) of the random part of every row."""
     total = np.zeros(fit.design.n_rows)
     for term, covariance in zip(fit.design.random, fit.varcorr.terms, strict=True):

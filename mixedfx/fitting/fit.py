@@ -14,11 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
-from mixedfx._typing import AnyArray, Array
+from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.families.base import Family
 from mixedfx.families.links import Link
@@ -29,6 +30,9 @@ from mixedfx.fitting.reported import Reported
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.matrices import Design, FixedEffects
 from mixedfx.matrices.new_rows import PredictedRows
+
+if TYPE_CHECKING:
+    from mixedfx.fitting.without import Without
 
 __all__ = ["Fit"]
 
@@ -46,6 +50,8 @@ class Fit(ABC):
         Method of the denominator degrees of freedom where the user names none.
     ddf_methods : tuple of str
         The methods that this kind of fit supports.
+    is_relative : bool
+        Whether :attr:`theta` is relative to sigma.
     problem
         What was solved: design, criterion, and the maps between the inner and the user's scale.
     """
@@ -54,6 +60,7 @@ class Fit(ABC):
     title: ClassVar[str] = "Mixed model"
     default_ddf: ClassVar[str] = "z"
     ddf_methods: ClassVar[tuple[str, ...]] = ("z",)
+    is_relative: ClassVar[bool] = False
     problem: Any
 
     # ---------------------------------------------------------------- the model
@@ -123,6 +130,11 @@ class Fit(ABC):
     @abstractmethod
     def has_sigma(self) -> bool:
         """Whether a residual variance is estimated, so that tables show a ``sigma``."""
+
+    @property
+    def further_names(self) -> tuple[str, ...]:
+        """Names of the parameters beside fixed effects, covariances and sigma, as :meth:`without` has them."""
+        return ()
 
     @property
     @abstractmethod
@@ -280,6 +292,25 @@ class Fit(ABC):
         """Smallest and largest values (m,) of the family-wide parameters on their unbounded scales."""
         return np.zeros(0), np.zeros(0)
 
+    def leverages(self) -> tuple[Array, Array]:
+        """Return how much the response of every row pulls its own linear predictor: through fixed and random effects.
+
+        In a generalised model that is the response of the working linear model at the estimate.
+        """
+        raise NotImplementedError(f"a {self.kind} fit has no leverages")
+
+    def drawn_predictor(self, effects: Array, rng: np.random.Generator) -> Array:
+        """Return a draw of the first linear predictor (n,) from its distribution given the data, the variances known.
+
+        Parameters
+        ----------
+        effects : (n,)
+            ``Z b`` of random effects drawn afresh. The draw is the conditional mean plus the error of the fit to data
+            with these effects, which has the same distribution (Papandreou & Yuille 2010).
+        rng : Generator
+        """
+        raise NotImplementedError(f"a {self.kind} fit has no draws given the data")
+
     # ---------------------------------------------------------------- the same model again
     @abstractmethod
     def with_response(self, y: Array) -> Any:
@@ -294,6 +325,18 @@ class Fit(ABC):
     @abstractmethod
     def on_rows(self, design: Design, rows: AnyArray) -> Any:
         """Return the problem of the same model for ``design``: the fitted rows ``rows`` (n',), some repeated."""
+
+    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+        """Return the estimates without the rows of each of R sets.
+
+        Parameters
+        ----------
+        sets : (n,)
+            Number of the set that every row belongs to.
+        columns : DataFrame, optional
+            What a residual structure reads, a row a row of the design.
+        """
+        raise NotImplementedError(f"a {self.kind} fit has no estimates without rows")
 
     # ---------------------------------------------------------------- storage
     @abstractmethod

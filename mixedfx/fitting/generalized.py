@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import AnyArray, Array, BoolArray
+from mixedfx._lazy import higher
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.criterion.boundary import (
     UNKNOWABLE,
     curvature_verdict,
@@ -19,6 +21,7 @@ from mixedfx.criterion.boundary import (
 )
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem
+from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.mode import mode_covariance
 from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
 from mixedfx.criterion.start import response_unit, start_phi
@@ -30,11 +33,15 @@ from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood
 from mixedfx.fitting.reported import Reported, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
+from mixedfx.fitting.working import WorkingModel
 from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
 from mixedfx.matrices.fixed import full_rank
-from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
+from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, linear_predictor_variance
 from mixedfx.matrices.reference import Reference
 from mixedfx.optimize import Optimum, equilibrium
+
+if TYPE_CHECKING:
+    from mixedfx.fitting.without import Without
 
 __all__ = [
     "GeneralizedFit",
@@ -163,6 +170,12 @@ class GeneralizedFit(Fit):
     def has_sigma(self) -> bool:
         """Whether the dispersion is a residual variance that is estimated as one number."""
         return self.family.precision_weights and "dispersion" in self.family.phi_names
+
+    @property
+    def further_names(self) -> tuple[str, ...]:
+        """Names of the coefficients of further linear predictors and of the family-wide parameters."""
+        names = [f"{c.name}: {name}" for c in self.problem.components for name in c.names]
+        return (*names, *self.family.phi_names)
 
     @property
     def roots(self) -> tuple[Array, ...]:
@@ -306,6 +319,21 @@ class GeneralizedFit(Fit):
         lower, upper = (end + self.problem.phi_log_weights for end in self.family.phi_bounds)
         return lower, upper
 
+    def leverages(self) -> tuple[Array, Array]:
+        """Return how much every working response pulls its own linear predictor, through fixed and random effects."""
+        return WorkingModel.of(self).parts.leverages()
+
+    def drawn_predictor(self, effects: Array, rng: np.random.Generator) -> Array:
+        """Return a draw of the linear predictor (n,) given the data, to first order.
+
+        It lies about the conditional mean, with the information at the mode.
+        """
+        working, state = WorkingModel.of(self), self.at.state
+        noise = np.sqrt(working.weights) * rng.standard_normal(effects.size)
+        error = effects - working.fitted(working.weights * effects + noise)
+        skewness = working.space.spread(first_order_mean(LaplaceEvaluation(state)) - state.mode.b)
+        return np.asarray(fitted_predictor(self.design, self.beta, self.modes) + skewness + error)
+
     # ---------------------------------------------------------------- the same model again
     def with_response(self, y: Array) -> GeneralizedProblem:
         """Return the problem with the response ``y`` (n,), proportions if binomial, in place of the fitted one."""
@@ -325,6 +353,10 @@ class GeneralizedFit(Fit):
             components=components,
             penalty=problem.penalty,
         )
+
+    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+        """Return the estimates without the rows of each set: weights of zero, and Newton steps from the estimate."""
+        return cast("Without", higher("generalized_without")(self, sets))
 
     # ---------------------------------------------------------------- storage
     def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:

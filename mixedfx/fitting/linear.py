@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import AnyArray, Array
+from mixedfx._lazy import higher
+from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict
 from mixedfx.criterion.evaluation import GaussianEvaluation
@@ -23,9 +25,13 @@ from mixedfx.fitting.likelihood import Likelihood, linear_likelihood, linear_the
 from mixedfx.fitting.reported import Reported, linear_reported
 from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
+from mixedfx.fitting.working import linear_leverage
 from mixedfx.matrices import Design, Undetermined, verdict_of
-from mixedfx.matrices.new_rows import PredictedRows, fixed_part
+from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, fixed_part
 from mixedfx.optimize import Optimum
+
+if TYPE_CHECKING:
+    from mixedfx.fitting.without import Without
 
 __all__ = ["LinearFit"]
 
@@ -58,6 +64,7 @@ class LinearFit(Fit):
     kind = "linear"
     title = "Linear mixed model"
     default_ddf = "satterthwaite"
+    is_relative = True
     ddf_methods = ("satterthwaite", "kenward-roger", "containment", "residual", "z")
 
     problem: LinearProblem
@@ -140,6 +147,11 @@ class LinearFit(Fit):
     def covariances(self) -> tuple[Array, ...]:
         """Covariance (q, q) of the random effects of each term."""
         return tuple(self.scale * matrix for matrix in self.problem.relative_covariances(self.inner_theta))
+
+    @property
+    def further_names(self) -> tuple[str, ...]:
+        """Names of the parameters of the residual structure."""
+        return () if self.residual is None else tuple(self.residual.names)
 
     @property
     def roots(self) -> tuple[Array, ...]:
@@ -247,6 +259,19 @@ class LinearFit(Fit):
         """Return what makes the linear predictor of each row uncertain, the variances counting as known."""
         return linear_errors(self.problem, self.at, rows, self.covariances)
 
+    def leverages(self) -> tuple[Array, Array]:
+        """Return how much every response pulls its own fitted value, through fixed and through random effects."""
+        return linear_leverage(self).leverages()
+
+    def drawn_predictor(self, effects: Array, rng: np.random.Generator) -> Array:
+        """Return a draw of the linear predictor (n,) given the data: exact, as random effects are normal then."""
+        eta = self.response.fixed_part + effects
+        y = eta + self.response.residual_draws(rng.standard_normal((eta.size, 1)))[:, 0]
+        problem = self.with_response(y)
+        again = replace(self, problem=problem, point=problem.criterion(self.x))
+        fitted, refitted = (fitted_predictor(self.design, fit.beta, fit.modes) for fit in (self, again))
+        return np.asarray(fitted + eta - refitted)
+
     # ---------------------------------------------------------------- the same model again
     def with_response(self, y: Array) -> LinearProblem:
         """Return the problem with the response ``y`` (n,) in place of the fitted one."""
@@ -255,6 +280,10 @@ class LinearFit(Fit):
     def on_rows(self, design: Design, rows: AnyArray) -> LinearProblem:
         """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
         return linear_problem(design, reml=self.reml, sigma=None if self.has_sigma else self.sigma)
+
+    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+        """Return the estimates without the rows of each set: cross-products taken off, or a new fit each."""
+        return cast("Without", higher("linear_without")(self, sets, columns))
 
     # ---------------------------------------------------------------- storage
     def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:

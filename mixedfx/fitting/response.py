@@ -67,6 +67,11 @@ class ResponseModel(ABC):
         """Columns (n, k) of the further linear predictors in the fitted rows."""
         return {}
 
+    @property
+    def multiplier(self) -> Array | None:
+        """How many rows each fitted row counts for (n,); None where each is one."""
+        return None
+
     def columns(self, data: Any) -> dict[str, Array]:
         """Return the columns (n, k) of the further linear predictors, in the fitted rows (None) or in new ones."""
         return {}
@@ -284,7 +289,7 @@ def _response(model: FamilyResponse, predictors: Array, rng: np.random.Generator
 def _pearson(model: FamilyResponse, predictors: Array, rng: np.random.Generator) -> Array:
     weights = model.design.weights
     variance = model.family.variance(predictors, model.phi, trials=model.trials, weights=weights)
-    counted = model.problem.observed.multiplier
+    counted = model.multiplier
     size = np.where(np.isfinite(variance) & (variance > 0), variance, np.nan)
     return np.asarray(_response(model, predictors, rng) * np.sqrt((1.0 if counted is None else counted) / size))
 
@@ -358,6 +363,11 @@ class FamilyResponse(ResponseModel):
         if data is None:
             return self.matrices
         return {c.name: encoded_component(c.fixed, data) for c in self.problem.components}
+
+    @property
+    def multiplier(self) -> Array | None:
+        """How many rows each fitted row counts for (n,); None where each is one."""
+        return self.problem.observed.multiplier
 
     @property
     def trials(self) -> Array | float:

@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 
@@ -387,8 +388,9 @@ class KenwardRogerDenominator(Denominator):
                 "Kenward and Roger's method is for REML fits, and this one is by maximum likelihood: fit it with "
                 'reml=True, or take ddf="satterthwaite"'
             )
-        point = self.fit.point
-        return StructuredKenwardRoger(point) if isinstance(point, ResidualEvaluation) else KenwardRoger.of(point.linear)
+        if self.fit.residual is None:
+            return KenwardRoger.of(self.fit.at)
+        return StructuredKenwardRoger(cast("ResidualEvaluation", self.fit.point))
 
     @cached_property
     def covariance(self) -> Array:

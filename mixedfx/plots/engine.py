@@ -13,7 +13,7 @@ from scipy import special
 
 from mixedfx._arguments import checked_choice, checked_positions
 from mixedfx._typing import Array
-from mixedfx.diagnostics.checks import linear_results, mixed_results
+from mixedfx.diagnostics.checks import independent_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control
 from mixedfx.fitting.linear_search import fit_linear
@@ -164,7 +164,7 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
         Where to start, as ``Control(start=…)`` takes it; by default the path of the fit itself, whose start is so near
         that there may be little to see.
     """
-    results = linear_results(fit, "optimizer_path")
+    results = independent_results(fit, "optimizer_path")
     found = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
     steps = [*found.optimum.path, found.inner_theta]
     path = results.solution.problem.to_user(np.array(steps))
@@ -207,7 +207,7 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
         The values of the parameters and ``deviance``: minus twice the (restricted) log-likelihood above its minimum,
         fixed effects and sigma profiled out.
     """
-    grid = _grid(linear_results(fit, "likelihood_surface"), parameters, start)
+    grid = _grid(independent_results(fit, "likelihood_surface"), parameters, start)
     names = _names(grid)
     mesh = np.meshgrid(*grid.axes, indexing="ij")
     frame = pd.DataFrame({name: part.ravel() for name, part in zip(names, mesh, strict=True)})
@@ -234,7 +234,7 @@ def likelihood_surface(
     -----
     Contours enclose the regions of 50, 80, 95, 99 and 99.9 % by the chi-squared distribution.
     """
-    results = linear_results(fit, "likelihood_surface")
+    results = independent_results(fit, "likelihood_surface")
     grid = _grid(results, parameters, start)
     panel = one_panel(ax, (5.2, 4.2))
     path = grid.path

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_names
 from mixedfx._typing import Array
-from mixedfx.diagnostics.checks import linear_results
+from mixedfx.diagnostics.checks import independent_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects
 from mixedfx.plots.look import (
@@ -92,7 +92,7 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
         Columns ``level, n, term, no, partial, complete``: estimates from the level alone (the other fixed effects
         given), from the model, and the fixed effect; nan where a level alone does not suffice.
     """
-    results = linear_results(fit, "shrinkage")
+    results = independent_results(fit, "shrinkage")
     term = _term(results, group)
     own, partial = _own_estimates(results, term), results.coefficients[term.group]
     counts = np.bincount(term.codes, minlength=term.n_levels)
@@ -128,7 +128,7 @@ def shrinkage(
         Coefficients on the axes; the first two if omitted. With one coefficient the levels stand side by side.
     ax : matplotlib Axes, optional
     """
-    results = linear_results(fit, "shrinkage")
+    results = independent_results(fit, "shrinkage")
     term = _term(results, group)
     frame = shrinkage_frame(results, term.group)
     chosen = list(term.names[:2]) if terms is None else list(checked_names("terms", terms))
@@ -217,7 +217,7 @@ def group_panels_frame(
         Columns ``level, pooling, intercept, slope``: ``"complete"`` is the line through all rows, ``"no"`` that through
         the rows of the level, ``"partial"`` the model's (other predictors at their means in the level).
     """
-    results = linear_results(fit, "group_panels")
+    results = independent_results(fit, "group_panels")
     column = _column(results, x)
     term = _term(results, group)
     y, fitted = results.design.response.values, results.fittedvalues.to_numpy()
@@ -286,7 +286,7 @@ def group_panels(
     -------
     list of matplotlib Axes
     """
-    results = linear_results(fit, "group_panels")
+    results = independent_results(fit, "group_panels")
     frame = group_panels_frame(results, x, group, levels=levels)
     return _draw_panels(results, _term(results, group), x, frame, ax)
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.diagnostics import without
+from mixedfx.fitting import without
 
 SLEEP, PASTES = "Reaction ~ Days + (Days | Subject)", "strength ~ 1 + (1 | batch/cask)"
 TOLERANCE = 1e-3  # standard errors: what the project promises

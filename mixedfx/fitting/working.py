@@ -1,32 +1,33 @@
-"""Leverages of a mixed model: how much every row pulls its own fitted value."""
+"""The linear model at an estimate, as a smoother of its responses: what leverages and draws given the data need."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.marginal import FamilyLikelihood
-from mixedfx.criterion.residual import ResidualEvaluation
-from mixedfx.diagnostics.checks import fitted_results
-from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.fitting.linear import LinearFit
 from mixedfx.linalg.factor import BlockFactor, PatternInverse, factorize
 from mixedfx.linalg.gram import Rows, cross_products
 from mixedfx.linalg.rowwise import RowMap
+from mixedfx.matrices.new_rows import fitted_predictor
 
-__all__ = ["WorkingModel", "leverage"]
+if TYPE_CHECKING:
+    from mixedfx.criterion.residual import ResidualCriterion
+    from mixedfx.fitting.generalized import GeneralizedFit
+    from mixedfx.fitting.linear import LinearFit
+
+__all__ = ["LeverageParts", "WorkingModel", "linear_leverage"]
 
 PROBES = 64  # columns that are whitened at a time
 
 
 @dataclass(frozen=True)
-class _LeverageParts:
+class LeverageParts:
     """What the diagonal of ``H = I - R V^-1 (I - X Phi X' V^-1)`` is made of, ``Phi = (X' V^-1 X)^-1``.
 
     Attributes
@@ -48,74 +49,34 @@ class _LeverageParts:
     unscaled: Array
     own: Array
 
-
-def leverage(fit: Any) -> pd.DataFrame:
-    """Return the leverage of every row: the diagonal of the matrix that makes fitted values of responses.
-
-    Parameters
-    ----------
-    fit : MixedResults
-        A generalised model is measured by its working linear model at the fit: the matrix makes the linear predictor
-        of the working responses, with the expected information of the rows for weights.
-
-    Returns
-    -------
-    DataFrame
-        ``fixed``: through the fixed effects, ``random``: through the random effects, ``total``: their sum, which adds
-        up to the effective number of parameters of the fit.
-
-    Notes
-    -----
-    Where residuals are correlated the matrix is not symmetric, and a row with strongly correlated neighbours can have a
-    leverage outside of 0 to 1.
-
-    References
-    ----------
-    Demidenko & Stukel (2005), Stat. Med. 24, 893; Nobre & Singer (2011), J. Appl. Stat. 38, 1063; Pregibon (1981), Ann.
-    Stat. 9, 705, for working weights.
-
-    Examples
-    --------
-    >>> import mixedfx as mfx
-    >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-    >>> mfx.leverage(fit).sum().round(2)
-    fixed      2.00
-    random    27.02
-    total     29.02
-    dtype: float64
-    """
-    results = fitted_results(fit, "leverage")
-    rows = (
-        WorkingModel.of(results.solution).rows
-        if isinstance(results.solution, GeneralizedFit)
-        else _linear_rows(results.solution)
-    )
-    pulled = rows.inverse_X @ rows.unscaled
-    fixed = np.einsum("ip,ip->i", rows.X, pulled)
-    random = rows.own - np.einsum("ip,ip->i", rows.predicted, pulled)
-    return pd.DataFrame({"fixed": fixed, "random": random, "total": fixed + random}, index=results.design.index)
+    def leverages(self) -> tuple[Array, Array]:
+        """Return the diagonal of ``H`` (n,) through the fixed effects and through the random effects."""
+        pulled = self.inverse_X @ self.unscaled
+        fixed = np.einsum("ip,ip->i", self.X, pulled)
+        return fixed, self.own - np.einsum("ip,ip->i", self.predicted, pulled)
 
 
-def _linear_rows(fit: LinearFit) -> _LeverageParts:
+def linear_leverage(fit: LinearFit) -> LeverageParts:
+    """Return what the leverages of a linear model are made of."""
+    if fit.residual is not None:
+        return _structured_rows(fit, fit.residual)
     at, rows = fit.at, fit.problem.assembly.rows
-    if isinstance(fit.point, ResidualEvaluation):
-        return _structured_rows(fit.point)
     given = fit.problem.design.weights
     weights = np.ones(len(rows.columns)) if given is None else given
     X = rows.columns[:, :-1]
     predicted = _predicted_columns(RowMap(rows), at.column_effects, X.shape[1])
     own = weights * RowMap(rows).leverages(at.factor.inverse)
-    return _LeverageParts(X, weights[:, None] * (X - predicted), predicted, at.unscaled_cov, own)
+    return LeverageParts(X, weights[:, None] * (X - predicted), predicted, at.unscaled_cov, own)
 
 
-def _structured_rows(point: ResidualEvaluation) -> _LeverageParts:
+def _structured_rows(fit: LinearFit, bound: BoundResidual) -> LeverageParts:
     """With correlated residuals ``R^-1`` mixes rows, but only within levels of all grouping factors."""
-    rows, bound = point.criterion.rows, point.criterion.residual
-    X, at = rows.columns[:, :-1], point.linear
+    rows, at = cast("ResidualCriterion", fit.problem.criterion).rows, fit.at
+    X = rows.columns[:, :-1]
     predicted = _predicted_columns(RowMap(rows), at.column_effects, X.shape[1])
-    inverse_X = _precision_times(bound, point.rho, X - predicted)
-    z = [_precision_times(bound, point.rho, part.T).T for part in rows.z]
-    return _LeverageParts(X, inverse_X, predicted, at.unscaled_cov, _bilinear(rows, z, at.factor.inverse))
+    inverse_X = _precision_times(bound, fit.rho, X - predicted)
+    z = [_precision_times(bound, fit.rho, part.T).T for part in rows.z]
+    return LeverageParts(X, inverse_X, predicted, at.unscaled_cov, _bilinear(rows, z, at.factor.inverse))
 
 
 def _bilinear(rows: Rows, others: list[Array], inverse: PatternInverse) -> Array:
@@ -165,12 +126,11 @@ class WorkingModel:
     @classmethod
     def of(cls, fit: GeneralizedFit) -> WorkingModel:
         """The working model at the estimate."""
-        problem, state = fit.problem, fit.at.state
-        likelihood, space = problem.model.likelihood, problem.model.space
-        assert isinstance(likelihood, FamilyLikelihood)
-        arguments = likelihood.arguments(state.mode.eta, state.auxiliary)
-        weights = problem.family.expected_weights(problem.observed, *arguments)
-        factor = factorize(cross_products(space.rows, weights), state.factors)
+        problem, response, space = fit.problem, fit.response, fit.problem.model.space
+        eta = fitted_predictor(fit.design, fit.beta, fit.modes)
+        predictors = response.predictors(eta, response.matrices)
+        weights = fit.family.expected_weights(problem.observed, predictors, response.phi)
+        factor = factorize(cross_products(space.rows, weights), fit.at.state.factors)
         return cls(space, problem.model.X, weights, factor)
 
     def predicted(self, weighted: Array) -> Array:
@@ -180,20 +140,20 @@ class WorkingModel:
         return np.array([self.space.spread(column) for column in effects.T]).reshape(weighted.shape[::-1]).T
 
     @cached_property
-    def rows(self) -> _LeverageParts:
+    def parts(self) -> LeverageParts:
         """What leverages are made of."""
         X, weights = self.X, self.weights
         predicted = self.predicted(weights[:, None] * X)
         inverse_X = weights[:, None] * (X - predicted)
         unscaled = np.asarray(np.linalg.inv(X.T @ inverse_X), dtype=float)
         own = weights * self.space.leverages(self.factor.inverse)
-        return _LeverageParts(X, inverse_X, predicted, unscaled, own)
+        return LeverageParts(X, inverse_X, predicted, unscaled, own)
 
     def fitted(self, weighted: Array) -> Array:
         """Return the linear predictors (n,) fitted to responses times their weights (n,)."""
         predicted = self.predicted(weighted[:, None])[:, 0]
-        beta = self.rows.unscaled @ (self.X.T @ weighted - self.rows.predicted.T @ weighted)
-        return np.asarray(predicted + (self.X - self.rows.predicted) @ beta)
+        beta = self.parts.unscaled @ (self.X.T @ weighted - self.parts.predicted.T @ weighted)
+        return np.asarray(predicted + (self.X - self.parts.predicted) @ beta)
 
 
 def _predicted_columns(rows: RowMap, effects: tuple[Array, ...], count: int) -> Array:

@@ -16,7 +16,7 @@ Pregibon (1981), Ann. Stat. 9, 705; Christensen, Pearson & Johnson (1992), Techn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -29,12 +29,12 @@ from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.criterion.mode import mode_state
-from mixedfx.diagnostics.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.exceptions import DataError
-from mixedfx.fitting import LinearFit
 from mixedfx.fitting.control import Control
+from mixedfx.fitting.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
+from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.linear_search import fit_linear
 from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.linalg.gram import Rows
@@ -42,7 +42,7 @@ from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design
 from mixedfx.optimize import minimize, minimize_many
 
-__all__ = ["ESTIMABLE", "Without", "fits_without", "generalized_fits_without", "outer_sums", "structured_fits_without"]
+__all__ = ["Without", "generalized_without", "linear_without"]
 
 EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; else one step each, where it can be trusted
 BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
@@ -96,18 +96,19 @@ class Without:
         return Without(*columns)
 
 
-def fits_without(fit: LinearFit, sets: IntArray) -> Without:
-    """Return the estimates without the rows of each set.
+def linear_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+    """Return the estimates of a linear model without the rows of each set.
 
     Parameters
     ----------
     fit : LinearFit
-        Without a residual structure.
     sets : (n,)
         Number of the set that every row belongs to.
+    columns : DataFrame, optional
+        What a residual structure reads.
     """
-    blocks = _blocks(fit.problem, sets)
-    return _one_by_one(fit, sets) if blocks is None else _all_at_once(fit, sets, *blocks)
+    blocks = None if fit.residual is not None else _blocks(fit.problem, sets)
+    return _one_by_one(fit, sets, columns) if blocks is None else _all_at_once(fit, sets, *blocks)
 
 
 def _blocks(problem: LinearProblem, sets: IntArray) -> tuple[BlockMap, IntArray] | None:
@@ -215,7 +216,7 @@ def _third_derivatives(fit: LinearFit) -> Array:
 
 
 def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray) -> DeletedCriterion:
-    problem = fit.problem
+    problem, criterion = fit.problem, fit.at.criterion
     rows, weights, count = problem.assembly.rows, problem.design.weights, len(home)
     everything = _cross_products(blocks, rows, weights, blocks.block[0][rows.layout.codes[0]], blocks.count)
     deleted = _cross_products(blocks, rows, weights, sets, count)
@@ -226,10 +227,10 @@ def _criterion(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArray)
         everything,
         home,
         everything.take(home).less(deleted, emptied),
-        fit.at.criterion.gram.total - outer_sums(rows.columns, weights, sets, count),
-        problem.criterion.nu - sizes,
-        problem.criterion.reml,
-        problem.criterion.sigma2,
+        criterion.gram.total - outer_sums(rows.columns, weights, sets, count),
+        criterion.nu - sizes,
+        criterion.reml,
+        criterion.sigma2,
     )
 
 
@@ -289,64 +290,37 @@ def _empty(count: int, problem: LinearProblem) -> Without:
     return Without(*(np.full(shape, np.nan) for shape in shapes))
 
 
-def _one_by_one(fit: LinearFit, sets: IntArray) -> Without:
+def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None) -> Without:
     """Fit anew without each set, from the estimate with all rows."""
-    problem = fit.problem
-    criterion = problem.criterion
-
-    def without(number: int) -> LinearProblem:
-        design = _rows_of(problem.design, sets != number)
-        return linear_problem(design, reml=criterion.reml, sigma=problem.known_sigma)
-
-    return _fitted_to(fit, sets, without)
-
-
-def structured_fits_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame) -> Without:
-    """Return the estimates of a model with a residual structure without the rows of each set (n,): fitted anew.
-
-    The residual structure is bound to the rows that are left, with the same parameters; ``columns`` are those it reads.
-    """
-    problem = fit.problem
-    bound = problem.residual
-    assert bound is not None
-
-    def without(number: int) -> LinearProblem:
-        kept = sets != number
-        residual = bound.rebind(columns[kept].reset_index(drop=True))
-        design = _rows_of(problem.design, kept)
-        return linear_problem(design, reml=problem.criterion.reml, sigma=problem.known_sigma, residual=residual)
-
-    return _fitted_to(fit, sets, without)
-
-
-def _fitted_to(fit: LinearFit, sets: IntArray, without: Callable[[int], LinearProblem]) -> Without:
-    """The fits to the problems ``without`` each set, from the estimate with all rows."""
     problem, count = fit.problem, int(sets.max()) + 1
     X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
     full = X.T @ (X if weights is None else X * weights[:, None])
     out = _empty(count, problem)
-    control = Control(start=problem.to_user(fit.inner_theta)) if fit.inner_theta.all() else Control()
+    control = Control(start=fit.theta) if fit.inner_theta.all() else Control()
     for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
         try:
-            other = without(int(number))
+            other = _problem_of(fit, sets != number, columns)
             found = _warm_fit(fit, other) or fit_linear(other, control)
         except (DataError, ArithmeticError, np.linalg.LinAlgError):
             continue
-        at = found.at
-        estimate = Without(
-            other.to_user(at.theta)[None],
-            other.basis.beta(at.beta)[None],
-            other.basis.covariance(at.sigma2 * at.unscaled_cov)[None],
-            np.array([at.sigma2 * other.basis.scale**2]),
-            found.rho[None] if other.residual is None else other.residual.natural(found.rho)[None],
-        )
-        out = out.filled(np.array([number]), estimate)
+        further = found.rho if found.residual is None else found.residual.natural(found.rho)
+        numbers = (found.theta, found.beta, found.beta_covariance, np.array(found.scale), further)
+        out = out.filled(np.array([number]), Without(*(one[None] for one in numbers)))
     return out
+
+
+def _problem_of(fit: LinearFit, kept: BoolArray, columns: pd.DataFrame | None) -> LinearProblem:
+    """The problem with the rows that are ``kept`` (n,), a residual structure with its parameters bound to them."""
+    residual = fit.residual
+    if residual is not None and columns is not None:
+        residual = residual.rebind(columns[kept].reset_index(drop=True))
+    sigma = fit.problem.known_sigma
+    return linear_problem(_rows_of(fit.design, kept), reml=fit.reml, sigma=sigma, residual=residual)
 
 
 def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
-    start = np.concatenate([other.to_inner(fit.problem.to_user(fit.inner_theta)), fit.rho])
+    start = np.concatenate([other.to_inner(fit.theta), fit.rho])
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     found = LinearFit(other, optimum, optimum.point)
     return found if found.is_plain else None
@@ -373,7 +347,7 @@ class _Refit:
     fit: GeneralizedFit
 
 
-def generalized_fits_without(fit: GeneralizedFit, sets: IntArray) -> Without:
+def generalized_without(fit: GeneralizedFit, sets: IntArray) -> Without:
     """Return the estimates without the rows of each set (n,): by Newton steps, or by a fit where they do not settle."""
     count = int(sets.max()) + 1
     parts = Without(
@@ -466,14 +440,7 @@ def _estimable_sets(problem: GeneralizedProblem, sets: IntArray, count: int) -> 
 def _enter(parts: Without, number: int, found: _Refit) -> None:
     """Write what was found into row ``number``."""
     problem = found.fit.problem
-    x = problem.to_user(found.x)
-    p, stop = problem.model.n_fixed, problem.theta_slice.stop
-    family = problem.family
-    position = family.phi_names.index("dispersion") - len(family.phi_names) if _has_scale(problem) else 0
+    x, p, stop = problem.to_user(found.x), problem.model.n_fixed, problem.theta_slice.stop
     parts.theta[number], parts.beta[number], parts.further[number] = x[p:stop], x[:p], x[stop:]
-    parts.covariance[number] = found.fit.covariance[:p, :p]
-    parts.sigma2[number] = np.exp(x[position]) if _has_scale(problem) else 1.0
-
-
-def _has_scale(problem: GeneralizedProblem) -> bool:
-    return problem.family.precision_weights and "dispersion" in problem.family.phi_names
+    parts.covariance[number] = found.fit.beta_covariance
+    parts.sigma2[number] = found.fit.scale if found.fit.has_sigma else 1.0
