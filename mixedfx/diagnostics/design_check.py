@@ -120,9 +120,9 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     >>> found.relations["relation"].tolist()
     ['batch:cask is nested in batch']
     """
-    own = _checked(options)
+    given = _checked(options)
     frame = as_frame(data)
-    residual, sigma = own.pop("residual", None), checked_sigma(own.pop("sigma", None))
+    residual, sigma = given.pop("residual", None), checked_sigma(given.pop("sigma", None))
     linear = family is None or family == "gaussian"
     if not linear and (residual is not None or sigma is not None):
         raise SpecificationError(
@@ -132,7 +132,7 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     extra = columns_of_residual(residual)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is among the remarks
-        design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **own)
+        design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **given)
     bound = None if residual is None else residual.bind(used_columns(frame, extra, design.keep))
     problems = _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen)
     factors = {term.group: term for term in design.random}
@@ -164,24 +164,24 @@ def _kind(family: Family | None) -> str:
 def _linear_problems(design: Design, sigma: float | None, residual: BoundResidual | None) -> list[str]:
     """What a linear model would say of this design and response."""
     noise = linear_noise(design, sigma, residual)
-    found = identified_twin(design, noise)
-    return [*_sentences(found), *filter(None, [residual_problem(found)] if noise.diagonals else [])]
+    twin = identified_twin(design, noise)
+    return [*_sentences(twin), *filter(None, [residual_problem(twin)] if noise.diagonals else [])]
 
 
 def _generalized_problems(design: Design, family: Family) -> list[str]:
     """What a generalised model would say of this design and response."""
     noise = generalized_noise(family, design, {})
-    found = identified_twin(design, noise)
+    twin = identified_twin(design, noise)
     reason = ""
     if noise.diagonals:
-        reason = residual_problem(transformed(found, family))
+        reason = residual_problem(transformed(twin, family))
     elif has_residual(family):
-        reason = residual_problem(found, fixed=False)
-    return [*_sentences(found), *filter(None, [reason])]
+        reason = residual_problem(twin, fixed=False)
+    return [*_sentences(twin), *filter(None, [reason])]
 
 
-def _sentences(found: Design) -> list[str]:
-    written = [f"{finding}; leave it out" if finding.column else str(finding) for finding in found.undetermined]
+def _sentences(twin: Design) -> list[str]:
+    written = [f"{finding}; leave it out" if finding.column else str(finding) for finding in twin.undetermined]
     return list(dict.fromkeys(written))
 
 

@@ -184,9 +184,9 @@ def _distribution(fit: MixedResults, seed: Any) -> Finding:
 def _dispersion(fit: MixedResults, residuals: QuantileResiduals) -> Iterator[Finding]:
     """Where the family has no dispersion of its own that was estimated."""
     if untestable(fit) is None:
-        found = residuals.dispersion()
-        words = f"the data vary {found['statistic']:.2f} times as much as the family says (p = {found['pvalue']:.2g})"
-        yield Finding("dispersion", _verdict(found["pvalue"]), words)
+        test = residuals.dispersion()
+        words = f"the data vary {test['statistic']:.2f} times as much as the family says (p = {test['pvalue']:.2g})"
+        yield Finding("dispersion", _verdict(test["pvalue"]), words)
 
 
 def _outliers(residuals: QuantileResiduals) -> Finding:
@@ -243,8 +243,8 @@ def _spread(fit: MixedResults) -> Iterator[Finding]:
     used = np.isfinite(residuals)
     if np.ptp(fitted[used]) == 0:
         return
-    found = stats.spearmanr(residuals[used], fitted[used])
-    correlation, pvalue = float(found.statistic), float(found.pvalue)
+    test = stats.spearmanr(residuals[used], fitted[used])
+    correlation, pvalue = float(test.statistic), float(test.pvalue)
     uneven = abs(correlation) > UNEVEN and pvalue < SUSPICIOUS
     trend = "grow" if correlation > 0 else "shrink"
     words = f"residuals {trend} with the fitted values" if uneven else "residuals are as large for all fitted values"

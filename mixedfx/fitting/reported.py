@@ -219,18 +219,18 @@ def _of_term(
 def linear_reported(problem: LinearProblem) -> tuple[Reported, ...]:
     """Return what a linear model reports, as functions of ``phi = (theta, rho, log sigma^2)``."""
     unit, k, bound = problem.basis.scale, problem.covariance.n_theta, problem.residual
-    found: list[Reported] = []
+    numbers: list[Reported] = []
     for term, basis, slot in zip(problem.design.random, problem.terms, problem.covariance.terms, strict=True):
-        found += _of_term(term, np.asarray(basis.matrix), slot, unit, None)
+        numbers += _of_term(term, np.asarray(basis.matrix), slot, unit, None)
     if bound is not None:
         for j, (name, scale) in enumerate(zip(bound.names, bound.parameters.map.scales, strict=True)):
             natural = NaturalScale(scale.natural, scale.slope, partial(_inside, scale.real))
-            found.append(
+            numbers.append(
                 Reported(name, "random", "structure", StructureParameter(bound, j, slice(k, k + bound.n_rho)), natural)
             )
     if problem.criterion.sigma2 is None:
-        found.append(Reported("sigma", "random", "residual", ResidualSd(unit), LOGARITHM))
-    return (*found, *(Reported(str(name), "fixed", "conditional", None) for name in problem.design.fixed.names))
+        numbers.append(Reported("sigma", "random", "residual", ResidualSd(unit), LOGARITHM))
+    return (*numbers, *(Reported(str(name), "fixed", "conditional", None) for name in problem.design.fixed.names))
 
 
 def _inside(real: Callable[[float], float], value: float) -> float:
@@ -243,20 +243,22 @@ def _inside(real: Callable[[float], float], value: float) -> float:
 def generalized_reported(problem: GeneralizedProblem) -> tuple[Reported, ...]:
     """Return what a generalised model reports, as functions of all its inner parameters."""
     place = problem.theta_slice
-    found: list[Reported] = []
+    numbers: list[Reported] = []
     for term, basis, slot in zip(problem.design.random, problem.terms, problem.covariance.terms, strict=True):
-        found += _of_term(term, np.asarray(basis.matrix), slot, 1.0, place)
+        numbers += _of_term(term, np.asarray(basis.matrix), slot, 1.0, place)
     wide = list(_family_wide(problem))
-    found += [entry for entry in wide if entry.part == "random"]
+    numbers += [entry for entry in wide if entry.part == "random"]
     mean = problem.bases[0]
     for j, name in enumerate(problem.design.fixed.names):
         row = Coefficient(mean.matrix[j], slice(0, place.start), shift=float(mean.origin[j]))
-        found.append(Reported(str(name), "fixed", "conditional", row))
+        numbers.append(Reported(str(name), "fixed", "conditional", row))
     for component, fixed in zip(problem.components, problem.bases[1:], strict=True):
-        own = problem.component_slices[component.name]
+        coefficients = problem.component_slices[component.name]
         for row, name in zip(fixed.matrix, component.names, strict=True):
-            found.append(Reported(f"{component.name}: {name}", "family", component.name, Coefficient(row, own)))
-    return (*found, *(entry for entry in wide if entry.part == "family"))
+            numbers.append(
+                Reported(f"{component.name}: {name}", "family", component.name, Coefficient(row, coefficients))
+            )
+    return (*numbers, *(entry for entry in wide if entry.part == "family"))
 
 
 def family_names(problem: GeneralizedProblem) -> list[str]:

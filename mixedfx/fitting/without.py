@@ -300,11 +300,11 @@ def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None) ->
     for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
         try:
             other = _problem_of(fit, sets != number, columns)
-            found = _warm_fit(fit, other) or fit_linear(other, control)
+            refit = _warm_fit(fit, other) or fit_linear(other, control)
         except (DataError, ArithmeticError, np.linalg.LinAlgError):
             continue
-        further = found.rho if found.residual is None else found.residual.natural(found.rho)
-        numbers = (found.theta, found.beta, found.beta_covariance, np.array(found.scale), further)
+        further = refit.rho if refit.residual is None else refit.residual.natural(refit.rho)
+        numbers = (refit.theta, refit.beta, refit.beta_covariance, np.array(refit.scale), further)
         out = out.filled(np.array([number]), Without(*(one[None] for one in numbers)))
     return out
 
@@ -322,8 +322,8 @@ def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
     """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
     start = np.concatenate([other.to_inner(fit.theta), fit.rho])
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
-    found = LinearFit(other, optimum, optimum.point)
-    return found if found.is_plain else None
+    refit = LinearFit(other, optimum, optimum.point)
+    return refit if refit.is_plain else None
 
 
 def _rows_of(design: Design, kept: BoolArray) -> Design:
@@ -358,9 +358,9 @@ def generalized_without(fit: GeneralizedFit, sets: IntArray) -> Without:
         np.full((count, fit.x.size - fit.problem.theta_slice.stop), np.nan),
     )
     for number in np.flatnonzero(_estimable_sets(fit.problem, sets, count)):
-        found = _fit_without(fit, sets != number)
-        if found is not None:
-            _enter(parts, int(number), found)
+        refit = _fit_without(fit, sets != number)
+        if refit is not None:
+            _enter(parts, int(number), refit)
     return parts
 
 
@@ -368,13 +368,13 @@ def _fit_without(fit: GeneralizedFit, kept: BoolArray) -> _Refit | None:
     """The fit to the rows that are ``kept`` (n,); None where there is none."""
     problem = _weighted(fit.problem, kept)
     try:
-        found = None if fit.nodes == 0 else _stepped(fit, problem)
-        if found is None:
+        refit = None if fit.nodes == 0 else _stepped(fit, problem)
+        if refit is None:
             again = refit_generalized(fit, problem)
-            found = _Refit(again.x, again)
+            refit = _Refit(again.x, again)
     except (DataError, ArithmeticError, np.linalg.LinAlgError):
         return None
-    return None if found.fit.separated else found
+    return None if refit.fit.separated else refit
 
 
 def _weighted(problem: GeneralizedProblem, kept: BoolArray) -> GeneralizedProblem:
@@ -401,8 +401,8 @@ def _stepped(fit: GeneralizedFit, problem: GeneralizedProblem) -> _Refit | None:
         x = x.copy()
         x[free] += change
         if step and np.sqrt(0.5 * change @ hessian[block] @ change) <= SETTLED:
-            found = replace(fit, problem=problem, at=at, hessian=hessian)
-            return None if _at_boundary(found) else _Refit(x, found)
+            refit = replace(fit, problem=problem, at=at, hessian=hessian)
+            return None if _at_boundary(refit) else _Refit(x, refit)
     return None
 
 
@@ -417,9 +417,9 @@ def _newton(hessian: Array, gradient: Array) -> Array | None:
     return np.asarray(-np.linalg.solve(hessian, gradient), dtype=float)
 
 
-def _at_boundary(found: GeneralizedFit) -> bool:
+def _at_boundary(fit: GeneralizedFit) -> bool:
     """Whether a variance has vanished, or would leave zero."""
-    model, at = found.problem.covariance, found.at
+    model, at = fit.problem.covariance, fit.at
     deviations = at.theta[model.lower == 0]
     closing = deviations < NEAR_ZERO * max(1.0, float(np.abs(at.theta).max(initial=0.0)))
     return bool(closing.any()) or reopened(model, at) is not None
@@ -437,10 +437,10 @@ def _estimable_sets(problem: GeneralizedProblem, sets: IntArray, count: int) -> 
     return out
 
 
-def _enter(parts: Without, number: int, found: _Refit) -> None:
+def _enter(parts: Without, number: int, refit: _Refit) -> None:
     """Write what was found into row ``number``."""
-    problem = found.fit.problem
-    x, p, stop = problem.to_user(found.x), problem.model.n_fixed, problem.theta_slice.stop
+    problem = refit.fit.problem
+    x, p, stop = problem.to_user(refit.x), problem.model.n_fixed, problem.theta_slice.stop
     parts.theta[number], parts.beta[number], parts.further[number] = x[p:stop], x[:p], x[stop:]
-    parts.covariance[number] = found.fit.beta_covariance
-    parts.sigma2[number] = found.fit.scale if found.fit.has_sigma else 1.0
+    parts.covariance[number] = refit.fit.beta_covariance
+    parts.sigma2[number] = refit.fit.scale if refit.fit.has_sigma else 1.0

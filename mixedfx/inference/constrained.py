@@ -65,7 +65,7 @@ class Constrained:
     slope : float
         Its derivative with respect to the fixed value.
     phi : (k,)
-    met : bool
+    converged : bool
         Whether it is a minimum, and the quantity has its value there.
     feasible : bool
         Whether the quantity has its value: the minimum is no higher, then.
@@ -74,7 +74,7 @@ class Constrained:
     value: float
     slope: float
     phi: Array
-    met: bool
+    converged: bool
     feasible: bool = False
 
 
@@ -98,11 +98,11 @@ class ConstrainedSearch:
         """Search with the quantity at ``value`` from ``start`` (k,): Newton steps, and a penalty where they fail."""
         with np.errstate(all="ignore"):  # what cannot be computed is not finite, and not accepted
             start = np.clip(start, self.lower, self.upper)
-            found = self._newton(value, start)
-            if found.met:
-                return found
-            again = self._penalised(value, found.phi if np.isfinite(found.phi).all() else start)
-            return again if again.met else found
+            optimum = self._newton(value, start)
+            if optimum.converged:
+                return optimum
+            again = self._penalised(value, optimum.phi if np.isfinite(optimum.phi).all() else start)
+            return again if again.converged else optimum
 
     def _at(self, phi: Array) -> ProfilePoint | None:
         """The point, or None where the function or its gradient cannot be computed."""
@@ -181,15 +181,15 @@ class ConstrainedSearch:
         for _ in range(PENALTY_ROUNDS):
             target = _Augmented(self, value, multiplier, weight)
             try:
-                found = minimize(
+                optimum = minimize(
                     target, phi, self.lower, self.upper, tol=DECREMENT, max_iter=left, max_evaluations=left
                 )
             except FAILURES:
                 break
-            phi, point, left = found.x, found.point, left - found.evaluations
+            phi, point, left = optimum.x, optimum.point, left - optimum.evaluations
             off = point.mismatch
             multiplier += weight * off
-            if abs(off) <= CLOSE and found.decrement <= TOLERABLE:
+            if abs(off) <= CLOSE and optimum.decrement <= TOLERABLE:
                 slope = -multiplier / self.size
                 return Constrained(point.inner.value - slope * off * self.size, slope, phi, True)
             if left <= 0:
@@ -243,8 +243,8 @@ class _AugmentedPoint:
 
     @cached_property
     def curvature(self) -> Array:
-        own = self.target.search.quantity.hessian(self.phi) * (self._pull / self.target.search.size)
-        return np.asarray(self.inner.hessian + own + self.target.weight * np.outer(self._normal, self._normal))
+        bend = self.target.search.quantity.hessian(self.phi) * (self._pull / self.target.search.size)
+        return np.asarray(self.inner.hessian + bend + self.target.weight * np.outer(self._normal, self._normal))
 
     @property
     def curvature_is_exact(self) -> bool:

@@ -44,8 +44,8 @@ def containment_df(design: Design) -> Array:
     for i in range(len(groups), 0, -1):
         level[_constant_within(X, groups[i - 1])] = i
     level[intercept] = len(groups) + 1
-    own = np.bincount(level[~intercept], minlength=len(counts))
-    df = np.append(np.nan, np.diff(counts)) - own
+    n_coefficients = np.bincount(level[~intercept], minlength=len(counts))
+    df = np.append(np.nan, np.diff(counts)) - n_coefficients
     return np.asarray(np.where(df[level] > 0, df[level], np.nan))
 
 
@@ -144,10 +144,10 @@ class ByTerm(Denominator):
         return float(self.of_rows(rows).min()), 1.0
 
 
-def _involves(rows: Array, own: Array) -> BoolArray:
+def _involves(rows: Array, parameters: Array) -> BoolArray:
     """Whether rows (r, p) have coefficients in parameters, by a map (p, q), that are more than rounding (r,)."""
-    size = (np.abs(rows) @ np.abs(own)).max(axis=1, initial=0.0)
-    return np.asarray(np.abs(rows @ own).max(axis=1, initial=0.0) > ROUNDING * size)
+    size = (np.abs(rows) @ np.abs(parameters)).max(axis=1, initial=0.0)
+    return np.asarray(np.abs(rows @ parameters).max(axis=1, initial=0.0) > ROUNDING * size)
 
 
 def containment(fit: LinearFit) -> Denominator:

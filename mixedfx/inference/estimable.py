@@ -57,7 +57,7 @@ class EstimableFunctions:
         blocks = {term: through @ block for term, block in self.blocks.items()}
         return EstimableFunctions(blocks, self.sizes, root, self.firsts)
 
-    def type_three(self, own: str, containing: Sequence[str], others: Sequence[str]) -> Array:
+    def type_three(self, term: str, containing: Sequence[str], others: Sequence[str]) -> Array:
         """Return the hypothesis (r, p) of type III of a term, on the estimated coefficients.
 
         Notes
@@ -66,11 +66,11 @@ class EstimableFunctions:
         that are orthogonal to all that have no coefficients in the term itself (Goodnight 1978, SAS Technical Report
         R-101; SAS/STAT User's Guide, "The Four Types of Estimable Functions").
         """
-        relevant, _ = self._columns([own, *containing])
+        relevant, _ = self._columns([term, *containing])
         combinations = _orthogonal_to(*self._columns(others))
         functions = combinations @ relevant
-        n_own = self.sizes[own].size
-        above = _orthogonal_to(functions[:, :n_own], self.sizes[own]) @ functions
+        n_own = self.sizes[term].size
+        above = _orthogonal_to(functions[:, :n_own], self.sizes[term]) @ functions
         shared = functions @ above.T
         new = _orthogonal_to(shared, np.linalg.norm(shared, axis=0)) @ combinations
         return np.asarray(new @ self.root)

@@ -75,9 +75,9 @@ class _Dual:
     def power(self, other: _Dual) -> _Dual:
         """Return it raised to another number."""
         value = np.power(self.value, other.value)
-        own = self.composed(value, other.value * np.power(self.value, other.value - 1.0))
+        with_base = self.composed(value, other.value * np.power(self.value, other.value - 1.0))
         with_exponent = other.composed(value, value * np.log(self.value)) if other.slope.any() else other
-        return _Dual(float(value), own.slope + with_exponent.slope)
+        return _Dual(float(value), with_base.slope + with_exponent.slope)
 
 
 def parse_claim(text: str, names: Sequence[str], beta: Array) -> Claim:

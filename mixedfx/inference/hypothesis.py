@@ -80,15 +80,15 @@ def parse_constraints(text: str, names: Sequence[str]) -> list[Constraint]:
 
 def spellings_of(names: Sequence[str]) -> dict[str, str]:
     """Return what may be written for every coefficient: an interaction in any order, names without back-quotes."""
-    found = {name: name for name in names}
+    spellings = {name: name for name in names}
     for name in names:
         factors = factors_of(name)
         orders = permutations(factors) if len(factors) <= MOST_REORDERED else [factors]
         for order in orders:
             spelled = ":".join(order)
-            found.setdefault(spelled, name)
-            found.setdefault(spelled.replace("`", ""), name)
-    return found
+            spellings.setdefault(spelled, name)
+            spellings.setdefault(spelled.replace("`", ""), name)
+    return spellings
 
 
 def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[_Token]:

@@ -60,11 +60,11 @@ class VarianceDirections:
     @cached_property
     def by_factor(self) -> dict[int, tuple[IntArray, Array]]:
         """For every factor that varies, the positions (k_f,) of its directions and their matrices (k_f, Q_f, Q_f)."""
-        found = {}
+        out = {}
         for f in np.unique(self.factor):
-            own = np.flatnonzero(self.factor == f)
-            found[int(f)] = (own, np.stack([self.matrices[i] for i in own]))
-        return found
+            places = np.flatnonzero(self.factor == f)
+            out[int(f)] = (places, np.stack([self.matrices[i] for i in places]))
+        return out
 
     def extended(self, factor: int, matrix: Array) -> VarianceDirections:
         """Return them with one more direction at the end."""
@@ -105,14 +105,14 @@ def variance_directions(at: LinearEvaluation) -> VarianceDirections:
     curved: list[Array] = []
     curved_at: list[IntArray] = []
     for slot in at.criterion.covariance.terms:
-        own = at.theta[slot.theta]
-        found = linear_members(slot.covariance)
-        if found is None:
-            found = slot.covariance.covariance_derivative(own)
-            curved.append(_embedded(second_derivative(slot.covariance, own), at, slot.factor, slot.coefficients))
-            curved_at.append(np.arange(len(matrices), len(matrices) + len(found)))
-        matrices.extend(_embedded(found, at, slot.factor, slot.coefficients))
-        factor.extend([slot.factor] * len(found))
+        theta = at.theta[slot.theta]
+        members = linear_members(slot.covariance)
+        if members is None:
+            members = slot.covariance.covariance_derivative(theta)
+            curved.append(_embedded(second_derivative(slot.covariance, theta), at, slot.factor, slot.coefficients))
+            curved_at.append(np.arange(len(matrices), len(matrices) + len(members)))
+        matrices.extend(_embedded(members, at, slot.factor, slot.coefficients))
+        factor.extend([slot.factor] * len(members))
     return VarianceDirections(np.array(factor, dtype=np.intp), tuple(matrices), tuple(curved), tuple(curved_at))
 
 
@@ -183,8 +183,8 @@ def _traces_by_differences(at: LinearEvaluation, directions: VarianceDirections)
     trace = np.zeros((directions.size, directions.size))
     for j in range(directions.size):
         slopes = _information_slope(at, int(directions.factor[j]), directions.matrices[j])
-        for g, (own, matrices) in directions.by_factor.items():
-            trace[own, j] = -np.tensordot(matrices, slopes[g], axes=2)
+        for g, (places, matrices) in directions.by_factor.items():
+            trace[places, j] = -np.tensordot(matrices, slopes[g], axes=2)
     return 0.5 * (trace + trace.T)
 
 

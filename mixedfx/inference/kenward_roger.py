@@ -100,9 +100,9 @@ class KenwardRoger:
         """``-P_i = F' D_i F`` (k, p, p)."""
         p = self.at.criterion.n_fixed
         out = np.zeros((self.directions.size, p, p))
-        for f, (own, _) in self.directions.by_factor.items():
+        for f, (places, _) in self.directions.by_factor.items():
             flat = self.at.z_vinv_x[f].reshape(-1, p)
-            for i, shifted in zip(own, self._shifted[f], strict=True):
+            for i, shifted in zip(places, self._shifted[f], strict=True):
                 out[i] = flat.T @ shifted.reshape(-1, p)
         return out
 
@@ -144,8 +144,8 @@ class KenwardRoger:
         k = self.directions.size
         out = np.empty((k + 1, k + 1))
         out[:k, :k] = self._traces
-        for f, (own, matrices) in self.directions.by_factor.items():
-            out[own, k] = out[k, own] = self._trace_with_v(f, matrices)
+        for f, (places, matrices) in self.directions.by_factor.items():
+            out[places, k] = out[k, places] = self._trace_with_v(f, matrices)
         out[k, k] = self.at.criterion.n - self.at.criterion.n_fixed
         return 0.5 * (out if self._sigma_is_free else out[:k, :k])
 
@@ -182,9 +182,9 @@ class KenwardRoger:
         """``sum W_ij R_ij`` (p, p), over the terms whose covariance is not linear in its parameters."""
         p = self.at.criterion.n_fixed
         out = np.zeros((p, p))
-        for second, own in zip(self.directions.curved, self.directions.curved_at, strict=True):
-            f = int(self.directions.factor[own[0]])
-            bend = np.tensordot(self.variances[np.ix_(own, own)], second, axes=2)
+        for second, places in zip(self.directions.curved, self.directions.curved_at, strict=True):
+            f = int(self.directions.factor[places[0]])
+            bend = np.tensordot(self.variances[np.ix_(places, places)], second, axes=2)
             wider = KenwardRoger(self.at, self.directions.extended(f, bend))
             across = wider.information[self.directions.size, : self.directions.size]
             if self._sigma_is_free:
@@ -304,14 +304,14 @@ class StructuredKenwardRoger:
         return slice(first, first + self.point.rho.size)
 
     def _slopes(self, index: IntArray, V: Array) -> Array:
-        found = [
+        slopes = [
             self._blocks.random((int(f), d), index)[None]
             for f, d in zip(self._directions.factor, self._directions.matrices, strict=True)
         ]
-        found.append(self._blocks.residual_slopes(index))
+        slopes.append(self._blocks.residual_slopes(index))
         if self.point.criterion.sigma2 is None:
-            found.append(V[None])
-        return np.concatenate(found)
+            slopes.append(V[None])
+        return np.concatenate(slopes)
 
     def _covariance_of(self, index: IntArray) -> Array:
         V = self._blocks.residual(index)
@@ -359,8 +359,8 @@ class StructuredKenwardRoger:
 
     def _bending(self) -> Array:
         """``sum W_ij R_ij`` (p, p): second derivatives, less their projection on the first ones."""
-        w, own = self.variances, self._at_residual
-        bend = self._blocks.residual_bend(w[own, own])
+        w, residual = self.variances, self._at_residual
+        bend = self._blocks.residual_bend(w[residual, residual])
         curved = [
             (int(self._directions.factor[at[0]]), np.tensordot(w[np.ix_(at, at)], second, axes=2))
             for second, at in zip(self._directions.curved, self._directions.curved_at, strict=True)

@@ -48,8 +48,8 @@ class MarginalBlocks:
             shared.append(residual.groups)
         starts = n + np.concatenate([[0], np.cumsum([int(c.max()) + 1 for c in shared], dtype=np.intp)])
         other = np.concatenate([c + start for c, start in zip(shared, starts, strict=False)] or [np.arange(0)])
-        own = np.tile(np.arange(n), len(shared))
-        graph = sp.coo_array((np.ones(len(own), dtype=np.int8), (own, other)), shape=(starts[-1], starts[-1]))
+        row = np.tile(np.arange(n), len(shared))
+        graph = sp.coo_array((np.ones(len(row), dtype=np.int8), (row, other)), shape=(starts[-1], starts[-1]))
         return np.asarray(connected_components(graph, directed=False)[1][:n], dtype=np.intp)
 
     @cached_property

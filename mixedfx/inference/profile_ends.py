@@ -36,7 +36,7 @@ class Held:
         Its derivative with respect to the fixed value.
     state : (k,)
         The other parameters, to start the next one from.
-    met : bool
+    converged : bool
         Whether the search ended at a minimum with the quantity at its value.
     feasible : bool
         Whether the quantity at least has its value: the minimum is no higher, then.
@@ -45,7 +45,7 @@ class Held:
     value: float
     slope: float
     state: Array
-    met: bool = True
+    converged: bool = True
     feasible: bool = False
 
 
@@ -77,11 +77,16 @@ class End:
 
 
 class _Profile(Protocol):
-    estimate: float
-    se: float
-    lower: float
-    upper: float
-    start: Array
+    @property
+    def estimate(self) -> float: ...
+    @property
+    def se(self) -> float: ...
+    @property
+    def lower(self) -> float: ...
+    @property
+    def upper(self) -> float: ...
+    @property
+    def start(self) -> Array: ...
 
     def hold(self, value: float, state: Array) -> Held: ...
 
@@ -113,14 +118,14 @@ def find_end(profile: _Profile, best: float, zeta: float) -> End:
     for _ in range(MAX_HOLDS):
         held = profile.hold(value, walk.state)
         reached = float(np.sqrt(max(held.value - best, 0.0)))
-        if not held.met and not (held.feasible and reached < target):
+        if not held.converged and not (held.feasible and reached < target):
             failures += 1
             if failures > MAX_FAILURES:
                 break
             walk.outside = value
             value = 0.5 * (walk.inside + value)
             continue
-        if held.met and abs(reached - target) <= ROOT_TOLERANCE * target:
+        if held.converged and abs(reached - target) <= ROOT_TOLERANCE * target:
             return End(value, side * reached, True, held.state)
         if reached < target:
             walk.inwards(value, reached / target, held.state)

@@ -35,14 +35,25 @@ LARGEST_ERROR = 3.0  # on a scale of logarithms or logits: a larger standard err
 RELEASED = 1e-4  # of the wanted rise: what parameters that leave their end may lower it by, unnoticed
 
 
+@dataclass(frozen=True, kw_only=True)
 class HeldProfile(ABC):
-    """The profile of one quantity."""
+    """The profile of one quantity.
+
+    Attributes
+    ----------
+    estimate, se : float
+        On the user's scale.
+    start : (k,)
+        The other parameters at the estimate.
+    lower, upper : float
+        Smallest and largest possible value.
+    """
 
     estimate: float
     se: float
-    lower: float
-    upper: float
     start: Array
+    lower: float = -np.inf
+    upper: float = np.inf
 
     @abstractmethod
     def hold(self, value: float, state: Array) -> Held:
@@ -53,7 +64,7 @@ class HeldProfile(ABC):
         return find_end(self, best, zeta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuantityProfile(HeldProfile):
     """A smooth function of the parameters.
 
@@ -62,36 +73,21 @@ class QuantityProfile(HeldProfile):
     search : ConstrainedSearch
     opening : callable
         Moves parameters at the end of their range (a standard deviation of zero) off it, where their slope vanishes.
-    estimate, se : float
-    start : (k,)
-        All parameters at the estimate.
     """
 
     search: ConstrainedSearch
     opening: Callable[[Array], Array]
-    estimate: float
-    se: float
-    start: Array
-
-    @property
-    def lower(self) -> float:  # type: ignore[override]
-        """Smallest possible value."""
-        return self.search.quantity.lower
-
-    @property
-    def upper(self) -> float:  # type: ignore[override]
-        """Largest possible value."""
-        return self.search.quantity.upper
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the quantity at ``value``."""
-        found = self.search.minimum(value, self.opening(state))
-        if not found.met and not np.array_equal(state, self.start):
-            found = self.search.minimum(value, self.opening(self.start))
-        return Held(found.value, found.slope, found.phi if found.met else state, found.met, found.feasible)
+        minimum = self.search.minimum(value, self.opening(state))
+        if not minimum.converged and not np.array_equal(state, self.start):
+            minimum = self.search.minimum(value, self.opening(self.start))
+        phi = minimum.phi if minimum.converged else state
+        return Held(minimum.value, minimum.slope, phi, minimum.converged, minimum.feasible)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ReleasedProfile(HeldProfile):
     """A profile while other parameters are at the end of their range: they may leave it where this one is held.
 
@@ -104,49 +100,37 @@ class ReleasedProfile(HeldProfile):
     closed: QuantityProfile
     released: QuantityProfile
 
-    @property
-    def estimate(self) -> float:  # type: ignore[override]
-        """The estimate."""
-        return self.closed.estimate
-
-    @property
-    def se(self) -> float:  # type: ignore[override]
-        """Its standard error."""
-        return self.closed.se
-
-    @property
-    def start(self) -> Array:  # type: ignore[override]
-        """All parameters at the estimate."""
-        return self.closed.start
-
-    @property
-    def lower(self) -> float:  # type: ignore[override]
-        """Smallest possible value."""
-        return self.closed.lower
-
-    @property
-    def upper(self) -> float:  # type: ignore[override]
-        """Largest possible value."""
-        return self.closed.upper
+    @classmethod
+    def of(cls, closed: QuantityProfile, released: QuantityProfile) -> ReleasedProfile:
+        """Return the profile of both."""
+        return cls(
+            estimate=closed.estimate,
+            se=closed.se,
+            start=closed.start,
+            lower=closed.lower,
+            upper=closed.upper,
+            closed=closed,
+            released=released,
+        )
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the lower one of both minima."""
-        found = [self.closed.hold(value, state), self.released.hold(value, state)]
-        return min(found, key=lambda held: held.value if held.met else np.inf)
+        minima = [self.closed.hold(value, state), self.released.hold(value, state)]
+        return min(minima, key=lambda held: held.value if held.converged else np.inf)
 
     def end(self, best: float, zeta: float) -> End:
         """Return the end with the others where they are, unless the criterion is lower there if they move."""
-        found = self.closed.end(best, zeta)
-        if found.is_open:
-            return found
-        if found.reached:
-            released = self.released.hold(found.value, found.state)
-            if not released.met or released.value >= best + zeta**2 * (1.0 - RELEASED):
-                return found
+        end = self.closed.end(best, zeta)
+        if end.is_open:
+            return end
+        if end.reached:
+            released = self.released.hold(end.value, end.state)
+            if not released.converged or released.value >= best + zeta**2 * (1.0 - RELEASED):
+                return end
         return self.released.end(best, zeta)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MappedProfile(HeldProfile):
     """A profile followed on another scale, on which the quantity has no bounds.
 
@@ -156,29 +140,24 @@ class MappedProfile(HeldProfile):
         On that scale.
     scale : NaturalScale
         From there to the user's scale (increasing).
-    lower, upper : float
-        Smallest and largest value on the user's scale.
     """
 
     inner: HeldProfile
     scale: NaturalScale
-    lower: float
-    upper: float
 
-    @property
-    def estimate(self) -> float:  # type: ignore[override]
-        """The estimate on the user's scale."""
-        return float(np.clip(self.scale.natural(self.inner.estimate), self.lower, self.upper))
-
-    @property
-    def se(self) -> float:  # type: ignore[override]
-        """Its standard error."""
-        return self.scale.slope(self.inner.estimate) * self.inner.se
-
-    @property
-    def start(self) -> Array:  # type: ignore[override]
-        """All parameters at the estimate."""
-        return self.inner.start
+    @classmethod
+    def of(cls, inner: HeldProfile, number: Reported) -> MappedProfile:
+        """Return the profile of a number that ``inner`` follows on its unbounded scale."""
+        estimate = float(np.clip(number.scale.natural(inner.estimate), number.lower, number.upper))
+        return cls(
+            estimate=estimate,
+            se=number.scale.slope(inner.estimate) * inner.se,
+            start=inner.start,
+            lower=number.lower,
+            upper=number.upper,
+            inner=inner,
+            scale=number.scale,
+        )
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the quantity at ``value``."""
@@ -188,14 +167,16 @@ class MappedProfile(HeldProfile):
 
     def end(self, best: float, zeta: float) -> End:
         """Return the end found on the other scale; a bound there is a bound here."""
-        found = self.inner.end(best, zeta)
+        end = self.inner.end(best, zeta)
         bound = self.upper if zeta > 0 else self.lower
-        return replace(found, value=bound if found.is_open else float(self.scale.natural(found.value)))
+        return replace(end, value=bound if end.is_open else float(self.scale.natural(end.value)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CoefficientProfile(HeldProfile):
     """A fixed effect of a linear model, held fixed by moving its part of ``X beta`` to the response.
+
+    It starts from the covariance parameters of the estimate, variances of zero opened.
 
     Attributes
     ----------
@@ -203,44 +184,43 @@ class CoefficientProfile(HeldProfile):
     row : (p,)
         The coefficient is ``unit * row @ beta + shift`` of the inner coefficients.
     unit, shift : float
-    estimate, se : float
-    start : (k,)
-        Covariance parameters to start from: those of the estimate, variances of zero opened.
     """
 
     criterion: GaussianCriterion
     row: Array
     unit: float
     shift: float
-    estimate: float
-    se: float
-    start: Array
-    lower: float = -np.inf
-    upper: float = np.inf
 
     @classmethod
     def of(cls, fit: Any, name: str) -> CoefficientProfile:
         """Return the profile of the fixed effect of that name."""
-        basis, at, j = fit.problem.basis, fit.at, list(fit.problem.design.fixed.names).index(name)
+        basis, j = fit.problem.basis, list(fit.problem.design.fixed.names).index(name)
         row, k = basis.matrix[j], fit.problem.covariance.n_theta
-        se = basis.scale * float(np.sqrt(at.sigma2 * (row @ at.unscaled_cov @ row)))
+        se = float(np.sqrt(fit.beta_covariance[j, j]))
         start = np.concatenate([with_variances(fit.problem.covariance.terms, fit.point.x[:k]), fit.point.x[k:]])
-        estimate = float(basis.beta(at.beta)[j])
-        return cls(fit.problem.criterion, row, basis.scale, float(basis.origin[j]), estimate, se, start)
+        return cls(
+            estimate=float(fit.beta[j]),
+            se=se,
+            start=start,
+            criterion=fit.problem.criterion,
+            row=row,
+            unit=basis.scale,
+            shift=float(basis.origin[j]),
+        )
 
     def hold(self, value: float, state: Array) -> Held:
         """Return the minimum with the coefficient at ``value``."""
         inner = (value - self.shift) / self.unit
         with np.errstate(all="ignore"):  # what cannot be computed is not finite, and not accepted
             try:
-                found = _minimum(self.criterion.with_columns(self._columns(inner)), state)
-                full = self.criterion(found.x).linear
+                optimum = _minimum(self.criterion.with_columns(self._columns(inner)), state)
+                full = self.criterion(optimum.x).linear
                 spread = float(self.row @ full.unscaled_cov @ self.row)
                 distance = (inner - float(self.row @ full.beta)) / spread
             except FAILURES:
                 return Held(np.inf, 0.0, state, False)
-        point = found.point
-        return Held(point.value, 2.0 * distance / (point.linear.sigma2 * self.unit), found.x, found.converged)
+        point = optimum.point
+        return Held(point.value, 2.0 * distance / (point.linear.sigma2 * self.unit), optimum.x, optimum.converged)
 
     def _columns(self, inner: float) -> Array:
         """Map (p + 1, p) from ``[X y]`` to the columns with ``row @ beta = inner``."""
@@ -256,16 +236,16 @@ def _minimum(criterion: GaussianCriterion, start: Array) -> Optimum[GaussianEval
     """Return the minimum, searched on from variances of zero where the criterion falls if they leave it."""
     function: Callable[[Array], GaussianEvaluation] = criterion
     search = partial(minimize, function, lower=criterion.search_lower, upper=criterion.upper, tol=DECREMENT)
-    found = search(start)
+    optimum = search(start)
     for _ in range(REOPENINGS):
-        further = reopened(criterion.covariance, found.point.linear)
+        further = reopened(criterion.covariance, optimum.point.linear)
         if further is None:
             break
-        again = search(np.concatenate([further, found.x[further.size :]]))
-        if not again.point.value < found.point.value:
+        again = search(np.concatenate([further, optimum.x[further.size :]]))
+        if not again.point.value < optimum.point.value:
             break
-        found = again
-    return found
+        optimum = again
+    return optimum
 
 
 def profiles(fit: Any) -> dict[str, HeldProfile]:
@@ -280,7 +260,7 @@ def _profile(fit: Any, around: Likelihood, number: Reported) -> HeldProfile:
     if number.unbounded is None:
         return _quantity_profile(around, number.quantity)
     inner = _quantity_profile(around, number.unbounded, LARGEST_ERROR)
-    return MappedProfile(inner, number.scale, number.lower, number.upper)
+    return MappedProfile.of(inner, number)
 
 
 def _quantity_profile(around: Likelihood, quantity: Quantity, largest: float = np.inf) -> HeldProfile:
@@ -299,7 +279,15 @@ def _quantity_profile(around: Likelihood, quantity: Quantity, largest: float = n
     def searched(held: BoolArray) -> QuantityProfile:
         bounds = np.where(held, around.phi, around.lower), np.where(held, around.phi, around.upper)
         search = ConstrainedSearch(around.evaluate, quantity, *bounds, size)
-        return QuantityProfile(search, opening, estimate, size, around.phi)
+        return QuantityProfile(
+            estimate=estimate,
+            se=size,
+            start=around.phi,
+            lower=quantity.lower,
+            upper=quantity.upper,
+            search=search,
+            opening=opening,
+        )
 
     closed, released = searched(ended), searched(ended & ~around.releasable)
-    return ReleasedProfile(closed, released) if (ended & around.releasable).any() else closed
+    return ReleasedProfile.of(closed, released) if (ended & around.releasable).any() else closed

@@ -81,11 +81,11 @@ def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple
         return _one_by_one(problem, Y, refits)
     errors, df = np.empty(refits.beta.shape), np.empty(refits.beta.shape)
     for which, criterion, inner in batch_chunks(problem, blocks, Y, problem.covariance.n_theta):
-        own = refits.taken(which)
+        chosen = refits.taken(which)
         try:
-            errors[which], df[which] = _at_once(problem, criterion, inner, own.theta)
+            errors[which], df[which] = _at_once(problem, criterion, inner, chosen.theta)
         except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that could not be fitted
-            errors[which], df[which] = _one_by_one(problem, Y[:, which], own)
+            errors[which], df[which] = _one_by_one(problem, Y[:, which], chosen)
     return errors, df
 
 
@@ -94,11 +94,11 @@ def _at_once(
     problem: LinearProblem, criterion: BatchCriterion, inner: InnerResponses, theta: Array
 ) -> tuple[Array, Array]:
     at = criterion.at(problem.to_inner(theta), np.arange(len(theta)))
-    variance, slopes, own = at.contrast_variances(problem.basis.matrix)
+    variance, slopes, along_sigma = at.contrast_variances(problem.basis.matrix)
     inverse = 2.0 * np.stack([_inverse(hessian) for hessian in at.hessian])
     spread = np.zeros_like(variance)
     if criterion.responses.sigma2 is None:
-        slopes = slopes - variance[:, None, :] * (own / at.r2[:, None])[:, :, None]
+        slopes = slopes - variance[:, None, :] * (along_sigma / at.r2[:, None])[:, :, None]
         spread = 2.0 * variance**2 / criterion.nu
     spread = spread + np.einsum("rki,rkl,rli->ri", slopes, inverse, slopes)
     errors = np.sqrt(variance * at.sigma2[:, None]) * inner.scale[:, None]
@@ -121,11 +121,11 @@ def _one(problem: LinearProblem, y: Array, theta: Array) -> tuple[Array, Array]:
     k, nothing = problem.covariance.n_theta, np.full(problem.basis.matrix.shape[0], np.nan)
     if not np.isfinite(theta).all():
         return nothing, nothing
-    own = problem.with_response(y)
-    inner = np.concatenate([own.to_inner(theta[:k]), theta[k:]])
+    again = problem.with_response(y)
+    inner = np.concatenate([again.to_inner(theta[:k]), theta[k:]])
     try:
-        point = own.criterion(inner)
-        fit = LinearFit(own, Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,)), point)
+        point = again.criterion(inner)
+        fit = LinearFit(again, Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,)), point)
         denominator = Satterthwaite(fit)
         errors = np.sqrt(denominator.covariance.diagonal())
         return errors, denominator.of_rows(np.eye(errors.size))

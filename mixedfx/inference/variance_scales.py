@@ -108,23 +108,23 @@ def _by_entry(
     """Numbers of each term's covariance (q, q) and its derivatives (k, q, q), for the entries that are parameters."""
     likelihood = fit.likelihood
     k, theta = likelihood.phi.size, likelihood.phi[likelihood.theta]
+    unit = likelihood.residual_variance if likelihood.is_relative else 1.0
     labels: list[Label] = []
     values: list[float] = []
     slopes: list[Array] = []
     for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, likelihood.terms, strict=True):
-        own = theta[slot.theta]
-        moving = (slot.covariance.covariance(own), slot.covariance.covariance_derivative(own))
-        unit = likelihood.residual_variance if likelihood.is_relative else 1.0
-        matrix, inner = (unit * basis.matrix @ part @ basis.matrix.T for part in moving)
+        inner = theta[slot.theta]
+        moving = (slot.covariance.covariance(inner), slot.covariance.covariance_derivative(inner))
+        matrix, derivative = (unit * basis.matrix @ part @ basis.matrix.T for part in moving)
         slope = np.zeros((k, *matrix.shape))
-        slope[likelihood.theta][slot.theta] = inner
+        slope[likelihood.theta][slot.theta] = derivative
         if likelihood.is_relative:
             slope[likelihood.log_variance] = matrix
         entries = covariance_entries(term)
         labels += [(term.group, term.names[j], "" if i == j else term.names[i]) for i, j in entries]
-        found, derivatives = numbers(matrix, slope, entries)
-        values += found
-        slopes += derivatives
+        more_values, more_slopes = numbers(matrix, slope, entries)
+        values += more_values
+        slopes += more_slopes
     return _Numbers(labels, np.array(values), np.array(slopes).reshape(len(values), k))
 
 

@@ -212,11 +212,11 @@ def joint_test(
 
     ``write`` gives the combinations of independent rows (r, p) on which pooled degrees of freedom are to rest.
     """
-    own = hypothesis.independent()
-    L = own.L
+    independent = hypothesis.independent()
+    L = independent.L
     if len(L) == 0:
         return JointTest(np.nan, 0, np.nan, 1.0, denominator.label)
-    difference = L @ beta - own.rhs
+    difference = L @ beta - independent.rhs
     wald = float(difference @ np.linalg.solve(L @ denominator.covariance @ L.T, difference))
     pooled = write is not None and len(L) > 1 and denominator.depends_on_rows
     df, scaling = denominator.joint(write(L) if write is not None and pooled else L)

@@ -109,7 +109,7 @@ class Profile:
             rise = 0.0
             if held.estimate > VANISHING**2 * held.se:
                 end = held.hold(VANISHING * max(held.estimate, held.se), held.start)
-                rise = max(end.value - self.deviance, 0.0) if end.met or end.feasible else np.inf
+                rise = max(end.value - self.deviance, 0.0) if end.converged or end.feasible else np.inf
             self._ceilings[sd] = float(np.sqrt(rise))
         return self._ceilings[sd]
 
