@@ -12,6 +12,7 @@ __all__ = ["HIGHER", "higher", "submodules"]
 # Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
 # table; tests/test_architecture.py allows no other import against the order of the rooms.
 HIGHER = {
+    "confidence_intervals": "results.intervals",
     "correlogram": "plots.diagnostics",
     "dashboard": "plots.diagnostics",
     "generalized_without": "fitting.without",

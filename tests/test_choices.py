@@ -25,6 +25,8 @@ CHOICES = [
     ("families.links", "MeanRange", "MEAN_INTERVALS"),
     ("families.moments", "VarianceName", "LINK_VARIANCES"),
     ("families.resolve", "FamilyName", "FAMILIES"),
+    ("diagnostics.simulated", "SideName", "SIDES"),
+    ("inference.bootstrap_intervals", "LimitName", "LIMITS"),
     ("inference.ddf", "DdfName", "DDF"),
     ("marginal_means.adjust", "AdjustName", "ADJUSTMENTS"),
     ("marginal_means.adjust", "SideName", "SIDES"),
@@ -36,6 +38,8 @@ CHOICES = [
     ("plots.engine", "MatrixName", "MATRICES"),
     ("plots.estimates", "SdName", "SDS"),
     ("plots.parameters", "ProfileName", "PROFILES"),
+    ("results.intervals", "MethodName", "METHODS"),
+    ("results.quantities", "WhichName", "WHICH"),
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
 # Rooms whose signatures still say ``str``.

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
+from mixedfx._arguments import checked_choice
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.residuals import drawn_predictor
-from mixedfx.exceptions import SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import checked_count, generator
 
 __all__ = ["QuantileResiduals", "quantile_residuals"]
 
 CHUNK_CELLS = 2_000_000  # draws at a time
-SIDES = ("two-sided", "greater", "less")
+SideName: TypeAlias = Literal["two-sided", "greater", "less"]
+#: Which values count as more extreme: the p-value from the shares of draws at least, and at most, as large.
+SIDES: dict[str, Callable[[float, float], float]] = {
+    "two-sided": lambda above, below: min(1.0, 2.0 * min(above, below)),
+    "greater": lambda above, below: above,
+    "less": lambda above, below: below,
+}
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class QuantileResiduals:
         pvalue = _rank_pvalue(self.distance, self.drawn_distances, "greater")
         return pd.Series({"statistic": self.distance, "pvalue": pvalue}, name="uniformity")
 
-    def dispersion(self, alternative: str = "two-sided") -> pd.Series[float]:
+    def dispersion(self, alternative: SideName = "two-sided") -> pd.Series[float]:
         """Test whether the data spread more or less than the draws do.
 
         Returns
@@ -90,7 +96,7 @@ class QuantileResiduals:
             {"statistic": ratio, "pvalue": _rank_pvalue(self.spread, self.drawn_spread, alternative)}, name="dispersion"
         )
 
-    def zero_counts(self, alternative: str = "two-sided") -> pd.Series[float]:
+    def zero_counts(self, alternative: SideName = "two-sided") -> pd.Series[float]:
         """Test whether the data have more or fewer zeros than the draws.
 
         Returns
@@ -149,11 +155,10 @@ MEANINGS = {
 
 def _rank_pvalue(value: float, draws: Array, alternative: str) -> float:
     """p-value of a Monte Carlo test, the data counted among the draws."""
-    if alternative not in SIDES:
-        raise SpecificationError(f"alternative is one of {', '.join(map(repr, SIDES))}; found {alternative!r}")
+    side = checked_choice("alternative", alternative, SIDES)
     above = (1.0 + np.sum(draws >= value)) / (1.0 + draws.size)
     below = (1.0 + np.sum(draws <= value)) / (1.0 + draws.size)
-    return float({"greater": above, "less": below, "two-sided": min(1.0, 2.0 * min(above, below))}[alternative])
+    return float(side(above, below))
 
 
 def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any = "new") -> QuantileResiduals:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from scipy import special
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
 
-__all__ = ["LIMITS", "Sample", "acceleration", "limits_for"]
+__all__ = ["LIMITS", "LimitName", "Sample", "acceleration", "limits_for"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def acceleration(jackknife: Array) -> Array:
     return out
 
 
+LimitName: TypeAlias = Literal["percentile", "basic", "bca", "shortest", "normal"]
+
 #: Kinds of intervals by name.
 LIMITS: dict[str, Limits] = {
     "percentile": _percentile,
@@ -112,6 +115,4 @@ def limits_for(kind: str) -> Limits:
     SpecificationError
         If there is no such kind.
     """
-    if kind not in LIMITS:
-        raise SpecificationError(f"kind is one of {', '.join(map(repr, LIMITS))}; found {kind!r}")
-    return LIMITS[kind]
+    return checked_choice("kind", kind, LIMITS)

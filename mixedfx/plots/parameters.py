@@ -24,7 +24,9 @@ from mixedfx.results.profile import profile as profile_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from mixedfx.inference.bootstrap_intervals import LimitName
     from mixedfx.results.bootstrap import Bootstrap
+    from mixedfx.results.quantities import WhichName
 
 __all__ = ["ZetaCurve", "plot_bootstrap", "plot_profile", "reflected_density"]
 
@@ -281,9 +283,9 @@ def reflected_density(values: Array, at: Array, lower: float = -np.inf, upper: f
 
 def plot_bootstrap(
     replicates: Bootstrap,
-    which: str = "all",
+    which: WhichName = "all",
     *,
-    kind: str = "percentile",
+    kind: LimitName = "percentile",
     alpha: float = 0.05,
     parameters: str | Sequence[str] | None = None,
     axes: Any = None,

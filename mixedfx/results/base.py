@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.matrices.new_rows import chosen_columns, fitted_predictor, linear_predictor_variance, predicted_rows
@@ -24,6 +25,8 @@ from mixedfx.results.summary import summarize
 if TYPE_CHECKING:
     from mixedfx.inference.ddf import DdfName
     from mixedfx.results.adapted import AdaptedFit
+    from mixedfx.results.intervals import MethodName
+    from mixedfx.results.quantities import WhichName
 
 __all__ = ["MixedResults"]
 
@@ -303,7 +306,13 @@ class MixedResults(Estimates):
 
     # ---------------------------------------------------------------- intervals
     def conf_int(
-        self, alpha: float = 0.05, method: str = "wald", which: str = "fixed", *, n: int = 1000, seed: Any = None
+        self,
+        alpha: float = 0.05,
+        method: MethodName = "wald",
+        which: WhichName = "fixed",
+        *,
+        n: int = 1000,
+        seed: Any = None,
     ) -> pd.DataFrame:
         """Return confidence intervals.
 
@@ -343,9 +352,8 @@ class MixedResults(Estimates):
         Intercept                   237.01  265.80
         Days                          7.21   13.73
         """
-        from mixedfx.results.intervals import confidence_intervals
-
-        return confidence_intervals(self, checked_alpha(alpha), method, which, n=n, seed=seed)
+        table: pd.DataFrame = higher("confidence_intervals")(self, checked_alpha(alpha), method, which, n=n, seed=seed)
+        return table
 
     def _adapted(self, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit:
         """Return what tests and means of a linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""

@@ -18,12 +18,12 @@ from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
-from mixedfx.inference.bootstrap_intervals import Sample, acceleration, limits_for
+from mixedfx.inference.bootstrap_intervals import LimitName, Sample, acceleration, limits_for
 from mixedfx.results.base import MixedResults
 from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.quantities import EVERY_PART, checked_which, quantities
+from mixedfx.results.quantities import EVERY_PART, WhichName, checked_which, quantities
 from mixedfx.results.replication import Workers, replicated
 from mixedfx.results.resampling import Measure, Outcome, attempt, outcome_of, scheme_for
 from mixedfx.results.simulate import checked_count
@@ -85,7 +85,7 @@ class Bootstrap:
         """Return the replicates: a row each, a column a quantity."""
         return self.replicates.copy()
 
-    def conf_int(self, alpha: float = 0.05, which: str = "all", kind: str = "percentile") -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, which: WhichName = "all", kind: LimitName = "percentile") -> pd.DataFrame:
         """Return confidence intervals.
 
         Parameters
@@ -165,7 +165,7 @@ class Bootstrap:
         values = np.concatenate([outcome.values for outcome in outcomes])
         return np.array([float(acceleration(column[np.isfinite(column)][:, None])[0]) for column in values.T])
 
-    def summary(self, alpha: float = 0.05, kind: str = "percentile") -> StatsTable:
+    def summary(self, alpha: float = 0.05, kind: LimitName = "percentile") -> StatsTable:
         """Return estimates, biases, standard errors and intervals.
 
         Parameters
@@ -210,7 +210,7 @@ class Bootstrap:
         reasons = "; ".join(f"{count}: {reason}" for reason, count in self.failures.items())
         return f"{self.n_failed} of {self.n} replicates failed ({reasons})."
 
-    def plot(self, which: str = "all", **options: Any) -> Any:
+    def plot(self, which: WhichName = "all", **options: Any) -> Any:
         """Draw the distributions of the replicates; see :func:`mixedfx.plots.plot_bootstrap`."""
         return higher("plot_bootstrap")(self, which=which, **options)
 

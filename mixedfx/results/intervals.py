@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
-from mixedfx.exceptions import SpecificationError
+from mixedfx._arguments import checked_choice
 from mixedfx.results.base import MixedResults
 from mixedfx.results.bootstrap import bootstrap
 from mixedfx.results.profile import profile
-from mixedfx.results.quantities import checked_which
+from mixedfx.results.quantities import WhichName, checked_which
 
 __all__ = ["confidence_intervals"]
 
@@ -25,18 +25,16 @@ class _Request:
 
     fit: MixedResults
     alpha: float
-    which: str
+    which: WhichName
     n: int
     seed: Any
 
 
 def confidence_intervals(
-    fit: MixedResults, alpha: float, method: str, which: str, *, n: int = 1000, seed: Any = None
+    fit: MixedResults, alpha: float, method: MethodName, which: WhichName, *, n: int = 1000, seed: Any = None
 ) -> pd.DataFrame:
     """Return the intervals; :meth:`MixedResults.conf_int` calls it."""
-    if method not in METHODS:
-        raise SpecificationError(f"method is one of {', '.join(map(repr, METHODS))}; found {method!r}")
-    return METHODS[method](_Request(fit, alpha, which, n, seed))
+    return checked_choice("method", method, METHODS)(_Request(fit, alpha, which, n, seed))
 
 
 def _wald(request: _Request) -> pd.DataFrame:
@@ -64,6 +62,8 @@ def _bootstrap(request: _Request) -> pd.DataFrame:
     replicates = bootstrap(request.fit, request.n, seed=request.seed)
     return replicates.conf_int(request.alpha, request.which)
 
+
+MethodName: TypeAlias = Literal["wald", "profile", "bootstrap"]
 
 METHODS: dict[str, Callable[[_Request], pd.DataFrame]] = {
     "wald": _wald,

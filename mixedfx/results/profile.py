@@ -20,7 +20,7 @@ from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, Specification
 from mixedfx.inference.profile_ends import End
 from mixedfx.inference.profiled import HeldProfile, profiles
 from mixedfx.results.base import MixedResults
-from mixedfx.results.quantities import checked_which
+from mixedfx.results.quantities import WhichName, checked_which
 
 __all__ = ["Profile", "profile"]
 
@@ -55,7 +55,7 @@ class Profile:
     family: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
 
-    def conf_int(self, alpha: float = 0.05, which: str = "all") -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, which: WhichName = "all") -> pd.DataFrame:
         """Return profile intervals: all values at which the likelihood-ratio test does not reject.
 
         Parameters

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.covariance.base import Covariance
-from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
 from mixedfx.fitting.reported import Reported, covariance_entries
 from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 
-__all__ = ["EVERY_PART", "Quantities", "checked_which", "estimates", "quantities", "refitted_estimates"]
+__all__ = ["EVERY_PART", "Quantities", "WhichName", "checked_which", "estimates", "quantities", "refitted_estimates"]
 
+WhichName: TypeAlias = Literal["fixed", "random", "family", "all"]
 EVERY_PART = ("random", "fixed", "family")
 WHICH = {"fixed": ("fixed",), "random": ("random",), "family": ("family",), "all": EVERY_PART}
 
@@ -29,9 +31,7 @@ def checked_which(which: str) -> tuple[str, ...]:
     SpecificationError
         If there is no such part.
     """
-    if which not in WHICH:
-        raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-    return WHICH[which]
+    return checked_choice("which", which, WHICH)
 
 
 @dataclass(frozen=True)
