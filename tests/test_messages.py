@@ -59,7 +59,6 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("plots/engine.py", "no covariance parameters"),
         ("plots/pooling.py", "no random effects"),
         ("diagnostics/pooling.py", "nothing to pool"),
-        ("results/bootstrap.py", "which is one of"),
         ("diagnostics/residuals.py", "at most"),
         ("families/base.py", "has no categories"),
     ),

@@ -366,7 +366,7 @@ class LinearEvaluation:
         out = []
         for d, zx in zip(self.sigma_derivatives, self.z_vinv_x, strict=True):
             size, m, p = zx.shape
-            flat = zx.transpose(1, 0, 2).reshape(m, size * p)
+            flat = np.ascontiguousarray(zx.transpose(1, 0, 2).reshape(m, size * p))  # the same bits after a pickle
             gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
             out.append((d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(len(d), p, p))
         return out
