@@ -66,14 +66,16 @@ class CovarianceModel:
     @cached_property
     def by_factor(self) -> tuple[IntArray, ...]:
         """Positions in theta of the parameters of every grouping factor."""
-        found: list[list[int]] = [[] for _ in self.sizes]
+        positions: list[list[int]] = [[] for _ in self.sizes]
         for term in self.terms:
-            found[term.factor].extend(range(term.theta.start, term.theta.stop))
-        return tuple(np.array(positions, dtype=np.intp) for positions in found)
+            positions[term.factor].extend(range(term.theta.start, term.theta.stop))
+        return tuple(np.array(of_factor, dtype=np.intp) for of_factor in positions)
 
     def derivatives(self, theta: Array) -> list[Array]:
         """Return ``dT / dtheta`` (k_f, Q, Q) of every grouping factor, for its own parameters (:attr:`by_factor`)."""
-        out = [np.zeros((len(own), size, size)) for own, size in zip(self.by_factor, self.sizes, strict=True)]
+        out = [
+            np.zeros((len(positions), size, size)) for positions, size in zip(self.by_factor, self.sizes, strict=True)
+        ]
         for term, rows in self._rows():
             out[term.factor][rows, term.coefficients, term.coefficients] = term.covariance.derivative(theta[term.theta])
         return out
@@ -81,25 +83,25 @@ class CovarianceModel:
     def _rows(self) -> list[tuple[TermSlot, slice]]:
         """Pair every term with its rows among the parameters of its factor."""
         used = [0] * len(self.sizes)
-        found = []
+        pairs = []
         for term in self.terms:
             start = used[term.factor]
             used[term.factor] += term.covariance.n_theta
-            found.append((term, slice(start, used[term.factor])))
-        return found
+            pairs.append((term, slice(start, used[term.factor])))
+        return pairs
 
     def curvature(self, theta: Array, gradient: Sequence[Array]) -> Array:
         """Return ``sum N o d2Sigma/dtheta_i dtheta_j`` (n_theta, n_theta) for symmetric ``N`` (Q, Q) by factor."""
         out = np.zeros((self.n_theta, self.n_theta))
         for term in self.terms:
-            own = theta[term.theta]
+            parameters = theta[term.theta]
             n = gradient[term.factor][term.coefficients, term.coefficients]
-            first = term.covariance.derivative(own)
+            first = term.covariance.derivative(parameters)
             flat = first.reshape(len(first), -1)
             block = 2.0 * (n @ first).reshape(len(first), -1) @ flat.T
-            second = term.covariance.second_derivative(own)
+            second = term.covariance.second_derivative(parameters)
             if second is not None:
-                block = block + 2.0 * np.tensordot(second, n @ term.covariance.factor(own), axes=2)
+                block = block + 2.0 * np.tensordot(second, n @ term.covariance.factor(parameters), axes=2)
             out[term.theta, term.theta] = block
         return out
 
@@ -176,8 +178,8 @@ def assemble(terms: Sequence[TermRows], columns: Array) -> Assembly:
         key = term.group if term.loading is None else (term.group, "loading", position)
         members.setdefault(key, []).append(position)
     groups = list(members.values())
-    first = [terms[own[0]] for own in groups]
-    sizes = [sum(terms[i].covariance.size for i in own) for own in groups]
+    first = [terms[positions[0]] for positions in groups]
+    sizes = [sum(terms[i].covariance.size for i in positions) for positions in groups]
     layout = analyse(
         [t.codes for t in first], [t.n_levels for t in first], sizes, [t.loading is not None for t in first]
     )
@@ -185,13 +187,13 @@ def assemble(terms: Sequence[TermRows], columns: Array) -> Assembly:
     starts = np.cumsum([0] + [t.covariance.n_theta for t in terms])
     z, loadings = [], {}
     for factor, group in enumerate(layout.order):
-        own = groups[group]
-        z.append(terms[own[0]].z if len(own) == 1 else np.concatenate([terms[i].z for i in own]))
-        loading = terms[own[0]].loading
+        positions = groups[group]
+        z.append(terms[positions[0]].z if len(positions) == 1 else np.concatenate([terms[i].z for i in positions]))
+        loading = terms[positions[0]].loading
         if loading is not None:
             loadings[factor] = loading
         used = 0
-        for i in own:
+        for i in positions:
             at = slice(used, used + terms[i].covariance.size)
             used = at.stop
             slots[i] = TermSlot(terms[i].covariance, factor, at, slice(int(starts[i]), int(starts[i + 1])))

@@ -126,9 +126,9 @@ class BlockMap:
         out: list[Array] = []
         spans = []
         for term in model.terms:
-            own = covariance_directions(term.covariance)
-            spans.append(slice(len(out), len(out) + len(own)))
-            for direction in own:
+            directions = covariance_directions(term.covariance)
+            spans.append(slice(len(out), len(out) + len(directions)))
+            for direction in directions:
                 whole = np.zeros((self.size, self.size))
                 for at in self._places(term):
                     whole[at[:, None], at[None, :]] = direction
@@ -159,8 +159,8 @@ def covariance_directions(covariance: Covariance) -> list[Array]:
 def block_map(layout: Layout) -> BlockMap:
     """Find the blocks of a layout."""
     labels = _components(layout)
-    count = int(max(own.max() for own in labels)) + 1
-    ranks = [_ranks(own, count) for own in labels]
+    count = int(max(of_factor.max() for of_factor in labels)) + 1
+    ranks = [_ranks(of_factor, count) for of_factor in labels]
     width = [int(rank.max()) + 1 for rank in ranks]
     coefficients = [w * size for w, size in zip(width, layout.sizes, strict=True)]
     start = np.concatenate([[0], np.cumsum(coefficients)]).tolist()
@@ -402,7 +402,7 @@ class BatchPoint:
         out = 2.0 * forms.outer / sigma2 - (forms.trace + forms.fixed if criterion.reml else forms.trace)
         out += 2.0 * np.einsum("ijab,rab->rij", criterion.basis_products, self.covariance_gradient)
         if self.responses.sigma2 is None:
-            out -= forms.own[:, :, None] * forms.own[:, None, :] / (criterion.nu * sigma2**2)
+            out -= forms.response[:, :, None] * forms.response[:, None, :] / (criterion.nu * sigma2**2)
         return np.asarray(0.5 * (out + out.swapaxes(1, 2)))
 
     def contrast_variances(self, rows: Array) -> tuple[Array, Array, Array]:
@@ -414,12 +414,12 @@ class BatchPoint:
             Relative to sigma squared.
         slopes : (R, k, c)
             Its derivatives with respect to theta.
-        own : (R, k)
+        response : (R, k)
             Minus the derivatives of the residual sum of squares ``r2``.
         """
         whitened, forms = rows @ self._whitener, self._slope_forms
         slopes = np.einsum("rcp,rkpq,rcq->rkc", whitened, forms.of_columns, whitened, optimize=True)
-        return np.square(whitened).sum(axis=2), slopes, forms.own
+        return np.square(whitened).sum(axis=2), slopes, forms.response
 
     def scoring_step(self, directions: Array) -> Array:
         """Return the relative covariances ``c`` (R, j), ``Sigma = sum of c_j directions_j``, after one scoring step.
@@ -443,10 +443,10 @@ class BatchPoint:
         corner = n - np.einsum("rj,rj->r", now, slopes + edge)
         matrix = np.zeros((replicates, 1 + len(directions), 1 + len(directions)))
         matrix[:, 1:, 1:], matrix[:, 0, 1:], matrix[:, 1:, 0], matrix[:, 0, 0] = inner, edge, edge, corner
-        side = np.column_stack([self.r2 - np.einsum("rj,rj->r", now, forms.own), forms.own])
-        found = np.einsum("rij,rj->ri", np.linalg.pinv(matrix, hermitian=True), side)
-        sensible = found[:, :1] > 0
-        return np.where(sensible, np.divide(found[:, 1:], found[:, :1], where=sensible, out=now.copy()), now)
+        side = np.column_stack([self.r2 - np.einsum("rj,rj->r", now, forms.response), forms.response])
+        solution = np.einsum("rij,rj->ri", np.linalg.pinv(matrix, hermitian=True), side)
+        sensible = solution[:, :1] > 0
+        return np.where(sensible, np.divide(solution[:, 1:], solution[:, :1], where=sensible, out=now.copy()), now)
 
     @cached_property
     def _projected_information(self) -> Array:
@@ -465,7 +465,7 @@ class _Forms:
     """
 
     outer: Array
-    own: Array
+    response: Array
     trace: Array
     fixed: Array
     of_columns: Array

@@ -94,10 +94,10 @@ def _rise(
     slot = model.terms[k]
     covariance, n = _term_covariance(model, at, k, unit)
     null, _ = _null_space(covariance)
-    own = at.theta[slot.theta]
+    parameters = at.theta[slot.theta]
     if null.shape[1] == 0:
-        return np.inf, own
-    nudged = slot.covariance.reopened(own, null, n / unit**2, nudge * unit)
+        return np.inf, parameters
+    nudged = slot.covariance.reopened(parameters, null, n / unit**2, nudge * unit)
     change = slot.covariance.covariance(nudged) / unit**2 - covariance
     size = float(np.abs(change).max())
     return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
@@ -115,12 +115,12 @@ def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0, nud
     ``unit`` is the standard deviation that those of the random effects are compared with, here and below; ``nudge`` is
     the one that is opened, relative to it.
     """
-    theta, found = at.theta.copy(), False
+    theta, opened = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
         slope, nudged = _rise(model, at, k, unit, nudge)
         if slope < -_tolerated(at, unit):
-            theta[slot.theta], found = nudged, True
-    return theta if found else None
+            theta[slot.theta], opened = nudged, True
+    return theta if opened else None
 
 
 def widened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array | None:
@@ -128,13 +128,13 @@ def widened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> A
 
     The likelihood of a generalised model may fall when a variance leaves zero, and have a higher maximum beyond.
     """
-    theta, found = at.theta.copy(), False
+    theta, opened = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
         covariance, _ = _term_covariance(model, at, k, unit)
         if _null_space(covariance)[1].shape[1] == 0:
-            own = slot.covariance
-            theta[slot.theta], found = own.rescale(own.start(), np.full(own.size, FAR * unit)), True
-    return theta if found else None
+            structure = slot.covariance
+            theta[slot.theta], opened = structure.rescale(structure.start(), np.full(structure.size, FAR * unit)), True
+    return theta if opened else None
 
 
 def settled(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array:
@@ -143,8 +143,10 @@ def settled(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> A
     for k, slot in enumerate(model.terms):
         covariance, _ = _term_covariance(model, at, k, unit)
         null, rest = _null_space(covariance)
-        own = theta[slot.theta]
-        theta[slot.theta] = slot.covariance.canonical(own if null.shape[1] == 0 else slot.covariance.closed(own, rest))
+        parameters = theta[slot.theta]
+        theta[slot.theta] = slot.covariance.canonical(
+            parameters if null.shape[1] == 0 else slot.covariance.closed(parameters, rest)
+        )
     return theta
 
 
@@ -232,6 +234,6 @@ def _count(directions: Array, counted: BoolArray | None) -> int:
     """Number of directions (k, d) in which the counted parameters (k,) take part."""
     if counted is None or directions.shape[1] == 0:
         return int(directions.shape[1])
-    own = directions[counted] / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
-    values = np.linalg.svd(own, compute_uv=False)
+    parts = directions[counted] / np.maximum(np.linalg.norm(directions, axis=0), np.finfo(float).tiny)
+    values = np.linalg.svd(parts, compute_uv=False)
     return int(np.sum(values > TAKES_PART))

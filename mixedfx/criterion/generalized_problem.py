@@ -182,15 +182,15 @@ class GeneralizedProblem(Problem):
         out = np.array(gradient, dtype=float)
         for at, fixed in self.coefficients:
             out[at] = np.linalg.solve(fixed.matrix.T, gradient[at])
-        own = self.theta_slice
-        theta, jacobian = out[own], self.jacobian_to_user(self.to_inner(user))[own, own]
+        span = self.theta_slice
+        theta, jacobian = out[span], self.jacobian_to_user(self.to_inner(user))[span, span]
         for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
             block = jacobian[slot.theta, slot.theta]
             if np.isfinite(block).all() and np.linalg.cond(block) < SINGULAR_MAP:
-                theta[slot.theta] = np.linalg.solve(block.T, gradient[own][slot.theta])
+                theta[slot.theta] = np.linalg.solve(block.T, gradient[span][slot.theta])
                 continue
             n = by_covariance[slot.factor][slot.coefficients, slot.coefficients]
-            theta[slot.theta] = basis.gradient_to_user(user[own][slot.theta], n)
+            theta[slot.theta] = basis.gradient_to_user(user[span][slot.theta], n)
         return out
 
     def jacobian_to_user(self, x: Array) -> Array:
@@ -200,8 +200,8 @@ class GeneralizedProblem(Problem):
             out[at, at] = fixed.matrix
         offset, theta = self.theta_slice.start, x[self.theta_slice]
         for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
-            own = slice(offset + slot.theta.start, offset + slot.theta.stop)
-            out[own, own] = _map_jacobian(basis, theta[slot.theta])
+            span = slice(offset + slot.theta.start, offset + slot.theta.stop)
+            out[span, span] = _map_jacobian(basis, theta[slot.theta])
         return out
 
     @cached_property

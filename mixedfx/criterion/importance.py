@@ -129,8 +129,8 @@ def _spread(rows: Rows, factors: list[Array]) -> sp.csr_array:
         m, codes = rows.layout.levels[f], rows.layout.codes[f]
         loading = rows.loadings.get(f)
         for a in range(T.shape[0]):
-            own = sp.csr_array((T[:, a] @ rows.z[f], codes, np.arange(n + 1)), shape=(n, m))
-            blocks.append(own if loading is None else sp.csr_array(own @ loading))
+            block = sp.csr_array((T[:, a] @ rows.z[f], codes, np.arange(n + 1)), shape=(n, m))
+            blocks.append(block if loading is None else sp.csr_array(block @ loading))
     return sp.csr_array(sp.hstack(blocks, format="csr"))
 
 

@@ -96,9 +96,9 @@ class LaplaceEvaluation:
         """``N`` (Q, Q) by factor: the derivative with respect to the covariance."""
         space, out = self.model.space, []
         t, r = space.split(self.state.mode.t), space.split(self.adjoint.r)
-        for own, t_f, r_f in zip(self.state.determinant_factor.information(), t, r, strict=True):
+        for information, t_f, r_f in zip(self.state.determinant_factor.information(), t, r, strict=True):
             cross = r_f @ t_f.T
-            out.append(own.sum(axis=2) - t_f @ t_f.T + cross + cross.T)
+            out.append(information.sum(axis=2) - t_f @ t_f.T + cross + cross.T)
         return tuple(out)
 
     @cached_property
@@ -108,10 +108,10 @@ class LaplaceEvaluation:
         e = state.expansion
         beta = 2.0 * (model.X.T @ (adjoint.a - e.gradient - e.observed.weight * adjoint.v))
         theta = np.zeros(model.covariance.n_theta)
-        for own, n, d in zip(
+        for positions, n, d in zip(
             model.covariance.by_factor, self.covariance_gradient, state.sigma_derivatives, strict=True
         ):
-            theta[own] = d.reshape(len(own), -1) @ n.ravel()
+            theta[positions] = d.reshape(len(positions), -1) @ n.ravel()
         extra = [
             2.0 * (matrix.T @ (0.5 * self.leverages * slope + adjoint.v * part.mixed - part.slope))
             for matrix, slope, part in zip(model.auxiliary_matrices, e.determinant.auxiliary, e.auxiliary, strict=True)

@@ -250,8 +250,8 @@ class LinearEvaluation:
     def covariance_gradient(self) -> tuple[Array, ...]:
         """``N`` (Q, Q) by factor: the derivative with respect to the relative covariance."""
         out = []
-        for own, s, zx in zip(self.information, self.s, self.z_vinv_x, strict=True):
-            n = own.sum(axis=2) - s @ s.T / self.sigma2
+        for information, s, zx in zip(self.information, self.s, self.z_vinv_x, strict=True):
+            n = information.sum(axis=2) - s @ s.T / self.sigma2
             if self.criterion.reml and self.criterion.n_fixed:
                 size = zx.shape[0]
                 n = n - (zx @ self.unscaled_cov).reshape(size, -1) @ zx.reshape(size, -1).T
@@ -270,8 +270,8 @@ class LinearEvaluation:
         """Exact gradient (n_theta,)."""
         covariance = self.criterion.covariance
         out = np.zeros(covariance.n_theta)
-        for own, n, d in zip(covariance.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
-            out[own] = d.reshape(len(own), -1) @ n.ravel()
+        for positions, n, d in zip(covariance.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
+            out[positions] = d.reshape(len(positions), -1) @ n.ravel()
         return out
 
     @property
@@ -298,11 +298,11 @@ class LinearEvaluation:
             for d, s in zip(self.sigma_derivatives, self.s, strict=True)
         ]
         order = np.concatenate([np.zeros(0, dtype=np.intp), *covariance.by_factor])
-        for f, (own, moved) in enumerate(zip(covariance.by_factor, self.moved(t), strict=True)):
-            flat = t[f].reshape(self.s[f].size, own.size)
-            cross_x[:, own] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
-            cross_y[own] = self.s[f].ravel() @ flat
-            outer[np.ix_(own, order)] = flat.T @ moved.reshape(len(flat), k)
+        for f, (positions, moved) in enumerate(zip(covariance.by_factor, self.moved(t), strict=True)):
+            flat = t[f].reshape(self.s[f].size, positions.size)
+            cross_x[:, positions] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
+            cross_y[positions] = self.s[f].ravel() @ flat
+            outer[np.ix_(positions, order)] = flat.T @ moved.reshape(len(flat), k)
         outer -= cross_x.T @ self.unscaled_cov @ cross_x
         return 0.5 * (outer + outer.T), cross_y
 
@@ -313,7 +313,7 @@ class LinearEvaluation:
             return []
         if gram.layout.n_factors == 1 and gram.layout.n_chain == 1:
             return [np.einsum("abm,bmk->amk", self.information[0], t[0])]
-        sides, rests = zip(*(gram.times(f, own) for f, own in enumerate(t)), strict=True)
+        sides, rests = zip(*(gram.times(f, columns) for f, columns in enumerate(t)), strict=True)
         chain = [np.concatenate(parts, axis=2) for parts in zip(*sides, strict=True)]
         return self.by_factor(self.factor.solve(chain, np.concatenate(rests, axis=1))[1])
 
@@ -375,8 +375,8 @@ class LinearEvaluation:
     def x_form_stack(self) -> Array:
         """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k, p, p): minus the derivative of ``X' V^-1 X``."""
         out = np.zeros((self.theta.size, self.criterion.n_fixed, self.criterion.n_fixed))
-        for own, forms in zip(self.criterion.covariance.by_factor, self.x_forms, strict=True):
-            out[own] = forms
+        for positions, forms in zip(self.criterion.covariance.by_factor, self.x_forms, strict=True):
+            out[positions] = forms
         return out
 
 

@@ -174,11 +174,11 @@ def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, 
         decrement = _decrement(state, full)
         if decrement <= tolerance:
             return replace(full, converged=True, steps=step)
-        fraction, found = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
+        fraction, trial = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
         short = short + 1 if fraction < SHORT else 0
-        if found is None or short == STUCK:
+        if trial is None or short == STUCK:
             break
-        state, consistent = found, True
+        state, consistent = trial, True
     return state.mode
 
 
@@ -217,9 +217,9 @@ def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> tuple[float,
     floor = state.value - RISE * max(1.0, abs(state.value))
     while fraction > SMALLEST_FRACTION:
         trial = full if fraction == 1.0 else _between(start, full, fraction)
-        found = _evaluate(trial, quadratic)
-        if found.value >= floor:
-            return fraction, found
+        step = _evaluate(trial, quadratic)
+        if step.value >= floor:
+            return fraction, step
         fraction *= 0.5
     return fraction, None
 
@@ -302,9 +302,9 @@ class ModeState:
         """``(dSigma / dtheta_i) t`` (q, k): what the effects gain directly when theta moves."""
         model, t = self.model, self.model.space.split(self.mode.t)
         out = np.zeros((model.space.n_effects, model.covariance.n_theta))
-        for f, (own, d) in enumerate(zip(model.covariance.by_factor, self.sigma_derivatives, strict=True)):
+        for f, (positions, d) in enumerate(zip(model.covariance.by_factor, self.sigma_derivatives, strict=True)):
             block = np.tensordot(d, t[f], axes=(2, 0))
-            out[model.space.starts[f] : model.space.starts[f + 1], own] = block.reshape(own.size, -1).T
+            out[model.space.starts[f] : model.space.starts[f + 1], positions] = block.reshape(positions.size, -1).T
         return out
 
     @cached_property
@@ -333,10 +333,10 @@ class ModeState:
         model, layout = self.model, self.model.space.rows.layout
         out = np.zeros_like(effects)
         for f, part in enumerate(model.space.split(effects)):
-            own = model.covariance.by_factor[f]
-            if own.size:
-                chain, rest = self.gram.times(f, np.ascontiguousarray(part[:, :, own]))
-                out[:, own] += np.concatenate([*[c.reshape(-1, own.size) for c in chain], rest])
+            positions = model.covariance.by_factor[f]
+            if positions.size:
+                chain, rest = self.gram.times(f, np.ascontiguousarray(part[:, :, positions]))
+                out[:, positions] += np.concatenate([*[c.reshape(-1, positions.size) for c in chain], rest])
         assert layout.n_factors == len(model.covariance.by_factor)
         return out
 
@@ -378,19 +378,19 @@ def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
 
     The likelihood is expanded at all points with the same auxiliary values together.
     """
-    model, found = state.model, []
+    model, states = state.model, []
     for x in xs:
         b, t = _predicted(state, x)
-        found.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
+        states.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
     extra = state.parts.extra
-    together = [i for i, other in enumerate(found) if np.array_equal(other.parts.extra, extra)]
+    together = [i for i, other in enumerate(states) if np.array_equal(other.parts.extra, extra)]
     size = max(1, BATCH_CELLS // max(state.mode.eta.size, 1))
     for start in range(0, len(together), size):
         chosen = together[start : start + size]
-        whole = model.likelihood.expansion(np.stack([found[i].mode.eta for i in chosen]), state.auxiliary)
+        whole = model.likelihood.expansion(np.stack([states[i].mode.eta for i in chosen]), state.auxiliary)
         for place, i in enumerate(chosen):
-            found[i] = replace(found[i], known=whole.take(place))
-    return found
+            states[i] = replace(states[i], known=whole.take(place))
+    return states
 
 
 def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) -> Array:

@@ -91,7 +91,7 @@ class _Moments:
                 t = np.zeros((layout.sizes[g], layout.levels[g], X[j].shape[1]))
                 t[b] = X[j] @ self._hat
                 moved = self._split(*self.gram.times(g, t))
-                mixed[:, j] = [np.vdot(x, own) for x, own in zip(X, moved, strict=True)]
+                mixed[:, j] = [np.vdot(x, part) for x, part in zip(X, moved, strict=True)]
         return np.asarray(frobenius - mixed - mixed.T + both)
 
     def _split(self, chain: tuple[Array, ...], rest: Array) -> list[Array]:
@@ -105,11 +105,11 @@ class _Moments:
     def _traces(self) -> Array:
         """``tr(P Z_i Z_i')`` (k,)."""
         layout, gram = self.gram.layout, self.gram
-        own = [gram.diagonal[f][a, a].sum() for f in layout.chain for a in range(layout.sizes[f])]
+        traces = [gram.diagonal[f][a, a].sum() for f in layout.chain for a in range(layout.sizes[f])]
         for r in layout.remainder:
-            own.extend(gram.remainder.diagonal()[layout.span(r)].reshape(layout.sizes[r], -1).sum(axis=1))
+            traces.extend(gram.remainder.diagonal()[layout.span(r)].reshape(layout.sizes[r], -1).sum(axis=1))
         fixed = [np.sum((side[:, :-1] @ self._hat) * side[:, :-1]) for side in self._sides]
-        return np.array(own) - np.array(fixed)
+        return np.array(traces) - np.array(fixed)
 
     @cached_property
     def _beta(self) -> Array:
@@ -134,12 +134,14 @@ class _Moments:
     @cached_property
     def relative_variances(self) -> Array | None:
         """``gamma`` (k,), not below what is worth a start; None without a sensible residual variance."""
-        found = self._variances
-        if not (np.all(np.isfinite(found)) and found[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n):
+        variances = self._variances
+        if not (
+            np.all(np.isfinite(variances)) and variances[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n
+        ):
             return None
         levels = np.array([len(side) for side in self._sides])
         smallest = SMALLEST_SHARE * levels / np.maximum(self._traces, np.finfo(float).tiny)
-        return np.asarray(np.maximum(found[1:] / found[0], np.minimum(smallest, 1.0)))
+        return np.asarray(np.maximum(variances[1:] / variances[0], np.minimum(smallest, 1.0)))
 
     def covariance(self, f: int, coefficients: slice) -> Array:
         """Relative covariance (q, q) of coefficients of a factor: variances from all factors, the rest from its own."""
@@ -152,18 +154,18 @@ class _Moments:
         expected, excess = self._products(f, coefficients)
         of_variances = np.einsum("abcc,c->ab", expected, out.diagonal())[rows, columns]
         matrix = (expected + expected.swapaxes(2, 3))[rows, columns][:, rows, columns]
-        found = np.linalg.lstsq(matrix, excess[rows, columns] - of_variances, rcond=None)[0]
-        out[rows, columns] = out[columns, rows] = found
+        covariances = np.linalg.lstsq(matrix, excess[rows, columns] - of_variances, rcond=None)[0]
+        out[rows, columns] = out[columns, rows] = covariances
         return out
 
     def _products(self, f: int, coefficients: slice) -> tuple[Array, Array]:
         """``<M_ac, M_bd>`` (q, q, q, q) with ``M = Z' P Z``, and ``Z_a' P y y' P Z_b / sigma^2 - tr M_ab`` (q, q)."""
         side = np.stack(self._sides[self.starts[f] : self.starts[f + 1]])[coefficients]
         X, e = side[:, :, :-1], side @ np.append(-self._beta, 1.0)
-        own = self.gram.own_blocks(f)[coefficients, coefficients]
-        q, _, m = own.shape
+        blocks = self.gram.own_blocks(f)[coefficients, coefficients]
+        q, _, m = blocks.shape
         fixed = np.einsum("amk,bmk->abm", X @ self._hat, X)
-        flat, less = own.reshape(q * q, m), (own - 2.0 * fixed).reshape(q * q, m)
+        flat, less = blocks.reshape(q * q, m), (blocks - 2.0 * fixed).reshape(q * q, m)
         half = (flat @ less.T).reshape(q, q, q, q)
         p = X.shape[2]
         wide = X.transpose(1, 0, 2).reshape(m, q * p)
@@ -171,5 +173,5 @@ class _Moments:
         left, right = inner.reshape(q * q, p * p), inner.swapaxes(2, 3).reshape(q * q, p * p)
         both = (left @ right.T).reshape(q, q, q, q).transpose(3, 2, 0, 1)
         expected = 0.5 * (half + half.transpose(2, 3, 0, 1)).transpose(0, 2, 1, 3) + both
-        excess = e @ e.T / self._residual_variance - own.sum(axis=2) + np.einsum("abll->ab", inner)
+        excess = e @ e.T / self._residual_variance - blocks.sum(axis=2) + np.einsum("abll->ab", inner)
         return expected, excess

@@ -139,8 +139,8 @@ def _check_memory(design: Design, layout: Layout) -> None:
     SpecificationError
         Naming the factors, the size and what to do.
     """
-    needed, available = needed_bytes(layout), _machine_memory()
-    if needed <= USABLE * available:
+    needed = needed_bytes(layout)
+    if needed == 0 or needed <= USABLE * (available := _machine_memory()):
         return
     names: dict[str, int] = {term.group: len(term.levels) for term in design.random}
     listed = ", ".join(f"{name!r} ({count:,} levels)" for name, count in names.items())
@@ -171,10 +171,10 @@ def _machine_memory() -> float:
 
 
 def _container_limits() -> list[float]:
-    found = []
+    limits = []
     for path in CONTAINER_LIMITS:
         try:
-            found.append(float(Path(path).read_text()))
+            limits.append(float(Path(path).read_text()))
         except (OSError, ValueError):  # no such file; "max": no limit
             continue
-    return found
+    return limits

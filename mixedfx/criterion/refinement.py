@@ -92,8 +92,8 @@ def less_effects(rows: Rows, effects: Sequence[Array]) -> Array:
     out = rows.columns.copy()
     for f, (z, b) in enumerate(zip(rows.z, effects, strict=True)):
         loading = rows.loadings.get(f)
-        own = b if loading is None else np.einsum("lm,qmc->qlc", loading, b)
-        for entry, part in zip(z, own, strict=True):
+        effect = b if loading is None else np.einsum("lm,qmc->qlc", loading, b)
+        for entry, part in zip(z, effect, strict=True):
             out -= entry[:, None] * part[rows.layout.codes[f]]
     return out
 
@@ -109,11 +109,11 @@ def refinement(rows: Rows, gram: Gram, weights: Array | None) -> Refinement | No
     shift = list(solved.chain)
     for r in layout.remainder:
         shift.append(solved.remainder[layout.span(r)].reshape(layout.sizes[r], layout.levels[r], -1))
-    own = Rows(layout, rows.z, less_effects(rows, shift), rows.loadings)
+    remaining = Rows(layout, rows.z, less_effects(rows, shift), rows.loadings)
     sides: list[Array] = [np.zeros_like(side) for side in gram.sides]
     rest = np.zeros_like(gram.remainder_side)
     for f, b in enumerate(shift):
         pushed, pushed_rest = gram.times(f, b)
         sides = [side + part for side, part in zip(sides, pushed, strict=True)]
         rest = rest + pushed_rest
-    return Refinement(cross_products(own, weights), tuple(shift), tuple(sides), rest)
+    return Refinement(cross_products(remaining, weights), tuple(shift), tuple(sides), rest)

@@ -174,8 +174,8 @@ class ResidualEvaluation:
     def response_slopes(self) -> Array:
         """Minus the derivative of ``r2`` with respect to (theta, rho)."""
         weights = np.append(-self.linear.beta, 1.0)
-        own = -np.einsum("p,jpq,q->j", weights, self._forms, weights)
-        return np.concatenate([self.linear.response_slopes, own])
+        slopes = -np.einsum("p,jpq,q->j", weights, self._forms, weights)
+        return np.concatenate([self.linear.response_slopes, slopes])
 
     @cached_property
     def x_form_stack(self) -> Array:
@@ -186,11 +186,11 @@ class ResidualEvaluation:
     def gradient(self) -> Array:
         """Exact gradient with respect to (theta, rho)."""
         at, c = self.linear, self.criterion
-        own = c.residual.logdet_derivative(self.rho) - self.response_slopes[c.covariance.n_theta :] / at.sigma2
-        own = own + np.array([_trace(at, self.rows, d) for d in self._derivatives])
+        gradient = c.residual.logdet_derivative(self.rho) - self.response_slopes[c.covariance.n_theta :] / at.sigma2
+        gradient = gradient + np.array([_trace(at, self.rows, d) for d in self._derivatives])
         if c.reml:
-            own = own + np.einsum("jpq,pq->j", self._forms[:, :-1, :-1], at.unscaled_cov)
-        return np.concatenate([at.gradient, own])
+            gradient = gradient + np.einsum("jpq,pq->j", self._forms[:, :-1, :-1], at.unscaled_cov)
+        return np.concatenate([at.gradient, gradient])
 
     @cached_property
     def hessian(self) -> Array:

@@ -60,14 +60,14 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
     outcome = _push(state)[0] if ordered is None else ordered.y + 1.0
     if np.any(outcome == 0) or np.ptp(outcome) == 0:
         return ()
-    found = []
+    divided = []
     for f in large:
         first, second, count = level_sums(
             rows.layout, f, np.column_stack([outcome, outcome**2, np.ones_like(outcome)])
         ).T
         if any(np.all(z == 1.0) for z in rows.z[f]) and np.all(first**2 == second * count):
-            found.append(f)
-    return tuple(found)
+            divided.append(f)
+    return tuple(divided)
 
 
 def _push(state: ModeState) -> tuple[Array, BoolArray]:

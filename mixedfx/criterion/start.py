@@ -90,10 +90,10 @@ def _generalized_linear(model: MarginalModel, eta: Array, auxiliary: list[Array]
     if not np.isfinite(point.value):
         point = _point(model, np.linalg.lstsq(model.X, eta - model.offset, rcond=None)[0], auxiliary)
     for _ in range(SWEEPS):
-        found = _improved(model, point, auxiliary)
-        if found is None:
+        better = _improved(model, point, auxiliary)
+        if better is None:
             break
-        gained, point = found.value - point.value, found
+        gained, point = better.value - point.value, better
         if gained < GAINED:
             break
     return point.beta
@@ -122,9 +122,9 @@ def _improved(model: MarginalModel, point: _Point, auxiliary: list[Array]) -> _P
     information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
     step = np.linalg.solve(information, model.X.T @ point.gradient)
     for halving in range(HALVINGS):
-        found = _point(model, point.beta + 0.5**halving * step, auxiliary)
-        if np.isfinite(found.value) and (found.value > point.value or not np.isfinite(point.value)):
-            return found
+        trial = _point(model, point.beta + 0.5**halving * step, auxiliary)
+        if np.isfinite(trial.value) and (trial.value > point.value or not np.isfinite(point.value)):
+            return trial
     return None
 
 
@@ -136,7 +136,7 @@ def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     weight = _expected(model, eta, auxiliary)
     scores = model.space.split(model.space.collect(gradient[:, None])[:, 0])
     spread = np.concatenate([np.square(s).sum(axis=1) for s in scores])
-    expected = np.array([weight @ np.square(z) for own in model.space.rows.z for z in own])
+    expected = np.array([weight @ np.square(z) for covariates in model.space.rows.z for z in covariates])
     shared = cross_products(model.space.rows, weight).squared_norms()
     variances = np.linalg.lstsq(shared, spread - expected, rcond=None)[0]
     variances = variances * _attenuation(model, np.maximum(variances, 0.0))
@@ -154,7 +154,7 @@ def _attenuation(model: MarginalModel, variances: Array) -> float:
     There ``V`` looks like ``V / (1 + c V)`` (Zeger, Liang & Albert 1988, Biometrics 44, 1049).
     """
     c = ATTENUATION.get(model.likelihood.family.mean_link.name, 0.0)
-    squares = np.array([float(np.mean(np.square(z))) for own in model.space.rows.z for z in own])
+    squares = np.array([float(np.mean(np.square(z))) for covariates in model.space.rows.z for z in covariates])
     return min(1.0 / max(1.0 - c * float(variances @ squares), 1e-9), LARGEST_ATTENUATION)
 
 

@@ -31,8 +31,8 @@ def traces_of_blocks(at: LinearEvaluation) -> Array:
     trace = _contract(d, d, pairs)
     if at.criterion.reml and at.criterion.n_fixed:
         zx = at.z_vinv_x[0]
-        own = np.einsum("amr,bmr->abm", zx @ at.unscaled_cov, zx).reshape(size * size, m)
-        trace = trace - 2.0 * _contract(d, d, (flat @ own.T).reshape(size, size, size, size)) + _fixed_part(at)
+        explained = np.einsum("amr,bmr->abm", zx @ at.unscaled_cov, zx).reshape(size * size, m)
+        trace = trace - 2.0 * _contract(d, d, (flat @ explained.T).reshape(size, size, size, size)) + _fixed_part(at)
     return trace
 
 
@@ -56,15 +56,15 @@ def dense_traces(at: LinearEvaluation) -> Array:
     starts = np.concatenate([[0], np.cumsum(counts)])
     whole = _dense_information(at)
     trace = np.zeros((model.n_theta, model.n_theta))
-    for f, own in enumerate(model.by_factor):
+    for f, positions in enumerate(model.by_factor):
         for g, other in enumerate(model.by_factor[: f + 1]):
             block = whole[starts[f] : starts[f + 1], starts[g] : starts[g + 1]]
             q, r = layout.sizes[f], layout.sizes[g]
             flat = block.reshape(q, layout.levels[f], r, layout.levels[g]).transpose(0, 2, 1, 3).reshape(q * r, -1)
             pairs = (flat @ flat.T).reshape(q, r, q, r).transpose(2, 0, 1, 3).reshape(q * q, r * r)
             left, right = at.sigma_derivatives[f].reshape(-1, q * q), at.sigma_derivatives[g].reshape(-1, r * r)
-            trace[np.ix_(own, other)] = left @ pairs @ right.T
-            trace[np.ix_(other, own)] = trace[np.ix_(own, other)].T
+            trace[np.ix_(positions, other)] = left @ pairs @ right.T
+            trace[np.ix_(other, positions)] = trace[np.ix_(positions, other)].T
     return trace
 
 
@@ -151,16 +151,16 @@ def _crossed_forms(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     resolvent, first = factor.resolvents[0][0, 0], at.z_vinv_x[0][0]
     sides = np.zeros((layout.n_remainder, layout.n_factors, p))
     sides[:, 0] = factor.cross[0].transpose_dot((resolvent[:, None] * first)[None])
-    own = [first.T @ ((resolvent * factor.s[0][0, 0])[:, None] * first)]
+    diagonal = [first.T @ ((resolvent * factor.s[0][0, 0])[:, None] * first)]
     for f in layout.remainder:
         span, zx = layout.span(f), at.z_vinv_x[f][0]
         sides[span, f] = rest.precision[span, None] * zx
-        own.append(zx.T @ sides[span, f])
+        diagonal.append(zx.T @ sides[span, f])
     flat = sides.reshape(layout.n_remainder, -1)
     out = -(flat.T @ (rest.dense_k @ flat)).reshape(layout.n_factors, p, layout.n_factors, p)
     out[0, :, 1:] *= -1.0
     out[1:, :, 0] *= -1.0
-    for f, part in enumerate(own):
+    for f, part in enumerate(diagonal):
         out[f, :, f] += part
     return out
 
@@ -181,8 +181,8 @@ def _nested_squares(at: LinearEvaluation) -> Array:
 def _crossed_squares(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     """Squared norms (k, k) of the blocks of ``Z' V^-1 Z`` by factor, the remainder's after the first."""
     factor, layout = at.factor, at.criterion.gram.layout
-    resolvent, own = factor.resolvents[0][0, 0], at.information[0][0, 0]
-    lost = resolvent * factor.s[0][0, 0] - own
+    resolvent, information = factor.resolvents[0][0, 0], at.information[0][0, 0]
+    lost = resolvent * factor.s[0][0, 0] - information
     n = layout.n_remainder
     G = mirrored(factor.cross[0].schur(np.square(resolvent)[None, None]).reshape(n, n))
     K = rest.dense_k
@@ -191,7 +191,7 @@ def _crossed_squares(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     for column, r in enumerate(layout.remainder):
         spread[layout.span(r), column] = np.square(rest.precision[layout.span(r)])
     out = np.empty((layout.n_factors, layout.n_factors))
-    out[0, 0] = own @ own + np.einsum("ij,ji->", H, H) - lost @ lost
+    out[0, 0] = information @ information + np.einsum("ij,ji->", H, H) - lost @ lost
     out[0, 1:] = out[1:, 0] = np.einsum("ij,ij->i", H, K) @ spread
     out[1:, 1:] = spread.T @ np.stack([np.einsum("ij,ij,j->i", K, K, column) for column in spread.T], axis=1)
     diagonal = np.square(spread).T @ np.square(K.diagonal())

@@ -257,5 +257,5 @@ def _entries_in(outer: PairPattern, inner: PairPattern, parents: IntArray) -> In
     keys = outer.rows * outer.n_columns + outer.columns
     order = np.argsort(keys)
     wanted = parents[inner.rows] * outer.n_columns + inner.columns
-    found: IntArray = order[np.searchsorted(keys, wanted, sorter=order)]
-    return found
+    positions: IntArray = order[np.searchsorted(keys, wanted, sorter=order)]
+    return positions

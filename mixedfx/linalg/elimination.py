@@ -140,7 +140,7 @@ def plan_elimination(pattern: sp.csr_array) -> EliminationPlan:
     n = pattern.shape[0]
     graph = _without_diagonal(pattern)
     alive = np.ones(n, dtype=bool)
-    found: list[tuple[IntArray, AnyArray, AnyArray]] = []
+    sets: list[tuple[IntArray, AnyArray, AnyArray]] = []
     pairs = 0.0
     while True:
         chosen = _independent_set(graph, alive)
@@ -148,14 +148,14 @@ def plan_elimination(pattern: sp.csr_array) -> EliminationPlan:
         if pairs > MOST_PAIRS or not _pays(graph, chosen, int(alive.sum())):
             break
         rows = graph[chosen]
-        found.append((chosen, rows.indptr, rows.indices))
+        sets.append((chosen, rows.indptr, rows.indices))
         alive[chosen] = False
         graph = _eliminated(graph, rows, alive)
     core = np.flatnonzero(alive)
     core_number = np.full(n, -1, dtype=np.intp)
     core_number[core] = np.arange(core.size)
-    keys = _keys(found, n)
-    rounds = tuple(_round(keys, core_number, core.size, *parts) for parts in found)
+    keys = _keys(sets, n)
+    rounds = tuple(_round(keys, core_number, core.size, *parts) for parts in sets)
     return EliminationPlan(n, keys, core, core_number, rounds)
 
 
@@ -204,10 +204,10 @@ def _eliminated(graph: sp.csr_array, rows: sp.csr_array, alive: BoolArray) -> sp
     return sp.csr_array((ones, j[keep], starts.astype(joined.indptr.dtype)), shape=graph.shape)
 
 
-def _keys(found: list[tuple[IntArray, AnyArray, AnyArray]], n: int) -> IntArray:
+def _keys(sets: list[tuple[IntArray, AnyArray, AnyArray]], n: int) -> IntArray:
     """Sorted keys of all entries that have an eliminated node."""
     keys: list[IntArray] = []
-    for nodes, starts, columns in found:
+    for nodes, starts, columns in sets:
         i = np.repeat(nodes, np.diff(starts))
         keys.extend((np.maximum(i, columns) * n + np.minimum(i, columns), nodes * n + nodes))
     return np.sort(np.concatenate(keys)).astype(np.intp) if keys else np.zeros(0, dtype=np.intp)

@@ -113,10 +113,10 @@ class BlockFactor:
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""
         rest = [] if self.remainder is None else [self.remainder.information(r) for r in self.layout.remainder]
-        own = self._chain_information()
+        chain = self._chain_information()
         if self.remainder is not None:
             self.remainder.forget()
-        return (*own, *rest)
+        return (*chain, *rest)
 
     def _chain_information(self) -> list[Array]:
         layout = self.layout
@@ -130,10 +130,10 @@ class BlockFactor:
 
     def _own_information(self, f: int, quadratic: Array | None) -> Array:
         resolvent = self.resolvents[f]
-        own = multiply(resolvent, self.s[f])
+        information = multiply(resolvent, self.s[f])
         if quadratic is not None:
-            own = own - multiply(multiply(resolvent, quadratic), resolvent.swapaxes(0, 1))
-        return symmetrize(own)
+            information = information - multiply(multiply(resolvent, quadratic), resolvent.swapaxes(0, 1))
+        return symmetrize(information)
 
     @cached_property
     def inverse(self) -> PatternInverse:

@@ -289,11 +289,11 @@ def analyse(codes: Sequence[IntArray], levels: Sequence[int], sizes: Sequence[in
     remainder: list[int] = []
     parents: dict[tuple[int, int], IntArray] = {}
     for f in by_size:
-        found = None if dense[f] else [parents_of(codes[e], codes[f], levels[e]) for e in chain]
-        if found is None or any(p is None for p in found):
+        holders = None if dense[f] else [parents_of(codes[e], codes[f], levels[e]) for e in chain]
+        if holders is None or any(p is None for p in holders):
             remainder.append(f)
             continue
-        parents |= {(at, len(chain)): p for at, p in enumerate(found) if p is not None}
+        parents |= {(at, len(chain)): p for at, p in enumerate(holders) if p is not None}
         chain.append(f)
     order = tuple(chain + remainder)
     return Layout(
@@ -324,11 +324,11 @@ def _distinct_pairs(first: IntArray, second: IntArray, n_first: int, n_second: i
         position = np.empty(present.size, dtype=np.intp)
         position[distinct] = np.arange(distinct.size)
         return distinct, position[key]
-    codes, found = pd.factorize(key)
-    order = np.argsort(found)
+    codes, distinct = pd.factorize(key)
+    order = np.argsort(distinct)
     rank = np.empty(order.size, dtype=np.intp)
     rank[order] = np.arange(order.size)
-    return np.asarray(found)[order].astype(np.intp), rank[codes]
+    return np.asarray(distinct)[order].astype(np.intp), rank[codes]
 
 
 def _pattern(layout: Layout, f: int) -> PairPattern:

@@ -47,10 +47,10 @@ class _Scaling:
         """The diagonal (r,), if ``Lambda`` is diagonal."""
         parts = []
         for r in self.layout.remainder:
-            own = self.factors[r]
-            if np.any(own[~np.eye(len(own), dtype=bool)] != 0):
+            factor = self.factors[r]
+            if np.any(factor[~np.eye(len(factor), dtype=bool)] != 0):
                 return None
-            parts.append(np.repeat(own.diagonal(), self.layout.levels[r]))
+            parts.append(np.repeat(factor.diagonal(), self.layout.levels[r]))
         return np.concatenate(parts)
 
     def times(self, rows: Array, *, transpose: bool) -> Array:
@@ -198,8 +198,8 @@ class ScaledRemainder(_DenseRemainder):
         """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
         layout, factor = self.layout, self.scaling.factors[r]
         at, size = layout.span(r), layout.sizes[r]
-        own = _blocks(self.schur[at, at], size)
-        scale = float(np.max(np.einsum("aal->al", own), initial=0.0))
+        blocks = _blocks(self.schur[at, at], size)
+        scale = float(np.max(np.einsum("aal->al", blocks), initial=0.0))
         smallest = float(np.linalg.svd(factor, compute_uv=False)[-1])
         if smallest**2 * scale > SMALL_VARIANCE:
             inside = np.eye(size)[:, :, None] - _blocks(self.inverse[at, at], size)
@@ -207,7 +207,7 @@ class ScaledRemainder(_DenseRemainder):
         rows = mirrored(self.schur)[at]
         product = np.asarray(rows @ self.dense_k).reshape(size, layout.levels[r], -1)
         quadratic = np.einsum("amc,bmc->abm", product, rows.reshape(product.shape))
-        return symmetrize(own - quadratic)
+        return symmetrize(blocks - quadratic)
 
 
 def _blocks(lower: Array, size: int) -> Array:
@@ -267,9 +267,9 @@ class ShiftedRemainder(_DenseRemainder):
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""
         at, size = self.layout.span(r), self.layout.sizes[r]
-        own = self.precision[at].reshape(size, -1)
-        blocks = -own[:, None] * _blocks(self.k[at, at], size) * own
-        blocks[np.arange(size), np.arange(size)] += own
+        precision = self.precision[at].reshape(size, -1)
+        blocks = -precision[:, None] * _blocks(self.k[at, at], size) * precision
+        blocks[np.arange(size), np.arange(size)] += precision
         return blocks
 
 
@@ -315,8 +315,8 @@ class _Step:
 
     def matrix(self, n: int) -> sp.csr_array:
         """The multipliers (s, n)."""
-        own = self.round
-        return sp.csr_array((self.l, own.columns, own.starts), shape=(own.nodes.size, n))
+        stage = self.round
+        return sp.csr_array((self.l, stage.columns, stage.starts), shape=(stage.nodes.size, n))
 
 
 @dataclass(frozen=True)
@@ -388,14 +388,14 @@ class SparseRemainder(Remainder):
             assert info == 0
             plan.core_of(z)[:] = inverse.T
         for step in reversed(self.steps):
-            own = step.round
-            of_pair = z[own.target_of_pair]
-            which, one, other = own.unequal
-            count = own.cells.size
-            total = np.bincount(own.first, weights=step.l[own.second] * of_pair, minlength=count)
+            stage = step.round
+            of_pair = z[stage.target_of_pair]
+            which, one, other = stage.unequal
+            count = stage.cells.size
+            total = np.bincount(stage.first, weights=step.l[stage.second] * of_pair, minlength=count)
             total += np.bincount(other, weights=step.l[one] * of_pair[which], minlength=count)
-            z[own.cells] = -total
-            z[own.diagonal] = 1.0 / step.d + np.bincount(own.rows, weights=step.l * total, minlength=step.d.size)
+            z[stage.cells] = -total
+            z[stage.diagonal] = 1.0 / step.d + np.bincount(stage.rows, weights=step.l * total, minlength=step.d.size)
         return z
 
     @cached_property
@@ -425,10 +425,10 @@ class SparseRemainder(Remainder):
         """Diagonal (1, 1, m) of ``S - S K S`` for one factor; from the inverse where that does not cancel."""
         at = self.layout.span(r)
         cells, scale = self.square.diagonal[at], self.diagonal[at]
-        own = self.schur[cells]
-        if float(np.min(scale**2, initial=np.inf)) * float(np.max(own, initial=0.0)) > SMALL_VARIANCE:
+        diagonal = self.schur[cells]
+        if float(np.min(scale**2, initial=np.inf)) * float(np.max(diagonal, initial=0.0)) > SMALL_VARIANCE:
             return np.asarray((1.0 - self.inverse[cells]) / scale**2)[None, None]
-        out = own.copy()
+        out = diagonal.copy()
         for first in range(at.start, at.stop, COLUMNS_AT_ONCE):
             columns = np.arange(first, min(first + COLUMNS_AT_ONCE, at.stop))
             side = self._matrix[:, columns].toarray()
@@ -454,15 +454,15 @@ def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Ar
     cells = _scaled(plan, diagonal, schur)
     cells[square.diagonal] += 1.0
     steps = []
-    for own in plan.rounds:
-        d, a = cells[own.diagonal], cells[own.cells]
+    for stage in plan.rounds:
+        d, a = cells[stage.diagonal], cells[stage.cells]
         if not np.min(d, initial=1.0) > 0:
             raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-        multipliers = a / d[own.rows]
-        if own.first.size:
-            products = multipliers[own.first] * a[own.second]
-            cells[own.targets] -= np.add.reduceat(products, own.bounds)
-        steps.append(_Step(own, d, multipliers))
+        multipliers = a / d[stage.rows]
+        if stage.first.size:
+            products = multipliers[stage.first] * a[stage.second]
+            cells[stage.targets] -= np.add.reduceat(products, stage.bounds)
+        steps.append(_Step(stage, d, multipliers))
     core = plan.core_of(cells)
     root, info = lapack.dpotrf(core.T, lower=0, overwrite_a=1, clean=0) if core.size else (core, 0)
     if info:

@@ -41,7 +41,7 @@ class RowMap:
     def split(self, effects: Array) -> list[Array]:
         """Return the effects (q, …) as views (Q, m, …), one a factor."""
         further = effects.shape[1:]
-        return [effects[own].reshape(shape + further) for own, shape in self._places]
+        return [effects[span].reshape(shape + further) for span, shape in self._places]
 
     @cached_property
     def _places(self) -> list[tuple[slice, tuple[int, int]]]:
@@ -69,19 +69,19 @@ class RowMap:
         """Return ``Z b`` (n,) for effects (q,)."""
         layout = self.rows.layout
         out = np.zeros(self.rows.columns.shape[0])
-        for f, own in enumerate(self.split(effects)):
-            for z, b, unit in zip(self.rows.z[f], self._loaded(f, own), self._units[f], strict=True):
+        for f, part in enumerate(self.split(effects)):
+            for z, b, unit in zip(self.rows.z[f], self._loaded(f, part), self._units[f], strict=True):
                 out += b[layout.codes[f]] if unit else z * b[layout.codes[f]]
         return out
 
     @cached_property
     def _units(self) -> list[list[bool]]:
         """For every coefficient of every factor, whether its covariate is 1 in all rows."""
-        return [[bool(np.all(z == 1.0)) for z in own] for own in self.rows.z]
+        return [[bool(np.all(z == 1.0)) for z in covariates] for covariates in self.rows.z]
 
-    def _loaded(self, f: int, own: Array) -> Array:
+    def _loaded(self, f: int, part: Array) -> Array:
         loading = self.rows.loadings.get(f)
-        return own if loading is None else own @ loading.T
+        return part if loading is None else part @ loading.T
 
     def collect(self, values: Array) -> Array:
         """Return ``Z' values`` (q, c) for ``values`` (n, c)."""
@@ -142,13 +142,13 @@ class RowMap:
     def _cross_leverages(self, f: int, inverse: PatternInverse) -> Array:
         cross, codes = inverse.cross[f], self.rows.layout.codes[f]
         out = np.zeros(codes.size)
-        for a, own in enumerate(self.rows.z[f]):
+        for a, covariate in enumerate(self.rows.z[f]):
             for at, (z, column) in enumerate(self._remainder_terms):
                 if cross.sparsity is None:
                     values = self._loaded_columns(cross.values[a])
-                    out += own * z * values.ravel()[codes * values.shape[1] + column]
+                    out += covariate * z * values.ravel()[codes * values.shape[1] + column]
                 else:
-                    out += own * z * cross.values[a][cross.sparsity.entry_of_row[at]]
+                    out += covariate * z * cross.values[a][cross.sparsity.entry_of_row[at]]
         return out
 
     def _loaded_columns(self, values: Array) -> Array:

@@ -151,15 +151,15 @@ def minimize(
         if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
-        found = _line_search(function, x, point, step, lower, upper)
-        evaluations += found.evaluations
-        short = short + 1 if found.fraction < SHORT_STEP else 0
-        if found.point is None or short == STUCK:
+        trial = _line_search(function, x, point, step, lower, upper)
+        evaluations += trial.evaluations
+        short = short + 1 if trial.fraction < SHORT_STEP else 0
+        if trial.point is None or short == STUCK:
             within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
             return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
-        if not found.point.curvature_is_exact and decrement < SECANT_REGION:
-            correction = secant(correction, found.x - x, found.point.gradient - gradient, found.point.curvature)
-        x, point = found.x, found.point
+        if not trial.point.curvature_is_exact and decrement < SECANT_REGION:
+            correction = secant(correction, trial.x - x, trial.point.gradient - gradient, trial.point.curvature)
+        x, point = trial.x, trial.point
         path.append(x)
         if callback is not None:
             callback(iteration + 1, x, point)
