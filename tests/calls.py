@@ -269,7 +269,18 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
 }
 INTERNAL = {"model", "solution", "asked", "design", "denominator", "changed"}
 NOT_AFTER_A_FIT = {
-    *("lmer", "glmer", "simulate", "load", "load_dataset", "list_datasets", "aov", "mean_squares", "check_design"),
+    *(
+        "lmer",
+        "glmer",
+        "simulate",
+        "load",
+        "load_dataset",
+        "list_datasets",
+        "aov",
+        "mean_squares",
+        "check_design",
+        "register_covariance",
+    ),
 }
 
 
