@@ -172,6 +172,14 @@ def test_simulate_and_refit(fit):
     assert np.allclose(fit.refit(fit.fittedvalues).params, fit.params)
 
 
+def test_marginal_means(fit, truth, data):
+    means = mfx.emmeans(fit, "f").to_frame()
+    grid = pd.DataFrame({"f": ["a", "b", "c"], "x": data.x.mean()})
+    theirs = truth.get_prediction(grid).summary_frame()
+    assert np.allclose(means["mean"], theirs["mean"])
+    assert np.allclose(means["se"], theirs["mean_se"])
+
+
 def test_anova(fit, truth):
     ours = mfx.anova(fit, type=2).to_frame()
     theirs = truth.wald_test_terms(scalar=True).table
