@@ -11,13 +11,13 @@ from tests.structure import FILES, FLOOR, module_of, nodes_of, numbers, parsed, 
 
 # What ``python -m tests.structure`` prints may fall, never rise: lower these with the code.
 CEILINGS = {
-    "files": 266,
+    "files": 265,
     "files that one other imports": 70,
-    "modules in import cycles": 12,
-    "type questions above fitting": 95,
-    "assert isinstance": 10,
+    "modules in import cycles": 0,
+    "type questions above fitting": 50,
+    "assert isinstance": 5,
     "fit.fit": 0,
-    "questions behind the face": 16,
+    "questions behind the face": 5,
     "longest file": 600,
 }
 
