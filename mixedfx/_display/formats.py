@@ -231,12 +231,14 @@ class Numbers(ColumnFormat):
             for row, value in enumerate(values)
         ]
         common = max((count for count in decimals if count is not None), default=self.digits)
-        return [
-            _written(float(value), own if own is None else max(own, min(common, _room(float(value)))), self.digits)
-            if is_finite
-            else format_number(value, missing="" if value is None else self.missing)
-            for value, own, is_finite in zip(values, decimals, finite)
-        ]
+        texts = []
+        for value, count, is_finite in zip(values, decimals, finite):
+            if not is_finite:
+                texts.append(format_number(value, missing="" if value is None else self.missing))
+            else:
+                places = None if count is None else max(count, min(common, _room(float(value))))
+                texts.append(_written(float(value), places, self.digits))
+        return texts
 
 
 def _exponent(size: float) -> int:
@@ -251,14 +253,14 @@ def _room(x: float) -> int:
 def _decimals(x: float, unit: float | None, digits: int) -> int | None:
     """Decimals in which ``x`` is to be written; None if it needs an exponent."""
     size = abs(x)
-    own = unit is None or not 0 < unit < math.inf
-    unit = size if own or unit is None else unit
-    wanted = max(digits, (SIGNIFICANT if own else OF_UNIT) - 1 - _exponent(unit))
+    by_itself = unit is None or not 0 < unit < math.inf
+    unit = size if by_itself or unit is None else unit
+    wanted = max(digits, (SIGNIFICANT if by_itself else OF_UNIT) - 1 - _exponent(unit))
     if 0 < size < 10.0**-digits and unit < 10.0**-digits:
         return None
     if _exponent(size) < FIXED_WIDTH:
         return min(wanted, digits + EXTRA_DECIMALS, _room(x))
-    if own or _exponent(size) >= LONGEST_INTEGER or unit > size * 10.0**-digits:
+    if by_itself or _exponent(size) >= LONGEST_INTEGER or unit > size * 10.0**-digits:
         return None
     return 1 if unit < 10 else 0
 

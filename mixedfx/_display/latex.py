@@ -45,9 +45,9 @@ def _escaped(value: object) -> str:
 
 def _number(text: str) -> str:
     """Write a formatted number with a true minus sign and a power of ten."""
-    found = SCIENTIFIC.match(text)
-    if found:
-        mantissa, sign, exponent = found.groups()
+    match = SCIENTIFIC.match(text)
+    if match:
+        mantissa, sign, exponent = match.groups()
         return rf"${mantissa} \times 10^{{{sign.strip('+')}{exponent}}}$"
     return f"$-${_escaped(text[1:])}" if text.startswith("-") else _escaped(text)
 

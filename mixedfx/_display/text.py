@@ -90,8 +90,8 @@ def _is_numeric(text: str) -> bool:
 
 
 def _point(text: str) -> int:
-    found = text.find(".")
-    return found if found >= 0 else len(text.rstrip("%"))
+    place = text.find(".")
+    return place if place >= 0 else len(text.rstrip("%"))
 
 
 def wrap_label(text: str, width: int, hanging: int = HANGING) -> list[str]:

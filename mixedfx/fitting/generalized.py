@@ -35,9 +35,8 @@ from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.fitting.working import WorkingModel
 from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
-from mixedfx.matrices.fixed import full_rank
+from mixedfx.matrices.fixed import Reference, full_rank
 from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, linear_predictor_variance
-from mixedfx.matrices.reference import Reference
 from mixedfx.optimize import Optimum, equilibrium
 
 if TYPE_CHECKING:
@@ -163,7 +162,7 @@ class GeneralizedFit(Fit):
         """Where :attr:`scale` is the dispersion, if that has a linear predictor of its own."""
         for component in self.problem.components:
             if component.name == "dispersion":
-                return Reference(component.fixed)
+                return Reference.of(component.fixed)
         return None
 
     @property

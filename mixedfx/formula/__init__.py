@@ -1,8 +1,8 @@
 """Formulas: text in, frozen values out; what may stand in a formula is decided here.
 
-`parse` gives a `Formula`. Its text is safe to evaluate in an environment that holds the columns under the identifiers
-of ``formula.names``, the functions of `FUNCTIONS`, ``contr`` with the names of `CONTRASTS`, `CONSTANTS` and the user's
-own functions.
+`parse` gives a `Formula` of `Expression` values: text with the syntax tree that it was read from. They are safe to
+evaluate where the columns stand under the identifiers of ``formula.names`` beside the functions of `FUNCTIONS`,
+``contr`` with the names of `CONTRASTS`, `CONSTANTS` and the user's functions.
 """
 
 from mixedfx.formula.names import coefficient_name, display, factors_of, identifier, quote

@@ -160,12 +160,12 @@ class _Translation:
         return 0 <= index < len(self.tokens) and self.tokens[index][:2] == ("operator", text)
 
     def pieces(self) -> list[tuple[str, int]]:
-        found = []
+        pieces = []
         while self.index < len(self.tokens):
             token = self.tokens[self.index]
-            found.append((self.piece(token), token.start))
+            pieces.append((self.piece(token), token.start))
             self.index += 1
-        return found
+        return pieces
 
     def piece(self, token: Token) -> str:
         match token.kind:

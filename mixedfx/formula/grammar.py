@@ -80,10 +80,10 @@ def tokenize(text: str) -> tuple[Token, ...]:
             raise _unreadable(text, place)
         kind = str(match.lastgroup)
         if kind != "space":
-            found = match[0][1:-1].replace("``", "`") if kind == "quoted" else match[0]
-            if kind == "string" and not found.isprintable():
+            content = match[0][1:-1].replace("``", "`") if kind == "quoted" else match[0]
+            if kind == "string" and not content.isprintable():
                 raise mistake("a string holds an invisible character", text, place)
-            tokens.append(Token(kind, found, place))
+            tokens.append(Token(kind, content, place))
         place = match.end()
     tokens.append(Token("end", "", len(text)))
     _check_brackets(tokens, text)

@@ -90,6 +90,11 @@ def update(
     columns, functions
         As in `parse`.
 
+    Returns
+    -------
+    Formula
+        Its source is its own text.
+
     Raises
     ------
     SpecificationError
@@ -263,7 +268,7 @@ def assemble(response: Expression, parts: RightSide, scope: Scope, tree: Tree) -
 
 
 def _check_response(response: Expression, fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree) -> None:
-    """Refuse the response among the predictors; ``lag(y)`` and parts of ``cbind`` inside expressions are meant."""
+    """Refuse the response among the predictors; ``lag(y)``, and parts of ``cbind`` inside expressions, are allowed."""
     if not response:
         return
     factors = [factor for term in fixed for factor in term] + parts.offsets
@@ -271,12 +276,12 @@ def _check_response(response: Expression, fixed: tuple[Term, ...], parts: RightS
     groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
     if len(response.columns) == 1:
         name = response.columns[0]
-        found = name in groups or any(name in factor.row_columns for factor in factors)
+        stands_right = name in groups or any(name in factor.row_columns for factor in factors)
     else:
         joined = response.arguments if response.function == "cbind" else ()
         both = [factor for factor in factors if factor in {response, *(part for part in joined if part.is_column)}]
-        name, found = (display(both[0]), True) if both else ("", False)
-    if found:
+        name, stands_right = (display(both[0]), True) if both else ("", False)
+    if stands_right:
         message = f"the response {name!r} stands on the right side of '~' too; take it away there"
         place = max((token.start for token in tree.tokens if token.text == name), default=tree.right.start)
         raise scope.error(message, place)

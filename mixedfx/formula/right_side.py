@@ -49,6 +49,11 @@ def expand(node: Node, resolve: Resolve[Factor], text: str) -> Terms[Factor]:
     text : str
         The formula, for messages.
 
+    Returns
+    -------
+    dict
+        Terms by their set of factors.
+
     Raises
     ------
     SpecificationError
@@ -176,6 +181,10 @@ def random_terms(bar: Bar, left: Terms[Expression], scope: Scope) -> tuple[Rando
     scope : Scope
         What names may mean.
 
+    Returns
+    -------
+    tuple of RandomTerm
+
     Raises
     ------
     SpecificationError
@@ -253,7 +262,7 @@ class RightSide:
 
 @dataclass(frozen=True)
 class Splitter:
-    """Reads sums of terms in a ``scope``; ``dots`` gives the terms of ``.``, ``old`` the formula that is updated."""
+    """Reads sums of terms in a ``scope``: ``dots`` gives the terms of ``.``, ``old`` is the formula that is updated."""
 
     scope: Scope
     dots: Dots

@@ -14,7 +14,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
-from mixedfx.matrices.fixed import OUTSIDE, told
+from mixedfx.matrices.fixed import OUTSIDE, estimable_rows
 
 __all__ = [
     "SHORT_HEADERS",
@@ -95,7 +95,7 @@ class Functions:
     def estimable(self) -> BoolArray:
         """Whether the data determine each (r,)."""
         finite = np.isfinite(self.rows).all(axis=1) & np.isfinite(self.values)
-        return np.asarray(finite & told(self.rows, self.of.silent))
+        return np.asarray(finite & estimable_rows(self.rows, self.of.silent))
 
     @cached_property
     def L(self) -> Array:

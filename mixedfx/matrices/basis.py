@@ -220,9 +220,9 @@ def fixed_basis(
     basis = FixedBasis(matrix, intercept, np.zeros(p), 1.0, log_det, root)
     if not (scale_response and y.size):
         return basis, inner, y
-    found = inner_responses(basis, inner, y[:, None], weights)
-    basis = replace(basis, origin=found.origin[0], scale=float(found.scale[0]))
-    return basis, inner, found.values[:, 0]
+    responses = inner_responses(basis, inner, y[:, None], weights)
+    basis = replace(basis, origin=responses.origin[0], scale=float(responses.scale[0]))
+    return basis, inner, responses.values[:, 0]
 
 
 def inner_responses(basis: FixedBasis, inner: Array, Y: Array, weights: RowWeights) -> InnerResponses:
@@ -285,11 +285,11 @@ def _intercept(X: Array) -> Array:
     if p == 0 or not np.all(scale > 0):
         return unit
     scaled = X / scale
-    found, *_ = np.linalg.lstsq(scaled.T @ scaled, scaled.sum(axis=0), rcond=None)
-    residual = 1.0 - scaled @ found
+    coefficients, *_ = np.linalg.lstsq(scaled.T @ scaled, scaled.sum(axis=0), rcond=None)
+    residual = 1.0 - scaled @ coefficients
     if residual @ residual > SPAN_TOLERANCE * len(X):
         return unit
-    out = found / scale
+    out = coefficients / scale
     out[np.abs(out) < SPAN_TOLERANCE * np.abs(out).max()] = 0.0
     return np.asarray(out)
 

@@ -1,4 +1,4 @@
-"""From a formula and data to the design of a model, and to the design without what no data of it could tell."""
+"""From a formula and data to the design of a model, and to the design without the variances it cannot determine."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Design:
     variables : dict
         The columns of the data that the fixed effects use, by name.
     undetermined : tuple of Undetermined
-        Variances that no data of this design could tell, where they have been left out.
+        Variances that the design cannot determine, where they have been left out.
     """
 
     formula: Formula
@@ -134,6 +134,11 @@ def build_design(
     extra : sequence of str
         Further columns that must have a value in every row that is used.
 
+    Returns
+    -------
+    Design
+        Its numbers are on the scale of the user.
+
     Raises
     ------
     SpecificationError
@@ -149,13 +154,13 @@ def build_design(
     (('Intercept', 'x'), 'g', [0, 0, 1, 1])
     """
     frame = as_frame(data)
-    own = _checked_functions(functions)
-    parsed = _parsed(formula, frame, own)
+    known = _checked_functions(functions)
+    parsed = _parsed(formula, frame, known)
     if not parsed.response:
         raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
     if len(frame) == 0:
         raise DataError("the data are empty: there are no rows")
-    settings = Settings(own, codings_for(contrasts))
+    settings = Settings(known, codings_for(contrasts))
     _check_names(parsed, frame, settings, extra)
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
     frame.require(extra)
@@ -207,18 +212,18 @@ def build_predictors(
 
     Examples
     --------
-    >>> found = build_predictors("y ~ x + (1 | g)", {"x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]})
-    >>> found.names, found.random[0].names
+    >>> right_side = build_predictors("y ~ x + (1 | g)", {"x": [0, 1, 0, 1], "g": ["a", "a", "b", "b"]})
+    >>> right_side.names, right_side.random[0].names
     (('Intercept', 'x'), ('Intercept',))
     """
     frame = as_frame(data)
-    own = _checked_functions(functions)
-    parsed = parse_predictors(formula, columns=frame.names, functions=own)
+    known = _checked_functions(functions)
+    parsed = parse_predictors(formula, columns=frame.names, functions=known)
     if parsed.error:
         raise SpecificationError("Error(…) names strata of an analysis of variance; write random terms: (1 | group)")
     if len(frame) == 0:
         raise DataError("the data are empty: there are no rows")
-    settings = Settings(own, codings_for(contrasts))
+    settings = Settings(known, codings_for(contrasts))
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
     complete = _complete(parsed, frame, settings, prior, shift, ())
     complete.enforce("drop")
@@ -236,10 +241,10 @@ def build_predictors(
 
 
 def _checked_functions(functions: Any) -> Mapping[str, Any]:
-    own = {} if functions is None else functions
-    if not isinstance(own, Mapping):
-        raise TypeError(f"functions must be a dict of names and functions, found {type(own).__name__}")
-    return own
+    given = {} if functions is None else functions
+    if not isinstance(given, Mapping):
+        raise TypeError(f"functions must be a dict of names and functions, found {type(given).__name__}")
+    return given
 
 
 def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) -> Formula:
@@ -252,7 +257,7 @@ def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) 
 
 
 def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequence[str]) -> None:
-    """Refuse contrasts of what is no column, and a column that would be taken for the intercept."""
+    """Refuse contrasts for a name that is no column, and a column that would be taken for the intercept."""
     known = {*formula.variables, *extra, *frame.names}
     for name in settings.codings:
         if name not in known:
@@ -276,22 +281,22 @@ def _complete(
     extra: Sequence[str],
 ) -> Completeness:
     """Return which rows have a weight above zero and a value of everything that the model uses."""
-    found = missing_of(frame, formula.expressions, settings.functions)
+    missing = missing_of(frame, formula.expressions, settings.functions)
     for name in dict.fromkeys((*formula.groups, *(name for term in formula.error for name in term), *extra)):
         places = frame.column(name).missing
         if places is not None:
-            found[name] = places
+            missing[name] = places
     for argument in (prior, shift):
         if argument is not None:
-            found |= argument.missing()
+            missing |= argument.missing()
     if prior is None:
-        return complete_rows(len(frame), found)
+        return complete_rows(len(frame), missing)
     known = prior.values[~np.isnan(prior.values)]
     if known.size:
         check_weights(prior, known)
     silent = prior.values == 0.0
-    found = {name: places for name, there in found.items() if (places := there & ~silent).any()}
-    complete = complete_rows(len(frame), found)
+    missing = {name: places for name, there in missing.items() if (places := there & ~silent).any()}
+    complete = complete_rows(len(frame), missing)
     return complete.without(silent if complete.keep is None else silent[complete.keep], "their weight is zero")
 
 
@@ -345,7 +350,7 @@ class _Assembly:
     def _offset(self) -> tuple[Array | None, OffsetEncoder]:
         """Return the offset and how to make it again."""
         value = Evaluator(self.rows, self.settings.functions, {})
-        own = total = None if self.shift is None else self.shift.used(self.rows.keep)
+        given = total = None if self.shift is None else self.shift.used(self.rows.keep)
         if self.formula.offsets:
             part = sum_of(self.formula.offsets, value)
             total = part if total is None else total + part
@@ -355,13 +360,13 @@ class _Assembly:
             self.shift is not None and self.shift.column is None,
             self.settings.named_in(self.formula.offsets).functions,
             (value.transforms, value.levels),
-            None if self.shift is None or self.shift.column is not None else own,
+            None if self.shift is None or self.shift.column is not None else given,
         )
         return total, encoder
 
 
 def identified_twin(design: Design, noise: Noise = NO_NOISE, X: Array | None = None) -> Design:
-    """Return the design without the random effects whose variances nothing can tell, and with what was found.
+    """Return the design without the random effects whose variances it cannot determine, and with the findings.
 
     Parameters
     ----------
@@ -371,15 +376,15 @@ def identified_twin(design: Design, noise: Noise = NO_NOISE, X: Array | None = N
     X : (n, p) array, optional
         Fixed effects that can take the place of random ones; those of the design if omitted.
     """
-    found = identify(design.fixed.matrix if X is None else X, design.random, noise)
-    if not found.findings:
+    identified = identify(design.fixed.matrix if X is None else X, design.random, noise)
+    if not identified.findings:
         return design
-    places = [k for k, own in enumerate(found.kept) if own]
+    places = [k for k, columns in enumerate(identified.kept) if columns]
     formula = replace(
-        design.formula, random=tuple(_written(design.formula.random[k], found.covariances[k]) for k in places)
+        design.formula, random=tuple(_written(design.formula.random[k], identified.covariances[k]) for k in places)
     )
-    random = tuple(_selected(design.random[k], k, found) for k in places)
-    return replace(design, formula=formula, random=random, undetermined=found.findings)
+    random = tuple(_selected(design.random[k], k, identified) for k in places)
+    return replace(design, formula=formula, random=random, undetermined=identified.findings)
 
 
 def _written(term: RandomTerm, covariance: Covariance) -> RandomTerm:
@@ -387,14 +392,14 @@ def _written(term: RandomTerm, covariance: Covariance) -> RandomTerm:
     return replace(term, covariance="diag") if independent else term
 
 
-def _selected(term: RandomEffects, k: int, found: Identification) -> RandomEffects:
-    own = found.kept[k]
-    if len(own) == term.n_columns:
-        return replace(term, covariance=found.covariances[k])
+def _selected(term: RandomEffects, k: int, identified: Identification) -> RandomEffects:
+    columns = identified.kept[k]
+    if len(columns) == term.n_columns:
+        return replace(term, covariance=identified.covariances[k])
     return replace(
         term,
-        matrix=np.asfortranarray(term.matrix[:, list(own)]),
-        names=tuple(term.names[j] for j in own),
-        covariance=found.covariances[k],
-        encoder=SelectedEncoder(term.encoder, own),
+        matrix=np.asfortranarray(term.matrix[:, list(columns)]),
+        names=tuple(term.names[j] for j in columns),
+        covariance=identified.covariances[k],
+        encoder=SelectedEncoder(term.encoder, columns),
     )

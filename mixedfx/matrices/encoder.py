@@ -58,7 +58,7 @@ class Settings:
 
 
 class Encoder(ABC):
-    """Columns of some terms, for the rows of any data.
+    """How the columns of some terms are made of any data.
 
     Attributes
     ----------
@@ -203,7 +203,7 @@ class SelectedEncoder(Encoder):
     def terms(self) -> dict[str, tuple[int, ...]]:  # type: ignore[override]
         """Positions of the columns of each term among the chosen ones."""
         place = {old: new for new, old in enumerate(self.chosen)}
-        return {term: tuple(place[j] for j in own if j in place) for term, own in self.whole.terms.items()}
+        return {term: tuple(place[j] for j in columns if j in place) for term, columns in self.whole.terms.items()}
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -237,6 +237,12 @@ def learn_encoder(
         What the terms are for, as error messages call it.
     within_only : bool
         Whether ``wb(x, g)`` stands for the deviations only, as it does left of a bar.
+
+    Returns
+    -------
+    encoder : Encoder
+    columns : (n, p) array
+        On the user's scale.
     """
     ordered = sorted(terms, key=len)
     if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
@@ -262,17 +268,17 @@ def _learn_formulaic(
     value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
     expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
     values = {text: value(text) for text in expressions}
-    for text, found in values.items():
-        if isinstance(found, Factor) and len(found.levels) < 2:
+    for text, content in values.items():
+        if isinstance(content, Factor) and len(content.levels) < 2:
             raise DataError(
-                f"the factor {display(text)} in {part} has only one level ({found.levels[0]!r}): leave it out"
+                f"the factor {display(text)} in {part} has only one level ({content.levels[0]!r}): leave it out"
             )
     check_columns(
         part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, rows.size
     )
     matrix, spec = materialize(new_spec(terms), values, rows.size)
     labels = {":".join(term): term_label(term) for term in terms}
-    positions = [tuple(found) for found in spec.term_indices.values()]
+    positions = [tuple(columns) for columns in spec.term_indices.values()]
     encoder = FormulaicEncoder(
         spec,
         settings.named_in(expressions),

@@ -11,10 +11,10 @@ from scipy import linalg
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, RankDeficientWarning, warn
-from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
+from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Settings, Term, learn_encoder
 from mixedfx.matrices.frame import FrameRows, text_notes
 
-__all__ = ["FixedEffects", "Rank", "build_fixed", "full_rank", "independent_columns", "told"]
+__all__ = ["FixedEffects", "Rank", "Reference", "build_fixed", "estimable_rows", "full_rank", "independent_columns"]
 
 #: Columns that a description names.
 SHOWN = 8
@@ -86,6 +86,10 @@ def independent_columns(matrix: Array) -> Rank:
     ----------
     matrix : numpy.ndarray
         The columns (n, p); an intercept, if any, is the first.
+
+    Returns
+    -------
+    Rank
 
     Examples
     --------
@@ -264,11 +268,11 @@ class FixedEffects:
         return f"<FixedEffects: {len(self.matrix)} rows, {len(self.names)} columns {names}>"
 
 
-def told(rows: Array, silent: Array) -> BoolArray:
-    """Say which rows (r, P) of all columns the data tell: those without a part in the ``silent`` directions (P, d).
+def estimable_rows(rows: Array, silent: Array) -> BoolArray:
+    """Say which rows (r, P) of all columns can be estimated: those without a part in the ``silent`` directions (P, d).
 
-    An empty cell of a factorial is not told: whatever number came out would depend on the order of the levels. Rows
-    with missing values count as told.
+    An empty cell of a factorial cannot: whatever number came out would depend on the order of the levels. Rows with
+    missing values count as estimable.
     """
     if not silent.size:
         return np.ones(len(rows), dtype=bool)
@@ -370,3 +374,39 @@ def full_rank(matrix: Array, names: Sequence[str]) -> Array:
         lost = ", ".join(names[j] for j in rank.dropped)
         raise DataError(f"fixed effects cannot be estimated from the clusters drawn ({lost})")
     return np.asfortranarray(matrix)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference rows of a further linear predictor: where its value is the one that tables show.
+
+    The first level of every factor and zero of every number, whatever the coding, as in residual structures.
+
+    Attributes
+    ----------
+    row : (k,)
+        Columns of the predictor there; of the average row where the columns are not defined there (a logarithm).
+    words : str
+        Where that is: ``"f = 'a', x = 0"``.
+    """
+
+    row: Array
+    words: str
+
+    @classmethod
+    def of(cls, fixed: FixedEffects) -> Reference:
+        """Return the reference rows of a predictor with these columns."""
+        average = cls(fixed.matrix.mean(axis=0), "the average row")
+        encoder = fixed.encoder
+        levels = encoder.levels if isinstance(encoder, FormulaicEncoder) else {}
+        firsts = {name: levels.get(name, levels.get(f"C({name})")) for name in encoder.variables}
+        values = {name: 0.0 if known is None else known[0] for name, known in firsts.items()}
+        if not values:
+            return average
+        try:
+            with np.errstate(all="ignore"):
+                row = fixed.encode({name: [value] for name, value in values.items()})[0]
+        except (DataError, ArithmeticError):
+            return average
+        words = ", ".join(f"{name} = {0 if value == 0.0 else repr(value)}" for name, value in values.items())
+        return cls(row, words) if np.isfinite(row).all() else average

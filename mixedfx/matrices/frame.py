@@ -238,7 +238,12 @@ def _keeps_category_order(series: Any) -> bool:
 
 
 def as_frame(data: Any) -> Frame:
-    """Return ``data`` as a Frame.
+    """Read any tabular data by name.
+
+    Returns
+    -------
+    Frame
+        ``data`` itself if it is one.
 
     Raises
     ------

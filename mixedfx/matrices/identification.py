@@ -1,4 +1,4 @@
-"""Which variances the design determines, whatever the response: found before anything is fitted.
+"""Which variances the design determines, whatever the response: settled before anything is fitted.
 
 Without its mean the response has the covariance ``V = sum Z_k (I x Sigma_k) Z_k' + R``, and the restricted likelihood
 knows ``M V M`` only, M the projector beside the fixed effects. A model is identified if the map from the parameters of
@@ -42,7 +42,7 @@ from mixedfx.matrices.random import RandomEffects
 __all__ = ["Identification", "Undetermined", "identify", "verdict_of"]
 
 FEW_ROWS, SOME_LEVELS = 4_000, 1_500  # rows that are looked at in full; rows of each factor that are chosen of more
-MOST_PARAMETERS = 300  # with more, a dense search is so slow that its end is what tells
+MOST_PARAMETERS = 300  # with more, this search would cost more than the fit, whose end then shows it
 CLEARLY = 1e-4  # smallest eigenvalue of the correlations of columns in a level that has full rank
 NOTICEABLE = 1e-6  # coefficient of a combination that counts
 
@@ -79,7 +79,7 @@ class Undetermined:
 
 
 def verdict_of(findings: Sequence[Undetermined]) -> str:
-    """Return what is said of a model with these findings: always the same, wherever it is said; empty without any."""
+    """Return the verdict on a model with these findings, the same wherever it is reported; empty if there are none."""
     if not findings:
         return ""
     named = "; ".join(dict.fromkeys(map(str, findings)))
@@ -95,7 +95,7 @@ def verdict_of(findings: Sequence[Undetermined]) -> str:
 
 @dataclass(frozen=True)
 class Identification:
-    """What of the random effects can be estimated.
+    """Which random effects the design determines.
 
     Attributes
     ----------
@@ -189,16 +189,16 @@ def _is_nested(random: Sequence[RandomEffects], noise: Noise) -> bool:
 
 def _chosen(random: Sequence[RandomEffects], rows: IntArray) -> IntArray:
     """Rows of some levels of every factor, all rows of such a level."""
-    rng, found = np.random.default_rng(SEED), np.zeros(0, dtype=np.intp)
+    rng, chosen = np.random.default_rng(SEED), np.zeros(0, dtype=np.intp)
     for codes, m in {term.group: (term.codes, term.n_levels) for term in random}.values():
-        own = codes[rows]
+        codes_here = codes[rows]
         order = np.argsort(rng.permutation(m))
-        sizes = np.bincount(own, minlength=m)
+        sizes = np.bincount(codes_here, minlength=m)
         by_rank = np.empty(m, dtype=np.intp)
         by_rank[order] = sizes
         enough = int(np.searchsorted(np.cumsum(by_rank), SOME_LEVELS)) + 1
-        found = np.union1d(found, rows[np.flatnonzero(order[own] < enough)][: 2 * SOME_LEVELS])
-    return found
+        chosen = np.union1d(chosen, rows[np.flatnonzero(order[codes_here] < enough)][: 2 * SOME_LEVELS])
+    return chosen
 
 
 class _Search:
@@ -209,7 +209,7 @@ class _Search:
         self.findings: list[Undetermined] = []
 
     def result(self) -> Identification:
-        """Return what is left and what was found."""
+        """Return what is left, and the findings."""
         self._leave_out_absorbed()
         while (candidate := self._superfluous()) is not None:
             self._leave_out(*candidate)
@@ -261,48 +261,51 @@ class _Search:
         for k in [*reversed(alone), *reversed(several)]:
             for position in reversed(range(len(self.kept[k]))):
                 j = self.kept[k][position]
-                found = self._without(k, position, parameters, forms, rank)
-                if found is not None:
-                    return (k, j, *found)
+                reason = self._without(k, position, parameters, forms, rank)
+                if reason is not None:
+                    return (k, j, *reason)
         return None
 
     def _without(
         self, k: int, position: int, parameters: Sequence[Direction], forms: Array, rank: int
     ) -> tuple[str, bool] | None:
+        """Return why a column can go, and whether the residuals take its variance over; None if it cannot."""
         touched = [i for i, p in enumerate(parameters) if p.term == k and np.any(p.matrix[position])]
         if isinstance(self.covariances[k], HomogeneousDiagonalCovariance) and len(self.kept[k]) > 1:
             return None
         rest = np.setdiff1d(np.arange(forms.shape[1]), touched)
         if rank_of(forms[:, rest]) < rank:
             return None
-        own = next(i for i in touched if parameters[i].matrix[position, position] != 0)
+        variance = next(i for i in touched if parameters[i].matrix[position, position] != 0)
         size = np.maximum(np.linalg.norm(forms, axis=0), 1e-300)
-        found = np.linalg.lstsq(forms[:, rest] / size[rest], forms[:, own] / size[own], rcond=DEPENDENT)[0]
-        found = found * size[own] / size[rest]
-        if len(touched) == 1 and not self._is_covariance(found, rest, parameters):
+        weights = np.linalg.lstsq(forms[:, rest] / size[rest], forms[:, variance] / size[variance], rcond=DEPENDENT)[0]
+        weights = weights * size[variance] / size[rest]
+        if len(touched) == 1 and not self._is_covariance(weights, rest, parameters):
             return None
-        return self._why(k, found, rest, parameters)
+        return self._why(k, weights, rest, parameters)
 
-    def _is_covariance(self, found: Array, rest: IntArray, parameters: Sequence[Direction]) -> bool:
-        """Whether the others can take the variance over: what they would grow by has no negative variance."""
-        scale = max(float(np.abs(found).max(initial=0.0)), 1e-300)
+    def _is_covariance(self, weights: Array, rest: IntArray, parameters: Sequence[Direction]) -> bool:
+        """Whether the other terms can take the variance over: what each would gain is a covariance."""
+        scale = max(float(np.abs(weights).max(initial=0.0)), 1e-300)
         for k in range(len(self.kept)):
-            own = [(c, parameters[i]) for c, i in zip(found, rest) if i < len(parameters) and parameters[i].term == k]
-            if own and np.linalg.eigvalsh(sum(c * p.matrix for c, p in own)).min() < -NOTICEABLE * scale:
+            shares = [
+                (c, parameters[i]) for c, i in zip(weights, rest) if i < len(parameters) and parameters[i].term == k
+            ]
+            if shares and np.linalg.eigvalsh(sum(c * p.matrix for c, p in shares)).min() < -NOTICEABLE * scale:
                 return False
-        noise = [c for c, i in zip(found, rest) if i >= len(parameters)]
+        noise = [c for c, i in zip(weights, rest) if i >= len(parameters)]
         return all(c > -NOTICEABLE * scale for c in noise[: len(self.view.diagonals)])
 
-    def _why(self, k: int, found: Array, rest: IntArray, parameters: Sequence[Direction]) -> tuple[str, bool]:
-        scale = max(float(np.abs(found).max(initial=0.0)), 1e-300)
-        partners = [i for c, i in zip(found, rest) if abs(c) > NOTICEABLE * scale]
+    def _why(self, k: int, weights: Array, rest: IntArray, parameters: Sequence[Direction]) -> tuple[str, bool]:
+        scale = max(float(np.abs(weights).max(initial=0.0)), 1e-300)
+        partners = [i for c, i in zip(weights, rest) if abs(c) > NOTICEABLE * scale]
         noise = any(i >= len(parameters) for i in partners)
         others = list(dict.fromkeys(parameters[i].term for i in partners if i < len(parameters)))
         if noise and not others:
             if self.view.structure is not None:
                 return "cannot be told from the structure of the residuals", True
-            own = ": every row is a level of its own" if self.view.terms[k].n_levels >= len(self.view.X) else ""
-            return f"cannot be told from the residual variance{own}", True
+            where = ": every row is a level of its own" if self.view.terms[k].n_levels >= len(self.view.X) else ""
+            return f"cannot be told from the residual variance{where}", True
         labels = list(dict.fromkeys(self.view.terms[i].label for i in others))
         if others == [k]:
             return f"cannot be told: its column is a combination of the others of {labels[0]}", False
@@ -319,16 +322,20 @@ class _Search:
     def _separate(self) -> None:
         """Make a term whose columns never meet in a level independent: their correlations are not seen."""
         for k, term in enumerate(self.view.terms):
-            own = self.kept[k]
-            if len(own) < 2 or not isinstance(self.covariances[k], UnstructuredCovariance) or term.loading is not None:
+            columns = self.kept[k]
+            if (
+                len(columns) < 2
+                or not isinstance(self.covariances[k], UnstructuredCovariance)
+                or term.loading is not None
+            ):
                 continue
             seen = np.stack(
-                [np.bincount(term.codes, weights=term.matrix[:, j] != 0, minlength=term.n_levels) > 0 for j in own]
+                [np.bincount(term.codes, weights=term.matrix[:, j] != 0, minlength=term.n_levels) > 0 for j in columns]
             )
             if np.any(np.triu(seen.astype(float) @ seen.T, 1)):
                 continue
-            self.covariances[k] = DiagonalCovariance(len(own))
-            names = ", ".join(term.names[j] for j in own)
+            self.covariances[k] = DiagonalCovariance(len(columns))
+            names = ", ".join(term.names[j] for j in columns)
             what = f"the correlation of {names} by {term.group}"
             self.findings.append(Undetermined(what, f"cannot be told: no level of {term.group} has two of them", k, ""))
 

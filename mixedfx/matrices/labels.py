@@ -146,8 +146,10 @@ def combine(parts: Sequence[Labels], names: Sequence[str]) -> Labels:
         width = max(len(part.levels), 1)
         cells, pairs = compress(cells * width + codes)
         columns = [column[pairs // width] for column in columns] + [pairs % width]
-    own: Any = [part.levels for part in parts]
-    levels: pd.MultiIndex = pd.MultiIndex(levels=own, codes=[column.tolist() for column in columns], names=list(names))
+    of_parts: Any = [part.levels for part in parts]
+    levels: pd.MultiIndex = pd.MultiIndex(
+        levels=of_parts, codes=[column.tolist() for column in columns], names=list(names)
+    )
     if present is None:
         return Labels(cells, levels)
     all_cells = np.full(len(missing), -1, dtype=np.intp)
@@ -194,12 +196,12 @@ def recoded(name: str, labels: Labels, levels: pd.Index[Any]) -> Labels:
     codes = labels.recode(levels)
     unknown = (codes < 0) & (labels.codes >= 0)
     if unknown.any():
-        found = labels.levels[np.unique(labels.codes[unknown])].tolist()
+        new = labels.levels[np.unique(labels.codes[unknown])].tolist()
         known = levels.tolist()
         shown = ", ".join(map(repr, known[:20])) + (", …" if len(known) > 20 else "")
         raise DataError(
-            f"{name!r} has {'levels' if len(found) > 1 else 'the level'} {', '.join(map(repr, found[:5]))}, unknown to "
-            f"the fitted model; known levels: {shown}"
+            f"{name!r} has {'levels' if len(new) > 1 else 'the level'} {', '.join(map(repr, new[:5]))}, unknown "
+            f"to the fitted model; known levels: {shown}"
         )
     return Labels(codes, levels)
 
@@ -215,13 +217,13 @@ def ordered_levels(name: str, labels: Labels, wanted: Any) -> pd.Index[Any]:
     if wanted is None:
         return labels.levels
     listed = list(wanted) if isinstance(wanted, list) else [wanted]
-    found = labels.levels.tolist()
-    absent = [level for level in found if level not in listed]
+    present = labels.levels.tolist()
+    absent = [level for level in present if level not in listed]
     if absent:
         raise DataError(
             f"levels={listed} leaves out {', '.join(map(repr, absent[:5]))}, which occur in {name}; list every level"
         )
-    return labels.levels[[found.index(level) for level in dict.fromkeys(listed) if level in found]]
+    return labels.levels[[present.index(level) for level in dict.fromkeys(listed) if level in present]]
 
 
 def _number(text: str) -> bool:

@@ -80,16 +80,16 @@ def check_parameters(term: str, covariance: Covariance, n_rows: int) -> None:
     """
     count, columns = covariance.n_theta, covariance.size
     if count > n_rows:
-        found = f"more than the {n_rows} observations can identify"
+        excess = f"more than the {n_rows} observations can identify"
     elif count > MAX_PARAMETERS:
-        found = f"the limit is {MAX_PARAMETERS:,}"
+        excess = f"the limit is {MAX_PARAMETERS:,}"
     elif isinstance(covariance, CURVED) and 8 * (count * columns) ** 2 > MAX_BYTES:
         size, limit = 8 * (count * columns) ** 2 / 2**30, MAX_BYTES / 2**30
-        found = f"whose second derivatives would take {size:.1f} GB of memory (the limit is {limit:.0f})"
+        excess = f"whose second derivatives would take {size:.1f} GB of memory (the limit is {limit:.0f})"
     else:
-        found = ""
-    if found:
+        excess = ""
+    if excess:
         raise SpecificationError(
-            f"the random term {term} has {columns} columns and so {count} covariance parameters, {found}; write fewer "
+            f"the random term {term} has {columns} columns and so {count} covariance parameters, {excess}; write fewer "
             "columns, '||' for uncorrelated ones, or (1 | a:b)"
         )

@@ -15,7 +15,7 @@ from mixedfx.formula import RandomTerm, parse
 from mixedfx.matrices.build import Design
 from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.fixed import FixedEffects, told
+from mixedfx.matrices.fixed import FixedEffects, estimable_rows
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
 from mixedfx.matrices.random import RandomEffects
 from mixedfx.matrices.response import read_response
@@ -51,6 +51,10 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
         True, False, a group (``"Subject"``), a term (``"(Days | Subject)"``), a part of one (``"(1 | Subject)"`` out of
         ``(Days | Subject)``), or a list of these.
 
+    Returns
+    -------
+    list of (q,) bool arrays
+
     Raises
     ------
     SpecificationError
@@ -70,8 +74,8 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
         raise TypeError(f"random is True, False, the name of a group, a term, or a list of these; found {random!r}")
     chosen = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
     for name in wanted:
-        for own, found in zip(chosen, _named(design, name), strict=True):
-            own |= found
+        for flags, named in zip(chosen, _named(design, name), strict=True):
+            flags |= named
     return chosen
 
 
@@ -87,17 +91,17 @@ def _named(design: Design, name: str) -> list[BoolArray]:
     asked = _asked_terms(name)
     if not asked:
         raise _unknown(design, name)
-    found = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
+    chosen = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
     for part in asked:
         for label in part.terms:
             hit = False
-            for own, term in zip(found, design.random, strict=True):
+            for flags, term in zip(chosen, design.random, strict=True):
                 columns = _columns_of(term, label) if frozenset(term.factors) == frozenset(part.group) else ()
-                own[list(columns)] = True
+                flags[list(columns)] = True
                 hit = hit or bool(columns)
             if not hit:
                 raise _unknown(design, name)
-    return found
+    return chosen
 
 
 def _asked_terms(name: str) -> tuple[RandomTerm, ...]:
@@ -149,7 +153,12 @@ def linear_predictor_variance(
     integrated : sequence of (q,) bool
         Which columns of every term count.
     data : data frame, optional
-        New rows; the fitted ones if omitted. Of levels that are unknown, or not told, the average level counts.
+        New rows; the fitted ones if omitted. Where the level is unknown or not given, the average level counts.
+
+    Returns
+    -------
+    (n,) array
+        On the scale of ``covariances``.
     """
     total: Array | float = 0.0
     for term, covariance, used in zip(design.random, covariances, integrated, strict=True):
@@ -158,9 +167,7 @@ def linear_predictor_variance(
             matrix = whole if used.all() else np.where(used, whole, 0.0)
             share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
             if term.loading is not None:
-                own = np.einsum("lk,lk->l", term.loading, term.loading)
-                codes = term.codes if data is None else _known_levels(term, data)
-                share = share * np.where(codes < 0, float(own.mean()), own[codes])
+                share = share * term.level_variances(term.codes if data is None else _known_levels(term, data))
             total = total + share
     return np.asarray(total, dtype=float)
 
@@ -208,7 +215,7 @@ class PredictedRows:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the data of the fit do not tell, in words."""
+        """What the table of predictions says about rows that are not estimable, and about columns that are absent."""
         count = 0 if self.silent is None else int(self.silent.sum())
         notes = [silent_note(count)] if count else []
         if self.absent:
@@ -240,9 +247,9 @@ class PredictedRows:
         if self.offset is not None:
             eta = eta + self.offset
         for k, (codes, b) in enumerate(zip(self.codes, modes, strict=True)):
-            own = self.included(k)
-            if own is not None:
-                eta = eta + np.einsum("iq,qi->i", own, b[:, codes])
+            columns = self.included(k)
+            if columns is not None:
+                eta = eta + np.einsum("iq,qi->i", columns, b[:, codes])
         return np.asarray(eta if self.lost is None else np.where(self.lost, np.nan, eta))
 
     def outside(self, terms: Sequence[RandomEffects], covariances: Sequence[Array]) -> Array:
@@ -254,10 +261,7 @@ class PredictedRows:
                 continue
             left = np.where(known[:, None] & mask, 0.0, z)
             share = np.einsum("ia,ab,ib->i", left, sigma, left)
-            if term.loading is not None:
-                own = np.einsum("lk,lk->l", term.loading, term.loading)
-                share = share * np.where(known, own[codes], float(own.mean()))
-            total += share
+            total += share if term.loading is None else share * term.level_variances(codes)
         return total
 
 
@@ -283,6 +287,10 @@ def predicted_rows(
         As of ``predict``.
     whole : bool
         Whether the columns of terms that do not enter are wanted too: for the variance between groups.
+
+    Returns
+    -------
+    PredictedRows
 
     Raises
     ------
@@ -368,7 +376,7 @@ def _new_fixed(design: Design, frame: Frame, offset: Any) -> tuple[Array, Array 
     fixed = design.fixed
     full = fixed.encode_full(frame)
     silent = fixed.silent()
-    lost = ~told(full, silent) if silent.size else None
+    lost = ~estimable_rows(full, silent) if silent.size else None
     if lost is not None and not lost.any():
         lost = None
     if lost is not None:
@@ -380,7 +388,7 @@ def _new_fixed(design: Design, frame: Frame, offset: Any) -> tuple[Array, Array 
 def encoded_component(fixed: FixedEffects, data: Any) -> Array:
     """Return the columns (n, k) of a further linear predictor for new data; nan in cells the fit's data do not have."""
     full = fixed.encode_full(data)
-    lost = ~told(full, fixed.silent())
+    lost = ~estimable_rows(full, fixed.silent())
     if lost.any():
         warn(silent_note(int(lost.sum())), RankDeficientWarning)
         full[lost] = np.nan
@@ -413,7 +421,7 @@ def _label(term: RandomEffects, frame: Frame, row: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A number of NumPy's as Python writes it."""
+    """Return a number of NumPy as Python writes it."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -437,7 +445,11 @@ class RowPrior:
 def row_weights(design: Design, data: Any, weights: Any) -> RowPrior:
     """Return the trials or precision weights of the fitted rows, or of new ones.
 
-    New rows have those of the argument, else those of the column (or of the counts) from which the fit had its own.
+    New rows have those of the argument, else those of the column (or of the counts) that the fit took its own from.
+
+    Returns
+    -------
+    RowPrior
 
     Raises
     ------
@@ -469,8 +481,8 @@ def row_weights(design: Design, data: Any, weights: Any) -> RowPrior:
         return RowPrior(np.full(len(frame), np.nan) if counted is None else counted, note)
     if design.weights is None:
         return RowPrior(None)
-    own = "" if named is None else f" ({named})"
-    return RowPrior(None, f"The fit has weights{own}, the rows have none: an observation is one of weight 1.")
+    which = "" if named is None else f" ({named})"
+    return RowPrior(None, f"The fit has weights{which}, the rows have none: an observation is one of weight 1.")
 
 
 def _checked(given: RowArgument, *, whole: bool, positive: bool) -> Array:
@@ -494,9 +506,9 @@ def _counted_trials(design: Design, frame: Frame) -> Array | None:
     rows = FrameRows(frame, keep)
     if not rows.size:
         return None
-    found = read_response(expression, Evaluator(rows, functions, {}), "binomial", None).trials
-    if found is None:
+    trials = read_response(expression, Evaluator(rows, functions, {}), "binomial", None).trials
+    if trials is None:
         return None
-    out = np.full(len(frame), np.nan)
-    out[slice(None) if keep is None else keep] = found
-    return out
+    of_all = np.full(len(frame), np.nan)
+    of_all[slice(None) if keep is None else keep] = trials
+    return of_all

@@ -49,7 +49,7 @@ GENERIC = 0.3  # how far from the start a point is where nothing is special
 
 @dataclass(frozen=True)
 class Noise:
-    """What the rows have of their own, beside the random effects.
+    """The variance of the rows beside the random effects.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ NO_NOISE = Noise()
 
 @dataclass(frozen=True)
 class SeenTerm:
-    """A random term on the rows that are looked at.
+    """A random term in the rows of a view.
 
     ``matrix`` (n, q) has the columns in the metric of the residuals, orthogonal to the ones before where the structure
     allows that; ``zero`` (q,) says which were zero to begin with.
@@ -93,9 +93,9 @@ class SeenTerm:
         out = np.empty((s, q, q))
         step = max(1, BLOCK // max(len(vectors) * q, self.n_levels * q, 1))
         for start in range(0, s, step):
-            own = vectors[:, start : start + step]
-            k = own.shape[1]
-            values = (self.matrix[:, :, None] * own[:, None, :]).reshape(len(own), q * k)
+            some = vectors[:, start : start + step]
+            k = some.shape[1]
+            values = (self.matrix[:, :, None] * some[:, None, :]).reshape(len(some), q * k)
             cells = self.codes[:, None] * (q * k) + np.arange(q * k)
             sums = np.bincount(cells.ravel(), weights=values.ravel(), minlength=self.n_levels * q * k)
             t: Array = np.asarray(sums.reshape(self.n_levels, q, k), dtype=float)
@@ -116,7 +116,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class View:
-    """The rows that are looked at."""
+    """Some rows of a design, in the metric of the residuals, and random vectors in them."""
 
     X: Array
     terms: tuple[SeenTerm, ...]
@@ -162,9 +162,9 @@ class View:
             step = max(1, BLOCK // (len(vectors) * self.structure.n_rho))
             parts = []
             for start in range(0, vectors.shape[1], step):
-                own = vectors[:, start : start + step]
-                moved = self.structure.whiten_derivative(self.rho, self.structure.unwhiten(self.rho, own))
-                parts.append(np.einsum("is,ris->sr", own, moved))
+                some = vectors[:, start : start + step]
+                moved = self.structure.whiten_derivative(self.rho, self.structure.unwhiten(self.rho, some))
+                parts.append(np.einsum("is,ris->sr", some, moved))
             columns += list(np.concatenate(parts).T)
         return np.array(columns).T.reshape(vectors.shape[1], len(columns))
 
@@ -238,9 +238,9 @@ def _generic(start: Array, lower: Array, upper: Array) -> Array:
 def directions_of(view: View, kept: Sequence[Sequence[int]], covariances: Sequence[Covariance]) -> list[Direction]:
     """Return one direction for every parameter of the ``covariances`` of the kept columns."""
     out = []
-    for k, (term, own, covariance) in enumerate(zip(view.terms, kept, covariances, strict=True)):
-        names = [term.names[j] for j in own]
-        for matrix, words in _tangents(covariance, names) if own else ():
+    for k, (term, columns, covariance) in enumerate(zip(view.terms, kept, covariances, strict=True)):
+        names = [term.names[j] for j in columns]
+        for matrix, words in _tangents(covariance, names) if columns else ():
             out.append(Direction(k, matrix, f"{words} by {term.group}"))
     return out
 
@@ -271,7 +271,7 @@ def _entry(names: Sequence[str], i: int, j: int) -> str:
 
 def forms_of(moments: Sequence[Array], parameters: Sequence[Direction], kept: Sequence[Sequence[int]]) -> Array:
     """Values (s, k) of the quadratic forms of the parameters."""
-    chosen = [own[:, columns][:, :, columns] for own, columns in zip(moments, kept, strict=True)]
+    chosen = [whole[:, columns][:, :, columns] for whole, columns in zip(moments, kept, strict=True)]
     columns = [np.einsum("sab,ab->s", chosen[p.term], p.matrix) for p in parameters]
     return np.array(columns).T.reshape(len(moments[0]), len(parameters))
 

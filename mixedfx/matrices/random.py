@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, IntArray
@@ -69,6 +70,13 @@ class RandomEffects:
         """Number q of columns."""
         return len(self.names)
 
+    def level_variances(self, codes: IntArray) -> Array:
+        """Return the factor (n,) of the known covariance in the variance of each level; its mean for unknown ones."""
+        if self.loading is None:
+            return np.ones(len(codes))
+        variances = np.einsum("lk,lk->l", self.loading, self.loading)
+        return np.where(codes < 0, float(variances.mean()), variances[codes])
+
     def encode(self, data: Any) -> tuple[IntArray, Array]:
         """Return the level (n,) of each row of new data (-1: unknown or missing) and the columns (n, q)."""
         frame = as_frame(data)
@@ -81,9 +89,8 @@ class RandomEffects:
         parts = [frame.column(name).labels for name in self.factors]
         if len(parts) == 1:
             return parts[0].recode(self.levels)
-        own = [pd.Index(level) for level in self.levels.levels]  # type: ignore[attr-defined]
-        codes = [part.recode(level) for part, level in zip(parts, own)]
-        cells = combine([Labels(code, level) for code, level in zip(codes, own)], self.factors)
+        levels = [pd.Index(level) for level in self.levels.levels]  # type: ignore[attr-defined]
+        cells = combine([Labels(part.recode(level), level) for part, level in zip(parts, levels)], self.factors)
         return cells.recode(self.levels)
 
     def __repr__(self) -> str:
@@ -107,7 +114,7 @@ class RandomBuilder:
         self._columns: dict[tuple[Term, ...], tuple[Encoder, Array]] = {}
 
     def reuse(self, terms: tuple[Term, ...], encoder: Encoder, matrix: Array) -> None:
-        """Offer columns that exist already to terms that need the same (``wb(x, g)`` is another thing here)."""
+        """Keep columns that exist already for terms that need the same (``wb(x, g)`` has others left of a bar)."""
         if not any(factor.startswith("wb(") for term in terms for factor in term):
             self._columns[terms] = encoder, matrix
 
@@ -160,9 +167,9 @@ def _group_labels(group: tuple[str, ...], rows: FrameRows) -> Labels:
     labels = combine(parts, group) if len(parts) > 1 else Labels(parts[0].codes, parts[0].levels.rename(group[0]))
     if len(labels.levels) < 2:
         name = ":".join(group)
-        found = repr(str(labels.levels[0])) if len(labels.levels) else "none"
+        only = repr(str(labels.levels[0])) if len(labels.levels) else "none"
         raise DataError(
-            f"the grouping factor {name!r} has only one level ({found}) in the {rows.size} rows used; the variance "
+            f"the grouping factor {name!r} has only one level ({only}) in the {rows.size} rows used; the variance "
             "between groups needs at least two levels"
         )
     return labels

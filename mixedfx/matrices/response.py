@@ -80,6 +80,10 @@ def read_response(expression: Expression, value: Evaluator, kind: str, weights: 
     weights : numpy.ndarray, optional
         Prior weights (n,): for "binomial" the numbers of trials.
 
+    Returns
+    -------
+    Response
+
     Raises
     ------
     DataError
@@ -96,24 +100,24 @@ def _read_numeric(expression: Expression, value: Evaluator, weights: Array | Non
     name = display(expression)
     if is_cbind(expression):
         raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
-    found = value(expression)
-    if isinstance(found, Factor):
-        said = numerals(found.labels)
+    content = value(expression)
+    if isinstance(content, Factor):
+        said = numerals(content.labels)
         if said:
             raise DataError(f"the response {name!r} is not numeric (it is text): {said}; correct it, then convert it")
-        family = "'binomial'" if len(found.labels.levels) <= 2 else "'ordinal', if they have an order"
+        family = "'binomial'" if len(content.labels.levels) <= 2 else "'ordinal', if they have an order"
         raise DataError(
-            f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example {_example(found)}); "
-            f"convert it to numbers, or choose a family for categories: glmer with {family}"
+            f"the response {name!r} is not numeric (dtype {_dtype(expression, value)}, for example "
+            f"{_example(content)}); convert it to numbers, or choose a family for categories: glmer with {family}"
         )
-    return Response(_numbers(name, found), name)
+    return Response(_numbers(name, content), name)
 
 
-def _numbers(name: str, found: Any) -> Array:
-    """Return the values as numbers of their own: the caller's data may change later."""
-    if isinstance(found, Basis):
-        raise SpecificationError(f"the response {name} has {len(found.columns)} columns; models have one response")
-    return np.array(found, dtype=np.float64)
+def _numbers(name: str, content: Any) -> Array:
+    """Return a copy of the values as numbers: the caller's data may change later."""
+    if isinstance(content, Basis):
+        raise SpecificationError(f"the response {name} has {len(content.columns)} columns; models have one response")
+    return np.array(content, dtype=np.float64)
 
 
 def _dtype(expression: Expression, value: Evaluator) -> str:
@@ -121,8 +125,8 @@ def _dtype(expression: Expression, value: Evaluator) -> str:
     return value.rows.frame.column(name).dtype if name in value.rows.frame else "category"
 
 
-def _example(found: Factor) -> str:
-    return repr(found.levels[0]) if found.levels else "nothing"
+def _example(content: Factor) -> str:
+    return repr(content.levels[0]) if content.levels else "nothing"
 
 
 def _read_binomial(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
@@ -133,10 +137,10 @@ def _read_binomial(expression: Expression, value: Evaluator, weights: Array | No
                 f"{name} already gives the trials: leave out weights or write successes/trials ~ …"
             )
         return _read_cbind(expression, name, value)
-    found = value.unchecked(expression)
-    if isinstance(found, Factor):
-        return _read_two_categories(name, found).with_trials(weights)
-    values = np.array(found, dtype=np.float64)
+    content = value.unchecked(expression)
+    if isinstance(content, Factor):
+        return _read_two_categories(name, content).with_trials(weights)
+    values = np.array(content, dtype=np.float64)
     value.check_finite(expression, values)
     outside = (values < 0) | (values > 1)
     if outside.any():
@@ -161,33 +165,33 @@ def _read_cbind(expression: Expression, name: str, value: Evaluator) -> Response
     return Response(counts[0] / trials, name, trials)
 
 
-def _read_two_categories(name: str, found: Factor) -> Response:
-    if len(found.levels) != 2:
-        shown = ", ".join(map(repr, found.levels[:5]))
+def _read_two_categories(name: str, content: Factor) -> Response:
+    if len(content.levels) != 2:
+        shown = ", ".join(map(repr, content.levels[:5]))
         raise DataError(
-            f"the binomial response {name!r} has {len(found.levels)} categories ({shown}); it needs exactly two "
+            f"the binomial response {name!r} has {len(content.levels)} categories ({shown}); it needs exactly two "
             "levels, of which the second counts as success"
         )
-    return Response(found.labels.codes.astype(np.float64), name, None, found.levels)
+    return Response(content.labels.codes.astype(np.float64), name, None, content.levels)
 
 
 def _read_ordinal(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
     name = display(expression)
     if is_cbind(expression):
         raise SpecificationError(f"an ordinal response is one column of categories, found {name}")
-    found = value(expression)
-    if isinstance(found, Factor):
+    content = value(expression)
+    if isinstance(content, Factor):
         if name in value.rows.frame and isinstance(value.rows.frame.column(name), TextColumn):
-            shown = ", ".join(map(repr, found.levels[:SHOWN_CATEGORIES])) + (
-                ", …" if len(found.levels) > SHOWN_CATEGORIES else ""
+            shown = ", ".join(map(repr, content.levels[:SHOWN_CATEGORIES])) + (
+                ", …" if len(content.levels) > SHOWN_CATEGORIES else ""
             )
             raise DataError(
                 f"the ordinal response {name!r} is text, which has no order of its own ({shown}): say which category "
                 f"comes first, data[{name!r}] = pd.Categorical(data[{name!r}], categories=[…], ordered=True)"
             )
-        _check_categories(name, len(found.levels))
-        return Response(1.0 + found.labels.codes.astype(np.float64), name, None, found.levels)
-    levels, codes = np.unique(_numbers(name, found), return_inverse=True)
+        _check_categories(name, len(content.levels))
+        return Response(1.0 + content.labels.codes.astype(np.float64), name, None, content.levels)
+    levels, codes = np.unique(_numbers(name, content), return_inverse=True)
     _check_categories(name, len(levels))
     categories = tuple(int(level) if level == int(level) else float(level) for level in levels)
     return Response(1.0 + codes.astype(np.float64), name, None, categories)
@@ -215,13 +219,13 @@ def no_residual(name: str, y: Array, X: Array, names: Sequence[str], random: Seq
     A likelihood with a residual variance has no maximum then: it grows without end as that goes to zero.
     """
     terms = list({term.group: term for term in random if _has_intercept(term.matrix)}.values())
-    found = [term for term in terms if _is_exact(y, X, term)]
-    if not found and any(len(y) > X.shape[1] + term.n_levels for term in terms):
+    exact = [term for term in terms if _is_exact(y, X, term)]
+    if not exact and any(len(y) > X.shape[1] + term.n_levels for term in terms):
         return ""  # a function of the predictors alone is one of them and the levels
     if _is_exact(y, X, None):
         named = ", ".join(other for other in names if other != "Intercept")
         return f"the response {name!r} is an exact linear function of {named or 'the fixed effects'}"
-    for term in found:
+    for term in exact:
         means = _level_means(y[:, None], term.codes, term.n_levels)[term.codes, 0]
         if np.all(np.abs(y - means) <= EXACT * np.abs(y).max()):
             return (
@@ -275,20 +279,20 @@ def _leaves_rows(X: Array, term: RandomEffects | None, rows: BoolArray | slice) 
 
 def _fits(y: Array, X: Array, term: RandomEffects | None, rows: BoolArray | slice) -> bool:
     """Whether the rows leave nothing but rounding."""
-    own, columns = y[rows], X[rows]
-    size = np.abs(own).max()
+    response, columns = y[rows], X[rows]
+    size = np.abs(response).max()
     if term is not None:
         codes = term.codes[rows]
-        both = np.column_stack([own, columns])
+        both = np.column_stack([response, columns])
         both = both - _level_means(both, codes, term.n_levels)[codes]
-        own, columns = both[:, 0], both[:, 1:]
-        if np.abs(own).max() <= EXACT * size:
+        response, columns = both[:, 0], both[:, 1:]
+        if np.abs(response).max() <= EXACT * size:
             return True
     scale = np.abs(columns).max(axis=0, initial=0.0)
     columns = columns[:, scale > 0] / scale[scale > 0]
-    found = np.linalg.lstsq(columns, own, rcond=None)[0] if columns.shape[1] else np.zeros(0)
-    left = own - columns @ found
+    coefficients = np.linalg.lstsq(columns, response, rcond=None)[0] if columns.shape[1] else np.zeros(0)
+    left = response - columns @ coefficients
     again = np.linalg.lstsq(columns, left, rcond=None)[0] if columns.shape[1] else np.zeros(0)
     left = left - columns @ again
-    added = float(np.abs(own).max(initial=0.0)) + float(size) + float(np.abs(found).sum())
+    added = float(np.abs(response).max(initial=0.0)) + float(size) + float(np.abs(coefficients).sum())
     return bool(float(np.abs(left).max()) <= EXACT * added)

@@ -108,7 +108,7 @@ class Completeness:
 
 def missing_of(frame: Frame, expressions: Iterable[Expression], functions: Mapping[str, Any]) -> dict[str, BoolArray]:
     """Return where the columns that ``expressions`` need are missing, and where ``lag(…)`` reaches beyond the data."""
-    found: dict[str, BoolArray] = {}
+    places: dict[str, BoolArray] = {}
     seen: set[str] = set()
     for expression in expressions:
         for name in expression.row_columns:
@@ -117,10 +117,10 @@ def missing_of(frame: Frame, expressions: Iterable[Expression], functions: Mappi
             seen.add(name)
             missing = frame.column(name).missing
             if missing is not None:
-                found[name] = missing
+                places[name] = missing
         for lagged in expression.lags:
-            found |= _missing_of_lag(frame, lagged, functions)
-    return found
+            places |= _missing_of_lag(frame, lagged, functions)
+    return places
 
 
 def _missing_of_lag(frame: Frame, expression: Expression, functions: Mapping[str, Any]) -> dict[str, BoolArray]:
@@ -180,7 +180,11 @@ class RowArgument:
 
 
 def read_argument(argument: str, given: Any, frame: Frame) -> RowArgument | None:
-    """Return the weights or the offset that the user gave: a column's name, an array, or None.
+    """Read the weights or the offset that the user gave: a column's name, an array, or None.
+
+    Returns
+    -------
+    RowArgument or None
 
     Raises
     ------
@@ -221,7 +225,7 @@ def _aligned(argument: str, given: pd.Series[Any], frame: Frame) -> pd.Series[An
 
 
 def check_weights(weights: RowArgument, values: Array) -> Array:
-    """Return the weights of the rows that are used.
+    """Return the weights (n,) of the rows that are used.
 
     Raises
     ------

@@ -217,7 +217,11 @@ _ALIASES = {"diff": "sdif", "deviation": "sum", "polynomial": "poly"}
 
 
 def coding_for(name: str, choice: Any) -> Coding:
-    """Turn what the user gave as contrasts of the factor ``name`` into a coding.
+    """Resolve what the user gave as contrasts of the factor ``name``.
+
+    Returns
+    -------
+    Coding
 
     Raises
     ------
@@ -249,7 +253,12 @@ def coding_for(name: str, choice: Any) -> Coding:
 
 
 def codings_for(contrasts: Mapping[str, Any] | None) -> dict[str, Coding]:
-    """Turn the argument ``contrasts`` (column -> choice) into codings.
+    """Resolve the argument ``contrasts`` (column -> choice).
+
+    Returns
+    -------
+    dict
+        From columns to codings.
 
     Raises
     ------
