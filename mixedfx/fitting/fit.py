@@ -25,7 +25,7 @@ from mixedfx.families.base import Family
 from mixedfx.families.links import Link
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors
-from mixedfx.fitting.likelihood import Likelihood
+from mixedfx.fitting.likelihood import Likelihood, NormalVariances
 from mixedfx.fitting.reported import Reported
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.matrices import Design, FixedEffects
@@ -193,6 +193,11 @@ class Fit(ABC):
     def phi_covariance(self) -> Array:
         """Covariance (k, k) of ``likelihood.phi``; nan or zero for what is held at the end of its range."""
         raise NotImplementedError(f"a {self.kind} fit has no covariance of the parameters of its likelihood")
+
+    @property
+    def normal_variances(self) -> NormalVariances | None:
+        """The variances of a normal response as functions of ``likelihood.phi``; None where they are not known so."""
+        return None
 
     @property
     def theta_jacobian(self) -> Array:

@@ -17,17 +17,20 @@ from mixedfx.matrices.basis import TermBasis
 from mixedfx.optimize import equilibrium
 
 if TYPE_CHECKING:
+    from mixedfx.criterion.linear_problem import LinearProblem
     from mixedfx.fitting.generalized import GeneralizedFit
     from mixedfx.fitting.linear import LinearFit
 
 __all__ = [
     "GeneralizedPoint",
     "Likelihood",
+    "NormalVariances",
     "UnprofiledPoint",
     "generalized_likelihood",
     "inverse_on_range",
     "linear_likelihood",
     "linear_theta_jacobian",
+    "linear_variances",
     "variance_covariance",
     "with_variances",
 ]
@@ -38,6 +41,36 @@ VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that cou
 REOPENED = 0.1  # standard deviation given to its direction
 INFINITE = 40.0  # a predictor of zero inflation or the like that has run so far is as good as infinite
 CURVED = 1e-3  # curvature in a parameter at a bound from which its standard error can be guessed
+
+
+@dataclass(frozen=True, eq=False)
+class NormalVariances:
+    """The variances of a normal response as functions of parameters that are estimated independently of the means.
+
+    Attributes
+    ----------
+    phi : (k,)
+        The parameters on the inner scale, as estimated.
+    covariance : (k, k)
+        Their covariance, zero for what cannot vary.
+    at : callable
+        From parameters (k,) to the covariance (q, q) of the random effects of each term and the residual variance (of a
+        row of weight 1), on the user's scale.
+    """
+
+    phi: Array
+    covariance: Array
+    at: Callable[[Array], tuple[list[Array], float]]
+
+
+def linear_variances(problem: LinearProblem, phi: Array) -> tuple[list[Array], float]:
+    """Return the covariances of the random effects and the residual variance at ``phi = (theta, rho, log sigma^2)``.
+
+    Parameters beyond a bound stand at it: differences may look there, at parameters that do not vary.
+    """
+    inside = np.clip(phi[:-1], problem.criterion.search_lower, problem.criterion.upper)
+    residual = float(problem.basis.scale**2 * np.exp(phi[-1]))
+    return [residual * relative for relative in problem.relative_covariances(inside)], residual
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -21,7 +21,14 @@ from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
 from mixedfx.fitting.fit import Fit
-from mixedfx.fitting.likelihood import Likelihood, linear_likelihood, linear_theta_jacobian, variance_covariance
+from mixedfx.fitting.likelihood import (
+    Likelihood,
+    NormalVariances,
+    linear_likelihood,
+    linear_theta_jacobian,
+    linear_variances,
+    variance_covariance,
+)
 from mixedfx.fitting.reported import Reported, linear_reported
 from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
@@ -183,6 +190,11 @@ class LinearFit(Fit):
     def phi_covariance(self) -> Array:
         """Covariance (k + 1, k + 1) of ``(theta, rho, log sigma^2)`` on the inner scale, zero for what cannot vary."""
         return variance_covariance(self.point)
+
+    @property
+    def normal_variances(self) -> NormalVariances:
+        """The variances of the random effects and of the residual as functions of ``likelihood.phi``."""
+        return NormalVariances(self.likelihood.phi, self.phi_covariance, partial(linear_variances, self.problem))
 
     def contrast_slopes(self, rows: Array) -> tuple[Array, Array]:
         """Return the variances (r,) of ``rows @ beta`` and their derivatives (k + 1, r) in ``likelihood.phi``.

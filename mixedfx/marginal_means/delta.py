@@ -210,10 +210,10 @@ def _spread(means: MarginalMeans, sigma: Any, df: Any) -> ObservationSpread:
             np.inf if df is None else checked_positive("df", df, may_be_infinite=True),
             "sigma as given",
         )
-    if means.model.fit.spread is None:
+    spread = None if means.model.fit.spread is None else means.model.fit.spread()
+    if spread is None:
         raise SpecificationError(
             "this model has no single standard deviation of an observation: say in which unit effects are measured, "
             "eff_size(…, sigma=…, df=…)"
         )
-    spread = means.model.fit.spread()
     return spread if df is None else replace(spread, df=checked_positive("df", df, may_be_infinite=True))

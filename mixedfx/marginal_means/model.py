@@ -113,10 +113,10 @@ def means_model(
         return model
     if not text and (response or not source.has_mean):
         return replace(model, outcome=outcome_of(source.solution, source, coefficients))
-    if source.variances is None or not population or scale.is_identity:
+    variances = source.solution.normal_variances if population and not scale.is_identity else None
+    if variances is None:
         return model
-    outcome = outcome_of_transformed(source.solution.design, scale, source.variances(), coefficients)
-    return replace(model, outcome=outcome)
+    return replace(model, outcome=outcome_of_transformed(source.solution.design, scale, variances, coefficients))
 
 
 def unknown_predictor(model: MeansModel, name: str) -> SpecificationError:

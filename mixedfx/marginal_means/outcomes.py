@@ -14,12 +14,13 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
 from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.likelihood import NormalVariances
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.marginal_means.functions import Coefficients, Functions, WiderDenominator
 from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices import Design
 from mixedfx.matrices.new_rows import linear_predictor_variance
-from mixedfx.results.adapted import AdaptedFit, VariancesOfObservations, fixed_df
+from mixedfx.results.adapted import AdaptedFit, fixed_df
 
 __all__ = ["OutcomeModel", "outcome_of", "outcome_of_transformed"]
 
@@ -200,7 +201,7 @@ class TransformedOutcome(OutcomeModel):
     design : Design
     scale : MeanScale
         The transformation.
-    variances : VariancesOfObservations
+    variances : NormalVariances
         On the transformed scale; the residual is averaged over too.
     coefficients : Coefficients
         Those of the linear predictor, and the parameters of the variances, with which they are uncorrelated.
@@ -209,7 +210,7 @@ class TransformedOutcome(OutcomeModel):
 
     design: Design
     scale: MeanScale
-    variances: VariancesOfObservations
+    variances: NormalVariances
     coefficients: Coefficients
     name: str
 
@@ -224,7 +225,7 @@ class TransformedOutcome(OutcomeModel):
 
     def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
         """Return the mean of every row."""
-        at = self.variances.parameters
+        at = self.variances.phi
         moves = STEP * np.eye(at.size)
         variance = self._variance(data, at) if integrate else np.zeros(len(data))
         by_parameter = [self._variance(data, at + s) - self._variance(data, at - s) for s in moves]
@@ -240,13 +241,13 @@ class TransformedOutcome(OutcomeModel):
 
 
 def outcome_of_transformed(
-    design: Design, scale: MeanScale, variances: VariancesOfObservations, coefficients: Coefficients
+    design: Design, scale: MeanScale, variances: NormalVariances, coefficients: Coefficients
 ) -> OutcomeModel:
     """Return the outcome of a normal model of a transformed response."""
-    t = variances.parameters.size
+    t = variances.phi.size
     whole = replace(
         coefficients,
-        beta=np.concatenate([coefficients.beta, variances.parameters]),
+        beta=np.concatenate([coefficients.beta, variances.phi]),
         denominator=WiderDenominator(coefficients.denominator, variances.covariance),
         kept=np.concatenate([coefficients.kept, np.arange(t) + len(coefficients.silent)]).astype(np.intp),
         silent=linalg.block_diag(coefficients.silent, np.zeros((t, 0))),

@@ -28,7 +28,6 @@ __all__ = [
     "ObservationSpread",
     "Predictor",
     "PredictorColumns",
-    "VariancesOfObservations",
     "fixed_df",
     "given_df",
     "predictor_of",
@@ -138,25 +137,6 @@ class ObservationSpread:
 
 
 @dataclass(frozen=True, eq=False)
-class VariancesOfObservations:
-    """The variances of a normal response, as functions of parameters that are estimated independently of the means.
-
-    Attributes
-    ----------
-    parameters : (t,)
-        On the inner scale.
-    covariance : (t, t)
-    at : callable
-        From parameters (t,) to the covariance (q, q) of the random effects of each term and the residual variance, on
-        the user's scale.
-    """
-
-    parameters: Array
-    covariance: Array
-    at: Callable[[Array], tuple[list[Array], float]]
-
-
-@dataclass(frozen=True, eq=False)
 class AdaptedFit:
     """A fit as far as its linear predictor goes; everything on the user's scale.
 
@@ -189,7 +169,7 @@ class AdaptedFit:
     has_mean : bool
         Whether the response has a mean: ordered categories have none.
     spread : callable or None
-        Gives the standard deviation of an observation, where the model has one.
+        Gives the standard deviation of an observation, where the model has one and it is known how well.
     notes : tuple of str
         What tables should say of the fit.
     elsewhere : dict of str
@@ -208,8 +188,6 @@ class AdaptedFit:
         The fit itself, if it is one of ours.
     fitted : (n,), (n,) or None
         Linear predictors and means of the fitted rows, of a fit of ours.
-    variances : callable or None
-        Gives the variances of a normal response.
     """
 
     names: tuple[str, ...]
@@ -226,7 +204,7 @@ class AdaptedFit:
     rows: Callable[[], FrameRows] | None = field(default=None, repr=False)
     link: Link = IDENTITY
     has_mean: bool = True
-    spread: Callable[[], ObservationSpread] | None = field(default=None, repr=False)
+    spread: Callable[[], ObservationSpread | None] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     df: float | None = None
@@ -236,7 +214,6 @@ class AdaptedFit:
     info: Any = field(default=None, repr=False)
     solution: Fit | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)
-    variances: Callable[[], VariancesOfObservations] | None = field(default=None, repr=False)
 
 
 # ---------------------------------------------------------------- degrees of freedom

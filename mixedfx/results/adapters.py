@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting.fit import Fit
 from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Denominator
@@ -24,7 +25,6 @@ from mixedfx.results.adapted import (
     ObservationSpread,
     Predictor,
     PredictorColumns,
-    VariancesOfObservations,
     fixed_df,
     given_df,
     predictor_of,
@@ -99,8 +99,6 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
     predictors, observed = _predictors(results, encoders, components)
     elsewhere = {name: part for part, fixed in fit.components.items() for name in fixed.encoder.variables}
     denominator, df = _denominator(results, ddf)
-    variances = partial(_variances, results) if response.has_normal_residuals else None
-    has_spread = variances is not None and fit.residual is None
     return AdaptedFit(
         design.fixed.names,
         np.asarray(results.params, dtype=float),
@@ -116,7 +114,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         partial(_rows, results, ["weights="]),
         link=fit.family.link,
         has_mean=fit.family.has_intercept,
-        spread=partial(_spread, results) if has_spread else None,
+        spread=partial(_spread, fit) if response.has_normal_residuals and fit.residual is None else None,
         notes=results.separation_notes,
         elsewhere={name: part for name, part in elsewhere.items() if name not in predictors},
         df=df,
@@ -124,7 +122,6 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         design=design,
         solution=fit,
         fitted=lambda: (results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)),
-        variances=variances,
     )
 
 
@@ -165,36 +162,22 @@ def _rows(results: MixedResults, names: Sequence[str]) -> FrameRows:
     return FrameRows(inputs.frame, results.design.keep)
 
 
-def _variances(results: Any) -> VariancesOfObservations:
-    """Return the variances of a normal response in ``(theta, rho, log sigma^2)``.
-
-    Parameters beyond a bound stand at it: differences may look there, at parameters that do not vary.
-    """
-    fit = results.solution
-    problem, unit = fit.problem, fit.problem.basis.scale**2
-
-    def at(parameters: Array) -> tuple[list[Array], float]:
-        inside = np.clip(parameters[:-1], problem.criterion.search_lower, problem.criterion.upper)
-        residual = float(unit * np.exp(parameters[-1]))
-        return [residual * relative for relative in problem.relative_covariances(inside)], residual
-
-    return VariancesOfObservations(fit.likelihood.phi, fit.phi_covariance, at)
-
-
-def _spread(results: MixedResults) -> ObservationSpread:
+def _spread(fit: Fit) -> ObservationSpread | None:
     """Return the standard deviation of an observation: random effects and residual together, averaged over the rows."""
-    variances, design = _variances(results), results.design
+    variances, design = fit.normal_variances, fit.design
+    if variances is None:
+        return None
     everything = [np.ones(term.n_columns, dtype=bool) for term in design.random]
 
-    def variance(parameters: Array) -> float:
-        covariances, residual = variances.at(parameters)
+    def total(phi: Array) -> float:
+        covariances, residual = variances.at(phi)
         return float(np.mean(residual + linear_predictor_variance(design, covariances, everything)))
 
-    at = variances.parameters
-    slope = np.array([variance(at + s) - variance(at - s) for s in STEP * np.eye(at.size)]) / (2.0 * STEP)
-    total, error = variance(at), float(slope @ variances.covariance @ slope)
+    phi = variances.phi
+    slope = np.array([total(phi + s) - total(phi - s) for s in STEP * np.eye(phi.size)]) / (2.0 * STEP)
+    variance, error = total(phi), float(slope @ variances.covariance @ slope)
     words = "random effects and residual together" if design.random else "the residual"
-    return ObservationSpread(float(np.sqrt(total)), 2.0 * total**2 / error if error > 0 else np.inf, words)
+    return ObservationSpread(float(np.sqrt(variance)), 2.0 * variance**2 / error if error > 0 else np.inf, words)
 
 
 # ---------------------------------------------------------------- designs

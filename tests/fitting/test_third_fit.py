@@ -180,6 +180,20 @@ def test_marginal_means(fit, truth, data):
     assert np.allclose(means["se"], theirs["mean_se"])
 
 
+def test_contrasts_and_effects(fit, truth):
+    for scale in ("link", "response"):
+        ours = mfx.emmeans(fit, "f", scale=scale, integrate=scale == "response").pairs(adjust="none").to_frame()
+        theirs = mfx.emmeans(truth, "f", scale=scale, ddf="z").pairs(adjust="none").to_frame()
+        np.testing.assert_allclose(ours.select_dtypes(float), theirs.select_dtypes(float), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(mfx.joint_tests(fit)["chi2"], mfx.joint_tests(truth, ddf="z")["chi2"])
+    np.testing.assert_allclose(mfx.marginal_effects(fit)["std_error"], mfx.marginal_effects(truth)["std_error"])
+    assert mfx.hypotheses(fit, "b2 / b4")["estimate"].item() == pytest.approx(fit.params.iloc[1] / fit.params.iloc[3])
+    with pytest.raises(mfx.SpecificationError, match="sigma="):
+        mfx.eff_size(mfx.emmeans(fit, "f"))
+    sizes = mfx.eff_size(mfx.emmeans(fit, "f"), sigma=SIGMA).to_frame()
+    np.testing.assert_allclose(sizes["effect_size"], mfx.emmeans(fit, "f").pairs().to_frame()["estimate"] / SIGMA)
+
+
 def test_anova(fit, truth):
     ours = mfx.anova(fit, type=2).to_frame()
     theirs = truth.wald_test_terms(scalar=True).table
