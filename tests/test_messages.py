@@ -63,7 +63,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("families/base.py", "has no categories"),
     ),
     "Needs a large model; the test of its own room makes one.": (
-        ("analysis_of_variance/components/joint_effects.py", "are more than"),
+        ("analysis_of_variance/components/batches.py", "are more than"),
         ("analysis_of_variance/strata/projections.py", "is not orthogonal"),
         ("criterion/importance.py", "importance sampling"),
         ("criterion/problem.py", "the crossed grouping factors"),

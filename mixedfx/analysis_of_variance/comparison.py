@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,13 +14,13 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extension, chi_bar_square_tail, extension_of
+from mixedfx.analysis_of_variance.doors import results_of_ours
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
-from mixedfx.families import Family, family_for, parameters_at_limit
+from mixedfx.families import Family, parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design
 from mixedfx.results.base import MixedResults
 from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
-from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.settings import settings_of
 
 __all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihood_ratio_table", "unlike_rows"]
@@ -78,6 +78,8 @@ class Candidate:
         Number of coefficients of each parameter of the family that has a linear predictor of its own.
     integration : str
         How random effects were integrated out; empty for linear models.
+    refitted : bool
+        Whether it is a REML fit that was fitted again by maximum likelihood.
     """
 
     formula: str
@@ -96,6 +98,7 @@ class Candidate:
     family: Family | None
     sizes: Mapping[str, int]
     integration: str = ""
+    refitted: bool = False
 
     @property
     def nobs(self) -> int:
@@ -117,24 +120,24 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
     TypeError
         If it is no fitted model.
     """
-    if isinstance(fit, LinearMixedResults):
-        used = _by_maximum_likelihood(fit) if refit and fit.reml else fit
-        return _of_mixed(used, used.reml, family_for("gaussian"))
-    if isinstance(fit, MixedResults):
-        return _of_mixed(fit, False, fit.solution.problem.family)
+    ours = results_of_ours(fit)
+    if ours is not None:
+        again = refit and ours.reml
+        return replace(_of_mixed(_by_maximum_likelihood(ours) if again else ours), refitted=again)
     if is_foreign(fit):
         return _of_foreign(foreign_fit(fit))
     raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
 
 
-def _by_maximum_likelihood(fit: LinearMixedResults) -> LinearMixedResults:
+def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingularFitWarning)  # of a fit that the user did not ask for
-        return fit.model.fit(reml=False)
+        again: MixedResults = fit.model.fit(reml=False)
+        return again
 
 
-def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
-    design = fit.design
+def _of_mixed(fit: MixedResults) -> Candidate:
+    design, solution, family = fit.design, fit.solution, fit.solution.family
     return Candidate(
         str(design.formula),
         {"Family": family.name, "Link": family.link.name} | settings_of(fit),
@@ -146,12 +149,12 @@ def _of_mixed(fit: MixedResults, reml: bool, family: Family) -> Candidate:
         design.offset,
         design.index,
         (design,),
-        reml,
+        fit.reml,
         design.fixed.matrix,
         tuple(design.fixed.names),
         family,
-        {part.name: len(part.names) for part in getattr(fit.solution.problem, "components", ())},
-        str(getattr(fit, "integration", "")).split(",")[0],
+        {name: len(fixed.names) for name, fixed in solution.components.items()},
+        solution.integration.split(",")[0],
     )
 
 
@@ -254,7 +257,6 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
     candidates = [candidate(fit, refit=refit) for fit in fits]
     _check_comparable(candidates)
     models = sorted(candidates, key=lambda model: model.n_params)
-    refitted = refit and any(isinstance(fit, LinearMixedResults) and fit.reml for fit in fits)
     frame = pd.DataFrame(
         {
             "n_params": [model.n_params for model in models],
@@ -269,7 +271,13 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
     for name, key in (("chi2", "chi2"), ("df", "df"), ("PR(>chi2)", "p")):
         frame[name] = [np.nan, *(getattr(step, key) for step in steps)]
     notes = [f"model {i + 1}: {label}" for i, label in enumerate(labels_of(models))]
-    notes += [REFITTED] if refitted else [RESTRICTED] if any(model.reml for model in models) else []
+    notes += (
+        [REFITTED]
+        if any(model.refitted for model in models)
+        else [RESTRICTED]
+        if any(model.reml for model in models)
+        else []
+    )
     notes += integration_note(models)
     notes += [UNLIKE.format(f"Models {i + 1} and {i + 2}", step.unlike) for i, step in enumerate(steps) if step.unlike]
     if any(np.isnan(step.p) and step.df > 0 and not step.unlike for step in steps):

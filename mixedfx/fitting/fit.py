@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
@@ -174,6 +175,13 @@ class Fit(ABC):
         inflation. A predictor that has run off as a whole is not among them.
         """
         return {}
+
+    @property
+    def cross_product_root(self) -> Array:
+        """``R`` (p, p) with ``R'R = X'WX``, W as in :meth:`weighted_rows`."""
+        rows: Any = self.weighted_rows(sp.csr_array(self.design.fixed.matrix))
+        dense: Array = rows.toarray() if sp.issparse(rows) else rows  # type: ignore[attr-defined]
+        return np.asarray(np.linalg.qr(dense, mode="r"))
 
     # ---------------------------------------------------------------- intervals
     @property

@@ -130,6 +130,13 @@ class LinearFit(Fit):
         """Return contrasts (r, p) of the fixed effects as contrasts of the inner ones, in the user's units."""
         return np.asarray(self.problem.basis.scale * (np.atleast_2d(rows) @ self.problem.basis.matrix))
 
+    @property
+    def cross_product_root(self) -> Array:
+        """``R`` (p, p) with ``R'R = X'WX`` on the user's scale, from the cross-products of the fit."""
+        p, basis = self.at.criterion.n_fixed, self.problem.basis
+        inner = np.linalg.cholesky(self.at.criterion.gram.total[:p, :p]).T
+        return np.asarray(inner @ np.linalg.inv(basis.matrix))
+
     @cached_property
     def theta(self) -> Array:
         """Covariance parameters (t,) relative to sigma, in the order of the formula."""

@@ -353,3 +353,11 @@ def test_the_test_where_the_covariate_is_zero_and_that_of_joint_tests(data):
     centred = mfx.anova(mfx.lmer("y ~ a * x + (1 | g)", data.assign(x=data["x"] - data["x"].mean()))).loc["a"]
     ours = mfx.joint_tests(fit).to_frame().loc["a"]
     assert ours[["F", "den_df"]].to_numpy(dtype=float) == pytest.approx(centred[["F", "den_df"]].to_numpy(), rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+def test_robust_covariances_of_a_linear_model_are_those_of_its_tests(data, kind):
+    """A term of one degree of freedom: F is the square of the t of statsmodels, whatever the covariance."""
+    for cov_type in ("nonrobust", "HC3"):
+        fit = smf.ols("y ~ x + a", data).fit(cov_type=cov_type, use_t=True)
+        assert mfx.anova(fit, type=kind).loc["x", "F"] == pytest.approx(fit.tvalues["x"] ** 2, rel=1e-9)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx.analysis_of_variance.doors import linear_results
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
 from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.fitting import Control, fit_linear
@@ -149,8 +150,7 @@ def ranova(fit: Any) -> StatsTable:
     <none>                               6     NaN  NaN
     Days in (1 + Days | Subject)         4  42.837  2.0
     """
-    if not isinstance(fit, LinearMixedResults):
-        raise TypeError(f"ranova is for linear mixed models, found {type(fit).__name__}")
+    fit = linear_results(fit, "ranova")
     rows = [("<none>", fit.n_parameters, fit.llf)]
     reductions = list(_reductions(fit.design))
     for reduction in reductions:

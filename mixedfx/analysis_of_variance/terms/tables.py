@@ -12,6 +12,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
+from mixedfx.analysis_of_variance.doors import results_of_ours
 from mixedfx.analysis_of_variance.terms.coding import (
     carries_others,
     contains_by_name,
@@ -23,14 +24,15 @@ from mixedfx.analysis_of_variance.terms.coding import (
 from mixedfx.analysis_of_variance.terms.hypotheses import FixedPart, TermHypotheses, TermHypothesis
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.ddf import DdfName
-from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
+from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.inference.estimable import CanonicalRows, EstimableFunctions, estimable_functions
 from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.matrices import Frame
 from mixedfx.matrices.frame import FrameRows
+from mixedfx.results.adapted import AdaptedFit
+from mixedfx.results.adapters import adapted
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["MEANING", "AnalysedFit", "analysed_fit", "chi_squared_table", "cohen_f", "f_table", "partial_eta_squared"]
 
@@ -56,7 +58,7 @@ class AnalysedFit:
     beta : (p,)
     denominator : Denominator
     scale : float
-        Residual variance, by which F becomes a mean square; nan if there is none.
+        Residual variance, by which F becomes a mean square.
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
     rows : callable or None
@@ -84,31 +86,38 @@ def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
 
     Raises
     ------
+    SpecificationError
+        If a linear model was not fitted from a formula, or its columns are linearly dependent.
     TypeError
         If ``fit`` is neither.
     """
-    if isinstance(fit, MixedResults):
-        return _of_mixed(fit, ddf)
-    if hasattr(fit, "normalized_cov_params") and hasattr(fit, "df_resid") and hasattr(fit, "ssr"):
-        return _of_least_squares(fit, ddf)
-    raise TypeError(
-        f"anova needs results of mixedfx or a linear model fitted by statsmodels' formulas, found {type(fit).__name__}"
-    )
+    ours = results_of_ours(fit)
+    if ours is not None:
+        return _of_mixed(ours, ddf)
+    source = adapted(fit, ddf, asker="anova needs") if hasattr(fit, "ssr") else None
+    if source is None or not hasattr(source.info, "term_codings"):
+        raise TypeError(
+            "anova needs results of mixedfx or a linear model fitted by statsmodels' formulas, found "
+            f"{type(fit).__name__}"
+        )
+    return _of_least_squares(source)
 
 
 def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
-    denominator = fit.denominator(ddf)
-    frame = frame_of(fit)
-    beta = np.asarray(fit.params, dtype=float)
-    if isinstance(denominator, Asymptotic) or not isinstance(fit, LinearMixedResults):
+    denominator, frame, fixed = fit.denominator(ddf), frame_of(fit), fit.design.fixed
+    if isinstance(denominator, Asymptotic):
         root = _root_of_inverse(denominator.covariance, fit.separation_notes)
     else:
-        root = _cross_product_root(fit)
-    part = FixedPart(
-        terms_of_design(fit.design, frame), fit.design.fixed.kept, fit.design.fixed.alias, root, _estimable(fit, frame)
+        root = fit.solution.cross_product_root
+    part = FixedPart(terms_of_design(fit.design, frame), fixed.kept, fixed.alias, root, _estimable(fit, frame))
+    return AnalysedFit(
+        part,
+        fit.solution.beta,
+        denominator,
+        fit.scale,
+        rows=lambda: fit._canonical_rows,
+        notes=fit.separation_notes,
     )
-    scale = fit.scale if isinstance(fit, LinearMixedResults) else np.nan
-    return AnalysedFit(part, beta, denominator, scale, rows=lambda: fit._canonical_rows, notes=fit.separation_notes)
 
 
 def _root_of_inverse(covariance: Array, reasons: Sequence[str]) -> Array:
@@ -143,35 +152,15 @@ def _estimable(fit: MixedResults, frame: Frame) -> Callable[[], EstimableFunctio
     )
 
 
-def _cross_product_root(fit: LinearMixedResults) -> Array:
-    """``R`` with ``R'R = X'WX`` on the user's scale, from the cross-products of the fit."""
-    p = len(fit.params)
-    inner = np.linalg.cholesky(fit.solution.at.criterion.gram.total[:p, :p]).T
-    return np.asarray(inner @ np.linalg.inv(fit.solution.problem.basis.matrix))
-
-
-def _of_least_squares(fit: Any, ddf: DdfName | None) -> AnalysedFit:
-    data = fit.model.data
-    info = getattr(data, "model_spec", None) or getattr(data, "design_info", None)  # statsmodels before 0.15
-    if info is None or not hasattr(info, "term_codings"):
-        raise SpecificationError("the linear model must be fitted from a formula: smf.ols('y ~ a * b', data).fit()")
-    if ddf is not None and ddf not in ("residual", "z"):
-        raise SpecificationError(f"ddf={ddf!r} is for mixed models; the tests of a linear model have ddf='residual'")
-    covariance = np.asarray(fit.normalized_cov_params) * fit.scale
-    p = len(fit.params)
-    if np.linalg.matrix_rank(np.asarray(fit.model.exog)) < p:
+def _of_least_squares(source: AdaptedFit) -> AnalysedFit:
+    if source.silent.shape[1]:
         raise SpecificationError(
             "the columns of the linear model are linearly dependent (empty cells?): leave out what cannot be estimated"
         )
-    root = np.linalg.cholesky(np.linalg.inv(np.asarray(fit.normalized_cov_params))).T
-    denominator: Denominator
-    if ddf == "z":
-        denominator = Asymptotic(covariance)
-    else:
-        denominator = ByCoefficient(covariance, np.full(p, float(fit.df_resid)), "the residual")
-    part = FixedPart(terms_of_patsy(info), np.arange(p), np.eye(p), root)
-    beta = np.asarray(fit.params, dtype=float)
-    return AnalysedFit(part, beta, denominator, float(fit.scale), (float(fit.df_resid), float(fit.ssr)))
+    root = _root_of_inverse(source.denominator.covariance, ())
+    part = FixedPart(terms_of_patsy(source.info), source.kept, np.eye(len(source.beta)), root)
+    scale = np.nan if source.spread is None else source.spread().sd ** 2
+    return AnalysedFit(part, source.beta, source.denominator, scale, source.residual)
 
 
 def partial_eta_squared(f: Array, df: Array, den_df: Array) -> Array:
