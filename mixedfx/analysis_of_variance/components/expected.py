@@ -195,7 +195,7 @@ def expected_mean_squares(layout: VarianceLayout, convention: Convention) -> Exp
     _check_ranks(layout, projectors)
     df = np.array([projector.rank for projector in projectors], dtype=float)
     residual_df = layout.n - 1 - df.sum()
-    random = [layout.partition(term) for term in layout.random]
+    random = layout.partitions
     overlaps = np.array([[projector.overlap(grouping) for grouping in random] for projector in projectors])
     C = np.vstack([np.column_stack([overlaps / df[:, None], np.ones(len(df))]), np.append(np.zeros(len(random)), 1.0)])
     C[np.abs(C) < NEGLIGIBLE * np.abs(C).max()] = 0.0
@@ -239,10 +239,9 @@ def _is_balanced(layout: VarianceLayout, projectors: list[Projector], overlaps: 
     """Say whether every increment is an eigenspace of every ``Z_b Z_b'``."""
     if not all(isinstance(projector, Averages) for projector in projectors):
         return False
-    groupings = [layout.partition(term) for term in layout.random]
-    if not all(grouping.is_balanced for grouping in groupings):
+    if not all(grouping.is_balanced for grouping in layout.partitions):
         return False
-    sizes = np.array([grouping.counts[0] for grouping in groupings])
+    sizes = np.array([grouping.counts[0] for grouping in layout.partitions])
     share = overlaps / (sizes * df[:, None])
     return bool(np.all((np.abs(share) < NEGLIGIBLE) | (np.abs(share - 1.0) < NEGLIGIBLE)))
 

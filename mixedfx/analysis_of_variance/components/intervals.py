@@ -130,7 +130,7 @@ def one_way_table(layout: VarianceLayout, expected: Expected, alpha: float) -> S
     """Return ratio, intraclass correlation, both variances, with their intervals."""
     if len(layout.terms) != 1:
         raise SpecificationError("one_way is for a single random factor: 'y ~ group'")
-    group = layout.partition(layout.terms[0])
+    group = layout.partitions[0]
     mse = float(expected.mean_sq[1])
     if mse <= 0.0:
         raise DataError("the residual mean square is zero: rows of one group are all equal, and there is no ratio")

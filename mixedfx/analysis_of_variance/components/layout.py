@@ -57,6 +57,8 @@ class VarianceLayout:
         That mean.
     terms : tuple of VarianceTerm
         Fixed terms first, then random ones; in each, lower-order terms first.
+    partitions : tuple of Grouping
+        The partition of the rows by every random term.
     mixed : str
         The formula of the mixed model with the same terms.
     frame : Frame
@@ -67,6 +69,7 @@ class VarianceLayout:
     y: Array
     mean: float
     terms: tuple[VarianceTerm, ...]
+    partitions: tuple[Grouping, ...]
     mixed: str
     frame: Frame
     notes: tuple[str, ...]
@@ -80,11 +83,6 @@ class VarianceLayout:
     def random(self) -> list[VarianceTerm]:
         """The random terms."""
         return [term for term in self.terms if term.random]
-
-    def partition(self, term: VarianceTerm) -> Grouping:
-        """Return the partition of the rows by a random term."""
-        assert isinstance(term.space, Grouping)  # a random term with a covariate is refused
-        return term.space
 
 
 def read_layout(formula: Any, data: Any, fixed: Sequence[str] | str, options: Mapping[str, Any]) -> VarianceLayout:
@@ -153,7 +151,11 @@ def _variance_layout(
     design = _built(fixed_part, frame, [name for names in of_random for name in names], options)
     rows = FrameRows(frame, design.keep)
     terms = [_fixed_term(term, design, rows) for term in sorted(of_fixed, key=len)]
-    terms += [VarianceTerm(":".join(names), frozenset(names), True, row_grouping(rows, names)) for names in of_random]
+    partitions = tuple(row_grouping(rows, names) for names in of_random)
+    terms += [
+        VarianceTerm(":".join(names), frozenset(names), True, partition)
+        for names, partition in zip(of_random, partitions, strict=True)
+    ]
     bars = tuple(RandomTerm("1", names, terms=((),)) for names in of_random)
     y = design.response.values
     return VarianceLayout(
@@ -161,6 +163,7 @@ def _variance_layout(
         centred(y),
         float(y.mean()),
         tuple(terms),
+        partitions,
         str(replace(fixed_part, random=bars)),
         frame,
         design.notes,
