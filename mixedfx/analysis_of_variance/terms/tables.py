@@ -159,7 +159,8 @@ def _of_least_squares(source: AdaptedFit) -> AnalysedFit:
         )
     root = _root_of_inverse(source.denominator.covariance, ())
     part = FixedPart(terms_of_patsy(source.info), source.kept, np.eye(len(source.beta)), root)
-    scale = np.nan if source.spread is None else source.spread().sd ** 2
+    spread = None if source.spread is None else source.spread()
+    scale = np.nan if spread is None else spread.sd**2
     return AnalysedFit(part, source.beta, source.denominator, scale, source.residual)
 
 
