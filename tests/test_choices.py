@@ -34,12 +34,14 @@ CHOICES = [
     ("marginal_means.contrasts", "MethodName", "METHODS"),
     ("marginal_means.grid", "WeightsName", "WEIGHTS"),
     ("marginal_means.predictions", "ScaleName", "SCALES"),
+    ("matrices.new_rows", "NewLevelsName", "NEW_LEVELS"),
     ("models.generalized", "InformationName", "INFORMATION"),
     ("plots.engine", "MatrixName", "MATRICES"),
     ("plots.estimates", "SdName", "SDS"),
     ("plots.parameters", "ProfileName", "PROFILES"),
     ("results.intervals", "MethodName", "METHODS"),
     ("results.quantities", "WhichName", "WHICH"),
+    ("results.simulate", "DrawnLevelsName", "DRAWN_LEVELS"),
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
 # Rooms whose signatures still say ``str``.

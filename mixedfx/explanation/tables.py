@@ -18,6 +18,7 @@ from mixedfx.matrices import Design
 from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.new_rows import NewLevelsName
 from mixedfx.matrices.response import is_cbind, read_response
 from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.values import Factor
@@ -176,7 +177,7 @@ def glance(fit: Any) -> pd.DataFrame:
 
 
 # ------------------------------------------------------------------ observations
-def augment(fit: Any, data: Any = None, *, new_levels: str = "error", offset: Any = None) -> pd.DataFrame:
+def augment(fit: Any, data: Any = None, *, new_levels: NewLevelsName = "error", offset: Any = None) -> pd.DataFrame:
     """Return rows with fitted values and residuals beside them.
 
     Parameters

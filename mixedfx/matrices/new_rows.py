@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, RankDeficientWarning, SpecificationError, warn
 from mixedfx.formula import RandomTerm, parse
@@ -23,9 +24,10 @@ from mixedfx.matrices.rows import RowArgument, complete_rows, missing_of, read_a
 
 __all__ = [
     "NEW_LEVELS",
+    "NewLevelsName",
     "PredictedRows",
     "RowPrior",
-    "checked_new_levels",
+    "UnknownLevels",
     "chosen_columns",
     "encoded_component",
     "fitted_predictor",
@@ -38,7 +40,33 @@ __all__ = [
     "unknown_levels",
 ]
 
-NEW_LEVELS = ("error", "population", "nan")
+NewLevelsName: TypeAlias = Literal["error", "population", "nan"]
+
+
+@dataclass(frozen=True)
+class UnknownLevels:
+    """What becomes of rows whose level the fit does not know.
+
+    Attributes
+    ----------
+    refused : bool
+        Whether they are an error.
+    effect : float
+        The random effect that they have: 0, or nan for rows without a value.
+    drawn : bool
+        Whether their effect is drawn instead, where responses are.
+    """
+
+    refused: bool = False
+    effect: float = float("nan")
+    drawn: bool = False
+
+
+NEW_LEVELS: dict[str, UnknownLevels] = {
+    "error": UnknownLevels(refused=True),
+    "population": UnknownLevels(effect=0.0),
+    "nan": UnknownLevels(),
+}
 
 
 def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
@@ -270,7 +298,7 @@ def predicted_rows(
     data: Any,
     chosen: Sequence[BoolArray],
     *,
-    new_levels: str = "error",
+    new_levels: NewLevelsName = "error",
     offset: Any = None,
     whole: bool = True,
 ) -> PredictedRows:
@@ -304,7 +332,7 @@ def predicted_rows(
     RankDeficientWarning
         If rows lie in cells that the data of the fit do not have.
     """
-    checked_new_levels(new_levels)
+    rule = checked_choice("new_levels", new_levels, NEW_LEVELS)
     if data is None:
         refuse_offset(offset)
         codes, z = [t.codes for t in design.random], [t.matrix for t in design.random]
@@ -313,15 +341,15 @@ def predicted_rows(
     x, shift, silent = _new_fixed(design, frame, offset)
     codes, z, lost = [], [], silent
     for term, mask in zip(design.random, chosen, strict=True):
-        own_codes, own_z = _new_term(term, frame, used=bool(mask.any()), whole=whole)
-        unknown = own_codes < 0
-        if mask.any() and unknown.any() and new_levels == "error":
+        term_codes, term_z = _new_term(term, frame, used=bool(mask.any()), whole=whole)
+        unknown = term_codes < 0
+        if mask.any() and unknown.any() and rule.refused:
             remedy = 'write new_levels="population" to predict them without a random effect, or new_levels="nan"'
             raise unknown_levels(term, frame, unknown, remedy)
-        if mask.any() and new_levels == "nan":
+        if mask.any() and np.isnan(rule.effect):
             lost = unknown if lost is None else lost | unknown
-        codes.append(own_codes)
-        z.append(own_z)
+        codes.append(term_codes)
+        z.append(term_z)
     needed = [name for term in design.random for name in term.encoder.variables] if whole else []
     absent = tuple(name for name in dict.fromkeys(needed) if name not in frame)
     return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent, absent)
@@ -336,12 +364,6 @@ def refuse_offset(offset: Any) -> None:
     """Raise a SpecificationError if an offset is given without new rows."""
     if offset is not None:
         raise SpecificationError("offset is that of new rows: give data=… with it; the fitted rows have their own")
-
-
-def checked_new_levels(new_levels: Any, words: Sequence[str] = NEW_LEVELS) -> None:
-    """Raise a SpecificationError if ``new_levels`` is none of the words."""
-    if new_levels not in words:
-        raise SpecificationError(f"new_levels is one of {', '.join(map(repr, words))}; found {new_levels!r}")
 
 
 def _new_term(term: RandomEffects, frame: Frame, *, used: bool, whole: bool) -> tuple[IntArray, Array]:

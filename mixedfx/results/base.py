@@ -14,12 +14,25 @@ from mixedfx._display import Summary
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
-from mixedfx.matrices.new_rows import chosen_columns, fitted_predictor, linear_predictor_variance, predicted_rows
+from mixedfx.matrices.new_rows import (
+    NewLevelsName,
+    chosen_columns,
+    fitted_predictor,
+    linear_predictor_variance,
+    predicted_rows,
+)
 from mixedfx.results.estimates import Estimates
 from mixedfx.results.prediction import Prediction, prediction
 from mixedfx.results.responses import checked_response
 from mixedfx.results.settings import factors_of, settings_of
-from mixedfx.results.simulate import checked_count, conditional_columns, generator, random_parts, simulated_rows
+from mixedfx.results.simulate import (
+    DrawnLevelsName,
+    checked_count,
+    conditional_columns,
+    generator,
+    random_parts,
+    simulated_rows,
+)
 from mixedfx.results.summary import summarize
 
 if TYPE_CHECKING:
@@ -101,7 +114,7 @@ class MixedResults(Estimates):
         data: Any = None,
         *,
         random: Any = True,
-        new_levels: str = "error",
+        new_levels: NewLevelsName = "error",
         which: str = "mean",
         offset: Any = None,
         weights: Any = None,
@@ -180,7 +193,7 @@ class MixedResults(Estimates):
         data: Any = None,
         *,
         random: Any = True,
-        new_levels: str = "error",
+        new_levels: NewLevelsName = "error",
         offset: Any = None,
         weights: Any = None,
         integrate: bool = False,
@@ -251,7 +264,7 @@ class MixedResults(Estimates):
         seed: Any = None,
         random: str = "new",
         data: Any = None,
-        new_levels: str = "error",
+        new_levels: DrawnLevelsName = "error",
         offset: Any = None,
         weights: Any = None,
     ) -> pd.DataFrame:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_seed
+from mixedfx._arguments import checked_choice, checked_seed
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.matrices.labels import combine
 from mixedfx.matrices.new_rows import (
-    checked_new_levels,
+    NEW_LEVELS,
+    UnknownLevels,
     chosen_columns,
     fixed_part,
     new_fixed_part,
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 SOURCES = {"new": False, "fitted": True}
-NEW_LEVELS = ("error", "population", "nan", "draw")
+DrawnLevelsName: TypeAlias = Literal["error", "population", "nan", "draw"]
+DRAWN_LEVELS: dict[str, UnknownLevels] = {**NEW_LEVELS, "draw": UnknownLevels(drawn=True)}
 
 
 def generator(seed: Any) -> np.random.Generator:
@@ -109,14 +111,14 @@ class SimulatedRows:
         Fixed part of the linear predictor, offset included.
     terms : tuple of DrawnTerm
     index : Index
-    new_levels : str
-        What happens to levels that the fit does not know, where the estimated effects are asked for.
+    unknown : UnknownLevels
+        What becomes of levels that the fit does not know, where the estimated effects are asked for.
     """
 
     fixed: Array
     terms: tuple[DrawnTerm, ...]
     index: pd.Index[Any]
-    new_levels: str = "error"
+    unknown: UnknownLevels = NEW_LEVELS["error"]
 
 
 def drawn_terms(terms: Sequence[RandomEffects]) -> tuple[DrawnTerm, ...]:
@@ -143,7 +145,7 @@ def simulated_rows(
     data: Any,
     chosen: Sequence[BoolArray],
     *,
-    new_levels: str = "error",
+    new_levels: DrawnLevelsName = "error",
     offset: Any = None,
 ) -> SimulatedRows:
     """Return the rows of a fit, or of new data.
@@ -153,7 +155,7 @@ def simulated_rows(
     DataError
         If fitted effects are asked for and there are levels that the fit does not know, or columns are missing.
     """
-    checked_new_levels(new_levels, NEW_LEVELS)
+    rule = checked_choice("new_levels", new_levels, DRAWN_LEVELS)
     if data is None:
         refuse_offset(offset)
         return SimulatedRows(fixed_part(design, beta), drawn_terms(design.random), design.index)
@@ -161,9 +163,9 @@ def simulated_rows(
     fixed = new_fixed_part(design, beta, frame, offset)
     terms = tuple(_new_term(term, frame) for term in design.random)
     for term, rows, mask in zip(design.random, terms, chosen, strict=True):
-        if new_levels == "error" and mask.any() and (rows.fitted < 0).any():
+        if rule.refused and mask.any() and (rows.fitted < 0).any():
             raise unknown_levels(term, frame, rows.fitted < 0, 'write new_levels="draw" to draw their effects')
-    return SimulatedRows(fixed, terms, frame.index, new_levels)
+    return SimulatedRows(fixed, terms, frame.index, rule)
 
 
 def _new_term(term: RandomEffects, frame: Frame) -> DrawnTerm:
@@ -192,9 +194,8 @@ def random_parts(
             out += term.of_drawn(term.drawn(root, n, rng))
             continue
         part, unknown = term.of_fitted(mode * mask[:, None]), term.fitted[:, None] < 0
-        redrawn = rows.new_levels == "draw" and unknown.any()
-        if rows.new_levels == "population":
-            part = np.where(unknown, 0.0, part)
+        redrawn = rows.unknown.drawn and unknown.any()
+        part = np.where(unknown, rows.unknown.effect, part) if unknown.any() else part
         if redrawn or not mask.all():
             b = term.drawn(root, n, rng)
             part = part if mask.all() else part + term.of_drawn(b * ~mask[:, None, None])
