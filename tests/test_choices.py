@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 import mixedfx as mfx
+from mixedfx.fitting.response import FamilyResponse, GaussianResponse, ResidualName
 from tests.structure import FILES, nodes_of
 
 # Alias and the table that resolves its words, both in this module of mixedfx.
@@ -45,7 +46,7 @@ CHOICES = [
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
 # Rooms whose signatures still say ``str``.
-TO_COME = {"results", "diagnostics", "explanation", "plots"}
+TO_COME = {"results", "explanation", "plots"}
 
 
 def public_functions():
@@ -86,3 +87,8 @@ def test_no_option_with_a_word_as_its_default_is_any_text():
         if room not in TO_COME
     ]
     assert plain == []
+
+
+def test_the_kinds_of_residuals_are_those_of_the_response_models():
+    words = get_args(ResidualName)
+    assert set(words) == {*GaussianResponse.kinds, *FamilyResponse.kinds}

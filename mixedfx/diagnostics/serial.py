@@ -16,6 +16,7 @@ from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import mixed_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.fitting.response import ResidualName
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.base import MixedResults
 
@@ -63,7 +64,7 @@ def acf(
     group: str | Sequence[Any] | None = None,
     *,
     time: str | Sequence[Any] | None = None,
-    kind: str = "pearson",
+    kind: ResidualName = "pearson",
     lags: int | None = None,
     alpha: float = 0.05,
 ) -> SerialCorrelation:
@@ -155,7 +156,7 @@ def variogram(
     distance: str | Sequence[Any],
     group: str | Sequence[Any] | None = None,
     *,
-    kind: str = "pearson",
+    kind: ResidualName = "pearson",
     intervals: int = INTERVALS,
 ) -> SerialCorrelation:
     """Return the semivariogram of residuals: half the mean squared difference of two, by their distance.
@@ -226,7 +227,7 @@ def variogram(
     return SerialCorrelation(table, "variogram")
 
 
-def _residuals(fit: MixedResults, kind: str, group: Any) -> tuple[Array, IntArray, str]:
+def _residuals(fit: MixedResults, kind: ResidualName, group: Any) -> tuple[Array, IntArray, str]:
     """Residuals (n,), the group (n,) of every row, and what groups are called."""
     values: Array = np.asarray(fit.residuals(kind), dtype=np.float64)
     if group is not None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,15 @@ from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.frame import Frame, used_columns
 from mixedfx.matrices.new_rows import RowPrior, encoded_component, row_weights
 
-__all__ = ["FamilyResponse", "GaussianResponse", "ResponseModel"]
+__all__ = ["FamilyResponse", "GaussianResponse", "ResidualName", "ResponseModel"]
 
 Kind = Callable[[Any, Array, np.random.Generator], Array]
 """Residuals (n,) of a response model at the linear predictors of its rows."""
+
+ResidualName: TypeAlias = Literal[
+    "response", "conditional", "working", "pearson", "deviance", "normalized", "marginal", "quantile"
+]
+"""Kinds of residuals that some response model has."""
 
 
 class ResponseModel(ABC):
