@@ -80,6 +80,24 @@ class CovarianceModel:
             out[term.factor][rows, term.coefficients, term.coefficients] = term.covariance.derivative(theta[term.theta])
         return out
 
+    def covariance_derivatives(self, theta: Array, factors: Sequence[Array]) -> list[Array]:
+        """Return ``dSigma / dtheta`` (k_f, Q, Q) of every grouping factor, for its own parameters (:attr:`by_factor`).
+
+        ``factors`` are those of :meth:`factors` at the same ``theta``.
+        """
+        products = [d @ t.T for d, t in zip(self.derivatives(theta), factors, strict=True)]
+        return [half + half.swapaxes(1, 2) for half in products]
+
+    def gradient(self, derivatives: Sequence[Array], by_covariance: Sequence[Array]) -> Array:
+        """Return the gradient (n_theta,) of a function whose derivative in every covariance is ``by_covariance``.
+
+        ``derivatives`` are those of :meth:`covariance_derivatives`.
+        """
+        out = np.zeros(self.n_theta)
+        for positions, n, d in zip(self.by_factor, by_covariance, derivatives, strict=True):
+            out[positions] = d.reshape(len(positions), -1) @ n.ravel()
+        return out
+
     def _rows(self) -> list[tuple[TermSlot, slice]]:
         """Pair every term with its rows among the parameters of its factor."""
         used = [0] * len(self.sizes)

@@ -43,18 +43,15 @@ class ImportanceEstimate:
         Log-likelihood.
     standard_error : float
         Its Monte Carlo standard error.
-    effective_draws : float
-        Smallest effective sample size over the components.
     pareto_shape : float
         Largest tail shape of the weights: below 0.5 fine, above 0.7 not to be trusted.
-    draws, components : int
+    components : int
+        Parts of the design that are integrated by themselves.
     """
 
     llf: float
     standard_error: float
-    effective_draws: float
     pareto_shape: float
-    draws: int
     components: int
 
 
@@ -96,8 +93,7 @@ def importance_estimate(state: ModeState, draws: int = 10_000, seed: int = 0) ->
     rng = np.random.default_rng(seed)
     pairs, size = draws // 2, max(1, CHUNK_CELLS // (2 * state.mode.eta.size))
     parts = [_log_weights(state, proposal, rng, min(size, pairs - at)) for at in range(0, pairs, size)]
-    log_weights = np.concatenate(parts)
-    return _summary(state, proposal, log_weights)
+    return _summary(np.concatenate(parts))
 
 
 def _proposal(state: ModeState) -> _Proposal:
@@ -160,23 +156,16 @@ def _log_weights(state: ModeState, proposal: _Proposal, rng: np.random.Generator
     return out
 
 
-def _summary(state: ModeState, proposal: _Proposal, log_weights: Array) -> ImportanceEstimate:
+def _summary(log_weights: Array) -> ImportanceEstimate:
+    """The estimate from the logarithms (pairs, 2, components) of the weights."""
     pairs, _, count = log_weights.shape
     flat = log_weights.reshape(-1, count)
     top = flat.max(axis=0)
     weights = np.exp(log_weights - top)
     mean = weights.mean(axis=(0, 1))
     relative = weights.mean(axis=1).var(axis=0, ddof=1) / (pairs * mean**2)
-    scaled = weights.reshape(-1, count)
-    effective = scaled.sum(axis=0) ** 2 / (scaled**2).sum(axis=0)
-    return ImportanceEstimate(
-        float((top + np.log(mean)).sum()),
-        float(np.sqrt(relative.sum())),
-        float(effective.min()),
-        float(pareto_shape(flat).max()),
-        2 * pairs,
-        count,
-    )
+    llf, error = float((top + np.log(mean)).sum()), float(np.sqrt(relative.sum()))
+    return ImportanceEstimate(llf, error, float(pareto_shape(flat).max()), count)
 
 
 def pareto_shape(log_weights: Array) -> Array:

@@ -107,11 +107,7 @@ class LaplaceEvaluation:
         state, model, adjoint = self.state, self.model, self.adjoint
         e = state.expansion
         beta = 2.0 * (model.X.T @ (adjoint.a - e.gradient - e.observed.weight * adjoint.v))
-        theta = np.zeros(model.covariance.n_theta)
-        for positions, n, d in zip(
-            model.covariance.by_factor, self.covariance_gradient, state.sigma_derivatives, strict=True
-        ):
-            theta[positions] = d.reshape(len(positions), -1) @ n.ravel()
+        theta = model.covariance.gradient(state.sigma_derivatives, self.covariance_gradient)
         extra = [
             2.0 * (matrix.T @ (0.5 * self.leverages * slope + adjoint.v * part.mixed - part.slope))
             for matrix, slope, part in zip(model.auxiliary_matrices, e.determinant.auxiliary, e.auxiliary, strict=True)
@@ -143,40 +139,30 @@ class ProfiledEvaluation:
     @cached_property
     def information(self) -> Array:
         """``X'V^-1 X`` (p, p) of the working linear model."""
-        state = self.inner.state
-        model, p = state.model, state.model.n_fixed
-        weighted = model.X * state.expansion.observed.weight[:, None]
-        return np.asarray(model.X.T @ weighted + model.space.collect(weighted).T @ state.movement[0][:, :p])
+        state, p = self.inner.state, self.inner.model.n_fixed
+        weighted, side = state.fixed_sides
+        return np.asarray(state.model.X.T @ weighted + side.T @ state.movement[0][:, :p])
 
     @cached_property
-    def covariance(self) -> Array:
-        """Covariance (p, p) of the fixed effects given the other parameters."""
-        return self._solved(np.eye(self.inner.state.model.n_fixed))
-
-    def _solved(self, side: Array) -> Array:
-        """Solve with the information of the fixed effects.
+    def _fixed_movement(self) -> Array:
+        """Derivative (p, k) of the profiled ``beta`` in the other parameters.
 
         Raises
         ------
         FloatingPointError
-            If the rows say nothing of some combination of them.
+            If the rows say nothing of some combination of the fixed effects.
         """
-        try:
-            return np.asarray(np.linalg.solve(self.information, side))
-        except np.linalg.LinAlgError:
-            raise FloatingPointError("the information about the fixed effects is singular") from None
-
-    @cached_property
-    def _fixed_movement(self) -> Array:
-        """Derivative (p, k) of the profiled ``beta`` in the other parameters."""
-        state = self.inner.state
-        model, p = state.model, state.model.n_fixed
-        weighted = model.X * state.expansion.observed.weight[:, None]
-        change = -model.space.collect(weighted).T @ state.movement[0][:, p:]
-        mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, state.expansion.auxiliary)]
+        state, model, p = self.inner.state, self.inner.model, self.inner.model.n_fixed
+        change = -state.fixed_sides[1].T @ state.movement[0][:, p:]
+        mixed = [
+            m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, state.expansion.auxiliary, strict=True)
+        ]
         if mixed:
             change[:, model.covariance.n_theta :] += model.X.T @ np.concatenate(mixed, axis=1)
-        return self._solved(change)
+        try:
+            return np.asarray(np.linalg.solve(self.information, change))
+        except np.linalg.LinAlgError:
+            raise FloatingPointError("the information about the fixed effects is singular") from None
 
     @cached_property
     def gradient(self) -> Array:

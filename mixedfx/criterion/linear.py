@@ -261,18 +261,12 @@ class LinearEvaluation:
     @cached_property
     def sigma_derivatives(self) -> list[Array]:
         """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
-        covariance = self.criterion.covariance
-        products = [d @ t.T for d, t in zip(covariance.derivatives(self.theta), self.factor.factors, strict=True)]
-        return [half + half.swapaxes(1, 2) for half in products]
+        return self.criterion.covariance.covariance_derivatives(self.theta, self.factor.factors)
 
     @cached_property
     def gradient(self) -> Array:
         """Exact gradient (n_theta,)."""
-        covariance = self.criterion.covariance
-        out = np.zeros(covariance.n_theta)
-        for positions, n, d in zip(covariance.by_factor, self.covariance_gradient, self.sigma_derivatives, strict=True):
-            out[positions] = d.reshape(len(positions), -1) @ n.ravel()
-        return out
+        return self.criterion.covariance.gradient(self.sigma_derivatives, self.covariance_gradient)
 
     @property
     def response_slopes(self) -> Array:
@@ -283,10 +277,6 @@ class LinearEvaluation:
     def linear(self) -> LinearEvaluation:
         """This evaluation: there is no residual structure."""
         return self
-
-    @cached_property
-    def _curvature(self) -> Array:
-        return self.criterion.covariance.curvature(self.theta, self.covariance_gradient)
 
     @cached_property
     def quadratic_forms(self) -> tuple[Array, Array]:
@@ -319,7 +309,8 @@ class LinearEvaluation:
 
     def _with_trace(self, trace: Array | float) -> Array:
         outer, cross_y = self.quadratic_forms
-        hessian = 2.0 * outer / self.sigma2 - trace + self._curvature
+        bend = self.criterion.covariance.curvature(self.theta, self.covariance_gradient)
+        hessian = 2.0 * outer / self.sigma2 - trace + bend
         if self.criterion.sigma2 is None:
             slopes = cross_y / self.sigma2
             hessian = hessian - np.outer(slopes, slopes) / self.criterion.nu
@@ -361,22 +352,16 @@ class LinearEvaluation:
         return central_differences(lambda theta: self.criterion(theta).gradient, self.theta, *bounds)
 
     @cached_property
-    def x_forms(self) -> list[Array]:
-        """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k_f, p, p) by factor, for the factor's own parameters."""
-        out = []
-        for d, zx in zip(self.sigma_derivatives, self.z_vinv_x, strict=True):
-            size, m, p = zx.shape
-            flat = np.ascontiguousarray(zx.transpose(1, 0, 2).reshape(m, size * p))  # the same bits after a pickle
-            gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
-            out.append((d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(len(d), p, p))
-        return out
-
-    @cached_property
     def x_form_stack(self) -> Array:
         """``X' V^-1 (dV/dtheta_i) V^-1 X`` (k, p, p): minus the derivative of ``X' V^-1 X``."""
-        out = np.zeros((self.theta.size, self.criterion.n_fixed, self.criterion.n_fixed))
-        for positions, forms in zip(self.criterion.covariance.by_factor, self.x_forms, strict=True):
-            out[positions] = forms
+        p = self.criterion.n_fixed
+        out = np.zeros((self.theta.size, p, p))
+        by_factor = self.criterion.covariance.by_factor
+        for positions, d, zx in zip(by_factor, self.sigma_derivatives, self.z_vinv_x, strict=True):
+            size, m, _ = zx.shape
+            flat = zx.transpose(1, 0, 2).reshape(m, size * p)
+            gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
+            out[positions] = (d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(len(d), p, p)
         return out
 
 

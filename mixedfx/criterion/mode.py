@@ -293,9 +293,7 @@ class ModeState:
     @cached_property
     def sigma_derivatives(self) -> list[Array]:
         """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
-        derivatives = self.model.covariance.derivatives(self.parts.theta)
-        products = [d @ t.T for d, t in zip(derivatives, self.factors, strict=True)]
-        return [half + half.swapaxes(1, 2) for half in products]
+        return self.model.covariance.covariance_derivatives(self.parts.theta, self.factors)
 
     @cached_property
     def theta_sides(self) -> Array:

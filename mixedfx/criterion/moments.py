@@ -127,10 +127,6 @@ class _Moments:
         scale = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
         return np.asarray(np.linalg.lstsq(matrix / np.outer(scale, scale), forms / scale, rcond=None)[0] / scale)
 
-    @property
-    def _residual_variance(self) -> float:
-        return float(self._variances[0])
-
     @cached_property
     def relative_variances(self) -> Array | None:
         """``gamma`` (k,), not below what is worth a start; None without a sensible residual variance."""
@@ -173,5 +169,5 @@ class _Moments:
         left, right = inner.reshape(q * q, p * p), inner.swapaxes(2, 3).reshape(q * q, p * p)
         both = (left @ right.T).reshape(q, q, q, q).transpose(3, 2, 0, 1)
         expected = 0.5 * (half + half.transpose(2, 3, 0, 1)).transpose(0, 2, 1, 3) + both
-        excess = e @ e.T / self._residual_variance - blocks.sum(axis=2) + np.einsum("abll->ab", inner)
+        excess = e @ e.T / self._variances[0] - blocks.sum(axis=2) + np.einsum("abll->ab", inner)
         return expected, excess

@@ -22,6 +22,7 @@ __all__ = ["RESPONSE_KINDS", "Response", "is_cbind", "no_residual", "read_respon
 SHOWN_CATEGORIES = 5  # categories that a message lists
 MOST_CATEGORIES = 60  # of an ordinal response: the work grows with the cube of their number
 EXACT = 8 * float(np.finfo(float).eps)  # of the numbers that were added: what rounding leaves of an exact function
+MENDABLE = 1e-6  # of those numbers: more than this no second fit takes away
 FIRST_LOOK = 2_000  # rows that are looked at first
 
 
@@ -292,7 +293,9 @@ def _fits(y: Array, X: Array, term: RandomEffects | None, rows: BoolArray | slic
     columns = columns[:, scale > 0] / scale[scale > 0]
     coefficients = np.linalg.lstsq(columns, response, rcond=None)[0] if columns.shape[1] else np.zeros(0)
     left = response - columns @ coefficients
+    added = float(np.abs(response).max(initial=0.0)) + float(size) + float(np.abs(coefficients).sum())
+    if float(np.abs(left).max()) > MENDABLE * added:
+        return False
     again = np.linalg.lstsq(columns, left, rcond=None)[0] if columns.shape[1] else np.zeros(0)
     left = left - columns @ again
-    added = float(np.abs(response).max(initial=0.0)) + float(size) + float(np.abs(coefficients).sum())
     return bool(float(np.abs(left).max()) <= EXACT * added)
