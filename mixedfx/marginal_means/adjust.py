@@ -63,16 +63,16 @@ class Question:
 
     @property
     def is_equivalence(self) -> bool:
-        """Whether estimates are to be shown to lie within ``delta`` of ``null``, on both sides."""
+        """Whether the alternative is that estimates lie within ``delta`` of ``null``."""
         return self.delta > 0.0 and self.side == 0
 
     @property
     def direction(self) -> int:
-        """Which statistics count as evidence: large ones (1), small ones (-1), or both (0)."""
+        """Which statistics are evidence against the null hypothesis: large ones (1), small ones (-1), or both (0)."""
         return -1 if self.is_equivalence else self.side
 
     def distance(self, estimates: Array) -> Array:
-        """Return how far estimates (r,) are from the end of what the hypothesis claims."""
+        """Return the distance (r,) of estimates from the nearest value under the null hypothesis."""
         difference = estimates - self.null
         if self.is_equivalence:
             return np.asarray(np.abs(difference) - self.delta)
@@ -80,7 +80,7 @@ class Question:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What the table says of it; nothing of a two-sided test that estimates are zero."""
+        """Notes on the hypothesis; none for a two-sided test of zero."""
         side = "greater" if self.side > 0 else "less"
         if self.is_equivalence:
             return (f"Tests of equivalence: closer to {self.null:g} than {self.delta:g}.",)
@@ -115,7 +115,7 @@ def question_for(null: Any, side: Any, delta: Any) -> Question:
 # ---------------------------------------------------------------- tests that are made together
 @dataclass(frozen=True, eq=False)
 class TestsTogether:
-    """A family of tests, whose error rate is to be kept.
+    """A family of tests whose joint error rate is controlled.
 
     Attributes
     ----------
@@ -123,14 +123,14 @@ class TestsTogether:
     correlation : (m, m)
         Of the estimates.
     n_means : int or None
-        Of how many means these are all the pairwise differences; None if they are something else.
+        Number of means of which these are all pairwise differences; None for other families.
     rank : int
-        Number of independent ones.
+        Number of linearly independent estimates.
     side : int
         0 for two-sided tests, 1 where only large statistics count, -1 where only small ones do.
     folded : bool
-        Whether the statistics are distances from both ends of an interval (tests of equivalence), which have not the
-        joint distribution of the estimates.
+        Whether the statistics are distances to the ends of an interval (tests of equivalence), so that they do not have
+        the joint distribution of the estimates.
     """
 
     statistic: Array
@@ -169,9 +169,9 @@ class TestsTogether:
 
 
 class Adjustment(ABC):
-    """A way to keep the error rate of a family."""
+    """A method that controls the error rate of a family of tests."""
 
-    #: What notes call it.
+    #: Its name in notes.
     label: str
 
     @abstractmethod
@@ -180,10 +180,10 @@ class Adjustment(ABC):
 
     @abstractmethod
     def multipliers(self, family: TestsTogether, alpha: float) -> Array:
-        """Return by what the standard errors (m,) are multiplied for simultaneous intervals."""
+        """Return the multipliers (m,) of the standard errors for simultaneous intervals of level ``1 - alpha``."""
 
     def fitting(self, family: TestsTogether) -> Adjustment:
-        """Return this, or what takes its place for a family that it is not made for."""
+        """Return the adjustment for a family: this one, or another where this one does not apply."""
         return self
 
 
@@ -280,7 +280,7 @@ class Tukey(Adjustment):
 
 
 class Dunnett(Adjustment):
-    """The exact distribution of the largest of correlated t statistics, whatever they are."""
+    """The exact distribution of the largest of any correlated t statistics."""
 
     label = "the multivariate t distribution (Dunnett)"
 
@@ -313,9 +313,9 @@ class Scheffe(Adjustment):
     label = "Scheffé"
 
     def pvalues(self, family: TestsTogether) -> Array:
-        """Return the p-values (m,): 1 in the direction that a one-sided test does not look for.
+        """Return the p-values (m,): 1 in the direction against which a one-sided test is made.
 
-        With every contrast its negative is in the space as well, so that the other direction has the same tail.
+        The space holds the negative of every contrast, so that both directions have the same tail probability.
         """
         tails = f_tail(family.statistic**2 / family.rank, family.rank, family.df)
         return np.where(family.side * family.statistic < 0, 1.0, tails)
@@ -390,7 +390,7 @@ def of_families(
     are_pairs: bool,
     question: Question = PLAIN,
 ) -> tuple[Array, tuple[str, ...]]:
-    """Ask each family of a table for one number a row (r,), and say in words how it was adjusted.
+    """Return one number for each row (r,) of a table, family by family, and notes on the adjustment.
 
     Parameters
     ----------
@@ -400,7 +400,7 @@ def of_families(
         Positions of the rows of each family.
     adjustment : Adjustment
     ask : callable
-        From the adjustment and the tests of a family to a number for each of them.
+        Maps the adjustment and the tests (m,) of a family to numbers (m,).
     are_pairs : bool
         Whether each family has all pairwise differences of some means.
     question : Question

@@ -1,4 +1,4 @@
-"""How predictors are changed to see what that does to predictions, and how those before and after are compared."""
+"""Changes of predictors, and comparisons of the predictions before and after them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["COMPARISONS", "Change", "Comparison", "ComparisonName", "changes", "
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """Predictions of every row before and after a change of a predictor; of a slope there is nothing before.
+    """Predictions of every row before and after a change of a predictor; for a slope only the slope itself.
 
     Attributes
     ----------
     term, contrast : str
-        Which predictor changes, and how.
+        The predictor that changes, and the change.
     high : Functions
     low : Functions or None
     """
@@ -39,7 +39,7 @@ class Change:
     low: Functions | None = None
 
     def combined(self, shares: Array) -> Change:
-        """Return the averages with the weights ``shares`` (groups, n)."""
+        """Return weighted averages; ``shares`` (groups, n) are the weights."""
         low = None if self.low is None else self.low.combined(shares)
         return replace(self, high=self.high.combined(shares), low=low)
 
@@ -67,11 +67,11 @@ class Comparison:
     Attributes
     ----------
     of : callable
-        From the predictions after and before a change to what is estimated.
+        Maps the predictions after and before a change to their comparison.
     null : float
-        What that is if nothing changes.
+        Its value if nothing changes.
     words : str
-        What is compared, with ``{high}`` and ``{low}``.
+        Its name, with ``{high}`` and ``{low}`` for the values.
     is_difference : bool
     """
 
@@ -111,7 +111,7 @@ def changes(
     ----------
     model : MeansModel
     rows : DataFrame
-        Rows of which each is predicted before and after the change.
+        Each is predicted before and after the change.
     predictor : Predictor
     how : object
         As for :func:`mixedfx.comparisons`; None for the usual change.

@@ -32,7 +32,7 @@ class Contrasts:
     ----------
     coefficients : (c, k)
     names : tuple of c str
-        With ``{}`` for the sign between two means: a minus, or a slash for ratios.
+        With ``{}`` in the place of the sign between two means: a minus, or a slash for ratios.
     adjust : str
         The usual adjustment.
     are_all_pairs : bool
@@ -222,12 +222,12 @@ class ContrastsOfRows:
     Attributes
     ----------
     labels : DataFrame
-        What each contrast is, and within what.
+        The contrasts, and the levels of ``by`` within which they are made.
     coefficients : (c, r)
     adjust : str
         The usual adjustment.
     pairs_of : int or None
-        Of how many means the contrasts of one combination are all the pairwise differences.
+        Number of means of which the contrasts within one combination are all pairwise differences.
     """
 
     labels: pd.DataFrame
@@ -293,7 +293,7 @@ def _labelled(columns: Mapping[str, Sequence[Any]], rows: pd.DataFrame, by: Sequ
 
 
 def _factor_levels(labels: pd.DataFrame, names: Sequence[str]) -> tuple[list[list[str]], IntArray]:
-    """Return the levels of each column, and where their combinations (the first factor fastest) stand in the table.
+    """Return the levels of each column, and the rows of their combinations, the first factor varying fastest.
 
     Raises
     ------

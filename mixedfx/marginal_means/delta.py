@@ -1,4 +1,4 @@
-"""What is made of coefficients and of means: functions that the user writes, and effect sizes; by the delta method."""
+"""Functions of coefficients and of means by the delta method: those that the user writes, and effect sizes."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def _chosen(model: MeansModel, names: Names) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class _Setting:
-    """Of what effects are asked: a model, rows to average over, how much each counts, and what is predicted of them."""
+    """What effects are computed from: a model, rows with their weights in averages, and the kind of predictions."""
 
     model: MeansModel
     rows: pd.DataFrame
@@ -277,7 +277,7 @@ def _table(
 
 
 def _shares(rows: pd.DataFrame, by: tuple[str, ...], counts: Array) -> tuple[Array, pd.DataFrame]:
-    """Return the shares (groups, n) of the rows in the average of each combination of ``by``, and what these are."""
+    """Return the weights (groups, n) of the rows in the average of each combination of ``by``, and their labels."""
     groups = split_by(rows, by)
     shares = np.zeros((len(groups), len(rows)))
     for g, group in enumerate(groups):

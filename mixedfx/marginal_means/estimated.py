@@ -1,4 +1,22 @@
-"""The public functions: estimated marginal means, their slopes, and joint tests of the terms of a model."""
+"""The public functions: estimated marginal means, their slopes, and joint tests of the terms of a model.
+
+The way of a fit through :func:`emmeans`::
+
+    adapted(fit)      coefficients, their errors, columns, predictors      results.adapters: the only look at the fit
+      ▼
+    MeansModel        with the scale of the mean, the outcome, the offset                          model, outcomes
+      ▼
+    Grid              rows of predictors, their shares in each mean                                           grid
+      ▼
+    MeansView         each row as functions of the coefficients                                        predictions
+      ▼
+    Functions         averages by value and gradient: estimates, errors, tests                           functions
+      ▼
+    MarginalMeans     a table; contrasts and tests are combinations of its rows         means, contrasts, adjust, joint
+
+Each step is a value that knows those above it in this list only. Effects (``marginal_effects``, ``comparisons``) take
+observed rows in the place of the grid; ``hypotheses`` needs the coefficients alone.
+"""
 
 from __future__ import annotations
 
@@ -196,7 +214,7 @@ def trends(
     Returns
     -------
     MarginalMeans
-        Whose rows are slopes.
+        Slopes on the scale of the linear predictor, per unit of the variable.
 
     Examples
     --------
@@ -247,7 +265,7 @@ def joint_tests(
     Returns
     -------
     StatsTable
-        One row a term.
+        One row for each term (and combination of ``by``): ``df, den_df, F, PR(>F)``, or ``df, chi2, PR(>chi2)``.
 
     Examples
     --------
@@ -307,14 +325,14 @@ def _variable(model: MeansModel, text: str) -> tuple[str, MeanScale]:
 # ---------------------------------------------------------------- the grid
 @dataclass(frozen=True, eq=False)
 class _MeansGrid:
-    """A reference grid with what its means are.
+    """A reference grid, the means that are made of it, and which of its rows exist.
 
     Attributes
     ----------
     reference : Grid
     nesting : dict of tuple of str
     shares : (others, cells)
-        What each row counts beside its weight; zero if it does not exist.
+        By which the weights of its rows are multiplied; zero for rows that do not exist.
     shown, by : tuple of str
         The predictors of the means, and those within which they are compared.
     """
@@ -327,12 +345,12 @@ class _MeansGrid:
 
     @property
     def existing(self) -> IntArray:
-        """Positions (r,) of the means that are means of something."""
+        """Positions (r,) of the means that have rows."""
         return np.flatnonzero(self.shares.any(axis=0))
 
     @property
     def labels(self) -> pd.DataFrame:
-        """What these are means of."""
+        """Their labels."""
         names = [*self.shown, *self.by]
         return self.reference.labels[names].iloc[self.existing].reset_index(drop=True)
 
@@ -350,7 +368,7 @@ def _grid(model: MeansModel, specs: Specs, by: Specs, at: Mapping[str, Any] | No
 
 
 def _averaged(model: MeansModel, grid: _MeansGrid, each: Functions, weights: Any) -> tuple[Functions, list[str]]:
-    """Return the means over the other predictors, of a quantity of each row of the grid, and in words over what."""
+    """Return the averages (r,) of a quantity over the other predictors, and notes on what is averaged or held."""
     reference, weighting = grid.reference, weights_for(weights)
     share = weighting.normed(reference, model.fit, grid.shares, grid.nesting)
     shape = (reference.n_others, reference.n_cells)
@@ -382,7 +400,7 @@ def _per_unit_of(scale: MeanScale, slopes: Functions, values: Array) -> Function
 
 # ---------------------------------------------------------------- notes
 def _offset_notes(model: MeansModel, grid: Grid) -> list[str]:
-    """Say at which offset the means stand."""
+    """Notes on the offset of the means."""
     offset = model.offset(grid.frame)
     if not model.fit.columns.has_offset and not offset.any():
         return []
@@ -391,7 +409,7 @@ def _offset_notes(model: MeansModel, grid: Grid) -> list[str]:
 
 
 def _interaction_notes(model: MeansModel, grid: _MeansGrid, shown: Sequence[str]) -> list[str]:
-    """Say which of the predictors that are shown interact with others that are averaged over or held."""
+    """Notes on predictors that interact with others which are averaged over or held."""
     nesting = grid.nesting
     beside: dict[str, dict[str, None]] = {}
     for term in model.fit.terms:

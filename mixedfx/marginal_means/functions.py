@@ -33,7 +33,7 @@ ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of wh
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """What functions are functions of: the coefficients of one linear predictor, or all parameters of a fit.
+    """The parameters of which quantities are functions: coefficients of one linear predictor, or all of a fit.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Coefficients:
     kept : (p,)
         Positions of the estimated ones among all P, redundant ones included.
     silent : (P, d)
-        Basis of the combinations that the data say nothing about.
+        Basis of the combinations that the data do not determine.
     usual_rows : callable or None
-        Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
+        Maps a hypothesis (r, p) to the equivalent rows from which its pooled degrees of freedom are computed.
     notes : tuple of str
-        What tables of them should say.
+        For tables of them.
     """
 
     beta: Array
@@ -76,17 +76,15 @@ class Functions:
     rows: Array
 
     def combined(self, weights: Array) -> Functions:
-        """Return the combinations of them with the ``weights`` (c, r)."""
+        """Return linear combinations with the ``weights`` (c, r)."""
         return Functions(self.of, weights @ self.values, weights @ self.rows)
 
     def taken(self, which: IntArray | BoolArray) -> Functions:
-        """Return some of them, by position or flag."""
+        """Return a subset, by position or flag."""
         return Functions(self.of, self.values[which], self.rows[which])
 
     def without_rounding(self, size: Array) -> Functions:
-        """Return those whose gradient is not zero; entries far below the ``size`` (P,) of the numbers of which they are
-        differences are rounding, and count as zero.
-        """
+        """Return those whose gradient is not zero but for rounding, relative to the ``size`` (P,) of its terms."""
         rows = np.where(np.abs(self.rows) <= ROUNDING * size, 0.0, self.rows)
         nonzero = rows.any(axis=1)
         return Functions(self.of, self.values[nonzero], rows[nonzero])
@@ -104,7 +102,7 @@ class Functions:
 
     @cached_property
     def estimates(self) -> Array:
-        """Values (r,); nan where the data say nothing."""
+        """Values (r,); nan where they cannot be estimated."""
         return np.where(self.estimable, self.values, np.nan)
 
     @cached_property
@@ -128,9 +126,9 @@ class Functions:
         return out
 
     def joint(self, null: float = 0.0) -> JointTest:
-        """Return the test that all of them are ``null``; where not all can be estimated, that of what can.
+        """Return the joint test that all are ``null``, or of those combinations that can be estimated.
 
-        The rows of the result that are wanted but cannot be estimated are missing from its ``df_num``.
+        Rows that cannot be estimated do not count in ``df_num``.
         """
         part = Functions(self.of, self.values - null, self.rows)._estimable_part()
         if len(part.values) == 0:
@@ -140,7 +138,7 @@ class Functions:
         return joint_test(hypothesis, self.of.beta, self.of.denominator, self.of.usual_rows)
 
     def _estimable_part(self) -> Functions:
-        """Return combinations of the rows that can all be estimated."""
+        """Return a basis of the combinations that can be estimated."""
         if self.estimable.all():
             return self
         finite = self.taken(np.asarray(np.isfinite(self.rows).all(axis=1)))
@@ -153,7 +151,7 @@ class Functions:
 
 
 def stacked(parts: Sequence[Functions]) -> Functions:
-    """Return functions of the same model below each other."""
+    """Return functions of the same parameters as one set."""
     if len(parts) == 1:
         return parts[0]
     values = np.concatenate([part.values for part in parts])
@@ -182,12 +180,12 @@ def wald_columns(estimate: Array, se: Array, df: Array, *, null: Array | float, 
 # ---------------------------------------------------------------- denominators
 @dataclass(frozen=True, eq=False)
 class WiderDenominator(Denominator):
-    """A denominator with further parameters behind the coefficients, estimated independently of them.
+    """A denominator for the coefficients and further parameters behind them, which are independent of them.
 
     Attributes
     ----------
     coefficients : Denominator
-        That of the coefficients (p), which give the degrees of freedom.
+        Of the coefficients (p); it gives the degrees of freedom.
     further : (t, t)
         Covariance of the further parameters.
     """
@@ -216,7 +214,7 @@ class WiderDenominator(Denominator):
 
 @dataclass(frozen=True, eq=False)
 class FunctionsDenominator(Denominator):
-    """The denominator of functions of the coefficients, for functions of these."""
+    """The denominator for functions of functions of the coefficients."""
 
     functions: Functions
 

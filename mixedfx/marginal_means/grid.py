@@ -1,4 +1,4 @@
-"""The reference grid: every combination of levels, covariates at their means; which exist, and how they are averaged.
+"""The reference grid: combinations of levels, covariates at their means; which of them exist, and their weights.
 
 A factor whose levels mean something within the levels of other factors only, as the states of regions do, is nested in
 them: combinations that the data do not have do not exist.
@@ -153,21 +153,21 @@ def _column(values: tuple[Hashable, ...], codes: IntArray) -> pd.Series:
 
 # ---------------------------------------------------------------- weights
 class Weights(ABC):
-    """How much each combination of the other predictors counts in a mean."""
+    """Weights of the combinations of the other predictors in each mean."""
 
-    #: What notes call them; nothing for the usual ones.
+    #: Their name in notes; empty for the usual ones.
     word: str = ""
 
     @abstractmethod
     def of(self, grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
-        """Return the weights (others, cells), not yet normed."""
+        """Return the weights (others, cells), not yet normalised."""
 
     def existing(self, shares: Array) -> Array:
-        """Return what each row counts beside its weight, from its share (others, cells) of what contains it."""
+        """Return the factors (others, cells) of the weights, from the ``shares``; zero for rows that do not exist."""
         return (shares > 0).astype(float)
 
     def normed(self, grid: Grid, fit: AdaptedFit, shares: Array, nesting: Nesting) -> Array:
-        """Return the weights (others, cells) of what exists, summing to 1 for every mean; nan for a mean of nothing."""
+        """Return the weights (others, cells), summing to 1 for every mean; nan for means of cells that do not exist."""
         weights = self.of(grid, fit, nesting) * self.existing(shares)
         total = weights.sum(axis=0)
         out = np.full(weights.shape, np.nan)
@@ -188,7 +188,7 @@ class EqualWeights(Weights):
 
 
 class CellWeights(Weights):
-    """As often as the combination occurs within each cell of the data: means of fitted values."""
+    """Frequencies of the combinations within each cell of the data: means of fitted values."""
 
     word = "cells"
 
@@ -208,10 +208,10 @@ class FlatWeights(Weights):
 
 
 class ProportionalWeights(Weights):
-    """As often as the combination occurs in the data, for all means alike.
+    """Frequencies of the combinations in the data, the same for all means.
 
-    A nested factor counts by its levels within what contains it: the labels 1, 2, … of sites that are used again in
-    every region say no more than names of their own would.
+    A nested factor is counted within the factors that contain it: labels 1, 2, … of sites that are used again in every
+    region mean the same as unique names.
     """
 
     word = "proportional"
@@ -223,7 +223,7 @@ class ProportionalWeights(Weights):
 
 
 class OuterWeights(Weights):
-    """The product of how often each value of each predictor occurs; of a nested one within what contains it."""
+    """Products of the frequencies of the single predictors; a nested one is counted within those that contain it."""
 
     word = "outer"
 
@@ -235,7 +235,7 @@ class OuterWeights(Weights):
 
 @dataclass(frozen=True, eq=False)
 class GivenWeights(Weights):
-    """Numbers of the user's, one a combination of the other predictors (the first varies fastest)."""
+    """Weights given by the user, one for each combination of the other predictors (the first varies fastest)."""
 
     numbers: Array
     word: str = "given"
@@ -251,7 +251,7 @@ class GivenWeights(Weights):
 
 
 def _counts(grid: Grid, fit: AdaptedFit, names: Sequence[str]) -> Array:
-    """Return how often the combination of ``names`` in each row (others, cells) occurs; one value stands for all."""
+    """Return the frequency (others, cells) of each row's combination of ``names``, covariates at one value ignored."""
     position = np.zeros(len(fit.observed), dtype=np.intp)
     wanted = np.zeros(grid.n_others * grid.n_cells, dtype=np.intp)
     known = np.ones(len(fit.observed), dtype=bool)
@@ -374,9 +374,9 @@ def nesting_notes(nesting: Nesting) -> tuple[str, ...]:
 
 
 def shares(grid: Grid, fit: AdaptedFit, nesting: Nesting) -> Array:
-    """Return what each row (others, cells) of the grid counts beside its weight: zero if it cannot exist.
+    """Return the shares (others, cells) by which the weights of rows are multiplied; zero for rows that cannot exist.
 
-    Levels of a nested factor that is averaged over share the weight of the combination that contains them.
+    Levels of a nested factor that is averaged over divide the weight of the combination that contains them.
     """
     exists = np.ones(grid.n_others * grid.n_cells, dtype=bool)
     for inner, outers in nesting.items():

@@ -30,7 +30,7 @@ class FactorialCells:
     codes : dict of (m,)
         Level of each cell, by factor, of the factors with more than one.
     nesting : dict of tuple of str
-        Those of them that contain each nested one.
+        For each nested factor those of them that contain it.
     """
 
     codes: Mapping[str, IntArray]
@@ -58,7 +58,7 @@ class FactorialCells:
         return cells
 
     def terms(self) -> list[tuple[str, ...]]:
-        """Return the sets of factors that have effects: with a nested factor always those that contain it."""
+        """Return the sets of factors that have effects; a nested factor always comes with those that contain it."""
         names = list(self.codes)
         every = [term for size in range(1, len(names) + 1) for term in combinations(names, size)]
         return [term for term in every if all(set(self.nesting.get(name, ())) <= set(term) for name in term)]
@@ -75,7 +75,7 @@ class FactorialCells:
     def effects(self, term: Sequence[str]) -> Array:
         """Return a basis (r, m) of the effects of a term: differences within the levels of factors that contain others.
 
-        Each level is compared with the first one that there is beside it.
+        Each level is compared with the first one in its combination of the containing factors.
         """
         around = {outer for name in term for outer in self.nesting.get(name, ())}
         compared = [j for j, name in enumerate(term) if name not in around]
@@ -93,7 +93,7 @@ class FactorialCells:
 
 
 def _first(levels: IntArray, column: int, outer: Sequence[int]) -> IntArray:
-    """Return for each row the first level in ``column`` among the rows with the same levels in ``outer``."""
+    """Return for each row the first level in ``column`` among rows with the same levels in the columns ``outer``."""
     _, home = np.unique(levels[:, list(outer)], axis=0, return_inverse=True)
     first = np.full(int(home.max()) + 1, levels[:, column].max())
     np.minimum.at(first, home.ravel(), levels[:, column])

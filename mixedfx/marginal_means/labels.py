@@ -1,4 +1,4 @@
-"""What the rows of a table are: kinds of estimates, names, levels as they are written, groups of rows, and letters."""
+"""The rows of a table: the kind of their estimates, their names, how levels are written, groups, and letters."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class RowKind:
     heading : str
         Of the table.
     words : str
-        What the estimates are, on the axis of a picture.
+        Name of the estimates on the axis of a picture.
     difference : str
-        What their contrasts are, on such an axis.
+        Name of their contrasts on such an axis.
     place : str
-        What the response is replaced by, behind the words: nothing, or the number of its category.
+        Added to the words of contrasts: empty, or that they are of category numbers.
     is_comparison : bool
         Whether the rows are compared with zero (or one): differences, ratios, slopes.
     is_on_link : bool
@@ -50,7 +50,7 @@ class RowKind:
     is_on_link: bool = True
 
     def contrasts(self, ratio: str | None) -> RowKind:
-        """Return the kind of contrasts of such rows; ``ratio`` names what they are on the scale of the response."""
+        """Return the kind of contrasts of such rows; ``ratio`` is the name of the column if they become ratios."""
         heading = self.heading[0].lower() + self.heading[1:]
         return replace(
             self,

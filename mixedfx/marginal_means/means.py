@@ -53,27 +53,27 @@ class MarginalMeans:
     Attributes
     ----------
     labels : DataFrame
-        What each row is: levels of factors, or the name of a contrast.
+        Of the rows: levels of factors, or the name of a contrast.
     functions : Functions
         Estimates on the scale of the linear predictor, with their gradients.
     by : tuple of str
-        Columns of ``labels`` within whose combinations rows are compared and tests adjusted.
+        Columns of ``labels``: rows are compared, and tests adjusted, within each combination of their values.
     kind : RowKind
-        What the rows are, and what the column of estimates and the table are called.
+        Means, slopes or contrasts; the names of the column of estimates and of the table.
     scale : MeanScale
-        By which rows are shown: the identity, or the way back to the response.
+        On which rows are shown: the identity, or the transformation back to the response.
     remarks, scale_remarks : tuple of str
-        What notes say of the rows, and of the scale of the response on which they are shown.
+        Notes on the rows, and on the scale of the response if they are shown on it.
     adjustment : Adjustment
         For tests and intervals of the rows of one family.
     pairs_of : int or None
-        Of how many means the rows of one family are all the pairwise differences.
+        Number of means of which the rows of one family are all pairwise differences.
     response : MeanScale or None
         The scale of the response, if contrasts are to be shown on it.
     nesting : dict of tuple of str
         For each nested factor those that contain it.
     model : MeansModel
-        Of which the means are.
+        The model behind the means.
 
     Examples
     --------
@@ -108,17 +108,17 @@ class MarginalMeans:
 
     @property
     def estimate(self) -> str:
-        """What the column of estimates is called."""
+        """Name of the column of estimates."""
         return self.kind.estimate
 
     @property
     def heading(self) -> str:
-        """What the table is called."""
+        """Heading of the table."""
         return self.kind.heading
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the table says of itself."""
+        """Notes below the table."""
         return (*self.remarks, *self.scale_remarks)
 
     @property
@@ -128,7 +128,7 @@ class MarginalMeans:
 
     @property
     def estimates(self) -> Array:
-        """Estimates (r,), on the scale that is shown; nan where the data say nothing."""
+        """Estimates (r,) on the scale that is shown; nan where they cannot be estimated."""
         return self.scale.inverse(self.functions.estimates)[0]
 
     @property
@@ -262,6 +262,13 @@ class MarginalMeans:
         ----------
         alpha : float
             One minus the level of the limits.
+
+        Returns
+        -------
+        DataFrame
+            One row for each mean or contrast (r): the labels; the estimate (``mean``, ``estimate``, ``odds_ratio``, …),
+            ``se, lower, upper`` on the scale that is shown; ``df``; ``t`` or ``z`` and ``pvalue`` of tests on the scale
+            of the linear predictor.
         """
         return self._whole(alpha)[0]
 
@@ -276,7 +283,7 @@ class MarginalMeans:
         return self.labels.join(numbers.rename(columns=self.column))
 
     def column(self, name: str) -> str:
-        """Return what a column of numbers is called: ``lower``, or ``lower value`` if a predictor has that name."""
+        """Return the name of a column of numbers: ``lower``, or ``lower value`` if a predictor has that name."""
         return f"{name} value" if name in self.labels else name
 
     # ---------------------------------------------------------------- comparisons
@@ -365,6 +372,11 @@ class MarginalMeans:
         by : str or list of str, optional
             Columns within whose levels to test (simple effects); those of the table if omitted.
 
+        Returns
+        -------
+        StatsTable
+            One row for each term (and combination of ``by``): ``df, den_df, F, PR(>F)``, or ``df, chi2, PR(>chi2)``.
+
         Examples
         --------
         >>> import mixedfx as mfx
@@ -378,6 +390,18 @@ class MarginalMeans:
         """Return the rows in increasing order with a compact letter display.
 
         Means that share a letter do not differ at level ``alpha``; this is no evidence that they are equal.
+
+        Parameters
+        ----------
+        alpha : float
+            Level of the tests, and one minus the level of the intervals.
+        adjust : str, optional
+            As for :meth:`contrast`; Tukey's if omitted.
+
+        Returns
+        -------
+        StatsTable
+            The rows (r) with a column ``letters``, without tests of the means.
 
         Examples
         --------
@@ -424,7 +448,7 @@ class MarginalMeans:
         return StatsTable.from_frame(frame, heading=heading, notes=(*self.notes, *notes, *self._missing))
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table ready to be shown: text, HTML, LaTeX, CSV, Markdown."""
+        """Return the table as text, HTML, LaTeX, CSV or Markdown; ``alpha`` is one minus the level of the intervals."""
         frame, notes = self._whole(alpha)
         if not self.is_comparison:
             frame = frame.drop(columns=[self.column(self._letter), self.column("pvalue")])
@@ -433,7 +457,7 @@ class MarginalMeans:
 
     @property
     def measured(self) -> str:
-        """What the estimates are, of which response and on which scale: the label of an axis."""
+        """The quantity, the response and the scale of the estimates, as the label of an axis."""
         scale, response = self.model.scale, self.model.fit.response
         inside = response.removeprefix("cbind(")
         if inside != response:  # of counts out of trials that of the successes

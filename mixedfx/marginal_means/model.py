@@ -1,22 +1,4 @@
-"""The model of which means are asked: a fit, the scale of its mean, what its response does, and at which offset.
-
-A fit's way through :func:`mixedfx.emmeans`::
-
-    adapted(fit)      coefficients, their errors, columns, predictors      results.adapters: the only look at the fit
-      ▼
-    MeansModel        with the scale of the mean, the outcome, the offset                          model, outcomes
-      ▼
-    Grid              rows of predictors, their shares in each mean                                           grid
-      ▼
-    MeansView         each row as functions of the coefficients                                        predictions
-      ▼
-    Functions         averages by value and gradient: estimates, errors, tests                           functions
-      ▼
-    MarginalMeans     a table; contrasts and tests are combinations of its rows         means, contrasts, adjust, joint
-
-Each step is a value that knows those above it in this list only. Effects (``marginal_effects``, ``comparisons``) take
-observed rows in the place of the grid; ``hypotheses`` needs the coefficients alone.
-"""
+"""The model behind marginal means: a fit, the scale of its mean, the outcome if it is needed, and the offset."""
 
 from __future__ import annotations
 
@@ -41,7 +23,7 @@ __all__ = ["MeansModel", "means_model", "unknown_predictor"]
 
 @dataclass(frozen=True, eq=False)
 class MeansModel:
-    """A fit of which means are asked.
+    """The model behind marginal means and effects.
 
     Attributes
     ----------
@@ -51,9 +33,9 @@ class MeansModel:
     scale : MeanScale
         Of its linear predictor.
     outcome : OutcomeModel or None
-        If it was asked for: what the response does.
+        Mean or categories of the response, if they are needed.
     offset : callable
-        From rows to the known part (n,) of their linear predictors; :meth:`on_grid` and the like say of which rows.
+        Maps rows to the known part (n,) of their linear predictors; :meth:`on_grid` and the like choose it.
     """
 
     fit: AdaptedFit
@@ -64,19 +46,19 @@ class MeansModel:
 
     @property
     def categories(self) -> OutcomeModel | None:
-        """What the response does, if it is asked for and has ordered categories."""
+        """The outcome, if it is needed and has ordered categories."""
         return self.outcome if self.outcome is not None and self.outcome.categories else None
 
     def in_its_rows(self) -> MeansModel:
-        """Return it for the rows of the fit, each with its own offset."""
+        """Return the model for the rows of the fit, each with its own offset."""
         return replace(self, offset=self.fit.columns.own_offset)
 
     def in_new_rows(self, offset: Any) -> MeansModel:
-        """Return it for other rows, whose offset is given unless their columns tell it."""
+        """Return the model for other rows; their offset is given, or made of their columns."""
         return replace(self, offset=lambda data: self.fit.columns.new_offset(data, offset))
 
     def on_grid(self, offset: float | None) -> MeansModel:
-        """Return it for a reference grid, whose offset is the usual one or a number."""
+        """Return the model for a reference grid, whose offset is the usual one or a number."""
         fit = self.fit
         if offset is None:
             return replace(self, offset=fit.columns.usual_offset)
@@ -89,7 +71,7 @@ class MeansModel:
 def means_model(
     fit: Any, ddf: DdfName | float | None, *, population: bool = False, response: bool = False
 ) -> MeansModel:
-    """Return the model of which means are asked.
+    """Return the model behind marginal means of ``fit``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the response does: its mean or its categories as functions of every parameter of the fit, variances included."""
+"""The mean of the response, or its category probabilities, as functions of all parameters, variances included."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SAME = 1e-10  # relative difference of a mean from the inverse link that is roun
 
 
 class OutcomeModel(ABC):
-    """What the response does at given rows and first linear predictors.
+    """The mean of the response, or its category probabilities, at given rows and first linear predictors.
 
     Attributes
     ----------
@@ -55,12 +55,12 @@ class OutcomeModel(ABC):
             The first linear predictor of every row (n,).
         data : DataFrame
         integrate : bool
-            Average over the distribution of the random effects, instead of holding them at zero. The variances move
-            with what is estimated: they count in the standard errors.
+            Average over the distribution of the random effects instead of holding them at zero. The standard errors
+            then include the uncertainty of the variances.
         """
 
     def latent(self, linear: Functions) -> Functions:
-        """Return the latent variable of every row, if there are categories: the linear predictor less its origin."""
+        """Return the linear predictor of every row less the origin of the latent variable, if there are categories."""
         return linear
 
 
@@ -75,8 +75,8 @@ class FamilyOutcome(OutcomeModel):
     parts : tuple of MeanModel
         The mean, or the probability of each category in turn.
     coefficients : Coefficients
-        Those of the first linear predictor, of the further ones in turn, and the parameters (k,) in which the fit
-        knows its errors (``fit.error_covariance``).
+        Of the first linear predictor, of the further ones in turn, and the parameters (k,) of
+        ``fit.error_covariance``, on the inner scale.
     name, categories, is_inverse_link
         As of every outcome.
     """
@@ -154,7 +154,7 @@ def outcome_of(fit: Fit, adapted: AdaptedFit, coefficients: Coefficients) -> Out
 
 
 def _with_all_parameters(fit: Fit, coefficients: Coefficients, df: float | None) -> Coefficients:
-    """Return the coefficients of all linear predictors and, behind them, the parameters of the fit's errors."""
+    """Return the coefficients of all linear predictors and, behind them, the inner parameters of the fit's errors."""
     components = fit.components
     units = {name: np.eye(len(fixed.kept)) for name, fixed in components.items()}
     k = len(fit.error_covariance)
@@ -173,7 +173,7 @@ def _with_all_parameters(fit: Fit, coefficients: Coefficients, df: float | None)
 
 
 def _moved(covariance: Array, slopes: Array) -> Array:
-    """Return ``S V S'``; nan in what depends on parameters of which ``V`` (k, k) is nan."""
+    """Return ``S V S'``, nan where it depends on parameters whose entries of ``V`` (k, k) are nan."""
     unknown = np.isnan(covariance.diagonal())
     out = slopes @ np.where(np.isnan(covariance), 0.0, covariance) @ slopes.T
     touched = np.abs(slopes) @ unknown.astype(float) > 0
@@ -194,7 +194,7 @@ def _is_inverse_link(adapted: AdaptedFit) -> bool:
 # ---------------------------------------------------------------- a transformed response
 @dataclass(frozen=True, eq=False)
 class TransformedOutcome(OutcomeModel):
-    """The response behind a transformed one: the transformation is undone before it is averaged.
+    """The untransformed response: the transformation is undone before averaging.
 
     Attributes
     ----------
@@ -202,9 +202,9 @@ class TransformedOutcome(OutcomeModel):
     scale : MeanScale
         The transformation.
     variances : NormalVariances
-        On the transformed scale; the residual is averaged over too.
+        On the transformed scale; averages are over the residual too.
     coefficients : Coefficients
-        Those of the linear predictor, and the parameters of the variances, with which they are uncorrelated.
+        Of the linear predictor, and behind them the independent parameters of the variances, on the inner scale.
     name : str
     """
 

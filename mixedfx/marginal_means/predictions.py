@@ -1,4 +1,4 @@
-"""What is predicted for a row, on which scale: the linear predictor, the mean of the response, or its categories.
+"""Predictions of rows: the linear predictor, the mean of the response, or the probabilities of its categories.
 
 :class:`Predictions` give each quantity of every row of a data frame as functions of the coefficients;
 :class:`MeansView` says how their averages over a reference grid are tested and shown. ``scale=`` is resolved here.
@@ -66,9 +66,9 @@ def step_of(model: MeansModel, variable: str) -> float:
 
 
 class Predictions(ABC):
-    """What is predicted for a row: one quantity, or the probability of each category."""
+    """A quantity that is predicted for each row, or the probability of each category."""
 
-    #: What each quantity is beside the predictors: nothing, or a category.
+    #: Labels of the quantities: none, or the category.
     labels: tuple[Mapping[str, Any], ...] = ({},)
 
     @abstractmethod
@@ -167,20 +167,20 @@ def _as_they_are(averaged: Functions) -> Functions:
 
 @dataclass(frozen=True, eq=False)
 class MeansView:
-    """What is averaged over the reference grid, and how the averages are tested and shown.
+    """Quantities that are averaged over the reference grid, and how the averages are tested and shown.
 
     Attributes
     ----------
     predictions : Predictions
     scale : MeanScale
-        By which the averages are shown.
+        On which the averages are shown.
     notes : tuple of str
     scale_notes : tuple of str
-        What notes say of the scale of the response; not of contrasts that have no counterpart on it.
+        Notes on the scale of the response; contrasts without a counterpart on it drop them.
     kind : RowKind
         What the averages are.
     tested : callable
-        From the averages (r,) to the same on the scale on which they are tested.
+        Maps the averages (r,) to the scale on which they are tested.
     """
 
     predictions: Predictions
@@ -200,14 +200,14 @@ class MeansView:
 
 # ---------------------------------------------------------------- the scales by name
 class Shown(ABC):
-    """A scale on which predictions and their averages are asked for: what ``scale=`` stands for."""
+    """A scale of predictions and their averages: what a word of ``scale=`` stands for."""
 
-    #: Whether it takes the response, and not only the linear predictor.
+    #: Whether it needs the response, and not only the linear predictor.
     needs_response: bool = True
 
     @abstractmethod
     def predictions(self, model: MeansModel, *, integrate: bool) -> tuple[Predictions, tuple[str, ...]]:
-        """Return what effects are differences of, and what notes say of it.
+        """Return the predictions of which effects are differences, and notes on them.
 
         Raises
         ------
@@ -217,7 +217,7 @@ class Shown(ABC):
 
     @abstractmethod
     def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
-        """Return what marginal means are averages of, and how they are shown.
+        """Return the quantities of which marginal means are averages, and how they are shown.
 
         Raises
         ------
@@ -265,7 +265,7 @@ class OnResponse(Shown):
         return MeanPredictions(integrate) if outcome is None else CategoryPredictions(outcome, integrate), notes
 
     def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
-        """Return averages of probabilities, of means, or (transformed back) of the linear predictor: what is usual."""
+        """Return averages of probabilities, of the linear predictor (shown transformed back), or of means."""
         outcome, link = model.categories, model.scale
         if outcome is not None:
             notes = (*((POPULATION,) if integrate else ()), "Tests and intervals by the delta method.")

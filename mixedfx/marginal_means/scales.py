@@ -1,4 +1,4 @@
-"""The scale of the linear predictor and the way back from it to the response."""
+"""Scales of the linear predictor, and the way back from them to the response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Derivatives = tuple[Array, Array, Array]
 
 @dataclass(frozen=True)
 class Ratio:
-    """What a difference on a scale is on the response: a ratio.
+    """The ratio on the response that a difference on a scale stands for.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class Ratio:
 class MeanScale(ABC):
     """A scale ``eta`` of the mean ``mu``."""
 
-    #: What notes call it.
+    #: Its name in notes.
     name: str
     #: Whether a mean of the response follows from ``eta``.
     has_mean: bool = True
-    #: What differences become on the response; None if they have no such meaning.
+    #: The ratio of which differences are logarithms; None if there is none.
     ratio: Ratio | None = None
 
     @abstractmethod

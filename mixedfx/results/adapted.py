@@ -1,4 +1,4 @@
-"""What tests and means of a linear predictor need of a fit, whichever package it comes from.
+"""A fit of any package, as tests and means of its linear predictor need it.
 
 :func:`mixedfx.results.adapters.adapted` makes it of results of ours, of ``aov`` and of statsmodels; nothing above asks
 which they are.
@@ -89,7 +89,7 @@ def predictor_of(name: str, values: pd.Series, *, is_factor: bool, is_fixed: boo
 
 
 class PredictorColumns(ABC):
-    """Makes what depends on predictors, for the rows of any data frame that has them."""
+    """Makes the columns and the offset of the linear predictor for rows of any data frame with the predictors."""
 
     @abstractmethod
     def matrix(self, data: pd.DataFrame) -> Array:
@@ -128,7 +128,7 @@ class ObservationSpread:
     df : float
         Degrees of freedom with which it is estimated.
     words : str
-        What it is.
+        Its name in notes.
     """
 
     sd: float
@@ -150,7 +150,7 @@ class AdaptedFit:
     kept : (p,)
         Positions of the estimated columns among all P.
     silent : (P, d)
-        Basis of the combinations of coefficients that the data say nothing about: what is not orthogonal to them
+        Basis of the combinations of coefficients that the data do not determine: rows that are not orthogonal to it
         cannot be estimated.
     columns : PredictorColumns
     terms : tuple of frozenset of str
@@ -163,21 +163,21 @@ class AdaptedFit:
     transformed : str
         The expression of the response in the formula of a linear model, which may transform it; empty elsewhere.
     rows : callable or None
-        Gives the data of the fit, and which of their rows it used.
+        Returns the data of the fit, and which of their rows it used.
     link : Link
         Of the mean.
     has_mean : bool
         Whether the response has a mean: ordered categories have none.
     spread : callable or None
-        Gives the standard deviation of an observation, where the model has one and it is known how well.
+        Returns the standard deviation of an observation, or None if its error is not known.
     notes : tuple of str
-        What tables should say of the fit.
+        For tables of the fit.
     elsewhere : dict of str
-        Columns that only another linear predictor uses, and its name.
+        Columns that only another linear predictor uses, with its name.
     df : float or None
         The degrees of freedom of all tests, if the user wants the same for everything.
     usual_rows : callable or None
-        Gives the rows on which the pooled degrees of freedom of rows (r, p) rest.
+        Maps a hypothesis (r, p) to the equivalent rows from which its pooled degrees of freedom are computed.
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
     design : Design or None
