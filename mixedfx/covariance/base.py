@@ -91,6 +91,13 @@ class Covariance(ABC):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
 
+    def parameters(self, factor: Array) -> Array:
+        """Return the parameters (n_theta,) of the covariance ``factor @ factor.T``, for any ``factor`` (q, k).
+
+        Only structures that are closed under affine maps, :meth:`closed_under_affine`, have such for every factor.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be every covariance")
+
     def near(self, covariance: Array) -> Array:
         """Return parameters (n_theta,) to start from near a symmetric matrix (q, q) that may be indefinite.
 

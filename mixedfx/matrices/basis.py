@@ -15,7 +15,6 @@ from scipy.linalg import cho_solve, solve_triangular
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
-from mixedfx.covariance.linear import UnstructuredCovariance
 
 __all__ = ["FixedBasis", "InnerResponses", "RowWeights", "TermBasis", "fixed_basis", "inner_responses", "term_basis"]
 
@@ -174,7 +173,6 @@ class TermBasis:
         canonical = self.covariance.canonical(theta)
         if diagonal is not None:
             return self.covariance.rescale(canonical, diagonal)
-        assert isinstance(self.covariance, UnstructuredCovariance)
         return self.covariance.parameters(matrix @ self.covariance.factor(canonical))
 
 
