@@ -20,7 +20,6 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families.links import Link, link_for
 from mixedfx.fitting.fit import Fit
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
-from mixedfx.matrices import Design
 from mixedfx.matrices.frame import FrameRows
 
 __all__ = [
@@ -180,8 +179,6 @@ class AdaptedFit:
         Maps a hypothesis (r, p) to the equivalent rows from which its pooled degrees of freedom are computed.
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
-    design : Design or None
-        The matrices, where they are ours.
     info : object
         Patsy's or formulaic's description of the columns, where they are those of statsmodels.
     solution : Fit or None
@@ -210,7 +207,6 @@ class AdaptedFit:
     df: float | None = None
     usual_rows: Callable[[Array], Array] | None = field(default=None, repr=False)
     residual: tuple[float, float] | None = None
-    design: Design | None = field(default=None, repr=False)
     info: Any = field(default=None, repr=False)
     solution: Fit | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)

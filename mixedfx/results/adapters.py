@@ -119,7 +119,6 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         elsewhere={name: part for name, part in elsewhere.items() if name not in predictors},
         df=df,
         usual_rows=lambda rows: results._canonical_rows.usual(rows),
-        design=design,
         solution=fit,
         fitted=lambda: (results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)),
     )
@@ -249,7 +248,6 @@ def linear_fit(design: Design, beta: Array, denominator: Denominator, **further:
         observed,
         design.response.name,
         design.formula.response,
-        design=design,
         **further,
     )
 
