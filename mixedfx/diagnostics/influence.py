@@ -28,7 +28,7 @@ CONVENTIONAL = 4.0  # Cook's distance is remarkable above this number divided by
 @hinting_methods
 @dataclass(frozen=True)
 class Influence:
-    """The estimates without each of R sets of rows, beside those with all rows; nan where there are none.
+    """The estimates without each of R sets of rows, and with all rows; nan where the estimates do not exist.
 
     Made by :func:`influence`.
     """
@@ -59,7 +59,7 @@ class Influence:
 
     @property
     def theta(self) -> pd.DataFrame:
-        """Covariance parameters without each set (R, k): relative to sigma, or absolute as those of a `glmer` fit."""
+        """Covariance parameters without each set (R, k): relative to sigma in a linear model, absolute otherwise."""
         return self._frame(self.estimates.theta, self.fit.theta.index)
 
     @property

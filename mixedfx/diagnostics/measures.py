@@ -23,7 +23,7 @@ __all__ = ["aicc", "conditional_aic", "icc", "r2", "vif"]
 
 @dataclass(frozen=True)
 class _Shares:
-    """Variances that add up to that of the response (on the scale of the linear predictor)."""
+    """Components of the variance of the response, on the scale of the linear predictor."""
 
     fixed: float
     random: dict[str, float]
@@ -206,7 +206,7 @@ def _generalized_shares(fit: MixedResults) -> _Shares:
 def _distribution_variance(fit: MixedResults) -> float:
     """Variance of the family on the scale of the linear predictor at the average mean, averaged over the rows.
 
-    Only further linear predictors (a dispersion with a formula of its own) make it differ between rows.
+    It differs between rows only if the dispersion has a formula.
     """
     family, link, eta = fit.solution.family, fit.solution.link, fit.linear_predictors
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))

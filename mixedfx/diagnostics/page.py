@@ -33,7 +33,7 @@ UNEVEN = 0.2  # rank correlation of the size of the residuals with the fitted va
 FEW_LEVELS = 5
 MOST_NAMED = 4  # rows that a sentence lists
 DRAWS = 250
-MOST_SETS = 5000  # groups, beyond which their influence is left to a call of its own
+MOST_SETS = 5000  # groups, beyond which the page leaves influence out
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _distribution(fit: MixedResults, seed: Any) -> Finding:
 
 
 def _dispersion(fit: MixedResults, residuals: QuantileResiduals) -> Iterator[Finding]:
-    """Where the family has no dispersion of its own that was estimated."""
+    """A test of the dispersion, for families that do not estimate one."""
     if untestable(fit) is None:
         test = residuals.dispersion()
         words = f"the data vary {test['statistic']:.2f} times as much as the family says (p = {test['pvalue']:.2g})"

@@ -214,7 +214,7 @@ class Pooling:
         return frame.reset_index(drop=True)
 
     def _own_slopes(self, x: str, pooling: str, common: float) -> Array:
-        """The slopes (m,): those of the table, or a common one where the model lets them not vary."""
+        """Slopes (m,) of the levels: from the table, or a common one if the model has no random slope."""
         if x not in self.table.index.get_level_values("term"):
             return np.full(len(self._levels.coefficients), common)
         return self.table.xs(x, level="term")[pooling].to_numpy()

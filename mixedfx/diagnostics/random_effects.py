@@ -33,7 +33,7 @@ class _Effects:
 
 
 def _effects(results: MixedResults) -> Iterator[_Effects]:
-    """Modes over their own standard deviation, which is that of the effect less what the data leave open."""
+    """Modes divided by their standard deviations: the variance of the effect less its conditional variance."""
     terms = zip(
         results.design.random,
         results.solution.modes,

@@ -4,8 +4,8 @@ With sigma and beta profiled out the criterion needs the design through sums ove
 
     ``l = sum log|V_b|``,   ``M = [X y]' [X y] - sum C_b' Sigma (I + S_b Sigma)^-1 C_b``,
 
-``S_b = Z_b' Z_b`` and ``C_b = Z_b' [X y]``. Leaving out rows of a block subtracts their cross-products from its own;
-the other blocks stay. So every set needs its own block twice (with and without its rows) and the sum over all blocks.
+with ``S_b = Z_b' Z_b`` and ``C_b = Z_b' [X y]``. Leaving out rows of a block subtracts their cross-products from it and
+leaves the other blocks alone. Each set needs its block twice, with and without its rows, and the sum over all blocks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mixedfx.optimize import Derivatives
 
 __all__ = ["Blocks", "DeletedCriterion", "DeletedPoint", "Sums", "block_sums", "estimable"]
 
-CHUNK_CELLS = 2e6  # numbers in the largest array
+CHUNK_CELLS = 2e6  # numbers in the largest temporary array
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Sums:
-    """``l`` and what is taken off ``[X y]'[X y]``, with first and second derivatives by theta, at r places.
+    """``l`` and the reduction ``M - [X y]'[X y]`` with their first and second derivatives in theta, for r sets.
 
     Attributes
     ----------
@@ -210,7 +210,7 @@ class DeletedCriterion:
         return [slice(start, start + step) for start in range(0, max(count, 1), step)]
 
     def at(self, theta: Array) -> DeletedPoint:
-        """Evaluate every set at its own ``theta`` (R, k), exactly."""
+        """Evaluate each set exactly, each at its row of ``theta`` (R, k)."""
         blocks = self.blocks
         own = blocks.take(self.home)
         sums = block_sums(self.basis, theta, blocks.s[None], blocks.c[None])

@@ -39,8 +39,8 @@ RANK_TOLERANCE = 1e-8  # eigenvalues below this, relative to the largest of the 
 SINGULAR = 1e-8  # diagonal entry of a factor, relative to the largest entry, below which it cannot be differentiated
 VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
 REOPENED = 0.1  # standard deviation given to its direction
-INFINITE = 40.0  # a predictor of zero inflation or the like that has run so far is as good as infinite
-CURVED = 1e-3  # curvature in a parameter at a bound from which its standard error can be guessed
+INFINITE = 40.0  # size of a linear predictor, of zero inflation say, that stands for infinity
+CURVED = 1e-3  # least curvature at a bound from which a standard error can be guessed
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ def inverse_on_range(matrix: Array) -> Array:
 
 
 def with_variances(slots: Sequence[TermSlot], theta: Array) -> Array:
-    """Return inner theta with some variance in every direction of the terms ``slots`` that has next to none."""
+    """Return inner theta with a little variance in every direction in which a term of ``slots`` has almost none."""
     out = theta.copy()
     for slot in slots:
         part = out[slot.theta]
@@ -318,7 +318,7 @@ class GeneralizedPoint:
 
     @property
     def hessian_is_exact(self) -> bool:
-        """It is not."""
+        """Always false: it rests on the difference at the estimate."""
         return False
 
 

@@ -56,7 +56,7 @@ class Quantity(ABC):
 
 @dataclass(frozen=True)
 class ResidualSd(Quantity):
-    """The residual standard deviation; ``scale`` is that of the response."""
+    """The residual standard deviation; ``scale`` converts from the inner scale to units of the response."""
 
     scale: float
     lower: float = 0.0

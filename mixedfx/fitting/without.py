@@ -44,17 +44,17 @@ from mixedfx.optimize import minimize, minimize_many
 
 __all__ = ["Without", "generalized_without", "linear_without"]
 
-EXACT_WORK = 1e5  # numbers an exact evaluation of all sets may take; else one step each, where it can be trusted
-BLOCK_WORK = 3e8  # multiplications, above which the sets are fitted one after the other
+EXACT_WORK = 1e5  # size of an exact evaluation of all sets, above which one step each is taken where it can be trusted
+BLOCK_WORK = 3e8  # multiplications above which the sets are fitted one after the other
 ESTIMABLE = 1e-9  # smallest share of the information about a fixed effect that must be left
-TRUSTED = 3e-4  # standard errors of theta that a step may leave
+TRUSTED = 3e-4  # error of theta, in standard errors, that a single step may leave
 DIFFERENCE_STEP = 1e-3  # of the third derivatives, relative to 1 + |theta|
 NUDGE = 1e-2  # where a standard deviation of zero starts, relative to the largest
 TOLERANCE = 1e-12
-SETTLED = 1e-3  # standard errors that the last step may have; a Newton step leaves about the square
+SETTLED = 1e-3  # length of the last step in standard errors; the error left is about its square
 MOST_STEPS = 6
-LONGEST = 2.0  # standard errors of a step, above which the estimate with all rows is no place to start from
-NEAR_ZERO = 1e-3  # relative standard deviation below which a fit of its own has to settle the boundary
+LONGEST = 2.0  # longest step, in standard errors, for which the estimate with all rows is a good start
+NEAR_ZERO = 1e-3  # relative standard deviation below which a new fit has to settle the boundary
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Without:
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     def filled(self, which: IntArray | BoolArray, others: Without) -> Without:
-        """Return the estimates with those of ``which`` replaced."""
+        """Return a copy with the sets ``which`` replaced by ``others``."""
         columns = []
         for f in fields(self):
             column = getattr(self, f.name).copy()
@@ -319,7 +319,7 @@ def _problem_of(fit: LinearFit, kept: BoolArray, columns: pd.DataFrame | None) -
 
 
 def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
-    """Minimise from the parameters of ``fit``, those of the residuals too; None near a boundary or without optimum."""
+    """Minimise from all parameters of ``fit``; None near a boundary, or where no optimum is found."""
     start = np.concatenate([other.to_inner(fit.theta), fit.rho])
     optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
     refit = LinearFit(other, optimum, optimum.point)

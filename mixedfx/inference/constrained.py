@@ -15,23 +15,23 @@ from mixedfx.optimize import SECANT_REGION, minimize, secant
 
 __all__ = ["DECREMENT", "FAILURES", "Constrained", "ConstrainedSearch", "ProfilePoint", "orthogonal_complement"]
 
-DECREMENT = 1e-9  # how far the function may still fall at a constrained minimum
-TOLERABLE = 1e-6  # … where the search could not get on
-MISMATCH = 1e-9  # of the quantity from its fixed value, relative
+DECREMENT = 1e-9  # predicted fall of the function at which a constrained minimum is accepted
+TOLERABLE = 1e-6  # the same, when the search cannot make further progress
+MISMATCH = 1e-9  # relative distance of the quantity from its fixed value that is tolerated
 LARGEST_MOVE = 1.0  # no parameter moves by more than this times (1 + its size) in one step
 MAX_STEPS = 50
-SMALLEST_FRACTION = 1e-8  # of a step that is still tried
-RELEASES = 4  # rounds in which parameters are held at bounds that a step would cross
-PENALTY = 20.0  # on the squared mismatch in standard errors, where the Lagrangian alone leads nowhere
+SMALLEST_FRACTION = 1e-8  # smallest share of a step that is tried
+RELEASES = 4  # rounds of holding parameters at bounds that the step would cross
+PENALTY = 20.0  # weight of the squared mismatch (in standard errors), used when Newton steps fail
 PENALTY_ROUNDS, PENALTY_GROWTH, ENOUGH = 12, 10.0, 0.25  # the penalty grows where a round leaves a larger share
 PENALTY_EVALUATIONS = 100  # in all rounds together
-SHARE, NEAR_END = 0.9, 1e-3  # of the way to its end that a correlation may go in a step, unless it is near
-CLOSE = 1e-6  # mismatch in standard errors that a linear correction mends
-FAILURES = (ArithmeticError, np.linalg.LinAlgError)  # of a function at parameters beyond what can be computed
+SHARE, NEAR_END = 0.9, 1e-3  # share of the way to its bound that a correlation may go in one step, unless it is near
+CLOSE = 1e-6  # mismatch, in standard errors, that a linear correction removes
+FAILURES = (ArithmeticError, np.linalg.LinAlgError)  # raised where the function cannot be computed
 
 
 class ProfilePoint(Protocol):
-    """A function at the parameters ``phi``; where it cannot be computed, its parts may raise or not be finite."""
+    """A function evaluated at ``phi``; where it cannot be computed, its parts raise or are not finite."""
 
     @property
     def phi(self) -> Array:
@@ -56,7 +56,7 @@ class ProfilePoint(Protocol):
 
 @dataclass(frozen=True)
 class Constrained:
-    """Where a search ended.
+    """The end of a search.
 
     Attributes
     ----------
@@ -66,9 +66,9 @@ class Constrained:
         Its derivative with respect to the fixed value.
     phi : (k,)
     converged : bool
-        Whether it is a minimum, and the quantity has its value there.
+        Whether this is a minimum at which the quantity has its fixed value.
     feasible : bool
-        Whether the quantity has its value: the minimum is no higher, then.
+        Whether the quantity has its fixed value; the true minimum is then no higher than ``value``.
     """
 
     value: float
@@ -80,12 +80,12 @@ class Constrained:
 
 @dataclass(frozen=True)
 class ConstrainedSearch:
-    """The function, the quantity, and the bounds (k,) of the parameters; equal bounds hold a parameter.
+    """A function, the quantity to hold fixed, and bounds (k,) of the parameters; equal bounds fix a parameter.
 
     Attributes
     ----------
     size : float
-        A change of the quantity that matters, such as its standard error.
+        Scale of the quantity, such as its standard error.
     """
 
     evaluate: Callable[[Array], ProfilePoint]
@@ -96,7 +96,7 @@ class ConstrainedSearch:
 
     def minimum(self, value: float, start: Array) -> Constrained:
         """Search with the quantity at ``value`` from ``start`` (k,): Newton steps, and a penalty where they fail."""
-        with np.errstate(all="ignore"):  # what cannot be computed is not finite, and not accepted
+        with np.errstate(all="ignore"):  # points that cannot be computed are not finite, and are rejected
             start = np.clip(start, self.lower, self.upper)
             optimum = self._newton(value, start)
             if optimum.converged:

@@ -17,7 +17,7 @@ from mixedfx.matrices import Design, nested_in
 __all__ = ["containment", "containment_df"]
 
 ROUNDING = 1e-9  # coefficient of a function in a parameter, relative to what it is the sum of, that counts as none
-CONSTANT = 1e-10  # spread within a group, relative to the spread of the column, that counts as none
+CONSTANT = 1e-10  # spread within a group, relative to that of the column, below which the column is constant there
 
 
 def containment_df(design: Design) -> Array:
@@ -118,7 +118,7 @@ class ByTerm(Denominator):
     matrix : (p, p)
         Covariance.
     maps : tuple of (p, q)
-        Coefficients times these are those of the parameters of each term, one for each cell.
+        Map the coefficients of the design to the parameters of each term, one parameter a cell.
     df : (T,)
     label : str
     """

@@ -29,7 +29,7 @@ PIVOT = 1e-8  # part of a hypothesis in a coefficient, relative to its size, tha
 
 @dataclass(frozen=True)
 class EstimableFunctions:
-    """The general form of estimable functions: those of the parameters ``gamma`` of the model with all indicators.
+    """The general form of the estimable functions of ``gamma``, the parameters of the model with all indicators.
 
     Functions are rows ``k`` (p,): ``k' blocks[term]`` are their coefficients in ``gamma``, ``k' root`` those in
     ``beta``. There are no others.
@@ -40,7 +40,7 @@ class EstimableFunctions:
         ``Q'W`` of every term, with ``W`` (n, q) its parameters' columns: an indicator for each cell of its factors that
         occurs, times its numeric columns; ``X = Q root``.
     sizes : dict of (q,)
-        Norms of the columns of ``W``, by which those of ``Q'W`` are judged.
+        Norms of the columns of ``W``, the scale for the columns of ``Q'W``.
     root : (p, p)
     firsts : dict of (q,)
         How many factors are at their first level in the cell of each column of ``W``.
@@ -52,7 +52,7 @@ class EstimableFunctions:
     firsts: Mapping[str, IntArray]
 
     def of_part(self, columns: Array, root: Array) -> EstimableFunctions:
-        """Return those of a part of the data where ``columns`` (r, p) times our coefficients are its r coefficients."""
+        """Return those of a part of the data, where ``columns`` (r, p) times the coefficients are its r."""
         through = root @ columns @ np.linalg.inv(self.root)
         blocks = {term: through @ block for term, block in self.blocks.items()}
         return EstimableFunctions(blocks, self.sizes, root, self.firsts)
@@ -128,7 +128,7 @@ def _with_constant(fixed: FixedEffects) -> tuple[Array, int]:
 def _parameters(values: Sequence[Value], n: int) -> tuple[IntArray, Array, IntArray]:
     """Return the cell (n,) of each row, the products (n, k) of the numeric columns, and ``firsts`` of each cell.
 
-    Cells are numbered in the order of the labels, whatever that of the levels; the first factor varies fastest.
+    Cells are numbered in the sorted order of the labels; the first factor varies fastest.
     """
     factors = [value.labels.ordered() for value in reversed(values) if isinstance(value, Factor)]
     numeric = [value.matrix if isinstance(value, Basis) else value for value in values if not isinstance(value, Factor)]
@@ -192,7 +192,7 @@ class CanonicalRows:
 
         Notes
         -----
-        Of a term after others these are the rows of a unit upper triangle, those of Doolittle's factorisation: types I
+        For a term after others these are the rows of the unit upper triangle of Doolittle's factorisation: types I
         and II of SAS and lmerTest.
         """
         rows = self.echelon(L)
@@ -221,7 +221,7 @@ def canonical_rows(design: Design, frame: Frame | None) -> CanonicalRows:
     ----------
     design : Design
     frame : Frame or None
-        The data that it was made of; the columns that it remembers if there are none.
+        The data of the design; None if only the columns that it remembers are left.
     """
     rows = _rows_of(design.variables) if frame is None else FrameRows(frame, design.keep)
     functions = estimable_functions(design, rows)

@@ -69,11 +69,9 @@ class _Dual:
         return _Dual(self.value * other.value, self.value * other.slope + other.value * self.slope)
 
     def inverse(self) -> _Dual:
-        """Return one over it."""
         return self.composed(np.divide(1.0, self.value), -(np.divide(1.0, self.value) ** 2))
 
     def power(self, other: _Dual) -> _Dual:
-        """Return it raised to another number."""
         value = np.power(self.value, other.value)
         with_base = self.composed(value, other.value * np.power(self.value, other.value - 1.0))
         with_exponent = other.composed(value, value * np.log(self.value)) if other.slope.any() else other
@@ -126,7 +124,6 @@ class _Parser:
         self.names = names
 
     def number(self, value: float) -> _Dual:
-        """Return a constant."""
         return _Dual(value, np.zeros(self.beta.size))
 
     def fail(self, problem: str) -> SpecificationError:
@@ -162,7 +159,6 @@ class _Parser:
         return right
 
     def sum(self) -> _Dual:
-        """Sums and differences."""
         value = self.product()
         while sign := self.taken("+", "-"):
             other = self.product()
@@ -170,7 +166,6 @@ class _Parser:
         return value
 
     def product(self) -> _Dual:
-        """Products and quotients."""
         value = self.signed()
         while not self.text.startswith("**", self.at) and (sign := self.taken("*", "/")):
             other = self.signed()
@@ -196,7 +191,6 @@ class _Parser:
         return value
 
     def deeper(self) -> None:
-        """Count a level of nesting."""
         self.depth += 1
         if self.depth > DEEPEST:
             raise self.fail(f"has more than {DEEPEST} levels of brackets")
@@ -228,7 +222,6 @@ class _Parser:
         raise self.fail(f"goes wrong at {self.text[self.at : self.at + 40]!r}")
 
     def brackets(self) -> _Dual:
-        """Return what stands in brackets."""
         if not self.taken("("):
             raise self.fail("has a function without brackets")
         self.deeper()
@@ -248,7 +241,6 @@ class _Parser:
         return self.coefficient(self.spellings[name])
 
     def coefficient(self, place: int) -> _Dual:
-        """Return the coefficient at a position."""
         self.named = True
         slope = np.zeros(self.beta.size)
         slope[place] = 1.0

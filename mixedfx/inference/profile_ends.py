@@ -12,16 +12,16 @@ from mixedfx._typing import Array
 __all__ = ["End", "Held", "find_end"]
 
 ROOT_TOLERANCE = 1e-6  # of zeta at the end of an interval
-OPEN_END = 1e-4  # this close to its bound, relative to the estimate's distance, an interval is open
-MAX_HOLDS = 60  # constrained minima for one end
-MAX_FAILURES = 2  # of them that could not be found
-NEAR = 1.5  # a constrained minimum with at most so many times the wanted zeta is a good start for the next one
-FURTHER = 4.0  # a step outwards goes so many times as far as the last one, at the most
+OPEN_END = 1e-4  # distance to the bound, relative to that of the estimate, at which an interval is open
+MAX_HOLDS = 60  # constrained minima per end
+MAX_FAILURES = 2  # how many of them may fail
+NEAR = 1.5  # a minimum whose zeta is at most this multiple of the target is a good start for the next search
+FURTHER = 4.0  # largest ratio of one step outwards to the last
 LEVEL = 1e-6  # growth of the rise, relative to the wanted one, that is none while the distance doubles (or that to a …
 LEVEL_STEPS = 2  # … bound halves) so many times: the profile has levelled off
-SEEN = 1e-3  # share of zeta below which nothing has risen yet
-JUMP = 1e-12  # relative distance of two points that cannot be told apart
-FLAT_STEPS = 14  # steps outwards without any rise, after which none is to be expected
+SEEN = 1e-3  # share of the target zeta below which the profile counts as flat
+JUMP = 1e-12  # relative distance below which two points are the same
+FLAT_STEPS = 14  # steps outwards on a flat profile before giving up
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Held:
     state : (k,)
         The other parameters, to start the next one from.
     converged : bool
-        Whether the search ended at a minimum with the quantity at its value.
+        Whether the search ended at a minimum at which the quantity has its fixed value.
     feasible : bool
-        Whether the quantity at least has its value: the minimum is no higher, then.
+        Whether the quantity at least has its fixed value; the true minimum is then no higher than ``value``.
     """
 
     value: float
@@ -58,9 +58,9 @@ class End:
     value : float
         The bound of the quantity if ``is_open``; nan if the profile could not be followed so far.
     zeta : float
-        What the profile has there, or reaches at the most.
+        Signed root of the profile there, or the largest that it reaches.
     reached : bool
-        Whether that is what was asked for.
+        Whether the target was reached.
     state : (k,)
         The other parameters.
     """
@@ -105,7 +105,7 @@ def find_end(profile: _Profile, best: float, zeta: float) -> End:
     Notes
     -----
     Newton steps in the root, kept between the points known to be inside and outside, and at most :data:`FURTHER` times
-    as far out as the last one. A search that ends above its minimum, but below the wanted rise, is inside all the same.
+    as far out as the last one. A search that ends above its minimum but below the target still marks a point inside.
     A profile that levels off below the wanted rise, or never rises, has an open end.
     """
     side, target = float(np.sign(zeta)), abs(zeta)

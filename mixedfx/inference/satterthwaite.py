@@ -74,7 +74,8 @@ def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple
     Notes
     -----
     With sigma profiled out, ``sigma^2 = r2(theta) / nu`` moves with theta, and the variance ``sigma^2 c' C c`` of a
-    coefficient along both ways: its variance is that of the single fit, without the Hessian of ``(theta, sigma)``.
+    coefficient depends on theta in both ways. This gives the variance of the single fit without the Hessian in
+    ``(theta, sigma)``.
     """
     blocks = blocks_of(problem)
     if blocks is None:

@@ -162,7 +162,7 @@ def profile(fit: Any) -> Profile:
     ----------
     fit : MixedResults
         A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects. A
-        generalised fit is profiled under its own approximation of the integral.
+        generalised fit is profiled under the approximation of the integral that it was fitted with.
 
     Returns
     -------
