@@ -150,3 +150,12 @@ class Covariance(ABC):
         """Return ``d(T T') / dtheta`` (n_theta, q, q)."""
         half = self.derivative(theta) @ self.factor(theta).T
         return np.asarray(half + half.transpose(0, 2, 1))
+
+    def covariance_second_derivative(self, theta: Array) -> Array:
+        """Return ``d2(T T') / dtheta2`` (n_theta, n_theta, q, q)."""
+        first = self.derivative(theta)
+        half = first[:, None] @ first.swapaxes(1, 2)[None]
+        second = self.second_derivative(theta)
+        if second is not None:
+            half = half + second @ self.factor(theta).T
+        return np.asarray(half + half.swapaxes(2, 3))

@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.assembly import TermSlot
 
@@ -23,7 +22,6 @@ __all__ = [
     "ResidualSd",
     "StandardDeviation",
     "StructureParameter",
-    "second_derivative",
 ]
 
 STEP = 1e-6  # relative step of the differences of a quantity's exact gradient
@@ -114,16 +112,6 @@ class StructureParameter(Quantity):
         return out
 
 
-def second_derivative(covariance: Covariance, theta: Array) -> Array:
-    """Return ``d2(T T') / dtheta2`` (k, k, q, q)."""
-    first = covariance.derivative(theta)
-    half = first[:, None] @ first.swapaxes(1, 2)[None]
-    second = covariance.second_derivative(theta)
-    if second is not None:
-        half = half + second @ covariance.factor(theta).T
-    return np.asarray(half + half.swapaxes(2, 3))
-
-
 @dataclass(frozen=True)
 class _TermQuantity(Quantity):
     slot: TermSlot
@@ -140,7 +128,7 @@ class _TermQuantity(Quantity):
 
     def _second(self, phi: Array, i: int, j: int) -> Array:
         """Second derivatives (k, k) of the entry."""
-        d = second_derivative(self.slot.covariance, phi[self.slot.theta])
+        d = self.slot.covariance.covariance_second_derivative(phi[self.slot.theta])
         return np.asarray(d @ self.matrix[j] @ self.matrix[i])
 
 

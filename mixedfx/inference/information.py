@@ -13,7 +13,6 @@ from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.linear import DENSE_EFFECTS, LinearEvaluation
 from mixedfx.fitting.likelihood import inverse_on_range
-from mixedfx.fitting.quantities import second_derivative
 from mixedfx.linalg.factor import factorize
 
 __all__ = [
@@ -109,7 +108,9 @@ def variance_directions(at: LinearEvaluation) -> VarianceDirections:
         members = linear_members(slot.covariance)
         if members is None:
             members = slot.covariance.covariance_derivative(theta)
-            curved.append(_embedded(second_derivative(slot.covariance, theta), at, slot.factor, slot.coefficients))
+            curved.append(
+                _embedded(slot.covariance.covariance_second_derivative(theta), at, slot.factor, slot.coefficients)
+            )
             curved_at.append(np.arange(len(matrices), len(matrices) + len(members)))
         matrices.extend(_embedded(members, at, slot.factor, slot.coefficients))
         factor.extend([slot.factor] * len(members))
