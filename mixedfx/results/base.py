@@ -14,6 +14,7 @@ from mixedfx._display import Summary
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
+from mixedfx.fitting import Refits
 from mixedfx.matrices.new_rows import (
     NewLevelsName,
     chosen_columns,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from mixedfx.results.intervals import MethodName
     from mixedfx.results.quantities import WhichName
 
-__all__ = ["MixedResults"]
+__all__ = ["MixedResults", "checked_fit"]
 
 RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
 IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewhere
@@ -443,6 +444,13 @@ class MixedResults(Estimates):
         """
         self.model.save(path, self.solution)
 
+    #: Whether many responses are fitted at once.
+    refits_together = False
+
+    def _refits(self, Y: Array) -> Refits | None:
+        """Fit the model to many responses (n, R) at once; None where that is done one after the other."""
+        return None
+
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05, *, ddf: str | None = None, exp: bool = False) -> Summary:
         """Return the summary tables.
@@ -494,3 +502,16 @@ class MixedResults(Estimates):
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
+
+
+def checked_fit(fit: Any, function: str) -> MixedResults:
+    """Return a fitted mixed model as a function takes it, of any kind.
+
+    Raises
+    ------
+    TypeError
+        If it is something else: a model that is not fitted, a fit of another package.
+    """
+    if not isinstance(fit, MixedResults):  # the one door: what comes in from a user
+        raise TypeError(f"{function} takes a fitted mixed model, found {type(fit).__name__}")
+    return fit

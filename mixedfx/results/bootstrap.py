@@ -19,16 +19,22 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.inference.bootstrap_intervals import LimitName, Sample, acceleration, limits_for
-from mixedfx.results.base import MixedResults
-from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.quantities import EVERY_PART, WhichName, checked_which, quantities
 from mixedfx.results.replication import Workers, replicated
-from mixedfx.results.resampling import Measure, Outcome, attempt, outcome_of, scheme_for
+from mixedfx.results.resampling import (
+    Clusters,
+    Measure,
+    Outcome,
+    attempt,
+    clusters_of,
+    outcome_of,
+    refit_rows,
+    scheme_for,
+)
 from mixedfx.results.simulate import checked_count
 
-__all__ = ["Bootstrap", "bootstrap", "checked_fit"]
+__all__ = ["Bootstrap", "bootstrap"]
 
 FEWEST = 2  # replicates of a quantity that make an interval
 
@@ -313,10 +319,3 @@ def bootstrap(
     frame = pd.DataFrame(values, columns=estimate.index, index=pd.RangeIndex(len(values), name="replicate"))
     singular = int(sum(outcome.singular.sum() for outcome in outcomes))
     return Bootstrap(fit, estimate, frame, scheme.description, dict(failures), singular, measure, workers, count)
-
-
-def checked_fit(fit: Any, function: str) -> MixedResults:
-    """Return a fit of mixedfx, or raise a TypeError."""
-    if not isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults):
-        raise TypeError(f"{function} takes a fitted mixed model, found {type(fit).__name__}")
-    return fit

@@ -12,7 +12,8 @@ from scipy.special import ndtri
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.columns import level_label
-from mixedfx.fitting import refit_many
+from mixedfx.exceptions import DataError
+from mixedfx.fitting import Refits, refit_many
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.reported import standard_error
 from mixedfx.results.base import MixedResults
@@ -115,6 +116,14 @@ class LinearMixedResults(MixedResults):
         parameters = further.set_index("term")[list(names)].rename(columns=names)
         deviations = pd.DataFrame({"coef": by_kind.to_numpy()}, index=[f"sd, {label}" for label in by_kind.index])
         return pd.concat([deviations, parameters]) if len(deviations) else parameters
+
+    refits_together = True
+
+    def _refits(self, Y: Array) -> Refits | None:
+        try:
+            return refit_many(self.solution.problem, checked_responses(self.design, Y), self.solution.x)
+        except (DataError, ArithmeticError, np.linalg.LinAlgError):  # one response keeps the others from being fitted
+            return None
 
     def refit_many(self, Y: Any, names: Sequence[str] | None = None) -> ManyFits:
         """Fit the same model to many responses: one set-up, and where the design allows all of them at once.

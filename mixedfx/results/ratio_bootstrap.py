@@ -15,10 +15,7 @@ from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.distributions import chi2_tail
-from mixedfx.results.base import MixedResults
-from mixedfx.results.bootstrap import checked_fit
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.replication import ONE_BY_ONE, TOGETHER, Workers, blocks_for
 from mixedfx.results.resampling import UNCONVERGED, Measure, Outcome, attempt
 from mixedfx.results.simulate import checked_count
@@ -161,7 +158,7 @@ def bootstrap_test(
     small = _null_of(fit0, large)
     _check_nested(small, large)
     count, workers = checked_count(n), Workers(n_jobs, progress)
-    blocks = blocks_for(count, TOGETHER if isinstance(large, LinearMixedResults) else ONE_BY_ONE, seed)
+    blocks = blocks_for(count, TOGETHER if large.refits_together else ONE_BY_ONE, seed)
     tasks = [(small, large, block.count, block.seed) for block in blocks]
     outcomes = workers.run(_ratios, tasks, [block.count for block in blocks], "bootstrap test")
     ratios = np.concatenate([outcome.values[:, 0] for outcome in outcomes])
@@ -179,11 +176,12 @@ def bootstrap_test(
 
 
 def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
-    if not (isinstance(fit, LinearMixedResults) and fit.reml):
+    if not fit.reml:
         return fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # of a fit that the user did not ask for
-        return fit.model.fit(reml=False)
+        small: MixedResults = fit.model.fit(reml=False)
+        return small
 
 
 class _Null(ABC):
@@ -204,7 +202,7 @@ class _Null(ABC):
 
 
 class _Mixed(_Null):
-    def __init__(self, fit: LinearMixedResults | GeneralizedLinearMixedResults) -> None:
+    def __init__(self, fit: MixedResults) -> None:
         self.fit = fit
         self.formula, self.llf, self.n_parameters = str(fit.design.formula), fit.llf, fit.n_parameters
         self.response = np.asarray(fit.design.response.values, dtype=float)
@@ -240,12 +238,11 @@ class _Ordinary(_Null):
 def _null_of(fit: Any, large: MixedResults) -> _Null:
     """Resolve the smaller model: one of mixedfx, or an ordinary linear model of statsmodels."""
     ordinary = hasattr(fit, "model") and type(fit.model).__name__ == "OLS" and hasattr(fit, "llf")
-    if ordinary and isinstance(large, LinearMixedResults):
+    if ordinary and large.solution.response.has_normal_residuals:
         return _Ordinary(fit)
     small = _by_maximum_likelihood(checked_fit(fit, "bootstrap_test"))
-    if type(small) is not type(large):
+    if small.solution.kind != large.solution.kind:
         raise SpecificationError("a linear and a generalised model cannot be compared")
-    assert isinstance(small, LinearMixedResults | GeneralizedLinearMixedResults)
     return _Mixed(small)
 
 
@@ -277,11 +274,10 @@ def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedS
 
 
 def _deviances(fit: MixedResults, Y: Array) -> list[float | str]:
-    if isinstance(fit, LinearMixedResults):
-        found = fit.refit_many(Y).refits
-        pairs = zip(found.values.tolist(), found.converged.tolist(), strict=True)
+    refits = fit._refits(Y)
+    if refits is not None:
+        pairs = zip(refits.values.tolist(), refits.converged.tolist(), strict=True)
         return [value if converged else UNCONVERGED for value, converged in pairs]
-    assert isinstance(fit, GeneralizedLinearMixedResults)
     measure = Measure(_deviance)
     tried = [attempt(lambda y=y: fit.refit(y), measure) for y in Y.T]  # type: ignore[misc]
     return [one if isinstance(one, str) else float(one[0][0]) for one in tried]

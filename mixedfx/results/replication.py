@@ -12,8 +12,7 @@ import numpy as np
 from mixedfx._arguments import checked_seed
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.resampling import Measure, Outcome, Responses, Scheme
+from mixedfx.results.resampling import Measure, Outcome, Scheme
 
 __all__ = ["Block", "Workers", "blocks_for", "replicated", "seed_sequence"]
 
@@ -152,7 +151,7 @@ def replicated(
     KeyboardInterrupt, DataError
         If it was stopped before any block was finished.
     """
-    together = isinstance(fit, LinearMixedResults) and isinstance(scheme, Responses) and measure.statistic is None
+    together = fit.refits_together and scheme.of_responses and measure.statistic is None
     blocks = blocks_for(n, TOGETHER if together else ONE_BY_ONE, seed)
     tasks = [(fit, measure, block.count, block.seed) for block in blocks]
     found = workers.run_numbered(scheme.replicate, tasks, [block.count for block in blocks], "bootstrap")

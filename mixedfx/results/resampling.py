@@ -1,29 +1,40 @@
-"""Bootstrap schemes: what a replicate is drawn from, and how it is estimated."""
+"""How replicates of a bootstrap are drawn and estimated: new responses, resampled residuals, resampled clusters."""
 
 from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import AnyArray, Array, BoolArray
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
-from mixedfx.fitting import Refits
+from mixedfx.matrices import Design, RandomEffects, nested_in
+from mixedfx.matrices.fixed import full_rank
+from mixedfx.matrices.new_rows import fitted_predictor
 from mixedfx.results.base import MixedResults
-from mixedfx.results.clusters import Clusters, clusters_of, refit_rows
-from mixedfx.results.generalized import GeneralizedLinearMixedResults
 from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.quantities import estimates, quantities, refitted_estimates
-from mixedfx.results.reflation import residual_draws
 
-__all__ = ["Measure", "Outcome", "Scheme", "attempt", "outcome_of", "scheme_for"]
+__all__ = [
+    "Clusters",
+    "Measure",
+    "Outcome",
+    "Scheme",
+    "attempt",
+    "clusters_of",
+    "outcome_of",
+    "refit_rows",
+    "reflated",
+    "scheme_for",
+]
 
 UNCONVERGED = "the fit did not converge"
+NEGLIGIBLE = 1e-10  # variance of the modes in a direction, relative to the largest, that counts as none
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,7 @@ class Scheme(ABC):
     """How replicates are drawn."""
 
     description: str
+    of_responses: ClassVar[bool] = False  # whether the rows stay as they are, and only their responses are new
 
     @abstractmethod
     def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
@@ -93,20 +105,18 @@ class Scheme(ABC):
 class Responses(Scheme):
     """New responses for the same rows."""
 
+    of_responses = True
     draw: Callable[[Any, int, np.random.SeedSequence], Array]
     description: str
 
     def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
         """Draw all responses, fit them: all at once where nothing but the usual quantities is wanted."""
         Y = self.draw(fit, count, seed)
-        if isinstance(fit, LinearMixedResults) and measure.statistic is None:
-            refits = _refits(fit, Y)
-            if refits is None:
-                return outcome_of([attempt(lambda y=y: fit.refit(y), measure) for y in Y.T], fit, measure)  # type: ignore[misc]
+        refits = fit._refits(Y) if measure.statistic is None else None
+        if refits is not None:
             values = np.where(refits.converged[:, None], refitted_estimates(fit, refits), np.nan)
             failed = int(np.sum(~refits.converged))
             return Outcome(values, refits.singular & refits.converged, (UNCONVERGED,) * failed)
-        assert isinstance(fit, LinearMixedResults | GeneralizedLinearMixedResults)
         return outcome_of([attempt(lambda y=y: fit.refit(y), measure) for y in Y.T], fit, measure)  # type: ignore[misc]
 
 
@@ -127,14 +137,6 @@ class ResampledClusters(Scheme):
         drawn = np.random.default_rng(seed).integers(m, size=(count, m))
         tried = [attempt(lambda own=own: refit_rows(fit, self.clusters, own), measure) for own in drawn]  # type: ignore[misc]
         return outcome_of(tried, fit, measure)
-
-
-def _refits(fit: LinearMixedResults, Y: Array) -> Refits | None:
-    """The fits of all columns at once, or None where one of them keeps the others from being made."""
-    try:
-        return fit.refit_many(Y).refits
-    except (DataError, ArithmeticError, np.linalg.LinAlgError):
-        return None
 
 
 Attempt = tuple[Array, bool] | str
@@ -182,9 +184,149 @@ def scheme_for(method: str, fit: MixedResults, cluster: str | None) -> Scheme:
     if method == "parametric":
         return Responses(_parametric, "parametric: new random effects and residuals from the fitted model")
     if method == "residual":
-        if not isinstance(fit, LinearMixedResults):
+        if not fit.solution.response.has_normal_residuals:
             raise SpecificationError('generalised models have no residuals to resample: use method="parametric"')
         return Responses(residual_draws, "reflated random effects and residuals drawn with replacement")
     if method in ("case", "cluster"):
         return ResampledClusters(clusters_of(fit, cluster))
     raise SpecificationError(f"method is 'parametric', 'residual', 'cluster' or 'case'; found {method!r}")
+
+
+# ---------------------------------------------------------------- clusters
+@dataclass(frozen=True)
+class Clusters:
+    """The levels of one grouping factor as sets of rows.
+
+    Attributes
+    ----------
+    group : str
+    codes : (n,)
+        Cluster of every row.
+    count : int
+    """
+
+    group: str
+    codes: IntArray
+    count: int
+
+    def rows(self, drawn: IntArray) -> tuple[IntArray, IntArray]:
+        """Return the rows of the clusters ``drawn`` (m,), and the position in ``drawn`` to which each row belongs."""
+        order = np.argsort(self.codes, kind="stable")
+        sizes = np.bincount(self.codes, minlength=self.count)
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        own = sizes[drawn]
+        position = np.repeat(np.arange(drawn.size), own)
+        within = np.arange(position.size) - np.repeat(np.cumsum(own) - own, own)
+        return order[starts[drawn][position] + within], position
+
+
+def clusters_of(fit: MixedResults, group: str | None) -> Clusters:
+    """Return the clusters of the grouping factor in whose levels those of all others lie, or of the one named.
+
+    Raises
+    ------
+    SpecificationError
+        If there is none, or the rows of different levels are not independent.
+    """
+    terms = fit.design.random
+    if fit.solution.residual is not None:
+        raise SpecificationError('clusters are not resampled under a residual structure: use method="parametric"')
+    if any(term.loading is not None for term in terms):
+        raise SpecificationError('levels with a known covariance are not independent: use method="parametric"')
+    names = list(dict.fromkeys(term.group for term in terms))
+    if group is not None and group not in names:
+        raise SpecificationError(f"cluster is one of {', '.join(map(repr, names))}; found {group!r}")
+    chosen = [term for term in terms if term.group == group] if group is not None else _outermost(terms)
+    if not chosen:
+        raise SpecificationError(
+            f"the grouping factors {', '.join(names)} are crossed, so that no level is independent of the others: use "
+            f'method="parametric", or cluster={names[0]!r} to resample its levels as they are'
+        )
+    return Clusters(chosen[0].group, chosen[0].codes, chosen[0].n_levels)
+
+
+def _outermost(terms: tuple[RandomEffects, ...]) -> list[RandomEffects]:
+    return [term for term in terms if all(nested_in(other.codes, term.codes) for other in terms)]
+
+
+def refit_rows(fit: MixedResults, clusters: Clusters, drawn: IntArray) -> MixedResults:
+    """Fit the model to the clusters ``drawn`` (m,); a cluster that is drawn twice counts as two.
+
+    Raises
+    ------
+    DataError
+        If the fixed effects cannot all be estimated from them.
+    """
+    rows, position = clusters.rows(drawn)
+    design = _taken(fit.design, clusters, rows, position)
+    return fit._refitted(fit.solution.on_rows(design, rows))
+
+
+def _taken(design: Design, clusters: Clusters, rows: IntArray, position: IntArray) -> Design:
+    response = replace(
+        design.response,
+        values=design.response.values[rows],
+        trials=None if design.response.trials is None else design.response.trials[rows],
+    )
+    matrix = full_rank(design.fixed.matrix[rows], design.fixed.names)
+    return replace(
+        design,
+        response=response,
+        fixed=replace(design.fixed, matrix=matrix),
+        random=tuple(_regrouped(term, clusters, rows, position) for term in design.random),
+        weights=None if design.weights is None else design.weights[rows],
+        offset=None if design.offset is None else design.offset[rows],
+        index=pd.RangeIndex(rows.size),
+        keep=None,
+    )
+
+
+def _regrouped(term: RandomEffects, clusters: Clusters, rows: IntArray, position: IntArray) -> RandomEffects:
+    """A term in new rows: levels within a cluster are new ones each time that it is drawn."""
+    key = term.codes[rows]
+    if nested_in(term.codes, clusters.codes):
+        key = position * term.n_levels + key
+    distinct, codes = np.unique(key, return_inverse=True)
+    levels: pd.Index[int] = pd.RangeIndex(distinct.size, name=term.group)
+    return replace(term, codes=codes.astype(np.intp), levels=levels, matrix=np.asfortranarray(term.matrix[rows]))
+
+
+# ---------------------------------------------------------------- residuals
+def residual_draws(fit: LinearMixedResults, count: int, seed: np.random.SeedSequence) -> Array:
+    """Return ``count`` responses (n, R): fixed part, resampled random effects, resampled residuals.
+
+    References
+    ----------
+    Carpenter, Goldstein & Rasbash (2003), J. R. Stat. Soc. C 52, 431-443.
+    """
+    rng, design = np.random.default_rng(seed), fit.design
+    modes = fit.solution.modes
+    fixed = fitted_predictor(design, fit.solution.beta, modes, random=False)
+    y = np.repeat(fixed[:, None], count, axis=1)
+    for term, covariance, mode in zip(design.random, fit.varcorr.terms, modes, strict=True):
+        own = mode if term.loading is None else np.asarray(np.linalg.solve(term.loading, mode.T).T, dtype=np.float64)
+        effects = reflated(own, covariance.matrix)[:, rng.integers(own.shape[1], size=(own.shape[1], count))]
+        if term.loading is not None:
+            effects = np.einsum("lm,qmr->qlr", term.loading, effects)
+        for column, part in zip(term.matrix.T, effects, strict=True):
+            y += column[:, None] * part[term.codes]
+    noise = _noise(fit)
+    return y + fit.solution.response.residual_draws(noise[rng.integers(noise.size, size=(fit.nobs, count))])
+
+
+def reflated(effects: Array, covariance: Array) -> Array:
+    """Return effects (q, m) centred and mapped linearly so that ``effects @ effects.T / m`` is ``covariance``."""
+    centred = effects - effects.mean(axis=1, keepdims=True)
+    values, vectors = np.linalg.eigh(centred @ centred.T / centred.shape[1])
+    kept = values > NEGLIGIBLE * max(float(values[-1]), np.finfo(float).tiny)
+    inverse_root = (vectors[:, kept] / np.sqrt(values[kept])) @ vectors[:, kept].T
+    own, axes = np.linalg.eigh(covariance)
+    root = (axes * np.sqrt(np.maximum(own, 0.0))) @ axes.T
+    return np.asarray(root @ inverse_root @ centred)
+
+
+def _noise(fit: LinearMixedResults) -> Array:
+    """Whitened residuals with mean 0 and variance 1."""
+    white = fit.residuals("normalized").to_numpy(dtype=float)
+    centred = white - white.mean()
+    return np.asarray(centred / np.sqrt(np.mean(centred**2)))

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.results.clusters import clusters_of, refit_rows
 from mixedfx.results.quantities import estimates, quantities
-from mixedfx.results.reflation import reflated, residual_draws
+from mixedfx.results.resampling import clusters_of, refit_rows, reflated, residual_draws
 
 SLOPES = "Reaction ~ Days + (Days | Subject)"
 HERDS = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
