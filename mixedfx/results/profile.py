@@ -19,7 +19,7 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.profile_ends import End
 from mixedfx.inference.profiled import HeldProfile, profiles
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import checked_fit
 from mixedfx.results.quantities import WhichName, checked_which
 
 __all__ = ["Profile", "profile"]
@@ -191,8 +191,7 @@ def profile(fit: Any) -> Profile:
     Intercept                  237.68  265.13
     Days                         7.36   13.58
     """
-    if not isinstance(fit, MixedResults):
-        raise TypeError(f"profile takes a fitted mixed model, found {type(fit).__name__}")
+    fit = checked_fit(fit, "profile")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
         solution = fit.model.fit(reml=False).solution if fit.solution.reml else fit.solution
