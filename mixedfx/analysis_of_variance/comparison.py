@@ -20,7 +20,7 @@ from mixedfx.families import Family, parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design
 from mixedfx.results.base import MixedResults
-from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
+from mixedfx.results.foreign import ForeignFit, foreign_fit
 from mixedfx.results.settings import settings_of
 
 __all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihood_ratio_table", "unlike_rows"]
@@ -124,8 +124,9 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
     if ours is not None:
         again = refit and ours.reml
         return replace(_of_mixed(_by_maximum_likelihood(ours) if again else ours), refitted=again)
-    if is_foreign(fit):
-        return _of_foreign(foreign_fit(fit))
+    theirs = foreign_fit(fit)
+    if theirs is not None:
+        return _of_foreign(theirs)
     raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
 
 

@@ -309,9 +309,13 @@ SHORT = {"n_params": "npar", "delta_aic": "Δaic", "r2_marginal": "R²m", "r2_co
 LAST = ["observations", "log-likelihood", "AIC", "BIC"]
 
 
+def _is_fit(given: Any) -> bool:
+    return isinstance(given, MixedResults) or is_foreign(given)  # one or several: the argument itself may be a fit
+
+
 def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:
     """Return the fits by label, those of statsmodels read."""
-    if isinstance(fits, MixedResults) or is_foreign(fits):
+    if _is_fit(fits):
         raise SpecificationError(f"give the fits as a list: mfx.{function}([a, b]), with names=[…] for their labels")
     try:
         found = list(fits)
@@ -320,7 +324,7 @@ def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:
     if isinstance(fits, dict):
         names, found = (list(fits) if names is None else names), list(fits.values())
     for fit in found:
-        if not isinstance(fit, MixedResults) and not is_foreign(fit):
+        if not _is_fit(fit):
             raise TypeError(f"fitted models are needed, of mixedfx or statsmodels; found {type(fit).__name__}")
     if not found:
         raise SpecificationError("give at least one fitted model")
@@ -389,9 +393,9 @@ def _criteria(model: Candidate) -> dict[str, float]:
 
 def _explained(fit: Any) -> dict[str, float]:
     """R squared and intraclass correlation; nan where they are not defined."""
-    if not isinstance(fit, MixedResults):
-        r_squared = foreign_fit(fit).r_squared
-        return {"r2_marginal": r_squared, "r2_conditional": r_squared, "icc": np.nan}
+    theirs = foreign_fit(fit)
+    if theirs is not None:
+        return {"r2_marginal": theirs.r_squared, "r2_conditional": theirs.r_squared, "icc": np.nan}
     out = dict.fromkeys(("r2_marginal", "r2_conditional", "icc"), np.nan)
     try:
         explained = r2(fit)
@@ -472,8 +476,9 @@ def _index(columns: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _column(fit: Any, stars: bool, exp: bool) -> dict[str, str]:
-    model = fit if isinstance(fit, MixedResults) else foreign_fit(fit)
-    table = _foreign_table(model, exp) if isinstance(model, ForeignFit) else tidy(model, exponentiate=exp)
+    theirs = foreign_fit(fit)
+    model = fit if theirs is None else theirs
+    table = tidy(fit, exponentiate=exp) if theirs is None else _foreign_table(theirs, exp)
     out = {_label(row): _cell(row, stars) for row in table.to_dict("records")}
     criteria = (str(model.nobs), *(format_number(value, 3) for value in (model.llf, model.aic, model.bic)))
     return out | dict(zip(LAST, criteria, strict=True))

@@ -93,7 +93,7 @@ class ForeignFit:
 
 def is_foreign(fit: Any) -> bool:
     """Say whether something looks like results of statsmodels: a likelihood, one response, a vector of coefficients."""
-    model = getattr(fit, "model", None)
+    model = None if hasattr(fit, "_adapted") else getattr(fit, "model", None)  # ours have models too
     if not all(hasattr(model, name) for name in ("endog", "exog_names")) or not hasattr(fit, "bse"):
         return False
     try:
@@ -102,8 +102,10 @@ def is_foreign(fit: Any) -> bool:
         return False
 
 
-def foreign_fit(fit: Any) -> ForeignFit:
-    """Read results of statsmodels (see :func:`is_foreign`): OLS, WLS, GLM, discrete models, MixedLM."""
+def foreign_fit(fit: Any) -> ForeignFit | None:
+    """Read results of statsmodels (see :func:`is_foreign`): OLS, WLS, GLM, discrete models, MixedLM; None of others."""
+    if not is_foreign(fit):
+        return None
     model = fit.model
     mixed = hasattr(fit, "cov_re")
     names = [str(name) for name in model.exog_names]
