@@ -48,7 +48,7 @@ def _powers(x: Array, order: int) -> list[Array]:
 
 
 def _stirling_shifted(x: Array, log_x: Array, order: int) -> list[Array]:
-    """The same for small x: at ``x + 8``, and eight factors of Gamma(x)."""
+    """Stirling's remainder for small x: at ``x + 8``, and eight factors of Gamma(x)."""
     shifted = x + N_SHIFTS
     log_shifted = np.log(shifted)
     series = _stirling_series(shifted, order)

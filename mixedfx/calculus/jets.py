@@ -250,8 +250,8 @@ class Jet:
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs or ufunc not in UFUNCS:
-            known = ", ".join(sorted(known.__name__ for known in UFUNCS))
-            raise TypeError(f"{ufunc.__name__} has no derivatives here; a log-density may use {known}")
+            names = ", ".join(sorted(one.__name__ for one in UFUNCS))
+            raise TypeError(f"{ufunc.__name__} has no derivatives here; a log-density may use {names}")
         return UFUNCS[ufunc](*inputs)
 
     def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -41,7 +41,7 @@ def best_opening(
     covariance, ``M`` the entries of ``N o R`` of the closed columns and ``c`` twice its products with the open ones. On
     ``d >= 0`` a quadratic form is least at an eigenvector of one of its principal submatrices.
     """
-    best, found = -WORTH, None
+    best, opening = -WORTH, None
     for rho, correlation in candidates:
         product = gradient * correlation
         M = product[np.ix_(zero, zero)]
@@ -49,8 +49,8 @@ def best_opening(
         for d in _directions(M, c, size):
             change = float(c @ d + d @ M @ d)
             if change < best:
-                best, found = change, (_raised(sd, zero, d), rho)
-    return found
+                best, opening = change, (_raised(sd, zero, d), rho)
+    return opening
 
 
 def _raised(sd: Array, zero: BoolArray, d: Array) -> Array:
@@ -278,8 +278,8 @@ class HeterogeneousCovariance(Covariance):
         zero = np.abs(sd) <= CLOSED * size
         if not zero.any():
             return _off_the_ends(self, theta, gradient)
-        found = best_opening(sd, zero, gradient, self.correlation.grid(rho, ~zero), size)
-        return theta if found is None else np.concatenate(found)
+        opening = best_opening(sd, zero, gradient, self.correlation.grid(rho, ~zero), size)
+        return theta if opening is None else np.concatenate(opening)
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``."""

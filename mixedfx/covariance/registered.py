@@ -78,10 +78,10 @@ class Pattern:
         SpecificationError
             If what was registered gives no correlation matrix, or cannot be differentiated.
         """
-        found = RegisteredCorrelation(size, self)
+        correlation = RegisteredCorrelation(size, self)
         if size > 1:
-            found.check()
-        return found
+            correlation.check()
+        return correlation
 
 
 @dataclass(frozen=True)

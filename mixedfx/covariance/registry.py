@@ -74,13 +74,13 @@ def covariance_for(keyword: str, size: int) -> Covariance:
     >>> covariance_for("cs", 3).labels(["a", "b", "c"])
     ('a', 'b', 'c', 'rho')
     """
-    known = structures()
-    if keyword not in known:
+    makers = structures()
+    if keyword not in makers:
         raise SpecificationError(
-            f"unknown covariance {keyword!r}; choose from {sorted(known)}, or give one of your own to "
+            f"unknown covariance {keyword!r}; choose from {sorted(makers)}, or give one of your own to "
             "mfx.register_covariance"
         )
-    return known[keyword](size)
+    return makers[keyword](size)
 
 
 def register_covariance(

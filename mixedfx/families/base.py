@@ -251,8 +251,8 @@ class Family(ABC):
         components = ("mean", *(parameter.name for parameter in self.parameters))
         for name in names:
             if name not in components:
-                known = ", ".join(map(repr, components))
-                raise SpecificationError(f"family {self.name!r} has no component {name!r}; it has {known}")
+                choices = ", ".join(map(repr, components))
+                raise SpecificationError(f"family {self.name!r} has no component {name!r}; it has {choices}")
         other = copy.copy(self)
         other.predictors = tuple(name for name in components if name == "mean" or name in names)
         return other
@@ -266,14 +266,14 @@ class Family(ABC):
         SpecificationError
             If the family has no such parameter, or it cannot have that value.
         """
-        known = {parameter.name: parameter for parameter in self.parameters}
+        parameters = {parameter.name: parameter for parameter in self.parameters}
         unbounded = dict(self.fixed)
         for name, value in values.items():
-            if name not in known:
-                names = ", ".join(map(repr, known)) or "none"
+            if name not in parameters:
+                names = ", ".join(map(repr, parameters)) or "none"
                 raise SpecificationError(f"family {self.name!r} has no parameter {name!r}; it has {names}")
             with np.errstate(all="ignore"):  # a value out of range is an error just below
-                unbounded[name] = known[name].unbounded(float(value))
+                unbounded[name] = parameters[name].unbounded(float(value))
             if not np.isfinite(unbounded[name]):
                 raise SpecificationError(f"{name} of family {self.name!r} cannot be {value:g}")
         other = copy.copy(self)
@@ -303,11 +303,11 @@ class Family(ABC):
         """
         values = numeric(y, f"the response of family {self.name!r}")
         counts = np.ones(values.shape) if trials is None else numeric(trials, "the column of trials")
-        own = self.check_response(values, counts)
+        scaled = self.check_response(values, counts)
         multiplier, log_precision = self._weights(weights, values.shape)
-        constant = self.constant(own, counts)
-        observed = Observed(own, counts, constant, multiplier, log_precision)
-        return Observed(own, counts, constant, multiplier, log_precision, self.within(observed))
+        constant = self.constant(scaled, counts)
+        observed = Observed(scaled, counts, constant, multiplier, log_precision)
+        return Observed(scaled, counts, constant, multiplier, log_precision, self.within(observed))
 
     def _weights(self, weights: ArrayLike | None, shape: tuple[int, ...]) -> tuple[Array | None, Array | None]:
         if weights is None:

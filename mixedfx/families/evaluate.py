@@ -56,23 +56,23 @@ def columns(family: Family, eta: Array) -> list[Array]:
 def _arrange(family: Family, observed: Observed, predictors: list[Jet], phi: list[Jet]) -> list[Jet]:
     """Parameters beside the mean in the family's order, wherever they come from."""
     space = predictors[0].space
-    known = dict(zip(family.predictors, predictors)) | dict(zip(family.phi_names, phi))
-    known |= {name: constant(np.asarray(value), space) for name, value in family.fixed.items() if name not in known}
+    values = dict(zip(family.predictors, predictors)) | dict(zip(family.phi_names, phi))
+    values |= {name: constant(np.asarray(value), space) for name, value in family.fixed.items() if name not in values}
     if observed.log_precision is not None:
-        known["dispersion"] = known["dispersion"] - observed.log_precision
-    return [known[parameter.name] for parameter in family.parameters]
+        values["dispersion"] = values["dispersion"] - observed.log_precision
+    return [values[parameter.name] for parameter in family.parameters]
 
 
 def plain_parameters(family: Family, eta: Array, phi: ArrayLike, log_precision: Array | None = None) -> list[Array]:
     """Parameters beside the mean as plain arrays on their unbounded scales, in the family's order."""
     if not family.parameters:
         return []
-    known = dict(zip(family.predictors, columns(family, eta)))
-    known |= dict(zip(family.phi_names, np.asarray(phi, dtype=float)))
-    known |= {name: np.asarray(value) for name, value in family.fixed.items() if name not in known}
+    values = dict(zip(family.predictors, columns(family, eta)))
+    values |= dict(zip(family.phi_names, np.asarray(phi, dtype=float)))
+    values |= {name: np.asarray(value) for name, value in family.fixed.items() if name not in values}
     if log_precision is not None:
-        known["dispersion"] = known["dispersion"] - log_precision
-    return [np.asarray(known[parameter.name]) for parameter in family.parameters]
+        values["dispersion"] = values["dispersion"] - log_precision
+    return [np.asarray(values[parameter.name]) for parameter in family.parameters]
 
 
 def _settle(parts: list[Array], inside: BoolArray | None) -> list[Array]:

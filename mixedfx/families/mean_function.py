@@ -82,10 +82,10 @@ class MeanFunction:
     def __call__(self, eta: Array, further: Array | None = None, phi: Array | None = None) -> Array:
         """Return the means for linear predictors (…, n); further predictors and phi as estimated if omitted."""
         others = self.further if further is None else further
-        own = self.response.phi if phi is None else phi
+        parameters = self.response.phi if phi is None else phi
 
         def mean(first: Array) -> Array:
-            return self.response.mean_at(joined(first, others), own)
+            return self.response.mean_at(joined(first, others), parameters)
 
         if not self.variance.any():
             return mean(eta)

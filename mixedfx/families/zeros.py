@@ -48,11 +48,11 @@ class Truncated(Family):
         return self.base.log_density(observed, mean, *parameters) - cloglog_log_mean(zero_rate)
 
     def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
-        """That of the count."""
+        """As of the count."""
         return self.base.log_normaliser(observed, *parameters)
 
     def constant(self, y: Array, trials: Array) -> Array:
-        """That of the count."""
+        """As of the count."""
         return self.base.constant(y, trials)
 
     def _zero_rate(self, mu: Array, parameters: tuple[Array, ...]) -> Array:
@@ -63,7 +63,7 @@ class Truncated(Family):
 
     @property
     def innermost(self) -> Family:
-        """That of the base."""
+        """As in the base."""
         return self.base.innermost
 
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
@@ -93,7 +93,7 @@ class Truncated(Family):
         return np.asarray(1.0 - np.clip(above, 0.0, 1.0))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
-        """Those of the count."""
+        """As of the count."""
         return self.base.start_parameters(observed)
 
     def __repr__(self) -> str:
@@ -125,12 +125,12 @@ class ExtraZeros(Family):
         return Support(f"zeros or {support.description}", _ZeroOr(support), atoms)
 
     def own_scale(self, y: Array, trials: Array) -> Array:
-        """That of the base."""
+        """As in the base."""
         return self.base.own_scale(y, trials)
 
     @property
     def innermost(self) -> Family:
-        """That of the base."""
+        """As in the base."""
         return self.base.innermost
 
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
@@ -178,11 +178,11 @@ class ZeroInflated(ExtraZeros):
         return where(observed.y == 0, logit + softplus(density - logit), density) - softplus(logit)
 
     def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
-        """That of the base."""
+        """As in the base."""
         return self.base.log_normaliser(observed, *parameters[:-1])
 
     def constant(self, y: Array, trials: Array) -> Array:
-        """That of the base."""
+        """As in the base."""
         return self.base.constant(y, trials)
 
     def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
@@ -205,7 +205,7 @@ class ZeroInflated(ExtraZeros):
         return np.asarray(sp.expit(logit) + sp.expit(-logit) * self.base.cumulative(y, mu, trials, *inner))
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
-        """Those of the base; half of the zeros are extra ones."""
+        """As in the base, with half of the zeros extra ones."""
         share = 0.5 * np.mean(observed.y == 0)
         return (*self.base.start_parameters(observed), _cautious_logit(float(share)))
 
@@ -229,12 +229,12 @@ class Hurdle(ExtraZeros):
         return where(observed.y == 0, logit, density) - softplus(logit)
 
     def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
-        """That of the base, where the response is positive."""
+        """As in the base, where the response is positive."""
         normaliser = self.base.log_normaliser(_positive(observed), *parameters[:-1])
         return normaliser * np.not_equal(observed.y, 0).astype(float)
 
     def constant(self, y: Array, trials: Array) -> Array:
-        """That of the base, where the response is positive."""
+        """As in the base, where the response is positive."""
         return np.where(y == 0, 0.0, self.base.constant(_filled(y), trials))
 
     def within(self, observed: Observed) -> Observed:
@@ -253,7 +253,7 @@ class Hurdle(ExtraZeros):
         return np.asarray(sp.expit(logit) + sp.expit(-logit) * above)
 
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
-        """Those of the base for the positive responses; all zeros are of the hurdle."""
+        """As in the base for the positive responses; every zero belongs to the hurdle."""
         zero = observed.y == 0
         positive = _positive(observed) if zero.all() else _positive(observed).take(~zero)
         return (*self.base.start_parameters(positive), _cautious_logit(float(np.mean(zero))))

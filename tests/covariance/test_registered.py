@@ -104,7 +104,8 @@ def test_fits_are_those_of_ours(keyword):
 def test_a_generalised_fit_is_that_of_ours():
     rng = np.random.default_rng(5)
     g, t = np.repeat(np.arange(40), 6), np.tile(np.arange(3), 80)
-    y = rng.poisson(np.exp(0.4 + 0.6 * rng.standard_normal(40)[g]))
+    effects = rng.standard_normal((40, 3)) @ np.linalg.cholesky(0.5 ** lags(3)).T
+    y = rng.poisson(np.exp(1.4 + 0.8 * effects[g, t]))
     data = {"y": y, "g": g, "t": t}
     ours, users = (
         mfx.glmer(f"y ~ 1 + {name}(0 + C(t) | g)", data, family="poisson") for name in ("hetar1", "my_hetar1")

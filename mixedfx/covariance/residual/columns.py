@@ -36,10 +36,10 @@ def numbers(columns: Columns, name: str) -> Array:
             f"column {name!r} of the residual structure must be numeric, found {_storage(values)}: convert it, "
             f"dates to days, for example (data[{name!r}] - data[{name!r}].min()).dt.days"
         )
-    found = values.to_numpy(dtype=np.float64)
-    if not np.all(np.isfinite(found)):
+    result = values.to_numpy(dtype=np.float64)
+    if not np.all(np.isfinite(result)):
         raise DataError(f"column {name!r} of the residual structure has infinite values")
-    return found
+    return result
 
 
 def _storage(values: pd.Series[Any]) -> str:
@@ -66,7 +66,7 @@ class Levels:
     codes: IntArray
 
     @classmethod
-    def met(cls, columns: Columns, name: str) -> Levels:
+    def by_appearance(cls, columns: Columns, name: str) -> Levels:
         """Levels in the order of the categories, or of first appearance if the column is not categorical."""
         values = read(columns, name)
         if isinstance(values.dtype, pd.CategoricalDtype):
@@ -88,12 +88,12 @@ class Levels:
         used = values.cat.remove_unused_categories()
         return cls(name, used.cat.categories, used.cat.codes.to_numpy().astype(np.intp))
 
-    def known(self, columns: pd.DataFrame) -> BoolArray:
+    def contains(self, columns: pd.DataFrame) -> BoolArray:
         """Say which rows (n,) have one of the levels."""
         return np.asarray(self.values.get_indexer(pd.Index(columns[self.name].to_numpy())) >= 0)
 
     def of(self, columns: Columns) -> Levels:
-        """The same levels for other rows.
+        """Return these levels for other rows.
 
         Raises
         ------
@@ -120,6 +120,6 @@ def group_codes(columns: Columns, names: tuple[str, ...], n: int) -> IntArray:
     """Number the combinations of the columns ``names``: codes (n,) from 0 on; one group if there are none."""
     codes = np.zeros(n, dtype=np.intp)
     for name in names:
-        own, levels = pd.factorize(read(columns, name))
-        codes = pd.factorize(codes * len(levels) + own)[0].astype(np.intp)
+        further, levels = pd.factorize(read(columns, name))
+        codes = pd.factorize(codes * len(levels) + further)[0].astype(np.intp)
     return codes

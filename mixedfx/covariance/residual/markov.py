@@ -42,9 +42,9 @@ class GridTimes(Times):
             return np.asarray(values.cat.codes, dtype=np.float64)
         times = numbers(columns, self.name)
         if np.any(times != np.round(times)):
-            found = times[times != np.round(times)][0]
+            between = times[times != np.round(times)][0]
             raise DataError(
-                f"AR1: times must be integers, column {self.name!r} contains {found:g}; "
+                f"AR1: times must be integers, column {self.name!r} contains {between:g}; "
                 f"use CAR1({self.name!r}, …) for times in between"
             )
         return times
@@ -96,10 +96,10 @@ class TimeOrder:
     @classmethod
     def of(cls, columns: Columns, names: tuple[str, ...], within: tuple[str, ...], times: Times) -> TimeOrder:
         """Sort the rows of ``columns``; refuse equal times in a group, and data without two rows in any group."""
-        found = cls.sort(columns, names, within, times)
-        if found.gaps.size == 0:
+        order = cls.sort(columns, names, within, times)
+        if order.gaps.size == 0:
             raise DataError(f"no group of {':'.join(within)} has two rows: their correlation cannot be estimated")
-        return found
+        return order
 
     @classmethod
     def sort(cls, columns: Columns, names: tuple[str, ...], within: tuple[str, ...], times: Times) -> TimeOrder:
@@ -305,8 +305,8 @@ class MarkovCorrelation(BoundCorrelation):
         rows, previous = self._pairs
         white = M[rows] - r[:, None] * M[previous]
         result = np.zeros((1, *M.shape))
-        shrink, own = slope / np.sqrt(innovation), r * slope / innovation**1.5
-        result[0, rows] = own[:, None] * white - shrink[:, None] * M[previous]
+        shrink, stretch = slope / np.sqrt(innovation), r * slope / innovation**1.5
+        result[0, rows] = stretch[:, None] * white - shrink[:, None] * M[previous]
         return result
 
     def unwhiten(self, rho: Array, M: Array) -> Array:

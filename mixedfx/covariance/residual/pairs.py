@@ -189,9 +189,9 @@ class Unstructured(CorrelationStructure):
     def bind_correlation(self, columns: Columns) -> VisitCorrelation:
         """Return the correlation for the rows of ``columns``."""
         visits = Levels.sorted(columns, self.visit)
-        found = VisitCorrelation.of(visits, group_names(self.group), columns)
-        _check_pairs(found)
-        return found
+        correlation = VisitCorrelation.of(visits, group_names(self.group), columns)
+        _check_pairs(correlation)
+        return correlation
 
     def __str__(self) -> str:
         return f"unstructured over {self.visit} within {':'.join(group_names(self.group))}"
@@ -255,12 +255,12 @@ class VisitCorrelation(BoundCorrelation):
         order = np.lexsort((self.visits.codes, self.codes)).astype(np.intp)
         counts = np.bincount(self.codes)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        found = []
+        batches = []
         for k in np.unique(counts[counts > 0]):
             rows = order[starts[counts == k][:, None] + np.arange(k)]
             patterns, pattern = np.unique(self.visits.codes[rows], axis=0, return_inverse=True)
-            found.append(_Batch(rows, patterns, pattern.reshape(-1).astype(np.intp)))
-        return tuple(found)
+            batches.append(_Batch(rows, patterns, pattern.reshape(-1).astype(np.intp)))
+        return tuple(batches)
 
     def whiten(self, rho: Array, M: Array) -> Array:
         """Return ``C**(-1/2) M`` (n, k)."""
@@ -292,8 +292,8 @@ class VisitCorrelation(BoundCorrelation):
             middle = inverse @ batch.blocks(dC) @ inverse.swapaxes(-1, -2)
             half = np.tril(middle) - middle * np.eye(middle.shape[-1]) / 2
             white = inverse[batch.pattern] @ M[batch.rows]
-            for derivative, own in zip(result, half):
-                derivative[batch.rows] = -own[batch.pattern] @ white
+            for derivative, factor in zip(result, half):
+                derivative[batch.rows] = -factor[batch.pattern] @ white
         return result
 
     def logdet(self, rho: Array) -> float:
@@ -382,14 +382,14 @@ def _check_distinct(visits: Levels, names: tuple[str, ...], codes: IntArray, col
         raise DataError(f"column {visits.name!r} has the visit {visit!r} twice in {where}")
 
 
-def _check_pairs(found: VisitCorrelation) -> None:
-    together = np.zeros((found.size, found.size), dtype=bool)
-    for batch in found.batches:
+def _check_pairs(correlation: VisitCorrelation) -> None:
+    together = np.zeros((correlation.size, correlation.size), dtype=bool)
+    for batch in correlation.batches:
         together[batch.patterns[:, :, None], batch.patterns[:, None, :]] = True
     if not together.all():
         i, j = np.argwhere(~together)[0]
-        names, values = ":".join(found.names), found.visits.values.tolist()
+        names, values = ":".join(correlation.names), correlation.visits.values.tolist()
         raise DataError(
-            f"no group of {names} has both {found.visits.name} {values[i]!r} and {values[j]!r}: "
+            f"no group of {names} has both {correlation.visits.name} {values[i]!r} and {values[j]!r}: "
             "their correlation cannot be estimated"
         )

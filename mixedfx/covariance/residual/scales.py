@@ -163,13 +163,13 @@ class _Joined(NaturalMap):
         return tuple(scale for part in self.maps for scale in part.scales)
 
     def natural(self, rho: Array) -> Array:
-        return np.concatenate([part.natural(own) for part, own in self._split(rho)])
+        return np.concatenate([part.natural(values) for part, values in self._split(rho)])
 
     def derivative(self, rho: Array) -> Array:
         result, at = np.zeros((len(rho), len(rho))), 0
-        for part, own in self._split(rho):
-            result[at : at + len(own), at : at + len(own)] = part.derivative(own)
-            at += len(own)
+        for part, values in self._split(rho):
+            result[at : at + len(values), at : at + len(values)] = part.derivative(values)
+            at += len(values)
         return result
 
     def _split(self, rho: Array) -> list[tuple[NaturalMap, Array]]:

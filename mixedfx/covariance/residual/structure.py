@@ -47,11 +47,11 @@ class BoundVariance(ABC):
         out = np.full(len(columns), np.nan)
         if not all(name in columns for name in self.columns):
             return out
-        own = columns[list(self.columns)]
-        known = ~own.isna().any(axis=1).to_numpy()
-        known[known] = self.knows(own[known])
-        if known.any():
-            out[known] = self.rebind(own[known].reset_index(drop=True)).log_sd(rho)
+        values = columns[list(self.columns)]
+        usable = ~values.isna().any(axis=1).to_numpy()
+        usable[usable] = self.knows(values[usable])
+        if usable.any():
+            out[usable] = self.rebind(values[usable].reset_index(drop=True)).log_sd(rho)
         return out
 
     @abstractmethod
@@ -181,17 +181,17 @@ class BoundResidual:
         slopes = [-slope[:, None] * scaled for slope in self._log_sd_derivative(rho)]
         if self.correlation is None:
             return np.array(slopes).reshape(self.n_rho, *M.shape)
-        own = self._split(rho)[-1]
+        last = self._split(rho)[-1]
         result = np.empty((self.n_rho, *M.shape))
         for j, slope in enumerate(slopes):
-            result[j] = self.correlation.whiten(own, slope)
-        result[len(slopes) :] = self.correlation.whiten_derivative(own, scaled)
+            result[j] = self.correlation.whiten(last, slope)
+        result[len(slopes) :] = self.correlation.whiten_derivative(last, scaled)
         return result
 
     def logdet(self, rho: Array) -> float:
         """Return ``log |D|``."""
-        own = 0.0 if self.correlation is None else self.correlation.logdet(self._split(rho)[-1])
-        return 2.0 * float(np.sum(self._log_sd(rho))) + own
+        correlation = 0.0 if self.correlation is None else self.correlation.logdet(self._split(rho)[-1])
+        return 2.0 * float(np.sum(self._log_sd(rho))) + correlation
 
     def logdet_derivative(self, rho: Array) -> Array:
         """Return ``d log |D| / d rho`` (n_rho,)."""
@@ -207,8 +207,8 @@ class BoundResidual:
     def relative_variances_at(self, rho: Array, columns: pd.DataFrame) -> Array:
         """Return the diagonal of ``D`` (n,) for other rows; nan where the columns do not tell it."""
         total = np.zeros(len(columns))
-        for variance, own in zip(self.variances, self._split(rho)):
-            total = total + variance.log_sd_at(own, columns)
+        for variance, part in zip(self.variances, self._split(rho)):
+            total = total + variance.log_sd_at(part, columns)
         return np.asarray(np.exp(2.0 * total))
 
     @property
@@ -264,11 +264,11 @@ class BoundResidual:
         return np.split(rho, ends)
 
     def _log_sd(self, rho: Array) -> Array:
-        parts: Sequence[Array] = [v.log_sd(own) for v, own in zip(self.variances, self._split(rho))]
+        parts: Sequence[Array] = [v.log_sd(part) for v, part in zip(self.variances, self._split(rho))]
         return np.sum(parts, axis=0) if parts else np.zeros(self.n)
 
     def _log_sd_derivative(self, rho: Array) -> Array:
-        parts = [v.log_sd_derivative(own) for v, own in zip(self.variances, self._split(rho))]
+        parts = [v.log_sd_derivative(part) for v, part in zip(self.variances, self._split(rho))]
         return np.concatenate([np.zeros((0, self.n)), *parts])
 
 
@@ -350,8 +350,8 @@ class Combined(ResidualStructure):
 
     def bind_correlation(self, columns: Columns) -> BoundCorrelation | None:
         """Return the correlation of the factor that has one."""
-        found = [factor.bind_correlation(columns) for factor in self.factors]
-        return next((correlation for correlation in found if correlation is not None), None)
+        correlations = [factor.bind_correlation(columns) for factor in self.factors]
+        return next((correlation for correlation in correlations if correlation is not None), None)
 
     def __str__(self) -> str:
         return "; ".join(str(factor) for factor in self.factors)

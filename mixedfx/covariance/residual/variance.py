@@ -63,7 +63,7 @@ class VarIdent(VarianceStructure):
 
     def bind_variances(self, columns: Columns) -> tuple[BoundVariance, ...]:
         """Return the function for the rows of ``columns``."""
-        return (LevelVariance.of(Levels.met(columns, self.column)),)
+        return (LevelVariance.of(Levels.by_appearance(columns, self.column)),)
 
     def __str__(self) -> str:
         return f"variance by {self.column}"
@@ -94,7 +94,7 @@ class LevelVariance(BoundVariance):
 
     def knows(self, columns: pd.DataFrame) -> BoolArray:
         """Say which rows have a level of the fit."""
-        return self.levels.known(columns)
+        return self.levels.contains(columns)
 
     def log_sd(self, rho: Array) -> Array:
         """Return ``log_sd`` (n,)."""
@@ -142,7 +142,7 @@ class VarPower(VarianceStructure):
 
     def bind_variances(self, columns: Columns) -> tuple[BoundVariance, ...]:
         """Return the function for the rows of ``columns``."""
-        levels = None if self.group is None else Levels.met(columns, self.group)
+        levels = None if self.group is None else Levels.by_appearance(columns, self.group)
         return (LogLinearVariance.of("power", LogCovariate(self.column), levels, columns),)
 
     def __str__(self) -> str:
@@ -184,7 +184,7 @@ class VarExp(VarianceStructure):
 
     def bind_variances(self, columns: Columns) -> tuple[BoundVariance, ...]:
         """Return the function for the rows of ``columns``."""
-        levels = None if self.group is None else Levels.met(columns, self.group)
+        levels = None if self.group is None else Levels.by_appearance(columns, self.group)
         return (LogLinearVariance.of("rate", Covariate(self.column), levels, columns),)
 
     def __str__(self) -> str:
@@ -210,10 +210,10 @@ class LogCovariate:
 
     def values(self, columns: Columns) -> Array:
         """Return ``log |v|`` (n,)."""
-        found = np.abs(numbers(columns, self.name))
-        if np.any(found == 0):
+        sizes = np.abs(numbers(columns, self.name))
+        if np.any(sizes == 0):
             raise DataError(f"VarPower: column {self.name!r} contains zeros, where the power is undefined; use VarExp")
-        return np.log(found)
+        return np.log(sizes)
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ class LogLinearVariance(BoundVariance):
 
     def knows(self, columns: pd.DataFrame) -> BoolArray:
         """Say which rows have a level of the fit."""
-        return np.ones(len(columns), dtype=bool) if self.levels is None else self.levels.known(columns)
+        return np.ones(len(columns), dtype=bool) if self.levels is None else self.levels.contains(columns)
 
     def log_sd(self, rho: Array) -> Array:
         """Return ``log_sd`` (n,)."""
@@ -309,10 +309,10 @@ class ConstantVariance(BoundVariance):
     @classmethod
     def of(cls, columns: Columns, name: str) -> ConstantVariance:
         """Read the variances."""
-        found = numbers(columns, name)
-        if np.any(found <= 0):
-            raise DataError(f"KnownVariance: column {name!r} must be positive, found {found.min():g}")
-        return cls(name, np.log(found) / 2, Parameters.elementwise((), Unlimited(), 0.0, 0.0))
+        variances = numbers(columns, name)
+        if np.any(variances <= 0):
+            raise DataError(f"KnownVariance: column {name!r} must be positive, found {variances.min():g}")
+        return cls(name, np.log(variances) / 2, Parameters.elementwise((), Unlimited(), 0.0, 0.0))
 
     @property
     def columns(self) -> tuple[str, ...]:
