@@ -71,6 +71,11 @@ class CovarianceModel:
             positions[term.factor].extend(range(term.theta.start, term.theta.stop))
         return tuple(np.array(of_factor, dtype=np.intp) for of_factor in positions)
 
+    @cached_property
+    def order(self) -> IntArray:
+        """Positions in theta of all parameters, those of the first factor first."""
+        return np.concatenate([np.zeros(0, dtype=np.intp), *self.by_factor])
+
     def derivatives(self, theta: Array) -> list[Array]:
         """Return ``dT / dtheta`` (k_f, Q, Q) of every grouping factor, for its own parameters (:attr:`by_factor`)."""
         out = [

@@ -34,6 +34,7 @@ from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, Effects, factorize
 from mixedfx.linalg.gram import Gram, Rows
+from mixedfx.linalg.remainder import mirrored
 from mixedfx.linalg.rowwise import RowMap
 
 __all__ = ["LinearCriterion", "LinearEvaluation"]
@@ -187,7 +188,7 @@ class LinearEvaluation:
         if p == 0:
             return np.zeros((0, 0))
         inverse, _ = lapack.dpotri(self._cholesky[:p, :p], lower=1)
-        return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
+        return mirrored(np.asarray(inverse))
 
     @cached_property
     def r2(self) -> float:
@@ -283,11 +284,8 @@ class LinearEvaluation:
         """``w_i' P w_j`` (k, k) and ``w_i' P y`` (k,) with ``w_i = dV/dtheta_i P y``."""
         covariance, k, p = self.criterion.covariance, self.criterion.covariance.n_theta, self.criterion.n_fixed
         outer, cross_x, cross_y = np.zeros((k, k)), np.zeros((p, k)), np.zeros(k)
-        t = [
-            np.tensordot(d, s, axes=(2, 0)).transpose(1, 2, 0)
-            for d, s in zip(self.sigma_derivatives, self.s, strict=True)
-        ]
-        order = np.concatenate([np.zeros(0, dtype=np.intp), *covariance.by_factor])
+        t = [(d @ s).transpose(1, 2, 0) for d, s in zip(self.sigma_derivatives, self.s, strict=True)]
+        order = covariance.order
         for f, (positions, moved) in enumerate(zip(covariance.by_factor, self.moved(t), strict=True)):
             flat = t[f].reshape(self.s[f].size, positions.size)
             cross_x[:, positions] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat

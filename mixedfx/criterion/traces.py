@@ -129,7 +129,7 @@ def traces_of_intercepts(at: LinearEvaluation) -> Array:
     if at.criterion.reml and at.criterion.n_fixed:
         forms = _forms(at) if rest is None else _crossed_forms(at, rest)
         trace = trace - 2.0 * np.einsum("ipjq,pq->ij", forms, at.unscaled_cov)
-    order = np.concatenate(at.criterion.covariance.by_factor)
+    order = at.criterion.covariance.order
     slopes = np.concatenate([d[:, 0, 0] for d in at.sigma_derivatives])
     out = np.empty_like(trace)
     out[np.ix_(order, order)] = trace * np.outer(slopes, slopes)

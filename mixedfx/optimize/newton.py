@@ -230,7 +230,7 @@ def _newton_step(gradient: Array, curvature: Array, free: BoolArray, limit: Arra
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
         raise FloatingPointError("its derivatives are not finite")
     scale = equilibrium(h)
-    values, vectors = np.linalg.eigh(h / np.outer(scale, scale))
+    values, vectors = np.linalg.eigh(h / (scale * scale[:, None]))
     magnitude = np.abs(values)
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane
     along = vectors.T @ (g / scale)
