@@ -38,6 +38,9 @@ class Covariance(ABC):
     -----
     A standard deviation of zero is a legal value everywhere: ``T`` and its derivatives stay finite there. Correlation
     parameters stay strictly inside their interval, by the margin that :meth:`lower` and :meth:`upper` leave.
+
+    A structure knows no units: ``theta`` may be on the user's scale or, while a model is fitted, on the inner one,
+    where the columns are scaled; :meth:`rescale` leads from one to the other.
     """
 
     size: int

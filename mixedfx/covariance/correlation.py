@@ -62,7 +62,7 @@ def _raised(sd: Array, zero: BoolArray, d: Array) -> Array:
 def _directions(M: Array, c: Array, size: float) -> list[Array]:
     """Standard deviations (k,) worth a look: along each slope that falls, along all, and where there is no slope.
 
-    The quadratic form has a say only there: it is of second order, as is what the criterion has beyond.
+    The quadratic form counts only where there is no slope: it is of second order, as are the terms that are left out.
     """
     k = len(c)
     diagonal = M.diagonal()
@@ -129,15 +129,15 @@ class Correlation(ABC):
         """Return the largest legal values (n_rho,), inside the open interval."""
 
     def narrower(self) -> tuple[tuple[Correlation, Callable[[Array], Array]], ...]:
-        """Return the correlation patterns that this one contains, with the maps (n_rho',) -> (n_rho,) of their own."""
+        """Return the correlation patterns that this one contains, each with its map (n_rho',) -> (n_rho,)."""
         return ()
 
     def start(self) -> Array:
-        """Return the parameters (n_rho,) to start from: no correlation, unless a pattern has none such."""
+        """Return the parameters (n_rho,) to start from: no correlation, where the pattern has such."""
         return np.zeros(self.n_rho)
 
     def independent(self) -> Array | None:
-        """Return the parameters (n_rho,) of no correlation at all, or None if the pattern has none such."""
+        """Return the parameters (n_rho,) of no correlation at all, or None if the pattern has no such member."""
         return np.zeros(self.n_rho)
 
     def matrix(self, rho: Array) -> Array:
@@ -158,9 +158,11 @@ class Correlation(ABC):
         change = change + change.swapaxes(1, 2)
         free = [j for j in range(self.n_rho) if not np.any(np.abs(change[j][pairs]) > UNMOVED)]
         lower, upper = self.lower(), self.upper()
-        base = rho if len(free) < self.n_rho else self.start()
+        start = self.start()
+        base = rho if len(free) < self.n_rho else start
+        low, high = start + ENDS * (lower - start), start + ENDS * (upper - start)
         for j in free:
-            for value in np.linspace(ENDS * lower[j], ENDS * upper[j], GRID):
+            for value in np.linspace(low[j], high[j], GRID):
                 moved = base.copy()
                 moved[j] = value
                 yield moved, self.matrix(moved)

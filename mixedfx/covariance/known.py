@@ -47,12 +47,21 @@ class RelationshipMatrix:
     def factor(self, levels: pd.Index[Any]) -> Array:
         """Return L (m, m) with ``L @ L.T = K[levels, levels]``, so that ``Z L`` has independent effects.
 
-        Lower triangular where the matrix is positive definite, a symmetric root's columns where it is singular.
+        Parameters
+        ----------
+        levels : pandas.Index
+            The levels (m,) of the data.
+
+        Returns
+        -------
+        (m, m) array
+            Lower triangular where the matrix is positive definite; where it is singular, the eigenvectors times the
+            roots of their eigenvalues.
 
         Raises
         ------
         DataError
-            If the matrix lacks some of the ``levels`` (m,) of the data, or is not positive semidefinite on them.
+            If the matrix lacks some of the levels, or is not positive semidefinite on them.
         """
         at = self.levels.get_indexer(levels)
         if np.any(at < 0):
@@ -92,6 +101,10 @@ def relationship_matrix(name: str, value: object) -> RelationshipMatrix:
     value : DataFrame or (matrix, labels)
         A square DataFrame whose rows and columns bear the same labels (in any order), or a square array or sparse
         matrix with the sequence of its labels.
+
+    Returns
+    -------
+    RelationshipMatrix
 
     Raises
     ------

@@ -62,6 +62,16 @@ def covariance_for(keyword: str, size: int) -> Covariance:
 
     ``known(1 + x | g, K)`` is unstructured between its columns: the relationship between the levels is separate.
 
+    Parameters
+    ----------
+    keyword : str
+    size : int
+        Number q of columns of the term.
+
+    Returns
+    -------
+    Covariance
+
     Raises
     ------
     SpecificationError

@@ -317,6 +317,10 @@ def link_for(link: object) -> Link:
         ``"logit"``, ``"probit"``, ``"cloglog"``, ``"cauchit"``, ``"log"``, ``"identity"``, ``"inverse"``,
         ``"inverse_squared"`` or ``"sqrt"``.
 
+    Returns
+    -------
+    Link
+
     Raises
     ------
     SpecificationError

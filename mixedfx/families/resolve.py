@@ -194,7 +194,11 @@ def family_for(family: object, link: object = None) -> Family:
         A statsmodels ``NegativeBinomial(alpha=…)`` or ``Tweedie(var_power=…)`` holds that parameter fixed, as it
         does in statsmodels; the name estimates it.
     link : str, Link or statsmodels link, optional
-        Instead of the family's default (or of the statsmodels family's own) link.
+        Instead of the family's default link, or of the one that the statsmodels family has.
+
+    Returns
+    -------
+    Family
 
     Raises
     ------

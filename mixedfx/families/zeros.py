@@ -279,6 +279,14 @@ def with_zero_inflation(family: Family) -> Family:
     A family that can be zero itself (counts, binomials, Tweedie) becomes :class:`ZeroInflated`; one that cannot
     (truncated counts, Gamma, beta, …) a :class:`Hurdle`.
 
+    Parameters
+    ----------
+    family : Family
+
+    Returns
+    -------
+    ZeroInflated or Hurdle
+
     Raises
     ------
     SpecificationError

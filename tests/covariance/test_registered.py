@@ -265,3 +265,18 @@ def test_resampling_in_other_processes_knows_the_structure(subset):
     one = mfx.bootstrap(fit, n=4, seed=1)
     two = mfx.bootstrap(fit, n=4, seed=1, n_jobs=2)
     np.testing.assert_allclose(two.replicates, one.replicates, rtol=1e-6)
+
+
+def test_intervals_away_from_zero_are_searched_inside():
+    def shifted(rho, size):
+        return powers(rho[:1] - 3.0, size)
+
+    mfx.register_covariance("shifted", shifted, lower=2, upper=4, variances="one")
+    correlation = covariance_for("shifted", 3).correlation
+    places = [rho for rho, _ in correlation.grid(correlation.start(), np.zeros(3, dtype=bool))]
+    assert len(places) > 2
+    assert 2 < np.min(places) < np.max(places) < 4
+    subset = mfx.load_dataset("sleepstudy").query("Days in [0, 3, 6, 9]")
+    fits = [mfx.lmer(f"Reaction ~ Days + {name}(0 + C(Days) | Subject)", subset) for name in ("ar1", "shifted")]
+    assert fits[1].llf == pytest.approx(fits[0].llf, rel=1e-9)
+    assert fits[1].theta.iloc[1] - 3.0 == pytest.approx(fits[0].theta.iloc[1], abs=1e-4)

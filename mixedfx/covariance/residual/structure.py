@@ -306,6 +306,11 @@ class ResidualStructure(ABC):
         columns : mapping of str to array-like, or DataFrame
             At least :attr:`columns`, without missing values.
 
+        Returns
+        -------
+        BoundResidual
+            For these rows, with the names and start values of its parameters.
+
         Raises
         ------
         DataError
