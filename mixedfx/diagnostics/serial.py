@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from mixedfx._arguments import checked_alpha, plain_numbers
+from mixedfx._arguments import checked_alpha, checked_whole, plain_numbers
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
@@ -124,21 +124,12 @@ def acf(
     series = pd.MultiIndex.from_arrays([codes, times])
     if not series.is_unique:
         raise DataError(f"a time occurs twice within {name}: give the groups within which times differ, group=…")
-    used = np.isfinite(values)
-    square = float(np.mean(values[used] ** 2))
-    rows = {0: (1.0, int(used.sum()))}
-    for lag in range(1, min(most, int(np.ptp(times))) + 1):
-        later = series.get_indexer(pd.MultiIndex.from_arrays([codes, times + lag]))
-        products = (values * values[later])[(later >= 0)]
-        products = products[np.isfinite(products)]
-        if products.size:
-            rows[lag] = (float(products.mean()) / square if square > 0 else np.nan, products.size)
-    if len(rows) == 1:
+    frame = _autocorrelations(values, series, most)
+    if len(frame) == 1:
         raise SpecificationError(
             f"no two rows within {name} are up to {most} apart: there is no autocorrelation; give larger "
             "groups, group=…, or more lags="
         )
-    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["acf", "pairs"]).rename_axis("lag")
     bound = special.ndtri(1.0 - 0.5 * alpha) / np.sqrt(frame["pairs"].to_numpy(dtype=float))
     frame = frame.assign(lower=-bound, upper=bound)
     notes = [
@@ -149,6 +140,21 @@ def acf(
         frame, heading="Autocorrelation of residuals", notes=notes, formats={"pairs": "count"}
     )
     return SerialCorrelation(table, "acf")
+
+
+def _autocorrelations(values: Array, series: pd.MultiIndex, most: int) -> pd.DataFrame:
+    """Autocorrelations (``acf, pairs``) of values (n,) in series up to the lag ``most``; a row a lag with pairs."""
+    codes, times = series.get_level_values(0).to_numpy(), series.get_level_values(1).to_numpy()
+    used = np.isfinite(values)
+    square = float(np.mean(values[used] ** 2))
+    rows = {0: (1.0, int(used.sum()))}
+    for lag in range(1, min(most, int(np.ptp(times))) + 1):
+        later = series.get_indexer(pd.MultiIndex.from_arrays([codes, times + lag]))
+        products = (values * values[later])[later >= 0]
+        products = products[np.isfinite(products)]
+        if products.size:
+            rows[lag] = (float(products.mean()) / square if square > 0 else np.nan, products.size)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["acf", "pairs"]).rename_axis("lag")
 
 
 def variogram(
@@ -201,19 +207,18 @@ def variogram(
     """
     results = mixed_results(fit, "variogram")
     values, codes, name = _residuals(results, kind, group)
-    if isinstance(intervals, bool) or not isinstance(intervals, int | np.integer) or intervals < 1:
-        raise SpecificationError(f"intervals is a whole number, at least 1; found {intervals!r}")
+    most = checked_whole("intervals", intervals, 1)
     named = isinstance(distance, list | tuple) and len(distance) > 0 and all(isinstance(d, str) for d in distance)
     columns = [_numbers(results, one, "distance") for one in (distance if named else [distance])]
     places = np.column_stack(columns)
     used = np.flatnonzero(np.isfinite(values) & np.isfinite(places).all(axis=1))
     far, half = _pairs(values[used], places[used], codes[used], name)
-    own = _intervals(far, int(intervals))
-    counts = np.bincount(own)
+    number = _intervals(far, most)
+    counts = np.bincount(number)
     frame = pd.DataFrame(
         {
-            "distance": np.bincount(own, weights=far) / counts,
-            "variogram": np.bincount(own, weights=half) / counts,
+            "distance": np.bincount(number, weights=far) / counts,
+            "variogram": np.bincount(number, weights=half) / counts,
             "pairs": counts,
         },
         index=pd.RangeIndex(1, counts.size + 1, name="number"),
