@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixedfx._typing import IntArray
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import MixedResults, checked_fit
 
 if TYPE_CHECKING:
     from mixedfx.results.linear import LinearMixedResults
@@ -20,9 +20,7 @@ __all__ = ["generalized_results", "independent_results", "linear_results", "mixe
 
 def mixed_results(fit: Any, name: str, words: str = "needs the results of lmer or glmer") -> MixedResults:
     """Return ``fit`` if it is results of mixedfx; ``words`` say what the function ``name`` wants."""
-    if not isinstance(fit, MixedResults):  # the door: what else users hand in is refused here
-        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
-    return fit
+    return checked_fit(fit, name, words)
 
 
 def linear_results(fit: Any, name: str, words: str = "is for linear mixed models (lmer)") -> MixedResults:

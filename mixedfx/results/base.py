@@ -504,8 +504,8 @@ class MixedResults(Estimates):
         return self.summary()._repr_html_()
 
 
-def checked_fit(fit: Any, function: str) -> MixedResults:
-    """Return a fitted mixed model as a function takes it, of any kind.
+def checked_fit(fit: Any, function: str, words: str = "takes a fitted mixed model") -> MixedResults:
+    """Return a fitted mixed model as a function takes it, of any kind; ``words`` say what it takes.
 
     Raises
     ------
@@ -513,5 +513,5 @@ def checked_fit(fit: Any, function: str) -> MixedResults:
         If it is something else: a model that is not fitted, a fit of another package.
     """
     if not isinstance(fit, MixedResults):  # the one door: what comes in from a user
-        raise TypeError(f"{function} takes a fitted mixed model, found {type(fit).__name__}")
+        raise TypeError(f"{function} {words}, found {type(fit).__name__}")
     return fit
