@@ -11,13 +11,13 @@ from tests.structure import FILES, FLOOR, module_of, nodes_of, numbers, parsed, 
 
 # What ``python -m tests.structure`` prints may fall, never rise: lower these with the code.
 CEILINGS = {
-    "files": 265,
-    "files that one other imports": 70,
+    "files": 262,
+    "files that one other imports": 62,
     "modules in import cycles": 0,
-    "type questions above fitting": 50,
-    "assert isinstance": 5,
+    "type questions above fitting": 28,
+    "assert isinstance": 0,
     "fit.fit": 0,
-    "questions behind the face": 5,
+    "questions behind the face": 4,
     "longest file": 600,
 }
 

@@ -39,7 +39,7 @@ class LeastSquares(Fit):
 
     family = family_for("gaussian")
     theta = x = np.zeros(0)
-    roots = modes = covariances = ()
+    roots = modes = covariances = mode_variances = ()
     has_sigma = False
     certificate = Certificate(0.0, 0, 0, (), False, 1, 1)
 
@@ -83,6 +83,14 @@ class LeastSquares(Fit):
 
     def weighted_rows(self, matrix):
         return matrix
+
+    def leverages(self):
+        hat = self.design.fixed.matrix @ np.linalg.pinv(self.design.fixed.matrix)
+        return hat.diagonal(), np.zeros(len(hat))
+
+    def drawn_predictor(self, effects, rng):
+        errors = self.error_root @ rng.standard_normal(self.error_root.shape[1])
+        return self.design.fixed.matrix @ (self.beta + errors)
 
     def with_response(self, y):
         return Problem(replace(self.design, response=replace(self.design.response, values=y)))
@@ -150,9 +158,11 @@ def test_the_kind_is_small():
     assert len(source) <= 80
 
 
-def test_estimates(fit, truth):
+def test_summary_and_estimates(fit, truth):
     assert np.allclose(fit.params, truth.params)
     assert np.allclose(fit.bse, truth.bse)
+    assert np.allclose(fit.conf_int(), truth.conf_int())
+    assert all(name in str(fit.summary()) for name in ("Least squares", *fit.params.index))
     assert np.allclose(fit.t_test("x = 1").pvalue, truth.t_test("x = 1").pvalue)
 
 
@@ -192,6 +202,20 @@ def test_contrasts_and_effects(fit, truth):
         mfx.eff_size(mfx.emmeans(fit, "f"))
     sizes = mfx.eff_size(mfx.emmeans(fit, "f"), sigma=SIGMA).to_frame()
     np.testing.assert_allclose(sizes["effect_size"], mfx.emmeans(fit, "f").pairs().to_frame()["estimate"] / SIGMA)
+
+
+def test_tables(fit, truth):
+    table = mfx.tidy(fit).query("effect == 'fixed'")
+    assert np.allclose(table["estimate"], truth.params)
+    assert np.allclose(table["std_error"], truth.bse)
+    assert mfx.glance(fit)["llf"].item() == pytest.approx(fit.llf)
+    assert np.allclose(mfx.augment(fit)[".fitted"], truth.fittedvalues)
+
+
+def test_diagnostics(fit, truth):
+    assert np.allclose(mfx.leverage(fit)["total"], truth.get_influence().hat_matrix_diag)
+    assert mfx.quantile_residuals(fit, 200, seed=1).uniformity()["pvalue"] > 1e-3
+    assert mfx.check(fit).to_frame().loc["distribution", "verdict"] == "well"
 
 
 def test_anova(fit, truth):
