@@ -117,6 +117,7 @@ def largest_statistic_quantile(tail: float, correlation: Array, df: float) -> fl
 NODES = 128
 FARTHEST = 8.5  # standard deviations beyond which the normal density counts for nothing
 NEGLIGIBLE = 1e-15  # probability that is left out at both ends of the distribution of S
+LARGE = 30.0  # argument of the gamma function from which Stirling's series is exact
 LARGEST = 1e6  # quantiles are looked for below this
 CELLS = 1_000_000  # numbers that are worked on at a time
 
@@ -146,13 +147,19 @@ def _range_cdf(w: Array, k: int) -> Array:
 
 
 def _scale_rule(df: float) -> tuple[Array, Array]:
-    """Nodes and weights for expectations over ``S = chi / sqrt(df)``, in its logarithm."""
+    """Nodes and weights for expectations over ``S = chi / sqrt(df)``, in the logarithm u of its square."""
     half = 0.5 * df
-    lower = float(special.gammaincinv(half, NEGLIGIBLE))
+    lower = max(float(special.gammaincinv(half, NEGLIGIBLE)), float(np.finfo(float).tiny))
     upper = float(special.gammainccinv(half, NEGLIGIBLE))
-    x, weights = _rule(np.log(max(lower, np.finfo(float).tiny)), np.log(upper))  # of S^2 df / 2
-    density = np.exp(half * x - np.exp(x) - special.gammaln(half))
-    return np.sqrt(np.exp(x) / half), weights * density
+    u, weights = _rule(np.log(lower / half), np.log(upper / half))
+    return np.exp(0.5 * u), weights * np.exp(half * (u - np.expm1(u)) + _log_norm(half))
+
+
+def _log_norm(a: float) -> float:
+    """Return ``a log a - a - log Gamma(a)``, by Stirling's series where the terms would cancel."""
+    if a < LARGE:
+        return float(a * np.log(a) - a - special.gammaln(a))
+    return float(0.5 * np.log(a / (2.0 * np.pi)) - 1.0 / (12.0 * a) + 1.0 / (360.0 * a**3) - 1.0 / (1260.0 * a**5))
 
 
 def studentized_range_tail(q: Array, k: int, df: float) -> Array:

@@ -82,3 +82,10 @@ def test_one_sided():
 def test_the_same_question_has_the_same_answer():
     correlation = np.full((4, 4), 0.3) + 0.7 * np.eye(4)
     assert largest_statistic_quantile(0.05, correlation, 9.0) == largest_statistic_quantile(0.05, correlation, 9.0)
+
+
+@pytest.mark.parametrize("df", [1e6, 1e9, 1e12])
+def test_studentized_range_of_many_degrees_of_freedom_is_that_of_the_normal_distribution(df):
+    q = np.array([1.0, 2.2, 3.5, 6.0])
+    many, infinite = studentized_range_tail(q, 5, df), studentized_range_tail(q, 5, np.inf)
+    np.testing.assert_allclose(many, infinite, rtol=20.0 / df, atol=1e-10)
