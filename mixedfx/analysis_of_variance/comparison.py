@@ -14,12 +14,11 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extension, chi_bar_square_tail, extension_of
-from mixedfx.analysis_of_variance.doors import results_of_ours
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
 from mixedfx.families import Family, parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.foreign import ForeignFit, foreign_fit
 from mixedfx.results.settings import settings_of
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mixedfx.results.intervals import MethodName
     from mixedfx.results.quantities import WhichName
 
-__all__ = ["MixedResults", "checked_fit"]
+__all__ = ["MixedResults", "checked_fit", "results_of_ours"]
 
 RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
 IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewhere
@@ -504,14 +504,20 @@ class MixedResults(Estimates):
         return self.summary()._repr_html_()
 
 
+def results_of_ours(fit: Any) -> MixedResults | None:
+    """Return a fitted mixed model of any kind; None for a fit of another package, or what is no fit."""
+    return fit if isinstance(fit, MixedResults) else None  # the one door: what comes in from a user
+
+
 def checked_fit(fit: Any, function: str, words: str = "takes a fitted mixed model") -> MixedResults:
-    """Return a fitted mixed model as a function takes it, of any kind; ``words`` say what it takes.
+    """Return a fitted mixed model of any kind as a function takes it; ``words`` say what the function wants.
 
     Raises
     ------
     TypeError
         If it is something else: a model that is not fitted, a fit of another package.
     """
-    if not isinstance(fit, MixedResults):  # the one door: what comes in from a user
+    results = results_of_ours(fit)
+    if results is None:
         raise TypeError(f"{function} {words}, found {type(fit).__name__}")
-    return fit
+    return results

@@ -23,7 +23,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.components.layout import factor_columns
-from mixedfx.analysis_of_variance.doors import linear_results
+from mixedfx.analysis_of_variance.components.random_terms import linear_results
 from mixedfx.analysis_of_variance.strata.analysis import RESIDUAL
 from mixedfx.analysis_of_variance.strata.observations import row_grouping
 from mixedfx.analysis_of_variance.strata.projections import RANK_TOLERANCE, Grouping, grouping_of

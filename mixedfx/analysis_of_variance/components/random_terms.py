@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.doors import linear_results
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
 from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.fitting import Control, fit_linear
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.encoder import term_label
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import checked_fit
 
-__all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "ranova"]
+if TYPE_CHECKING:
+    from mixedfx.results.linear import LinearMixedResults
+
+__all__ = ["SEVERAL", "Extension", "chi_bar_square_tail", "extension_of", "linear_results", "ranova"]
 
 INTERCEPT = "Intercept"
 SEVERAL = (
@@ -115,6 +117,21 @@ class _Reduction:
     label: str
     terms: Terms
     variances: int = 1
+
+
+def linear_results(fit: Any, function: str) -> LinearMixedResults:
+    """Return results of a linear mixed model: normal residuals around the linear predictor.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    words = "is for linear mixed models"
+    results = checked_fit(fit, function, words)
+    if not results.solution.response.has_normal_residuals:
+        raise TypeError(f"{function} {words}, found {type(fit).__name__}")
+    return cast("LinearMixedResults", results)
 
 
 def ranova(fit: Any) -> StatsTable:

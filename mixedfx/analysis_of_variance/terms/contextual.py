@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
-from mixedfx.analysis_of_variance.doors import mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.ddf import DdfName
 from mixedfx.matrices.transforms import BETWEEN, WITHIN
+from mixedfx.results.base import checked_fit
 
 __all__ = ["contextual_test"]
 
@@ -59,7 +59,7 @@ def contextual_test(fit: Any, *, ddf: DdfName | None = None) -> StatsTable:
     >>> mfx.contextual_test(fit).round(3).loc[:, ["within", "between", "contextual", "se"]].values.tolist()
     [[-0.721, -0.311, 0.41, 0.201]]
     """
-    fit = mixed_results(fit, "contextual_test")
+    fit = checked_fit(fit, "contextual_test", "needs results of mixedfx")
     names = [str(name) for name in fit.params.index]
     pairs = _pairs(names)
     if not pairs:

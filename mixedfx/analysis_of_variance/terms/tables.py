@@ -12,7 +12,6 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.analysis_of_variance.doors import results_of_ours
 from mixedfx.analysis_of_variance.terms.coding import (
     carries_others,
     contains_by_name,
@@ -32,7 +31,7 @@ from mixedfx.matrices import Frame
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.adapted import AdaptedFit
 from mixedfx.results.adapters import adapted
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import MixedResults, results_of_ours
 
 __all__ = ["MEANING", "AnalysedFit", "analysed_fit", "chi_squared_table", "cohen_f", "f_table", "partial_eta_squared"]
 
