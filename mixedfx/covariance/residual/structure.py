@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.residual.columns import Columns, read
@@ -223,27 +222,6 @@ class BoundResidual:
     def natural_derivative(self, rho: Array) -> Array:
         """Return ``d natural / d rho`` (n_rho, n_rho), for the delta method."""
         return self.parameters.map.derivative(rho)
-
-    def natural_intervals(self, rho: Array, cov: Array, alpha: float = 0.05) -> Array:
-        """Return Wald limits (n_rho, 2) of the natural parameters, computed on the scale where each is unbounded.
-
-        Parameters
-        ----------
-        rho : (n_rho,) array
-        cov : (n_rho, n_rho) array
-            Covariance of the estimates of ``rho``.
-        alpha : float
-            One minus the confidence level.
-        """
-        J = self.natural_derivative(rho)
-        deviations = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", J, cov, J), 0.0)) * ndtri(1 - alpha / 2)
-        limits = np.empty((self.n_rho, 2))
-        for row, (scale, value, deviation) in enumerate(zip(self.parameters.map.scales, self.natural(rho), deviations)):
-            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # an estimate at its end is not inside
-                x = scale.real(float(value))
-                reach = deviation / abs(scale.slope(x))
-                limits[row] = sorted((scale.natural(x - reach), scale.natural(x + reach)))
-        return limits
 
     def rebind(self, columns: Columns) -> BoundResidual:
         """Return the structure with the same parameters for other rows, for prediction and simulation.
