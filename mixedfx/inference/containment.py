@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
-from mixedfx.fitting import LinearFit
+from mixedfx.fitting import Fit
 from mixedfx.inference.denominator import ByCoefficient, Denominator
 from mixedfx.inference.estimable import term_maps
 from mixedfx.matrices import Design, nested_in
@@ -150,7 +150,7 @@ def _involves(rows: Array, parameters: Array) -> BoolArray:
     return np.asarray(np.abs(rows @ parameters).max(axis=1, initial=0.0) > ROUNDING * size)
 
 
-def containment(fit: LinearFit) -> Denominator:
+def containment(fit: Fit) -> Denominator:
     """Return the degrees of freedom by counting groups."""
-    design = fit.problem.design
-    return Containment(ByCoefficient(fit.beta_covariance, containment_df(design), "containment"), design)
+    df = containment_df(fit.design)
+    return Containment(ByCoefficient(fit.beta_covariance, df, "containment"), fit.design)

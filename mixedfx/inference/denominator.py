@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.fitting import Fit, LinearFit
+from mixedfx.fitting import Fit
 
 __all__ = [
     "NORMAL",
@@ -117,9 +117,10 @@ class Asymptotic(Denominator):
         return np.inf, 1.0
 
 
-def residual(fit: LinearFit) -> Denominator:
-    """Return the degrees of freedom of least squares: rows less coefficients."""
-    n, p = fit.at.criterion.n, fit.at.criterion.n_fixed
+def residual(fit: Fit) -> Denominator:
+    """Return the degrees of freedom of least squares: rows of positive weight less coefficients."""
+    weights, p = fit.design.weights, fit.beta.size
+    n = fit.design.n_rows if weights is None else int(np.count_nonzero(weights > 0))
     return ByCoefficient(fit.beta_covariance, np.full(p, float(n - p)), "the residual")
 
 

@@ -383,7 +383,7 @@ class KenwardRogerDenominator(Denominator):
 
     @cached_property
     def _own(self) -> KenwardRoger | StructuredKenwardRoger:
-        if not self.fit.at.criterion.reml:
+        if not self.fit.reml:
             raise SpecificationError(
                 "Kenward and Roger's method is for REML fits, and this one is by maximum likelihood: fit it with "
                 'reml=True, or take ddf="satterthwaite"'

@@ -13,6 +13,7 @@ import numpy as np
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
+from mixedfx.fitting import Fit
 from mixedfx.fitting.likelihood import Likelihood, with_variances
 from mixedfx.fitting.quantities import Quantity
 from mixedfx.fitting.reported import NaturalScale, Reported
@@ -194,7 +195,7 @@ class CoefficientProfile(HeldProfile):
     @classmethod
     def of(cls, fit: Any, name: str) -> CoefficientProfile:
         """Return the profile of the fixed effect of that name."""
-        basis, j = fit.problem.basis, list(fit.problem.design.fixed.names).index(name)
+        basis, j = fit.problem.basis, list(fit.design.fixed.names).index(name)
         row, k = basis.matrix[j], fit.problem.covariance.n_theta
         se = float(np.sqrt(fit.beta_covariance[j, j]))
         start = np.concatenate([with_variances(fit.problem.covariance.terms, fit.point.x[:k]), fit.point.x[k:]])
@@ -248,13 +249,13 @@ def _minimum(criterion: GaussianCriterion, start: Array) -> Optimum[GaussianEval
     return optimum
 
 
-def profiles(fit: Any) -> dict[str, HeldProfile]:
+def profiles(fit: Fit) -> dict[str, HeldProfile]:
     """Return the profile of every number that a fit reports, by name; a correlation that others determine has none."""
     around = fit.likelihood
     return {number.name: _profile(fit, around, number) for number in fit.reported if not number.is_tied}
 
 
-def _profile(fit: Any, around: Likelihood, number: Reported) -> HeldProfile:
+def _profile(fit: Fit, around: Likelihood, number: Reported) -> HeldProfile:
     if number.quantity is None:  # profiled out of the criterion, which can hold it in the response
         return CoefficientProfile.of(fit, number.name)
     if number.unbounded is None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Fit
 from mixedfx.fitting.reported import covariance_entries
 
 __all__ = ["RESIDUAL", "SCALES", "VarianceEstimates", "variance_estimates"]
@@ -50,7 +50,7 @@ class _Numbers:
         return _Numbers([*self.labels, *other.labels], values, slopes)
 
 
-def variance_estimates(fit: Any, scale: str) -> VarianceEstimates:
+def variance_estimates(fit: Fit, scale: str) -> VarianceEstimates:
     """Return estimates and their covariance on one of the :data:`SCALES`.
 
     Parameters
@@ -78,7 +78,7 @@ def variance_estimates(fit: Any, scale: str) -> VarianceEstimates:
     return VarianceEstimates(tuple(numbers.labels), numbers.values, out)
 
 
-def _structure(fit: Any) -> _Numbers:
+def _structure(fit: Fit) -> _Numbers:
     """The natural parameters of a residual structure."""
     bound, k = fit.residual, fit.likelihood.phi.size
     if bound is None:
@@ -89,7 +89,7 @@ def _structure(fit: Any) -> _Numbers:
     return _Numbers([(RESIDUAL, name, "") for name in bound.names], bound.natural(fit.rho), slopes)
 
 
-def _residual(fit: Any, scale: str) -> _Numbers:
+def _residual(fit: Fit, scale: str) -> _Numbers:
     """The residual variance, or its root."""
     likelihood = fit.likelihood
     slopes = np.zeros((1, likelihood.phi.size))
@@ -103,7 +103,7 @@ def _residual(fit: Any, scale: str) -> _Numbers:
 
 
 def _by_entry(
-    fit: Any, numbers: Callable[[Array, Array, Sequence[tuple[int, int]]], tuple[list[float], list[Array]]]
+    fit: Fit, numbers: Callable[[Array, Array, Sequence[tuple[int, int]]], tuple[list[float], list[Array]]]
 ) -> _Numbers:
     """Numbers of each term's covariance (q, q) and its derivatives (k, q, q), for the entries that are parameters."""
     likelihood = fit.likelihood
@@ -112,7 +112,7 @@ def _by_entry(
     labels: list[Label] = []
     values: list[float] = []
     slopes: list[Array] = []
-    for term, basis, slot in zip(fit.problem.design.random, fit.problem.terms, likelihood.terms, strict=True):
+    for term, basis, slot in zip(fit.design.random, fit.problem.terms, likelihood.terms, strict=True):
         inner = theta[slot.theta]
         moving = (slot.covariance.covariance(inner), slot.covariance.covariance_derivative(inner))
         matrix, derivative = (unit * basis.matrix @ part @ basis.matrix.T for part in moving)
@@ -150,17 +150,17 @@ def _deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]])
     return values, slopes
 
 
-def _on_theta(fit: Any) -> _Numbers:
+def _on_theta(fit: Fit) -> _Numbers:
     likelihood = fit.likelihood
     slopes = np.zeros((fit.theta.size, likelihood.phi.size))
     slopes[:, likelihood.theta] = fit.theta_jacobian
-    terms = fit.problem.design.random
+    terms = fit.design.random
     labels: list[Label] = [(t.group, label, "") for t in terms for label in t.covariance.labels(list(t.names))]
     return _Numbers(labels, fit.theta, slopes)
 
 
 #: Scales by name.
-SCALES: dict[str, Callable[[Any], _Numbers]] = {
+SCALES: dict[str, Callable[[Fit], _Numbers]] = {
     "variance": lambda fit: _by_entry(fit, _entries),
     "sd": lambda fit: _by_entry(fit, _deviations),
     "theta": _on_theta,
