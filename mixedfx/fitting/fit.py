@@ -188,9 +188,10 @@ class Fit(ABC):
     def reported(self) -> tuple[Reported, ...]:
         """The numbers that intervals are made for, on the user's scale: random part, fixed effects, the family's own.
 
-        ``conf_int``, ``profile`` and ``bootstrap`` take names, bounds, scales and values from here.
+        ``conf_int``, ``profile`` and ``bootstrap`` take names, bounds, scales and values from here: the fixed effects,
+        unless a kind of fit has more.
         """
-        return ()
+        return tuple(Reported(str(name), "fixed", "conditional", None) for name in self.design.fixed.names)
 
     @property
     def likelihood(self) -> Likelihood:

@@ -73,8 +73,9 @@ def quantities(fit: MixedResults) -> Quantities:
 
 def estimates(fit: MixedResults) -> Array:
     """Return the values (k,) of :func:`quantities` in one fit, on the user's scale."""
-    phi, beta = fit.solution.likelihood.phi, iter(np.asarray(fit.params, dtype=float))
-    return np.array([next(beta) if entry.part == "fixed" else entry.value(phi) for entry in fit.solution.reported])
+    entries, beta = fit.solution.reported, iter(np.asarray(fit.params, dtype=float))
+    phi = fit.solution.likelihood.phi if any(entry.part != "fixed" for entry in entries) else np.zeros(0)
+    return np.array([next(beta) if entry.part == "fixed" else entry.value(phi) for entry in entries])
 
 
 def refitted_estimates(fit: MixedResults, refits: Refits) -> Array:

@@ -182,6 +182,12 @@ def test_simulate_and_refit(fit):
     assert np.allclose(fit.refit(fit.fittedvalues).params, fit.params)
 
 
+def test_bootstrap(fit, truth):
+    boot = mfx.bootstrap(fit, 300, seed=1)
+    assert list(boot.replicates) == list(fit.params.index)
+    assert np.allclose(boot.replicates.std(), truth.bse, rtol=0.2)
+
+
 def test_marginal_means(fit, truth, data):
     means = mfx.emmeans(fit, "f").to_frame()
     grid = pd.DataFrame({"f": ["a", "b", "c"], "x": data.x.mean()})
