@@ -361,3 +361,17 @@ def test_robust_covariances_of_a_linear_model_are_those_of_its_tests(data, kind)
     for cov_type in ("nonrobust", "HC3"):
         fit = smf.ols("y ~ x + a", data).fit(cov_type=cov_type, use_t=True)
         assert mfx.anova(fit, type=kind).loc["x", "F"] == pytest.approx(fit.tvalues["x"] ** 2, rel=1e-9)
+
+
+def test_only_tests_at_the_origin_of_a_covariate_are_said_to_be_there(data):
+    """By SAS's rule ``a`` is adjusted for ``a:x``: its test depends on the origin of x. By names it does not."""
+    moved = data.assign(x=data["x"] + 2)
+    tables = {
+        "sas": lambda d: mfx.anova(mfx.lmer("y ~ a * x + (1 | g)", d), type=2),
+        "least squares": lambda d: mfx.anova(smf.ols("y ~ a * x", d).fit(), type=2),
+        "dropped": lambda d: mfx.drop1(mfx.lmer("y ~ a * x + (1 | g)", d)),
+    }
+    for table in tables.values():
+        one, other = table(data), table(moved)
+        depends = any(one.loc[t, "F"] != pytest.approx(other.loc[t, "F"], rel=1e-4) for t in one.index if t == "a")
+        assert any("where the covariate is zero" in note for note in one.notes) == depends

@@ -105,6 +105,10 @@ class TermHypotheses(ABC):
     def of(self, part: FixedPart) -> list[TermHypothesis]:
         """Return the hypothesis of every term."""
 
+    def remarks(self, part: FixedPart, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+        """Return what a table should say of the hypotheses that :meth:`of` made."""
+        return []
+
 
 @dataclass(frozen=True)
 class Sequential(TermHypotheses):
@@ -141,6 +145,20 @@ class Marginal(TermHypotheses):
                 )
         return out
 
+    def remarks(self, part: FixedPart, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+        """Say which tests hold at the origin of a covariate, as its interaction does not count as containing them."""
+        out = []
+        for term in map(part.terms.__getitem__, part.tested):
+            above = [t for t in part.terms if contains_by_name(t, term) and not self.contains(t, term)]
+            if above:
+                several = any(t.cells.shape[-2] > 1 for t in above)
+                others = "(R's lmerTest takes several columns for a factor)" if several else "and R's lmerTest"
+                out.append(
+                    f"{term.label} is adjusted for {', '.join(t.label for t in above)}, as in SAS {others}: the test "
+                    "holds where the covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
+                )
+        return out
+
 
 @dataclass(frozen=True)
 class Droppable(TermHypotheses):
@@ -170,6 +188,16 @@ class TypeThree(TermHypotheses):
         if len(part.tested) == 1:
             return Sequential().of(part)
         return [_of_effects(part, position) for position in part.tested]
+
+    def remarks(self, part: FixedPart, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+        """Say which terms are tested in part only, with effects of others, or at the origin of a covariate."""
+        factors = {t.label for t in part.terms if len(t.factors) == 1 and not t.covariates and not part.above(t)}
+        nothing = [
+            f"The other terms tell {h.label} completely: if a factor is nested in it, write {h.label} / that factor."
+            for h in hypotheses
+            if not len(h.L) and h.label in factors
+        ]
+        return [*nothing, *_estimable_notes(part), *_carried_notes(part), *_origin_notes(part)]
 
 
 def _from_estimable(part: FixedPart, functions: EstimableFunctions) -> list[TermHypothesis]:
@@ -267,6 +295,43 @@ def _estimable(full: Array, part: FixedPart) -> Array:
     if rank == 0:
         return rows
     return np.asarray(left[:, rank:].T @ rows)
+
+
+def _estimable_notes(part: FixedPart) -> list[str]:
+    """Say how terms are tested whose hypotheses depend on which cells are empty."""
+    contained = [term.label for term in map(part.terms.__getitem__, part.tested) if part.above(term)]
+    if part.estimable is None or not contained:
+        return []
+    return [
+        f"Cells are empty, so that of {', '.join(contained)} those functions are tested that can be estimated and are "
+        "orthogonal to those of the terms that contain them, as in SAS."
+    ]
+
+
+def _carried_notes(part: FixedPart) -> list[str]:
+    """Say which terms have the general mean (or slope) among their effects."""
+    labels = [part.terms[i].label for i in part.tested if part.terms[i].factors and carries_others(i, part.terms)]
+    if not labels:
+        return []
+    return [
+        f"{', '.join(labels)}: effects of lower order that no other term of the model has (as the general mean, "
+        "without an intercept) are among those that are tested; joint_tests compares means only."
+    ]
+
+
+def _origin_notes(part: FixedPart) -> list[str]:
+    """Say of which terms the test depends on the origin of a covariate, and what joint_tests does."""
+    by_covariates: dict[frozenset[str], list[str]] = {}
+    for i in part.tested:
+        term = part.terms[i]
+        at = frozenset().union(*(t.covariates - term.covariates for t in part.terms if contains_by_name(t, term)))
+        if at:
+            by_covariates.setdefault(at, []).append(term.label)
+    return [
+        f"{', '.join(labels)}: tested where {' and '.join(sorted(at))} {'is' if len(at) == 1 else 'are'} 0, because of "
+        "the interaction (centre it for a test at its mean; joint_tests compares at the means of covariates)."
+        for at, labels in by_covariates.items()
+    ]
 
 
 def type_for(choice: object, contains: Callable[[CodedTerm, CodedTerm], bool]) -> TermHypotheses:

@@ -13,9 +13,6 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.terms.coding import (
-    carries_others,
-    contains_by_name,
-    contains_by_sas,
     frame_of,
     terms_of_design,
     terms_of_patsy,
@@ -209,7 +206,8 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
         frame.loc["Residual", ["sum_sq", "mean_sq", "df"]] = [ssr, ssr / residual_df, residual_df]
     notes = [
         f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
-        *_notes(tested, kind, hypotheses),
+        *_missing(hypotheses),
+        *kind.remarks(tested.part, hypotheses),
         EFFECT_SIZES,
     ]
     return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes, headers=SHORT)
@@ -227,7 +225,12 @@ def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
         },
         index=[hypothesis.label for hypothesis in hypotheses],
     )
-    notes = [f"{MEANING[kind.numeral]}; Wald tests.", *tested.notes, *_notes(tested, kind, hypotheses)]
+    notes = [
+        f"{MEANING[kind.numeral]}; Wald tests.",
+        *tested.notes,
+        *_missing(hypotheses),
+        *kind.remarks(tested.part, hypotheses),
+    ]
     return StatsTable.from_frame(frame, heading="Analysis of deviance", notes=notes)
 
 
@@ -244,78 +247,11 @@ def _written(rows: Callable[[], CanonicalRows], sequential: bool, L: Array) -> A
     return rows().sequential(L) if sequential else rows().usual(L)
 
 
-def _notes(tested: AnalysedFit, kind: TermHypotheses, hypotheses: Sequence[TermHypothesis]) -> list[str]:
-    missing = [
+def _missing(hypotheses: Sequence[TermHypothesis]) -> list[str]:
+    """Notes on terms of which only a part can be estimated."""
+    return [
         f"{h.label}: {len(h.L)} of {h.wanted} degrees of freedom can be estimated (empty cells, nested factors or "
         "redundant columns)."
         for h in hypotheses
         if len(h.L) < h.wanted
     ]
-    if kind.numeral == "II" and not tested.is_asymptotic:
-        return [*missing, *_covariate_notes(tested.part)]
-    if kind.numeral != "III":
-        return missing
-    part = tested.part
-    factors = {t.label for t in part.terms if len(t.factors) == 1 and not t.covariates and not part.above(t)}
-    nothing = [
-        f"The other terms tell {h.label} completely: if a factor is nested in it, write {h.label} / that factor."
-        for h in hypotheses
-        if not len(h.L) and h.label in factors
-    ]
-    return [*missing, *nothing, *_estimable_notes(part), *_carried_notes(part), *_origin_notes(part)]
-
-
-def _estimable_notes(part: FixedPart) -> list[str]:
-    """Say how terms are tested whose hypotheses depend on which cells are empty."""
-    contained = [term.label for term in map(part.terms.__getitem__, part.tested) if part.above(term)]
-    if part.estimable is None or not contained:
-        return []
-    return [
-        f"Cells are empty, so that of {', '.join(contained)} those functions are tested that can be estimated and are "
-        "orthogonal to those of the terms that contain them, as in SAS."
-    ]
-
-
-def _carried_notes(part: FixedPart) -> list[str]:
-    """Say which terms have the general mean (or slope) among their effects."""
-    labels = [part.terms[i].label for i in part.tested if part.terms[i].factors and carries_others(i, part.terms)]
-    if not labels:
-        return []
-    return [
-        f"{', '.join(labels)}: effects of lower order that no other term of the model has (as the general mean, "
-        "without an intercept) are among those that are tested; joint_tests compares means only."
-    ]
-
-
-def _origin_notes(part: FixedPart) -> list[str]:
-    """Say of which terms the test depends on the origin of a covariate, and what joint_tests does."""
-    by_covariates: dict[frozenset[str], list[str]] = {}
-    for i in part.tested:
-        term = part.terms[i]
-        at = frozenset().union(*(t.covariates - term.covariates for t in part.terms if contains_by_name(t, term)))
-        if at:
-            by_covariates.setdefault(at, []).append(term.label)
-    return [
-        f"{', '.join(labels)}: tested where {' and '.join(sorted(at))} {'is' if len(at) == 1 else 'are'} 0, because of "
-        "the interaction (centre it for a test at its mean; joint_tests compares at the means of covariates)."
-        for at, labels in by_covariates.items()
-    ]
-
-
-def _covariate_notes(part: FixedPart) -> list[str]:
-    """Say which tests hold at the origin of a covariate, because an interaction with it does not contain the factor."""
-    out = []
-    for i in part.tested:
-        term = part.terms[i]
-        above = [t for t in part.terms if contains_by_name(t, term) and not contains_by_sas(t, term)]
-        if not above:
-            continue
-        several = any(t.cells.shape[-2] > 1 for t in above)
-        theirs = (
-            "as in SAS (R's lmerTest takes several columns for a factor)" if several else "as in SAS and R's lmerTest"
-        )
-        out.append(
-            f"{term.label} is adjusted for {', '.join(t.label for t in above)}, {theirs}: the test holds where the "
-            "covariate is zero (centre it, or take ddf='z' for the rule of marginality)."
-        )
-    return out
