@@ -125,16 +125,19 @@ def _tree_of(text: str) -> ast.expr:
 
 def _names(node: ast.AST, in_lags: bool = True) -> Iterator[str]:
     """Yield the names that are no called function, in order; those inside of ``lag(…)`` only if ``in_lags``."""
-    children: Iterable[ast.AST] = ast.iter_child_nodes(node)
+    children: Iterable[ast.AST]
     match node:
         case ast.Name(id=name):
             yield name
+            return
         case ast.Call(func=ast.Name(id="lag")) if not in_lags:
             return
         case ast.Call(args=arguments, keywords=keywords):
             children = [*arguments, *(keyword.value for keyword in keywords)]
-        case ast.Attribute():
+        case ast.Attribute() | ast.Constant():
             return
+        case _:
+            children = ast.iter_child_nodes(node)
     for child in children:
         yield from _names(child, in_lags)
 
