@@ -228,7 +228,7 @@ class Formula:
     """A mixed-model formula, split and expanded; two formulas are equal when they say the same.
 
     Expressions and evaluable text (``fixed``, ``expression`` of random terms) hold plain identifiers only: ``names``
-    maps them to columns, ``display(text)`` and ``coefficient_name(text)`` give the user's names back.
+    maps them to columns; `display` and `coefficient_name` of this room give the user's names back.
 
     Attributes
     ----------
@@ -287,15 +287,6 @@ class Formula:
     def groups(self) -> tuple[str, ...]:
         """The grouping columns, each once, in order of appearance."""
         return tuple(dict.fromkeys(name for term in self.random for name in term.group))
-
-    @property
-    def aliases(self) -> dict[str, str]:
-        """``identifier -> column`` of the columns that could not be written as they are."""
-        return {key: name for key, name in self.names if key != name}
-
-    def display(self, text: str) -> str:
-        """Return evaluable ``text`` with the user's names."""
-        return display(text)
 
     def __str__(self) -> str:
         parts = [display(self.fixed), *map(str, self.random)]

@@ -115,7 +115,7 @@ class RandomBuilder:
 
     def reuse(self, terms: tuple[Term, ...], encoder: Encoder, matrix: Array) -> None:
         """Keep columns that exist already for terms that need the same (``wb(x, g)`` has others left of a bar)."""
-        if not any(factor.startswith("wb(") for term in terms for factor in term):
+        if not any(factor.function == "wb" for term in terms for factor in term):
             self._columns[terms] = encoder, matrix
 
     def build(self, term: RandomTerm) -> RandomEffects:
