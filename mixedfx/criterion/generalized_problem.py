@@ -85,8 +85,8 @@ class GeneralizedProblem(Problem):
     penalty: float = 0.0
 
     @property
-    def seen(self) -> Observed:
-        """The response as the model's likelihood has it."""
+    def shifted_response(self) -> Observed:
+        """The response less :attr:`shift`, as the likelihood of the model has it."""
         return self.model.likelihood.observed
 
     @property
@@ -96,7 +96,7 @@ class GeneralizedProblem(Problem):
 
     def with_observed(self, observed: Observed) -> Self:
         """Return the problem with another response; all else is shared."""
-        likelihood = replace(self.model.likelihood, observed=_less(observed, self.shift))
+        likelihood = replace(self.model.likelihood, observed=_shifted(observed, self.shift))
         model = replace(self.model, likelihood=likelihood)
         return replace(self, observed=observed, model=model)
 
@@ -268,7 +268,7 @@ def generalized_problem(
         assembly.covariance,
         X,
         np.zeros(n) if design.offset is None else design.offset,
-        FamilyLikelihood(family, _less(observed, shift), information),
+        FamilyLikelihood(family, _shifted(observed, shift), information),
         tuple(auxiliaries),
         RidgePenalty(_prior_precision(design, basis, penalty)),
     )
@@ -285,7 +285,7 @@ def _location_shift(family: Family, observed: Observed, basis: FixedBasis) -> fl
     return float(observed.y[np.argmin(np.abs(observed.y - observed.y.mean()))])
 
 
-def _less(observed: Observed, shift: float) -> Observed:
+def _shifted(observed: Observed, shift: float) -> Observed:
     return observed if shift == 0.0 else replace(observed, y=observed.y - shift)
 
 

@@ -32,7 +32,7 @@ from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.criterion.moments import moment_start
 from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
-from mixedfx.linalg.factor import BlockFactor, Effects, factorize
+from mixedfx.linalg.factor import BlockFactor, SplitEffects, factorize
 from mixedfx.linalg.gram import Gram, Rows
 from mixedfx.linalg.remainder import mirrored
 from mixedfx.linalg.rowwise import RowMap
@@ -146,7 +146,7 @@ class LinearEvaluation:
         return factorize(self.criterion.gram, self.criterion.covariance.factors(self.theta))
 
     @cached_property
-    def _solved(self) -> tuple[Effects, Effects, Array]:
+    def _solved(self) -> tuple[SplitEffects, SplitEffects, Array]:
         """``Sigma Z' V^-1 C``, ``Z' V^-1 C`` and ``C' V^-1 C`` for ``C = [X y]``."""
         gram, refinement = self.criterion.gram, self.criterion.refinement
         if refinement is not None:
@@ -220,11 +220,11 @@ class LinearEvaluation:
         """``Z' P y`` (Q, m) by factor."""
         return self._combined(self._solved[1])
 
-    def _combined(self, effects: Effects) -> tuple[Array, ...]:
+    def _combined(self, effects: SplitEffects) -> tuple[Array, ...]:
         weights = np.append(-self.beta, 1.0)
         return tuple(part @ weights for part in self.by_factor(effects))
 
-    def by_factor(self, effects: Effects) -> list[Array]:
+    def by_factor(self, effects: SplitEffects) -> list[Array]:
         """Split effects into (Q, m, c) by factor, the remainder's factors included."""
         layout = self.criterion.gram.layout
         out = list(effects.chain)

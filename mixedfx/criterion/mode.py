@@ -76,7 +76,7 @@ class Mode:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Iterate:
     mode: Mode
     value: float
     gradient: Array
@@ -108,7 +108,7 @@ def find_mode(
         Newton decrement before the last step; the log-likelihood at the mode is then wrong by about as much.
     """
 
-    def newton(state: _Step) -> Mode:
+    def newton(state: _Iterate) -> Mode:
         factor, weight = _factor(space, state.weight, factors)
         working = state.gradient + weight * (state.mode.eta - fixed)
         b, t = space.solve(factor, space.collect(working[:, None]))
@@ -143,7 +143,7 @@ def find_joint_mode(
         Fixed and random effects to start from.
     """
 
-    def newton(state: _Step) -> Mode:
+    def newton(state: _Iterate) -> Mode:
         factor, weight = _factor(space, state.weight, factors)
         working = state.gradient + weight * (state.mode.eta - offset)
         weighted = X * weight[:, None]
@@ -160,7 +160,7 @@ def find_joint_mode(
     return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False), TOLERANCE)
 
 
-def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
+def _search(newton: Callable[[_Iterate], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
     """Newton steps from ``start``. The first one is taken whole: ``t`` and ``b`` from elsewhere need not belong."""
     state = _evaluate(start, quadratic)
     consistent, short = not start.b.any(), 0
@@ -182,10 +182,10 @@ def _search(newton: Callable[[_Step], Mode], quadratic: Quadratic, start: Mode, 
     return state.mode
 
 
-def _evaluate(mode: Mode, quadratic: Quadratic) -> _Step:
+def _evaluate(mode: Mode, quadratic: Quadratic) -> _Iterate:
     with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
         value, gradient, weight = quadratic(mode.eta)
-        return _Step(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
+        return _Iterate(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
 
 
 def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
@@ -204,14 +204,14 @@ def _solved(information: Array, side: Array) -> Array:
         raise FloatingPointError("the information of the fixed effects is singular") from error
 
 
-def _decrement(state: _Step, full: Mode) -> float:
+def _decrement(state: _Iterate, full: Mode) -> float:
     """Squared length of the step in the metric of the observed information."""
     change = full.eta - state.mode.eta
     likelihood = float(np.abs(state.weight) @ (change * change))
     return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
 
 
-def _line_search(state: _Step, full: Mode, quadratic: Quadratic) -> tuple[float, _Step | None]:
+def _line_search(state: _Iterate, full: Mode, quadratic: Quadratic) -> tuple[float, _Iterate | None]:
     """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
     fraction, start = 1.0, state.mode
     floor = state.value - RISE * max(1.0, abs(state.value))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.linalg.factor import BlockFactor, Effects, factorize
+from mixedfx.linalg.factor import BlockFactor, SplitEffects, factorize
 from mixedfx.linalg.gram import Gram, Rows, cross_products
 from mixedfx.linalg.small import apply, weighted_resolvent
 
@@ -46,7 +46,7 @@ class Refinement:
     sides: tuple[Array, ...]
     remainder_side: Array
 
-    def solve(self, factor: BlockFactor) -> tuple[Effects, Effects, Array]:
+    def solve(self, factor: BlockFactor) -> tuple[SplitEffects, SplitEffects, Array]:
         """Return ``Sigma Z' V^-1 C``, ``Z' V^-1 C`` and ``C' V^-1 C``."""
         small, small_out = factor.solve(self.gram.sides, self.gram.remainder_side)
         large, large_out = factor.solve(self.sides, self.remainder_side)
@@ -57,7 +57,7 @@ class Refinement:
         projected = projected + across + across.T + self._shifted(large_out)
         return _sum(small, large), _sum(small_out, large_out), np.asarray(projected)
 
-    def _shifted(self, outside: Effects) -> Array:
+    def _shifted(self, outside: SplitEffects) -> Array:
         """``B' v`` (c, c) for effects ``v`` of c columns."""
         n_chain = len(outside.chain)
         total = np.zeros((self.gram.total.shape[0],) * 2)
@@ -72,9 +72,9 @@ def _inner(left: Array, right: Array) -> Array:
     return np.asarray(left.reshape(-1, c).T @ right.reshape(-1, c))
 
 
-def _sum(left: Effects, right: Effects) -> Effects:
+def _sum(left: SplitEffects, right: SplitEffects) -> SplitEffects:
     chain = tuple(a + b for a, b in zip(left.chain, right.chain, strict=True))
-    return Effects(chain, left.remainder + right.remainder)
+    return SplitEffects(chain, left.remainder + right.remainder)
 
 
 def loses_digits(gram: Gram) -> bool:

@@ -30,7 +30,7 @@ RIDGE = 1e-8  # relative, for columns that separate the response
 def starting_values(problem: GeneralizedProblem) -> Array:
     """Return parameters ``x`` on the inner scale."""
     model = problem.model
-    eta = problem.family.start_eta(problem.seen)
+    eta = problem.family.start_eta(problem.shifted_response)
     predictors = [eta] if eta.ndim == 1 else [eta[:, k] for k in range(eta.shape[1])]
     extra = [
         np.linalg.lstsq(a.matrix, predictors[k + 1] + problem.log_weight(c.name), rcond=None)[0]
@@ -45,7 +45,7 @@ def starting_values(problem: GeneralizedProblem) -> Array:
 
 def start_phi(problem: GeneralizedProblem) -> Array:
     """Return the family-wide parameters to start from: the dispersion is that of a row of weight 1."""
-    return problem.family.start_phi(problem.seen) + problem.phi_log_weights
+    return problem.family.start_phi(problem.shifted_response) + problem.phi_log_weights
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:

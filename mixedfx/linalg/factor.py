@@ -36,11 +36,11 @@ from mixedfx.linalg.small import (
     weighted_resolvent,
 )
 
-__all__ = ["BlockFactor", "Effects", "factorize"]
+__all__ = ["BlockFactor", "SplitEffects", "factorize"]
 
 
 @dataclass(frozen=True)
-class Effects:
+class SplitEffects:
     """Vectors over the random effects: per chain factor (Q, m, c), and for the remainder (r, c)."""
 
     chain: tuple[Array, ...]
@@ -77,7 +77,7 @@ class BlockFactor:
     remainder: Remainder | None
     logdet: float
 
-    def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[Effects, Effects]:
+    def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[SplitEffects, SplitEffects]:
         """Return ``b = Sigma Z' V^-1 C`` and ``Z' V^-1 C`` from ``Z' C``.
 
         Parameters
@@ -108,7 +108,7 @@ class BlockFactor:
                 residual = residual - self.cross[f].dot(b_rest)
             b[f] = apply(self.k[f], residual)
             outside[f] = apply(self.resolvents[f], residual)
-        return Effects(tuple(b), b_rest), Effects(tuple(outside), g_rest)
+        return SplitEffects(tuple(b), b_rest), SplitEffects(tuple(outside), g_rest)
 
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""

@@ -306,7 +306,7 @@ def _root(matrix: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Elimination:
     """A round's pivots ``d`` (s,) and multipliers ``l`` (e,)."""
 
     round: Round
@@ -332,7 +332,7 @@ class SparseRemainder(Remainder):
         ``Lambda``.
     schur : (cells,)
         The Schur complement ``S`` in the cells of the plan.
-    steps : tuple of _Step
+    steps : tuple of _Elimination
     root : (c, c)
         Lower Cholesky factor of the core.
     """
@@ -341,7 +341,7 @@ class SparseRemainder(Remainder):
     square: SparseSquare
     diagonal: Array
     schur: Array
-    steps: tuple[_Step, ...]
+    steps: tuple[_Elimination, ...]
     root: Array
 
     @property
@@ -462,7 +462,7 @@ def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Ar
         if stage.first.size:
             products = multipliers[stage.first] * a[stage.second]
             cells[stage.targets] -= np.add.reduceat(products, stage.bounds)
-        steps.append(_Step(stage, d, multipliers))
+        steps.append(_Elimination(stage, d, multipliers))
     core = plan.core_of(cells)
     root, info = lapack.dpotrf(core.T, lower=0, overwrite_a=1, clean=0) if core.size else (core, 0)
     if info:

@@ -1,7 +1,7 @@
 """Between rows and random effects: ``Z b`` for the rows, ``Z' g`` for the effects, ``z_i' K z_i`` row by row.
 
 Effects are one vector (q,): factor after factor in elimination order, within a factor coefficient after coefficient,
-levels within (the order of :class:`~mixedfx.linalg.factor.Effects`, flattened).
+levels within (the order of :class:`~mixedfx.linalg.factor.SplitEffects`, flattened).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.linalg.factor import BlockFactor, Effects, PatternInverse
+from mixedfx.linalg.factor import BlockFactor, PatternInverse, SplitEffects
 from mixedfx.linalg.gram import Rows, level_sums
 
 __all__ = ["RowMap", "row_forms"]
@@ -50,7 +50,7 @@ class RowMap:
         shapes = zip(layout.sizes, layout.levels, strict=True)
         return [(slice(*ends), shape) for ends, shape in zip(pairwise(self.starts), shapes, strict=True)]
 
-    def pack(self, effects: Effects) -> Array:
+    def pack(self, effects: SplitEffects) -> Array:
         """Return effects of c columns as one array (q, c)."""
         columns = effects.remainder.shape[1]
         parts = [part.reshape(-1, columns) for part in effects.chain]
