@@ -15,7 +15,7 @@ from mixedfx.formula import coefficient_name
 from mixedfx.matrices import Variable
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.success import success_of
+from mixedfx.results.settings import success_of
 
 __all__ = ["Reading", "capitalised", "coefficient_sentences", "number", "reading_of"]
 

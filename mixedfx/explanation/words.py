@@ -12,7 +12,7 @@ from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_s
 from mixedfx.explanation.structures import ResidualEstimates, accounts_of
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
-from mixedfx.results.success import success_of
+from mixedfx.results.settings import success_of
 from mixedfx.results.varcorr import TermCovariance
 
 __all__ = ["sentences"]

@@ -14,14 +14,24 @@ from mixedfx.criterion.mode import TOLERANCE, predicted_states
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.families.links import EVERYWHERE, LINKS
-from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
     inverse_information,
     unit_at,
 )
-from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
+from mixedfx.fitting.starts import (
+    NUDGES,
+    SMALL_SD,
+    Effort,
+    Found,
+    NarrowerModel,
+    Starts,
+    has_free_correlation,
+    narrower_models,
+    random_thetas,
+    starts_report,
+)
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["difference_hessian", "fit_generalized", "not_computable"]

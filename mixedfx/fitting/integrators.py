@@ -1,4 +1,4 @@
-"""Which integral is computed: nagq of a user becomes one of these strategies, and a fit."""
+"""Which integral is computed: nagq of a user becomes one of these strategies, and a fit; refits use the same."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ __all__ = [
     "fit_profiled",
     "integrator",
     "largest_order",
+    "refit_generalized",
 ]
 
 FIRST_ORDER = 5  # nodes in each dimension that the automatic choice begins with
@@ -182,3 +183,15 @@ def _least_curvature(hessian: Array) -> float:
         return -np.inf
     scale = equilibrium(hessian)
     return float(np.linalg.eigvalsh((hessian / scale) / scale[:, None])[0])
+
+
+def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:
+    """Fit a problem with the parameters of an earlier fit from its estimate, integrated in the same way.
+
+    Where a variance of the earlier fit is zero the usual starting values are better: no slope leads away from there.
+    """
+    if earlier.nodes == 0:
+        return fit_profiled(problem, Control())
+    singular = any(verdict.rank < verdict.size for verdict in earlier.certificate.variances)
+    start = None if singular else problem.to_inner(earlier.problem.to_user(earlier.x))
+    return replace(fit_generalized(problem, Control(), earlier.integrate, start), nodes=earlier.nodes)

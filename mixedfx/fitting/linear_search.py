@@ -11,10 +11,20 @@ from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.exceptions import DataError
-from mixedfx.fitting.contained import NUDGES, SMALL_SD, Effort, NarrowerModel, has_free_correlation, narrower_models
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.linear import LinearFit
-from mixedfx.fitting.starts import Found, Starts, random_thetas, starts_report
+from mixedfx.fitting.starts import (
+    NUDGES,
+    SMALL_SD,
+    Effort,
+    Found,
+    NarrowerModel,
+    Starts,
+    has_free_correlation,
+    narrower_models,
+    random_thetas,
+    starts_report,
+)
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["fit_linear"]

@@ -1,23 +1,30 @@
-"""Fit many responses to one design: one set-up, and where the design falls into small blocks all responses at once."""
+"""Fit many responses of one linear model: together where the design allows it, else one after the other."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mixedfx._typing import Array
-from mixedfx.criterion.batch import BlockMap, block_map
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx.covariance.linear import UnstructuredCovariance
+from mixedfx.criterion.assembly import TermSlot
+from mixedfx.criterion.batch import BatchCriterion, BatchPoint, BlockMap, ResponseGram, block_map, covariance_directions
+from mixedfx.criterion.boundary import CERTIFIED_GAP, NEGLIGIBLE_RATIO, NEGLIGIBLE_VARIANCE
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
-from mixedfx.fitting.batch import Refits, batch_fit
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.linear_search import fit_linear
+from mixedfx.matrices.basis import InnerResponses
+from mixedfx.optimize import minimize_many
 
-__all__ = ["Refits", "blocks_of", "refit_many"]
+__all__ = ["Refits", "batch_chunks", "batch_fit", "blocks_of", "refit_many"]
 
 BLOCK_WORK = 4e6  # multiplications an evaluation, above which one fit after the other is as fast as all at once
 PARAMETER_CELLS = 1e6  # numbers that the products of the factor's derivatives may take
+SMALLEST_SHARE = 1e-2  # starting variances are at least this share of the largest of their term
+CHUNK_CELLS = 4e6  # numbers in the largest array of a batch
 
 
 def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, control: Control | None = None) -> Refits:
@@ -76,3 +83,168 @@ def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
     singular = any(v.rank < v.size for v in fit.verdicts)
     found = (theta, own.basis.beta(fit.at.beta), sigma, fit.point.value, converged, singular)
     return Refits(*(np.array([value]) for value in found))
+
+
+@dataclass(frozen=True)
+class Refits:
+    """Estimates of R fits, on the user's scale.
+
+    Attributes
+    ----------
+    theta : (R, k)
+        Covariance parameters relative to sigma (and the parameters of a residual structure after them).
+    beta : (R, p)
+    sigma : (R,)
+    values : (R,)
+        Minus twice the log-likelihood (restricted under REML).
+    converged, singular : (R,)
+        Whether the optimum was found; whether some variance is zero or some correlation -1 or 1.
+    """
+
+    theta: Array
+    beta: Array
+    sigma: Array
+    values: Array
+    converged: BoolArray
+    singular: BoolArray
+
+    @classmethod
+    def failed(cls, count: int, n_parameters: int, n_fixed: int) -> Refits:
+        """Return ``count`` fits that found nothing."""
+        nothing, no = np.full(count, np.nan), np.zeros(count, dtype=bool)
+        theta, beta = np.full((count, n_parameters), np.nan), np.full((count, n_fixed), np.nan)
+        return cls(theta, beta, nothing, nothing, no, no)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[Refits]) -> Refits:
+        """Return the fits of all parts in turn."""
+        columns = ([getattr(part, f.name) for part in parts] for f in fields(cls))
+        return cls(*(np.concatenate(column) for column in columns))
+
+    def taken(self, which: IntArray) -> Refits:
+        """Return the fits number ``which``."""
+        return Refits(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def replaced(self, which: IntArray, others: Refits) -> Refits:
+        """Return the fits with those number ``which`` replaced by ``others``."""
+        columns = []
+        for f in fields(self):
+            column = getattr(self, f.name).copy()
+            column[which] = getattr(others, f.name)
+            columns.append(column)
+        return Refits(*columns)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # responses without a residual
+def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, control: Control) -> Refits:
+    """Fit every column of ``Y`` (n, R), starting from the inner parameters ``start`` (k,).
+
+    ``converged`` is True only where the boundary, if any, is confirmed as well.
+    """
+    parts = []
+    for which, criterion, inner in batch_chunks(problem, blocks, Y, len(start)):
+        try:
+            parts.append(_fit(problem, blocks, criterion, inner, start, control))
+        except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that cannot be fitted
+            parts.append(Refits.failed(which.size, len(start), problem.basis.matrix.shape[1]))
+    return Refits.concatenated(parts)
+
+
+def batch_chunks(
+    problem: LinearProblem, blocks: BlockMap, Y: Array, n_parameters: int
+) -> Iterator[tuple[IntArray, BatchCriterion, InnerResponses]]:
+    """Yield columns of ``Y`` (n, R), few enough for small arrays: their numbers and their criterion."""
+    inner = problem.responses(Y)
+    criterion = _criterion(problem, blocks, inner)
+    count, width = Y.shape[1], problem.basis.matrix.shape[1] + 1 + blocks.size
+    cells = float(blocks.size * blocks.count * max(n_parameters, 1) * width)
+    chunk = max(1, int(CHUNK_CELLS / cells))
+    for first in range(0, count, chunk):
+        which = np.arange(first, min(first + chunk, count))
+        yield which, replace(criterion, responses=criterion.responses.take(which)), inner.take(which)
+
+
+def _criterion(problem: LinearProblem, blocks: BlockMap, inner: InnerResponses) -> BatchCriterion:
+    rows, weights = problem.assembly.rows, problem.design.weights
+    X, Y = rows.columns[:, :-1], inner.values
+    incidence = blocks.incidence(rows)
+    weighted = Y if weights is None else Y * weights[:, None]
+    zy = np.asarray(incidence @ weighted).reshape(blocks.size, blocks.count, -1).swapaxes(1, 2)
+    yy = np.einsum("nr,nr->r", Y, weighted)
+    responses = ResponseGram(np.ascontiguousarray(zy), weighted.T @ X, yy, problem.known_sigma2(inner))
+    gram, basis = blocks.gram(incidence, X, weights), blocks.factor_basis(problem.covariance)
+    return BatchCriterion(gram, basis, responses, problem.criterion.nu, problem.criterion.reml)
+
+
+def _fit(
+    problem: LinearProblem,
+    blocks: BlockMap,
+    criterion: BatchCriterion,
+    inner: InnerResponses,
+    start: Array,
+    control: Control,
+) -> Refits:
+    everything = np.arange(inner.scale.size)
+    begin = _scored(problem, blocks, criterion.at(np.tile(start, (everything.size, 1)), everything))
+    optima = minimize_many(criterion, begin, tol=control.tol, max_iter=control.max_iter)
+    beta, sigma2, gradient = optima.extra
+    values = optima.value
+    theta, confirmed, singular = _settled(problem, blocks, optima.x, gradient)
+    moved = np.flatnonzero(singular)
+    if moved.size:
+        at = criterion.at(theta[moved], moved)
+        beta[moved], sigma2[moved], values[moved] = at.beta, at.sigma2, at.value
+    fixed = problem.basis
+    beta = inner.scale[:, None] * (beta @ fixed.matrix.T) + inner.origin
+    sigma = np.sqrt(sigma2) * inner.scale
+    values = values + problem.constants(inner)
+    converged = optima.converged & confirmed
+    return Refits(problem.to_user(theta), beta, sigma, values, converged, singular)
+
+
+def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:
+    """Return starting values (R, k): one scoring step in the covariances, brought back among the legal ones."""
+    directions, spans = blocks.covariance_basis(problem.covariance)
+    found = at.scoring_step(directions)
+    theta = at.theta.copy()
+    for slot, own in zip(problem.covariance.terms, spans, strict=True):
+        if isinstance(slot.covariance, UnstructuredCovariance):
+            small = np.array(covariance_directions(slot.covariance))
+            values, vectors = np.linalg.eigh(np.tensordot(found[:, own], small, axes=1))
+            floor = SMALLEST_SHARE * np.maximum(np.abs(values).max(axis=1, keepdims=True), SMALLEST_SHARE)
+            theta[:, slot.theta] = slot.covariance.parameters(vectors * np.sqrt(np.maximum(values, floor))[:, None, :])
+        else:
+            floor = SMALLEST_SHARE * np.maximum(np.abs(found[:, own]).max(axis=1, keepdims=True), SMALLEST_SHARE)
+            theta[:, slot.theta] = np.sqrt(np.maximum(found[:, own], floor))
+    return theta
+
+
+def _settled(
+    problem: LinearProblem, blocks: BlockMap, found: Array, gradients: Array
+) -> tuple[Array, BoolArray, BoolArray]:
+    """Set negligible directions to zero; return theta (R, k), if the boundary is confirmed, if there is one."""
+    theta = found.copy()
+    confirmed, singular = np.ones(len(theta), dtype=bool), np.zeros(len(theta), dtype=bool)
+    tolerated = CERTIFIED_GAP * np.maximum(1.0, np.abs(gradients).max(axis=(1, 2), initial=0.0))
+    for slot in problem.covariance.terms:
+        own = theta[:, slot.theta]
+        root = np.tensordot(own, slot.covariance.derivative(own[0]), axes=1)
+        values, vectors = np.linalg.eigh(root @ root.swapaxes(1, 2))
+        zero = values <= np.maximum(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * values[:, -1:])
+        closed = zero.any(axis=1)
+        null = vectors * zero[:, None, :]
+        gradient = blocks.term_gradient(gradients, slot)
+        slope = np.linalg.eigvalsh(null.swapaxes(1, 2) @ gradient @ null)[:, 0]
+        confirmed &= ~closed | (slope >= -tolerated)
+        singular |= closed
+        rest = vectors * ~zero[:, None, :]
+        theta[closed, slot.theta] = _closed(slot, own[closed], root[closed], rest[closed])
+    return theta, confirmed, singular
+
+
+def _closed(slot: TermSlot, theta: Array, root: Array, rest: Array) -> Array:
+    """Parameters (R, k) with the variance outside the columns of ``rest`` (R, q, q) set to exactly zero."""
+    if isinstance(slot.covariance, UnstructuredCovariance):
+        return slot.covariance.parameters(rest @ (rest.swapaxes(1, 2) @ root))
+    negligible = np.maximum(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * np.square(theta).max(axis=1, keepdims=True))
+    return np.where(np.square(theta) > negligible, theta, 0.0)

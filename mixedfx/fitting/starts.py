@@ -1,4 +1,4 @@
-"""Several starts: where each search began, and what it found."""
+"""Where searches start: from random parameters, and from the optima of structures that a covariance contains."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
+from mixedfx.covariance.base import Contained
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.matrices import Design
 
-__all__ = ["Found", "Starts", "random_thetas", "starts_report"]
+__all__ = [
+    "NUDGES",
+    "SMALL_SD",
+    "Effort",
+    "Found",
+    "NarrowerModel",
+    "Starts",
+    "has_free_correlation",
+    "narrower_models",
+    "random_thetas",
+    "starts_report",
+]
 
 SPREAD = 1.5  # standard deviation of the logarithms of random standard deviations
 INSIDE = 0.9  # share of its interval that a random correlation is drawn from
 SAME = 1e-4  # of the log-likelihood: the same maximum
+NUDGES = (0.1, 0.03, 0.01, 0.003)  # standard deviations to open a direction by, in units of the residual's
+SMALL_SD = 1e-4  # one that may as well be zero
 
 
 @dataclass(frozen=True)
@@ -129,3 +143,82 @@ def random_thetas(model: CovarianceModel, count: int, seed: int, unit: float = 1
             own[boxed] = (lower + share * np.where(boxed, upper - lower, 0.0))[boxed]
             theta[slot.theta] = own
         yield theta
+
+
+@dataclass(frozen=True)
+class NarrowerModel:
+    """A design one of whose terms has a narrower covariance, and the way back.
+
+    Attributes
+    ----------
+    design : Design
+    embed : callable
+        From ``theta`` of the narrower model to that of the wider one, both on the user's scale.
+    """
+
+    design: Design
+    embed: Callable[[Array], Array]
+
+
+class Effort:
+    """What the searches within narrower structures may cost all together, and what those that were made have found.
+
+    Structures contain structures, so that with several terms the number of ways from one to another is exponential:
+    each structure is searched once, and its optimum serves all that contain it.
+
+    Parameters
+    ----------
+    left : int
+        Evaluations that are left.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left, self.floor = left, -left
+        self.known: dict[str, tuple[Array, ...] | None] = {}
+
+    def spend(self, evaluations: int) -> None:
+        """Count evaluations that were made."""
+        self.left -= evaluations
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether even known optima may not be searched from any more: twice of what was allowed has been spent."""
+        return self.left <= self.floor
+
+    def optimum(self, design: Design, search: Callable[[], tuple[Array, ...] | None]) -> tuple[Array, ...] | None:
+        """Return the optimum of a model: the known one, that of ``search``, or None where nothing is left for it."""
+        key = repr([term.covariance for term in design.random])
+        if key not in self.known:
+            if self.left <= 0:
+                return None
+            self.known[key] = search()
+        return self.known[key]
+
+
+def narrower_models(design: Design, model: CovarianceModel) -> Iterator[NarrowerModel]:
+    """Yield the models that differ by a narrower covariance of one term, where the structure names some."""
+    for k, (term, slot) in enumerate(zip(design.random, model.terms, strict=True)):
+        for contained in term.covariance.contained():
+            terms = list(design.random)
+            terms[k] = replace(term, covariance=contained.covariance)
+            yield NarrowerModel(replace(design, random=tuple(terms)), _embedding(contained, slot.theta.start))
+
+
+def _embedding(contained: Contained, start: int) -> Callable[[Array], Array]:
+    stop = start + contained.covariance.n_theta
+
+    def embed(theta: Array) -> Array:
+        return np.concatenate([theta[:start], contained.embed(theta[start:stop]), theta[stop:]])
+
+    return embed
+
+
+def has_free_correlation(model: CovarianceModel, theta: Array, zero: float) -> bool:
+    """Whether a structured term has a zero standard deviation or a correlation at its end: searches get lost there."""
+    for slot in model.terms:
+        own, covariance = theta[slot.theta], slot.covariance
+        lower, upper = covariance.lower(), covariance.upper()
+        small = (lower == 0) & (np.abs(own) <= zero)
+        if covariance.contained() and np.any(small | (own >= upper) | ((own <= lower) & (lower != 0))):
+            return True
+    return False

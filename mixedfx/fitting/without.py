@@ -34,9 +34,9 @@ from mixedfx.fitting.control import Control
 from mixedfx.fitting.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
+from mixedfx.fitting.integrators import refit_generalized
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.linear_search import fit_linear
-from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design

@@ -10,9 +10,8 @@ from mixedfx._typing import Array
 from mixedfx.criterion.batch import BatchCriterion
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.fitting import LinearFit, Refits
-from mixedfx.fitting.batch import batch_chunks
 from mixedfx.fitting.likelihood import inverse_on_range
-from mixedfx.fitting.refit import blocks_of
+from mixedfx.fitting.refit import batch_chunks, blocks_of
 from mixedfx.inference.denominator import Denominator, fai_cornelius
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import Optimum

@@ -25,8 +25,8 @@ from mixedfx.fitting.integrators import (
     fit_nodes,
     fit_profiled,
     integrator,
+    refit_generalized,
 )
-from mixedfx.fitting.refit_generalized import refit_generalized
 from mixedfx.formula import Formula, parse
 from mixedfx.matrices import Design, FixedEffects, build_design, identified_twin
 from mixedfx.matrices.encoder import Settings

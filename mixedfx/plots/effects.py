@@ -26,7 +26,7 @@ from mixedfx.plots.look import (
     point_size,
 )
 from mixedfx.results.base import MixedResults
-from mixedfx.results.success import success_of
+from mixedfx.results.settings import success_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,8 +26,7 @@ from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.basis import TermBasis
 from mixedfx.results.components import further_table
-from mixedfx.results.effects import coefficients_by_level, covariance_frame, effect_frames
-from mixedfx.results.joint import cholesky_factor, joint_frame
+from mixedfx.results.effects import cholesky_factor, coefficients_by_level, covariance_frame, effect_frames, joint_frame
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 __all__ = ["Estimates"]

@@ -1,12 +1,13 @@
-"""What of a model its formula does not say: family, further linear predictors, residuals, weights, offset."""
+"""What of a model its formula does not say: settings, factors, and what counts as success."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from mixedfx.results.base import MixedResults
 from mixedfx.results.estimates import Estimates
 
-__all__ = ["factors_of", "settings_of"]
+__all__ = ["factors_of", "settings_of", "success_of"]
 
 
 def settings_of(fit: Estimates) -> dict[str, str]:
@@ -49,3 +50,26 @@ def factors_of(fit: Estimates) -> dict[str, str]:
     """
     sizes = {name: len(v.levels) for name, v in fit.design.variables.items() if v.is_factor}
     return {"Factors": ", ".join(f"{name} ({size})" for name, size in sizes.items())} if sizes else {}
+
+
+def success_of(fit: MixedResults) -> str:
+    """Return what counts as success in a model of proportions, in words."""
+    response = fit.design.response
+    if response.categories is not None:
+        return f"{response.name} = {response.categories[1]!r}"
+    counts = counted(response.name)
+    if counts is not None:
+        return counts
+    return f"{response.name} = 1" if response.trials is None else "success"
+
+
+def counted(name: str) -> str | None:
+    """Return the first argument of ``cbind(a, b)``; None for another response."""
+    if not (name.startswith("cbind(") and name.endswith(")")):
+        return None
+    depth = 0
+    for place, sign in enumerate(name):
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth == 1:
+            return name[len("cbind(") : place].strip()
+    return None
