@@ -70,7 +70,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("families/base.py", "has no categories"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
         ("fitting/errors.py", "is too large a matrix"),
-        ("results/joint.py", "are factored"),
+        ("results/effects.py", "are factored"),
         ("diagnostics/serial.py", "give smaller groups"),
     ),
     "Needs new rows with a residual structure; the tests of residual structures ask for them directly.": (

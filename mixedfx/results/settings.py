@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixedfx.results.base import MixedResults
 from mixedfx.results.estimates import Estimates
 
 __all__ = ["factors_of", "settings_of", "success_of"]
@@ -52,7 +51,7 @@ def factors_of(fit: Estimates) -> dict[str, str]:
     return {"Factors": ", ".join(f"{name} ({size})" for name, size in sizes.items())} if sizes else {}
 
 
-def success_of(fit: MixedResults) -> str:
+def success_of(fit: Estimates) -> str:
     """Return what counts as success in a model of proportions, in words."""
     response = fit.design.response
     if response.categories is not None:
