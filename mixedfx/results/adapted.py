@@ -232,7 +232,13 @@ def residual_denominator(covariance: Array, df: float, ddf: Any, usual: str) -> 
     number = given_df(ddf)
     if number is not None:
         return fixed_df(covariance, number, "the user")
-    chosen = usual if ddf is None else ddf
-    if chosen not in ("residual", "z"):
+    method = LINEAR_DDF.get(usual if ddf is None else ddf)
+    if method is None:
         raise SpecificationError(f"ddf={ddf!r} is for mixed models; a linear model has 'residual' and 'z'")
-    return Asymptotic(covariance) if chosen == "z" else fixed_df(covariance, df, "the residual")
+    return method(covariance, df)
+
+
+LINEAR_DDF: dict[str, Callable[[Array, float], Denominator]] = {
+    "residual": lambda covariance, df: fixed_df(covariance, df, "the residual"),
+    "z": lambda covariance, df: Asymptotic(covariance),
+}

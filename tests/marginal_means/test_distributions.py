@@ -88,7 +88,5 @@ def test_the_same_question_has_the_same_answer():
 def test_studentized_range_of_many_degrees_of_freedom_is_that_of_the_normal_distribution(df):
     q = np.array([1.0, 2.2, 3.5, 6.0])
     many, infinite = studentized_range_tail(q, 5, df), studentized_range_tail(q, 5, np.inf)
-    order = (
-        1.0 + q**4 / 16.0
-    )  # of the difference, relative to 1 / df: S has variance 1 / (2 df), the tail exp(-q^2 / 4)
+    order = 1.0 + q**4 / 16.0  # S has variance 1 / (2 df), the tail falls as exp(-q^2 / 4)
     assert (np.abs(many / infinite - 1.0) <= 2.0 * order / df + 1e-8).all()
