@@ -42,15 +42,16 @@ CHOICES = [
     ("plots.parameters", "ProfileName", "PROFILES"),
     ("results.intervals", "MethodName", "METHODS"),
     ("results.quantities", "WhichName", "WHICH"),
+    ("inference.variance_scales", "VarianceScaleName", "SCALES"),
+    ("results.resampling", "BootstrapName", "SCHEMES"),
     ("results.simulate", "DrawnLevelsName", "DRAWN_LEVELS"),
+    ("results.simulate", "SourceName", "SOURCES"),
 ]
 REFERENCE = Path(mfx.__file__).parents[1] / "docs" / "reference" / "index.md"
-# Rooms whose signatures still say ``str``.
-TO_COME = {"results", "explanation", "plots"}
 
 
 def public_functions():
-    """Every function that the reference lists, and every public method of its classes: name, room, function."""
+    """Every function that the reference lists, and every public method of its classes, by name."""
     for line in REFERENCE.read_text(encoding="utf-8").splitlines():
         if not re.fullmatch(r"   [\w.]+", line):
             continue
@@ -58,8 +59,7 @@ def public_functions():
         methods = inspect.getmembers(value, inspect.isfunction) if inspect.isclass(value) else [("", value)]
         for method, function in methods:
             if inspect.isfunction(function) and not method.startswith("_"):
-                room = inspect.unwrap(function).__globals__["__name__"].split(".")[1]
-                yield f"{line.strip()}.{method}".rstrip("."), room, function
+                yield f"{line.strip()}.{method}".rstrip("."), function
 
 
 @pytest.mark.parametrize(("module", "alias", "table"), CHOICES)
@@ -81,10 +81,9 @@ def test_every_table_of_words_has_an_alias():
 def test_no_option_with_a_word_as_its_default_is_any_text():
     plain = [
         f"{name}({parameter.name})"
-        for name, room, function in public_functions()
+        for name, function in public_functions()
         for parameter in inspect.signature(function).parameters.values()
         if isinstance(parameter.default, str) and parameter.annotation in ("str", "str | None")
-        if room not in TO_COME
     ]
     assert plain == []
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
 from mixedfx.fitting.reported import covariance_entries
 
-__all__ = ["RESIDUAL", "SCALES", "VarianceEstimates", "variance_estimates"]
+__all__ = ["RESIDUAL", "SCALES", "VarianceEstimates", "VarianceScaleName", "variance_estimates"]
+
+VarianceScaleName: TypeAlias = Literal["variance", "sd", "theta"]
 
 Label = tuple[str, str, str]
 RESIDUAL = "Residual"
@@ -50,7 +53,7 @@ class _Numbers:
         return _Numbers([*self.labels, *other.labels], values, slopes)
 
 
-def variance_estimates(fit: Fit, scale: str) -> VarianceEstimates:
+def variance_estimates(fit: Fit, scale: VarianceScaleName) -> VarianceEstimates:
     """Return estimates and their covariance on one of the :data:`SCALES`.
 
     Parameters
@@ -65,9 +68,8 @@ def variance_estimates(fit: Fit, scale: str) -> VarianceEstimates:
     SpecificationError
         If there is no such scale.
     """
-    if scale not in SCALES:
-        raise SpecificationError(f"scale is one of {', '.join(map(repr, SCALES))}; found {scale!r}")
-    numbers = SCALES[scale](fit).followed_by(_structure(fit)).followed_by(_residual(fit, scale))
+    terms = checked_choice("scale", scale, SCALES)(fit)
+    numbers = terms.followed_by(_structure(fit)).followed_by(_residual(fit, scale))
     covariance, slopes = fit.phi_covariance, np.where(np.isnan(numbers.slopes), 0.0, numbers.slopes)
     held = np.isnan(covariance.diagonal())
     out = slopes @ np.where(np.isnan(covariance), 0.0, covariance) @ slopes.T

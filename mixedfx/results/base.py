@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from mixedfx.results.responses import checked_response
 from mixedfx.results.settings import factors_of, settings_of
 from mixedfx.results.simulate import (
     DrawnLevelsName,
+    SourceName,
     checked_count,
     conditional_columns,
     generator,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MixedResults", "checked_fit", "results_of_ours"]
 
+PredictedName: TypeAlias = Literal["mean", "linear", "marginal", "probabilities", "dispersion", "zero_inflation"]
 RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
 IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewhere
 
@@ -116,7 +119,7 @@ class MixedResults(Estimates):
         *,
         random: Any = True,
         new_levels: NewLevelsName = "error",
-        which: str = "mean",
+        which: PredictedName = "mean",
         offset: Any = None,
         weights: Any = None,
         integrate: bool = False,
@@ -263,7 +266,7 @@ class MixedResults(Estimates):
         n: int = 1,
         *,
         seed: Any = None,
-        random: str = "new",
+        random: SourceName | Sequence[str] = "new",
         data: Any = None,
         new_levels: DrawnLevelsName = "error",
         offset: Any = None,

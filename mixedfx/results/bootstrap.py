@@ -23,6 +23,7 @@ from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.quantities import EVERY_PART, WhichName, checked_which, quantities
 from mixedfx.results.replication import Workers, replicated
 from mixedfx.results.resampling import (
+    BootstrapName,
     Clusters,
     Measure,
     Outcome,
@@ -241,7 +242,7 @@ def bootstrap(
     n: int = 1000,
     *,
     seed: Any = None,
-    method: str = "parametric",
+    method: BootstrapName = "parametric",
     statistic: Callable[[Any], Any] | None = None,
     cluster: str | None = None,
     n_jobs: int = 1,
@@ -256,7 +257,7 @@ def bootstrap(
         Replicates. 1000 will do for 95 % intervals; standard errors need 200.
     seed : int, SeedSequence or Generator, optional
         The same seed gives the same replicates, whatever ``n_jobs``.
-    method : str
+    method : {"parametric", "residual", "cluster", "case"}
         ``"parametric"``: responses simulated from the fitted model, random effects included; ``"residual"`` (linear
         models): random effects and residuals of the fit, reflated to the estimated variances and drawn with
         replacement, so that their distributions need not be normal; ``"cluster"`` (or ``"case"``): whole levels of the

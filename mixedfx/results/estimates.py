@@ -21,7 +21,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
 from mixedfx.inference.hypothesis import hypothesis_from
-from mixedfx.inference.variance_scales import variance_estimates
+from mixedfx.inference.variance_scales import VarianceScaleName, variance_estimates
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.basis import TermBasis
@@ -380,12 +380,12 @@ class Estimates:
         errors = np.sqrt(np.maximum(np.diag(covariance.to_numpy()), 0.0))
         return pd.Series(errors, index=covariance.index, name="bse_re", dtype=float)[shown]
 
-    def cov_varpar(self, scale: str = "sd") -> pd.DataFrame:
+    def cov_varpar(self, scale: VarianceScaleName = "sd") -> pd.DataFrame:
         """Return the asymptotic covariance of the variance parameters, from the Hessian at the estimate.
 
         Parameters
         ----------
-        scale : str
+        scale : {"sd", "variance", "theta"}
             ``"sd"`` (standard deviations and correlations), ``"variance"`` (variances and covariances), or ``"theta"``.
 
         Returns

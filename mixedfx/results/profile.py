@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from mixedfx.inference.profile_ends import End
 from mixedfx.inference.profiled import HeldProfile, profiles
 from mixedfx.results.base import checked_fit
 from mixedfx.results.quantities import WhichName, checked_which
+
+if TYPE_CHECKING:
+    from mixedfx.plots.parameters import ProfileName
 
 __all__ = ["Profile", "profile"]
 
@@ -150,7 +153,7 @@ class Profile:
     def _repr_html_(self) -> str:
         return self._shown()._repr_html_()
 
-    def plot(self, kind: str = "zeta", **options: Any) -> Any:
+    def plot(self, kind: ProfileName = "zeta", **options: Any) -> Any:
         """Draw the zeta curves, or the densities that they imply; see :func:`mixedfx.plots.plot_profile`."""
         return higher("plot_profile")(self, kind=kind, **options)
 

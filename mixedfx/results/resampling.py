@@ -6,11 +6,12 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
 from mixedfx.matrices import Design, RandomEffects, nested_in
@@ -21,6 +22,7 @@ from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.quantities import estimates, quantities, refitted_estimates
 
 __all__ = [
+    "BootstrapName",
     "Clusters",
     "Measure",
     "Outcome",
@@ -33,6 +35,7 @@ __all__ = [
     "scheme_for",
 ]
 
+BootstrapName: TypeAlias = Literal["parametric", "residual", "cluster", "case"]
 UNCONVERGED = "the fit did not converge"
 NEGLIGIBLE = 1e-10  # variance of the modes in a direction, relative to the largest, that counts as none
 
@@ -177,19 +180,38 @@ def _parametric(fit: Any, count: int, seed: np.random.SeedSequence) -> Array:
     return np.asarray(fit.simulate(count, seed=seed), dtype=float)
 
 
-def scheme_for(method: str, fit: MixedResults, cluster: str | None) -> Scheme:
-    """Resolve the method of a bootstrap; the only place where it is a string."""
-    if cluster is not None and method not in ("case", "cluster"):
+def _parametric_scheme(fit: MixedResults, cluster: str | None) -> Scheme:
+    _refuse_cluster(cluster)
+    return Responses(_parametric, "parametric: new random effects and residuals from the fitted model")
+
+
+def _residual_scheme(fit: MixedResults, cluster: str | None) -> Scheme:
+    _refuse_cluster(cluster)
+    if not fit.solution.response.has_normal_residuals:
+        raise SpecificationError('generalised models have no residuals to resample: use method="parametric"')
+    return Responses(residual_draws, "reflated random effects and residuals drawn with replacement")
+
+
+def _cluster_scheme(fit: MixedResults, cluster: str | None) -> Scheme:
+    return ResampledClusters(clusters_of(fit, cluster))
+
+
+def _refuse_cluster(cluster: str | None) -> None:
+    if cluster is not None:
         raise SpecificationError('cluster= is for method="cluster"')
-    if method == "parametric":
-        return Responses(_parametric, "parametric: new random effects and residuals from the fitted model")
-    if method == "residual":
-        if not fit.solution.response.has_normal_residuals:
-            raise SpecificationError('generalised models have no residuals to resample: use method="parametric"')
-        return Responses(residual_draws, "reflated random effects and residuals drawn with replacement")
-    if method in ("case", "cluster"):
-        return ResampledClusters(clusters_of(fit, cluster))
-    raise SpecificationError(f"method is 'parametric', 'residual', 'cluster' or 'case'; found {method!r}")
+
+
+SCHEMES: dict[str, Callable[[MixedResults, str | None], Scheme]] = {
+    "parametric": _parametric_scheme,
+    "residual": _residual_scheme,
+    "cluster": _cluster_scheme,
+    "case": _cluster_scheme,
+}
+
+
+def scheme_for(method: BootstrapName, fit: MixedResults, cluster: str | None) -> Scheme:
+    """Return the scheme of a bootstrap method for a fit; ``cluster`` names the factor whose levels are drawn."""
+    return checked_choice("method", method, SCHEMES)(fit, cluster)
 
 
 # ---------------------------------------------------------------- clusters

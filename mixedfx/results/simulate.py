@@ -37,6 +37,7 @@ __all__ = [
     "weighted_noise",
 ]
 
+SourceName: TypeAlias = Literal["new", "fitted"]
 SOURCES = {"new": False, "fitted": True}
 DrawnLevelsName: TypeAlias = Literal["error", "population", "nan", "draw"]
 DRAWN_LEVELS: dict[str, UnknownLevels] = {**NEW_LEVELS, "draw": UnknownLevels(drawn=True)}
