@@ -214,6 +214,21 @@ class Fit(ABC):
         raise NotImplementedError(f"a {self.kind} fit has no derivatives of its covariance parameters")
 
     @property
+    def parameters(self) -> dict[tuple[str, str], float]:
+        """All parameters by (component, name), on the scales on which they are linear or unbounded."""
+        fixed, covariances = self._named_parameters
+        return fixed | covariances
+
+    @property
+    def _named_parameters(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
+        """The fixed effects and the covariance parameters by (component, name)."""
+        labels = [f"{t.group}: {label}" for t in self.design.random for label in t.covariance.labels(list(t.names))]
+        fixed = {
+            ("conditional", str(name)): float(v) for name, v in zip(self.design.fixed.names, self.beta, strict=True)
+        }
+        return fixed, {("covariance", name): float(v) for name, v in zip(labels, self.theta, strict=True)}
+
+    @property
     def unprofilable(self) -> str:
         """Why the likelihood cannot be profiled; empty where it can."""
         return ""

@@ -30,7 +30,7 @@ from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood
-from mixedfx.fitting.reported import Reported, generalized_reported
+from mixedfx.fitting.reported import Reported, family_names, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.fitting.working import WorkingModel
@@ -197,6 +197,25 @@ class GeneralizedFit(Fit):
     def reported(self) -> tuple[Reported, ...]:
         """The numbers that intervals are made for."""
         return generalized_reported(self.problem)
+
+    @property
+    def parameters(self) -> dict[tuple[str, str], float]:
+        """Fixed effects, further coefficients, family-wide parameters on unbounded scales, covariance parameters."""
+        fixed, covariances = self._named_parameters
+        return fixed | self.further_parameters | covariances
+
+    @cached_property
+    def further_parameters(self) -> dict[tuple[str, str], float]:
+        """Coefficients of further linear predictors, unbounded family-wide parameters, natural thresholds, by name."""
+        problem, family = self.problem, self.family
+        parts: dict[tuple[str, str], float] = {}
+        for component in problem.components:
+            values = self.estimate[problem.component_slices[component.name]]
+            parts |= {(component.name, name): float(v) for name, v in zip(component.names, values, strict=True)}
+        if family.has_categories:
+            natural, names = family.natural(self.phi)[0], family_names(problem)
+            return parts | {("thresholds", n): float(v) for n, v in zip(names, natural.values(), strict=True)}
+        return parts | {(name, "Intercept"): float(v) for name, v in zip(family.phi_names, self.phi, strict=True)}
 
     @cached_property
     def likelihood(self) -> Likelihood:

@@ -188,6 +188,15 @@ class LinearFit(Fit):
         """The numbers that intervals are made for; the fixed effects are profiled out of the criterion."""
         return linear_reported(self.problem)
 
+    @property
+    def parameters(self) -> dict[tuple[str, str], float]:
+        """Fixed effects, covariance parameters, those of the residual structure on their natural scales, and sigma."""
+        fixed, covariances = self._named_parameters
+        bound = self.residual
+        natural = {} if bound is None else dict(zip(bound.names, bound.natural(self.rho), strict=True))
+        residual = {("residual", str(name)): float(value) for name, value in natural.items()}
+        return fixed | covariances | residual | {("residual", "sigma"): self.sigma}
+
     @cached_property
     def likelihood(self) -> Likelihood:
         """The likelihood around the estimate, in ``phi = (theta, rho, log sigma^2)``."""

@@ -36,6 +36,7 @@ __all__ = [
     "NaturalScale",
     "Reported",
     "covariance_entries",
+    "family_names",
     "generalized_reported",
     "linear_reported",
     "standard_error",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -11,13 +10,12 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.reported import family_names
 from mixedfx.inference.distributions import two_sided
 
 __all__ = [
-    "all_parameters",
     "component_tables",
     "family_table",
-    "further_parameters",
     "further_table",
     "limit_notes",
     "limit_words",
@@ -78,45 +76,11 @@ def family_table(problem: GeneralizedProblem, estimate: Array, covariance: Array
         variances = np.array((jacobian @ np.where(np.isnan(own), 0.0, own) @ jacobian.T).diagonal())
         variances[np.abs(jacobian) @ np.isnan(own.diagonal()).astype(float) > 0] = np.nan
     table = {"coef": list(natural.values()), "bse": np.sqrt(np.maximum(variances, 0.0))}
-    return pd.DataFrame(table, index=_labels(problem, list(natural)), dtype=float)
+    return pd.DataFrame(table, index=family_names(problem), dtype=float)
 
 
 def _family_positions(problem: GeneralizedProblem, estimate: Array) -> slice:
     return slice(estimate.size - len(problem.family.phi_names), estimate.size)
-
-
-def _labels(problem: GeneralizedProblem, names: list[str]) -> list[str]:
-    """Thresholds between named categories bear both names."""
-    categories = problem.design.response.categories
-    if categories is None or not problem.family.has_categories:
-        return names
-    return [f"{low}|{high}" for low, high in pairwise(categories)]
-
-
-def further_parameters(problem: GeneralizedProblem, estimate: Array) -> dict[tuple[str, str], float]:
-    """Return (component, name) to value: coefficients, unbounded family-wide parameters, natural thresholds."""
-    parts: dict[tuple[str, str], float] = {}
-    for component in problem.components:
-        values = estimate[problem.component_slices[component.name]]
-        parts |= {(component.name, name): float(v) for name, v in zip(component.names, values, strict=True)}
-    phi = estimate[_family_positions(problem, estimate)]
-    if problem.family.has_categories:
-        natural, _ = problem.family.natural(phi)
-        names = _labels(problem, list(natural))
-        return parts | {("thresholds", n): float(v) for n, v in zip(names, natural.values(), strict=True)}
-    return parts | {(name, "Intercept"): float(v) for name, v in zip(problem.family.phi_names, phi, strict=True)}
-
-
-def all_parameters(
-    problem: GeneralizedProblem, estimate: Array, params: pd.Series[float], theta: pd.Series[float]
-) -> pd.Series[float]:
-    """Return all parameters, indexed by (component, name)."""
-    parts = {("conditional", str(name)): float(value) for name, value in params.items()}
-    parts |= further_parameters(problem, estimate)
-    names = [f"{group}: {term}" for group, term in theta.index.tolist()]
-    parts |= {("covariance", name): float(v) for name, v in zip(names, theta.to_numpy(), strict=True)}
-    index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
-    return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
 
 
 def further_table(component: str, names: Iterable[object], estimate: Array, se: Array, limits: Array) -> pd.DataFrame:
@@ -150,7 +114,7 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
 
 def limit_words(fit: GeneralizedFit, estimate: Array) -> dict[str, str]:
     """Return what every parameter or component that has run to a limit says, by its name."""
-    beyond = [name for name, _ in further_parameters(fit.problem, estimate)]
+    beyond = [name for name, _ in fit.further_parameters]
     reached = fit.at_limit[fit.x.size - len(beyond) :]
     limits = dict.fromkeys(name for name, out in zip(beyond, reached, strict=True) if out)
     return {name: _limit_note(fit.problem, estimate, name) for name in limits}

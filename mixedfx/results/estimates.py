@@ -128,6 +128,18 @@ class Estimates:
         """How sure it is that the optimum was found; prints as two sentences."""
         return self.solution.certificate
 
+    @property
+    def params_all(self) -> pd.Series[float]:
+        """All parameters, indexed by (component, name), on the scales on which they are linear or unbounded.
+
+        Components: ``conditional``, ``covariance`` (as :attr:`theta`), ``residual`` of a linear model (its structure on
+        natural scales, and sigma); the further linear predictors of a generalised one, the logarithm of the
+        ``dispersion`` and other family-wide parameters, ``thresholds``.
+        """
+        parts = self.solution.parameters
+        index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
+        return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
+
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """What is estimated beside fixed effects and random effects, a parameter a row.
 

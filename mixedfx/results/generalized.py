@@ -20,7 +20,6 @@ from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import (
-    all_parameters,
     component_tables,
     family_table,
     further_table,
@@ -85,15 +84,6 @@ class GeneralizedLinearMixedResults(MixedResults):
     def component_params(self) -> dict[str, pd.DataFrame]:
         """Estimates of the further linear predictors: name to DataFrame (``coef, bse, statistic, pvalue``)."""
         return component_tables(self.solution.problem, self.solution.estimate, self.solution.covariance)
-
-    @property
-    def params_all(self) -> pd.Series[float]:
-        """All parameters, indexed by (component, name), on the scales on which they are linear or unbounded.
-
-        Components: ``conditional``, the further linear predictors, the logarithm of the ``dispersion`` and other
-        family-wide parameters, ``thresholds``, ``covariance``.
-        """
-        return all_parameters(self.solution.problem, self.solution.estimate, self.params, self.theta)
 
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """Coefficients of further linear predictors, thresholds, and family-wide parameters on their natural scale."""

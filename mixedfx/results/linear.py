@@ -95,18 +95,6 @@ class LinearMixedResults(MixedResults):
         order = np.lexsort([pd.factorize(kinds[name], sort=True)[0] for name in reversed(kinds.columns)])
         return pd.Series(sd, index=labels).iloc[order]
 
-    @property
-    def params_all(self) -> pd.Series[float]:
-        """All parameters, indexed by (component, name): conditional model, covariance, residual."""
-        parts = {("conditional", name): value for name, value in self.params.items()}
-        parts |= {
-            ("covariance", ": ".join(map(str, label))): value for label, value in zip(self.theta.index, self.theta)
-        }
-        parts |= {("residual", str(name)): value for name, value in self.residual_params.items()}
-        parts[("residual", "sigma")] = self.sigma
-        index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
-        return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
-
     def _residual_table(self, alpha: float) -> pd.DataFrame | None:
         """The residual structure: standard deviations of kinds of rows, and its parameters with their intervals."""
         further, by_kind = self._further_table(alpha), self._residual_deviations()
