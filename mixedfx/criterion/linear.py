@@ -357,7 +357,7 @@ class LinearEvaluation:
         by_factor = self.criterion.covariance.by_factor
         for positions, d, zx in zip(by_factor, self.sigma_derivatives, self.z_vinv_x, strict=True):
             size, m, _ = zx.shape
-            flat = zx.transpose(1, 0, 2).reshape(m, size * p)
+            flat = np.ascontiguousarray(zx.transpose(1, 0, 2).reshape(m, size * p))  # the same bits after a pickle
             gram = (flat.T @ flat).reshape(size, p, size, p).transpose(0, 2, 1, 3)
             out[positions] = (d.reshape(-1, size * size) @ gram.reshape(size * size, p * p)).reshape(len(d), p, p)
         return out
