@@ -88,6 +88,7 @@ class MixedModel(ABC, Generic[R]):
         other = copy.copy(self)
         other.design, other.inputs = problem.design, None
         other.__dict__["_problems"] = {fit.reml: problem}
+        other.__dict__.pop("exog_re", None)  # of the rows of this model
         warn_of(fit)
         return other._results(fit)
 

@@ -74,3 +74,17 @@ def test_what_overflows_is_an_error_of_ours(serial, herds):
         herds.objective([-1.4, -1.0, -1.1, -1.6, 1e300])
     with pytest.raises(mfx.SpecificationError, match="must be finite"):
         herds.objective([-1.4, -1.0, -1.1, -1.6, np.nan])
+
+
+def test_a_model_of_other_rows_has_their_random_effects():
+    """Levels of one size and a smaller one, drawn with replacement: numbers of rows differ."""
+    data = mfx.load_dataset("sleepstudy").iloc[:-7]
+    fit = mfx.lmer("Reaction ~ Days + (1 | Subject)", data)
+    assert fit.model.exog_re.shape[0] == len(data)
+
+    def rows(again):
+        return {"Z": again.model.exog_re.shape[0], "y": len(again.model.endog)}
+
+    drawn = mfx.bootstrap(fit, 6, method="cluster", statistic=rows, seed=0).to_frame()
+    assert drawn["y"].nunique() > 1
+    assert (drawn["Z"] == drawn["y"]).all()
