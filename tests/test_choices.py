@@ -36,6 +36,7 @@ CHOICES = [
     ("marginal_means.grid", "WeightsName", "WEIGHTS"),
     ("marginal_means.predictions", "ScaleName", "SCALES"),
     ("matrices.new_rows", "NewLevelsName", "NEW_LEVELS"),
+    ("matrices.transforms", "ExtrapolationName", "OUTSIDE"),
     ("models.generalized", "InformationName", "INFORMATION"),
     ("plots.engine", "MatrixName", "MATRICES"),
     ("plots.estimates", "SdName", "SDS"),

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
 from scipy.interpolate import BSpline
 
+from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices.labels import Labels
@@ -294,6 +295,35 @@ def means_by_group(x: Array, groups: Labels) -> Array:
 
 
 @dataclass(frozen=True)
+class Outside:
+    """What a spline does beyond its boundary knots; without a word its end polynomials go on, as in R.
+
+    Attributes
+    ----------
+    refused : bool
+        Whether a value there is an error.
+    clipped : bool
+        Whether it counts as the nearest boundary knot.
+    value : float or None
+        What every column is there, if it is a constant.
+    """
+
+    refused: bool = False
+    clipped: bool = False
+    value: float | None = None
+
+
+ExtrapolationName: TypeAlias = Literal["raise", "clip", "na", "zero", "extend"]
+OUTSIDE: dict[str, Outside] = {
+    "raise": Outside(refused=True),
+    "clip": Outside(clipped=True),
+    "na": Outside(value=np.nan),
+    "zero": Outside(value=0.0),
+    "extend": Outside(),
+}
+
+
+@dataclass(frozen=True)
 class BSplines:
     """B-splines of a degree on a knot sequence.
 
@@ -305,15 +335,14 @@ class BSplines:
         Degree of the polynomials.
     intercept : bool
         Whether the first B-spline is kept, so that the basis spans the constant.
-    extrapolation : str
-        What happens beyond the boundary knots: "raise" (an error), "clip", "na", "zero", or "extend", by which the end
-        polynomials go on (as in R).
+    beyond : Outside
+        What happens beyond the boundary knots.
     """
 
     knots: tuple[float, ...]
     degree: int
     intercept: bool = False
-    extrapolation: str = "raise"
+    beyond: Outside = OUTSIDE["raise"]
 
     def full(self, x: Array, derivative: int = 0) -> Array:
         """Return all B-splines (or their derivatives) at ``x``."""
@@ -326,14 +355,14 @@ class BSplines:
         first = 0 if self.intercept else 1
         low, high = self.knots[0], self.knots[-1]
         outside = (x < low) | (x > high)
-        if self.extrapolation == "raise" and outside.any():
+        if self.beyond.refused and outside.any():
             raise DataError(
                 f"{int(outside.sum())} values lie outside {low:g} … {high:g}, where the spline was learnt (for example "
                 f"{x[outside][0]:g}); write bs(…, extrapolation='extend') or 'clip' to allow them"
             )
-        matrix = self.full(np.clip(x, low, high) if self.extrapolation == "clip" else x)[:, first:]
-        if self.extrapolation in ("na", "zero"):
-            matrix[outside] = np.nan if self.extrapolation == "na" else 0.0
+        matrix = self.full(np.clip(x, low, high) if self.beyond.clipped else x)[:, first:]
+        if self.beyond.value is not None:
+            matrix[outside] = self.beyond.value
         return Basis(matrix, tuple(range(first, first + matrix.shape[1])), self.intercept)
 
 
@@ -388,16 +417,17 @@ def learn_bs(
     include_intercept: bool = False,
     lower_bound: float | None = None,
     upper_bound: float | None = None,
-    extrapolation: str = "raise",
+    extrapolation: ExtrapolationName = "raise",
 ) -> BSplines:
     """Place the knots of a B-spline basis with ``df`` columns at quantiles of ``x``, or take those given."""
+    beyond = checked_choice("extrapolation", extrapolation, OUTSIDE)
     degree = whole("the degree of bs", degree, 1)
     df = _checked_df("bs", df, len(x))
     low, high = _boundary(x, lower_bound, upper_bound)
     count = None if df is None else df - degree - bool(include_intercept)
     inner = _inner_knots("bs", x, df, knots, count, degree + bool(include_intercept), low, high)
     knots = (low,) * (degree + 1) + inner + (high,) * (degree + 1)
-    return BSplines(knots, degree, bool(include_intercept), extrapolation)
+    return BSplines(knots, degree, bool(include_intercept), beyond)
 
 
 def learn_ns(
