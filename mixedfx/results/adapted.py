@@ -232,7 +232,7 @@ def residual_denominator(covariance: Array, df: float, ddf: Any, usual: str) -> 
     number = given_df(ddf)
     if number is not None:
         return fixed_df(covariance, number, "the user")
-    method = LINEAR_DDF.get(usual if ddf is None else ddf)
+    method = LINEAR_DDF.get(str(usual if ddf is None else ddf))
     if method is None:
         raise SpecificationError(f"ddf={ddf!r} is for mixed models; a linear model has 'residual' and 'z'")
     return method(covariance, df)
