@@ -24,7 +24,7 @@ CONSTANT = 1e-10  # share of a predictor's variance below which it does not vary
 
 
 @dataclass(frozen=True)
-class _Effects:
+class _StandardizedEffects:
     """Standardised conditional modes of one coefficient."""
 
     term: RandomEffects
@@ -32,7 +32,7 @@ class _Effects:
     values: Array
 
 
-def _effects(results: MixedResults) -> Iterator[_Effects]:
+def _effects(results: MixedResults) -> Iterator[_StandardizedEffects]:
     """Modes divided by their standard deviations: the variance of the effect less its conditional variance."""
     terms = zip(
         results.design.random,
@@ -47,7 +47,7 @@ def _effects(results: MixedResults) -> Iterator[_Effects]:
             known = variance > CONSTANT * max(float(whole), np.finfo(float).tiny)
             values = np.full(mode.size, np.nan)
             np.divide(mode, np.sqrt(np.maximum(variance, 0.0)), out=values, where=known)
-            yield _Effects(term, name, values)
+            yield _StandardizedEffects(term, name, values)
 
 
 def standardized_effects(fit: Any) -> pd.DataFrame:

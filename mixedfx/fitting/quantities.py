@@ -14,9 +14,9 @@ from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.assembly import TermSlot
 
 __all__ = [
-    "Coefficient",
-    "Correlation",
+    "EffectCorrelation",
     "FamilyParameter",
+    "LinearQuantity",
     "OfTheta",
     "Quantity",
     "ResidualSd",
@@ -166,7 +166,7 @@ class StandardDeviation(_TermQuantity):
 
 
 @dataclass(frozen=True)
-class Correlation(_TermQuantity):
+class EffectCorrelation(_TermQuantity):
     """The correlation of effects ``i`` and ``j`` of a term."""
 
     i: int
@@ -209,7 +209,7 @@ class Correlation(_TermQuantity):
 
 
 @dataclass(frozen=True)
-class Coefficient(Quantity):
+class LinearQuantity(Quantity):
     """A linear function of some parameters, such as a coefficient on the user's scale: ``row @ phi[place] + shift``."""
 
     row: Array

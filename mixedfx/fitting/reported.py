@@ -21,9 +21,9 @@ from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.families.parameters import Parameter
 from mixedfx.fitting.quantities import (
-    Coefficient,
-    Correlation,
+    EffectCorrelation,
     FamilyParameter,
+    LinearQuantity,
     OfTheta,
     Quantity,
     ResidualSd,
@@ -206,7 +206,9 @@ def _of_term(
     deviations = [f"sd_{name}|{term.group}" for name in term.names]
     tied = slot.covariance.n_theta <= len(term.names)
     for name, i, j in term_entries(term):
-        quantity: Quantity = StandardDeviation(slot, matrix, i, scale) if i == j else Correlation(slot, matrix, i, j)
+        quantity: Quantity = (
+            StandardDeviation(slot, matrix, i, scale) if i == j else EffectCorrelation(slot, matrix, i, j)
+        )
         if place is not None:
             quantity = OfTheta(quantity, place)
         if i == j:
@@ -251,13 +253,13 @@ def generalized_reported(problem: GeneralizedProblem) -> tuple[Reported, ...]:
     numbers += [entry for entry in wide if entry.part == "random"]
     mean = problem.bases[0]
     for j, name in enumerate(problem.design.fixed.names):
-        row = Coefficient(mean.matrix[j], slice(0, place.start), shift=float(mean.origin[j]))
+        row = LinearQuantity(mean.matrix[j], slice(0, place.start), shift=float(mean.origin[j]))
         numbers.append(Reported(str(name), "fixed", "conditional", row))
     for component, fixed in zip(problem.components, problem.bases[1:], strict=True):
         coefficients = problem.component_slices[component.name]
         for row, name in zip(fixed.matrix, component.names, strict=True):
             numbers.append(
-                Reported(f"{component.name}: {name}", "family", component.name, Coefficient(row, coefficients))
+                Reported(f"{component.name}: {name}", "family", component.name, LinearQuantity(row, coefficients))
             )
     return (*numbers, *(entry for entry in wide if entry.part == "family"))
 
@@ -281,7 +283,7 @@ def _family_wide(problem: GeneralizedProblem) -> Iterator[Reported]:
             )
             continue
         parameter = next(p for p in family.parameters if p.name == family.phi_names[position])
-        unbounded = Coefficient(np.eye(count)[position], last, parameter.lower, parameter.upper)
+        unbounded = LinearQuantity(np.eye(count)[position], last, parameter.lower, parameter.upper)
         if label == "dispersion" and family.precision_weights:
             root = FamilyParameter(partial(_root, position), count, 0.0)
             yield Reported("sigma", "random", "residual", root, DISPERSION, unbounded)

@@ -97,7 +97,7 @@ def parse_claim(text: str, names: Sequence[str], beta: Array) -> Claim:
     """
     if len(text) > LONGEST:
         raise SpecificationError(f"a hypothesis has at most {LONGEST} characters; found {len(text)}")
-    parser = _Parser(text, names, np.asarray(beta, dtype=float))
+    parser = _ClaimParser(text, names, np.asarray(beta, dtype=float))
     with np.errstate(all="ignore"):  # what is not finite is refused below
         left = parser.sum()
         right = parser.other_side()
@@ -111,7 +111,7 @@ def parse_claim(text: str, names: Sequence[str], beta: Array) -> Claim:
     return Claim(text.strip(), left.value, left.slope, right.value)
 
 
-class _Parser:
+class _ClaimParser:
     """Recursive descent; every rule returns a number with its derivatives."""
 
     def __init__(self, text: str, names: Sequence[str], beta: Array) -> None:

@@ -33,7 +33,7 @@ class Constraint:
 
 
 @dataclass(frozen=True)
-class _Token:
+class _ConstraintToken:
     kind: str  # "name", "number", or the symbol itself; "end"
     text: str
     position: int
@@ -75,7 +75,7 @@ def parse_constraints(text: str, names: Sequence[str]) -> list[Constraint]:
     if len(bare) == len(names):  # back-quotes tell nothing apart
         text = text.replace("`", "")
     spellings = spellings_of(names)
-    return _Parser(text, _tokens(text, spellings, names), spellings, list(names)).constraints()
+    return _ConstraintParser(text, _tokens(text, spellings, names), spellings, list(names)).constraints()
 
 
 def spellings_of(names: Sequence[str]) -> dict[str, str]:
@@ -91,7 +91,7 @@ def spellings_of(names: Sequence[str]) -> dict[str, str]:
     return spellings
 
 
-def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[_Token]:
+def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[_ConstraintToken]:
     longest_first = sorted(spellings, key=len, reverse=True)
     out, at = [], 0
     while at < len(text):
@@ -101,18 +101,18 @@ def _tokens(text: str, spellings: dict[str, str], names: Sequence[str]) -> list[
         token = _token(text, at, longest_first, names)
         out.append(token)
         at += len(token.text)
-    return [*out, _Token("end", "", len(text))]
+    return [*out, _ConstraintToken("end", "", len(text))]
 
 
-def _token(text: str, at: int, longest_first: Sequence[str], names: Sequence[str]) -> _Token:
+def _token(text: str, at: int, longest_first: Sequence[str], names: Sequence[str]) -> _ConstraintToken:
     for name in longest_first:
         if text.startswith(name, at) and not continues(text, at + len(name), name):
-            return _Token("name", name, at)
+            return _ConstraintToken("name", name, at)
     number = NUMBER.match(text, at)
     if number:
-        return _Token("number", number.group(), at)
+        return _ConstraintToken("number", number.group(), at)
     if text[at] in SYMBOLS:
-        return _Token(text[at], text[at], at)
+        return _ConstraintToken(text[at], text[at], at)
     word = re.match(r"[^\s+\-*/=,]+", text[at:])
     unknown = word.group() if word else text[at]
     raise SpecificationError(f"the constraint {text!r} speaks of {unknown!r}; the coefficients are {', '.join(names)}")
@@ -126,17 +126,17 @@ def continues(text: str, end: int, name: str) -> bool:
     return after in "[:." or ((name[-1].isalnum() or name[-1] == "_") and (after.isalnum() or after == "_"))
 
 
-class _Parser:
+class _ConstraintParser:
     """Recursive descent over sums, products and brackets; what it returns is linear in the coefficients."""
 
-    def __init__(self, text: str, tokens: list[_Token], spellings: dict[str, str], names: list[str]) -> None:
+    def __init__(self, text: str, tokens: list[_ConstraintToken], spellings: dict[str, str], names: list[str]) -> None:
         self.text, self.tokens, self.spellings, self.names, self.at = text, tokens, spellings, names, 0
 
     @property
-    def next(self) -> _Token:
+    def next(self) -> _ConstraintToken:
         return self.tokens[self.at]
 
-    def take(self) -> _Token:
+    def take(self) -> _ConstraintToken:
         token = self.next
         self.at += 1
         return token

@@ -246,18 +246,18 @@ def kenward_roger_moments(rank: int, first: float, second: float) -> tuple[float
 
 
 @dataclass(frozen=True)
-class _Sums:
+class _BlockSums:
     """What blocks contribute to: ``X'V^-1 V_i V^-1 X`` (k, p, p), ``Q_ij`` (k, k, p, p), ``tr(V^-1 V_i V^-1 V_j)``."""
 
     forms: Array
     products: Array
     traces: Array
 
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(self.forms + other.forms, self.products + other.products, self.traces + other.traces)
+    def __add__(self, other: _BlockSums) -> _BlockSums:
+        return _BlockSums(self.forms + other.forms, self.products + other.products, self.traces + other.traces)
 
 
-def _sums_of(V: Array, X: Array, slopes: Array) -> _Sums:
+def _sums_of(V: Array, X: Array, slopes: Array) -> _BlockSums:
     """Sums over blocks ``V`` (b, r, r), ``X`` (b, r, p), and derivatives (k, b, r, r)."""
     k, p = len(slopes), X.shape[2]
     inverse = np.linalg.inv(V)
@@ -268,7 +268,7 @@ def _sums_of(V: Array, X: Array, slopes: Array) -> _Sums:
     products = (flat @ right.T).reshape(k, p, k, p).transpose(0, 2, 1, 3)
     relative = inverse @ slopes
     traces = relative.reshape(k, -1) @ relative.swapaxes(2, 3).reshape(k, -1).T
-    return _Sums(forms.reshape(k, p, p), products, traces)
+    return _BlockSums(forms.reshape(k, p, p), products, traces)
 
 
 @dataclass(frozen=True)
@@ -319,10 +319,10 @@ class StructuredKenwardRoger:
             V = V + self._blocks.random((f, factor @ factor.T), index)
         return V
 
-    def _total(self, extra: Callable[[IntArray], Array] | None = None) -> _Sums:
+    def _total(self, extra: Callable[[IntArray], Array] | None = None) -> _BlockSums:
         """Sums over all blocks, with a further derivative of V at the end if one is given."""
         p, k = self._phi.shape[0], self._at_residual.stop + (self.point.criterion.sigma2 is None) + (extra is not None)
-        total = _Sums(np.zeros((k, p, p)), np.zeros((k, k, p, p)), np.zeros((k, k)))
+        total = _BlockSums(np.zeros((k, p, p)), np.zeros((k, k, p, p)), np.zeros((k, k)))
         for index in self._blocks.batches(k):
             V = self._covariance_of(index)
             slopes = self._slopes(index, V)
@@ -331,7 +331,7 @@ class StructuredKenwardRoger:
             total = total + _sums_of(V, self._blocks.columns(index), slopes)
         return total
 
-    def _information(self, sums: _Sums) -> Array:
+    def _information(self, sums: _BlockSums) -> Array:
         """``tr(P V_i P V_j) / 2`` (k, k)."""
         half = self._phi @ sums.forms
         out = sums.traces - 2.0 * np.einsum("pq,ijqp->ij", self._phi, sums.products)
@@ -339,7 +339,7 @@ class StructuredKenwardRoger:
         return np.asarray(0.25 * (out + out.T))
 
     @cached_property
-    def _sums(self) -> _Sums:
+    def _sums(self) -> _BlockSums:
         return self._total()
 
     @cached_property

@@ -76,7 +76,7 @@ class End:
         return not self.reached and not np.isnan(self.value)
 
 
-class _Profile(Protocol):
+class _Followed(Protocol):
     @property
     def estimate(self) -> float: ...
     @property
@@ -91,7 +91,7 @@ class _Profile(Protocol):
     def hold(self, value: float, state: Array) -> Held: ...
 
 
-def find_end(profile: _Profile, best: float, zeta: float) -> End:
+def find_end(profile: _Followed, best: float, zeta: float) -> End:
     """Return where the signed root of the rise of the criterion equals ``zeta`` (not 0).
 
     Parameters
@@ -195,7 +195,7 @@ class _Walk:
         return 0.5 * (self.inside + self.outside) if beyond else float(value)
 
 
-def _guess(profile: _Profile, zeta: float, bound: float) -> float:
+def _guess(profile: _Followed, zeta: float, bound: float) -> float:
     """Wald's end; on the log scale for positive quantities; kept off the bound."""
     if profile.lower == 0.0 and profile.estimate > profile.se:
         guess = profile.estimate * float(np.exp(np.clip(zeta * profile.se / profile.estimate, -1.5, 1.5)))

@@ -41,16 +41,16 @@ class VarianceEstimates:
 
 
 @dataclass(frozen=True)
-class _Numbers:
+class _Labelled:
     """Numbers with labels, values (r,) and derivatives (r, k) in the parameters of the likelihood."""
 
     labels: list[Label]
     values: Array
     slopes: Array
 
-    def followed_by(self, other: _Numbers) -> _Numbers:
+    def followed_by(self, other: _Labelled) -> _Labelled:
         values, slopes = np.concatenate([self.values, other.values]), np.concatenate([self.slopes, other.slopes])
-        return _Numbers([*self.labels, *other.labels], values, slopes)
+        return _Labelled([*self.labels, *other.labels], values, slopes)
 
 
 def variance_estimates(fit: Fit, scale: VarianceScaleName) -> VarianceEstimates:
@@ -80,33 +80,33 @@ def variance_estimates(fit: Fit, scale: VarianceScaleName) -> VarianceEstimates:
     return VarianceEstimates(tuple(numbers.labels), numbers.values, out)
 
 
-def _structure(fit: Fit) -> _Numbers:
+def _structure(fit: Fit) -> _Labelled:
     """The natural parameters of a residual structure."""
     bound, k = fit.residual, fit.likelihood.phi.size
     if bound is None:
-        return _Numbers([], np.zeros(0), np.zeros((0, k)))
+        return _Labelled([], np.zeros(0), np.zeros((0, k)))
     slopes = np.zeros((bound.n_rho, k))
     start = fit.likelihood.theta.stop
     slopes[:, start : start + bound.n_rho] = bound.natural_derivative(fit.rho)
-    return _Numbers([(RESIDUAL, name, "") for name in bound.names], bound.natural(fit.rho), slopes)
+    return _Labelled([(RESIDUAL, name, "") for name in bound.names], bound.natural(fit.rho), slopes)
 
 
-def _residual(fit: Fit, scale: str) -> _Numbers:
+def _residual(fit: Fit, scale: str) -> _Labelled:
     """The residual variance, or its root."""
     likelihood = fit.likelihood
     slopes = np.zeros((1, likelihood.phi.size))
     if likelihood.log_variance is None:
-        return _Numbers([], np.zeros(0), slopes[:0])
+        return _Labelled([], np.zeros(0), slopes[:0])
     variance = likelihood.residual_variance
     sigma = float(np.sqrt(variance))
     slopes[0, likelihood.log_variance] = variance if scale == "variance" else 0.5 * sigma
     label = (RESIDUAL, "sigma" if scale == "theta" else "", "")
-    return _Numbers([label], np.array([variance if scale == "variance" else sigma]), slopes)
+    return _Labelled([label], np.array([variance if scale == "variance" else sigma]), slopes)
 
 
 def _by_entry(
     fit: Fit, numbers: Callable[[Array, Array, Sequence[tuple[int, int]]], tuple[list[float], list[Array]]]
-) -> _Numbers:
+) -> _Labelled:
     """Numbers of each term's covariance (q, q) and its derivatives (k, q, q), for the entries that are parameters."""
     likelihood = fit.likelihood
     k, theta = likelihood.phi.size, likelihood.phi[likelihood.theta]
@@ -127,7 +127,7 @@ def _by_entry(
         more_values, more_slopes = numbers(matrix, slope, entries)
         values += more_values
         slopes += more_slopes
-    return _Numbers(labels, np.array(values), np.array(slopes).reshape(len(values), k))
+    return _Labelled(labels, np.array(values), np.array(slopes).reshape(len(values), k))
 
 
 def _entries(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]]) -> tuple[list[float], list[Array]]:
@@ -152,17 +152,17 @@ def _deviations(matrix: Array, slope: Array, entries: Sequence[tuple[int, int]])
     return values, slopes
 
 
-def _on_theta(fit: Fit) -> _Numbers:
+def _on_theta(fit: Fit) -> _Labelled:
     likelihood = fit.likelihood
     slopes = np.zeros((fit.theta.size, likelihood.phi.size))
     slopes[:, likelihood.theta] = fit.theta_jacobian
     terms = fit.design.random
     labels: list[Label] = [(t.group, label, "") for t in terms for label in t.covariance.labels(list(t.names))]
-    return _Numbers(labels, fit.theta, slopes)
+    return _Labelled(labels, fit.theta, slopes)
 
 
 #: Scales by name.
-SCALES: dict[str, Callable[[Fit], _Numbers]] = {
+SCALES: dict[str, Callable[[Fit], _Labelled]] = {
     "variance": lambda fit: _by_entry(fit, _entries),
     "sd": lambda fit: _by_entry(fit, _deviations),
     "theta": _on_theta,
