@@ -208,7 +208,7 @@ def _distribution_variance(fit: MixedResults) -> float:
 
     It differs between rows only if the dispersion has a formula.
     """
-    family, link, eta = fit.solution.family, fit.solution.link, fit.linear_predictors
+    family, link, eta = fit.solution.family, fit.solution.family.mean_link, fit.linear_predictors
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))
     points = middle if eta.shape[1] == 1 else np.column_stack([np.repeat(middle, len(eta)), eta[:, 1:]])
     variance = float(np.mean(family.link_variance(points, fit.solution.response.phi)))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
 from mixedfx._display import format_number, format_p
 from mixedfx._typing import Array
+from mixedfx.families.base import Family
 from mixedfx.formula import coefficient_name
 from mixedfx.matrices import Variable
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.settings import success_of
 
 __all__ = ["Reading", "capitalised", "coefficient_sentences", "number", "reading_of"]
@@ -77,15 +76,12 @@ class Reading:
 def reading_of(fit: MixedResults) -> Reading:
     """Return how the fixed effects of a fit are read."""
     name = fit.design.response.name
-    if isinstance(fit, LinearMixedResults):
-        return Reading(f"expected {name}")
-    family: Any = fit.model.family
-    link = str(family.link.name)
-    if not family.has_intercept:
+    family, link = fit.solution.family, fit.solution.link.name
+    if family.has_categories:
         return _ordinal(name, link)
     if family.proportions:
         return _proportion(success_of(fit), link)
-    what = _mean_of(fit, family)
+    what = _mean_of(name, family)
     if link == "identity":
         return Reading(what)
     if link == "log":
@@ -111,14 +107,10 @@ def _proportion(success: str, link: str) -> Reading:
     return Reading(f"probability of {success}" + ("" if link == "identity" else f" on the {link} scale"))
 
 
-def _mean_of(fit: MixedResults, family: Any) -> str:
-    name = fit.design.response.name
-    if "zero_inflation" in family.predictors:
-        hurdle = str(family.name).startswith("hurdle")
-        return f"mean of the untruncated counts of {name}" if hurdle else f"expected {name} apart from extra zeros"
-    if str(family.name).startswith("truncated"):
+def _mean_of(name: str, family: Family) -> str:
+    if family.is_truncated:
         return f"mean of the untruncated counts of {name}"
-    return f"expected {name}"
+    return f"expected {name} apart from extra zeros" if "zero_inflation" in family.predictors else f"expected {name}"
 
 
 # ------------------------------------------------------------------ what each coefficient says

@@ -11,11 +11,10 @@ import numpy as np
 
 from mixedfx._display import format_number
 from mixedfx.explanation.structures import accounts_of
-from mixedfx.explanation.words import PLAIN
+from mixedfx.explanation.words import Further
 from mixedfx.matrices import RandomEffects
 from mixedfx.results.base import MixedResults
 from mixedfx.results.effects import spelled_as
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["Equations", "equations"]
 
@@ -197,14 +196,16 @@ class Plain(Notation):
         return "\n".join(lines)
 
 
-def equations(fit: MixedResults) -> Equations:
+def equations(fit: MixedResults, further: Further) -> Equations:
     """Return the model of a fit as equations.
 
     Parameters
     ----------
     fit : fitted mixed model
+    further : Further
+        Of the fit.
     """
-    latex, plain = _Writer(fit, Latex()), _Writer(fit, Plain())
+    latex, plain = _Writer(fit, further, Latex()), _Writer(fit, further, Plain())
     return Equations(
         scalar=latex.n.lines(latex.scalar()),
         hierarchical=latex.n.lines(latex.hierarchical()),
@@ -219,13 +220,10 @@ def equations(fit: MixedResults) -> Equations:
 class _Writer:
     """Writes a fit's equations in one notation."""
 
-    def __init__(self, fit: MixedResults, notation: Notation) -> None:
-        self.fit, self.n = fit, notation
+    def __init__(self, fit: MixedResults, further: Further, notation: Notation) -> None:
+        self.fit, self.further, self.n = fit, further, notation
+        self.family, self.has_residuals = fit.solution.family, fit.solution.response.has_normal_residuals
         self.names = [str(name) for name in fit.params.index]
-        self.linear = isinstance(fit, LinearMixedResults)
-        self.family: Any = None if self.linear else fit.model.family
-        results: Any = fit
-        self.family_params: dict[str, float] = {} if self.linear else results.family_params.to_dict()
         self.y = self.n.row(self.n.name(fit.design.response.name))
         first = 0 if "Intercept" in self.names[:1] else 1
         self.numbers = {name: k + first for k, name in enumerate(self.names)}
@@ -268,10 +266,10 @@ class _Writer:
     def equation(self, predictor: str) -> list[str]:
         """The linear predictor on the right, and what it means for the response."""
         n, family = self.n, self.family
-        if family is None:
+        if self.has_residuals:
             return [f"{self.y} = {predictor} + {n.row(n.greek('epsilon'))}"]
-        link, mean = str(family.link.name), n.row(n.greek("mu"))
-        if not family.has_intercept:
+        link, mean = self.fit.solution.link.name, n.row(n.greek("mu"))
+        if family.has_categories:
             theta = n.greek("theta") + "_k"
             return [f"{n.name(link)}(P({self.y} {n.greek('le')} k)) = {theta} - ({predictor})"]
         mean = n.row("p") if family.proportions else mean
@@ -283,26 +281,21 @@ class _Writer:
         """The distribution of the response, or of the residuals."""
         n, family = self.n, self.family
         sim = n.greek("sim")
-        if family is None:
+        if self.has_residuals:
             return self._residual_laws()
-        if not family.has_intercept:
+        if family.has_categories:
             return []
-        plain = str(family.name)
-        for prefix in PLAIN:
-            plain = plain.removeprefix(prefix)
         mean = n.row("p") if family.proportions else n.row(n.greek("mu"))
         own = n.row(n.greek("phi")) if "dispersion" in family.predictors else n.greek("phi")
         phi = [own] if "dispersion" in family.phi_names or "dispersion" in family.predictors else []
         trials = [n.row("n")] if family.proportions and self.fit.design.response.trials is not None else []
-        law = f"{n.name(plain.replace('_', ' '))}({', '.join([*trials, mean, *phi])})"
+        law = f"{n.name(family.innermost.name.replace('_', ' '))}({', '.join([*trials, mean, *phi])})"
         counts = n.row(n.name("y")) if trials else self.y
-        laws = [f"{counts} {sim} {law}"]
-        if str(family.name).startswith(("truncated", "hurdle")):
-            laws = [f"{counts} {sim} {law}, {counts} > 0"]
+        laws = [f"{counts} {sim} {law}{f', {counts} > 0' if family.is_truncated else ''}"]
         if trials and not self.fit.design.response.name.startswith("cbind("):
             laws[0] += f", {counts} = {n.times(n.row('n'), self.y)}"
         if "zero_inflation" in family.predictors or "zero_inflation" in family.phi_names:
-            laws.append(f"{n.name('P(extra zero)' if 'hurdle' not in family.name else 'P(zero)')} = {self._pi()}")
+            laws.append(f"{n.name('P(zero)' if family.is_truncated else 'P(extra zero)')} = {self._pi()}")
         return [*laws, *self._component_laws()]
 
     def _pi(self) -> str:
@@ -310,22 +303,14 @@ class _Writer:
         return self.n.row(pi) if "zero_inflation" in self.family.predictors else pi
 
     def _component_laws(self, *, estimated: bool = False) -> list[str]:
+        """The further linear predictors, in letters or in numbers."""
         n, laws = self.n, []
-        fit: Any = self.fit
-        for component, table in fit.component_params.items():
-            letter, left = (
-                ("alpha", f"{n.name('logit')}({self._pi()})")
-                if component == "zero_inflation"
-                else (
-                    "delta",
-                    f"{n.name('log')}({n.row(n.greek('phi'))})",
-                )
-            )
-            if estimated:
-                laws.append(f"{left} = {self._sum({str(k): float(v) for k, v in table['coef'].items()})}")
-                continue
-            parts = [self.product(n.numbered(letter, k), str(name)) for k, name in enumerate(table.index)]
-            laws.append(f"{left} = {' + '.join(parts)}")
+        ways = {"zero_inflation": ("alpha", f"{n.name('logit')}({self._pi()})")}
+        for component, coefficients in self.further.components.items():
+            letter, left = ways.get(component, ("delta", f"{n.name('log')}({n.row(n.greek('phi'))})"))
+            parts = [self.product(n.numbered(letter, k), name) for k, name in enumerate(coefficients)]
+            values = self._sum({name: value for name, (value, *_) in coefficients.items()})
+            laws.append(f"{left} = {values if estimated else ' + '.join(parts)}")
         return laws
 
     def _residual_laws(self) -> list[str]:
@@ -378,8 +363,8 @@ class _Writer:
         parts = self._sum(dict(zip(self.names, np.asarray(self.fit.params, dtype=float), strict=True)))
         predictor = " + ".join([*([parts] if parts else []), *self.random(), *self.offset()]) or "0"
         lines = self.equation(predictor)
-        if self.family is not None and not self.family.has_intercept:
-            cuts = ", ".join(format_number(float(v), 3) for v in self.family_params.values())
+        if self.further.thresholds:
+            cuts = ", ".join(format_number(value, 3) for value in self.further.thresholds.values())
             lines.append(f"{n.greek('theta')} = ({cuts})")
         for k, term in enumerate(self.fit.varcorr.terms):
             sds = [
@@ -394,24 +379,19 @@ class _Writer:
                     if np.isfinite(term.correlation[i, j])
                 ]
             lines.append(", ".join(sds))
-        if isinstance(self.fit, LinearMixedResults):
+        if self.has_residuals:
             if all(account.has_scale for account in accounts_of(self.fit.model.residual)):
                 lines.append(f"{n.greek('sigma')} = {format_number(float(self.fit.sigma), 3)}")
-            lines += self._residual_values()
-        else:
-            if "dispersion" in self.family.phi_names:
-                lines.append(f"{n.greek('phi')} = {format_number(float(self.family_params['dispersion']), 3)}")
-            if "zero_inflation" in self.family.phi_names:
-                lines.append(f"{self._pi()} = {format_number(float(self.family_params['zero_inflation']), 3)}")
-            lines += self._component_laws(estimated=True)
-        return lines
+            return lines + self._residual_values()
+        family, letters = self.further.family, {"dispersion": n.greek("phi"), "zero_inflation": self._pi()}
+        lines += [f"{sign} = {format_number(family[name], 3)}" for name, sign in letters.items() if name in family]
+        return lines + self._component_laws(estimated=True)
 
     def _residual_values(self) -> list[str]:
         """The parameters of a residual structure in one line, as many as a reader will read."""
-        fit: Any = self.fit
-        told = [f"{self._residual_name(str(k))} = {format_number(float(v), 3)}" for k, v in fit.residual_params.items()]
-        more = [f"… ({len(told) - MOST_VALUES} more)"] if len(told) > MOST_VALUES else []
-        return [", ".join(told[:MOST_VALUES] + more)] if told else []
+        shown = [f"{self._residual_name(name)} = {format_number(v, 3)}" for name, v in self.further.residual.items()]
+        more = [f"… ({len(shown) - MOST_VALUES} more)"] if len(shown) > MOST_VALUES else []
+        return [", ".join(shown[:MOST_VALUES] + more)] if shown else []
 
     def _residual_name(self, name: str) -> str:
         """The letter that the laws of the residuals have for a parameter."""
@@ -478,14 +458,12 @@ def _is_constant(column: Any, term: RandomEffects) -> bool:
 def _matrix(fit: MixedResults) -> str:
     offset = " + o" if fit.design.offset is not None else ""
     zb = " + Zb" if fit.design.random else ""
-    if isinstance(fit, LinearMixedResults):
+    if fit.solution.response.has_normal_residuals:
         law = r",\quad b \sim N(0, \sigma^2 \Lambda\Lambda')" if zb else ""
-        structured = fit.model.residual is not None
-        inner = "R" if structured else "W^{-1}" if fit.design.weights is not None else "I"
+        inner = "R" if fit.solution.residual is not None else "W^{-1}" if fit.design.weights is not None else "I"
         return rf"y = X\beta{zb}{offset} + \varepsilon{law},\quad \varepsilon \sim N(0, \sigma^2 {inner})"
-    family: Any = fit.model.family
     law = r",\quad b \sim N(0, \Lambda\Lambda')" if zb else ""
-    link = Latex().name(str(family.link.name))
-    if not family.has_intercept:
+    link = Latex().name(fit.solution.link.name)
+    if fit.solution.family.has_categories:
         return rf"g(P(y \le k)) = \theta_k - (X\beta{zb}{offset}){law},\quad g = {link}"
     return rf"g(\mu) = X\beta{zb}{offset}{law},\quad g = {link}"

@@ -12,9 +12,8 @@ from mixedfx.explanation.diagram import Diagram, svg
 from mixedfx.explanation.equations import Equations, equations
 from mixedfx.explanation.plates import arrange, draw_up, symbols_of
 from mixedfx.explanation.translations import translations
-from mixedfx.explanation.words import sentences
-from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.explanation.words import Further, sentences
+from mixedfx.results.base import checked_fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,12 +127,8 @@ def explain(fit: Any) -> Explanation:
     >>> explanation.svg[:4]
     '<svg'
     """
-    if not isinstance(fit, MixedResults):
-        raise TypeError(f"explain takes a fitted mixed model, found {type(fit).__name__}")
-    if isinstance(fit, LinearMixedResults):
-        family, link = "gaussian", "identity"
-    else:
-        model: Any = fit
-        family, link = str(model.model.family.name), str(model.model.family.link.name)
-    diagram = draw_up(arrange(fit), symbols_of(fit, family, link), fit.nobs)
-    return Explanation(equations(fit), tuple(sentences(fit)), translations(fit), diagram)
+    results = checked_fit(fit, "explain", "takes a fitted mixed model")
+    further = Further.of(results)
+    diagram = draw_up(arrange(results), symbols_of(results, further), results.nobs)
+    words = tuple(sentences(results, further))
+    return Explanation(equations(results, further), words, translations(results), diagram)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.explanation.diagram import LETTER, LINE, NOTE, RADIUS, Arrow, Diagram, Kind, Node, PlateBorder, text_width
+from mixedfx.explanation.words import Further
 from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["arrange", "draw_up", "symbols_of"]
 
@@ -175,17 +174,16 @@ class Symbols:
         return tuple(lines) if more <= 0 else (*lines[: MOST_LINES - 1], f"… {more + 1} more")
 
 
-def symbols_of(fit: MixedResults, family: str, link: str) -> Symbols:
+def symbols_of(fit: MixedResults, further: Further) -> Symbols:
     """Return the symbols of a fitted model.
 
     Parameters
     ----------
     fit : fitted mixed model
-    family, link : str
-        Distribution of the response, and scale of the linear predictor.
+    further : Further
+        Of the fit.
     """
     design = fit.design
-    gaussian = isinstance(fit, LinearMixedResults)
     terms = fit.varcorr.terms
     index = [str(k + 1).translate(SUBSCRIPTS) if len(terms) > 1 else "" for k in range(len(terms))]
     signs = [("σ" if len(terms) > 1 else "τ") if len(term.names) == 1 else "Σ" for term in terms]
@@ -194,43 +192,37 @@ def symbols_of(fit: MixedResults, family: str, link: str) -> Symbols:
     shown = Symbols.shown
     return Symbols(
         response=shown([design.response.name])[0],
-        predictor="μᵢ" if gaussian else "ηᵢ",
+        predictor="μᵢ" if fit.solution.response.has_normal_residuals else "ηᵢ",
         rows=f"rows: {fit.nobs}",
         letters=letters,
         covariances=covariances,
         effects=tuple(shown(term.names) for term in terms),
         spread=tuple(shown(f"sd {float(sd):.4g}" for sd in term.sd) for term in terms),
-        scales=tuple(_scales(fit)),
-        laws=tuple(_laws(fit, family, link, letters, covariances)),
+        scales=tuple(_scales(fit, further)),
+        laws=tuple(_laws(fit, letters, covariances)),
     )
 
 
-def _scales(fit: Any) -> Iterable[tuple[str, str]]:
-    if isinstance(fit, LinearMixedResults):
-        residual = fit.model.residual
+def _scales(fit: MixedResults, further: Further) -> Iterable[tuple[str, str]]:
+    if fit.solution.response.has_normal_residuals:
         yield "σ", f"sd {fit.sigma:.4g}"
-        if residual is not None:
-            yield "R", type(residual).__name__
+        if fit.model.residual is not None:
+            yield "R", type(fit.model.residual).__name__
         return
-    family, values = fit.model.problem.family, fit.family_params
-    if not family.has_intercept:
-        yield "θ", f"{len(values)} thresholds"
-        return
-    for name in [*fit.model.components, *family.phi_names][:3]:
-        value = f" {float(values[name]):.4g}" if name in values.index else ""
+    if further.thresholds:
+        yield "θ", f"{len(further.thresholds)} thresholds"
+    for name in [*further.components, *further.family][:3]:
+        value = f" {further.family[name]:.4g}" if name in further.family else ""
         yield "π" if name == "zero_inflation" else "φ", name.replace("_", " ") + value
 
 
-def _laws(
-    fit: MixedResults, family: str, link: str, letters: tuple[str, ...], covariances: tuple[str, ...]
-) -> Iterable[str]:
-    y = fit.design.response.name
+def _laws(fit: MixedResults, letters: tuple[str, ...], covariances: tuple[str, ...]) -> Iterable[str]:
+    y, solution = fit.design.response.name, fit.solution
     sums = " + ".join(["Xβ" if fit.design.fixed.names else "0", *(f"Z{letter[1:]}{letter}" for letter in letters)])
-    if isinstance(fit, LinearMixedResults):
-        spread = "σ²" if fit.model.residual is None else "σ²R"
-        yield f"{y} ~ normal(μ, {spread}),  μ = {sums}"
+    if solution.response.has_normal_residuals:
+        yield f"{y} ~ normal(μ, {'σ²' if solution.residual is None else 'σ²R'}),  μ = {sums}"
     else:
-        yield f"{y} ~ {family},  {link} of the mean: η = {sums}"
+        yield f"{y} ~ {solution.family.name},  {solution.link.name} of the mean: η = {sums}"
     for term, letter, covariance, design in zip(
         fit.varcorr.terms, letters, covariances, fit.design.random, strict=True
     ):

@@ -22,7 +22,7 @@ from mixedfx.matrices.new_rows import NewLevelsName
 from mixedfx.matrices.response import is_cbind, read_response
 from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.values import Factor
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
 
 __all__ = ["augment", "compare", "glance", "summary_col", "tidy"]
@@ -35,9 +35,10 @@ COLUMNS = [
 
 
 def _checked(fit: Any) -> MixedResults:
-    if not isinstance(fit, MixedResults):
+    results = results_of_ours(fit)
+    if results is None:
         raise TypeError(f"a fitted mixed model is needed, found {type(fit).__name__}")
-    return fit
+    return results
 
 
 def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.DataFrame:
@@ -209,9 +210,7 @@ def augment(fit: Any, data: Any = None, *, new_levels: NewLevelsName = "error", 
        Days Subject  .fitted  .fixed  .resid
     0    12     308    489.7   377.0     NaN
     """
-    if not isinstance(fit, MixedResults):
-        raise TypeError(f"a fitted mixed model is needed, found {type(fit).__name__}")
-    results: Any = fit
+    results = _checked(fit)
     own = pd.DataFrame(
         {".fitted": results.fittedvalues, ".fixed": results.predict(random=False), ".resid": results.resid}
     )
@@ -297,7 +296,7 @@ def _new_response(results: Any, frame: Frame) -> Array:
         out[at] = np.nan if isinstance(values, Factor) else values
         return out
     labels = [values.levels[code] for code in values.labels.codes] if isinstance(values, Factor) else values
-    first = 0 if results.solution.problem.family.proportions else 1  # failure and success, or the first category
+    first = 0 if results.solution.family.proportions else 1  # failure and success, or the first category
     places = {category: float(place) for place, category in enumerate(categories, first)}
     out[at] = [places.get(label, np.nan) for label in labels]
     return out
@@ -310,7 +309,7 @@ LAST = ["observations", "log-likelihood", "AIC", "BIC"]
 
 
 def _is_fit(given: Any) -> bool:
-    return isinstance(given, MixedResults) or is_foreign(given)  # one or several: the argument itself may be a fit
+    return results_of_ours(given) is not None or is_foreign(given)
 
 
 def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.explanation.structures import accounts_of
+from mixedfx.fitting import Fit
 from mixedfx.formula import RandomTerm, display, quote
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 __all__ = ["translations"]
 
@@ -98,23 +98,38 @@ class _Source:
     terms : tuple of RandomTerm
     """
 
-    fit: Any
+    fit: MixedResults
     options: dict[str, Any]
     response: str | None
     fixed: str | None
     terms: tuple[RandomTerm, ...]
 
     @classmethod
-    def of(cls, fit: Any) -> _Source:
+    def of(cls, fit: MixedResults) -> _Source:
         formula = fit.design.formula
         options = dict(fit.model.inputs.options)
         fixed = " + ".join([formula.fixed, *(f"offset({text})" for text in formula.offsets)])
         return cls(fit, options, _in_r(formula.response), _in_r(fixed), formula.random)
 
     @property
-    def linear(self) -> bool:
-        """Whether it is a linear model."""
-        return isinstance(self.fit, LinearMixedResults)
+    def has_residuals(self) -> bool:
+        """Whether the response is the linear predictor and a normal residual."""
+        return self.solution.response.has_normal_residuals
+
+    @property
+    def solution(self) -> Fit:
+        """The face of the fit."""
+        return self.fit.solution
+
+    @property
+    def has_plain_residuals(self) -> bool:
+        """Whether there is one residual variance, which is estimated."""
+        return self.has_residuals and self.solution.residual is None and self.fit.model.sigma is None
+
+    @property
+    def nodes(self) -> int:
+        """Nodes in each dimension of the integral over the random effects."""
+        return 1 if self.solution.nodes is None else self.solution.nodes
 
     def random(self, covariances: dict[str, str], *, double_bars: bool) -> str | None:
         """The random effects in R; None if one of them cannot be written."""
@@ -202,15 +217,14 @@ def _lme4(source: _Source) -> str | None:
     formula = source.formula(source.random({"us": "", "diag": ""}, double_bars=True))
     if arguments is None or formula is None or not source.terms:
         return None
-    if source.linear:
-        if source.fit.model.residual is not None or source.fit.model.sigma is not None:
+    if source.has_residuals:
+        if not source.has_plain_residuals:
             return None
         return f"lmer({formula}, data = d{arguments}{'' if source.fit.reml else ', REML = FALSE'})"
-    family, link = str(source.fit.model.family.name), str(source.fit.model.family.link.name)
-    plain = not source.fit.model.components and not source.fit.model.penalty
+    family, link, nodes = source.solution.family.name, source.solution.link.name, source.nodes
+    plain = not source.solution.components and not source.fit.model.penalty
     canonical = (family, link) in {("binomial", "logit"), ("poisson", "log")}
     same = canonical or (family in ("binomial", "poisson") and source.options.get("information") == "expected")
-    nodes = int(source.fit.solution.nodes)
     if not plain or not same or (nodes > 1 and not _one_effect(source)):
         return None
     formula = formula.replace(str(source.response), str(_categories(source)), 1)
@@ -235,22 +249,19 @@ def _glmmtmb(source: _Source) -> str | None:
     if arguments is None or formula is None:
         return None
     weighted = source.options.get("weights") is not None
-    if source.linear:
-        if source.fit.model.residual is not None or source.fit.model.sigma is not None or weighted:
+    if source.has_residuals:
+        if not source.has_plain_residuals or weighted:
             return None  # its weights multiply the likelihood
         return f"glmmTMB({formula}, data = d{arguments}{', REML = TRUE' if source.fit.reml else ''})"
-    model = source.fit.model
-    family, zeros = str(model.family.name), source.options.get("zero_inflation")
-    if family.startswith("zero_inflated_"):
-        family, zeros = family.removeprefix("zero_inflated_"), zeros or "~ 1"
-    if family.startswith("hurdle_"):
-        family, zeros = "truncated_" + family.removeprefix("hurdle_"), zeros or "~ 1"
-    link, canonical = str(model.family.link.name), ("logit", "log")
-    laplace = int(source.fit.solution.nodes) == 1 and not model.penalty
-    observed = source.options.get("information") == "observed" or link in canonical
-    if family not in TMB_FAMILIES or not laplace or not observed or model.family.fixed:
+    response, link = source.solution.family, source.solution.link.name
+    family = f"{'truncated_' if response.is_truncated else ''}{response.innermost.name}"
+    has_zeros = "zero_inflation" in (*response.predictors, *response.phi_names)
+    zeros = source.options.get("zero_inflation") or ("~ 1" if has_zeros else None)
+    laplace = source.nodes == 1 and not source.fit.model.penalty
+    observed = source.options.get("information") == "observed" or link in ("logit", "log")
+    if family not in TMB_FAMILIES or not laplace or not observed or response.fixed:
         return None
-    if weighted and model.family.precision_weights:
+    if weighted and response.precision_weights:
         return None
     further = ""
     for argument, text in (("dispformula", source.options.get("dispersion")), ("ziformula", zeros)):
@@ -264,11 +275,11 @@ def _glmmtmb(source: _Source) -> str | None:
 
 
 def _clmm(source: _Source) -> str | None:
-    if source.linear or source.fit.model.family.has_intercept:
+    if not source.solution.family.has_categories:
         return None
     arguments = source.arguments()
     formula = source.formula(source.random({"us": ""}, double_bars=False))
-    link, nodes = str(source.fit.model.family.link.name), int(source.fit.solution.nodes)
+    link, nodes = source.solution.link.name, source.nodes
     if arguments is None or formula is None or link not in CLMM_LINKS or source.fit.model.penalty:
         return None
     if nodes == 0 or (nodes > 1 and not _one_effect(source)) or not source.terms:
@@ -280,7 +291,8 @@ def _clmm(source: _Source) -> str | None:
 
 def _nlme(source: _Source) -> str | None:
     """``lme``, or ``gls`` without random effects: where a residual structure asks for it."""
-    if not source.linear or source.fit.model.residual is None or source.fit.model.sigma is not None:
+    residual = source.fit.model.residual
+    if residual is None or source.fit.model.sigma is not None:
         return None
     if source.fixed is None or source.response is None or "offset(" in source.fixed:
         return None
@@ -290,7 +302,7 @@ def _nlme(source: _Source) -> str | None:
     groups = [term.group for term in source.terms]
     if codings is None or len(groups) > 1 or (groups and len(groups[0]) > 1):
         return None
-    structure = _structure(source.fit.model.residual, groups[0][0] if groups else None)
+    structure = _structure(residual, groups[0][0] if groups else None)
     if structure is None:
         return None
     method = f'method = "{"REML" if source.fit.reml else "ML"}"'
@@ -335,12 +347,12 @@ def _bambi(source: _Source) -> str | None:
         own.covariance == "us" and len(t.names) > 1 for own, t in zip(source.terms, fit.design.random, strict=True)
     )
     warning = "  # Bambi drops the correlations between the effects of a group: another model" if drops else ""
-    if source.linear:
+    if source.has_residuals:
         return f'bmb.Model("{written}", d).fit(){warning}'
-    family, link = str(fit.model.family.name), str(fit.model.family.link.name)
+    family, link = source.solution.family.name, source.solution.link.name
     trials = fit.design.response.trials
     counts = trials is not None and bool((trials != 1).any())  # Bambi writes them in another way
-    if fit.model.components or family not in BAMBI_FAMILIES or counts or fit.model.penalty:
+    if source.solution.components or family not in BAMBI_FAMILIES or counts or fit.model.penalty:
         return None
     further = "" if DEFAULT_LINKS.get(family) == link else f', link="{link}"'
     return f'bmb.Model("{written}", d, family="{BAMBI_FAMILIES[family]}"{further}).fit(){warning}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,62 +11,100 @@ import pandas as pd
 from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_sentences, number, reading_of
 from mixedfx.explanation.structures import ResidualEstimates, accounts_of
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.settings import success_of
 from mixedfx.results.varcorr import TermCovariance
 
-__all__ = ["sentences"]
+__all__ = ["Further", "sentences"]
 
 
-def sentences(fit: MixedResults) -> list[str]:
+@dataclass(frozen=True)
+class Further:
+    """What is estimated beside fixed effects, random effects and sigma.
+
+    Attributes
+    ----------
+    residual, family, thresholds : dict of str to float
+        Parameters of the residual structure and of the family, on their natural scales, and thresholds of categories.
+    components : dict of str to dict
+        By further linear predictor and column: the coefficient and its 95 % limits.
+    """
+
+    residual: dict[str, float]
+    family: dict[str, float]
+    thresholds: dict[str, float]
+    components: dict[str, dict[str, tuple[float, float, float]]]
+
+    @classmethod
+    def of(cls, fit: MixedResults) -> Further:
+        """Read them from a fit."""
+        table, components = fit._further_table(0.05), fit.solution.components
+        found: dict[str, dict[str, float]] = {"residual": {}, "family": {}, "thresholds": {}}
+        coefficients: dict[str, dict[str, tuple[float, float, float]]] = {name: {} for name in components}
+        columns = ["component", "term", "estimate", "conf_low", "conf_high"]
+        for component, term, estimate, low, high in table[columns].itertuples(index=False):
+            if component in coefficients:
+                coefficients[component][str(term)] = (float(estimate), float(low), float(high))
+            else:
+                found[component if component in found else "family"][str(term)] = float(estimate)
+        return cls(**found, components=coefficients)
+
+
+def sentences(fit: MixedResults, further: Further) -> list[str]:
     """Return what the summary says, a sentence for each of its lines.
 
     Parameters
     ----------
     fit : fitted mixed model
+    further : Further
+        Of the fit.
     """
-    return [*_opening(fit), *coefficient_sentences(fit), *_random(fit), *_further(fit), *_closing(fit)]
+    return [
+        *_opening(fit),
+        *coefficient_sentences(fit),
+        *_random(fit),
+        *_further(fit, further),
+        *_closing(fit, further),
+    ]
 
 
 def _opening(fit: MixedResults) -> Iterator[str]:
     groups = " and ".join(f"{count} levels of {name}" for name, count in fit.n_groups.items())
     yield f"{fit.nobs} observations of {fit.design.response.name}{f' in {groups}' if groups else ''}."
-    if isinstance(fit, LinearMixedResults):
-        yield from _rows(fit, "the residual variance is divided by the weight")
-        return
-    family: Any = fit.model.family
-    if not family.has_intercept:
+    family, link, groups = fit.solution.family, fit.solution.link.name, " and ".join(fit.n_groups)
+    if family.has_categories:
         order = " < ".join(map(str, fit.design.response.categories or ()))
         yield f"The response has ordered categories: {order}."
     elif family.proportions:
-        success = success_of(fit)
-        if success == "success":
-            yield f"The response is the proportion of successes among the trials ({_trials(fit)})."
-        else:
-            trials = ", out of the trials of each row" if fit.design.response.trials is not None else ""
-            yield f"What is counted as success is {success}{trials}."
-    meaning = (
-        "the dispersion is divided by the weight"
-        if family.precision_weights
-        else ("the likelihood of a row counts as often as its weight says")
-    )
-    yield from _rows(fit, meaning)
-    if family.link.name != "identity" and fit.n_groups:
-        groups = " and ".join(fit.n_groups)
-        average = "" if family.link.name == "log" else f", and larger than those on averages over {groups}"
+        yield _success(fit)
+    yield from _rows(fit)
+    if link != "identity" and groups:
+        average = "" if link == "log" else f", and larger than those on averages over {groups}"
         yield f"All effects are those within one and the same {groups}{average}."
 
 
-def _trials(fit: MixedResults) -> str:
-    return f"the weights {fit.design.weights_column}" if fit.design.weights_column else "the weights given"
+def _success(fit: MixedResults) -> str:
+    success, design = success_of(fit), fit.design
+    if success == "success":
+        trials = f"the weights {design.weights_column}" if design.weights_column else "the weights given"
+        return f"The response is the proportion of successes among the trials ({trials})."
+    trials = ", out of the trials of each row" if design.response.trials is not None else ""
+    return f"What is counted as success is {success}{trials}."
 
 
-def _rows(fit: MixedResults, weights: str) -> Iterator[str]:
+def _meaning_of_weights(fit: MixedResults) -> str:
+    if fit.solution.response.has_normal_residuals:
+        return "the residual variance is divided by the weight"
+    if fit.solution.family.precision_weights:
+        return "the dispersion is divided by the weight"
+    return "the likelihood of a row counts as often as its weight says"
+
+
+def _rows(fit: MixedResults) -> Iterator[str]:
     """What every row brings along: weights and offset."""
     design = fit.design
     if design.weights is not None:
         name = "the weights given" if design.weights_column is None else f"the weights {design.weights_column}"
-        yield f"Rows have {name}: {weights}."
+        yield f"Rows have {name}: {_meaning_of_weights(fit)}."
     if design.offset is not None:
         names = [*design.offsets.expressions, *([design.offsets.column] if design.offsets.column else [])]
         known = f"the offset {' and '.join(names)}" if names else "the offset given"
@@ -130,31 +168,29 @@ def _correlation(group: str, first: str, second: str, value: float, low: float, 
     return f"Levels of {group} with a higher {first} tend to have a {direction} {second}: {shown}."
 
 
-def _closing(fit: MixedResults) -> Iterator[str]:
-    if isinstance(fit, LinearMixedResults):
-        yield from _residual_sentences(fit)
+def _closing(fit: MixedResults, further: Further) -> Iterator[str]:
+    if fit.solution.response.has_normal_residuals:
+        yield from _residual_sentences(fit, further)
     yield _method(fit)
     if fit.is_singular:
         yield "The estimate lies on the boundary: some variance is zero or some correlation is -1 or 1."
     yield "The fit converged." if fit.converged else "The fit did NOT converge: do not interpret these numbers."
 
 
-def _method(fit: Any) -> str:
-    if isinstance(fit, LinearMixedResults):
+def _method(fit: MixedResults) -> str:
+    nodes = fit.solution.nodes if fit.design.random else None
+    if nodes is None:
         return f"Fitted by {'restricted maximum likelihood (REML)' if fit.reml else 'maximum likelihood'}."
-    nodes = int(fit.solution.nodes)
-    if not fit.design.random:
-        return "Fitted by maximum likelihood."
     if nodes == 0:
         return (
             "Fitted by maximum likelihood of a Laplace approximation in which the fixed effects are conditional modes."
         )
-    if nodes == 1:
-        return "Fitted by maximum likelihood; the random effects are integrated out by the Laplace approximation."
-    return (
-        "Fitted by maximum likelihood; the random effects are integrated out by adaptive Gauss-Hermite quadrature with "
-        f"{nodes} nodes in each dimension."
+    integral = (
+        "the Laplace approximation"
+        if nodes == 1
+        else f"adaptive Gauss-Hermite quadrature with {nodes} nodes in each dimension"
     )
+    return f"Fitted by maximum likelihood; the random effects are integrated out by {integral}."
 
 
 SPREADS = {
@@ -171,15 +207,20 @@ SPREADS = {
     "μ (1 - μ)/(1 + φ) about their mean μ, with φ = {value}.",
 }
 """What a dispersion says, by the family without its zeros and truncation."""
-PLAIN = ("zero_inflated_", "hurdle_", "truncated_")
+SHAPES = {
+    "df": "The tails are those of a t distribution with {value} degrees of freedom.",
+    "power": "The power of the mean is {value}.",
+    "zero_inflation": "The probability of an extra zero is {value}.",
+}
+"""What other parameters of a family say."""
 
 
 # ------------------------------------------------------------------ linear models
-def _residual_sentences(fit: LinearMixedResults) -> Iterator[str]:
+def _residual_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
     """Yield what the residuals of a linear model are like."""
     accounts = accounts_of(fit.model.residual)
-    parameters = {str(name): float(value) for name, value in fit.residual_params.items()}
-    estimates = ResidualEstimates(fit.sigma, parameters, fit.model.residual_columns)
+    columns = fit.model.residual_columns if accounts else {}
+    estimates = ResidualEstimates(float(fit.sigma), further.residual, columns)
     if all(account.has_scale for account in accounts):
         sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
         weight = " where the weight is 1" if fit.design.weights is not None else ""
@@ -192,46 +233,30 @@ def _residual_sentences(fit: LinearMixedResults) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------ generalised models
-def _further(fit: MixedResults) -> Iterator[str]:
+def _further(fit: MixedResults, further: Further) -> Iterator[str]:
     """Yield what a generalised model estimates beside the mean: thresholds, dispersion, extra zeros, shapes."""
-    if isinstance(fit, LinearMixedResults):
+    if further.thresholds:
+        yield from _thresholds(fit, further.thresholds)
         return
-    results: Any = fit
-    family = results.model.family
-    if not family.has_intercept:
-        yield from _thresholds(results)
-        return
-    plain = str(family.name)
-    for prefix in PLAIN:
-        plain = plain.removeprefix(prefix)
-    limits = results.limits
+    family, limits = fit.solution.family, fit.limits
     yield from (f"{capitalised(words)}." for words in limits.values())
-    for name, value in results.family_params.items():
+    for name, value in further.family.items():
         if name not in limits:
-            yield from _family_wide(plain, str(name), float(value))
-    intervals = results._further_table(0.05).set_index(["component", "term"])[["conf_low", "conf_high"]]
-    for name, table in results.component_params.items():
-        values = {str(k): (float(v), *map(float, intervals.loc[(name, k)])) for k, v in table["coef"].items()}
+            yield _family_wide(family.innermost.name, name, value)
+    for name, coefficients in further.components.items():
         if name not in limits:
-            yield from _component(str(family.name), str(name), values)
+            yield from _component(family.is_truncated, name, coefficients)
 
 
-def _family_wide(plain: str, name: str, value: float) -> Iterator[str]:
-    if name == "dispersion" and plain in SPREADS:
-        yield SPREADS[plain].format(value=number(value), root=number(np.sqrt(value)))
-    elif name == "df":
-        yield f"The tails are those of a t distribution with {number(value)} degrees of freedom."
-    elif name == "power":
-        yield f"The power of the mean is {number(value)}."
-    elif name == "zero_inflation":
-        yield f"The probability of an extra zero is {number(value)}."
-    else:
-        yield f"The parameter {name} of the family is {number(value)}."
+def _family_wide(family: str, name: str, value: float) -> str:
+    if name == "dispersion" and family in SPREADS:
+        return SPREADS[family].format(value=number(value), root=number(np.sqrt(value)))
+    return SHAPES.get(name, "The parameter {name} of the family is {value}.").format(name=name, value=number(value))
 
 
-def _component(family: str, name: str, coefficients: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
+def _component(truncated: bool, name: str, coefficients: Mapping[str, tuple[float, ...]]) -> Iterator[str]:
     """Yield what each coefficient says, with its interval; ``coefficients`` are estimates and limits."""
-    zeros = "a zero" if family.startswith("hurdle") else "an extra zero"
+    zeros = "a zero" if truncated else "an extra zero"
     others = [column for column in coefficients if column != "Intercept"]
     where = f"where {', '.join(others)} {'is' if len(others) == 1 else 'are'} 0 " if others else ""
     for column, found in coefficients.items():
@@ -254,14 +279,14 @@ def _interval(low: float, high: float) -> str:
     return f" (95 % interval {number(low)} to {number(high)})" if np.isfinite(low) and np.isfinite(high) else ""
 
 
-def _thresholds(fit: Any) -> Iterator[str]:
-    cuts = {str(name): float(value) for name, value in fit.family_params.items()}
+def _thresholds(fit: MixedResults, cuts: Mapping[str, float]) -> Iterator[str]:
+    link, categories = fit.solution.link, list(fit.design.response.categories or ())
     shown = ", ".join(f"{name} at {number(value)}" for name, value in cuts.items())
     yield (
-        f"On the {fit.model.family.link.name} scale the categories are parted by thresholds: {shown}; what raises the "
-        "linear predictor makes higher categories more likely."
+        f"On the {link.name} scale the categories are parted by thresholds: {shown}; what raises the linear predictor "
+        "makes higher categories more likely."
     )
-    family, categories = fit.model.family, list(fit.design.response.categories or ())
-    below = np.array([0.0, *(float(family.link.inverse(np.array(cut), 0)[0]) for cut in cuts.values()), 1.0])
-    chances = ", ".join(f"{c} {number(p)}" for c, p in zip(categories, np.diff(below), strict=True))
+    below = np.asarray(link.inverse(np.array(list(cuts.values())), 0)[0], dtype=float)
+    shares = np.diff(below, prepend=0.0, append=1.0)
+    chances = ", ".join(f"{c} {number(p)}" for c, p in zip(categories, shares, strict=True))
     yield f"Where the linear predictor is zero the probabilities are: {chances}."

@@ -206,6 +206,11 @@ class Family(ABC):
         return self.has_location and self.mean_link.name == "identity"
 
     @property
+    def is_truncated(self) -> bool:
+        """Whether the mean parameter is that of counts before their zeros are left out."""
+        return False
+
+    @property
     def has_categories(self) -> bool:
         """Whether the response is one of several ordered categories, between thresholds that are in ``phi``."""
         return self.n_categories > 0

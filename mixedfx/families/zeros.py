@@ -66,6 +66,11 @@ class Truncated(Family):
         """As in the base."""
         return self.base.innermost
 
+    @property
+    def is_truncated(self) -> bool:
+        """It is."""
+        return True
+
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
         """``E(Y)/(1 - P(0))``, and from ``E(Y²)/(1 - P(0))``."""
         positive = -np.expm1(-self._zero_rate(mu, parameters))
@@ -132,6 +137,11 @@ class ExtraZeros(Family):
     def innermost(self) -> Family:
         """As in the base."""
         return self.base.innermost
+
+    @property
+    def is_truncated(self) -> bool:
+        """That of the base."""
+        return self.base.is_truncated
 
     def moments(self, mu: Array, trials: Array, *parameters: Array) -> tuple[Array, Array]:
         """``(1 - pi) m`` and ``(1 - pi) (v + pi m²)``."""

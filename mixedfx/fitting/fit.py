@@ -55,6 +55,9 @@ class Fit(ABC):
         Whether :attr:`theta` is relative to sigma.
     problem
         What was solved: design, criterion, and the maps between the inner and the user's scale.
+    nodes : int or None
+        Nodes in each dimension of the integral over the random effects: 1 is the Laplace approximation, 0 the one with
+        profiled fixed effects; None where the integral is exact.
     """
 
     kind: ClassVar[str]
@@ -63,6 +66,7 @@ class Fit(ABC):
     ddf_methods: ClassVar[tuple[str, ...]] = ("z",)
     is_relative: ClassVar[bool] = False
     problem: Any
+    nodes: int | None = None
 
     # ---------------------------------------------------------------- the model
     @property
@@ -78,8 +82,8 @@ class Fit(ABC):
 
     @property
     def link(self) -> Link:
-        """Link of the mean."""
-        return self.family.mean_link
+        """Link of the first linear predictor: of the mean, or of the cumulative probabilities of categories."""
+        return self.family.link
 
     @property
     def reml(self) -> bool:

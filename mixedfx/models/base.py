@@ -18,6 +18,7 @@ import scipy.sparse as sp
 
 from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
 from mixedfx._typing import AnyArray, Array
+from mixedfx.covariance.residual import ResidualStructure
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control, Fit
 from mixedfx.formula import Formula
@@ -44,10 +45,19 @@ class MixedModel(ABC, Generic[R]):
     design : Design
     inputs : ModelInputs or None
         What the model was made from; None if it was made for a refit.
+    residual : ResidualStructure or None
+        Structure of the residuals.
+    sigma : float or None
+        The residual standard deviation, if it is known.
+    penalty : float
+        Precision of a penalty on the fixed effects.
     """
 
     design: Design
     inputs: ModelInputs | None
+    residual: ResidualStructure | None = None
+    sigma: float | None = None
+    penalty: float = 0.0
 
     # ---------------------------------------------------------------- what a kind of model adds
     @abstractmethod

@@ -20,7 +20,6 @@ from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, level_names, one_panel, point_size, short, smooth
 from mixedfx.results.base import MixedResults
-from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +54,8 @@ def residual_frame(fit: Any, kind: str | None = None) -> pd.DataFrame:
         Columns ``fitted, residual, root`` (of the absolute residual); fitted values of a generalised model are on the
         scale of the linear predictor.
     """
-    linear = isinstance(fit, LinearMixedResults)
-    chosen = kind if kind is not None else ("pearson" if linear else "quantile")
-    residual = fit.residuals(chosen)
-    fitted = fit.fittedvalues if linear else fit.predict(which="linear")
-    frame = pd.DataFrame({"fitted": fitted, "residual": residual})
+    residual = fit.residuals(_chosen_residual(fit, kind))
+    frame = pd.DataFrame({"fitted": fit.linear_predictors[:, 0], "residual": residual}, index=residual.index)
     frame["root"] = np.sqrt(frame["residual"].abs())
     return pd.DataFrame(frame[np.isfinite(frame["residual"])])
 
@@ -78,7 +74,7 @@ def residuals(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> A
     panel = one_panel(ax)
     panel.axhline(0.0, color=GREY, linewidth=0.8, zorder=0)
     _points(panel, frame["fitted"], frame["residual"])
-    return label_axes(panel, x=_fitted_name(fit), y=_name(fit, kind), title="Residuals and fitted values")
+    return label_axes(panel, x=_fitted_name(fit), y=_residual_name(fit, kind), title="Residuals and fitted values")
 
 
 def scale_location(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> Axes:
@@ -102,13 +98,18 @@ def _points(panel: Axes, x: pd.Series[float], y: pd.Series[float]) -> None:
     panel.plot(*smooth(x.to_numpy(), y.to_numpy()), color=ORANGE, linewidth=1.8)
 
 
-def _name(fit: Any, kind: str | None) -> str:
-    chosen = kind or ("pearson" if isinstance(fit, LinearMixedResults) else "quantile")
+def _chosen_residual(fit: Any, kind: str | None) -> str:
+    """The kind asked for; else quantile residuals, Pearson's where the response model has none."""
+    return kind or ("quantile" if "quantile" in fit.solution.response.kinds else "pearson")
+
+
+def _residual_name(fit: Any, kind: str | None) -> str:
+    chosen = _chosen_residual(fit, kind)
     return f"{'Pearson' if chosen == 'pearson' else chosen} residual"
 
 
 def _fitted_name(fit: Any) -> str:
-    return "fitted value" if isinstance(fit, LinearMixedResults) else "linear predictor"
+    return "fitted value" if fit.solution.response.mean_is_linear else "linear predictor"
 
 
 # ------------------------------------------------------------------ quantiles
@@ -316,8 +317,7 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     qq(found, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
     if fit.design.random:
         _random_effects(fit, axes[1, 0])
-    linear = isinstance(fit, LinearMixedResults) and fit.solution.problem.residual is None and fit.design.random
-    if linear:
+    if fit.solution.response.has_normal_residuals and fit.solution.residual is None and fit.design.random:
         group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
         influence(influence_of(fit, group), ax=axes[1, 1])
     elif found.zeros or found.drawn_zeros.any():

@@ -92,8 +92,7 @@ def effect_frame(
 def _variables(fit: MixedResults) -> dict[str, Variable]:
     """Return the variables of the fixed effects, of further linear predictors and of the offset."""
     design, found = fit.design, dict(fit.design.variables)
-    components = getattr(fit.model, "components", {})
-    names = [name for fixed in components.values() for name in fixed.encoder.variables]
+    names = [name for fixed in fit.solution.components.values() for name in fixed.encoder.variables]
     further = [name for name in dict.fromkeys([*names, *design.offsets.variables]) if name not in found]
     if further:
         if fit.model.inputs is None:
@@ -184,14 +183,12 @@ def _shown(value: Any) -> str:
 
 def ordered_categories(fit: MixedResults) -> tuple[Any, ...]:
     """Return the categories of an ordinal response; none of another one."""
-    family = getattr(fit.model, "family", None)
-    return () if family is None or family.has_intercept else tuple(fit.design.response.categories or ())
+    return tuple(fit.design.response.categories or ()) if fit.solution.family.has_categories else ()
 
 
 def response_label(fit: MixedResults) -> str:
     """Return what the axis of the response is called: a probability is one of something."""
-    family = getattr(fit.model, "family", None)
-    if family is not None and family.proportions:
+    if fit.solution.family.proportions:
         counts = fit.design.response.trials is not None
         return f"{'proportion' if counts else 'probability'} of {success_of(fit)}"
     name = str(fit.model.endog_names)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import results_of_ours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,5 +138,5 @@ def refuse_fit(given: Any, picture: str, made: str) -> None:
     SpecificationError
         If ``given`` is a fit.
     """
-    if isinstance(given, MixedResults):
+    if results_of_ours(given) is not None:
         raise SpecificationError(f"{picture} draws what {made} returns, not a fit: write {picture}({made})")

@@ -18,7 +18,7 @@ from mixedfx._arguments import checked_choice
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, ORANGE, label_axes, refuse_fit
-from mixedfx.results.base import MixedResults
+from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.profile import profile as profile_of
 
 if TYPE_CHECKING:
@@ -215,12 +215,12 @@ def plot_profile(
     wrong = [level for level in levels if not 0.0 < level < 1.0]
     if wrong:
         raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {wrong[0]}")
-    profile = profile_of(profile) if isinstance(profile, MixedResults) else profile
-    names = _chosen_names(list(profile.profiles), parameters)
-    frame = profile.to_frame()
+    drawn: Any = profile if results_of_ours(profile) is None else profile_of(profile)
+    names = _chosen_names(list(drawn.profiles), parameters)
+    frame = drawn.to_frame()
     panels = _parameter_panels(len(names), axes)
     for panel, name in zip(panels, names, strict=True):
-        held = profile.profiles[name]
+        held = drawn.profiles[name]
         curve = ZetaCurve.of(frame.loc[frame["parameter"] == name])
         draw(panel, curve, (float(held.estimate), float(held.se)), sorted(levels))
         _finish(panel, name)

@@ -140,6 +140,11 @@ class Estimates:
         index = pd.MultiIndex.from_tuples(list(parts), names=["component", "name"])
         return pd.Series(list(parts.values()), index=index, name="params_all", dtype=float)
 
+    @property
+    def limits(self) -> dict[str, str]:
+        """What each parameter or linear predictor that has run to the end of its range says, by its name."""
+        return {}
+
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """What is estimated beside fixed effects and random effects, a parameter a row.
 

@@ -73,8 +73,10 @@ class LinearMixedResults(MixedResults):
     def _further_table(self, alpha: float) -> pd.DataFrame:
         """The parameters of the residual structure."""
         solution = self.solution
-        phi, covariance, reach = solution.likelihood.phi, solution.phi_covariance, float(ndtri(1.0 - 0.5 * alpha))
         numbers = [number for number in solution.reported if number.component == "structure"]
+        if not numbers:
+            return super()._further_table(alpha)
+        phi, covariance, reach = solution.likelihood.phi, solution.phi_covariance, float(ndtri(1.0 - 0.5 * alpha))
         se = np.array([standard_error(number.quantity, phi, covariance) for number in numbers])
         limits = np.array([number.wald_limits(phi, covariance, reach) for number in numbers]).reshape(-1, 2)
         estimate = np.array([number.value(phi) for number in numbers])

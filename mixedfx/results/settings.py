@@ -28,11 +28,10 @@ def settings_of(fit: Estimates) -> dict[str, str]:
         written = options.get(name)
         if written is not None:
             found[heading] = f"~ {str(written).strip().removeprefix('~').strip()}"
-    residual, sigma = getattr(model, "residual", None), getattr(model, "sigma", None)
-    if residual is not None:
-        found["Residuals"] = str(residual)
-    if sigma is not None:
-        found["Residual sd"] = f"{sigma:.6g}, known"
+    if model.residual is not None:
+        found["Residuals"] = str(model.residual)
+    if model.sigma is not None:
+        found["Residual sd"] = f"{model.sigma:.6g}, known"
     for name, heading in (("weights", "Weights"), ("offset", "Offset")):
         given = options.get(name)
         if given is not None:

@@ -10,6 +10,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 import mixedfx as mfx
+from mixedfx import plots
 from mixedfx.families import family_for
 from mixedfx.fitting import Certificate, Fit
 from mixedfx.fitting.errors import PredictorErrors
@@ -222,6 +223,26 @@ def test_diagnostics(fit, truth):
     assert np.allclose(mfx.leverage(fit)["total"], truth.get_influence().hat_matrix_diag)
     assert mfx.quantile_residuals(fit, 200, seed=1).uniformity()["pvalue"] > 1e-3
     assert mfx.check(fit).to_frame().loc["distribution", "verdict"] == "well"
+
+
+def test_explanation(fit):
+    explanation = mfx.explain(fit)
+    text = " ".join(explanation.sentences)
+    assert f"standard deviation {SIGMA:.3f} (given, not estimated)" in text
+    assert "Fitted by maximum likelihood." in text
+    assert "yᵢ = β₀ + " in explanation.equations.plain
+    assert explanation.diagram.lines == ("y ~ normal(μ, σ²),  μ = Xβ",)
+    assert not {"lme4", "glmmTMB", "nlme"} & set(explanation.code)  # they estimate the standard deviation
+    assert explanation._repr_html_().startswith("<svg")
+
+
+def test_pictures(fit, truth):
+    frame = plots.residual_frame(fit)
+    assert np.allclose(frame["fitted"], truth.fittedvalues)
+    assert np.allclose(frame["residual"], truth.resid / SIGMA)
+    assert plots.residuals(fit).get_xlabel() == "fitted value"
+    assert list(plots.effect_frame(fit, "f")["x"]) == ["a", "b", "c"]
+    assert np.allclose(plots.forest_frame(fit)["estimate"], truth.params[1:])
 
 
 def test_anova(fit, truth):

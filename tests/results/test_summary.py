@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import mixedfx as mfx
 from mixedfx.results.summary import coefficient_table, summarize
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 from tests.results.fakes import FakeFit, FakeModel
@@ -142,3 +143,14 @@ def test_html_is_escaped_and_text_fits_eighty_columns():
     assert "<img" not in summary.as_html()
     assert max(map(len, str(summary).splitlines())) <= 80
     assert "".join(names[1].split()) in "".join(summary.as_csv().split())
+
+
+@pytest.mark.parametrize(("link", "ratio"), [("logit", "odds ratio"), ("cloglog", "hazard ratio"), ("probit", "exp")])
+def test_summary_of_categories_names_the_link_of_their_probabilities(link, ratio):
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": np.repeat(np.arange(12), 10), "x": rng.normal(size=120)})
+    data["grade"] = np.digitize(data["x"] + rng.logistic(size=120), [-1.0, 1.0])
+    fit = mfx.glmer("grade ~ x + (1 | g)", data, family="ordinal", link=link)
+    text = str(fit.summary(exp=True))
+    assert f"Link: {link}" in " ".join(text.split())
+    assert ratio in text
