@@ -216,7 +216,7 @@ def group_terms(node: Node, scope: Scope) -> tuple[tuple[str, ...], ...]:
 
 def _without_groups(factor: Expression) -> Expression:
     """Return what varies in a factor: the x of ``wb(x, g)``, elsewhere all of it."""
-    return factor.arguments[0] if factor.function == "wb" and "wb" not in factor.own else factor
+    return factor.arguments[0] if factor.function == "wb" and "wb" not in factor.user_names else factor
 
 
 def same(first: RandomTerm, second: RandomTerm) -> bool:

@@ -26,7 +26,7 @@ class Expression(str):
         Evaluable text, in which columns are written as identifiers.
     tree : ast.expr, optional
         Its syntax tree; parsed if omitted.
-    own : frozenset of str
+    user_names : frozenset of str
         Names of the user's functions and constants.
 
     Raises
@@ -42,17 +42,19 @@ class Expression(str):
     """
 
     tree: ast.expr
-    own: frozenset[str]
+    user_names: frozenset[str]
 
-    def __new__(cls, text: str = "", tree: ast.expr | None = None, own: frozenset[str] = frozenset()) -> Expression:
+    def __new__(
+        cls, text: str = "", tree: ast.expr | None = None, user_names: frozenset[str] = frozenset()
+    ) -> Expression:
         """Keep the tree with the text."""
         self = super().__new__(cls, text)
         self.tree = _tree_of(text) if tree is None else tree
-        self.own = own
+        self.user_names = user_names
         return self
 
     def __reduce__(self) -> tuple[type[Expression], tuple[str, None, frozenset[str]]]:
-        return Expression, (self.text, None, self.own)
+        return Expression, (self.text, None, self.user_names)
 
     @classmethod
     def of_column(cls, name: str, taken: frozenset[str] = frozenset()) -> Expression:
@@ -62,7 +64,7 @@ class Expression(str):
 
     def part(self, node: ast.expr) -> Expression:
         """Return the expression of a node of the tree."""
-        return Expression(ast.unparse(node), node, self.own)
+        return Expression(ast.unparse(node), node, self.user_names)
 
     @property
     def text(self) -> str:
@@ -92,7 +94,7 @@ class Expression(str):
     @cached_property
     def functions(self) -> frozenset[str]:
         """Names of the user's functions and constants that occur."""
-        return self.own & {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
+        return self.user_names & {node.id for node in ast.walk(self.tree) if isinstance(node, ast.Name)}
 
     @property
     def is_column(self) -> bool:
@@ -111,7 +113,7 @@ class Expression(str):
         return tuple(map(self.part, self.tree.args)) if isinstance(self.tree, ast.Call) else ()
 
     def _columns_among(self, names: Iterable[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for name in names if name not in self.own and name not in CONSTANTS))
+        return tuple(dict.fromkeys(name for name in names if name not in self.user_names and name not in CONSTANTS))
 
 
 def _tree_of(text: str) -> ast.expr:
