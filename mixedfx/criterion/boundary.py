@@ -7,18 +7,17 @@ derivative ``N`` with respect to the *covariance*, in a direction without varian
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import CovarianceModel
+from mixedfx.criterion.evaluation import Evaluation
 from mixedfx.optimize import equilibrium
 
 __all__ = [
     "CERTIFIED_GAP",
     "NEGLIGIBLE_VARIANCE",
-    "CovariancePoint",
     "CurvatureVerdict",
     "VarianceVerdict",
     "curvature_verdict",
@@ -39,18 +38,6 @@ TAKES_PART = 1e-3  # length of the part of a unit direction from which a paramet
 UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 FAR = 1.0  # … and at which one looks for another optimum
-
-
-class CovariancePoint(Protocol):
-    """A criterion at one place, as far as the covariances go."""
-
-    @property
-    def theta(self) -> Array:
-        """Covariance parameters on the inner scale."""
-
-    @property
-    def covariance_gradient(self) -> tuple[Array, ...]:
-        """Derivative with respect to the covariance (Q, Q), by factor."""
 
 
 @dataclass(frozen=True)
@@ -80,16 +67,14 @@ def _null_space(covariance: Array) -> tuple[Array, Array]:
     return vectors[:, zero], vectors[:, ~zero]
 
 
-def _term_covariance(model: CovarianceModel, at: CovariancePoint, k: int, unit: float) -> tuple[Array, Array]:
+def _term_covariance(model: CovarianceModel, at: Evaluation, k: int, unit: float) -> tuple[Array, Array]:
     """Covariance (q, q) of term k in squared units, and the derivative ``N`` of the criterion with respect to it."""
     slot = model.terms[k]
     n = at.covariance_gradient[slot.factor][slot.coefficients, slot.coefficients]
     return slot.covariance.covariance(at.theta[slot.theta]) / unit**2, n * unit**2
 
 
-def _rise(
-    model: CovarianceModel, at: CovariancePoint, k: int, unit: float, nudge: float = NUDGE
-) -> tuple[float, Array]:
+def _rise(model: CovarianceModel, at: Evaluation, k: int, unit: float, nudge: float = NUDGE) -> tuple[float, Array]:
     """Smallest slope along a null direction that the term's structure allows, and the parameters moved that way."""
     slot = model.terms[k]
     covariance, n = _term_covariance(model, at, k, unit)
@@ -103,13 +88,13 @@ def _rise(
     return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
 
 
-def _tolerated(at: CovariancePoint, unit: float) -> float:
+def _tolerated(at: Evaluation, unit: float) -> float:
     """Rounding level of a derivative with respect to a covariance in squared units."""
     largest = max((float(np.abs(n).max()) for n in at.covariance_gradient), default=1.0)
     return CERTIFIED_GAP * max(1.0, largest * unit**2)
 
 
-def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0, nudge: float = NUDGE) -> Array | None:
+def reopened(model: CovarianceModel, at: Evaluation, unit: float = 1.0, nudge: float = NUDGE) -> Array | None:
     """Return theta with the wrongly closed directions re-opened, or None where every boundary is confirmed.
 
     ``unit`` is the standard deviation that those of the random effects are compared with, here and below; ``nudge`` is
@@ -123,7 +108,7 @@ def reopened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0, nud
     return theta if opened else None
 
 
-def widened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array | None:
+def widened(model: CovarianceModel, at: Evaluation, unit: float = 1.0) -> Array | None:
     """Return theta with large variances for the terms that have none at all, or None where there are no such terms.
 
     The likelihood of a generalised model may fall when a variance leaves zero, and have a higher maximum beyond.
@@ -137,7 +122,7 @@ def widened(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> A
     return theta if opened else None
 
 
-def settled(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> Array:
+def settled(model: CovarianceModel, at: Evaluation, unit: float = 1.0) -> Array:
     """Return theta with negligible directions set to exactly zero, in its canonical form."""
     theta = at.theta.copy()
     for k, slot in enumerate(model.terms):
@@ -150,9 +135,7 @@ def settled(model: CovarianceModel, at: CovariancePoint, unit: float = 1.0) -> A
     return theta
 
 
-def variance_verdict(
-    model: CovarianceModel, at: CovariancePoint, k: int, label: str, unit: float = 1.0
-) -> VarianceVerdict:
+def variance_verdict(model: CovarianceModel, at: Evaluation, k: int, label: str, unit: float = 1.0) -> VarianceVerdict:
     """Return the verdict on term k."""
     covariance, _ = _term_covariance(model, at, k, unit)
     _, rest = _null_space(covariance)

@@ -22,7 +22,7 @@ from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis
 from mixedfx.matrices.fixed import FixedEffects
 
-__all__ = ["Component", "GeneralizedProblem", "generalized_problem", "with_design"]
+__all__ = ["Component", "GeneralizedProblem", "generalized_problem"]
 
 MAP_STEP = 1e-6  # relative step of the differences of the map of theta
 SINGULAR_MAP = 1e8  # condition number of that map beyond which it is singular
@@ -111,6 +111,13 @@ class GeneralizedProblem(Problem):
         response = replace(self.design.response, values=y)
         observed = self.family.observe(y, trials=response.trials, weights=self.design.weights)
         return replace(self.with_observed(observed), design=replace(self.design, response=response))
+
+    def with_design(self, design: Design) -> GeneralizedProblem:
+        """Return the problem of the same model for ``design``, which differs in its random terms only."""
+        other = generalized_problem(
+            design, self.family, self.observed, information=self.information, components=self.components
+        )
+        return replace(other, model=replace(other.model, penalty=self.model.penalty))
 
     @property
     def n_parameters(self) -> int:
@@ -287,19 +294,6 @@ def _location_shift(family: Family, observed: Observed, basis: FixedBasis) -> fl
 
 def _shifted(observed: Observed, shift: float) -> Observed:
     return observed if shift == 0.0 else replace(observed, y=observed.y - shift)
-
-
-def with_design(problem: GeneralizedProblem, design: Design) -> GeneralizedProblem:
-    """Return the problem with other covariances of the random terms: ``design`` differs in nothing else."""
-    likelihood = problem.model.likelihood
-    other = generalized_problem(
-        design,
-        problem.family,
-        problem.observed,
-        information=likelihood.information,
-        components=problem.components,
-    )
-    return replace(other, model=replace(other.model, penalty=problem.model.penalty))
 
 
 def _prior_precision(design: Design, basis: FixedBasis, penalty: float) -> Array:

@@ -111,6 +111,10 @@ class LinearProblem(Problem):
         X = self.assembly.rows.columns[:, :-1]
         return inner_responses(self.basis, X, values, inner_weights(design, self.residual))
 
+    def with_design(self, design: Design) -> LinearProblem:
+        """Return the problem of the same model for ``design``, which differs in its random terms only."""
+        return linear_problem(design, reml=self.criterion.reml, sigma=self.known_sigma, residual=self.residual)
+
     def with_response(self, y: Array) -> Self:
         """Return the problem with the response ``y`` (n,), offset included; all else is shared."""
         inner = self.responses(y[:, None])

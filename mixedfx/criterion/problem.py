@@ -69,6 +69,10 @@ class Problem(ABC):
         """Return the problem with the response ``y`` (n,) as the user has it; all else is shared."""
 
     @abstractmethod
+    def with_design(self, design: Design) -> Problem:
+        """Return the problem of the same model for ``design``, which differs in its random terms only."""
+
+    @abstractmethod
     def evaluate(self, x: Array) -> Evaluation:
         """Evaluate the criterion at ``x`` (k,), on the inner scale."""
 

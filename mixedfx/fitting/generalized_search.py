@@ -9,7 +9,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
-from mixedfx.criterion.generalized_problem import GeneralizedProblem, with_design
+from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.mode import TOLERANCE, predicted_states
 from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import DataError
@@ -198,7 +198,7 @@ def _optimum_within(
     """Inner parameters of the optimum of a narrower model, as ones of ``problem``; None where it is not to be had."""
 
     def search() -> tuple[Array, ...]:
-        inner = with_design(problem, narrower.design)
+        inner = problem.with_design(narrower.design)
         return (inner.to_user(_searched(inner, control, integrate, starting_values(inner), effort=effort).x),)
 
     found = effort.optimum(narrower.design, search)

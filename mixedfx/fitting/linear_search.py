@@ -9,7 +9,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
 from mixedfx.criterion.evaluation import GaussianEvaluation
-from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
+from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.linear import LinearFit
@@ -109,12 +109,10 @@ def _from_within(
 
 def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Control, effort: Effort) -> Array | None:
     """Inner parameters of the optimum of a narrower model, as one of ``problem``; None where there is none."""
-    criterion = problem.criterion
-    known = None if criterion.sigma2 is None else float(np.sqrt(criterion.sigma2)) * problem.basis.scale
 
     def search() -> tuple[Array, ...] | None:
         try:
-            inner = linear_problem(narrower.design, reml=criterion.reml, sigma=known, residual=problem.residual)
+            inner = problem.with_design(narrower.design)
             fit = fit_linear(inner, replace(control, start=None, starts=1), effort)
         except (DataError, FloatingPointError):
             return None

@@ -11,7 +11,6 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
-from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.fitting import Control, fit_linear
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.matrices import Design, RandomEffects
@@ -200,7 +199,7 @@ def _llf(fit: LinearMixedResults, terms: Terms) -> float:
     """(Restricted) log-likelihood of the model with other random-effects terms."""
     problem = fit.solution.problem
     design = replace(problem.design, random=terms)
-    reduced = linear_problem(design, reml=fit.reml, sigma=fit.model.sigma, residual=problem.residual)
+    reduced = problem.with_design(design)
     return -0.5 * float(fit_linear(reduced, Control()).at.value)
 
 
