@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mixedfx.criterion.assembly import CovarianceModel
     from mixedfx.criterion.linear import LinearEvaluation
     from mixedfx.criterion.mode import ModeState
+    from mixedfx.criterion.quadrature import Moments
     from mixedfx.linalg.gram import Rows
 
 __all__ = ["Evaluation", "GaussianCriterion", "GaussianEvaluation", "Integrator", "MarginalEvaluation"]
@@ -78,6 +79,9 @@ class MarginalEvaluation(Evaluation, Protocol):
     @property
     def state(self) -> ModeState:
         """The conditional mode."""
+
+    def moments(self, matrix: Array) -> Moments | None:
+        """Return the moments of ``matrix @ b`` (r,) given the data, for every group; None if there are no nodes."""
 
 
 Integrator = Callable[["ModeState"], MarginalEvaluation]  # Laplace, quadrature, …

@@ -119,6 +119,9 @@ class LaplaceEvaluation:
         """Whether :attr:`curvature` is the Hessian itself."""
         return False
 
+    def moments(self, matrix: Array) -> None:
+        """Return None: there are no nodes."""
+
     @cached_property
     def curvature(self) -> Array:
         """Hessian (len(x), len(x)) of the working linear model, with the average information for theta."""

@@ -25,7 +25,7 @@ from mixedfx.criterion.mode import ModeState, working_curvature
 from mixedfx.linalg.rowwise import row_forms
 from mixedfx.linalg.small import congruence, left_multiply, multiply, segment_sum
 
-__all__ = ["Moments", "NodeSums", "QuadratureEvaluation", "group_codes", "node_moments"]
+__all__ = ["Moments", "NodeSums", "QuadratureEvaluation", "group_codes"]
 
 CHUNK_CELLS = 30_000  # rows times nodes that are worked on at a time: a dozen arrays of them fit a core's cache
 ROOT2 = float(np.sqrt(2.0))
@@ -62,6 +62,15 @@ class NodeSums:
 def group_codes(state: ModeState) -> IntArray:
     """Return the group (n,) of every row."""
     return state.model.space.rows.layout.codes[0]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean, standard deviation and skewness (q, m) of the random effects given the data and the parameters."""
+
+    mean: Array
+    sd: Array
+    skewness: Array
 
 
 @dataclass(frozen=True)
@@ -250,42 +259,31 @@ class QuadratureEvaluation:
         """Hessian (k, k) of the working linear model."""
         return working_curvature(self.state, self.covariance_gradient)
 
+    def moments(self, matrix: Array) -> Moments:
+        """Return the moments of ``matrix @ b`` for every group, from the nodes.
 
-@dataclass(frozen=True)
-class Moments:
-    """Mean, standard deviation and skewness (q, m) of the random effects given the data and the parameters."""
-
-    mean: Array
-    sd: Array
-    skewness: Array
-
-
-def node_moments(at: QuadratureEvaluation, matrix: Array) -> Moments:
-    """Return the moments of ``matrix @ b`` for every group, from the nodes.
-
-    Parameters
-    ----------
-    at : QuadratureEvaluation
-    matrix : (r, q)
-        From the inner effects to the wanted ones.
-    """
-    likelihood, state = at.state.model.likelihood, at.state
-    nodes, log_weights = at.rule.nodes, at.rule.log_weights
-    terms = np.concatenate(
-        [at.terms(z, w, likelihood.value(at.linear_predictors(z), state.auxiliary)) for z, w in at.chunks()]
-    )
-    p = np.exp(terms - at.sums.log_integral)
-    assert len(p) == len(log_weights)
-    transform = matrix @ at.factor
-    centre = transform @ at.u
-    spread = ROOT2 * np.tensordot(transform, at.root, axes=1)
-    mean, sd, skewness = np.empty_like(centre), np.empty_like(centre), np.empty_like(centre)
-    for r, direction in enumerate(spread):
-        value = nodes @ direction
-        shift = np.einsum("cm,cm->m", p, value)
-        deviation = value - shift
-        variance = np.einsum("cm,cm->m", p, deviation**2)
-        third = np.einsum("cm,cm->m", p, deviation**3)
-        mean[r], sd[r] = centre[r] + shift, np.sqrt(variance)
-        skewness[r] = np.divide(third, variance**1.5, out=np.zeros_like(third), where=variance > 0)
-    return Moments(mean, sd, skewness)
+        Parameters
+        ----------
+        matrix : (r, q)
+            From the inner effects to the wanted ones.
+        """
+        likelihood, state = self.state.model.likelihood, self.state
+        nodes, log_weights = self.rule.nodes, self.rule.log_weights
+        terms = np.concatenate(
+            [self.terms(z, w, likelihood.value(self.linear_predictors(z), state.auxiliary)) for z, w in self.chunks()]
+        )
+        p = np.exp(terms - self.sums.log_integral)
+        assert len(p) == len(log_weights)
+        transform = matrix @ self.factor
+        centre = transform @ self.u
+        spread = ROOT2 * np.tensordot(transform, self.root, axes=1)
+        mean, sd, skewness = np.empty_like(centre), np.empty_like(centre), np.empty_like(centre)
+        for r, direction in enumerate(spread):
+            value = nodes @ direction
+            shift = np.einsum("cm,cm->m", p, value)
+            deviation = value - shift
+            variance = np.einsum("cm,cm->m", p, deviation**2)
+            third = np.einsum("cm,cm->m", p, deviation**3)
+            mean[r], sd[r] = centre[r] + shift, np.sqrt(variance)
+            skewness[r] = np.divide(third, variance**1.5, out=np.zeros_like(third), where=variance > 0)
+        return Moments(mean, sd, skewness)

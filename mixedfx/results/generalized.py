@@ -14,7 +14,7 @@ from mixedfx.criterion.importance import LARGEST_DIMENSION as MOST_EFFECTS
 from mixedfx.criterion.importance import importance_estimate
 from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.mode import find_joint_mode, mode_state
-from mixedfx.criterion.quadrature import Moments, QuadratureEvaluation, node_moments
+from mixedfx.criterion.quadrature import Moments
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order
@@ -107,14 +107,15 @@ class GeneralizedLinearMixedResults(MixedResults):
     @cached_property
     def _moments(self) -> tuple[Moments, ...] | None:
         at, problem = self.solution.at, self.solution.problem
-        if not isinstance(at, QuadratureEvaluation):  # other integrals have no nodes
-            return None
-        moments = []
-        for basis, (_, place) in zip(problem.terms, problem.assembly.places, strict=True):
-            matrix = np.zeros((basis.matrix.shape[0], at.factor.shape[0]))
+        by_term = []
+        for basis, (factor, place) in zip(problem.terms, problem.assembly.places, strict=True):
+            matrix = np.zeros((basis.matrix.shape[0], problem.covariance.sizes[factor]))
             matrix[:, place] = basis.matrix
-            moments.append(node_moments(at, matrix))
-        return tuple(moments)
+            moments = at.moments(matrix)
+            if moments is None:
+                return None
+            by_term.append(moments)
+        return tuple(by_term) or None
 
     @property
     def random_effects_mean(self) -> dict[str, pd.DataFrame]:

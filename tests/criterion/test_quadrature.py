@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mixedfx.calculus.quadrature import hermite_rule
 from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.mode import mode_state
-from mixedfx.criterion.quadrature import QuadratureEvaluation, node_moments
+from mixedfx.criterion.quadrature import QuadratureEvaluation
 from tests import dense_glmm
 from tests.criterion import exact_cases
 from tests.criterion.generalized import build
@@ -105,7 +105,7 @@ def test_conditional_moments(name):
     fixed, problem = reference["at_fixed_parameters"], model.problem
     state = mode_state(problem.model, problem.to_inner(np.array([*fixed["beta"], fixed["sigma"]])))
     scale = problem.terms[0].matrix
-    moments = node_moments(QuadratureEvaluation(state, hermite_rule(255, 1)), scale)
+    moments = QuadratureEvaluation(state, hermite_rule(255, 1)).moments(scale)
     table = {level["level"]: level for level in fixed["cond"]}
     order = (
         [list(map(str, problem.design.random[0].levels)).index(str(level)) for level in table]
