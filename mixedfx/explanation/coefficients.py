@@ -97,13 +97,18 @@ def _ordinal(name: str, link: str) -> Reading:
     return Reading(f"place of {name} on the {link} scale of its thresholds")
 
 
+RATIOS_OF_PROPORTIONS = {
+    "logit": ("odds", "odds ratio"),
+    "log": ("probability", "ratio of probabilities"),
+    "cloglog": ("hazard", "hazard ratio"),
+}
+"""What coefficients multiply in a model of proportions, and the name of the ratio, by link."""
+
+
 def _proportion(success: str, link: str) -> Reading:
-    if link == "logit":
-        return Reading(f"odds of {success}", True, "odds ratio")
-    if link == "log":
-        return Reading(f"probability of {success}", True, "ratio of probabilities")
-    if link == "cloglog":
-        return Reading(f"hazard of {success}", True, "hazard ratio")
+    if link in RATIOS_OF_PROPORTIONS:
+        quantity, ratio = RATIOS_OF_PROPORTIONS[link]
+        return Reading(f"{quantity} of {success}", True, ratio)
     return Reading(f"probability of {success}" + ("" if link == "identity" else f" on the {link} scale"))
 
 
@@ -190,9 +195,9 @@ class _Columns:
 
     def _behind(self, text: str) -> frozenset[str]:
         """The columns of the data behind a factor of a term, or behind a whole term."""
-        own = self.factors.get(text)
-        if own is not None:
-            return own
+        variables = self.factors.get(text)
+        if variables is not None:
+            return variables
         return frozenset(v for part in _split(text) for v in self.factors.get(part, frozenset((part,))))
 
     def _part(self, name: str, term: str) -> Part:
@@ -210,15 +215,15 @@ class _Columns:
         return Part(name, term, variables, level, reference=self._reference(term, factor) if coding else None)
 
     def _factor(self, variables: frozenset[str]) -> Variable | None:
-        found = [self.variables[v] for v in variables if v in self.variables and self.variables[v].is_factor]
-        return found[0] if len(found) == 1 and len(variables) == 1 else None
+        factors = [self.variables[v] for v in variables if v in self.variables and self.variables[v].is_factor]
+        return factors[0] if len(factors) == 1 and len(variables) == 1 else None
 
     def _reference(self, term: str, factor: Variable) -> str | None:
         """The level that has no indicator of its own."""
         pieces = [LEVEL.match(piece) for name in self.names for piece in _split(name)]
-        own = {match["level"] for match in pieces if match is not None and match["factor"] == term}
-        left = [str(level) for level in factor.levels if str(level) not in own]
-        return left[0] if len(left) == 1 else None
+        levels = {match["level"] for match in pieces if match is not None and match["factor"] == term}
+        without = [str(level) for level in factor.levels if str(level) not in levels]
+        return without[0] if len(without) == 1 else None
 
     def where(self, parts: tuple[Part, ...]) -> str:
         """Say where other variables stand if their columns are all zero."""
@@ -240,21 +245,25 @@ class _Columns:
             return f"{part.term} is 0"
         return f"{part.term} is {part.reference}" if part.reference is not None else f"{part.term} is not {part.level}"
 
-    def beyond(self, own: Coefficient) -> tuple[Part, ...]:
+    def beyond(self, coefficient: Coefficient) -> tuple[Part, ...]:
         """The other parts of the interactions that contain the variables of a coefficient."""
-        found: dict[str, Part] = {}
+        parts: dict[str, Part] = {}
         for other in self.coefficients.values():
-            if other.variables > own.variables:
-                found |= {part.term: part for part in other.parts if not part.variables <= own.variables}
-        return tuple(found.values())
+            if other.variables > coefficient.variables:
+                parts |= {part.term: part for part in other.parts if not part.variables <= coefficient.variables}
+        return tuple(parts.values())
 
-    def alike(self, own: Coefficient) -> list[str]:
+    def alike(self, coefficient: Coefficient) -> list[str]:
         """The other columns of the same variables that one cannot hold fixed: of powers, polynomials and splines."""
-        if not any(p.level is None and not self.contrast(p) for p in own.parts):
+        if not any(p.level is None and not self.contrast(p) for p in coefficient.parts):
             return []
-        alike = [c for c in self.coefficients.values() if c.variables == own.variables and c.name != own.name]
-        mine = {(p.term, p.level) for p in own.parts if p.level is not None}
-        return [c.name for c in alike if {(p.term, p.level) for p in c.parts if p.level is not None} == mine]
+
+        def levels(column: Coefficient) -> set[tuple[str, str]]:
+            return {(part.term, part.level) for part in column.parts if part.level is not None}
+
+        others = [c for c in self.coefficients.values() if c.name != coefficient.name]
+        alike = [c for c in others if c.variables == coefficient.variables]
+        return [c.name for c in alike if levels(c) == levels(coefficient)]
 
 
 def _split(name: str) -> list[str]:
@@ -275,14 +284,14 @@ def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
     limits, values, p = np.asarray(fit.conf_int(), dtype=float), fit.params, np.asarray(fit.pvalues, dtype=float)
     for i, (name, value) in enumerate(values.items()):
         certainty = reading.certainty(limits[i, 0], limits[i, 1], p[i])
-        own = columns.coefficients.get(str(name), Coefficient(str(name), ()))
-        if not own.parts:
+        coefficient = columns.coefficients.get(str(name), Coefficient(str(name), ()))
+        if not coefficient.parts:
             yield _intercept(fit, columns, reading, float(value), limits[i])
-        elif len(own.parts) == 1:
-            yield f"{name}: {_single(columns, own, reading, float(value))} {certainty}."
+        elif len(coefficient.parts) == 1:
+            yield f"{name}: {_single(columns, coefficient, reading, float(value))} {certainty}."
         else:
             bare = replace(reading, ratio_name="").certainty(limits[i, 0], limits[i, 1], p[i])
-            yield f"{name}: {_together(columns, own, reading, float(value), dict(values))} {bare}."
+            yield f"{name}: {_together(columns, coefficient, reading, float(value), dict(values))} {bare}."
 
 
 def _intercept(fit: MixedResults, columns: _Columns, reading: Reading, value: float, limits: Array) -> str:
@@ -309,53 +318,56 @@ def _be(reading: Reading) -> str:
     return "are" if reading.quantity.startswith("odds") else "is"
 
 
-def _held(columns: _Columns, own: Coefficient) -> str:
-    beyond = columns.beyond(own)
+def _held(columns: _Columns, coefficient: Coefficient) -> str:
+    beyond = columns.beyond(coefficient)
     return f"{columns.where(beyond)}, other predictors equal" if beyond else "all else equal"
 
 
-def _single(columns: _Columns, own: Coefficient, reading: Reading, value: float) -> str:
-    (part,) = own.parts
-    alike = columns.alike(own)
+def _single(columns: _Columns, coefficient: Coefficient, reading: Reading, value: float) -> str:
+    (part,) = coefficient.parts
+    alike = columns.alike(coefficient)
     if alike:
-        names = ", ".join([own.name, *alike][:4]) + (", …" if len(alike) > 3 else "")
+        names = ", ".join([coefficient.name, *alike][:4]) + (", …" if len(alike) > 3 else "")
         return (
-            f"one of several columns of {' and '.join(sorted(own.variables))} ({names}), to be read together "
+            f"one of several columns of {' and '.join(sorted(coefficient.variables))} ({names}), to be read together "
             f"(mfx.plots.effect draws them); alone it {reading.effect(value)} for each unit"
         )
     if part.level is not None and part.reference is not None:
-        return f"{part.level} instead of {part.reference} {reading.effect(value)}, {_held(columns, own)}"
+        return f"{part.level} instead of {part.reference} {reading.effect(value)}, {_held(columns, coefficient)}"
     if part.level is not None:
         where = f"where {part.term} is {part.level}"
-        return f"{where} the {reading.quantity} {_be(reading)} {reading.value(value)}, {_held(columns, own)}"
+        return f"{where} the {reading.quantity} {_be(reading)} {reading.value(value)}, {_held(columns, coefficient)}"
     if part.coded:
-        return f"one unit of this coded column of {part.term} {reading.effect(value)}, {_held(columns, own)}"
-    return f"one unit more {reading.effect(value)}, {_held(columns, own)}"
+        return f"one unit of this coded column of {part.term} {reading.effect(value)}, {_held(columns, coefficient)}"
+    return f"one unit more {reading.effect(value)}, {_held(columns, coefficient)}"
 
 
-def _together(columns: _Columns, own: Coefficient, reading: Reading, value: float, values: dict[str, float]) -> str:
-    held = _held(columns, own)
-    inside = [part for part in own.parts if part.level is not None and part.reference is None]
-    plain = len(own.parts) == 2 and not any(part.coded for part in own.parts) and not columns.alike(own)
+def _together(
+    columns: _Columns, coefficient: Coefficient, reading: Reading, value: float, values: dict[str, float]
+) -> str:
+    held = _held(columns, coefficient)
+    parts = coefficient.parts
+    inside = [part for part in parts if part.level is not None and part.reference is None]
+    plain = len(parts) == 2 and not any(part.coded for part in parts) and not columns.alike(coefficient)
     if plain and inside:
         where = " and ".join(f"{part.term} is {part.level}" for part in inside)
-        slope = [f"one unit more of {part.name}" for part in own.parts if part.level is None]
+        slope = [f"one unit more of {part.name}" for part in parts if part.level is None]
         return f"where {where}, {slope[0] if slope else 'this cell'} {reading.effect(value)}, {held}"
     shift = f"{'is multiplied' if reading.ratio else 'differs'} by {reading.value(value)}"
     if not plain:
-        others = " and ".join(part.term for part in own.parts[1:])
+        others = " and ".join(part.term for part in parts[1:])
         return (
-            f"the effect of {own.parts[0].term} on the {reading.quantity} depends on {others}: for one unit of this "
+            f"the effect of {parts[0].term} on the {reading.quantity} depends on {others}: for one unit of this "
             f"product it {shift}, {held.replace('all else', 'other columns')}"
         )
-    *firsts, last = sorted(own.parts, key=lambda part: part.level is not None)
+    *firsts, last = sorted(parts, key=lambda part: part.level is not None)
     (first,) = firsts
     if last.level is None:
         return (
             f"the effect of {_one(first)} on the {reading.quantity} {shift} for each unit more of {last.name}, {held}"
         )
     main, both = values.get(first.name), ""
-    if main is not None and not columns.beyond(own):
+    if main is not None and not columns.beyond(coefficient):
         both = f" ({reading.value(main + value)} instead of {reading.value(main)})"
     return (
         f"the effect of {_one(first)} on the {reading.quantity} {shift} where {last.term} is {last.level} instead of "

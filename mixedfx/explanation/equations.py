@@ -286,8 +286,8 @@ class _Writer:
         if family.has_categories:
             return []
         mean = n.row("p") if family.proportions else n.row(n.greek("mu"))
-        own = n.row(n.greek("phi")) if "dispersion" in family.predictors else n.greek("phi")
-        phi = [own] if "dispersion" in family.phi_names or "dispersion" in family.predictors else []
+        dispersion = n.row(n.greek("phi")) if "dispersion" in family.predictors else n.greek("phi")
+        phi = [dispersion] if "dispersion" in family.phi_names or "dispersion" in family.predictors else []
         trials = [n.row("n")] if family.proportions and self.fit.design.response.trials is not None else []
         law = f"{n.name(family.innermost.name.replace('_', ' '))}({', '.join([*trials, mean, *phi])})"
         counts = n.row(n.name("y")) if trials else self.y
@@ -395,8 +395,8 @@ class _Writer:
 
     def _residual_name(self, name: str) -> str:
         """The letter that the laws of the residuals have for a parameter."""
-        n, (own, bracket, level) = self.n, name.partition("[")
-        letter = {"phi": "phi", "rho": "rho", "cor": "rho", "power": "delta", "rate": "delta"}.get(own, "delta")
+        n, (kind, bracket, level) = self.n, name.partition("[")
+        letter = {"phi": "phi", "rho": "rho", "cor": "rho", "power": "delta", "rate": "delta"}.get(kind, "delta")
         return n.greek(letter) + (f"[{n.name(level.removesuffix(']'))}]" if bracket else "")
 
     def hierarchical(self) -> list[str]:

@@ -78,10 +78,10 @@ def plates_of(fit: MixedResults) -> tuple[tuple[Plate, ...], tuple[str, ...]]:
     by_group: dict[str, list[int]] = {}
     for position, term in enumerate(design.random):
         by_group.setdefault(term.group, []).append(position)
-    found = sorted((_plate(design.random, terms) for terms in by_group.values()), key=lambda plate: plate.count)
+    plates = sorted((_plate(design.random, terms) for terms in by_group.values()), key=lambda plate: plate.count)
     columns = {name: list(at) for name, at in design.fixed.terms.items() if name != "Intercept" and at}
     out = []
-    for plate in found:
+    for plate in plates:
         constant = [name for name, at in columns.items() if _constant(design.fixed.matrix[:, at], plate)]
         columns = {name: at for name, at in columns.items() if name not in constant}
         out.append(Plate(plate.name, plate.count, plate.codes, plate.terms, tuple(constant)))

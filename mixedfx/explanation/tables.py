@@ -79,7 +79,7 @@ def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.Dat
     rows = [_fixed_rows(results, alpha), _further_rows(results, alpha)]
     rows.append(pd.DataFrame(_random_rows(results), columns=["effect", "group", "term", "estimate"]))
     rows[-1].insert(1, "component", "conditional")
-    table = pd.concat([rows[0], *(own for own in rows[1:] if len(own))], ignore_index=True)[COLUMNS]
+    table = pd.concat([rows[0], *(part for part in rows[1:] if len(part))], ignore_index=True)[COLUMNS]
     return _exponentiated(table) if checked_flag("exponentiate", exponentiate) else table
 
 
@@ -211,17 +211,17 @@ def augment(fit: Any, data: Any = None, *, new_levels: NewLevelsName = "error", 
     0    12     308    489.7   377.0     NaN
     """
     results = _checked(fit)
-    own = pd.DataFrame(
+    fitted_columns = pd.DataFrame(
         {".fitted": results.fittedvalues, ".fixed": results.predict(random=False), ".resid": results.resid}
     )
     if data is None:
-        return own
+        return fitted_columns
     frame = as_frame(data)
     if _is_fitted(results, frame):
         keep = results.design.keep
         rows = _plain(data, frame)
         used: pd.DataFrame = rows if keep is None else rows.loc[keep]
-        return pd.concat([used, own.set_axis(used.index)], axis=1)
+        return pd.concat([used, fitted_columns.set_axis(used.index)], axis=1)
     fitted = results.predict(data, new_levels=new_levels, offset=offset)
     beside = pd.DataFrame(
         {
@@ -287,8 +287,8 @@ def _new_response(results: Any, frame: Frame) -> Array:
     value = Evaluator(rows, functions, {})
     at = slice(None) if keep is None else keep
     if is_cbind(expression):
-        found = read_response(expression, value, "binomial", None)
-        out[at] = found.values if found.trials is None else np.where(found.trials > 0, found.values, np.nan)
+        response = read_response(expression, value, "binomial", None)
+        out[at] = response.values if response.trials is None else np.where(response.trials > 0, response.values, np.nan)
         return out
     values = value.unchecked(expression)
     categories = design.response.categories
@@ -317,22 +317,22 @@ def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:
     if _is_fit(fits):
         raise SpecificationError(f"give the fits as a list: mfx.{function}([a, b]), with names=[…] for their labels")
     try:
-        found = list(fits)
+        models = list(fits)
     except TypeError:
         raise SpecificationError(f"fits is a list of fitted models, found {type(fits).__name__}") from None
     if isinstance(fits, dict):
-        names, found = (list(fits) if names is None else names), list(fits.values())
-    for fit in found:
+        names, models = (list(fits) if names is None else names), list(fits.values())
+    for fit in models:
         if not _is_fit(fit):
             raise TypeError(f"fitted models are needed, of mixedfx or statsmodels; found {type(fit).__name__}")
-    if not found:
+    if not models:
         raise SpecificationError("give at least one fitted model")
     if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
-        raise SpecificationError(f"names must be {len(found)} different labels, found {names!r}")
-    labels = [f"model {i + 1}" for i in range(len(found))] if names is None else list(names)
-    if len(labels) != len(found) or len(set(labels)) != len(labels):
-        raise SpecificationError(f"names must be {len(found)} different labels, found {labels}")
-    return dict(zip(labels, found, strict=True))
+        raise SpecificationError(f"names must be {len(models)} different labels, found {names!r}")
+    labels = [f"model {i + 1}" for i in range(len(models))] if names is None else list(names)
+    if len(labels) != len(models) or len(set(labels)) != len(labels):
+        raise SpecificationError(f"names must be {len(models)} different labels, found {labels}")
+    return dict(zip(labels, models, strict=True))
 
 
 def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTable:
@@ -368,16 +368,16 @@ def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTab
     slopes             6  1763.939     1.0
     intercepts         4  1802.079     0.0
     """
-    found = _named(fits, names, "compare")
-    models = [candidate(fit) for fit in found.values()]
+    fits_by_label = _named(fits, names, "compare")
+    models = [candidate(fit) for fit in fits_by_label.values()]
     _check_comparable(models)
-    rows = [_criteria(model) | _explained(fit) for model, fit in zip(models, found.values(), strict=True)]
-    frame = pd.DataFrame(rows, index=list(found)).sort_values("aic", kind="stable")
+    rows = [_criteria(model) | _explained(fit) for model, fit in zip(models, fits_by_label.values(), strict=True)]
+    frame = pd.DataFrame(rows, index=list(fits_by_label)).sort_values("aic", kind="stable")
     relative = np.exp(-0.5 * (frame["aic"] - frame["aic"].min()))
     frame.insert(3, "delta_aic", frame["aic"] - frame["aic"].min())
     frame.insert(4, "weight", relative / relative.sum())
     frame = frame.drop(columns=[name for name in ("r2_marginal", "r2_conditional", "icc") if frame[name].isna().all()])
-    notes = [f"{name}: {label}" for name, label in zip(found, labels_of(models), strict=True)]
+    notes = [f"{name}: {label}" for name, label in zip(fits_by_label, labels_of(models), strict=True)]
     notes += integration_note(models)
     return StatsTable.from_frame(
         frame, heading="Models compared", notes=notes, formats={"n_params": "count"}, headers=SHORT
@@ -470,8 +470,8 @@ def summary_col(
 
 def _index(columns: Sequence[Sequence[str]]) -> list[str]:
     """Rows in the order of their first appearance: coefficients, further parameters, random effects, criteria."""
-    found = dict.fromkeys(key for column in columns for key in column if key not in LAST)
-    return [*sorted(found, key=lambda key: 2 if " | " in key else int(": " in key)), *LAST]
+    keys = dict.fromkeys(key for column in columns for key in column if key not in LAST)
+    return [*sorted(keys, key=lambda key: 2 if " | " in key else int(": " in key)), *LAST]
 
 
 def _column(fit: Any, stars: bool, exp: bool) -> dict[str, str]:

@@ -135,13 +135,13 @@ def _spread(group: str, name: str, sd: float, reading: Reading, where: str = "")
     what = f"their level{where}" if name == "Intercept" else f"their effect of {name}"
     if sd == 0:
         return f"Levels of {group} show no differences in {what} beyond chance."
-    said = f"Levels of {group} differ in {what}: standard deviation {number(sd)}"
+    start = f"Levels of {group} differ in {what}: standard deviation {number(sd)}"
     if not reading.ratio:
-        return f"{said}; about two thirds lie within {number(sd)} of the average."
+        return f"{start}; about two thirds lie within {number(sd)} of the average."
     low, high = number(np.exp(-sd)), number(np.exp(sd))
     if name == "Intercept":
-        return f"{said}; about two thirds have {low} to {high} times the {reading.quantity} of the average."
-    return f"{said}; about two thirds have {low} to {high} times the {reading.ratio_name} of the average."
+        return f"{start}; about two thirds have {low} to {high} times the {reading.quantity} of the average."
+    return f"{start}; about two thirds have {low} to {high} times the {reading.ratio_name} of the average."
 
 
 def _correlations(term: TermCovariance, limits: pd.DataFrame) -> Iterator[str]:
@@ -151,8 +151,8 @@ def _correlations(term: TermCovariance, limits: pd.DataFrame) -> Iterator[str]:
             if not np.isfinite(value):
                 continue
             key = f"cor_{term.names[i]}.{first}|{term.group}"
-            found = limits.loc[limits.index == key].to_numpy(dtype=float)  # two terms of a group may share a name
-            low, high = found[0] if len(found) == 1 else (np.nan, np.nan)
+            ends = limits.loc[limits.index == key].to_numpy(dtype=float)  # two terms of a group may share a name
+            low, high = ends[0] if len(ends) == 1 else (np.nan, np.nan)
             yield _correlation(term.group, first, term.names[i], value, low, high)
 
 
@@ -259,10 +259,10 @@ def _component(truncated: bool, name: str, coefficients: Mapping[str, tuple[floa
     zeros = "a zero" if truncated else "an extra zero"
     others = [column for column in coefficients if column != "Intercept"]
     where = f"where {', '.join(others)} {'is' if len(others) == 1 else 'are'} 0 " if others else ""
-    for column, found in coefficients.items():
+    for column, estimates in coefficients.items():
         with np.errstate(over="ignore"):  # no extra zeros at all: an infinite logit
-            value, low, high = np.exp(found)
-            p, p_low, p_high = 1.0 / (1.0 + np.exp(-np.array(found)))
+            value, low, high = np.exp(estimates)
+            p, p_low, p_high = 1.0 / (1.0 + np.exp(-np.array(estimates)))
         if name == "zero_inflation":
             if column == "Intercept":
                 yield capitalised(f"{where}the probability of {zeros} is {number(p)}{_interval(p_low, p_high)}.")

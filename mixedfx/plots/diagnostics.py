@@ -18,6 +18,7 @@ from mixedfx.diagnostics.residuals import standardized_residuals
 from mixedfx.diagnostics.serial import SerialCorrelation
 from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting.response import ResidualName
 from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, level_names, one_panel, point_size, short, smooth
 from mixedfx.results.base import MixedResults
 
@@ -39,7 +40,7 @@ __all__ = [
 
 
 # ------------------------------------------------------------------ residuals and fitted values
-def residual_frame(fit: Any, kind: str | None = None) -> pd.DataFrame:
+def residual_frame(fit: Any, kind: ResidualName | None = None) -> pd.DataFrame:
     """Return the numbers behind :func:`residuals` and :func:`scale_location`.
 
     Parameters
@@ -60,7 +61,7 @@ def residual_frame(fit: Any, kind: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(frame[np.isfinite(frame["residual"])])
 
 
-def residuals(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> Axes:
+def residuals(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw residuals against fitted values, with a local mean that should lie on zero.
 
     Parameters
@@ -77,7 +78,7 @@ def residuals(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> A
     return label_axes(panel, x=_fitted_name(fit), y=_residual_name(fit, kind), title="Residuals and fitted values")
 
 
-def scale_location(fit: Any, kind: str | None = None, *, ax: Axes | None = None) -> Axes:
+def scale_location(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw the root of the absolute residuals against fitted values: the line is level if the spread is.
 
     Parameters
@@ -157,15 +158,15 @@ def _values(fit: Any, group: str | None, term: str | None) -> Any:
 
 def _effects(fit: Any, group: str, term: str | None) -> Any:
     frame = standardized_effects(fit)
-    own = frame[frame["group"] == str(group)]
-    if own.empty:
+    effects = frame[frame["group"] == str(group)]
+    if effects.empty:
         known = ", ".join(map(repr, frame["group"].unique()))
         raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")
-    chosen = own["term"].iloc[0] if term is None else term
-    if chosen not in set(own["term"]):
-        known = ", ".join(map(repr, own["term"].unique()))
+    chosen = effects["term"].iloc[0] if term is None else term
+    if chosen not in set(effects["term"]):
+        known = ", ".join(map(repr, effects["term"].unique()))
         raise SpecificationError(f"{group} has no random effect {chosen!r}; choose from {known}")
-    return own.loc[own["term"] == chosen, "value"].to_numpy(dtype=float)
+    return effects.loc[effects["term"] == chosen, "value"].to_numpy(dtype=float)
 
 
 def qq(
@@ -310,25 +311,25 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     """
     from matplotlib import pyplot as plt
 
-    found = quantile_residuals(fit, seed=0, random="posterior") if simulated is None else simulated
+    scaled = quantile_residuals(fit, seed=0, random="posterior") if simulated is None else simulated
     _, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
     residuals(fit, ax=axes[0, 0])
     scale_location(fit, ax=axes[0, 1])
-    qq(found, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
+    qq(scaled, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
     if fit.design.random:
         _random_effects(fit, axes[1, 0])
     if fit.solution.response.has_normal_residuals and fit.solution.residual is None and fit.design.random:
         group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
         influence(influence_of(fit, group), ax=axes[1, 1])
-    elif found.zeros or found.drawn_zeros.any():
-        _histogram(axes[1, 1], found.drawn_zeros, found.zeros, "number of zeros", "Zeros")
+    elif scaled.zeros or scaled.drawn_zeros.any():
+        _histogram(axes[1, 1], scaled.drawn_zeros, scaled.zeros, "number of zeros", "Zeros")
     else:
-        outside = int(found.outside.sum())
-        _histogram(axes[1, 1], found.drawn_outside, outside, "rows beyond all draws", "Outliers")
+        outside = int(scaled.outside.sum())
+        _histogram(axes[1, 1], scaled.drawn_outside, outside, "rows beyond all draws", "Outliers")
     _histogram(
         axes[1, 2],
-        found.drawn_spread,
-        found.spread,
+        scaled.drawn_spread,
+        scaled.spread,
         "mean squared distance",
         "Spread of data and of draws",
     )

@@ -79,29 +79,29 @@ def effect_frame(
     for name, value in values.items():
         if name not in order:
             grid[name] = value * len(grid)
-    given = fit.design.offsets.given
-    offset = None if given is None else np.full(len(grid), given.mean())
-    found = fit.get_prediction(grid, random=False, offset=offset).summary_frame(alpha)
+    offsets = fit.design.offsets.given
+    offset = None if offsets is None else np.full(len(grid), offsets.mean())
+    prediction = fit.get_prediction(grid, random=False, offset=offset).summary_frame(alpha)
     out = pd.DataFrame({"x": grid[x].to_numpy()})
     if by is not None:
         out["by"] = grid[by].to_numpy()
-    out[["mean", "lower", "upper"]] = found[["mean", "mean_ci_lower", "mean_ci_upper"]].to_numpy()
+    out[["mean", "lower", "upper"]] = prediction[["mean", "mean_ci_lower", "mean_ci_upper"]].to_numpy()
     return out
 
 
 def _variables(fit: MixedResults) -> dict[str, Variable]:
     """Return the variables of the fixed effects, of further linear predictors and of the offset."""
-    design, found = fit.design, dict(fit.design.variables)
+    design, variables = fit.design, dict(fit.design.variables)
     names = [name for fixed in fit.solution.components.values() for name in fixed.encoder.variables]
-    further = [name for name in dict.fromkeys([*names, *design.offsets.variables]) if name not in found]
+    further = [name for name in dict.fromkeys([*names, *design.offsets.variables]) if name not in variables]
     if further:
         if fit.model.inputs is None:
             raise SpecificationError(
                 f"a refit does not keep the columns {', '.join(map(repr, further))}: fit the model to data with the "
                 "new response"
             )
-        found |= {name: read_variable(name, FrameRows(fit.model.inputs.frame, design.keep)) for name in further}
-    return found
+        variables |= {name: read_variable(name, FrameRows(fit.model.inputs.frame, design.keep)) for name in further}
+    return variables
 
 
 def _usual(variable: Variable) -> Any:
@@ -150,19 +150,21 @@ def effect(
     variables = _variables(fit)
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
     for k, level in enumerate(groups):
-        own = frame if by is None else frame[frame["by"] == level]
+        rows = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         label = None if by is None else f"{level:.3g}" if isinstance(level, float) else str(level)
         if with_rows:
             _responses(panel, fit, variables[x], None if by is None else (variables[by], level), colour, k, len(groups))
         if variables[x].is_factor:
             shift = _shift(k, len(groups))
-            places = np.arange(len(own)) + shift
-            panel.vlines(places, own["lower"], own["upper"], color=colour, linewidth=2.2)
-            panel.plot(places, own["mean"], marker, color=colour, markersize=7, markeredgecolor=paper(), label=label)
+            places = np.arange(len(rows)) + shift
+            panel.vlines(places, rows["lower"], rows["upper"], color=colour, linewidth=2.2)
+            panel.plot(places, rows["mean"], marker, color=colour, markersize=7, markeredgecolor=paper(), label=label)
         else:
-            panel.fill_between(own["x"].astype(float), own["lower"], own["upper"], color=colour, alpha=0.2, linewidth=0)
-            panel.plot(own["x"].astype(float), own["mean"], color=colour, linewidth=2.0, label=label)
+            panel.fill_between(
+                rows["x"].astype(float), rows["lower"], rows["upper"], color=colour, alpha=0.2, linewidth=0
+            )
+            panel.plot(rows["x"].astype(float), rows["mean"], color=colour, linewidth=2.0, label=label)
     if variables[x].is_factor:
         name_levels(panel, variables[x].levels)
     if by is not None:
@@ -171,9 +173,9 @@ def effect(
     if categories:  # the mean of their numbers
         panel.set_yticks(1.0 + np.arange(len(categories)), list(map(str, categories)))
     others = [name for name in variables if name not in (x, by)]
-    held = ", ".join(f"{name} = {_shown((at or {}).get(name, _usual(variables[name])))}" for name in others)
+    settings = ", ".join(f"{name} = {_shown((at or {}).get(name, _usual(variables[name])))}" for name in others)
     label_axes(panel, x=x, y=response_label(fit))
-    panel.set_title(fill(f"at {held}", TITLE_WIDTH) if held else "", fontsize="small")
+    panel.set_title(fill(f"at {settings}", TITLE_WIDTH) if settings else "", fontsize="small")
     return panel
 
 

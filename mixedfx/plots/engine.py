@@ -165,8 +165,8 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
         that there may be little to see.
     """
     results = independent_results(fit, "optimizer_path")
-    found = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
-    steps = [*found.optimum.path, found.inner_theta]
+    solution = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
+    steps = [*solution.optimum.path, solution.inner_theta]
     path = results.solution.problem.to_user(np.array(steps))
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
 

@@ -105,12 +105,12 @@ def forest(
     shifts = (np.arange(len(models)) - (len(models) - 1) / 2) * SPREAD / max(len(models), 1)
     panel.axvline(0.0, color=GREY, linewidth=0.8, zorder=0)
     for at, name in enumerate(models):
-        own = frame[frame["model"] == name]
-        y = np.array([terms.index(term) for term in own["term"]]) + shifts[at]
+        rows = frame[frame["model"] == name]
+        y = np.array([terms.index(term) for term in rows["term"]]) + shifts[at]
         colour = PALETTE[at % len(PALETTE)]
-        panel.hlines(y, own["lower"], own["upper"], color=colour, linewidth=1.6)
+        panel.hlines(y, rows["lower"], rows["upper"], color=colour, linewidth=1.6)
         marker = MARKERS[at % len(MARKERS)]
-        panel.plot(own["estimate"], y, marker, color=colour, markersize=5, label=name)
+        panel.plot(rows["estimate"], y, marker, color=colour, markersize=5, label=name)
     panel.set_yticks(np.arange(len(terms)), names)
     panel.set_ylim(len(terms) - 0.5, -0.5)
     if len(models) > 1:

@@ -78,8 +78,8 @@ def _figures(panel: Any) -> Iterator[Figure]:
     from matplotlib.figure import Figure
 
     if isinstance(panel, Axes):
-        own = panel.figure
-        yield own if isinstance(own, Figure) else own.figure
+        figure = panel.figure
+        yield figure if isinstance(figure, Figure) else figure.figure
     elif isinstance(panel, list | tuple | np.ndarray):
         for one in np.asarray(panel, dtype=object).ravel():
             if one is not panel:

@@ -144,10 +144,10 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
     panel = _panel(len(rows), len(groups)) if ax is None else ax
     is_ratio = means.estimate in RATIOS
     for number, group in enumerate(groups):
-        own = frame[frame["group"] == group]
+        members = frame[frame["group"] == group]
         shift = SPREAD * ((number + 0.5) / len(groups) - 0.5)
-        y = np.array([rows.index(row) for row in own["row"]]) + shift
-        _draw(panel, own, y, number, group)
+        y = np.array([rows.index(row) for row in members["row"]]) + shift
+        _draw(panel, members, y, number, group)
     if means.estimate not in ("mean", "probability"):
         panel.axvline(1.0 if is_ratio else 0.0, color="0.35", linewidth=1.0, linestyle="--", zorder=0.7)
     if is_ratio:
@@ -177,11 +177,17 @@ def _panel(rows: int, groups: int) -> Axes:
     return panel
 
 
-def _draw(panel: Axes, own: pd.DataFrame, y: np.ndarray, number: int, group: str) -> None:
+def _draw(panel: Axes, members: pd.DataFrame, y: np.ndarray, number: int, group: str) -> None:
     colour = COLOURS[number % len(COLOURS)]
-    panel.hlines(y, own["lower"], own["upper"], color=colour, linewidth=1.8)
+    panel.hlines(y, members["lower"], members["upper"], color=colour, linewidth=1.8)
     panel.plot(
-        own["estimate"], y, MARKERS[number % len(MARKERS)], color=colour, markersize=6, label=group, linestyle="none"
+        members["estimate"],
+        y,
+        MARKERS[number % len(MARKERS)],
+        color=colour,
+        markersize=6,
+        label=group,
+        linestyle="none",
     )
 
 
@@ -281,13 +287,17 @@ def interaction(
     is_numeric = pd.api.types.is_numeric_dtype(frame["x"]) and not pd.api.types.is_bool_dtype(frame["x"])
     width = float(np.ptp(np.asarray(levels, dtype=float))) / max(len(levels) - 1, 1) if is_numeric else 1.0
     for k, line in enumerate(lines):
-        own = frame[frame["line"] == line]
-        places = own["x"].to_numpy(dtype=float) if is_numeric else np.array([float(levels.index(v)) for v in own["x"]])
+        members = frame[frame["line"] == line]
+        places = (
+            members["x"].to_numpy(dtype=float)
+            if is_numeric
+            else np.array([float(levels.index(v)) for v in members["x"]])
+        )
         places = places + SHIFT * (width or 1.0) * (k - 0.5 * (len(lines) - 1)) if interval else places
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         if interval:
-            panel.vlines(places, own["lower"], own["upper"], color=colour, linewidth=1.2, alpha=0.7)
-        panel.plot(places, own["mean"], marker=marker, color=colour, linewidth=1.6, markersize=5, label=line)
+            panel.vlines(places, members["lower"], members["upper"], color=colour, linewidth=1.2, alpha=0.7)
+        panel.plot(places, members["mean"], marker=marker, color=colour, linewidth=1.6, markersize=5, label=line)
     if not is_numeric:
         name_levels(panel, levels)
     others = [name for name in means.labels.columns if name != along]
@@ -335,10 +345,10 @@ def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: AdjustName | None = 
     place = np.empty(len(means), dtype=np.intp)
     place[_order(means)] = np.arange(len(means))
     first, second = [], []
-    for own in split_by(means.labels, means.by):
-        i, j = np.triu_indices(len(own), 1)
-        first.append(own[i])
-        second.append(own[j])
+    for family in split_by(means.labels, means.by):
+        i, j = np.triu_indices(len(family), 1)
+        first.append(family[i])
+        second.append(family[j])
     left, right = np.concatenate(first), np.concatenate(second)
     return pd.DataFrame(
         {
@@ -353,7 +363,7 @@ def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: AdjustName | None = 
 
 def _order(means: MarginalMeans) -> Array:
     """Return the means of each family in increasing order, one family behind the other."""
-    return np.concatenate([own[np.argsort(means.estimates[own])] for own in split_by(means.labels, means.by)])
+    return np.concatenate([family[np.argsort(means.estimates[family])] for family in split_by(means.labels, means.by)])
 
 
 def pairwise_pvalues(
@@ -383,9 +393,9 @@ def pairwise_pvalues(
     panel = one_panel(ax, (6.0, float(np.clip(ROW * len(names) + 1.2, 2.4, 10.0))))
     panel.set_xscale("function", functions=(np.cbrt, lambda x: x**3))  # as in R: small p-values get room
     ends = frame[["row_first", "row_second"]].to_numpy()
-    for pvalue, own in zip(frame["pvalue"].tolist(), ends.tolist(), strict=True):
-        colour = PALETTE[own[0] % len(PALETTE)]
-        panel.plot([pvalue] * 2, own, color=colour, linewidth=1.3, marker="o", markersize=4)
+    for pvalue, pair in zip(frame["pvalue"].tolist(), ends.tolist(), strict=True):
+        colour = PALETTE[pair[0] % len(PALETTE)]
+        panel.plot([pvalue] * 2, pair, color=colour, linewidth=1.3, marker="o", markersize=4)
     panel.axvline(checked_alpha(alpha), color=GREY, linewidth=1.0, linestyle="--", zorder=0.7)
     panel.set_xticks([*TICKS], [f"{tick:g}" for tick in TICKS])
     panel.set_xlim(0.0, 1.05)

@@ -46,8 +46,8 @@ def _chosen_names(names: Sequence[str], parameters: str | Sequence[str] | None) 
     SpecificationError
         If there is no such parameter, or none at all.
     """
-    given = names if parameters is None else parameters
-    chosen = [given] if isinstance(given, str) else list(given)
+    wanted = names if parameters is None else parameters
+    chosen = [wanted] if isinstance(wanted, str) else list(wanted)
     unknown = [name for name in chosen if name not in names]
     if unknown:
         raise SpecificationError(f"there is no parameter {unknown[0]!r}; choose from {', '.join(map(repr, names))}")
@@ -220,9 +220,9 @@ def plot_profile(
     frame = drawn.to_frame()
     panels = _parameter_panels(len(names), axes)
     for panel, name in zip(panels, names, strict=True):
-        held = drawn.profiles[name]
+        of_parameter = drawn.profiles[name]
         curve = ZetaCurve.of(frame.loc[frame["parameter"] == name])
-        draw(panel, curve, (float(held.estimate), float(held.se)), sorted(levels))
+        draw(panel, curve, (float(of_parameter.estimate), float(of_parameter.se)), sorted(levels))
         _finish(panel, name)
     return panels
 

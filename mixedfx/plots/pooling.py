@@ -61,12 +61,12 @@ def _own_estimates(fit: LinearMixedResults, term: RandomEffects) -> Array:
     names = list(fit.params.index)
     others = [i for i, name in enumerate(names) if spelled_as(name, term.names) not in term.names]
     y = fit.design.response.values if fit.design.offset is None else fit.design.response.values - fit.design.offset
-    left = y - fit.design.fixed.matrix[:, others] @ fit.params.to_numpy()[others]
+    partial_response = y - fit.design.fixed.matrix[:, others] @ fit.params.to_numpy()[others]
     weights = np.ones(len(y)) if fit.design.weights is None else fit.design.weights
     q, m = term.n_columns, term.n_levels
     gram, side = np.empty((m, q, q)), np.empty((m, q))
     for a in range(q):
-        side[:, a] = np.bincount(term.codes, weights=weights * term.matrix[:, a] * left, minlength=m)
+        side[:, a] = np.bincount(term.codes, weights=weights * term.matrix[:, a] * partial_response, minlength=m)
         for b in range(q):
             product = weights * term.matrix[:, a] * term.matrix[:, b]
             gram[:, a, b] = np.bincount(term.codes, weights=product, minlength=m)
@@ -94,7 +94,7 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
     """
     results = independent_results(fit, "shrinkage")
     term = _term(results, group)
-    own, partial = _own_estimates(results, term), results.coefficients[term.group]
+    alone, partial = _own_estimates(results, term), results.coefficients[term.group]
     counts = np.bincount(term.codes, minlength=term.n_levels)
     labels = level_names(term.levels)
     tables = [
@@ -103,7 +103,7 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
                 "level": labels,
                 "n": counts,
                 "term": name,
-                "no": own[:, k],
+                "no": alone[:, k],
                 "partial": partial[spelled_as(name, partial.columns)].to_numpy(),
                 "complete": float(results.params.get(spelled_as(name, results.params.index), 0.0)),
             }
@@ -166,9 +166,9 @@ def shrinkage(
 
 def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: Sequence[str]) -> None:
     """Where one and two standard deviations of the random effects lie, those of one name in several terms together."""
-    own = fit.varcorr.covariances[term.group]
-    picked = np.array([own.index == name for name in names], dtype=float)
-    covariance = picked @ own.to_numpy() @ picked.T
+    covariances = fit.varcorr.covariances[term.group]
+    picked = np.array([covariances.index == name for name in names], dtype=float)
+    covariance = picked @ covariances.to_numpy() @ picked.T
     values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     circle = np.stack([np.cos(angle), np.sin(angle)])
@@ -224,7 +224,7 @@ def group_panels_frame(
     partial_slope = results.coefficients[term.group][x].to_numpy()
     everything = np.zeros(len(y), dtype=np.intp)
     complete = _lines(column, y, everything, 1)
-    own = _lines(column, y, term.codes, term.n_levels)
+    alone = _lines(column, y, term.codes, term.n_levels)
     counts = np.bincount(term.codes, minlength=term.n_levels)
     mean_x = np.bincount(term.codes, weights=column, minlength=term.n_levels) / counts
     mean_fit = np.bincount(term.codes, weights=fitted, minlength=term.n_levels) / counts
@@ -232,7 +232,7 @@ def group_panels_frame(
     for k in _chosen_levels(term, counts, levels):
         label = term.levels[k]
         rows.append((label, "complete", *complete[0]))
-        rows.append((label, "no", *own[k]))
+        rows.append((label, "no", *alone[k]))
         rows.append((label, "partial", mean_fit[k] - partial_slope[k] * mean_x[k], partial_slope[k]))
     return pd.DataFrame(rows, columns=["level", "pooling", "intercept", "slope"])
 
@@ -324,7 +324,7 @@ def pooling_panels(
 def _first_varying(fit: LinearMixedResults, term: RandomEffects) -> str | None:
     """The first predictor that varies within levels, one whose slope is random if there is one."""
     names = [name for name in fit.params.index if name != "Intercept"]
-    for name in sorted(names, key=lambda own: own not in term.names):
+    for name in sorted(names, key=lambda predictor: predictor not in term.names):
         column = _column(fit, name)
         total = np.bincount(term.codes, weights=column, minlength=term.n_levels)
         mean = total / np.bincount(term.codes, minlength=term.n_levels)
@@ -341,8 +341,8 @@ def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd
     for panel, level in zip(panels, names, strict=True):
         rows = term.codes == list(term.levels).index(level)
         panel.plot(column[rows], fit.design.response.values[rows], "o", color=ink(), markersize=3, alpha=0.6)
-        own = frame.loc[frame["level"] == level, ["pooling", "intercept", "slope"]]
-        for pooling, intercept, slope in own.to_numpy():
+        lines = frame.loc[frame["level"] == level, ["pooling", "intercept", "slope"]]
+        for pooling, intercept, slope in lines.to_numpy():
             colour, style = LINES[pooling]
             panel.plot(ends, intercept + slope * ends, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
         _title(panel, *level_names([level]))
