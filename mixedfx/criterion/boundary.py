@@ -35,7 +35,7 @@ FLAT = 1e-8  # relative size of a Hessian eigenvalue that counts as zero
 CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope over radius, but never more
 NEXT_TO_NOTHING = 1e-4  # relative size of an eigenvalue that rounding can make of a direction that is known to be flat
 TAKES_PART = 1e-3  # length of the part of a unit direction from which a parameter takes part in it
-UNKNOWABLE = 1e-6  # change of the criterion by which a move of a parameter's own size must be noticed
+UNKNOWABLE = 1e-6  # least change of the criterion when a parameter moves by its own size; with less it is unknowable
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 FAR = 1.0  # … and at which one looks for another optimum
 
@@ -170,9 +170,9 @@ def curvature_verdict(
     A direction is flat if its curvature vanishes relative to the others, or if a move by the size of the parameters
     ``at`` (k,) changes the criterion by next to nothing. A flat valley may be curved (two terms share the sum of their
     variances, a circle in their standard deviations): the Hessian along it is the slope across it over its radius.
-    So many directions as the design is known to leave open (``known_flat``), those of least curvature, are flat anyway.
-    Of the flat directions only those count in which ``counted`` parameters take part (all of them if omitted), and so
-    not those of a coefficient that has run off.
+    The ``known_flat`` directions of least curvature, which the design is known to leave open, are flat in any case.
+    Where ``counted`` is given, only flat directions in which these parameters take part are counted: not that of a
+    coefficient that diverges.
     """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0, 0.0)
@@ -204,7 +204,7 @@ def curvature_verdict(
 
 
 def flattest(values: Array, known: int) -> BoolArray:
-    """Say which eigenvalues (k,) belong to the ``known`` flat directions: the smallest, if next to nothing.
+    """Say which eigenvalues (k,) belong to the ``known`` flat directions: the smallest, if they are negligible.
 
     Where the variances are zero the curvature in their roots is that of the slope, and nothing is flat.
     """

@@ -100,7 +100,7 @@ class GaussianCriterion(Protocol):
 
     @property
     def constant(self) -> float:
-        """What the criterion on the user's scale has beyond that of the inner columns."""
+        """Difference between the criterion on the user's scale and that of the inner columns."""
 
     @property
     def sigma2(self) -> float | None:

@@ -71,8 +71,8 @@ class GeneralizedProblem(Problem):
     components : tuple of Component
         The further linear predictors.
     shift : float
-        What the model's likelihood has taken off the response, where the family is one of locations: responses of size
-        1e10 keep their digits.
+        Subtracted from the response inside the likelihood of a location family, so that responses of size 1e10 keep
+        their digits.
     penalty : float
         Precision of the normal prior on the fixed effects.
     """
@@ -183,8 +183,8 @@ class GeneralizedProblem(Problem):
         user, gradient : (k,)
             Parameters on the user's scale; gradient on the inner one.
         by_covariance : sequence of (Q, Q)
-            Derivative in the covariance of every factor: what tells the gradient where a covariance is singular, and
-            with it the map of its parameters. (Of a quadrature it is right there only.)
+            Derivative in the covariance of every factor, from which the gradient follows where a covariance is
+            singular and the map of its parameters cannot be inverted. (That of a quadrature is exact only there.)
         """
         out = np.array(gradient, dtype=float)
         for at, fixed in self.coefficients:

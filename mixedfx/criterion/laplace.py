@@ -37,7 +37,7 @@ __all__ = ["Adjoint", "LaplaceEvaluation", "ProfiledEvaluation", "first_order_me
 
 @dataclass(frozen=True)
 class Adjoint:
-    """How the criterion answers to a movement of the mode: ``r`` (q,) and ``v = Z Sigma r`` (n,)."""
+    """How the criterion changes when the mode moves: ``r`` (q,) and ``v = Z Sigma r`` (n,)."""
 
     a: Array
     r: Array
@@ -85,7 +85,7 @@ class LaplaceEvaluation:
 
     @cached_property
     def adjoint(self) -> Adjoint:
-        """The movement of the mode, seen from the determinant."""
+        """How the determinant changes when the mode moves."""
         space, state = self.model.space, self.state
         a = 0.5 * self.leverages * state.expansion.determinant.slope
         inside, outside = space.solve(state.factor, space.collect(a[:, None]))

@@ -57,7 +57,7 @@ class LinearCriterion:
         Number of rows with positive weight.
     reml : bool
     constant : float
-        What the criterion on the user's scale has beyond the formula above: ``- sum log w`` and the scalings.
+        Added to the formula above for the user's scale: ``- sum log w`` and the scalings.
     sigma2 : float or None
         Residual variance if it is known rather than estimated.
     refinement : Refinement or None

@@ -94,7 +94,7 @@ class LinearProblem(Problem):
         return None if criterion is None else replace(self, criterion=criterion)
 
     def constants(self, responses: InnerResponses) -> Array:
-        """Return what the criterion of each response has beyond the one on the inner scale (R,)."""
+        """Return the differences (R,) between the criterion of each response and that on the inner scale."""
         criterion = self.criterion
         nu = len(responses.values) - (self.basis.matrix.shape[1] if criterion.reml else 0)
         return np.asarray(criterion.constant + 2.0 * nu * np.log(responses.scale / self.basis.scale))
@@ -168,12 +168,12 @@ def linear_problem(
 
 
 def inner_weights(design: Design, residual: BoundResidual | None) -> RowWeights:
-    """Return the weights that make the rows alike where the search begins.
+    """Return the weights under which the rows have equal variances where the search begins.
 
     Raises
     ------
     DataError
-        If some weigh so much that rounding loses what the others say.
+        If some weights are so large that rounding loses the information of the other rows.
     """
     given = design.weights
     if residual is not None and residual.variances:
@@ -195,7 +195,7 @@ def _check_heavy(design: Design, weights: Array) -> None:
 
 
 def _constant(design: Design, basis: FixedBasis, reml: bool) -> float:
-    """What the criterion on the user's scale has beyond that on the inner scale, and minus the log weights."""
+    """Difference between the criterion on the user's scale and that on the inner scale, log weights included."""
     n, p = design.n_rows, basis.matrix.shape[1]
     constant = 2.0 * (n - p if reml else n) * float(np.log(basis.scale)) - (2.0 * basis.log_det if reml else 0.0)
     if design.weights is not None:

@@ -43,7 +43,7 @@ STENCIL_STEP = 1e-3
 
 @dataclass(frozen=True)
 class Curve:
-    """A positive-by-intention weight of every row (n,) with its derivatives.
+    """A weight of every row (n,), positive for most likelihoods, with its derivatives.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class Expansion:
 
 @dataclass(frozen=True)
 class FamilyLikelihood:
-    """A family and what it observed.
+    """A family with the response that it describes.
 
     The auxiliary variables are the family's linear predictors after the first, then its family-wide parameters.
     """
@@ -135,7 +135,7 @@ class FamilyLikelihood:
         return self.family.derivatives(self.observed, *self.arguments(eta, auxiliary), order=0)[0]
 
     def quadratic(self, eta: Array, auxiliary: Sequence[Array]) -> tuple[Array, Array, Array]:
-        """Return the log-likelihood up to what does not depend on ``eta``, its derivative, minus the second one."""
+        """Return the log-likelihood up to terms without ``eta``, its derivative, and minus the second derivative."""
         arguments = self.arguments(eta, auxiliary)
         value, gradient, second = self.family.mean_derivatives(self.observed, *arguments, order=2)
         return value, gradient, -second
@@ -171,7 +171,7 @@ class FamilyLikelihood:
 
 
 class Information(ABC):
-    """Which weights the determinant of the Laplace approximation is made of."""
+    """The weights in the determinant of the Laplace approximation."""
 
     @abstractmethod
     def curve(self, rows: FamilyLikelihood, observed: Curve, eta: Array, auxiliary: Sequence[Array]) -> Curve:
@@ -306,7 +306,7 @@ class MarginalModel:
         return tuple(np.broadcast_to(a.matrix, (n, a.matrix.shape[1])) for a in self.auxiliaries)
 
     def parts(self, x: Array) -> Parts:
-        """Cut the parameter vector."""
+        """Split the parameter vector by kind."""
         at = self.theta_slice
         return Parts(x[: at.start], x[at], x[at.stop :])
 

@@ -161,7 +161,7 @@ def find_joint_mode(
 
 
 def _search(newton: Callable[[_Iterate], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
-    """Newton steps from ``start``. The first one is taken whole: ``t`` and ``b`` from elsewhere need not belong."""
+    """Newton steps from ``start``. The first is taken in full: a given ``t`` and ``b`` need not match."""
     state = _evaluate(start, quadratic)
     consistent, short = not start.b.any(), 0
     for step in range(1, MAX_STEPS + 1):
@@ -313,7 +313,7 @@ class ModeState:
 
     @cached_property
     def movement(self) -> tuple[Array, Array]:
-        """Derivatives of the mode, ``db/dx`` and ``dt/dx`` (q, len(x)): one solve with a side a parameter."""
+        """Derivatives of the mode, ``db/dx`` and ``dt/dx`` (q, len(x)), from one solve with many right-hand sides."""
         model = self.model
         sides = [-self.fixed_sides[1], -self._gram_times(self.theta_sides)]
         sides += [
@@ -342,7 +342,7 @@ class ModeState:
 def mode_state(
     model: MarginalModel, x: Array, near: ModeState | None = None, tolerance: float = TOLERANCE
 ) -> ModeState:
-    """Find the conditional mode at the parameters ``x`` (k,), from where another state leads one to expect it.
+    """Find the conditional mode at the parameters ``x`` (k,), starting where the state ``near`` predicts it.
 
     ``tolerance`` is that of :func:`~mixedfx.criterion.mode.find_mode`.
     """

@@ -129,7 +129,7 @@ class _Moments:
 
     @cached_property
     def relative_variances(self) -> Array | None:
-        """``gamma`` (k,), not below what is worth a start; None without a sensible residual variance."""
+        """``gamma`` (k,), none too small to start from; None without a sensible residual variance."""
         variances = self._variances
         if not (
             np.all(np.isfinite(variances)) and variances[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n

@@ -166,7 +166,7 @@ def needed_bytes(layout: Layout) -> float:
 
 
 def _machine_memory() -> float:
-    """What the machine has, or the container's share of it where the system tells."""
+    """Bytes of memory of the machine, or the limit of its container where the system reports one."""
     try:
         physical = float(os.sysconf("SC_PAGE_SIZE")) * float(os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):

@@ -116,7 +116,9 @@ class QuadratureEvaluation:
         """What a unit of each coordinate of a node adds to eta: ``sqrt(2) z_i' T L`` (q, n)."""
         spread = ROOT2 * left_multiply(self.factor, self.root)
         codes, z = group_codes(self.state), self.state.model.space.rows.z[0]
-        return np.stack([sum(own * part[codes] for own, part in zip(z, column)) for column in spread.swapaxes(0, 1)])
+        return np.stack(
+            [sum(covariates * part[codes] for covariates, part in zip(z, column)) for column in spread.swapaxes(0, 1)]
+        )
 
     def chunks(self) -> Iterator[tuple[Array, Array]]:
         """Nodes (c, q) and log-weights (c,), a few at a time."""
@@ -229,9 +231,9 @@ class QuadratureEvaluation:
         ]
         by_factor = self._factor_slope(slope, a, c, v)
         (derivatives,) = model.covariance.derivatives(self.theta)
-        (own,) = model.covariance.by_factor
+        (positions,) = model.covariance.by_factor
         theta = np.zeros(model.covariance.n_theta)
-        theta[own] = np.tensordot(derivatives, by_factor, axes=2)
+        theta[positions] = np.tensordot(derivatives, by_factor, axes=2)
         penalty = model.penalty.gradient(state.parts.beta)
         return np.concatenate([penalty - 2.0 * beta, -2.0 * theta, *[-2.0 * part for part in extra]])
 

@@ -46,11 +46,10 @@ def looks_separated(state: ModeState, sds: Array) -> bool:
 
 
 def divided_factors(state: ModeState) -> tuple[int, ...]:
-    """Return the grouping factors (in elimination order) of which every level has pushed all its rows one way.
+    """Return the grouping factors (in elimination order) in each of whose levels all rows pull the same way.
 
-    Or has all its rows in one category, where these are ordered.
-
-    The likelihood then rises without end as the factor's variance grows. Small variances are not looked at.
+    Of ordered categories, all rows of a level are in one. The likelihood then rises without end as the factor's
+    variance grows. Factors with small variances are not examined.
     """
     rows = state.model.space.rows
     large = [f for f, t in enumerate(state.factors) if np.abs(t).max(initial=0.0) > SUSPICIOUS_SPREAD]
@@ -71,10 +70,10 @@ def divided_factors(state: ModeState) -> tuple[int, ...]:
 
 
 def _push(state: ModeState) -> tuple[Array, BoolArray]:
-    """Which way (n,) every row would like to be pushed without end: 1, -1, or 0 for neither; which rows say anything.
+    """Direction (n,) in which the likelihood of every row rises without end, 0 for neither; which rows inform at all.
 
-    A row of weight zero does not. A row whose slopes far out agree may still pull the other way where the fit is: a
-    Gaussian response under an inverse link has a pole in between.
+    A row of weight zero does not inform. A row whose slopes far out agree may still pull the other way where the fit
+    is: a Gaussian response under an inverse link has a pole in between.
     """
     eta = state.mode.eta
     far = np.full(eta.size, FAR + 10.0 * float(np.abs(eta).max()))
@@ -111,8 +110,8 @@ def separating_direction(state: ModeState) -> Array | None:
 
 def _pushed(state: ModeState) -> tuple[Array, Array]:
     """Rows of X that a separating direction may only raise, turned upwards, and those that it must leave alone."""
-    push, heard = _push(state)
-    rows = np.unique(np.column_stack([state.model.X, push])[heard], axis=0)
+    push, counted = _push(state)
+    rows = np.unique(np.column_stack([state.model.X, push])[counted], axis=0)
     X, push = rows[:, :-1], rows[:, -1]
     return X[push != 0] * push[push != 0, None], X[push == 0]
 
@@ -131,8 +130,8 @@ def _pushed_ordered(state: ModeState, observed: Observed) -> tuple[Array, Array]
     A category wants its linear predictor above the threshold below it, and below the one above it.
     """
     cuts = np.eye(state.model.likelihood.n_auxiliary)
-    heard = np.ones(observed.n, dtype=bool) if observed.multiplier is None else observed.multiplier > 0
-    X, codes = state.model.X[heard], observed.y[heard].astype(np.intp)
+    counted = np.ones(observed.n, dtype=bool) if observed.multiplier is None else observed.multiplier > 0
+    X, codes = state.model.X[counted], observed.y[counted].astype(np.intp)
     below, above = codes > 0, codes < len(cuts)
     pushed = np.vstack([np.hstack([X[below], -cuts[codes[below] - 1]]), np.hstack([-X[above], cuts[codes[above]]])])
     return np.unique(pushed, axis=0), np.zeros((0, pushed.shape[1]))

@@ -49,10 +49,10 @@ def start_phi(problem: GeneralizedProblem) -> Array:
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:
-    """From coefficients of the population's mean to those of its members'.
+    """Turn coefficients of the population's mean into those of its members.
 
     ``E mean(eta + z'b) = mean(eta) + mean''(eta) Var(z'b) / 2``, so that eta must move by ``-mean''/mean' Var / 2``;
-    large variances stretch eta by ``sqrt(1 + c Var)`` where :data:`ATTENUATION` knows c.
+    large variances stretch eta by ``sqrt(1 + c Var)`` where :data:`ATTENUATION` has c.
     """
     model = problem.model
     if model.n_fixed == 0:

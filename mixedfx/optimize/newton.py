@@ -167,7 +167,7 @@ def minimize(
 
 
 def _correction(point: Point, hessian: Array | None) -> Array:
-    """What the curvature lacks of the Hessian; zero where none is known."""
+    """Difference between the Hessian and the curvature; zero where no Hessian is known."""
     nothing = np.zeros((point.gradient.size,) * 2)
     if hessian is None or point.curvature_is_exact:
         return nothing
@@ -179,7 +179,7 @@ def _finite_or(matrix: Array, other: Array) -> Array:
 
 
 def equilibrium(h: Array) -> Array:
-    """Return a scale (k,) so that no entry of ``h / outer(scale, scale)`` is large: of a unit diagonal if possible.
+    """Return a scale (k,) so that no entry of ``h / outer(scale, scale)`` is large: with a unit diagonal if possible.
 
     A parameter whose own curvature vanishes beside its curvature with others, at a saddle, would otherwise make all
     others look flat (Ruiz 2001, RAL-TR-2001-034, for the iteration).
