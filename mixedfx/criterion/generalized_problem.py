@@ -208,7 +208,8 @@ class GeneralizedProblem(Problem):
         offset, theta = self.theta_slice.start, x[self.theta_slice]
         for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
             span = slice(offset + slot.theta.start, offset + slot.theta.stop)
-            out[span, span] = _map_jacobian(basis, theta[slot.theta])
+            exact = basis.jacobian_to_user(theta[slot.theta])
+            out[span, span] = exact if np.isfinite(exact).all() else _differences(basis, theta[slot.theta])
         return out
 
     @cached_property
@@ -227,8 +228,8 @@ class GeneralizedProblem(Problem):
         return [root @ root.T for root in self.roots(x)]
 
 
-def _map_jacobian(basis: TermBasis, theta: Array) -> Array:
-    """Central differences of one term's map to the user's scale, which is linear or nearly so."""
+def _differences(basis: TermBasis, theta: Array) -> Array:
+    """Central differences of one term's map to the user's scale, for directions that a singular covariance has left."""
     size = max(float(np.abs(theta).max()), 1e-3)
     columns = []
     for i in range(theta.size):

@@ -13,7 +13,6 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
 from mixedfx.criterion.start import starting_values
-from mixedfx.matrices.basis import TermBasis
 from mixedfx.optimize import equilibrium
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ __all__ = [
 ]
 
 RANK_TOLERANCE = 1e-8  # eigenvalues below this, relative to the largest of the scaled matrix, count as zero
-SINGULAR = 1e-8  # diagonal entry of a factor, relative to the largest entry, below which it cannot be differentiated
 VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
 REOPENED = 0.1  # standard deviation given to its direction
 INFINITE = 40.0  # size of a linear predictor, of zero inflation say, that stands for infinity
@@ -235,30 +233,8 @@ def linear_theta_jacobian(fit: LinearFit) -> Array:
     theta = fit.at.theta
     out = np.zeros((theta.size, theta.size))
     for basis, slot in zip(fit.problem.terms, fit.problem.covariance.terms, strict=True):
-        out[slot.theta, slot.theta] = _map_jacobian(basis, theta[slot.theta])
+        out[slot.theta, slot.theta] = basis.jacobian_to_user(theta[slot.theta])
     return out
-
-
-def _map_jacobian(basis: TermBasis, theta: Array) -> Array:
-    """Derivatives (k, k) of the user's covariance parameters in the inner ones; nan where they have none.
-
-    Scaling is linear. Otherwise the user's are the lower triangle of ``matrix @ T(theta)``, made lower triangular again
-    by a rotation.
-    """
-    covariance = basis.covariance
-    if basis.diagonal is not None:
-        shifts = theta + np.eye(theta.size)
-        moved = np.stack([covariance.rescale(shift, basis.diagonal) for shift in shifts], axis=1)
-        return np.asarray(moved - basis.to_user(theta)[:, None])
-    T = covariance.factor(basis.to_user(theta))
-    if np.abs(T.diagonal()).min() <= SINGULAR * np.abs(T).max():
-        return np.full((theta.size, theta.size), np.nan)
-    slopes = basis.matrix @ covariance.covariance_derivative(theta) @ basis.matrix.T
-    inverse = np.linalg.inv(T)
-    middle = np.tril(inverse @ slopes @ inverse.T)
-    middle[:, np.arange(len(T)), np.arange(len(T))] *= 0.5
-    columns, rows = np.triu_indices(len(T))
-    return np.asarray((T @ middle)[:, rows, columns].T)
 
 
 def linear_likelihood(fit: LinearFit) -> Likelihood:

@@ -18,6 +18,7 @@ from mixedfx.covariance.base import Covariance
 
 __all__ = ["FixedBasis", "InnerResponses", "RowWeights", "TermBasis", "fixed_basis", "inner_responses", "term_basis"]
 
+SINGULAR = 1e-8  # diagonal entry of a factor, relative to the largest entry, below which it cannot be differentiated
 COLLINEAR = 0.05  # smallest Cholesky pivot of a correlation matrix that is left without orthogonalisation
 SPAN_TOLERANCE = 1e-10  # squared distance of 1 from the span of X, relative to n, below which it lies in it
 DEPENDENT = 1e-10  # smallest share of a column of a random term, beside the others, that can be told from rounding
@@ -158,6 +159,29 @@ class TermBasis:
         """Return the parameters on the inner scale."""
         inverse = None if self.diagonal is None else 1.0 / self.diagonal
         return self._mapped(theta, np.asarray(np.linalg.inv(self.matrix)), inverse)
+
+    def jacobian_to_user(self, theta: Array) -> Array:
+        """Return the derivatives (k, k) of :meth:`to_user` at an inner ``theta`` (k,) in canonical form.
+
+        They are nan where ``theta`` is not canonical, or its covariance is singular. Scaling is linear. Otherwise the
+        user's parameters are the lower triangle of ``matrix @ T(theta)``, made lower triangular again by a rotation.
+        """
+        covariance = self.covariance
+        if not np.allclose(covariance.canonical(theta), theta):
+            return np.full((theta.size, theta.size), np.nan)
+        if self.diagonal is not None:
+            shifts = theta + np.eye(theta.size)
+            moved = np.stack([covariance.rescale(shift, self.diagonal) for shift in shifts], axis=1)
+            return np.asarray(moved - self.to_user(theta)[:, None])
+        T = covariance.factor(self.to_user(theta))
+        if np.abs(T.diagonal()).min() <= SINGULAR * np.abs(T).max():
+            return np.full((theta.size, theta.size), np.nan)
+        slopes = self.matrix @ covariance.covariance_derivative(theta) @ self.matrix.T
+        inverse = np.linalg.inv(T)
+        middle = np.tril(inverse @ slopes @ inverse.T)
+        middle[:, np.arange(len(T)), np.arange(len(T))] *= 0.5
+        columns, rows = np.triu_indices(len(T))
+        return np.asarray((T @ middle)[:, rows, columns].T)
 
     def gradient_to_user(self, theta: Array, inner: Array) -> Array:
         """Return the derivative (n_theta,) in ``theta`` on the user's scale of a function of the covariance.

@@ -77,3 +77,11 @@ def test_only_nodes_have_moments():
     moments = problem.evaluate(x, integrator(problem, 25)).moments(matrix)
     assert moments.mean.shape == moments.sd.shape == (1, 15)
     assert np.all(moments.sd > 0)
+
+
+def test_the_jacobian_is_the_derivative_of_the_map(problem):
+    x = at_random(problem)
+    for basis, slot in zip(problem.terms, problem.covariance.terms, strict=True):
+        theta = x[problem.theta_slice][slot.theta]
+        numeric = [(basis.to_user(theta + h) - basis.to_user(theta - h)) / 2e-6 for h in 1e-6 * np.eye(theta.size)]
+        np.testing.assert_allclose(basis.jacobian_to_user(theta), np.array(numeric).T, rtol=1e-7, atol=1e-7)
