@@ -98,8 +98,8 @@ def random_effects_normality(fit: Any) -> StatsTable:
     for effects in _effects(mixed_results(fit, "random_effects_normality")):
         values = effects.values[np.isfinite(effects.values)][:MOST_LEVELS]
         enough = values.size >= FEWEST_LEVELS and _varies(values)
-        found = stats.shapiro(values) if enough else (np.nan, np.nan)
-        rows[effects.term.group, effects.name] = (values.size, float(found[0]), float(found[1]))
+        test = stats.shapiro(values) if enough else (np.nan, np.nan)
+        rows[effects.term.group, effects.name] = (values.size, float(test[0]), float(test[1]))
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=["levels", "W", "p"])
     frame.index = pd.MultiIndex.from_tuples(list(rows), names=["group", "term"])
     return StatsTable.from_frame(frame, heading="Normality of the random effects")
@@ -138,8 +138,8 @@ def random_effects_independence(fit: Any) -> StatsTable:
         for predictor, values in means.items():
             used = np.isfinite(effects.values)
             enough = used.sum() >= FEWEST_LEVELS and _varies(values[used]) and _varies(effects.values[used])
-            found = stats.pearsonr(effects.values[used], values[used]) if enough else (np.nan, np.nan)
-            rows[effects.term.group, effects.name, predictor] = (float(found[0]), float(found[1]))
+            test = stats.pearsonr(effects.values[used], values[used]) if enough else (np.nan, np.nan)
+            rows[effects.term.group, effects.name, predictor] = (float(test[0]), float(test[1]))
     index = pd.MultiIndex.from_tuples(list(rows), names=["group", "term", "predictor"]) if rows else None
     frame = pd.DataFrame(list(rows.values()), index=index, columns=["correlation", "p"], dtype=float)
     return StatsTable.from_frame(frame, heading="Random effects and level means of predictors")

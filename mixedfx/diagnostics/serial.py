@@ -312,8 +312,8 @@ def _pairs_by_shift(codes: IntArray, longest: int) -> Iterator[tuple[IntArray, I
 
 def _intervals(far: Array, count: int) -> IntArray:
     """The interval of every pair: one for each distance, if they are few, else equally many pairs in each."""
-    distinct, own = np.unique(far, return_inverse=True)
+    distinct, number = np.unique(far, return_inverse=True)
     if distinct.size <= count:
-        return np.asarray(own.ravel())
+        return np.asarray(number.ravel())
     edges = np.unique(np.quantile(far, np.linspace(0.0, 1.0, count + 1)))[1:-1]
     return np.asarray(np.unique(np.searchsorted(edges, far, side="left"), return_inverse=True)[1].ravel())

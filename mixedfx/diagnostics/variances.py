@@ -43,20 +43,20 @@ def variance_tests(fit: Any) -> StatsTable:
     [288.8, 46.7, 14.8, 77.2]
     """
     results = linear_results(fit, "variance_tests", "is for linear mixed models")
-    found = variance_estimates(results.solution, "variance")
-    null, is_structure = _null_values(results, len(found.values))
-    se = np.sqrt(np.maximum(found.covariance.diagonal(), 0.0))
+    estimates = variance_estimates(results.solution, "variance")
+    null, is_structure = _null_values(results, len(estimates.values))
+    se = np.sqrt(np.maximum(estimates.covariance.diagonal(), 0.0))
     z = np.full(se.size, np.nan)
-    np.divide(found.values - null, se, out=z, where=se > 0)
-    single = np.array([not other for _, _, other in found.labels]) & ~is_structure
+    np.divide(estimates.values - null, se, out=z, where=se > 0)
+    single = np.array([not other for _, _, other in estimates.labels]) & ~is_structure
     frame = pd.DataFrame(
         {
-            "estimate": found.values,
+            "estimate": estimates.values,
             "se": se,
             "z": z,
             "PR(>z)": np.where(single, special.ndtr(-z), 2.0 * special.ndtr(-np.abs(z))),
         },
-        index=pd.MultiIndex.from_tuples(list(found.labels), names=["group", "term1", "term2"]),
+        index=pd.MultiIndex.from_tuples(list(estimates.labels), names=["group", "term1", "term2"]),
     )
     notes = [
         "Wald tests, one-sided for variances. The distribution of an estimated variance is skewed: ranova has "
@@ -74,10 +74,10 @@ def _null_values(fit: MixedResults, size: int) -> tuple[Array, BoolArray]:
     """Return what each parameter is compared with (r,), and whether it belongs to the residual structure (r,)."""
     bound, null, is_structure = fit.solution.residual, np.zeros(size), np.zeros(size, dtype=bool)
     if bound is not None and bound.n_rho:
-        own = slice(size - 1 - bound.n_rho, size - 1)
-        is_structure[own] = True
+        structure = slice(size - 1 - bound.n_rho, size - 1)
+        is_structure[structure] = True
         of_variances = bound.natural(bound.start)[: sum(variance.parameters.n_rho for variance in bound.variances)]
-        null[own.start : own.start + len(of_variances)] = of_variances
+        null[structure.start : structure.start + len(of_variances)] = of_variances
     return null, is_structure
 
 

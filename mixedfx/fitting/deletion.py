@@ -212,9 +212,9 @@ class DeletedCriterion:
     def at(self, theta: Array) -> DeletedPoint:
         """Evaluate each set exactly, each at its row of ``theta`` (R, k)."""
         blocks = self.blocks
-        own = blocks.take(self.home)
+        homes = blocks.take(self.home)
         sums = block_sums(self.basis, theta, blocks.s[None], blocks.c[None])
-        with_rows = block_sums(self.basis, theta, own.s[:, None], own.c[:, None])
+        with_rows = block_sums(self.basis, theta, homes.s[:, None], homes.c[:, None])
         without = block_sums(self.basis, theta, self.rest.s[:, None], self.rest.c[:, None])
         return self.point(sums.plus(with_rows, -1.0).plus(without, 1.0))
 
@@ -224,8 +224,8 @@ class DeletedCriterion:
 
     def each_block(self, theta: Array, which: IntArray) -> Sums:
         """Return what the blocks number ``which`` contribute at ``theta`` (k,)."""
-        own = self.blocks.take(which)
-        return block_sums(self.basis, theta[None], own.s[:, None], own.c[:, None])
+        chosen = self.blocks.take(which)
+        return block_sums(self.basis, theta[None], chosen.s[:, None], chosen.c[:, None])
 
     def around(self, theta: Array, centre: Sums, each: Sums | None) -> DeletedPoint:
         """Evaluate all sets at one ``theta`` (k,), where the blocks contribute ``each`` and together ``centre``."""

@@ -234,8 +234,8 @@ class _AugmentedPoint:
     @cached_property
     def value(self) -> float:
         off = self.mismatch
-        found = self.inner.value + self.target.multiplier * off + 0.5 * self.target.weight * off**2
-        return found if np.isfinite(found) else np.inf
+        value = self.inner.value + self.target.multiplier * off + 0.5 * self.target.weight * off**2
+        return value if np.isfinite(value) else np.inf
 
     @cached_property
     def gradient(self) -> Array:

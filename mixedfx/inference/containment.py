@@ -136,8 +136,8 @@ class ByTerm(Denominator):
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
         involved = np.column_stack([_involves(rows, own) for own in self.maps])
-        found = np.where(involved, self.df, np.inf).min(axis=1, initial=np.inf)
-        return np.where(involved.any(axis=1), found, np.nan)
+        smallest = np.where(involved, self.df, np.inf).min(axis=1, initial=np.inf)
+        return np.where(involved.any(axis=1), smallest, np.nan)
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the smallest degrees of freedom; F is not scaled."""
