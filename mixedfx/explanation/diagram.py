@@ -88,7 +88,7 @@ class Shape(ABC):
 
 
 @dataclass(frozen=True)
-class Circle(Shape):
+class CircleShape(Shape):
     """A variable: the symbol within, small print below."""
 
     shaded: bool = False
@@ -111,7 +111,7 @@ class Circle(Shape):
         canvas.circle(node.x, node.y, RADIUS, shaded=self.shaded, dashed=self.dashed)
 
 
-class Box(Shape):
+class BoxShape(Shape):
     """Known columns: their names within."""
 
     def half(self, notes: tuple[str, ...]) -> tuple[float, float]:
@@ -132,7 +132,7 @@ class Box(Shape):
         canvas.box(node.x, node.y, *node.half)
 
 
-class Dot(Shape):
+class DotShape(Shape):
     """A parameter: symbol and small print beside it."""
 
     def half(self, notes: tuple[str, ...]) -> tuple[float, float]:
@@ -153,11 +153,11 @@ class Dot(Shape):
 
 
 SHAPES: dict[Kind, Shape] = {
-    Kind.EFFECT: Circle(),
-    Kind.RESPONSE: Circle(shaded=True),
-    Kind.PREDICTOR: Circle(dashed=True),
-    Kind.DATA: Box(),
-    Kind.PARAMETER: Dot(),
+    Kind.EFFECT: CircleShape(),
+    Kind.RESPONSE: CircleShape(shaded=True),
+    Kind.PREDICTOR: CircleShape(dashed=True),
+    Kind.DATA: BoxShape(),
+    Kind.PARAMETER: DotShape(),
 }
 
 

@@ -204,6 +204,10 @@ def equations(fit: MixedResults, further: Further) -> Equations:
     fit : fitted mixed model
     further : Further
         Of the fit.
+
+    Returns
+    -------
+    Equations
     """
     latex, plain = _Writer(fit, further, Latex()), _Writer(fit, further, Plain())
     return Equations(

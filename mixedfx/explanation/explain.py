@@ -60,6 +60,10 @@ class Explanation:
         Parameters
         ----------
         ax : matplotlib Axes, optional
+
+        Returns
+        -------
+        matplotlib Axes
         """
         axes: Axes = higher("plate_diagram")(self.diagram, ax=ax)
         return axes

@@ -182,6 +182,10 @@ def symbols_of(fit: MixedResults, further: Further) -> Symbols:
     fit : fitted mixed model
     further : Further
         Of the fit.
+
+    Returns
+    -------
+    Symbols
     """
     design = fit.design
     terms = fit.varcorr.terms
@@ -329,6 +333,11 @@ def draw_up(plates: Arrangement, symbols: Symbols, nobs: int) -> Diagram:
         What the nodes are called.
     nobs : int
         Number of rows.
+
+    Returns
+    -------
+    Diagram
+        On a page that begins at (0, 0).
     """
     page, rows = _Page(symbols), Plate("rows", nobs, np.zeros(0, dtype=np.intp), ())
     for plate in (*plates.outer, *plates.left):

@@ -120,7 +120,7 @@ def _by_level(name: str, estimates: ResidualEstimates) -> str:
 
 
 # ------------------------------------------------------------------ variances
-class LevelVariance(Account):
+class LevelAccount(Account):
     """A standard deviation for each level."""
 
     spreads = True
@@ -138,7 +138,7 @@ class LevelVariance(Account):
         return InNlme(f"varIdent(form = ~ 1 | {' * '.join(map(quote, self.factor.columns))})")
 
 
-class PowerVariance(Account):
+class PowerAccount(Account):
     """A power of a covariate."""
 
     spreads = True
@@ -156,7 +156,7 @@ class PowerVariance(Account):
         return InNlme(f"varPower(form = ~ {quote(self.factor.columns[0])})")
 
 
-class ExponentialVariance(Account):
+class ExponentialAccount(Account):
     """An exponential of a covariate."""
 
     spreads = True
@@ -174,7 +174,7 @@ class ExponentialVariance(Account):
         return InNlme(f"varExp(form = ~ {quote(self.factor.columns[0])})")
 
 
-class GivenVariance(Account):
+class KnownAccount(Account):
     """Variances that are known."""
 
     has_scale = False
@@ -197,7 +197,7 @@ def _nlme_group(name: Any, group: str | None) -> str | None:
 
 
 @dataclass(frozen=True)
-class SerialCorrelation(Account):
+class SerialAccount(Account):
     """A correlation that falls along time."""
 
     in_r: ClassVar[str]
@@ -214,7 +214,7 @@ class SerialCorrelation(Account):
         return InNlme(correlation=f"{self.in_r}(form = ~ {'1' if time is None else quote(time)} | {within})")
 
 
-class StepCorrelation(SerialCorrelation):
+class StepAccount(SerialAccount):
     """Equal steps."""
 
     in_r = "corAR1"
@@ -228,7 +228,7 @@ class StepCorrelation(SerialCorrelation):
         )
 
 
-class DistanceCorrelation(SerialCorrelation):
+class DistanceAccount(SerialAccount):
     """Any distances."""
 
     in_r = "corCAR1"
@@ -241,7 +241,7 @@ class DistanceCorrelation(SerialCorrelation):
         )
 
 
-class EqualCorrelation(Account):
+class EqualAccount(Account):
     """The same correlation of any two."""
 
     def sentences(self, estimates: ResidualEstimates) -> Iterator[str]:
@@ -259,7 +259,7 @@ class EqualCorrelation(Account):
         return None if within is None else InNlme(correlation=f"corCompSymm(form = ~ 1 | {within})")
 
 
-class VisitCovariance(Account):
+class VisitAccount(Account):
     """A standard deviation for each visit, a correlation for each pair."""
 
     spreads = True
@@ -295,14 +295,14 @@ class VisitCovariance(Account):
 
 
 ACCOUNTS: dict[type[ResidualStructure], type[Account]] = {
-    VarIdent: LevelVariance,
-    VarPower: PowerVariance,
-    VarExp: ExponentialVariance,
-    KnownVariance: GivenVariance,
-    AR1: StepCorrelation,
-    CAR1: DistanceCorrelation,
-    CompoundSymmetry: EqualCorrelation,
-    Unstructured: VisitCovariance,
+    VarIdent: LevelAccount,
+    VarPower: PowerAccount,
+    VarExp: ExponentialAccount,
+    KnownVariance: KnownAccount,
+    AR1: StepAccount,
+    CAR1: DistanceAccount,
+    CompoundSymmetry: EqualAccount,
+    Unstructured: VisitAccount,
 }
 
 

@@ -64,6 +64,11 @@ def translations(fit: MixedResults) -> dict[str, str]:
     ----------
     fit : fitted mixed model
 
+    Returns
+    -------
+    dict of str to str
+        Program to code.
+
     Notes
     -----
     In the code ``d`` is the data. What the R programs fit has the log-likelihood of the fit: the approximation is the

@@ -40,8 +40,8 @@ class Further:
         table, components = fit._further_table(0.05), fit.solution.components
         found: dict[str, dict[str, float]] = {"residual": {}, "family": {}, "thresholds": {}}
         coefficients: dict[str, dict[str, tuple[float, float, float]]] = {name: {} for name in components}
-        columns = ["component", "term", "estimate", "conf_low", "conf_high"]
-        for component, term, estimate, low, high in table[columns].itertuples(index=False):
+        columns = (table[name] for name in ("component", "term", "estimate", "conf_low", "conf_high"))
+        for component, term, estimate, low, high in zip(*columns, strict=True):
             if component in coefficients:
                 coefficients[component][str(term)] = (float(estimate), float(low), float(high))
             else:
@@ -57,6 +57,10 @@ def sentences(fit: MixedResults, further: Further) -> list[str]:
     fit : fitted mixed model
     further : Further
         Of the fit.
+
+    Returns
+    -------
+    list of str
     """
     return [
         *_opening(fit),

@@ -70,6 +70,10 @@ def residuals(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = N
     kind : str, optional
         As for :func:`residual_frame`.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     frame = residual_frame(fit, kind)
     panel = one_panel(ax)
@@ -85,6 +89,10 @@ def scale_location(fit: Any, kind: ResidualName | None = None, *, ax: Axes | Non
     ----------
     fit, kind, ax
         As for :func:`residuals`.
+
+    Returns
+    -------
+    matplotlib Axes
     """
     frame = residual_frame(fit, kind)
     panel = one_panel(ax)
@@ -179,6 +187,10 @@ def qq(
     fit, group, term, alpha
         As for :func:`qq_frame`.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     frame = qq_frame(fit, group, term, alpha=alpha)
     panel = one_panel(ax)
@@ -256,6 +268,10 @@ def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axe
     found : Influence or MixedResults
         Its ``to_frame()`` holds the numbers; of a fit, :func:`mixedfx.influence` of its rows.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     found = found if isinstance(found, Influence) else influence_of(found)
     panel = one_panel(ax)

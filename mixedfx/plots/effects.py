@@ -140,6 +140,10 @@ def effect(
         Whether the responses are drawn as well.
     ax : matplotlib Axes, optional
 
+    Returns
+    -------
+    matplotlib Axes
+
     Notes
     -----
     The title says where the other predictors stand: at their mean, or at the commonest level of a factor.

@@ -93,6 +93,11 @@ def matrix_frame(fit: Any, which: MatrixName = "Z") -> pd.DataFrame:
     which : {"Z", "Lambda", "ZtZ", "L", "V"}
         ``"Z"``, ``"Lambda"``, ``"ZtZ"``, ``"L"`` (the Cholesky factor of the penalised equations, random effects in the
         order of the formula) or ``"V"`` (the covariance of the response relative to sigma squared).
+
+    Returns
+    -------
+    DataFrame
+        One row a non-zero entry: ``row, column`` (positions from 0) and ``value``.
     """
     results = mixed_results(fit, "matrix_frame")
     matrix = sp.coo_array(checked_choice("which", which, MATRICES).of(results))
@@ -108,6 +113,10 @@ def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -
     fit, which
         As for :func:`matrix_frame`.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     results, matrix = mixed_results(fit, "matrix_image"), checked_choice("which", which, MATRICES)
     dense = sp.coo_array(matrix.of(results)).toarray()
@@ -130,7 +139,7 @@ REACH = 3.5  # standard errors to each side
 
 
 @dataclass(frozen=True)
-class _Grid:
+class _Surface:
     fit: LinearMixedResults
     chosen: tuple[int, ...]
     path: Array
@@ -163,6 +172,11 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
     start : array-like, optional
         Where to start, as ``Control(start=…)`` takes it; by default the path of the fit itself, whose start is so near
         that there may be little to see.
+
+    Returns
+    -------
+    DataFrame
+        One row a step, the last one the estimate; columns are the entries of ``fit.theta``, relative to sigma.
     """
     results = independent_results(fit, "optimizer_path")
     solution = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
@@ -171,7 +185,7 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
 
 
-def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: Any) -> _Grid:
+def _surface(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: Any) -> _Surface:
     k = len(fit.theta)
     if k == 0:
         raise SpecificationError("the model has no covariance parameters to draw")
@@ -187,7 +201,7 @@ def _grid(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: An
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
     count = POINTS if len(chosen) == 2 else FINE
-    return _Grid(fit, chosen, path[:, list(chosen)], tuple(np.linspace(low[i], high[i], count) for i in chosen))
+    return _Surface(fit, chosen, path[:, list(chosen)], tuple(np.linspace(low[i], high[i], count) for i in chosen))
 
 
 def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None, *, start: Any = None) -> pd.DataFrame:
@@ -207,7 +221,7 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
         The values of the parameters and ``deviance``: minus twice the (restricted) log-likelihood above its minimum,
         fixed effects and sigma profiled out.
     """
-    grid = _grid(independent_results(fit, "likelihood_surface"), parameters, start)
+    grid = _surface(independent_results(fit, "likelihood_surface"), parameters, start)
     names = _names(grid)
     mesh = np.meshgrid(*grid.axes, indexing="ij")
     frame = pd.DataFrame({name: part.ravel() for name, part in zip(names, mesh, strict=True)})
@@ -215,7 +229,7 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
     return frame
 
 
-def _names(grid: _Grid) -> list[str]:
+def _names(grid: _Surface) -> list[str]:
     return [": ".join(map(str, grid.fit.theta.index[i])) for i in grid.chosen]
 
 
@@ -230,12 +244,16 @@ def likelihood_surface(
         As for :func:`likelihood_surface_frame`.
     ax : matplotlib Axes, optional
 
+    Returns
+    -------
+    matplotlib Axes
+
     Notes
     -----
     Contours enclose the regions of 50, 80, 95, 99 and 99.9 % by the chi-squared distribution.
     """
     results = independent_results(fit, "likelihood_surface")
-    grid = _grid(results, parameters, start)
+    grid = _surface(results, parameters, start)
     panel = one_panel(ax, (5.2, 4.2))
     path = grid.path
     names, values = _names(grid), grid.values()
@@ -253,7 +271,7 @@ def likelihood_surface(
     return label_axes(panel, x=f"θ of {names[0]}", y=f"θ of {names[1]}", title=title)
 
 
-def _curve(panel: Axes, grid: _Grid, values: Array, path: Array, name: str) -> Axes:
+def _curve(panel: Axes, grid: _Surface, values: Array, path: Array, name: str) -> Axes:
     panel.plot(grid.axes[0], values, color=BLUE, linewidth=1.8)
     heights = np.interp(path[:, 0], grid.axes[0], values)
     panel.plot(path[:, 0], heights, "o-", color=ORANGE, markersize=4, linewidth=1.0, label="optimiser")

@@ -96,6 +96,10 @@ def forest(
     fits, alpha, intercept, standardize
         As for :func:`forest_frame`.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     frame = forest_frame(fits, alpha=alpha, intercept=intercept, standardize=standardize)
     terms, models = list(dict.fromkeys(frame["term"])), list(dict.fromkeys(frame["model"]))

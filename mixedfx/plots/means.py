@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = [
     "interaction",
     "interaction_frame",
-    "joined",
     "marginal_means_frame",
     "pairwise_pvalues",
     "pairwise_pvalues_frame",
     "plot_marginal_means",
+    "row_names",
 ]
 
 # ------------------------------------------------------------------ dots
@@ -107,8 +107,8 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
     specs = [name for name in means.labels.columns if name not in means.by]
     return pd.DataFrame(
         {
-            "row": joined(frame, specs),
-            "group": joined(frame, list(means.by)),
+            "row": row_names(frame, specs),
+            "group": row_names(frame, list(means.by)),
             "estimate": frame[means.column(means.estimate)],
             "lower": frame[means.column("lower")],
             "upper": frame[means.column("upper")],
@@ -116,7 +116,7 @@ def marginal_means_frame(means: HasIntervals, *, alpha: float = 0.05) -> pd.Data
     )
 
 
-def joined(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+def row_names(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """Return the names of rows: their labels one beside the other, long numbers rounded."""
     columns = [list(map(str, shown_levels(frame[name]))) for name in names]
     return [", ".join(row) for row in zip(*columns, strict=True)] if columns else [""] * len(frame)
@@ -251,7 +251,7 @@ def interaction_frame(means: HasIntervals, x: str | None = None, *, alpha: float
     return pd.DataFrame(
         {
             "x": frame[along],
-            "line": joined(frame, others),
+            "line": row_names(frame, others),
             "mean": frame[means.column(means.estimate)],
             "lower": frame[means.column("lower")],
             "upper": frame[means.column("upper")],
@@ -341,7 +341,7 @@ def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: AdjustName | None = 
         raise SpecificationError("a picture of p-values compares means: give it emmeans(fit, …), not contrasts")
     pairs = means.pairs(adjust=adjust)
     frame = means.to_frame()
-    names = np.array(joined(frame, [*means.by, *means.specs]), dtype=object)
+    names = np.array(row_names(frame, [*means.by, *means.specs]), dtype=object)
     place = np.empty(len(means), dtype=np.intp)
     place[_order(means)] = np.arange(len(means))
     first, second = [], []
@@ -388,7 +388,7 @@ def pairwise_pvalues(
     frame = pairwise_pvalues_frame(means, adjust=adjust)
     order = _order(means)
     shown = means.to_frame()
-    names = np.array(joined(shown, [*means.by, *means.specs]), dtype=object)[order]
+    names = np.array(row_names(shown, [*means.by, *means.specs]), dtype=object)[order]
     estimates = shown[means.column(means.estimate)].to_numpy()[order]
     panel = one_panel(ax, (6.0, float(np.clip(ROW * len(names) + 1.2, 2.4, 10.0))))
     panel.set_xscale("function", functions=(np.cbrt, lambda x: x**3))  # as in R: small p-values get room

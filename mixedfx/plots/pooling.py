@@ -127,6 +127,10 @@ def shrinkage(
     terms : two names, optional
         Coefficients on the axes; the first two if omitted. With one coefficient the levels stand side by side.
     ax : matplotlib Axes, optional
+
+    Returns
+    -------
+    matplotlib Axes
     """
     results = independent_results(fit, "shrinkage")
     term = _term(results, group)

@@ -416,3 +416,9 @@ def test_the_part_of_zeros_says_what_predict_says():
     assert f"The probability of an extra zero is {alone:.3f} (95 % interval" in " ".join(
         mfx.explain(constant).sentences
     )
+
+
+def test_the_second_of_two_rows_has_the_same_names():
+    data = mfx.load_dataset("orthodont").rename(columns={"age": "visit_id"})
+    fit = mfx.lmer("distance ~ Sex", data, residual=mfx.Unstructured("visit_id", "Subject"))
+    assert r"[\text{visit\_id}_i, \text{visit\_id}_j]" in mfx.explain(fit).equations.scalar
