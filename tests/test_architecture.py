@@ -11,10 +11,10 @@ from tests.structure import FILES, FLOOR, module_of, nodes_of, numbers, parsed, 
 
 # What ``python -m tests.structure`` prints may fall, never rise: lower these with the code.
 CEILINGS = {
-    "files": 262,
-    "files that one other imports": 62,
+    "files": 254,
+    "files that one other imports": 58,
     "modules in import cycles": 0,
-    "type questions above fitting": 2,
+    "type questions above fitting": 1,
     "assert isinstance": 0,
     "fit.fit": 0,
     "questions behind the face": 0,
