@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from mixedfx._arguments import checked_alpha, checked_choice, checked_flag
+from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import (
     BLUE,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedfx.analysis_of_variance.components.batches import Batches
+    from mixedfx.results.base import MixedResults
 
 __all__ = ["caterpillar", "caterpillar_frame", "forest", "forest_frame", "plot_batches"]
 
@@ -73,12 +75,16 @@ def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, sta
     return out
 
 
-def _named(fits: Any) -> dict[str, Any]:
+def _named(fits: Any) -> dict[str, MixedResults]:
     if isinstance(fits, Mapping):
-        return {str(name): fit for name, fit in fits.items()}
-    if isinstance(fits, Sequence):
-        return {f"model {i}": fit for i, fit in enumerate(fits, 1)}
-    return {"": fits}
+        named = {str(name): fit for name, fit in fits.items()}
+    elif isinstance(fits, Sequence):
+        named = {f"model {i}": fit for i, fit in enumerate(fits, 1)}
+    else:
+        named = {"": fits}
+    if not named:
+        raise SpecificationError("give at least one fitted model")
+    return {name: mixed_results(fit, "forest") for name, fit in named.items()}
 
 
 def forest(

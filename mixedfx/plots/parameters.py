@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.special import ndtri
 from scipy.stats import gaussian_kde
 
-from mixedfx._arguments import checked_choice
+from mixedfx._arguments import checked_choice, plain_numbers
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import BLUE, ORANGE, label_axes, refuse_fit
@@ -192,7 +192,7 @@ def plot_profile(
         ``"density"``: what the curve implies if zeta is standard normal, the widest two intervals shaded.
     parameters : str or sequence of str, optional
         Which ones; all if left out.
-    levels : sequence of float
+    levels : float or sequence of float
         Levels of the intervals.
     axes : array of matplotlib Axes, optional
         Where to draw; a figure of its own if left out.
@@ -212,9 +212,10 @@ def plot_profile(
     Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), section 5.1.
     """
     draw = checked_choice("kind", kind, PROFILES)
-    wrong = [level for level in levels if not 0.0 < level < 1.0]
-    if wrong:
-        raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {wrong[0]}")
+    shown = np.sort(plain_numbers("levels", levels).ravel()).tolist()
+    outside = [level for level in shown if not 0.0 < level < 1.0]
+    if outside:
+        raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {outside[0]}")
     drawn: Any = profile if results_of_ours(profile) is None else profile_of(profile)
     names = _chosen_names(list(drawn.profiles), parameters)
     frame = drawn.to_frame()
@@ -222,7 +223,7 @@ def plot_profile(
     for panel, name in zip(panels, names, strict=True):
         of_parameter = drawn.profiles[name]
         curve = ZetaCurve.of(frame.loc[frame["parameter"] == name])
-        draw(panel, curve, (float(of_parameter.estimate), float(of_parameter.se)), sorted(levels))
+        draw(panel, curve, (float(of_parameter.estimate), float(of_parameter.se)), shown)
         _finish(panel, name)
     return panels
 

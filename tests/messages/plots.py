@@ -76,6 +76,8 @@ CASES: dict[str, Case] = {
     "effect of nothing": (lambda: plots().effect(fit(), "nope"), S, ("'nope'", "x")),
     "file name": (lambda: plots().save_figure(axes(), "picture.nope"), S, ("'picture.nope'", "png")),
     "only an intercept": (lambda: plots().forest(mfx.lmer("y ~ 1 + (1 | g)", data())), S, ("intercept=True",)),
+    "no fits in a forest": (lambda: plots().forest([]), S, ("at least one",)),
+    "forest of no fit": (lambda: plots().forest(3), TypeError, ("forest", "int")),
     "matrix": (lambda: plots().matrix_image(fit(), "nope"), S, ("which", "'nope'", "'Z'")),
     "large matrix": (
         lambda: plots().matrix_frame(wide(), "V"),
