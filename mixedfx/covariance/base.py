@@ -98,8 +98,13 @@ class Covariance(ABC):
         """Return the parameters (n_theta,) of the covariance ``factor @ factor.T``, for any ``factor`` (q, k).
 
         Only structures that are closed under affine maps, :meth:`closed_under_affine`, have such for every factor.
+
+        Raises
+        ------
+        SpecificationError
+            In the others.
         """
-        raise NotImplementedError(f"{type(self).__name__} cannot be every covariance")
+        raise SpecificationError(f"{type(self).__name__} has no parameters for every covariance: give it a method for them")
 
     def near(self, covariance: Array) -> Array:
         """Return parameters (n_theta,) to start from near a symmetric matrix (q, q) that may be indefinite.

@@ -22,6 +22,7 @@ import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
+from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
 from mixedfx.families.links import Link
 from mixedfx.fitting.certificate import Certificate
@@ -67,6 +68,10 @@ class Fit(ABC):
     is_relative: ClassVar[bool] = False
     problem: Any
     nodes: int | None = None
+
+    def _lacks(self, what: str) -> SpecificationError:
+        """Return the error of a question that this kind of fit has no answer to."""
+        return SpecificationError(f"this is out of reach: a fit by {self.title.lower()} has no {what}")
 
     # ---------------------------------------------------------------- the model
     @property
@@ -200,12 +205,12 @@ class Fit(ABC):
     @property
     def likelihood(self) -> Likelihood:
         """The likelihood around the estimate, in the inner parameters ``phi`` (k,) that it does not profile out."""
-        raise NotImplementedError(f"a {self.kind} fit has no likelihood around its estimate")
+        raise self._lacks("likelihood around its estimate")
 
     @property
     def phi_covariance(self) -> Array:
         """Covariance (k, k) of ``likelihood.phi``; nan or zero for what is held at the end of its range."""
-        raise NotImplementedError(f"a {self.kind} fit has no covariance of the parameters of its likelihood")
+        raise self._lacks("covariance of the parameters of its likelihood")
 
     @property
     def normal_variances(self) -> NormalVariances | None:
@@ -215,7 +220,7 @@ class Fit(ABC):
     @property
     def theta_jacobian(self) -> Array:
         """Derivatives (t, t) of :attr:`theta` in the inner covariance parameters; nan where there are none."""
-        raise NotImplementedError(f"a {self.kind} fit has no derivatives of its covariance parameters")
+        raise self._lacks("derivatives of its covariance parameters")
 
     @property
     def parameters(self) -> dict[tuple[str, str], float]:
@@ -330,7 +335,7 @@ class Fit(ABC):
 
         In a generalised model that is the response of the working linear model at the estimate.
         """
-        raise NotImplementedError(f"a {self.kind} fit has no leverages")
+        raise self._lacks("leverages")
 
     def drawn_predictor(self, effects: Array, rng: np.random.Generator) -> Array:
         """Return a draw of the first linear predictor (n,) from its distribution given the data, the variances known.
@@ -342,7 +347,7 @@ class Fit(ABC):
             with these effects, which has the same distribution (Papandreou & Yuille 2010).
         rng : Generator
         """
-        raise NotImplementedError(f"a {self.kind} fit has no draws given the data")
+        raise self._lacks("draws given the data")
 
     # ---------------------------------------------------------------- the same model again
     @abstractmethod
@@ -369,7 +374,7 @@ class Fit(ABC):
         columns : DataFrame, optional
             What a residual structure reads, a row a row of the design.
         """
-        raise NotImplementedError(f"a {self.kind} fit has no estimates without rows")
+        raise self._lacks("estimates without rows")
 
     # ---------------------------------------------------------------- storage
     @abstractmethod

@@ -225,6 +225,12 @@ def test_diagnostics(fit, truth):
     assert mfx.check(fit).to_frame().loc["distribution", "verdict"] == "well"
 
 
+@pytest.mark.parametrize("call", [mfx.profile, mfx.influence, lambda fit: fit.cov_varpar()])
+def test_what_the_kind_has_no_answer_to_is_said(fit, call):
+    with pytest.raises(mfx.SpecificationError, match="least squares has no"):
+        call(fit)
+
+
 def test_explanation(fit):
     explanation = mfx.explain(fit)
     text = " ".join(explanation.sentences)
