@@ -86,13 +86,10 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("plots/diagnostics.py", "nothing to draw"),
         ("diagnostics/variances.py", "leave nothing to test"),
     ),
-    "For kinds of fit that others add; the third fit of the tests asks for it.": (
-        ("fitting/fit.py", "this is out of reach"),
-    ),
     "For families that users write.": (
         ("families/base.py", "has no categories"),
         ("families/base.py", "no distribution function"),
-        ("covariance/base.py", "no parameters for every covariance"),
+        ("covariance/base.py", "lacks a method for the parameters"),
         ("results/simulation.py", "they draw nothing"),
     ),
 }

@@ -104,7 +104,9 @@ class Covariance(ABC):
         SpecificationError
             In the others.
         """
-        raise SpecificationError(f"{type(self).__name__} has no parameters for every covariance: give it a method for them")
+        raise SpecificationError(
+            f"{type(self).__name__} lacks a method for the parameters of a covariance: parameters()"
+        )
 
     def near(self, covariance: Array) -> Array:
         """Return parameters (n_theta,) to start from near a symmetric matrix (q, q) that may be indefinite.
