@@ -190,6 +190,15 @@ class LinearEvaluation:
         inverse, _ = lapack.dpotri(self._cholesky[:p, :p], lower=1)
         return mirrored(np.asarray(inverse))
 
+    @property
+    def unscaled_root(self) -> Array:
+        """``R`` (p, p) with ``R R'`` = :attr:`unscaled_cov`, which there is however ill-conditioned that is."""
+        p = self.criterion.n_fixed
+        if p == 0:
+            return np.zeros((0, 0))
+        inverse, _ = lapack.dtrtri(self._cholesky[:p, :p], lower=1)
+        return np.asarray(inverse.T)
+
     @cached_property
     def r2(self) -> float:
         """Generalised residual sum of squares."""

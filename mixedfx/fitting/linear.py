@@ -275,8 +275,7 @@ class LinearFit(Fit):
     @cached_property
     def error_root(self) -> Array:
         """A root (p, p) of the covariance of the inner fixed effects, in the user's units."""
-        root = np.linalg.cholesky(self.at.unscaled_cov)
-        return np.asarray(self.sigma * root)
+        return np.asarray(self.sigma * self.at.unscaled_root)
 
     @property
     def beta_slopes(self) -> Array:
