@@ -53,6 +53,22 @@ def test_balanced_strata_without_negative_components_are_the_mixed_model():
     assert np.isinf(mfx.emmeans(result, "nitro", ddf="z").df).all()
 
 
+@pytest.mark.parametrize("name", ["y", "yield", "my y", "y.1"])
+def test_averages_over_random_effects_rest_on_the_strata_whatever_the_response_is_called(name):
+    d = measured(3)
+    result = mfx.aov(f"`{name}` ~ c + Error(s/c)", d.rename(columns={"y": name}))
+    means = mfx.emmeans(result, "c")
+    averaged = mfx.emmeans(result, "c", integrate=True, scale="response")
+    assert "error strata" in str(averaged)
+    np.testing.assert_array_equal([averaged.estimates, averaged.se, averaged.df], [means.estimates, means.se, means.df])
+
+
+def test_averages_of_a_transformed_response_need_the_variances():
+    d = measured(3).assign(z=lambda rows: np.exp(rows["y"]))
+    means = mfx.emmeans(mfx.aov("log(z) ~ c + Error(s/c)", d), "c", integrate=True, scale="response")
+    assert "mixed model" in str(means)
+
+
 def test_units_of_different_size_go_through_the_mixed_model():
     d = measured(1, conditions=("a", "b", "c")).drop(index=[4])
     result = mfx.aov("y ~ c + Error(s)", d)

@@ -266,7 +266,7 @@ class AovResults:
             return least_squares_fit(self.model.design(), ddf)
         df = given_df(ddf)
         found = self.strata_estimates() if ddf in (None, "z") or df is not None else None
-        is_transformed = formula.response.strip("`") not in self.model.data
+        is_transformed = bool(formula.response.function)
         if found is None or (random and is_transformed):  # such averages over random effects need the variances
             note = f"From the mixed model with the strata of aov: {formula}."
             return replace(self.mixed_model()._adapted(ddf, random=random, further=further), notes=(note,))
