@@ -199,7 +199,7 @@ def eff_size(means: MarginalMeans, sigma: float | None = None, df: float | None 
         scale=IDENTITY,
         response=None,
         remarks=(*contrasts.remarks, f"In units of {spread.sd:.4g} ({spread.words}{known})."),
-        scale_remarks=(),
+        scale_remarks=contrasts.scale_remarks if contrasts.scale.is_identity else (),  # sizes are never ratios
     )
 
 

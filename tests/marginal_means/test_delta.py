@@ -101,6 +101,18 @@ def test_arguments(sleep, machines):
 
 
 # ---------------------------------------------------------------- effect sizes
+@pytest.mark.parametrize(("link", "says_so"), [("probit", True), ("logit", False)])
+def test_effect_sizes_keep_what_their_contrasts_say_of_the_scale(link, says_so):
+    """A difference of probits is none of probabilities, whatever it is divided by; odds ratios are sizes of logits."""
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial", link=link)
+    contrasts = mfx.emmeans(fit, "period", scale="response").pairs()
+    words = "Contrasts are on the probit scale"
+    for rows in (contrasts, mfx.eff_size(contrasts, sigma=1.0)):
+        assert any(words in note for note in rows.notes) is says_so
+    assert not any("response scale" in note for note in mfx.eff_size(contrasts, sigma=1.0).notes)
+
+
 def test_effect_sizes_are_those_of_r():
     """R's emmeans: eff_size(emmeans(lmer(effort ~ Type + (1 | Subject), d), "Type"), sigma(fit), edf = 10)."""
     fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
