@@ -409,7 +409,8 @@ class Estimates:
         -------
         DataFrame
             Rows and columns indexed by group and effects; then the parameters of a residual structure as
-            ``residual_params`` shows them; the residual, where there is one, last. Nan for variances of zero.
+            ``residual_params`` shows them; the residual, where there is one, last. Nan for variances of zero, but
+            for ``"theta"``, which may lie on either side of zero.
 
         Examples
         --------

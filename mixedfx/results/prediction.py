@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.families.base import Family
 from mixedfx.families.mean_function import MeanFunction, MeanSlopes, joined, limits_on_unbounded_scale
 from mixedfx.fitting import Fit
@@ -224,7 +224,7 @@ class Prediction:
 
         Raises
         ------
-        SpecificationError
+        AttributeError
             In generalised models, whose observations are not normal: ``conf_int(obs=True)`` has their limits.
         """
         return pd.Series(self._normal.se(self.se), index=self.linear.index, name="obs_se")
@@ -242,7 +242,7 @@ class Prediction:
     @property
     def _normal(self) -> NormalObservations:
         if not isinstance(self.observations, NormalObservations):  # a choice of this file, not a kind of fit
-            raise SpecificationError(
+            raise UnknownNameError(
                 "observations of this model are not normal around their means: conf_int(obs=True) has their limits, by "
                 "simulation"
             )

@@ -169,7 +169,7 @@ CASES: dict[str, Case] = {
     "random of another type": (lambda: fit().predict(data(), random=3), TypeError, ("random", "a list", "3")),
     "random flag of a simulation": (lambda: fit().simulate(random=True), S, ("random", '"fitted"', "True")),
     "limits of which": (lambda: fit().get_prediction().conf_int(which="nope"), S, ("which", "'nope'", "'effect'")),
-    "errors of counts": (lambda: counts().get_prediction().se_obs, S, ("not normal", "conf_int(obs=True)")),
+    "errors of counts": (lambda: counts().get_prediction().se_obs, AttributeError, ("not normal", "conf_int(obs")),
     "table of which": (lambda: fit().get_prediction().summary_frame(which="nope"), S, ("which", "'nope'", "'effect'")),
     "effect of an average": (
         lambda: counts().get_prediction(integrate=True).conf_int(which="effect"),
