@@ -54,12 +54,15 @@ def standardized_effects(fit: Any) -> pd.DataFrame:
     """Return conditional modes in units of their own standard deviation: ``group, term, level, value``.
 
     Modes of small groups are shrunk more; dividing each by its own standard deviation makes them comparable. Effects
-    without any variance are nan.
+    without any variance are nan. A model without random effects has no rows.
 
     Parameters
     ----------
     fit : MixedResults
     """
+    nothing = pd.DataFrame(
+        {name: pd.Series(dtype=object) for name in ("group", "term", "level")} | {"value": np.zeros(0)}
+    )
     frames = [
         pd.DataFrame(
             {
@@ -71,7 +74,7 @@ def standardized_effects(fit: Any) -> pd.DataFrame:
         )
         for effects in _effects(mixed_results(fit, "standardized_effects"))
     ]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True) if frames else nothing
 
 
 def random_effects_normality(fit: Any) -> StatsTable:

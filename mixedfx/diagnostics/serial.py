@@ -64,7 +64,7 @@ def acf(
     group: str | Sequence[Any] | None = None,
     *,
     time: str | Sequence[Any] | None = None,
-    kind: ResidualName = "pearson",
+    kind: ResidualName | None = "pearson",
     lags: int | None = None,
     alpha: float = 0.05,
 ) -> SerialCorrelation:
@@ -79,9 +79,9 @@ def acf(
     time : str or sequence, optional
         Whole numbers, a column of the data or one value a row: rows a lag apart are those whose times differ by it. If
         left out the rows of a group count as they stand.
-    kind : str
-        Of the residuals, see ``fit.residuals``. ``"pearson"`` shows what a residual structure would have to describe,
-        ``"normalized"`` (linear models) what it has left.
+    kind : str, optional
+        Of the residuals, see ``fit.residuals``; None for the usual one of the model. ``"pearson"`` shows what a
+        residual structure would have to describe, ``"normalized"`` (linear models) what it has left.
     lags : int, optional
         The largest lag; 10 log10 of the longest series if left out.
     alpha : float
@@ -116,7 +116,8 @@ def acf(
     [1.0, 0.503, 0.329, 0.188]
     """
     results = mixed_results(fit, "acf")
-    values, codes, name = _residuals(results, kind, group)
+    of = results.solution.response.residual_kind(kind)
+    values, codes, name = _residuals(results, of, group)
     alpha = checked_alpha(alpha)
     times = pd.Series(codes).groupby(codes).cumcount().to_numpy() if time is None else _whole(results, time)
     longest = int(np.bincount(codes).max())
@@ -133,7 +134,7 @@ def acf(
     bound = special.ndtri(1.0 - 0.5 * alpha) / np.sqrt(frame["pairs"].to_numpy(dtype=float))
     frame = frame.assign(lower=-bound, upper=bound)
     notes = [
-        f"{kind.capitalize()} residuals within {name}.",
+        f"{of.capitalize()} residuals within {name}.",
         f"Of independent residuals {100 * (1 - alpha):g} % of the autocorrelations lie between lower and upper.",
     ]
     table = StatsTable.from_frame(
@@ -162,7 +163,7 @@ def variogram(
     distance: str | Sequence[Any],
     group: str | Sequence[Any] | None = None,
     *,
-    kind: ResidualName = "pearson",
+    kind: ResidualName | None = "pearson",
     intervals: int = INTERVALS,
 ) -> SerialCorrelation:
     """Return the semivariogram of residuals: half the mean squared difference of two, by their distance.
@@ -174,7 +175,7 @@ def variogram(
         A numeric column of the data, one value a row, or several columns (coordinates) for Euclidean distances.
     group : str or sequence, optional
         As for :func:`acf`; pairs lie within groups. A model without groups has one.
-    kind : str
+    kind : str, optional
         Of the residuals, as for :func:`acf`.
     intervals : int
         Number of intervals with equally many pairs, if there are more distinct distances.
@@ -206,7 +207,8 @@ def variogram(
     3            6.0      1.202     27
     """
     results = mixed_results(fit, "variogram")
-    values, codes, name = _residuals(results, kind, group)
+    of = results.solution.response.residual_kind(kind)
+    values, codes, name = _residuals(results, of, group)
     most = checked_whole("intervals", intervals, 1)
     named = isinstance(distance, list | tuple) and len(distance) > 0 and all(isinstance(d, str) for d in distance)
     columns = [_numbers(results, one, "distance") for one in (distance if named else [distance])]
@@ -226,13 +228,13 @@ def variogram(
     table = StatsTable.from_frame(
         frame,
         heading="Variogram of residuals",
-        notes=[f"Half the mean squared difference of {kind} residuals within {name}."],
+        notes=[f"Half the mean squared difference of {of} residuals within {name}."],
         formats={"pairs": "count"},
     )
     return SerialCorrelation(table, "variogram")
 
 
-def _residuals(fit: MixedResults, kind: ResidualName, group: Any) -> tuple[Array, IntArray, str]:
+def _residuals(fit: MixedResults, kind: str, group: Any) -> tuple[Array, IntArray, str]:
     """Residuals (n,), the group (n,) of every row, and what groups are called."""
     values: Array = np.asarray(fit.residuals(kind), dtype=np.float64)
     if group is not None:

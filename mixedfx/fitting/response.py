@@ -129,12 +129,22 @@ class ResponseModel(ABC):
         """Return the trials or precision weights of rows."""
         return row_weights(self.design, data, weights)
 
-    def residuals(self, kind: str | None, predictors: Array, rng: np.random.Generator) -> Array:
-        """Return residuals (n,) at the linear predictors of the fitted rows."""
+    def residual_kind(self, kind: str | None) -> str:
+        """Return the name of a kind of residuals: the usual one for None.
+
+        Raises
+        ------
+        SpecificationError
+            If the response has no such residuals.
+        """
         name = self.default_residual if kind is None else kind
         if name not in self.kinds:
             raise SpecificationError(f"kind is one of {', '.join(map(repr, self.kinds))}; found {kind!r}")
-        return np.asarray(self.kinds[name](self, predictors, rng))
+        return name
+
+    def residuals(self, kind: str | None, predictors: Array, rng: np.random.Generator) -> Array:
+        """Return residuals (n,) at the linear predictors of the fitted rows."""
+        return np.asarray(self.kinds[self.residual_kind(kind)](self, predictors, rng))
 
 
 # ---------------------------------------------------------------- normal responses

@@ -168,7 +168,7 @@ def _effects(fit: Any, group: str, term: str | None) -> Any:
     frame = standardized_effects(fit)
     effects = frame[frame["group"] == str(group)]
     if effects.empty:
-        known = ", ".join(map(repr, frame["group"].unique()))
+        known = ", ".join(map(repr, frame["group"].unique())) or "none, as there are no random effects"
         raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")
     chosen = effects["term"].iloc[0] if term is None else term
     if chosen not in set(effects["term"]):

@@ -7,6 +7,8 @@ import pytest
 import mixedfx as mfx
 from mixedfx import plots
 
+CBPP = mfx.load_dataset("cbpp")
+
 CYCLE = "follicles ~ sin(2 * pi * Time) + cos(2 * pi * Time) + (1 | Mare)"
 
 
@@ -131,3 +133,19 @@ def test_pictures(mares, teeth):
 def test_more_lags_than_times_cost_nothing():
     fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
     assert mfx.acf(fit, lags=10**9).to_frame().index.tolist() == list(range(10))
+
+
+def test_no_kind_is_the_usual_one_of_the_model():
+    counts = mfx.glmer("cbind(incidence, size - incidence) ~ period + (1 | herd)", CBPP, family="binomial")
+    for fit, usual in ((mfx.lmer("incidence ~ period + (1 | herd)", CBPP), "response"), (counts, "deviance")):
+        assert mfx.acf(fit, kind=None, lags=2).to_frame().equals(mfx.acf(fit, kind=usual, lags=2).to_frame())
+        np.testing.assert_array_equal(fit.residuals(), fit.residuals(usual))
+
+
+def test_effects_of_a_model_without_random_effects_are_an_empty_table():
+    fit = mfx.lmer("distance ~ age", mfx.load_dataset("orthodont"), residual=mfx.VarIdent("Sex"))
+    frame = mfx.diagnostics.standardized_effects(fit)
+    assert list(frame) == ["group", "term", "level", "value"]
+    assert frame.empty
+    with pytest.raises(mfx.SpecificationError, match="no random effects"):
+        plots.qq(fit, group="Subject")
