@@ -23,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -348,7 +349,7 @@ class _MeansGrid:
         """Positions (r,) of the means that have rows."""
         return np.flatnonzero(self.shares.any(axis=0))
 
-    @property
+    @cached_property
     def labels(self) -> pd.DataFrame:
         """Their labels."""
         names = [*self.shown, *self.by]
