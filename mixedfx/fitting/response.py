@@ -27,7 +27,7 @@ from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.frame import Frame, used_columns
 from mixedfx.matrices.new_rows import RowPrior, encoded_component, row_weights
 
-__all__ = ["FamilyResponse", "GaussianResponse", "ResidualName", "ResponseModel"]
+__all__ = ["FamilyResponse", "GaussianResponse", "ResidualName", "ResponseModel", "weighted_noise"]
 
 Kind = Callable[[Any, Array, np.random.Generator], Array]
 """Residuals (n,) of a response model at the linear predictors of its rows."""
@@ -148,6 +148,15 @@ class ResponseModel(ABC):
 
 
 # ---------------------------------------------------------------- normal responses
+def weighted_noise(noise: Array, weights: Array | None) -> Array:
+    """Return ``noise`` (n, k) divided by the roots of the weights (n,); nan where the weight is zero."""
+    if weights is None:
+        return noise
+    root = np.full(weights.size, np.nan)
+    np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
+    return np.asarray(noise * root[:, None])
+
+
 def _raw(model: GaussianResponse, eta: Array, rng: np.random.Generator) -> Array:
     return np.asarray(model.design.response.values - eta)
 
@@ -256,11 +265,7 @@ class GaussianResponse(ResponseModel):
         if self.residual is not None:
             is_new = data is not None
             shaped = self._newly_shaped(noise, as_frame(data)) if is_new else self.residual.unwhiten(self.rho, noise)
-        if prior is None:
-            return self.sigma * shaped
-        root = np.full(prior.size, np.nan)
-        np.divide(1.0, np.sqrt(prior, where=prior > 0, out=np.ones(prior.size)), out=root, where=prior > 0)
-        return np.asarray(self.sigma * shaped * root[:, None])
+        return weighted_noise(self.sigma * shaped, prior)
 
     def _newly_shaped(self, noise: Array, frame: Frame) -> Array:
         """Noise (n, k) with the structure's covariance in new rows."""

@@ -34,7 +34,6 @@ __all__ = [
     "generator",
     "random_parts",
     "simulated_rows",
-    "weighted_noise",
 ]
 
 SourceName: TypeAlias = Literal["new", "fitted"]
@@ -203,12 +202,3 @@ def random_parts(
             part = np.where(unknown, term.of_drawn(b), part) if redrawn else part
         out += part
     return out
-
-
-def weighted_noise(noise: Array, weights: Array | None) -> Array:
-    """Return ``noise`` (n, k) divided by the roots of the weights (n,); nan where the weight is zero."""
-    if weights is None:
-        return noise
-    root = np.full(weights.size, np.nan)
-    np.divide(1.0, np.sqrt(weights), out=root, where=weights > 0)
-    return np.asarray(noise * root[:, None])

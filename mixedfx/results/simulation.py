@@ -13,9 +13,10 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, FamilyName, LinkName, family_for
 from mixedfx.fitting.reported import term_entries
+from mixedfx.fitting.response import weighted_noise
 from mixedfx.formula import Formula
 from mixedfx.matrices import Predictors, RandomEffects, build_predictors
-from mixedfx.results.simulate import SimulatedRows, checked_count, drawn_terms, generator, random_parts, weighted_noise
+from mixedfx.results.simulate import SimulatedRows, checked_count, drawn_terms, generator, random_parts
 
 __all__ = ["Stated", "simulate", "stated"]
 
