@@ -1,11 +1,10 @@
 """A formula is data: attempts to escape are refused, wherever they stand, and nothing is run on the way."""
 
-import time
-
 import pytest
 
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import parse, update
+from tests.effort import calls
 from tests.watch import Watch
 
 ATTACKS = [
@@ -296,8 +295,7 @@ def test_functions_must_be_given_by_name():
             parse(f"y ~ {text}", functions={"half": abs})
 
 
-def test_hostile_sizes_are_refused_at_once():
-    start = time.process_time()
+def test_the_work_is_proportionate_to_the_text():
     hostile = [
         "y ~ " + "(a+b)^" + "9" * 9000,
         "y ~ " + "I(" * 30 + "x" + ")" * 30 + "+(" * 40,
@@ -320,5 +318,4 @@ def test_hostile_sizes_are_refused_at_once():
         "y ~ a" + "-(a+b)" * 15_000,
     ]
     for text in hostile:
-        refused(lambda text=text: parse(text))
-    assert time.process_time() - start < 10.0
+        assert calls(refused, lambda text=text: parse(text)) < 20_000 + 300 * len(text), text[:40]
