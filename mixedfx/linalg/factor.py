@@ -26,7 +26,8 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.remainder import Remainder, factorize_remainder
+from mixedfx.linalg.remainder import Remainder
+from mixedfx.linalg.schur import schur_of
 from mixedfx.linalg.small import (
     apply,
     multiply,
@@ -177,7 +178,7 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
     s = list(gram.diagonal)
     chain = dict(gram.chain)
     cross = list(gram.cross)
-    remainder = gram.remainder_cells
+    schur = schur_of(gram) if layout.n_remainder else None
     resolvents, k = [], []
     logdet = 0.0
     for f in layout.chain:
@@ -193,12 +194,9 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
                 chain[g, h] = chain[g, h] - segment_sum(multiply(left, chain[f, h]), parents, count)
             if cross:
                 cross[g] = cross[g].plus(cross[f].gathered(left, parents, cross[g]), -1.0)
-        if cross:
-            update = cross[f].schur(k_f)
-            remainder = np.subtract(remainder, update, out=update)
-    rest = None
-    if layout.n_remainder:
-        rest = factorize_remainder(layout, factors, remainder, overwrite=layout.n_chain > 0)
+        if schur is not None:
+            schur = schur.minus(cross[f], k_f)
+    rest = None if schur is None else schur.factorised(factors)
     logdet += rest.logdet if rest else 0.0
     return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
 

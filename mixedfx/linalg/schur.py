@@ -1,0 +1,52 @@
+"""The Schur complement of the remainder in the making: what is left of it when the chain's factors are eliminated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.linalg.cross import Cross
+from mixedfx.linalg.gram import Gram
+from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.remainder import Remainder, factorize_remainder
+
+__all__ = ["CellSchur", "Schur", "schur_of"]
+
+
+class Schur(ABC):
+    """``S = Z_R' Z_R - sum over the eliminated factors of C' K C``, as far as it has come."""
+
+    @abstractmethod
+    def minus(self, cross: Cross, k: Array) -> Schur:
+        """Return it less ``C' blockdiag(k) C``, for symmetric ``k`` (Q, Q, m) of the factor that is eliminated."""
+
+    @abstractmethod
+    def factorised(self, factors: Sequence[Array]) -> Remainder:
+        """Return the remainder with this Schur complement, at the covariance factors (Q, Q) of all factors."""
+
+
+@dataclass(frozen=True)
+class CellSchur(Schur):
+    """All its cells, dense or on a pattern; ``owned`` if nobody else needs them."""
+
+    layout: Layout
+    cells: Array
+    owned: bool
+
+    def minus(self, cross: Cross, k: Array) -> CellSchur:
+        """Return it less the products of one factor."""
+        update = cross.schur(k)
+        return CellSchur(self.layout, np.subtract(self.cells, update, out=update), True)
+
+    def factorised(self, factors: Sequence[Array]) -> Remainder:
+        """Return the remainder, factorised."""
+        return factorize_remainder(self.layout, factors, self.cells, overwrite=self.owned)
+
+
+def schur_of(gram: Gram) -> Schur:
+    """Return the remainder's own cross-products, from which the eliminated factors are taken off one by one."""
+    return CellSchur(gram.layout, gram.remainder_cells, False)
