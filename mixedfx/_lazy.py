@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["HIGHER", "higher", "submodules"]
+__all__ = ["HIGHER", "higher", "names", "submodules"]
 
 # Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
 # table; tests/test_architecture.py allows no other import against the order of the rooms.
@@ -32,6 +33,28 @@ def higher(name: str) -> Callable[..., Any]:
     """Return the function of this name in ``HIGHER``; its module is imported now."""
     function: Callable[..., Any] = getattr(import_module(f"mixedfx.{HIGHER[name]}"), name)
     return function
+
+
+def names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` for ``package`` that imports a public name when it is first used.
+
+    Parameters
+    ----------
+    package : str
+        ``__name__`` of the package.
+    homes : mapping of str to str
+        Name to the module of the package that has it.
+    """
+    others = submodules(package)
+
+    def named(name: str) -> Any:
+        if name not in homes:
+            return others(name)
+        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return named
 
 
 def submodules(package: str) -> Callable[[str], Any]:

@@ -27,6 +27,38 @@ def test_loading_data_needs_neither_matplotlib_nor_statsmodels():
     assert {"matplotlib", "statsmodels", "scipy"}.isdisjoint(loaded)
 
 
+UNUSED = (
+    "dask",
+    "formulaic",
+    "joblib",
+    "matplotlib",
+    "narwhals",
+    "scipy.integrate",
+    "scipy.interpolate",
+    "scipy.optimize",
+    "scipy.sparse.csgraph",
+    "scipy.sparse.linalg",
+    "scipy.spatial",
+    "scipy.stats",
+    "statsmodels",
+    "tqdm",
+    "mixedfx.covariance.residual.markov",
+    "mixedfx.criterion.generalized_problem",
+    "mixedfx.fitting.generalized",
+    "mixedfx.inference.kenward_roger",
+    "mixedfx.models.generalized",
+    "mixedfx.results.bootstrap",
+    "mixedfx.results.profile",
+)
+
+
+def test_a_first_fit_and_its_summary_load_what_they_use():
+    fit = "mfx.lmer('Reaction ~ Days + (Days | Subject)', mfx.load_dataset('sleepstudy'))"
+    loaded = run(f"import sys, mixedfx as mfx; str({fit}.summary()); print(*sys.modules)").split()
+    assert "mixedfx.models.linear" in loaded
+    assert sorted(set(UNUSED).intersection(loaded)) == []
+
+
 @pytest.mark.parametrize("name", mfx.__all__)
 def test_public_names_can_be_imported_and_have_docstrings(name):
     assert getattr(mfx, name).__doc__

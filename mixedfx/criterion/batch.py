@@ -14,7 +14,6 @@ from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
@@ -169,6 +168,8 @@ def block_map(layout: Layout) -> BlockMap:
 
 def _components(layout: Layout) -> list[IntArray]:
     """Connected component of every level, by factor; the levels of a single factor in their own order."""
+    from scipy.sparse.csgraph import connected_components  # which imports scipy.sparse.linalg
+
     if layout.n_factors == 1:
         return [np.arange(layout.levels[0])]
     offsets = np.concatenate([[0], np.cumsum(layout.levels)])

@@ -18,7 +18,6 @@ Albert & Anderson (1984), Biometrika 71, 1; Konis (2007), DPhil thesis, Oxford.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.mode import ModeState
@@ -93,7 +92,9 @@ def separating_direction(state: ModeState) -> Array | None:
     pushed, still = _pushed(state) if ordered is None else _pushed_ordered(state, ordered)
     if not pushed.size:
         return None
-    solution = optimize.linprog(
+    from scipy.optimize import linprog  # only asked for where data look separated
+
+    solution = linprog(
         np.asarray(-pushed.sum(axis=0)),
         A_ub=-pushed,
         b_ub=np.zeros(len(pushed)),

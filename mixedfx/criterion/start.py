@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.base import Covariance
-from mixedfx.criterion.generalized_problem import GeneralizedProblem
-from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.linalg.gram import cross_products
+
+if TYPE_CHECKING:
+    from mixedfx.criterion.generalized_problem import GeneralizedProblem
+    from mixedfx.criterion.marginal import MarginalModel
 
 __all__ = ["response_unit", "start_phi", "starting_values"]
 

@@ -11,20 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.assembly import Assembly
-from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem
-from mixedfx.criterion.mode import ModeState
 from mixedfx.exceptions import SpecificationError
 from mixedfx.linalg.layout import Layout
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import TermBasis
 from mixedfx.matrices.new_rows import PredictedRows
+
+if TYPE_CHECKING:
+    from mixedfx.criterion.generalized_problem import GeneralizedProblem
+    from mixedfx.criterion.mode import ModeState
 
 __all__ = ["PredictorErrors", "generalized_errors", "generalized_joint", "linear_errors", "linear_joint", "root_of"]
 

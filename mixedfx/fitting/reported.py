@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.criterion.assembly import TermSlot
-from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.families.parameters import Parameter
 from mixedfx.fitting.quantities import (
@@ -31,6 +31,9 @@ from mixedfx.fitting.quantities import (
     StructureParameter,
 )
 from mixedfx.matrices import RandomEffects
+
+if TYPE_CHECKING:
+    from mixedfx.criterion.generalized_problem import GeneralizedProblem
 
 __all__ = [
     "NaturalScale",

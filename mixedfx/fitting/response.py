@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,13 +19,15 @@ from scipy import special
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import averaged
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Ordinal
 from mixedfx.families.base import Family
 from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.frame import Frame, used_columns
 from mixedfx.matrices.new_rows import RowPrior, encoded_component, row_weights
+
+if TYPE_CHECKING:
+    from mixedfx.criterion.generalized_problem import GeneralizedProblem
 
 __all__ = ["FamilyResponse", "GaussianResponse", "ResidualName", "ResponseModel", "weighted_noise"]
 

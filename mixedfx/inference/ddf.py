@@ -7,20 +7,31 @@ from typing import Any, Literal, TypeAlias
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
-from mixedfx.inference.containment import containment
 from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, residual
-from mixedfx.inference.kenward_roger import KenwardRogerDenominator
 from mixedfx.inference.satterthwaite import Satterthwaite
 
 __all__ = ["ALIASES", "DDF", "DdfName", "denominator_of"]
 
 DdfName: TypeAlias = Literal["satterthwaite", "kenward-roger", "containment", "residual", "z"]
 
+
+def _kenward_roger(fit: Any) -> Denominator:
+    from mixedfx.inference.kenward_roger import KenwardRogerDenominator
+
+    return KenwardRogerDenominator(fit)
+
+
+def _containment(fit: Any) -> Denominator:
+    from mixedfx.inference.containment import containment
+
+    return containment(fit)
+
+
 #: Methods by name: what makes the :class:`Denominator` of a fit.
 DDF: dict[str, Callable[[Any], Denominator]] = {
     "satterthwaite": Satterthwaite,
-    "kenward-roger": KenwardRogerDenominator,
-    "containment": containment,
+    "kenward-roger": _kenward_roger,
+    "containment": _containment,
     "residual": residual,
     "z": asymptotic,
 }

@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import BSpline
 
 from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
@@ -346,6 +345,8 @@ class BSplines:
 
     def full(self, x: Array, derivative: int = 0) -> Array:
         """Return all B-splines (or their derivatives) at ``x``."""
+        from scipy.interpolate import BSpline  # which imports scipy.optimize
+
         count = len(self.knots) - self.degree - 1
         spline = BSpline(np.array(self.knots), np.eye(count), self.degree)
         return np.asarray(spline(x, nu=derivative))

@@ -1,7 +1,23 @@
-"""The front door: models, and functions that fit them in one call."""
+"""The front door: models, and functions that fit them in one call; each is imported when it is first used."""
 
-from mixedfx.models.generalized import GeneralizedLinearMixedModel, glmer
-from mixedfx.models.linear import LinearMixedModel, lmer
-from mixedfx.models.storage import load
+from typing import TYPE_CHECKING
+
+from mixedfx._lazy import names
+
+if TYPE_CHECKING:
+    from mixedfx.models.generalized import GeneralizedLinearMixedModel, glmer
+    from mixedfx.models.linear import LinearMixedModel, lmer
+    from mixedfx.models.storage import load
 
 __all__ = ["GeneralizedLinearMixedModel", "LinearMixedModel", "glmer", "lmer", "load"]
+
+__getattr__ = names(
+    __name__,
+    {
+        "GeneralizedLinearMixedModel": "generalized",
+        "LinearMixedModel": "linear",
+        "glmer": "generalized",
+        "lmer": "linear",
+        "load": "storage",
+    },
+)

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 
 from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
 from mixedfx._typing import AnyArray, Array
-from mixedfx.covariance.residual import ResidualStructure
+from mixedfx.covariance.residual.structure import ResidualStructure
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting import Control, Fit
 from mixedfx.formula import Formula

@@ -12,18 +12,8 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import AnyArray
-from mixedfx.covariance.residual import (
-    AR1,
-    CAR1,
-    Combined,
-    CompoundSymmetry,
-    KnownVariance,
-    ResidualStructure,
-    Unstructured,
-    VarExp,
-    VarIdent,
-    VarPower,
-)
+from mixedfx.covariance import residual
+from mixedfx.covariance.residual.structure import Combined, ResidualStructure
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
 from mixedfx.matrices.columns import DataColumn, FactorColumn, NumberColumn, TimeColumn
@@ -225,15 +215,19 @@ def _structure_of(parts: Sequence[Mapping[str, Any]]) -> ResidualStructure:
     structures = []
     for part in parts:
         values = {key: tuple(value) if isinstance(value, list) else value for key, value in part["fields"].items()}
-        structures.append(_STRUCTURES[part["type"]](**values))
+        structures.append(_structure(part["type"])(**values))
     combined: ResidualStructure = reduce(mul, structures)
     return combined
 
 
-_STRUCTURES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (AR1, CAR1, CompoundSymmetry, KnownVariance, Unstructured, VarExp, VarIdent, VarPower)
-}
+def _structure(name: str) -> Any:
+    """The class of this name; a file can name no other attribute."""
+    if name not in _STRUCTURES:
+        raise KeyError(name)
+    return getattr(residual, name)
+
+
+_STRUCTURES = ("AR1", "CAR1", "CompoundSymmetry", "KnownVariance", "Unstructured", "VarExp", "VarIdent", "VarPower")
 
 
 def _value_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:

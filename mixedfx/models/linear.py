@@ -10,7 +10,7 @@ import numpy as np
 from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
-from mixedfx.covariance.residual import ResidualStructure
+from mixedfx.covariance.residual.structure import ResidualStructure
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear

@@ -15,6 +15,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +38,7 @@ DAMAGED = (  # errors of reading a file of another kind, or half a file
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 
+OWN = ("generalized", "linear")  # modules of this room, each named after the fits that its model makes
 _MODELS: dict[str, type[Any]] = {}
 
 
@@ -133,7 +135,7 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
     arrays = {key.removeprefix("fit/"): value for key, value in stored.items() if key.startswith("fit/")}
     try:
         inputs = ModelInputs.from_parts(head["inputs"], data)
-        fit = _MODELS[kind](inputs.formula, inputs.frame, **inputs.options).restored(head["state"], arrays)
+        fit = _model(kind)(inputs.formula, inputs.frame, **inputs.options).restored(head["state"], arrays)
         llf, before = float(fit.llf), float(head["llf"])
     except Exception as error:  # a changed description may lead to any error
         reason = (str(error).splitlines() or [""])[0]
@@ -141,6 +143,12 @@ def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mappi
     if llf != before and not abs(llf - before) <= AGREEMENT * max(1.0, abs(before)):
         raise DataError(f"{path} holds a {kind} fit whose log-likelihood was {before:.8g}; rebuilt it is {llf:.8g}")
     return fit
+
+
+def _model(kind: str) -> type[Any]:
+    if kind in OWN:
+        import_module(f"mixedfx.models.{kind}")
+    return _MODELS[kind]
 
 
 @contextlib.contextmanager

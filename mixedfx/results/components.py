@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
-from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
-from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.reported import family_names
 from mixedfx.inference.distributions import two_sided
+
+if TYPE_CHECKING:
+    from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
+    from mixedfx.fitting.generalized import GeneralizedFit
 
 __all__ = [
     "component_tables",

@@ -12,8 +12,6 @@ from scipy import special
 
 from mixedfx._arguments import checked_choice
 from mixedfx.results.base import MixedResults
-from mixedfx.results.bootstrap import bootstrap
-from mixedfx.results.profile import profile
 from mixedfx.results.quantities import WhichName, checked_which
 
 __all__ = ["confidence_intervals"]
@@ -55,10 +53,14 @@ def _wald(request: _Request) -> pd.DataFrame:
 
 
 def _profile(request: _Request) -> pd.DataFrame:
+    from mixedfx.results.profile import profile
+
     return profile(request.fit).conf_int(request.alpha, request.which)
 
 
 def _bootstrap(request: _Request) -> pd.DataFrame:
+    from mixedfx.results.bootstrap import bootstrap
+
     replicates = bootstrap(request.fit, request.n, seed=request.seed)
     return replicates.conf_int(request.alpha, request.which)
 
