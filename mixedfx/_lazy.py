@@ -26,6 +26,7 @@ HIGHER = {
     "plot_profile": "plots.parameters",
     "pooling_panels": "plots.pooling",
     "quantiles": "plots.diagnostics",
+    "refit_many": "results.many_files",
 }
 
 

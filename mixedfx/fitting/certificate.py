@@ -109,12 +109,14 @@ class Certificate:
 
     def __str__(self) -> str:
         several = "" if self.starts is None else f"\n{self.starts}"
-        return f"{self._verdict()}\n{self._boundary()}{self._held()}{several}"
+        return f"{self.verdict}\n{self._boundary()}{self._held()}{several}"
 
     def _held(self) -> str:
         return f" At the end of its range: {', '.join(self.held)}." if self.held else ""
 
-    def _verdict(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """The first sentence: whether this is the optimum, and if not, why."""
         if self.converged:
             bound = max(1e-9, float(f"{self.gap:.0e}"))
             return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.covariance.linear import UnstructuredCovariance
 from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.batch import BatchCriterion, BatchPoint, BlockMap, ResponseGram, block_map, covariance_directions
@@ -25,6 +25,9 @@ BLOCK_WORK = 4e6  # multiplications an evaluation, above which one fit after the
 PARAMETER_CELLS = 1e6  # numbers that the products of the factor's derivatives may take
 SMALLEST_SHARE = 1e-2  # starting variances are at least this share of the largest of their term
 CHUNK_CELLS = 4e6  # numbers in the largest array of a batch
+NOTHING = np.zeros(0)
+CONSTANT = "all its values are the same: there is no residual to estimate a variance from"
+UNKNOWN = "the likelihood cannot be computed"
 
 
 def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, control: Control | None = None) -> Refits:
@@ -45,9 +48,21 @@ def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, con
     blocks = blocks_of(problem)
     if blocks is None:
         return _one_by_one(problem, Y, start, control)
+    words = _without_residual(problem, Y)
+    which = np.flatnonzero(words == "")
+    if which.size < words.size:
+        nothing = Refits.failed(words.size, len(start), problem.basis.matrix.shape[1], words)
+        return nothing.replaced(which, refit_many(problem, Y[:, which], start, control)) if which.size else nothing
     found = batch_fit(problem, blocks, Y, start, control)
     doubtful = np.flatnonzero(~found.converged)
     return found.replaced(doubtful, _one_by_one(problem, Y[:, doubtful], start, control)) if doubtful.size else found
+
+
+def _without_residual(problem: LinearProblem, Y: Array) -> AnyArray:
+    """Say of every constant response that it leaves no residual, where an intercept takes it up; else nothing (R,)."""
+    constant = (Y[:1] == Y).all(axis=0) & bool(problem.basis.intercept.any()) & (problem.criterion.sigma2 is None)
+    plain = problem.design.offset is None
+    return np.where(constant & plain, CONSTANT, "").astype(object)
 
 
 def blocks_of(problem: LinearProblem) -> BlockMap | None:
@@ -66,23 +81,23 @@ def blocks_of(problem: LinearProblem) -> BlockMap | None:
 
 def _one_by_one(problem: LinearProblem, Y: Array, start: Array, control: Control) -> Refits:
     warm = replace(control, start=problem.to_user(start[: problem.covariance.n_theta]))
-    nothing = Refits.failed(1, len(start), problem.basis.matrix.shape[1])
-    return Refits.concatenated([_one(problem, y, warm) or nothing for y in Y.T])
+    return Refits.concatenated([_one(problem, y, len(start), warm) for y in Y.T])
 
 
-def _one(problem: LinearProblem, y: Array, control: Control) -> Refits | None:
-    """The fit to one response, or None where it cannot be computed: that must not cost the others."""
+def _one(problem: LinearProblem, y: Array, n_parameters: int, control: Control) -> Refits:
+    """The fit to one response; where it cannot be computed, why: that must not cost the others."""
     own = problem.with_response(y)
     try:
         fit = fit_linear(own, control)
         converged = (fit.optimum.converged and not fit.is_doubtful) or fit.certificate.converged
-    except (DataError, FloatingPointError, np.linalg.LinAlgError):
-        return None
+    except (DataError, FloatingPointError, np.linalg.LinAlgError) as error:
+        return Refits.failed(1, n_parameters, problem.basis.matrix.shape[1], str(error))
     theta = np.concatenate([fit.theta, fit.rho])
     sigma = np.sqrt(fit.at.sigma2) * own.basis.scale
     singular = any(v.rank < v.size for v in fit.verdicts)
-    found = (theta, own.basis.beta(fit.at.beta), sigma, fit.point.value, converged, singular)
-    return Refits(*(np.array([value]) for value in found))
+    words = "" if converged else fit.certificate.verdict
+    found = (theta, own.basis.beta(fit.at.beta), sigma, fit.point.value, converged, singular, words)
+    return Refits.of(*found)
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,12 @@ class Refits:
         Minus twice the log-likelihood (restricted under REML).
     converged, singular : (R,)
         Whether the optimum was found; whether some variance is zero or some correlation -1 or 1.
+    words : (R,)
+        What a search that found no optimum ran into; empty for the others.
+    further : (R, f)
+        Coefficients of further linear predictors and the family's own numbers, of generalised models.
+    errors, df : (R, p), or (R, 0)
+        Standard errors of the fixed effects and their degrees of freedom, where they come with the fit.
     """
 
     theta: Array
@@ -107,13 +128,55 @@ class Refits:
     values: Array
     converged: BoolArray
     singular: BoolArray
+    words: AnyArray
+    further: Array
+    errors: Array
+    df: Array
 
     @classmethod
-    def failed(cls, count: int, n_parameters: int, n_fixed: int) -> Refits:
-        """Return ``count`` fits that found nothing."""
+    def of(
+        cls,
+        theta: Array,
+        beta: Array,
+        sigma: float,
+        value: float,
+        converged: bool,
+        singular: bool,
+        words: str = "",
+        further: Array = NOTHING,
+        errors: Array = NOTHING,
+        df: Array = NOTHING,
+    ) -> Refits:
+        """Return one fit."""
+        said = np.array([words], dtype=object)
+        verdicts = (np.array([converged]), np.array([singular]), said)
+        estimated = (theta[None], beta[None], np.array([sigma]), np.array([value]))
+        return cls(*estimated, *verdicts, further[None], errors[None], df[None])
+
+    @classmethod
+    def failed(
+        cls,
+        count: int,
+        n_parameters: int,
+        n_fixed: int,
+        words: str | AnyArray = UNKNOWN,
+        *,
+        n_further: int = 0,
+        n_tests: int = 0,
+    ) -> Refits:
+        """Return ``count`` fits that found nothing, and why: one reason, or one each (count,)."""
         nothing, no = np.full(count, np.nan), np.zeros(count, dtype=bool)
-        theta, beta = np.full((count, n_parameters), np.nan), np.full((count, n_fixed), np.nan)
-        return cls(theta, beta, nothing, nothing, no, no)
+        theta, beta, further, tests = (
+            np.full((count, width), np.nan) for width in (n_parameters, n_fixed, n_further, n_tests)
+        )
+        return cls(theta, beta, nothing, nothing, no, no, np.full(count, words, dtype=object), further, tests, tests)
+
+    def among(self, which: IntArray, words: AnyArray) -> Refits:
+        """Return these fits as number ``which`` of several; of the others there is only why they failed (R,)."""
+        sizes = (self.theta.shape[1], self.beta.shape[1])
+        further, tests = self.further.shape[1], self.errors.shape[1]
+        nothing = Refits.failed(len(words), *sizes, words, n_further=further, n_tests=tests)
+        return nothing.replaced(which, self)
 
     @classmethod
     def concatenated(cls, parts: Sequence[Refits]) -> Refits:
@@ -142,12 +205,29 @@ def batch_fit(problem: LinearProblem, blocks: BlockMap, Y: Array, start: Array, 
     ``converged`` is True only where the boundary, if any, is confirmed as well.
     """
     parts = []
-    for which, criterion, inner in batch_chunks(problem, blocks, Y, len(start)):
-        try:
-            parts.append(_fit(problem, blocks, criterion, inner, start, control))
-        except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that cannot be fitted
-            parts.append(Refits.failed(which.size, len(start), problem.basis.matrix.shape[1]))
+    for _, criterion, inner in batch_chunks(problem, blocks, Y, len(start)):
+        parts += _parts(problem, blocks, criterion, inner, start, control)
     return Refits.concatenated(parts)
+
+
+def _parts(
+    problem: LinearProblem,
+    blocks: BlockMap,
+    criterion: BatchCriterion,
+    inner: InnerResponses,
+    start: Array,
+    control: Control,
+) -> list[Refits]:
+    """Fit all responses of a criterion at once; in halves where one of them cannot be fitted, until it is alone."""
+    count = inner.scale.size
+    try:
+        return [_fit(problem, blocks, criterion, inner, start, control)]
+    except (np.linalg.LinAlgError, FloatingPointError):
+        if count == 1:
+            return [Refits.failed(1, len(start), problem.basis.matrix.shape[1])]
+    halves = np.array_split(np.arange(count), 2)
+    taken = ((replace(criterion, responses=criterion.responses.take(half)), inner.take(half)) for half in halves)
+    return [part for own, half in taken for part in _parts(problem, blocks, own, half, start, control)]
 
 
 def batch_chunks(
@@ -199,7 +279,8 @@ def _fit(
     sigma = np.sqrt(sigma2) * inner.scale
     values = values + problem.constants(inner)
     converged = optima.converged & confirmed
-    return Refits(problem.to_user(theta), beta, sigma, values, converged, singular)
+    words, none = np.where(converged, "", UNKNOWN).astype(object), np.zeros((sigma.size, 0))
+    return Refits(problem.to_user(theta), beta, sigma, values, converged, singular, words, none, none, none)
 
 
 def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:

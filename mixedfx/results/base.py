@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mixedfx.inference.ddf import DdfName
     from mixedfx.results.adapted import AdaptedFit
     from mixedfx.results.intervals import MethodName
+    from mixedfx.results.many import ManyFits
     from mixedfx.results.quantities import WhichName
 
 __all__ = ["MixedResults", "checked_fit", "results_of_ours"]
@@ -388,6 +389,72 @@ class MixedResults(Estimates):
         again: Self = self.model.refitted(self.solution, problem)
         return again
 
+    def refit_many(
+        self,
+        Y: Any,
+        names: Sequence[Any] | None = None,
+        out: str | Path | None = None,
+        chunk: int | None = None,
+    ) -> ManyFits:
+        """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
+
+        Genes, electrodes, voxels, simulated studies: the rows, predictors and groups are those of this fit, with its
+        weights, trials and offset; only the response changes.
+
+        Parameters
+        ----------
+        Y : array-like (n, R), or an iterator
+            A response in each column, in the rows of the fit (or of its data): a table of any kind (pandas, polars,
+            pyarrow), a dict of arrays, an array (one on disk, ``np.memmap``, is read as it is needed). Proportions for
+            a binomial response. An iterator gives such tables one after the other.
+        names : sequence, optional
+            Names of the responses; those of the columns, if ``Y`` has names, else 0, 1, …
+        out : str or Path, optional
+            A Parquet file (``….parquet``) for the results, written a chunk at a time: neither all responses nor all
+            results need fit into memory. A file of that name is replaced once the new one is whole.
+        chunk : int, optional
+            How many responses are fitted and written at a time; by default so many that they have two million values.
+
+        Returns
+        -------
+        ManyFits
+            ``params, bse, df, tvalues, pvalues, varcorr, llf, converged, singular, verdict``, one row a response;
+            ``to_frame()`` has everything. After ``out=`` the tables are read from the file when they are asked for.
+
+        Raises
+        ------
+        SpecificationError
+            If names are too few or too many or come twice, or ``out`` is not a Parquet file.
+        DataError
+            If the number of rows is wrong, a value is no number, there is no response, or the file cannot be written.
+        ImportError
+            If ``out`` is given and pyarrow is not installed.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once, if some responses have no optimum, or no fit: a missing value, a number that the family cannot have,
+            no residual. They are missing in the tables, and :attr:`~ManyFits.verdict` says why.
+
+        Notes
+        -----
+        The numbers are those of :meth:`refit`. Linear models of independent small groups are fitted all at once, and so
+        are generalised ones by Laplace with one grouping factor; others one after the other, from the estimate of this
+        fit. Tests are Satterthwaite's t tests, and z tests in generalised models.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> many = fit.refit_many(fit.simulate(200, seed=1))
+        >>> many.params.std().round(1).tolist()
+        [6.8, 1.7]
+        >>> bool((many.pvalues["Days"] < 0.05).mean() > 0.95)
+        True
+        """
+        found: ManyFits = higher("refit_many")(self, Y, names, out, chunk)
+        return found
+
     def update(self, formula: str | None = None, *, data: Any = None, **changes: Any) -> Self:
         """Fit the same model with something changed; everything else stays as it was.
 
@@ -449,6 +516,8 @@ class MixedResults(Estimates):
 
     #: Whether many responses are fitted at once.
     refits_together = False
+    #: Whether standard errors come with the fits to many responses; else they are computed when they are asked for.
+    refits_are_tested = True
 
     def _refits(self, Y: Array) -> Refits | None:
         """Fit the model to many responses (n, R) at once; None where that is done one after the other."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -22,7 +21,6 @@ from mixedfx.results.responses import checked_responses
 
 if TYPE_CHECKING:
     from mixedfx.models.linear import LinearMixedModel
-    from mixedfx.results.many import ManyFits
 
 __all__ = ["LinearMixedResults"]
 
@@ -108,43 +106,10 @@ class LinearMixedResults(MixedResults):
         return pd.concat([deviations, parameters]) if len(deviations) else parameters
 
     refits_together = True
+    refits_are_tested = False
 
     def _refits(self, Y: Array) -> Refits | None:
         try:
             return refit_many(self.solution.problem, checked_responses(self.design, Y), self.solution.x)
         except (DataError, ArithmeticError, np.linalg.LinAlgError):  # one response keeps the others from being fitted
             return None
-
-    def refit_many(self, Y: Any, names: Sequence[str] | None = None) -> ManyFits:
-        """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
-
-        Parameters
-        ----------
-        Y : array-like (n, R)
-            A response in each column, in the rows of the fit (or of its data): a table of any kind, a dict of arrays.
-        names : sequence of str, optional
-            Names of the responses; those of the columns, if ``Y`` has names.
-
-        Returns
-        -------
-        ManyFits
-            ``params, bse, df, tvalues, pvalues, varcorr, llf, converged``, one row a response; ``to_frame()``.
-
-        Examples
-        --------
-        >>> import mixedfx as mfx
-        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
-        >>> many = fit.refit_many(fit.simulate(200, seed=1))
-        >>> many.params.std().round(1).tolist()
-        [6.8, 1.7]
-        >>> bool((many.pvalues["Days"] < 0.05).mean() > 0.95)
-        True
-        """
-        from mixedfx.results.many import (
-            ManyFits,
-            response_names,
-        )  # its tables know the names of every quantity of a fit
-
-        responses = checked_responses(self.design, Y)
-        found = refit_many(self.solution.problem, responses, self.solution.x)
-        return ManyFits(self, responses, found, response_names(Y, names, responses.shape[1]))

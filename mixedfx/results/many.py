@@ -2,116 +2,283 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
+from mixedfx._typing import AnyArray, Array
+from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.fitting import Refits
 from mixedfx.inference.distributions import two_sided
 from mixedfx.inference.satterthwaite import many_denominators
-from mixedfx.results.quantities import quantities, refitted_estimates
-from mixedfx.results.responses import names_of_columns
+from mixedfx.results.base import MixedResults
+from mixedfx.results.many_responses import Responses
+from mixedfx.results.quantities import WhichName, estimates, quantities, refitted_estimates
+from mixedfx.results.responses import missing_values
 
-if TYPE_CHECKING:
-    from mixedfx.results.linear import LinearMixedResults
-
-__all__ = ["ManyFits", "response_names"]
+__all__ = [
+    "TESTS",
+    "VERDICTS",
+    "Failures",
+    "FittedResponses",
+    "ManyFits",
+    "estimate_names",
+    "fitted_responses",
+]
 
 SHOWN = 10  # rows of the text
+NAMED = 5  # responses without an optimum that a warning names
+TESTS = ("params", "bse", "df", "tvalues", "pvalues")
+VERDICTS = ("llf", "converged", "singular", "verdict")
+OPTIMUM, BOUNDARY = "the optimum", "the optimum, on the boundary"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class ManyFits:
-    """Fits of one model to R responses; each table has a row for every response.
+class ManyFits(ABC):
+    """Fits of one model to many responses; each table has a row for every response.
+
+    What :meth:`~mixedfx.results.base.MixedResults.refit_many` returns. ``many["gene7"]`` is the row of one response,
+    ``many.columns`` are the columns of :meth:`to_frame`. After ``out=`` the tables are read from the file when they are
+    asked for.
 
     Attributes
     ----------
-    fit : LinearMixedResults
+    fit : LinearMixedResults or GeneralizedLinearMixedResults
         The fit whose model was fitted again.
-    responses : (n, R) array
-    refits : Refits
-        What the searches found, as arrays.
-    index : pandas.Index
-        Names of the responses.
     """
 
-    fit: LinearMixedResults
-    responses: Array
-    refits: Refits
-    index: pd.Index[Any]
+    fit: MixedResults
 
-    def _table(self, values: Array) -> pd.DataFrame:
-        return pd.DataFrame(values, index=self.index, columns=list(self.fit.design.fixed.names))
+    # ---------------------------------------------------------------- where the tables are
+    @property
+    @abstractmethod
+    def index(self) -> pd.Index[Any]:
+        """Names of the responses."""
 
-    @cached_property
+    @abstractmethod
+    def _test(self, kind: str) -> pd.DataFrame:
+        """One of the tables of :data:`TESTS`, a column a coefficient."""
+
+    @abstractmethod
+    def _estimates(self, which: WhichName) -> pd.DataFrame:
+        """The estimates of the random part, or the family's own."""
+
+    @abstractmethod
+    def _verdict(self, name: str) -> pd.Series[Any]:
+        """One of ``llf, converged, singular, verdict``."""
+
+    @abstractmethod
+    def to_frame(self) -> pd.DataFrame:
+        """Return everything in one table, one row a response.
+
+        The columns are ``params.x``, ``bse.x``, ``df.x``, ``tvalues.x`` and ``pvalues.x`` of every coefficient, those
+        of :attr:`varcorr` and :attr:`further`, ``llf``, ``converged``, ``singular`` and ``verdict``.
+        """
+
+    @abstractmethod
+    def __getitem__(self, name: Any) -> pd.Series[Any]:
+        """The row of :meth:`to_frame` of one response."""
+
+    # ---------------------------------------------------------------- tables
+    @property
     def params(self) -> pd.DataFrame:
         """Fixed effects (R, p)."""
-        return self._table(self.refits.beta)
+        return self._test("params")
 
-    @cached_property
-    def _denominators(self) -> tuple[Array, Array]:
-        return many_denominators(self.fit.solution.problem, self.responses, self.refits)
-
-    @cached_property
+    @property
     def bse(self) -> pd.DataFrame:
         """Standard errors (R, p) of the fixed effects."""
-        return self._table(self._denominators[0])
+        return self._test("bse")
 
-    @cached_property
+    @property
     def df(self) -> pd.DataFrame:
-        """Satterthwaite's denominator degrees of freedom (R, p)."""
-        return self._table(self._denominators[1])
+        """Denominator degrees of freedom (R, p): Satterthwaite's; infinite in generalised models (z tests)."""
+        return self._test("df")
 
-    @cached_property
+    @property
     def tvalues(self) -> pd.DataFrame:
         """Estimates in units of their standard errors (R, p); nan where those are zero."""
-        out = np.full(self.refits.beta.shape, np.nan)
-        errors = self._denominators[0]
-        return self._table(np.divide(self.refits.beta, errors, out=out, where=errors > 0))
+        return self._test("tvalues")
 
-    @cached_property
+    @property
     def pvalues(self) -> pd.DataFrame:
-        """Two-sided p values (R, p) of t tests with :attr:`df`."""
-        return self._table(two_sided(self.tvalues.to_numpy(), self._denominators[1]))
+        """Two-sided p values (R, p) of t tests with :attr:`df`, of z tests where that is infinite."""
+        return self._test("pvalues")
 
-    @cached_property
+    @property
     def varcorr(self) -> pd.DataFrame:
         """Standard deviations, correlations (``sd_x|g``, ``cor_x.y|g``), a structure's parameters, ``sigma`` (R, r)."""
-        known = quantities(self.fit)
-        columns = list(known.names[: known.n_random])
-        return pd.DataFrame(
-            refitted_estimates(self.fit, self.refits)[:, : known.n_random], index=self.index, columns=columns
-        )
+        return self._estimates("random")
 
-    @cached_property
+    @property
+    def further(self) -> pd.DataFrame:
+        """What a generalised model estimates beside these (R, f): ``zero_inflation: x``, ``family: df``, thresholds."""
+        return self._estimates("family")
+
+    @property
     def llf(self) -> pd.Series[float]:
         """Log-likelihoods (R,), restricted under REML."""
-        return pd.Series(-0.5 * self.refits.values, index=self.index, name="llf")
+        return self._verdict("llf")
 
-    @cached_property
+    @property
     def converged(self) -> pd.Series[bool]:
         """Whether the optimum was found (R,)."""
-        return pd.Series(self.refits.converged, index=self.index, name="converged")
+        return self._verdict("converged")
 
-    @cached_property
+    @property
     def singular(self) -> pd.Series[bool]:
         """Whether a variance is zero or a correlation -1 or 1 (R,)."""
-        return pd.Series(self.refits.singular, index=self.index, name="singular")
+        return self._verdict("singular")
 
+    @property
+    def verdict(self) -> pd.Series[str]:
+        """What was found, in words (R,): the optimum, on the boundary or not; or why there is none, or no fit."""
+        return self._verdict("verdict")
+
+    @property
+    def columns(self) -> pd.Index[str]:
+        """Names of the columns of :meth:`to_frame`."""
+        tests = [f"{kind}.{name}" for kind in TESTS for name in self.fit.design.fixed.names]
+        others = [name for which in ("random", "family") for name in estimate_names(self.fit, which)]
+        return pd.Index([*tests, *others, *VERDICTS])
+
+    # ---------------------------------------------------------------- arrays
     @property
     def beta(self) -> Array:
         """:attr:`params` as an array (R, p)."""
-        return self.refits.beta
+        return self.params.to_numpy()
+
+    @property
+    def values(self) -> Array:
+        """Minus twice the log-likelihoods (R,)."""
+        return np.asarray(-2.0 * self.llf.to_numpy(dtype=float))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __contains__(self, name: Any) -> bool:
+        return name in self.index
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.index)
+
+    def _missing(self, name: Any) -> SpecificationError:
+        """The error for a response that is not there."""
+        some = ", ".join(map(repr, self.index[:3]))
+        if isinstance(name, str) and name in self.columns:
+            return SpecificationError(f"many[…] is the row of a response: the column {name!r} is to_frame()[{name!r}]")
+        return SpecificationError(f"there is no response {name!r}; the first of the {len(self)} are {some}")
+
+    def _shown(self) -> pd.DataFrame:
+        return pd.concat([self.params, self.varcorr], axis=1).head(SHOWN)
+
+    def __repr__(self) -> str:
+        shown = self._shown().to_string(float_format=lambda x: f"{x:.4g}")
+        rest = f"\n… and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
+        return f"{self.fit.model.formula}\n{self._heading()}\n{shown}{rest}"
+
+    def _heading(self) -> str:
+        failed, singular = int((~self.converged).sum()), int((self.singular & self.converged).sum())
+        parts = [f"Fits to {len(self)} responses"]
+        parts += [f"{singular} on the boundary (a variance of zero, a correlation of -1 or 1)"] if singular else []
+        parts += [f"{failed} without an optimum (see verdict)"] if failed else []
+        return ", ".join(parts)
+
+    def _repr_html_(self) -> str:
+        table: str = self._shown().to_html(float_format=lambda x: f"{x:.4g}")
+        return f"<p>{self._heading()}</p>{table}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FittedResponses(ManyFits):
+    """Fits to many responses in memory.
+
+    Attributes
+    ----------
+    fit : results
+    responses : tuple of (n, r)
+        The responses, chunk by chunk.
+    refits : tuple of Refits
+        What the searches found, chunk by chunk.
+    names : pandas.Index
+        Of the responses.
+    """
+
+    fit: MixedResults
+    responses: tuple[Array, ...]
+    parts: tuple[Refits, ...]
+    names: pd.Index[Any]
+
+    @property
+    def index(self) -> pd.Index[Any]:
+        """Names of the responses."""
+        return self.names
+
+    @cached_property
+    def refits(self) -> Refits:
+        """What the searches found, as arrays."""
+        return Refits.concatenated(self.parts) if len(self.parts) > 1 else self.parts[0]
+
+    @cached_property
+    def _denominators(self) -> tuple[Array, Array]:
+        """Standard errors and degrees of freedom (R, p)."""
+        pairs = zip(self.responses, self.parts, strict=True)
+        errors, df = zip(*(_tests(self.fit, Y, refits) for Y, refits in pairs), strict=True)
+        return np.concatenate(errors), np.concatenate(df)
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _test(self, kind: str) -> pd.DataFrame:
+        if kind not in self._tables:
+            names = list(self.fit.design.fixed.names)
+            self._tables[kind] = pd.DataFrame(self._values(kind), index=self.names, columns=names)
+        return self._tables[kind]
+
+    def _values(self, kind: str) -> Array:
+        beta = self.refits.beta
+        if kind == "params":
+            return beta
+        errors, df = self._denominators
+        if kind in ("bse", "df"):
+            return errors if kind == "bse" else df
+        ratio = np.divide(beta, errors, out=np.full(beta.shape, np.nan), where=errors > 0)
+        return ratio if kind == "tvalues" else two_sided(ratio, df)
+
+    @cached_property
+    def _reported(self) -> Array:
+        return refitted_estimates(self.fit, self.refits)
+
+    def _estimates(self, which: WhichName) -> pd.DataFrame:
+        chosen = self._reported[:, quantities(self.fit).chosen(which)]
+        return pd.DataFrame(chosen, index=self.names, columns=estimate_names(self.fit, which))
+
+    def _verdict(self, name: str) -> pd.Series[Any]:
+        values = {"llf": self._llf, "converged": self._converged, "singular": self._singular, "verdict": self._said}
+        return pd.Series(values[name](), index=self.names, name=name)
+
+    def _llf(self) -> AnyArray:
+        return np.asarray(-0.5 * self.refits.values)
+
+    def _converged(self) -> AnyArray:
+        return self.refits.converged
+
+    def _singular(self) -> AnyArray:
+        return self.refits.singular
+
+    def _said(self) -> AnyArray:
+        found = self.refits
+        return np.where(found.converged, np.where(found.singular, BOUNDARY, OPTIMUM).astype(object), found.words)
 
     @property
     def theta(self) -> Array:
-        """Covariance parameters relative to sigma (R, k), then those of a residual structure."""
+        """Covariance parameters (R, k), relative to sigma in a linear model; then those of a residual structure."""
         return self.refits.theta
 
     @property
@@ -119,45 +286,117 @@ class ManyFits:
         """Residual standard deviations (R,)."""
         return self.refits.sigma
 
-    @property
-    def values(self) -> Array:
-        """Minus twice the log-likelihoods (R,)."""
-        return self.refits.values
-
-    def __len__(self) -> int:
-        return len(self.index)
-
     def to_frame(self) -> pd.DataFrame:
-        """Return everything in one table, one row a response.
+        """Return everything in one table, one row a response."""
+        parts = [self._test(kind).add_prefix(f"{kind}.") for kind in TESTS]
+        verdicts = pd.DataFrame({name: self._verdict(name) for name in VERDICTS})
+        return pd.concat([*parts, self.varcorr, self.further, verdicts], axis=1)
 
-        The columns are ``params.x``, ``bse.x``, ``df.x``, ``tvalues.x`` and ``pvalues.x`` of every coefficient, those
-        of :attr:`varcorr`, ``llf``, ``converged`` and ``singular``.
-        """
-        parts = [getattr(self, name).add_prefix(f"{name}.") for name in ("params", "bse", "df", "tvalues", "pvalues")]
-        verdicts = [self.llf, self.converged, self.singular]
-        table: pd.DataFrame = pd.concat([*parts, self.varcorr, *verdicts], axis=1)
-        return table
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        return self.to_frame()
 
-    def __repr__(self) -> str:
-        shown = pd.concat([self.params, self.varcorr], axis=1).head(SHOWN).to_string(float_format=lambda x: f"{x:.4g}")
-        rest = f"\n… and {len(self) - SHOWN} more" if len(self) > SHOWN else ""
-        failed = int((~self.converged).sum())
-        verdict = f", {failed} did not converge" if failed else ""
-        return f"{self.fit.model.formula}\nFits to {len(self)} responses{verdict}\n{shown}{rest}"
+    def __getitem__(self, name: Any) -> pd.Series[Any]:
+        """The row of :meth:`to_frame` of one response."""
+        if name not in self.names:
+            raise self._missing(name)
+        row: pd.Series[Any] = self._frame.loc[name]
+        return row
 
 
-def response_names(Y: Any, names: Sequence[str] | None, count: int) -> pd.Index[Any]:
-    """Return the names of the responses: as given, those of the columns of a frame, or 0, 1, …
+def estimate_names(fit: MixedResults, which: WhichName) -> list[str]:
+    """Return the names of the random part or of the family's own numbers; one that comes again has a number."""
+    known = quantities(fit)
+    names = [known.names[k] for k in known.chosen(which)]
+    again = [names[:k].count(name) for k, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, again, strict=True)]
 
-    Raises
-    ------
-    SpecificationError
-        If there is not one name for each.
-    """
-    if names is None:
-        columns = names_of_columns(Y)
-        return pd.RangeIndex(count) if columns is None else pd.Index(columns)
-    found = [names] if isinstance(names, str) else list(names)
-    if len(found) != count:
-        raise SpecificationError(f"names needs one name for each of the {count} responses; found {len(found)}")
-    return pd.Index(found)
+
+# ---------------------------------------------------------------- the fits
+def fitted_responses(fit: MixedResults, chunks: Sequence[Responses]) -> FittedResponses:
+    """Fit the responses of some chunks."""
+    names = chunks[0].names.append([chunk.names for chunk in chunks[1:]]) if len(chunks) > 1 else chunks[0].names
+    values = tuple(chunk.values for chunk in chunks)
+    return FittedResponses(fit, values, tuple(_fitted(fit, Y) for Y in values), names)
+
+
+def _fitted(fit: MixedResults, Y: Array) -> Refits:
+    """Fit every column of ``Y`` (n, r); one with missing values has no estimates."""
+    words = missing_values(Y)
+    which = np.flatnonzero(words == "")
+    if which.size == 0:
+        return _nothing(fit, words)
+    whole = which.size == words.size
+    complete = Y if whole else Y[:, which]
+    found = fit._refits(complete)
+    found = _one_by_one(fit, complete) if found is None else found
+    return found if whole else found.among(which, words)
+
+
+def _one_by_one(fit: MixedResults, Y: Array) -> Refits:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixedfxWarning)  # the verdicts say it
+        return Refits.concatenated([_one(fit, y) for y in Y.T])
+
+
+def _one(fit: MixedResults, y: Array) -> Refits:
+    """The fit to one response; where it cannot be made, why: that must not cost the others."""
+    try:
+        again = fit.refit(y)
+        certificate, own = again.certificate, again.solution
+        words = "" if certificate.converged else certificate.verdict
+        found = (np.concatenate([own.theta, own.rho]), own.beta, again.sigma, -2.0 * again.llf)
+        further = estimates(again)[quantities(fit).chosen("family")]
+        tests = (np.asarray(again.bse, dtype=float), np.asarray(again.df, dtype=float))
+        return Refits.of(*found, certificate.converged, certificate.is_singular, words, further, *tests)
+    except (DataError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return _nothing(fit, np.array([str(error)], dtype=object))
+
+
+def _nothing(fit: MixedResults, words: AnyArray) -> Refits:
+    own, n_fixed = fit.solution, len(fit.design.fixed.names)
+    n_further = len(quantities(fit).chosen("family"))
+    n_tests = n_fixed if fit.refits_are_tested else 0
+    return Refits.failed(
+        len(words), own.theta.size + own.rho.size, n_fixed, words, n_further=n_further, n_tests=n_tests
+    )
+
+
+def _tests(fit: MixedResults, Y: Array, refits: Refits) -> tuple[Array, Array]:
+    """Standard errors and degrees of freedom (R, p), computed now if they did not come with the fits."""
+    if fit.refits_are_tested:
+        return refits.errors, refits.df
+    which = np.flatnonzero(np.isfinite(refits.beta).all(axis=1))
+    shape = refits.beta.shape
+    errors, df = np.full(shape, np.nan), np.full(shape, np.nan)
+    if which.size:
+        whole = which.size == shape[0]
+        of = (Y, refits) if whole else (Y[:, which], refits.taken(which))
+        errors[which], df[which] = many_denominators(fit.solution.problem, *of)
+    return errors, df
+
+
+@dataclass(frozen=True)
+class Failures:
+    """The responses without an optimum: how many of how many, and what is said of the first."""
+
+    count: int = 0
+    of: int = 0
+    first: tuple[str, ...] = ()
+
+    def seen(self, found: FittedResponses) -> Failures:
+        """Add those of a chunk."""
+        which = np.flatnonzero(~found.refits.converged)
+        words = [f"{found.names[k]!r}: {found.refits.words[k]}" for k in which[: NAMED - len(self.first)]]
+        return Failures(self.count + which.size, self.of + len(found), (*self.first, *words))
+
+    def warn(self) -> None:
+        """Warn of them, once for all."""
+        if self.count:
+            more = f"; and {self.count - len(self.first)} more" if self.count > len(self.first) else ""
+            verb = "has" if self.count == 1 else "have"
+            listed = "; ".join(self.first)
+            warn(
+                f"{self.count} of {self.of} responses {verb} no optimum, and verdict says why: {listed}{more}",
+                ConvergenceWarning,
+            )

@@ -79,23 +79,24 @@ def estimates(fit: MixedResults) -> Array:
 
 
 def refitted_estimates(fit: MixedResults, refits: Refits) -> Array:
-    """Return the values (R, k) of :func:`quantities` in many fits of one linear model."""
+    """Return the values (R, k) of :func:`quantities` in many fits of one model."""
     terms = fit.design.random
     ends = np.cumsum([term.covariance.n_theta for term in terms], dtype=np.intp)
     *by_term, rho = np.split(refits.theta, ends, axis=1)
-    columns = [
-        column for term, theta in zip(terms, by_term, strict=True) for column in _term_values(term, theta, refits.sigma)
-    ]
+    unit = refits.sigma if fit.solution.is_relative else np.ones(len(refits.sigma))
+    columns = [column for term, theta in zip(terms, by_term, strict=True) for column in _term_values(term, theta, unit)]
     if fit.solution.residual is not None:
         columns += list(np.array([fit.solution.residual.natural(one) for one in rho]).T)
     if fit.solution.has_sigma:
         columns.append(refits.sigma)
-    return np.column_stack([*columns, refits.beta])
+    return np.column_stack([*columns, refits.beta, refits.further])
 
 
 def _term_values(term: RandomEffects, theta: Array, sigma: Array) -> Iterator[Array]:
     """Standard deviations, then correlations (R,) at ``theta`` (R, k) relative to ``sigma`` (R,); nan if undefined."""
-    factor = _factors(term.covariance, theta)
+    known = np.asarray(np.isfinite(theta).all(axis=1))
+    factor = _factors(term.covariance, np.where(known[:, None], theta, term.covariance.start()))
+    factor[~known] = np.nan
     covariance = factor @ factor.swapaxes(1, 2)
     sd = np.sqrt(np.einsum("rii->ri", covariance))
     yield from (sigma * sd[:, i] for i in range(sd.shape[1]))

@@ -49,6 +49,18 @@ def loaded(change: str = "", model: Any = None) -> Any:
         return mfx.load(path)
 
 
+def folder_of_that_name() -> Path:
+    path = Path(tempfile.gettempdir()) / "mixedfx-folder.parquet"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def moved() -> Any:
+    """Fits to many responses whose file is gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        return fit().refit_many(data()[["y", "p"]], out=Path(folder) / "fits.parquet")
+
+
 def simulated(formula: str = "y ~ x + (1 | g)", family: Any = None, **params: Any) -> Any:
     return lambda: mfx.simulate(formula, data(), params=params, family=family, seed=1)
 
@@ -227,6 +239,38 @@ CASES: dict[str, Case] = {
         S,
         ("names", "3 responses", "2"),
     ),
+    "responses of one name": (
+        lambda: fit().refit_many(np.eye(48)[:, :3], names=["a", "b", "a"]),
+        S,
+        ("same name", "'a'", "names="),
+    ),
+    "no responses": (lambda: fit().refit_many(np.zeros((48, 0))), D, ("no response", "no columns")),
+    "row of a response": (
+        lambda: fit().refit_many(data()[["y", "p"]])["llf"],
+        S,
+        ("row of a response", "to_frame()['llf']"),
+    ),
+    "response that is not there": (
+        lambda: fit().refit_many(data()[["y", "p"]])["q"],
+        S,
+        ("no response 'q'", "'y', 'p'"),
+    ),
+    "file of no known kind": (
+        lambda: fit().refit_many(data()[["y", "p"]], out="fits.csv"),
+        S,
+        ("Parquet", "'fits.csv'", "to_frame()"),
+    ),
+    "folder for responses": (
+        lambda: fit().refit_many(data()[["y", "p"]], out=folder_of_that_name()),
+        S,
+        ("folder", "name of a file"),
+    ),
+    "file that cannot be written": (
+        lambda: fit().refit_many(data()[["y", "p"]], out="no/such/folder/fits.parquet"),
+        D,
+        ("cannot be written", "unchanged"),
+    ),
+    "file that was moved": (lambda: moved().params, D, ("fits.parquet", "cannot be read")),
     "estimates without known variances": (lambda: mfx.heterogeneity(fit()), S, ("known", "KnownVariance", "sigma=1")),
     "estimates that are correlated": (
         lambda: mfx.heterogeneity(lmer(residual=mfx.KnownVariance("p") * mfx.AR1(group="g"))()),

@@ -48,6 +48,11 @@ class Interrupted:
 
 
 CASES: dict[str, Case] = {
+    "responses without an optimum": (
+        after(lmer(), lambda fit: fit.refit_many({"a": [1.0] * 48, "b": data()["y"]})),
+        ConvergenceWarning,
+        ("1 of 2 responses", "verdict", "'a'", "the same"),
+    ),
     "aliased column": (lmer("y ~ x + I(2 * x) + (1 | g)"), RankDeficientWarning, ("I(2 * x)", "dropped")),
     "no variance": (
         lmer(data=data(y=np.tile([1.0, -1.0, 2.0, -2.0, 0.5, -0.5], 8))),
