@@ -60,7 +60,7 @@ def test_a_pickle_holds_no_tables_that_can_be_made_again():
     fit = mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", data)
     pattern = pickle.loads(pickle.dumps(fit.solution.problem.assembly.rows.layout.patterns[0]))
     before = len(pickle.dumps(pattern))
-    assert pattern.target.nbytes + pattern.lower_keys.nbytes > before
+    assert pattern.pair_cells.size > 2 * pattern.rows.size
     assert len(pickle.dumps(pattern)) == before
     again = pickle.loads(pickle.dumps(fit))
     assert np.array_equal(again.get_prediction().se_mean, fit.get_prediction().se_mean)

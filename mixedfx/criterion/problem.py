@@ -21,9 +21,9 @@ from mixedfx.matrices.basis import FixedBasis, RowWeights, TermBasis, term_basis
 
 __all__ = ["Problem", "assembled", "needed_bytes"]
 
-DENSE_MATRICES = 14  # square matrices of a dense remainder that live at the same time at the peak of a fit (measured)
+DENSE_MATRICES = 10  # packed matrices of a dense remainder that live at the same time at the peak of a fit (measured)
 SPARSE_VECTORS = 10  # the same for the vector of a sparse remainder's cells
-PAIR_BYTES = 48  # what one pair of entries of a sparse cross block takes, with its indices
+PAIR_BYTES = 16  # what one pair of entries of a sparse cross block takes, with its indices
 USABLE = 0.8  # share of the machine's memory that a fit may take
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 UNKNOWN_MEMORY = 16e9  # assumed where the system does not say how much it has

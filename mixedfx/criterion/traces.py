@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.linalg.remainder import ShiftedRemainder, mirrored
+from mixedfx.linalg import packed
+from mixedfx.linalg.remainder import ShiftedRemainder
 from mixedfx.linalg.small import apply, multiply
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _crossed_forms(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
         sides[span, f] = rest.precision[span, None] * zx
         diagonal.append(zx.T @ sides[span, f])
     flat = sides.reshape(layout.n_remainder, -1)
-    out = -(flat.T @ (rest.dense_k @ flat)).reshape(layout.n_factors, p, layout.n_factors, p)
+    out = -(flat.T @ (packed.times(rest.k, layout.n_remainder, flat))).reshape(layout.n_factors, p, layout.n_factors, p)
     out[0, :, 1:] *= -1.0
     out[1:, :, 0] *= -1.0
     for f, part in enumerate(diagonal):
@@ -184,7 +185,7 @@ def _crossed_squares(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     resolvent, information = factor.resolvents[0][0, 0], at.information[0][0, 0]
     lost = resolvent * factor.s[0][0, 0] - information
     n = layout.n_remainder
-    G = mirrored(factor.cross[0].schur(np.square(resolvent)[None, None]).reshape(n, n))
+    G = packed.full(factor.cross[0].schur(np.square(resolvent)[None, None]), n)
     K = rest.dense_k
     H = K @ G
     spread = np.zeros((n, layout.n_factors - 1))  # squares of Lambda^-2, a column a factor

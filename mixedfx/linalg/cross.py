@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import blas
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.linalg import packed
 from mixedfx.linalg.layout import PairPattern, fields_only
 from mixedfx.linalg.small import multiply, segment_sum
 
@@ -93,8 +93,7 @@ class DenseCross(Cross):
         """Return the Schur update; see :class:`Cross`."""
         q, m, columns = self.values.shape
         weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
-        product: Array = self.values.reshape(q * m, columns).T @ weighted.reshape(q * m, columns)
-        return np.tril(product).ravel()
+        return packed.product(self.values.reshape(q * m, columns), weighted.reshape(q * m, columns))
 
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
@@ -103,9 +102,8 @@ class DenseCross(Cross):
     def rows_times(self, inner: Array) -> DenseCross:
         """Return the rows times ``inner``."""
         q, m, columns = self.values.shape
-        square = inner.reshape(columns, columns)
-        product = blas.dsymm(1.0, square.T, self.values.reshape(q * m, columns).T, lower=0)
-        return DenseCross(np.asarray(product.T).reshape(q, m, columns))
+        product = packed.times(inner, columns, self.values.reshape(q * m, columns).T)
+        return DenseCross(np.ascontiguousarray(product.T).reshape(q, m, columns))
 
     def scaled(self, left: Array) -> DenseCross:
         """Return every level's rows times its ``left``."""
@@ -168,20 +166,22 @@ class SparseCross(Cross):
     @cached_property
     def _products(self) -> sp.csr_array:
         """Row l, column (j1, j2): the product of the entries (l, j1) and (l, j2), for one coefficient a level."""
-        cells, starts = self.pattern.pairs_by_level
-        shape = (self.pattern.n_rows, self.pattern.layout.square.n_cells)
-        products = self.pattern.per_pair(self.values[0]) * self.values[0][self.pattern.lower_pairs[1]]
-        return sp.csr_array((products, cells, starts), shape=shape)
+        return self._products_with(self.values)
+
+    def _products_with(self, other: Array) -> sp.csr_array:
+        """Row l, column (j1, j2): the product of the entries (l, j1) and, of ``other`` (Q, nnz), (l, j2)."""
+        products = np.empty(self.pattern.n_pairs)
+        for block in self.pattern.pair_blocks:
+            one, two = self.values[:, block.entries], other[:, block.entries]
+            products[block.pairs] = np.einsum("ae,ae->e", one[:, block.first], two[:, block.second])
+        return self.pattern.pair_table(products)
 
     def schur(self, k: Array) -> Array:
         """Return the Schur update; see :class:`Cross`."""
         if self.values.shape[0] == 1:
             return np.asarray(self._products.T @ k[0, 0])
-        weighted = self.scaled(k).values
-        first, second = self.pattern.lower_pairs
-        product = np.einsum("ae,ae->e", self.values[:, first], weighted[:, second])
-        count = self.pattern.layout.square.n_cells
-        return np.asarray(np.bincount(self.pattern.target, weights=product, minlength=count), dtype=float)
+        products = self._products_with(self.scaled(k).values)
+        return np.asarray(products.T @ np.ones(self.pattern.n_rows))
 
     def quadratic(self, inner: Array) -> Array:
         """Return the blocks of the quadratic form."""
@@ -193,13 +193,13 @@ class SparseCross(Cross):
 
     def rows_times(self, inner: Array) -> SparseCross:
         """Return the rows times ``inner``."""
-        first, second = self.pattern.lower_pairs
-        weight = inner[self.pattern.target]
-        off = first != second
         values = np.empty_like(self.values)
-        for out, entry in zip(values, self.values, strict=True):
-            out[:] = np.bincount(first, weights=weight * entry[second], minlength=entry.size)
-            out += np.bincount(second[off], weights=(weight * entry[first])[off], minlength=entry.size)
+        for block in self.pattern.pair_blocks:
+            weight = inner[self.pattern.pair_cells[block.pairs]]
+            twice = np.where(block.first == block.second, 0.0, weight)
+            for out, entry in zip(values[:, block.entries], self.values[:, block.entries], strict=True):
+                out[:] = np.bincount(block.first, weights=weight * entry[block.second], minlength=entry.size)
+                out += np.bincount(block.second, weights=twice * entry[block.first], minlength=entry.size)
         return SparseCross(self.pattern, values)
 
     def scaled(self, left: Array) -> SparseCross:

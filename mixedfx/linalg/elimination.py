@@ -5,7 +5,7 @@ nodes with few neighbours and joins the neighbours of each; what is left when th
 Pattern only, no numbers.
 
 Numbers live in one vector of *cells*: the lower triangle's entries that have an eliminated node, fill included, and
-after them all cells (row-major) of the dense core.
+after them all cells of the dense core (:mod:`mixedfx.linalg.packed`).
 
 References
 ----------
@@ -22,6 +22,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
+from mixedfx.linalg import packed
 
 __all__ = ["EliminationPlan", "Round", "plan_elimination"]
 
@@ -99,7 +100,7 @@ class EliminationPlan:
     @property
     def n_cells(self) -> int:
         """Length of the vector of cells."""
-        return int(self.keys.size + self.core.size**2)
+        return int(self.keys.size + packed.count(self.core.size))
 
     def positions(self, i: IntArray, j: IntArray) -> IntArray:
         """Return the cells of the entries (i, j), which must be in the pattern with its fill."""
@@ -111,8 +112,8 @@ class EliminationPlan:
         return self.keys // self.n, self.keys % self.n
 
     def core_of(self, cells: Array) -> Array:
-        """Return the core's cells (n_core, n_core) as a view."""
-        return cells[self.keys.size :].reshape(self.core.size, self.core.size)
+        """Return the core's cells as a view."""
+        return cells[self.keys.size :]
 
     @property
     def diagonal(self) -> IntArray:
@@ -132,7 +133,7 @@ def _positions(keys: IntArray, core_number: IntArray, n_core: int, i: IntArray, 
     a, b = core_number[high], core_number[low]
     inside = (a >= 0) & (b >= 0)
     outside = np.searchsorted(keys, high * core_number.size + low)
-    return np.where(inside, keys.size + np.maximum(a, b) * n_core + np.minimum(a, b), outside)
+    return np.where(inside, keys.size + packed.positions(n_core, np.maximum(a, b), np.minimum(a, b)), outside)
 
 
 def plan_elimination(pattern: sp.csr_array) -> EliminationPlan:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.linalg import packed
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout, fields_only
 from mixedfx.linalg.small import apply, diagonal_blocks, segment_sum_columns
@@ -87,11 +88,11 @@ class Gram:
         if self.layout.n_remainder == 0:
             return np.zeros(0)
         if isinstance(self.remainder, np.ndarray):
-            return np.tril(self.remainder).ravel()
+            return packed.pack(self.remainder)
         lower = sp.coo_array(sp.tril(self.remainder))
         row, column = (index.astype(np.intp) for index in lower.coords)
         cells = np.zeros(self.layout.square.n_cells)
-        cells[self.layout.square.cells_of(row * self.layout.n_remainder + column)] = lower.data
+        cells[self.layout.square.positions(row, column)] = lower.data
         return cells
 
     def own_blocks(self, factor: int) -> Array:

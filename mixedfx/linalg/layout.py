@@ -13,9 +13,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array, IntArray
+from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination
 
-__all__ = ["DenseSquare", "Layout", "PairPattern", "SparseSquare", "Square", "analyse", "fields_only", "parents_of"]
+__all__ = ["Layout", "PackedSquare", "PairPattern", "SparseSquare", "Square", "analyse", "fields_only", "parents_of"]
 
 DENSE_TABLE = 20_000_000  # a pair table of at most this many cells is indexed directly instead of hashed
 TABLE_PER_KEY = 30  # keys are sorted, not looked up in a table, if it had more cells for each of them
@@ -25,6 +26,7 @@ SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
 SPARSE_FILL = 0.1  # … and one with a larger share of non-zeros
 CELL_TIME = 1e-8  # seconds that a cell of a dense remainder costs apart from LAPACK
 MOST_PAIRS = 30_000_000  # patterns with more pairs are not looked at
+PAIRS_AT_ONCE = 100_000  # pairs of entries that are listed at the same time
 
 
 def fields_only(value: Any) -> dict[str, Any]:
@@ -50,29 +52,30 @@ class Square(ABC):
         """Cells (n,) of the diagonal."""
 
     @abstractmethod
-    def cells_of(self, keys: IntArray) -> IntArray:
-        """Return the cells of the entries with ``keys = row * n + column``, row >= column."""
+    def positions(self, i: IntArray, j: IntArray) -> IntArray:
+        """Return the cells of the entries (i, j), i >= j."""
 
 
 @dataclass(frozen=True)
-class DenseSquare(Square):
-    """All n**2 cells, row by row; those above the diagonal stay zero."""
+class PackedSquare(Square):
+    """All cells, as :mod:`mixedfx.linalg.packed` keeps them."""
 
     n: int
 
     @property
     def n_cells(self) -> int:
         """Number of cells."""
-        return self.n**2
+        return packed.count(self.n)
 
-    @property
+    @cached_property
     def diagonal(self) -> IntArray:
         """Cells (n,) of the diagonal."""
-        return np.arange(self.n) * (self.n + 1)
+        every = np.arange(self.n)
+        return self.positions(every, every)
 
-    def cells_of(self, keys: IntArray) -> IntArray:
-        """Return the cells: the keys themselves."""
-        return keys
+    def positions(self, i: IntArray, j: IntArray) -> IntArray:
+        """Return the cells of the entries."""
+        return packed.positions(self.n, i, j)
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,8 @@ class SparseSquare(Square):
         """Number of cells."""
         return self.plan.n_cells
 
-    def cells_of(self, keys: IntArray) -> IntArray:
+    def positions(self, i: IntArray, j: IntArray) -> IntArray:
         """Return the cells of the entries."""
-        i, j = np.divmod(keys, self.plan.n)
         return self.plan.positions(i, j)
 
     @cached_property
@@ -113,6 +115,24 @@ class SparseSquare(Square):
         """Return the symmetric matrix (n, n) on the pattern."""
         order, columns, starts = self._symmetric
         return sp.csr_array((cells[order], columns, starts), shape=(self.plan.n, self.plan.n))
+
+
+@dataclass(frozen=True)
+class PairBlock:
+    """Pairs of entries of a few levels: where they stand among all, and the entries.
+
+    Attributes
+    ----------
+    pairs, entries : slice
+        The pairs among all pairs, the entries of these levels among all entries.
+    first, second : (p,)
+        The entries of every pair, counted from the first of ``entries``.
+    """
+
+    pairs: slice
+    entries: slice
+    first: IntArray
+    second: IntArray
 
 
 @dataclass(frozen=True)
@@ -142,39 +162,54 @@ class PairPattern:
 
     __getstate__ = fields_only
 
-    @cached_property
-    def lower_pairs(self) -> tuple[IntArray, IntArray]:
-        """Pairs of entries (e1, e2), e2 <= e1, on the same level: their products make up the Schur complement."""
-        return lower_pairs(self.rows, self.starts)
+    @property
+    def pair_blocks(self) -> Iterator[PairBlock]:
+        """The pairs of entries (e1, e2), e2 <= e1, on the same level, level after level, some levels at a time.
 
-    def per_pair(self, values: AnyArray) -> AnyArray:
-        """Return the values (nnz,) of the first entries of all :attr:`lower_pairs`."""
-        return np.repeat(values, np.arange(1, self.rows.size + 1) - self.starts[self.rows])
-
-    @cached_property
-    def lower_keys(self) -> IntArray:
-        """``row * n_columns + column`` in the remainder of all :attr:`lower_pairs`; columns ascend in a level."""
-        return np.asarray(self.per_pair(self.columns * self.n_columns) + self.columns[self.lower_pairs[1]])
-
-    @cached_property
-    def target(self) -> IntArray:
-        """Cell of the remainder of every pair of :attr:`lower_pairs`."""
-        return self.layout.square.cells_of(self.lower_keys)
+        Their products make up the Schur complement. All of them would take many times the memory of the pattern.
+        """
+        pairs = self.pair_starts
+        level = 0
+        while level < self.n_rows:
+            after = max(level + 1, int(np.searchsorted(pairs, pairs[level] + PAIRS_AT_ONCE, side="right")) - 1)
+            own = slice(int(self.starts[level]), int(self.starts[after]))
+            first, second = lower_pairs(self.rows[own] - level, self.starts[level : after + 1] - own.start)
+            yield PairBlock(slice(int(pairs[level]), int(pairs[after])), own, first, second)
+            level = after
 
     @cached_property
-    def pairs_by_level(self) -> tuple[AnyArray, AnyArray]:
-        """The pairs as compressed rows, one for each level: cells, and first pair of each level."""
+    def pair_starts(self) -> IntArray:
+        """First pair (n_rows + 1,) of each level, and their number at the end."""
         degree = np.diff(self.starts)
-        starts = np.concatenate([[0], np.cumsum(degree * (degree + 1) // 2)])
-        small = max(self.layout.square.n_cells, int(starts[-1])) < np.iinfo(np.int32).max
-        kind = np.int32 if small else np.int64
-        return self.target.astype(kind), starts.astype(kind)
+        return np.concatenate([[0], np.cumsum(degree * (degree + 1) // 2)])
+
+    @cached_property
+    def pair_cells(self) -> AnyArray:
+        """Cell of the remainder that the product of every pair belongs to."""
+        square = self.layout.square
+        small = max(square.n_cells, self.n_pairs) < np.iinfo(np.int32).max
+        out = np.empty(self.n_pairs, dtype=np.int32 if small else np.int64)
+        for block in self.pair_blocks:
+            columns = self.columns[block.entries]
+            out[block.pairs] = square.positions(columns[block.first], columns[block.second])
+        return out
+
+    @property
+    def pair_keys(self) -> Iterator[IntArray]:
+        """``row * n_columns + column`` in the remainder of the pairs; columns ascend in a level."""
+        for block in self.pair_blocks:
+            columns = self.columns[block.entries]
+            yield columns[block.first] * self.n_columns + columns[block.second]
+
+    def pair_table(self, products: Array) -> sp.csr_array:
+        """Return numbers of the pairs as a matrix: levels by cells of the remainder."""
+        starts = self.pair_starts.astype(self.pair_cells.dtype)
+        return sp.csr_array((products, self.pair_cells, starts), shape=(self.n_rows, self.layout.square.n_cells))
 
     @property
     def n_pairs(self) -> int:
-        """Number of pairs that :attr:`lower_pairs` would hold."""
-        degree = np.diff(self.starts).astype(float)
-        return int((degree * (degree + 1) / 2).sum())
+        """Number of pairs."""
+        return int(self.pair_starts[-1])
 
 
 @dataclass(frozen=True)
@@ -256,7 +291,7 @@ class Layout:
     @cached_property
     def square(self) -> Square:
         """Where the entries of the remainder are kept."""
-        return DenseSquare(self.n_remainder) if self.sparse_square is None else self.sparse_square
+        return PackedSquare(self.n_remainder) if self.sparse_square is None else self.sparse_square
 
     @property
     def plan(self) -> EliminationPlan | None:
@@ -387,7 +422,7 @@ def _remainder_keys(layout: Layout) -> Iterator[IntArray]:
     n = layout.n_remainder
     yield np.arange(n) * (n + 1)
     for pattern in layout.patterns:
-        yield pattern.lower_keys
+        yield from pattern.pair_keys
     for i, r in enumerate(layout.remainder):
         for s in list(layout.remainder)[:i]:
             own, other = layout.codes[r] + layout.span(r).start, layout.codes[s] + layout.span(s).start
@@ -408,9 +443,13 @@ def _few_distinct(parts: Iterator[IntArray], n: int, count: int) -> IntArray | N
         keys = np.sort(np.concatenate(list(parts)))
         distinct = keys[np.flatnonzero(np.diff(keys, prepend=-1))]
         return distinct if distinct.size <= most else None
-    present = np.zeros(n**2, dtype=bool)
+    present, since = np.zeros(n**2, dtype=bool), 0
     for keys in parts:
         present[keys] = True
-        if np.count_nonzero(present) > most:
-            return None
-    return np.flatnonzero(present)
+        since += keys.size
+        if since > most:
+            since = 0
+            if np.count_nonzero(present) > most:
+                return None
+    distinct = np.flatnonzero(present)
+    return distinct if distinct.size <= most else None

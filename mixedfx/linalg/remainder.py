@@ -1,8 +1,7 @@
 """The remainder: what is left of the equations when all block-diagonal factors are eliminated, dense or sparse.
 
-Dense square matrices are row-major with zeros above the diagonal; only lower triangles are computed. LAPACK is
-column-major and sees them, without a copy, as upper triangles. A sparse remainder is factorised, solved and inverted by
-rounds of independent sets (:mod:`mixedfx.linalg.elimination`).
+Dense symmetric matrices are stored once, in packed cells (:mod:`mixedfx.linalg.packed`). A sparse remainder is
+factorised, solved and inverted by rounds of independent sets (:mod:`mixedfx.linalg.elimination`).
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.linalg import blas, lapack
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import EliminationPlan, Round
 from mixedfx.linalg.layout import Layout, SparseSquare, fields_only
-from mixedfx.linalg.small import congruence, diagonal_blocks, left_multiply, symmetrize
+from mixedfx.linalg.small import congruence, left_multiply, symmetrize
 
 __all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
 
@@ -65,14 +64,13 @@ class _Scaling:
             out[at] = left_multiply(factor, rows[at].reshape(size, m, -1)).reshape(size * m, -1)
         return out
 
-    def both_sides(self, lower: Array, *, transpose: bool) -> Array:
-        """Return the lower triangle of ``Lambda @ A @ Lambda'`` (or of ``Lambda' A Lambda``) from that of ``A``."""
+    def both_sides(self, cells: Array, *, transpose: bool) -> Array:
+        """Return the cells of ``Lambda @ A @ Lambda'`` (or of ``Lambda' A Lambda``) from those of ``A``."""
+        n = self.layout.n_remainder
         if self.diagonal is not None:
-            out = self.diagonal[:, None] * lower
-            out *= self.diagonal
-            return np.asarray(out)
-        half = self.times(mirrored(lower), transpose=transpose)
-        return np.tril(self.times(np.ascontiguousarray(half.T), transpose=transpose))
+            return packed.scaled(cells, n, self.diagonal)
+        half = self.times(packed.full(cells, n), transpose=transpose)
+        return packed.pack(self.times(np.ascontiguousarray(half.T), transpose=transpose))
 
 
 class Remainder(ABC):
@@ -120,30 +118,36 @@ class Remainder(ABC):
 
 @dataclass(frozen=True)
 class _DenseRemainder(Remainder):
-    """What is known of a factorised dense remainder: a lower Cholesky factor, and ``K`` from it."""
+    """What is known of a factorised dense remainder: the cells of a lower Cholesky factor, and of ``K`` from it."""
 
     layout: Layout
     root: Array
 
-    @cached_property
+    @property
     def dense_k(self) -> Array:
         """``K`` (r, r), both triangles."""
-        return mirrored(self.k)
+        return packed.full(self.k, self.layout.n_remainder)
 
     def k_blocks(self, r: int) -> Array:
         """Diagonal blocks (Q, Q, m) of ``K`` for one factor."""
-        at = self.layout.span(r)
-        return _blocks(self.k[at, at], self.layout.sizes[r])
+        return _blocks(self.layout, self.k, r)
 
     def k_entries(self, i: IntArray, j: IntArray) -> Array:
         """Entries (i, j) of ``K``."""
-        return _entries(self.k, i, j)
+        if i is j:
+            return np.asarray(self.k[self.layout.square.diagonal[i]])
+        return np.asarray(self.k[self.layout.square.positions(np.maximum(i, j), np.minimum(i, j))])
+
+    @property
+    def log_root(self) -> float:
+        """The logarithm of the determinant of ``root root'``."""
+        return 2.0 * float(np.log(self.root[self.layout.square.diagonal]).sum())
 
     def forget(self) -> None:
         """Drop a large inverse, which takes as much memory as the factor; it is computed again when asked for."""
         if self.root.size <= KEPT:
             return
-        for name in ("inverse", "k", "dense_k"):
+        for name in ("inverse", "k"):
             self.__dict__.pop(name, None)
 
 
@@ -154,11 +158,11 @@ class ScaledRemainder(_DenseRemainder):
     Attributes
     ----------
     layout : Layout
-    root : (r, r)
+    root : (cells,)
         ``L`` with ``L L' = Lambda' S Lambda + I``.
     scaling : _Scaling
-    schur : (r, r)
-        Lower triangle of the Schur complement ``S``.
+    schur : (cells,)
+        The Schur complement ``S``.
     """
 
     scaling: _Scaling
@@ -167,62 +171,50 @@ class ScaledRemainder(_DenseRemainder):
     @property
     def logdet(self) -> float:
         """``log|Lambda' S Lambda + I|``."""
-        return 2.0 * float(np.log(self.root.diagonal()).sum())
+        return self.log_root
 
     def solve(self, side: Array) -> tuple[Array, Array]:
         """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
-        scaled = self.scaling.times(side, transpose=True)
-        solved, info = lapack.dpotrs(self.root.T, scaled, lower=0)
-        assert info == 0
-        b = self.scaling.times(np.asarray(solved), transpose=False)
-        return b, side - self._times_schur(b)
-
-    def _times_schur(self, b: Array) -> Array:
-        if b.shape[1] == 0:
-            return b
-        return np.asarray(blas.dsymm(1.0, self.schur.T, b, lower=0))
+        n = self.layout.n_remainder
+        solved = packed.solve(self.root, n, self.scaling.times(side, transpose=True))
+        b = self.scaling.times(solved, transpose=False)
+        return b, side - packed.times(self.schur, n, b)
 
     @cached_property
     def inverse(self) -> Array:
-        """Lower triangle of ``(Lambda' S Lambda + I)^-1``."""
-        inverse, info = lapack.dpotri(self.root.T, lower=0)
-        assert info == 0
-        return np.asarray(inverse.T)
+        """``(Lambda' S Lambda + I)^-1`` in the cells."""
+        return packed.inverse(self.root, self.layout.n_remainder)
 
     @cached_property
     def k(self) -> Array:
-        """Lower triangle of ``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'``."""
+        """``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'`` in the cells."""
         return self.scaling.both_sides(self.inverse, transpose=False)
 
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S`` for one factor; by ``T^-T (I - M^-1) T^-1`` where that does not cancel."""
         layout, factor = self.layout, self.scaling.factors[r]
         at, size = layout.span(r), layout.sizes[r]
-        blocks = _blocks(self.schur[at, at], size)
+        blocks = _blocks(layout, self.schur, r)
         scale = float(np.max(np.einsum("aal->al", blocks), initial=0.0))
         smallest = float(np.linalg.svd(factor, compute_uv=False)[-1])
         if smallest**2 * scale > SMALL_VARIANCE:
-            inside = np.eye(size)[:, :, None] - _blocks(self.inverse[at, at], size)
+            inside = np.eye(size)[:, :, None] - _blocks(layout, self.inverse, r)
             return congruence(np.asarray(np.linalg.inv(factor)), symmetrize(inside))
-        rows = mirrored(self.schur)[at]
-        product = np.asarray(rows @ self.dense_k).reshape(size, layout.levels[r], -1)
+        rows = np.ascontiguousarray(packed.full(self.schur, layout.n_remainder)[at])
+        product = packed.times(self.k, layout.n_remainder, rows.T).T.reshape(size, layout.levels[r], -1)
         quadratic = np.einsum("amc,bmc->abm", product, rows.reshape(product.shape))
         return symmetrize(blocks - quadratic)
 
 
-def _blocks(lower: Array, size: int) -> Array:
-    """Return the diagonal blocks (size, size, m) of a symmetric matrix with this lower triangle."""
-    blocks = diagonal_blocks(lower, size)
-    above, below = np.triu_indices(size, 1)
-    blocks[above, below] = blocks[below, above]
+def _blocks(layout: Layout, cells: Array, r: int) -> Array:
+    """Return the diagonal blocks (Q, Q, m) of one factor."""
+    size, m = layout.sizes[r], layout.levels[r]
+    levels = layout.span(r).start + np.arange(m)
+    blocks = np.empty((size, size, m))
+    for a in range(size):
+        for b in range(a + 1):
+            blocks[a, b] = blocks[b, a] = cells[layout.square.positions(levels + a * m, levels + b * m)]
     return blocks
-
-
-def _entries(lower: Array, i: IntArray, j: IntArray) -> Array:
-    """Return entries (i, j) of a symmetric matrix with this lower triangle."""
-    n = len(lower)
-    flat = i * (n + 1) if i is j else np.maximum(i, j) * n + np.minimum(i, j)
-    return np.asarray(lower.ravel()[flat])
 
 
 @dataclass(frozen=True)
@@ -232,7 +224,7 @@ class ShiftedRemainder(_DenseRemainder):
     Attributes
     ----------
     layout : Layout
-    root : (r, r)
+    root : (cells,)
         ``L`` with ``L L' = S + Lambda^-2``.
     precision : (r,)
         Diagonal of ``Lambda^-2``.
@@ -249,26 +241,23 @@ class ShiftedRemainder(_DenseRemainder):
     @property
     def logdet(self) -> float:
         """``log|Lambda' S Lambda + I|``."""
-        return 2.0 * float(np.log(self.root.diagonal()).sum()) - float(np.log(self.precision).sum())
+        return self.log_root - float(np.log(self.precision).sum())
 
     def solve(self, side: Array) -> tuple[Array, Array]:
         """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
-        b, info = lapack.dpotrs(self.root.T, side, lower=0)
-        assert info == 0
-        return np.asarray(b), np.asarray(self.precision[:, None] * b)
+        b = packed.solve(self.root, self.layout.n_remainder, side)
+        return b, np.asarray(self.precision[:, None] * b)
 
     @cached_property
     def k(self) -> Array:
-        """Lower triangle of ``K``."""
-        inverse, info = lapack.dpotri(self.root.T, lower=0)
-        assert info == 0
-        return np.asarray(inverse.T)
+        """``K`` in the cells."""
+        return packed.inverse(self.root, self.layout.n_remainder)
 
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""
         at, size = self.layout.span(r), self.layout.sizes[r]
         precision = self.precision[at].reshape(size, -1)
-        blocks = -precision[:, None] * _blocks(self.k[at, at], size) * precision
+        blocks = -precision[:, None] * _blocks(self.layout, self.k, r) * precision
         blocks[np.arange(size), np.arange(size)] += precision
         return blocks
 
@@ -277,32 +266,24 @@ def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array, 
     """Factorise the remainder with the Schur complement ``schur`` in the cells of the layout."""
     if layout.sparse_square is not None:
         return _factorize_sparse(layout, layout.sparse_square, factors, schur)
-    square = (schur if overwrite else schur.copy()).reshape(layout.n_remainder, -1)
+    cells, diagonal = schur if overwrite else schur.copy(), layout.square.diagonal
     scaling = _Scaling(layout, tuple(factors))
-    precision = _precision(scaling, square)
+    precision = _precision(scaling, cells[diagonal])
     if precision is None:
-        inner = scaling.both_sides(square, transpose=True)
-        inner.flat[:: len(inner) + 1] += 1.0
-        return ScaledRemainder(layout, _root(inner), scaling, square)
-    square.flat[:: len(square) + 1] += precision
-    return ShiftedRemainder(layout, _root(square), precision)
+        inner = scaling.both_sides(cells, transpose=True)
+        inner[diagonal] += 1.0
+        return ScaledRemainder(layout, packed.factorize(inner, layout.n_remainder), scaling, cells)
+    cells[diagonal] += precision
+    return ShiftedRemainder(layout, packed.factorize(cells, layout.n_remainder), precision)
 
 
-def _precision(scaling: _Scaling, schur: Array) -> Array | None:
-    """``Lambda^-2`` (r,), or None where it is no diagonal or too large beside ``S``."""
+def _precision(scaling: _Scaling, diagonal: Array) -> Array | None:
+    """``Lambda^-2`` (r,), or None where it is no diagonal or too large beside that of ``S``."""
     if scaling.diagonal is None:
         return None
     variances = np.square(scaling.diagonal)
-    scale = float(np.max(schur.diagonal(), initial=0.0))
+    scale = float(np.max(diagonal, initial=0.0))
     return 1.0 / variances if float(variances.min()) * scale > SMALL_VARIANCE else None
-
-
-def _root(matrix: Array) -> Array:
-    """Lower Cholesky factor (in the lower triangle) of a matrix of which only that is used, in its place."""
-    root, info = lapack.dpotrf(matrix.T, lower=0, overwrite_a=1, clean=0)
-    if info:
-        raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-    return np.asarray(root.T)
 
 
 @dataclass(frozen=True)
@@ -333,7 +314,7 @@ class SparseRemainder(Remainder):
     schur : (cells,)
         The Schur complement ``S`` in the cells of the plan.
     steps : tuple of _Elimination
-    root : (c, c)
+    root : (cells of the core,)
         Lower Cholesky factor of the core.
     """
 
@@ -352,7 +333,8 @@ class SparseRemainder(Remainder):
     @cached_property
     def logdet(self) -> float:
         """``log|Lambda' S Lambda + I|``."""
-        core = 2.0 * float(np.log(self.root.diagonal()).sum())
+        every = np.arange(self.plan.core.size)
+        core = 2.0 * float(np.log(self.root[packed.positions(every.size, every, every)]).sum())
         return core + sum(float(np.log(step.d).sum()) for step in self.steps)
 
     def solve(self, side: Array) -> tuple[Array, Array]:
@@ -363,7 +345,7 @@ class SparseRemainder(Remainder):
             x -= matrix.T @ x[step.round.nodes]
         core = self.plan.core
         if core.size:
-            x[core] = lapack.dpotrs(self.root.T, x[core], lower=0)[0]
+            x[core] = packed.solve(self.root, core.size, x[core])
         for step, matrix in zip(reversed(self.steps), reversed(matrices), strict=True):
             x[step.round.nodes] = x[step.round.nodes] / step.d[:, None] - matrix @ x
         b = self.diagonal[:, None] * x
@@ -384,9 +366,7 @@ class SparseRemainder(Remainder):
         plan = self.plan
         z = np.zeros(plan.n_cells)
         if plan.core.size:
-            inverse, info = lapack.dpotri(self.root.T, lower=0)
-            assert info == 0
-            plan.core_of(z)[:] = inverse.T
+            plan.core_of(z)[:] = packed.inverse(self.root, plan.core.size)
         for step in reversed(self.steps):
             stage = step.round
             of_pair = z[stage.target_of_pair]
@@ -441,9 +421,8 @@ def _scaled(plan: EliminationPlan, diagonal: Array, cells: Array) -> Array:
     out = np.empty_like(cells)
     i, j = plan.outer
     out[: i.size] = cells[: i.size] * (diagonal[i] * diagonal[j])
-    core = diagonal[plan.core]
-    np.multiply(plan.core_of(cells), core[:, None], out=plan.core_of(out))
-    plan.core_of(out)[:] *= core
+    if plan.core.size:
+        plan.core_of(out)[:] = packed.scaled(plan.core_of(cells), plan.core.size, diagonal[plan.core])
     return out
 
 
@@ -464,7 +443,5 @@ def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Ar
             cells[stage.targets] -= np.add.reduceat(products, stage.bounds)
         steps.append(_Elimination(stage, d, multipliers))
     core = plan.core_of(cells)
-    root, info = lapack.dpotrf(core.T, lower=0, overwrite_a=1, clean=0) if core.size else (core, 0)
-    if info:
-        raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
-    return SparseRemainder(layout, square, diagonal, schur, tuple(steps), np.asarray(root.T))
+    root = packed.factorize(core, plan.core.size) if core.size else core
+    return SparseRemainder(layout, square, diagonal, schur, tuple(steps), root)

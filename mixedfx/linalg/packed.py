@@ -1,0 +1,140 @@
+"""Symmetric matrices of which every number is stored once, in LAPACK's rectangular full packed format.
+
+A matrix ``A`` of n rows is a vector of n (n + 1) / 2 *cells*. Cut in two halves of k = ceil(n / 2) and n - k rows, its
+blocks lie in a rectangle of k rows: the upper triangle of ``A_11`` beside the lower triangle of ``A_22``, with which it
+makes up a square, and then ``A_12``. So LAPACK works on whole blocks, as fast as on a full matrix of twice the size.
+
+References
+----------
+Gustavson, Wasniewski, Dongarra & Langou (2010), ACM TOMS 37(2), 18.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from mixedfx._typing import Array, IntArray
+
+__all__ = ["count", "factorize", "full", "inverse", "pack", "positions", "product", "scaled", "solve", "times"]
+
+STRIPE = 256  # columns of a full matrix that are filled at once; a matrix of so few is multiplied as a full one
+
+
+def count(n: int) -> int:
+    """Return the number of cells of a matrix of n rows."""
+    return n * (n + 1) // 2
+
+
+def positions(n: int, i: IntArray, j: IntArray) -> IntArray:
+    """Return the cells of the entries (i, j), i >= j."""
+    k, even = _halves(n)
+    width = n + even
+    first = j * width + i + even
+    second = (i - k + 1 - even) * width + j - k
+    return np.where(j < k, first, second)
+
+
+def _halves(n: int) -> tuple[int, int]:
+    """Rows of the first half, and whether n is even (1) or odd (0)."""
+    return (n + 1) // 2, 1 - n % 2
+
+
+def _blocks(cells: Array, n: int) -> tuple[Array, Array, Array]:
+    """Views of ``A_11`` (in the upper triangle), ``A_12``, and ``A_22`` (in the lower triangle)."""
+    k, even = _halves(n)
+    rectangle = cells.reshape(k, n + even)
+    return rectangle[:, even : k + even], rectangle[:, k + even :], rectangle[1 - even :, : n - k]
+
+
+def pack(a: Array) -> Array:
+    """Return the cells of a symmetric matrix (n, n)."""
+    k, _ = _halves(len(a))
+    return _assembled(a[:k, :k], a[:k, k:], a[k:, k:])
+
+
+def product(left: Array, right: Array) -> Array:
+    """Return the cells of ``left' right`` (n, n), known to be symmetric, from (r, n) each."""
+    k, _ = _halves(left.shape[1])
+    one, two = left.T[:k], left.T[k:]
+    return _assembled(one @ right[:, :k], one @ right[:, k:], two @ right[:, k:])
+
+
+def _assembled(first: Array, across: Array, second: Array) -> Array:
+    n = len(first) + len(second)
+    cells = np.zeros(count(n))
+    a, b, c = _blocks(cells, n)
+    a[:] = np.triu(first)
+    b[:] = across
+    c += np.tril(second)
+    return cells
+
+
+def full(cells: Array, n: int) -> Array:
+    """Return the matrix (n, n), both triangles."""
+    lower, info = lapack.dtfttr(n, cells, transr="N", uplo="L")
+    assert info == 0
+    for at in range(0, n, STRIPE):
+        stripe = lower[at : at + STRIPE]
+        lower[:at, at : at + STRIPE] = stripe[:, :at].T
+        square = stripe[:, at : at + STRIPE]
+        square += np.tril(square, -1).T
+    return np.asarray(lower)
+
+
+def times(cells: Array, n: int, b: Array) -> Array:
+    """Return ``A @ b`` (n, c)."""
+    if b.shape[1] == 0:
+        return b
+    if n <= STRIPE:
+        return np.asarray(full(cells, n) @ b)
+    k, _ = _halves(n)
+    first, across, second = _blocks(cells, n)
+    out = np.empty((n, b.shape[1]))
+    out[:k] = blas.dsymm(1.0, first.T, b[:k], lower=1)
+    out[:k] += across @ b[k:]
+    out[k:] = blas.dsymm(1.0, second.T, b[k:], lower=0)
+    out[k:] += across.T @ b[:k]
+    return out
+
+
+def scaled(cells: Array, n: int, d: Array) -> Array:
+    """Return the cells of ``diag(d) A diag(d)``."""
+    k, even = _halves(n)
+    out = cells.copy()
+    rectangle = out.reshape(k, n + even)
+    factors = np.zeros((k, k + even))
+    factors[:, even:] = np.triu(d[:k, None] * d[:k])
+    factors[1 - even :, : n - k] += np.tril(d[k:, None] * d[k:])
+    rectangle[:, : k + even] *= factors
+    rectangle[:, k + even :] *= d[:k, None]
+    rectangle[:, k + even :] *= d[k:]
+    return out
+
+
+def factorize(cells: Array, n: int) -> Array:
+    """Return the cells of the lower Cholesky factor of a positive definite matrix, in the place of that.
+
+    Raises
+    ------
+    FloatingPointError
+        If it is not positive definite.
+    """
+    root, info = lapack.dpftrf(n, cells, transr="N", uplo="L", overwrite_a=1)
+    if info:
+        raise FloatingPointError("the remainder of the mixed-model equations is not positive definite")
+    return np.asarray(root)
+
+
+def inverse(root: Array, n: int) -> Array:
+    """Return the cells of the inverse of the matrix with this Cholesky factor."""
+    out, info = lapack.dpftri(n, root, transr="N", uplo="L")
+    assert info == 0
+    return np.asarray(out)
+
+
+def solve(root: Array, n: int, side: Array) -> Array:
+    """Return ``A^-1 side`` (n, c) for the matrix with this Cholesky factor."""
+    out, info = lapack.dpftrs(n, root, side, transr="N", uplo="L")
+    assert info == 0
+    return np.asarray(out)
