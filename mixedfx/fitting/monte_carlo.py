@@ -1,0 +1,86 @@
+"""What random probes leave open of an estimate: its Monte Carlo error, and how many probes are enough.
+
+The criterion ``f`` of an iterative fit has the gradient ``g``, the mean over K probes of vectors ``g_k``. With ``S``
+their covariance and H the Hessian of ``f``, the estimate has the covariance ``H^-1 S H^-1 / K`` about the exact
+optimum. It is looked at beside the standard errors, the roots of the diagonal of ``2 H^-1``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from mixedfx._typing import Array
+
+__all__ = ["FEWEST_PROBES", "MOST_PROBES", "TOLERATED", "MonteCarlo", "monte_carlo"]
+
+FEWEST_PROBES, MOST_PROBES = 16, 256
+TOLERATED = 0.0075  # Monte Carlo error, in standard errors: four of them are 3 % of a standard error
+LIMIT = 0.1  # chance that the stated error is too small by more than :attr:`MonteCarlo.limit` allows for
+
+
+@dataclass(frozen=True)
+class MonteCarlo:
+    """The Monte Carlo error of the estimates.
+
+    Attributes
+    ----------
+    covariance : (k, k)
+        Of the estimates about those without Monte Carlo error, on the scale of the Hessian that it was made with.
+    relative : (k,)
+        Their standard deviations in standard errors of the estimates; 0 for parameters that are not free.
+    llf : float
+        Standard deviation of the log-likelihood.
+    probes : int
+    """
+
+    covariance: Array
+    relative: Array
+    llf: float
+    probes: int
+
+    @property
+    def largest(self) -> float:
+        """The largest error in standard errors."""
+        return float(self.relative.max(initial=0.0))
+
+    @property
+    def limit(self) -> float:
+        """Upper limit of :attr:`largest`, at the confidence 0.9: the stated one is itself an estimate."""
+        degrees = self.probes - 1
+        return self.largest * float(np.sqrt(degrees / special.chdtri(degrees, 1.0 - LIMIT)))
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether more probes are not worth their price."""
+        return self.limit <= TOLERATED or self.probes >= MOST_PROBES
+
+    @property
+    def wanted(self) -> int:
+        """Number of probes that would be enough, a power of two."""
+        needed = self.probes * (self.limit / TOLERATED) ** 2
+        return int(min(MOST_PROBES, max(2 * self.probes, 2 ** np.ceil(np.log2(max(needed, 1.0))))))
+
+
+def monte_carlo(hessian: Array, deviations: Array, logdets: Array) -> MonteCarlo:
+    """Return the Monte Carlo error of the free parameters.
+
+    Parameters
+    ----------
+    hessian : (k, k)
+        Of minus twice the log-likelihood, or the average information; positive definite.
+    deviations : (K, k)
+        Gradients of every probe less their mean.
+    logdets : (K,)
+        The log-determinant by every probe, as it stands in minus twice the log-likelihood.
+    """
+    probes = len(deviations)
+    inverse = np.linalg.inv(hessian)
+    moved = deviations @ inverse
+    covariance = moved.T @ moved / (max(probes - 1, 1) * probes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = np.nan_to_num(np.sqrt(covariance.diagonal() / (2.0 * inverse.diagonal())))
+    llf = 0.5 * float(np.std(logdets, ddof=1)) / np.sqrt(probes) if probes > 1 else 0.0
+    return MonteCarlo(covariance, relative, float(llf), probes)
