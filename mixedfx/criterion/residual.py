@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
@@ -222,9 +221,8 @@ def _trace(at: LinearEvaluation, rows: Rows, change: Rows) -> float:
 def _inner_of_remainders(gram: Gram, inverse: PatternInverse) -> float:
     if isinstance(gram.remainder, np.ndarray):
         return float(np.vdot(gram.remainder, inverse.remainder))
-    entries = sp.coo_array(gram.remainder)
-    i, j = (index.astype(np.intp) for index in entries.coords)
-    return float(entries.data @ inverse.remainder_entries(i, j))
+    i, j, entries = gram.remainder_entries
+    return float(entries @ inverse.remainder_entries(i, j))
 
 
 def _inner(at: LinearEvaluation, gram: Gram) -> float:

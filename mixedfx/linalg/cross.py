@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -38,11 +39,11 @@ class Cross(ABC):
         """Return ``C' blockdiag(k) C`` in the cells of the remainder, for symmetric ``k`` (Q, Q, m)."""
 
     @abstractmethod
-    def quadratic(self, inner: Array) -> Array:
+    def quadratic(self, inner: Any) -> Array:
         """Return the blocks ``C_l inner C_l'`` (Q, Q, m) for a symmetric matrix in the cells of the remainder."""
 
     @abstractmethod
-    def rows_times(self, inner: Array) -> Cross:
+    def rows_times(self, inner: Any) -> Cross:
         """Return ``C @ inner`` where ``C`` is stored, for a symmetric matrix in the cells of the remainder."""
 
     @abstractmethod
@@ -95,11 +96,11 @@ class DenseCross(Cross):
         weighted = np.einsum("abm,bmc->amc", k, self.values) if q > 1 else k[0, 0][:, None] * self.values
         return packed.product(self.values.reshape(q * m, columns), weighted.reshape(q * m, columns))
 
-    def quadratic(self, inner: Array) -> Array:
+    def quadratic(self, inner: Any) -> Array:
         """Return the blocks of the quadratic form."""
         return self.rows_times(inner).overlap(self)
 
-    def rows_times(self, inner: Array) -> DenseCross:
+    def rows_times(self, inner: Any) -> DenseCross:
         """Return the rows times ``inner``."""
         q, m, columns = self.values.shape
         product = packed.times(inner, columns, self.values.reshape(q * m, columns).T)
@@ -183,7 +184,7 @@ class SparseCross(Cross):
         products = self._products_with(self.scaled(k).values)
         return np.asarray(products.T @ np.ones(self.pattern.n_rows))
 
-    def quadratic(self, inner: Array) -> Array:
+    def quadratic(self, inner: Any) -> Array:
         """Return the blocks of the quadratic form."""
         if self.values.shape[0] == 1:
             diagonal = inner[self.pattern.layout.square.diagonal][self.pattern.columns]
@@ -191,7 +192,7 @@ class SparseCross(Cross):
             return np.asarray(2.0 * (self._products @ inner) - once)[None, None]
         return self.rows_times(inner).overlap(self)
 
-    def rows_times(self, inner: Array) -> SparseCross:
+    def rows_times(self, inner: Any) -> SparseCross:
         """Return the rows times ``inner``."""
         values = np.empty_like(self.values)
         for block in self.pattern.pair_blocks:

@@ -26,6 +26,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.probes import Expansion
 from mixedfx.linalg.remainder import Remainder
 from mixedfx.linalg.schur import schur_of
 from mixedfx.linalg.small import (
@@ -64,8 +65,8 @@ class BlockFactor:
         ``S_fR`` of every chain factor.
     remainder : Remainder or None
         What is left, factorised; None if there is nothing.
-    logdet : float
-        ``log|V|``.
+    chain_logdet : float
+        What the chain has of ``log|V|``.
     """
 
     layout: Layout
@@ -76,7 +77,17 @@ class BlockFactor:
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
     remainder: Remainder | None
-    logdet: float
+    chain_logdet: float
+
+    @property
+    def logdet(self) -> float:
+        """``log|V|``."""
+        return self.chain_logdet + (self.remainder.logdet if self.remainder else 0.0)
+
+    @property
+    def logdets(self) -> Array:
+        """``log|V|`` by each random probe (K,); empty where nothing is estimated."""
+        return self.chain_logdet + self.remainder.logdets if self.remainder else np.zeros(0)
 
     def solve(self, sides: Sequence[Array], remainder_side: Array) -> tuple[SplitEffects, SplitEffects]:
         """Return ``b = Sigma Z' V^-1 C`` and ``Z' V^-1 C`` from ``Z' C``.
@@ -99,6 +110,12 @@ class BlockFactor:
             if self.cross:
                 rest = rest - self.cross[f].transpose_dot(eliminated)
         b_rest, g_rest = self.remainder.solve(rest) if self.remainder else (rest, rest)
+        b, outside = self._backward(forward, b_rest)
+        return SplitEffects(b, b_rest), SplitEffects(outside, g_rest)
+
+    def _backward(self, forward: Sequence[Array], b_rest: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """``b`` and ``Z' V^-1 C`` of the chain's factors, last factor first."""
+        layout = self.layout
         b: list[Array] = [np.empty(0)] * layout.n_chain
         outside: list[Array] = [np.empty(0)] * layout.n_chain
         for f in reversed(layout.chain):
@@ -109,7 +126,13 @@ class BlockFactor:
                 residual = residual - self.cross[f].dot(b_rest)
             b[f] = apply(self.k[f], residual)
             outside[f] = apply(self.resolvents[f], residual)
-        return SplitEffects(tuple(b), b_rest), SplitEffects(tuple(outside), g_rest)
+        return tuple(b), tuple(outside)
+
+    def spread(self, b_rest: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """Return what effects (r, c) of the remainder do to the chain's ``b`` and ``Z' V^-1 C`` (Q, m, c)."""
+        layout = self.layout
+        nothing = [np.zeros((layout.sizes[f], layout.levels[f], b_rest.shape[1])) for f in layout.chain]
+        return self._backward(nothing, b_rest)
 
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""
@@ -119,12 +142,36 @@ class BlockFactor:
             self.remainder.forget()
         return (*chain, *rest)
 
+    def information_deviations(self) -> tuple[Array, ...]:
+        """Return by how much each probe's sum (K, Q, Q) of these blocks differs from the mean; K = 0 if exact."""
+        layout = self.layout
+        rest = [] if self.remainder is None else [self.remainder.information_deviations(r) for r in layout.remainder]
+        if self._sampled is None:
+            return (*(np.zeros((0, size, size)) for size in layout.sizes[: layout.n_chain]), *rest)
+        expansion, left, right = self._sampled
+        return (*(-expansion.deviations(a, b) for a, b in zip(left, right, strict=True)), *rest)
+
+    @cached_property
+    def _sampled(self) -> tuple[Expansion, tuple[Array, ...], tuple[Array, ...]] | None:
+        """``Z_f' V^-1`` of the remainder's random columns (Q, m, c), if there are any."""
+        expansion = None if self.remainder is None else self.remainder.expansion
+        if expansion is None:
+            return None
+        return expansion, self.spread(expansion.left)[1], self.spread(expansion.right)[1]
+
     def _chain_information(self) -> list[Array]:
+        exact = self._known_information()
+        if self._sampled is None:
+            return exact
+        expansion, left, right = self._sampled
+        return [known - expansion.blocks(a, b) for known, a, b in zip(exact, left, right, strict=True)]
+
+    def _known_information(self) -> list[Array]:
         layout = self.layout
         if layout.n_chain == 0:
             return []
         if layout.n_chain == 1:
-            inner = self.cross[0].quadratic(self.remainder.k.ravel()) if self.remainder else None
+            inner = self.cross[0].quadratic(self.remainder.inner) if self.remainder else None
             return [self._own_information(0, inner)]
         inverse = self.inverse
         return [self._own_information(f, inverse.quadratics[f]) for f in layout.chain]
@@ -172,13 +219,16 @@ class PatternInverse:
         return self.rest.k_entries(i, j)
 
 
-def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
-    """Eliminate all random effects at the covariance factors ``factors`` (one (Q, Q) a factor, elimination order)."""
+def factorize(gram: Gram, factors: Sequence[Array], near: BlockFactor | None = None) -> BlockFactor:
+    """Eliminate all random effects at the covariance factors ``factors`` (one (Q, Q) a factor, elimination order).
+
+    Where equations are solved by iteration, it starts at the solutions of ``near``, the factor at other factors.
+    """
     layout = gram.layout
     s = list(gram.diagonal)
     chain = dict(gram.chain)
     cross = list(gram.cross)
-    schur = schur_of(gram) if layout.n_remainder else None
+    schur = schur_of(gram, None if near is None else near.remainder) if layout.n_remainder else None
     resolvents, k = [], []
     logdet = 0.0
     for f in layout.chain:
@@ -197,7 +247,6 @@ def factorize(gram: Gram, factors: Sequence[Array]) -> BlockFactor:
         if schur is not None:
             schur = schur.minus(cross[f], k_f)
     rest = None if schur is None else schur.factorised(factors)
-    logdet += rest.logdet if rest else 0.0
     return BlockFactor(layout, tuple(factors), tuple(s), tuple(resolvents), tuple(k), chain, tuple(cross), rest, logdet)
 
 
@@ -208,7 +257,7 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
     chain: dict[tuple[int, int], Array] = {}
     cross: dict[int, Cross] = {}
     quadratics: dict[int, Array] = {}
-    remainder = factor.remainder.k.ravel() if factor.remainder else np.zeros(0)
+    remainder = factor.remainder.inner if factor.remainder else None
     for f in reversed(layout.chain):
         later = range(f + 1, layout.n_chain)
         quadratic = np.zeros_like(factor.s[f])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -14,6 +14,8 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout, fields_only
+from mixedfx.linalg.operator import OperatorCross, OperatorSquare, pair_block
+from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.small import apply, diagonal_blocks, segment_sum_columns
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
@@ -53,23 +55,26 @@ class Gram:
     cross : tuple of Cross
         Chain factors with the remainder.
     remainder : (r, r)
-        The remainder with itself; a sparse matrix where the layout says so.
+        The remainder with itself; a sparse matrix or an operator where the layout says so.
     sides : tuple of (Q, m, c)
         Chain factors with the dense columns.
     remainder_side : (r, c)
         The remainder with the dense columns.
     total : (c, c)
         The dense columns with themselves.
+    solver : Solver
+        How a remainder that is an operator is solved.
     """
 
     layout: Layout
     diagonal: tuple[Array, ...]
     chain: dict[tuple[int, int], Array]
     cross: tuple[Cross, ...]
-    remainder: Array | sp.csr_array
+    remainder: Array | sp.csr_array | OperatorSquare
     sides: tuple[Array, ...]
     remainder_side: Array
     total: Array
+    solver: Solver = field(default_factory=Solver)
 
     __getstate__ = fields_only
 
@@ -89,16 +94,27 @@ class Gram:
             return np.zeros(0)
         if isinstance(self.remainder, np.ndarray):
             return packed.pack(self.remainder)
-        lower = sp.coo_array(sp.tril(self.remainder))
-        row, column = (index.astype(np.intp) for index in lower.coords)
+        row, column, values = self.remainder_entries
+        lower = row >= column
         cells = np.zeros(self.layout.square.n_cells)
-        cells[self.layout.square.positions(row, column)] = lower.data
+        cells[self.layout.square.positions(row[lower], column[lower])] = values[lower]
         return cells
+
+    @property
+    def remainder_entries(self) -> tuple[IntArray, IntArray, Array]:
+        """Row, column and value of the entries of a sparse :attr:`remainder`."""
+        if isinstance(self.remainder, OperatorSquare):
+            raise FloatingPointError("the remainder of the mixed-model equations is too large to be formed")
+        entries = sp.coo_array(self.remainder)
+        row, column = (index.astype(np.intp) for index in entries.coords)
+        return row, column, entries.data
 
     def own_blocks(self, factor: int) -> Array:
         """Return ``Z_f' Z_f`` (Q, Q, m) of one factor, level by level."""
         if factor < self.layout.n_chain:
             return self.diagonal[factor]
+        if isinstance(self.remainder, OperatorSquare):
+            return self.remainder.own[factor - self.layout.n_chain]
         at, size = self.layout.span(factor), self.layout.sizes[factor]
         if self.layout.plan is not None:  # of one coefficient a level
             return np.asarray(self.remainder.diagonal()[at])[None, None]
@@ -179,7 +195,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
         diagonal=tuple(_diagonal(rows, weighted, f) for f in layout.chain),
         chain={pair: _chain_pair(rows, weighted, *pair) for pair in layout.parents},
         cross=tuple(_cross(rows, weighted, f) for f in layout.chain) if layout.n_remainder else (),
-        remainder=_sparse_table(rows, weighted) if layout.plan else _dense_table(rows, weighted),
+        remainder=_remainder(rows, weighted),
         sides=sides[: layout.n_chain],
         remainder_side=np.concatenate(flat) if flat else np.zeros((layout.n_remainder, columns.shape[1])),
         total=columns.T @ right,
@@ -193,6 +209,21 @@ def _sides(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
     if columns.shape[1] == 0:
         return np.zeros((layout.sizes[f], layout.levels[f], 0))
     return np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]])
+
+
+def _remainder(rows: Rows, weighted: Sequence[Array]) -> Array | sp.csr_array | OperatorSquare:
+    if rows.layout.is_operator:
+        return _operator_table(rows, weighted)
+    return _sparse_table(rows, weighted) if rows.layout.plan else _dense_table(rows, weighted)
+
+
+def _operator_table(rows: Rows, weighted: Sequence[Array]) -> OperatorSquare:
+    """Cross-products of the remainder with itself, block by block."""
+    layout, rest = rows.layout, list(rows.layout.remainder)
+    own = tuple(_diagonal(rows, weighted, r) for r in rest)
+    pairs = [(i, j) for j in range(len(rest)) for i in range(j)]
+    between = {(i, j): pair_block(layout, weighted[rest[i]], rows.z[rest[j]], rest[i], rest[j]) for i, j in pairs}
+    return OperatorSquare(layout, own, between)
 
 
 def _dense_table(rows: Rows, weighted: Sequence[Array]) -> Array:
@@ -218,8 +249,10 @@ def _sparse_table(rows: Rows, weighted: Sequence[Array]) -> sp.csr_array:
     return sp.csr_array(sp.coo_array((values, (i, j)), shape=(layout.n_remainder, layout.n_remainder)))
 
 
-def _block_squares(matrix: Array | sp.csr_array, starts: IntArray) -> Array:
+def _block_squares(matrix: Array | sp.csr_array | OperatorSquare, starts: IntArray) -> Array:
     """Sums of squares over the blocks of a matrix whose blocks begin at ``starts``."""
+    if isinstance(matrix, OperatorSquare):
+        return matrix.block_squares()
     if isinstance(matrix, np.ndarray):
         sums = np.add.reduceat(np.square(matrix), starts, axis=0)
         return np.asarray(np.add.reduceat(sums, starts, axis=1))
@@ -262,6 +295,8 @@ def _pair_table(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
 
 def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
     layout = rows.layout
+    if layout.is_operator:
+        return OperatorCross(tuple(pair_block(layout, weighted[f], rows.z[r], f, r) for r in layout.remainder))
     if rows.loadings or layout.dense_cross[f]:
         blocks = [_pair_table(rows, weighted, f, r) for r in layout.remainder]
         return DenseCross(np.concatenate(blocks, axis=1).reshape(layout.sizes[f], layout.levels[f], -1))

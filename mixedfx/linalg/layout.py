@@ -231,6 +231,8 @@ class Layout:
         (f, g), f < g < n_chain, to the level of g (m_f,) that holds each level of f.
     correlated : tuple of bool
         Factors whose levels are correlated a priori.
+    is_operator : bool
+        The remainder's equations are never formed, only solved: :mod:`mixedfx.linalg.iterative`.
     """
 
     codes: tuple[IntArray, ...]
@@ -240,6 +242,7 @@ class Layout:
     n_chain: int
     parents: dict[tuple[int, int], IntArray] = field(default_factory=dict)
     correlated: tuple[bool, ...] = ()
+    is_operator: bool = False
 
     @property
     def n_factors(self) -> int:

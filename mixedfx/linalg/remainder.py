@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import EliminationPlan, Round
 from mixedfx.linalg.layout import Layout, SparseSquare, fields_only
+from mixedfx.linalg.probes import Expansion
 from mixedfx.linalg.small import congruence, left_multiply, symmetrize
 
 __all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
@@ -76,6 +78,8 @@ class _Scaling:
 class Remainder(ABC):
     """The factorised remainder: ``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'`` of a Schur complement ``S``."""
 
+    layout: Layout
+
     @property
     @abstractmethod
     def logdet(self) -> float:
@@ -106,6 +110,26 @@ class Remainder(ABC):
     @abstractmethod
     def information(self, r: int) -> Array:
         """Return the diagonal blocks (Q, Q, m) of ``S - S K S`` for one factor."""
+
+    @property
+    def inner(self) -> Any:
+        """``K`` as the cross-products of eliminated factors multiply it; without :attr:`expansion`."""
+        return self.k.ravel()
+
+    @property
+    def expansion(self) -> Expansion | None:
+        """What :attr:`inner` lacks, by random columns; None where nothing is estimated."""
+        return None
+
+    @property
+    def logdets(self) -> Array:
+        """:attr:`logdet` by each random probe (K,); empty where nothing is estimated."""
+        return np.zeros(0)
+
+    def information_deviations(self, r: int) -> Array:
+        """By how much each probe's sum (K, Q, Q) of :meth:`information` differs from the mean; K = 0 if exact."""
+        size = self.layout.sizes[r]
+        return np.zeros((0, size, size))
 
     @abstractmethod
     def forget(self) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixedfx._typing import Array
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
+from mixedfx.linalg.iterative import IterativeRemainder
 from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.operator import OperatorCross, OperatorSquare, as_operator
 from mixedfx.linalg.remainder import Remainder, factorize_remainder
 
-__all__ = ["CellSchur", "Schur", "schur_of"]
+__all__ = ["CellSchur", "OperatorSchur", "Schur", "schur_of"]
 
 
 class Schur(ABC):
@@ -47,6 +49,32 @@ class CellSchur(Schur):
         return factorize_remainder(self.layout, factors, self.cells, overwrite=self.owned)
 
 
-def schur_of(gram: Gram) -> Schur:
-    """Return the remainder's own cross-products, from which the eliminated factors are taken off one by one."""
+@dataclass(frozen=True)
+class OperatorSchur(Schur):
+    """Never formed: the products that it is made of, ``eliminated`` (C, K) of every factor."""
+
+    gram: Gram
+    square: OperatorSquare
+    near: IterativeRemainder | None
+    eliminated: tuple[tuple[OperatorCross, Array], ...] = ()
+
+    def minus(self, cross: Cross, k: Array) -> OperatorSchur:
+        """Return it less the products of one factor."""
+        return replace(self, eliminated=(*self.eliminated, (as_operator(cross), k)))
+
+    def factorised(self, factors: Sequence[Array]) -> Remainder:
+        """Return the remainder, to be solved."""
+        layout = self.gram.layout
+        own = tuple(factors[r] for r in layout.remainder)
+        return IterativeRemainder(layout, self.square, self.eliminated, own, self.gram.solver, self.near)
+
+
+def schur_of(gram: Gram, near: Remainder | None = None) -> Schur:
+    """Return the remainder's own cross-products, from which the eliminated factors are taken off one by one.
+
+    ``near`` is the remainder at other covariance factors, whose solutions are where to start.
+    """
+    if isinstance(gram.remainder, OperatorSquare):
+        known = near.forgotten() if isinstance(near, IterativeRemainder) else None
+        return OperatorSchur(gram, gram.remainder, known)
     return CellSchur(gram.layout, gram.remainder_cells, False)
