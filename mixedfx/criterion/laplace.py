@@ -114,6 +114,38 @@ class LaplaceEvaluation:
         ]
         return np.concatenate([beta + model.penalty.gradient(state.parts.beta), theta, *extra])
 
+    @cached_property
+    def weight_movement(self) -> Array:
+        """Derivatives (n, k) of the determinant's weights in all parameters, through the mode's movement too."""
+        state, model = self.state, self.model
+        curve, (db, _) = state.expansion.determinant, state.movement
+        out = np.empty((model.X.shape[0], self.x.size))
+        for j, column in enumerate(db.T):
+            out[:, j] = model.space.spread(column)
+        out[:, : model.n_fixed] += model.X
+        out *= curve.slope[:, None]
+        for at, matrix, part in zip(model.extra_slices, model.auxiliary_matrices, curve.auxiliary, strict=True):
+            out[:, model.theta_slice.stop + at.start : model.theta_slice.stop + at.stop] += matrix * part[:, None]
+        return out
+
+    @cached_property
+    def gradient_deviations(self) -> Array:
+        """By how much the gradient by each random probe (K, len(x)) differs from their mean; K = 0 if it is exact.
+
+        That of the log-determinant is ``sum_i h_i dW_i + tr(Z'V^-1 Z dSigma)``, dW the total derivatives.
+        """
+        state, model = self.state, self.model
+        factor = state.determinant_factor
+        expansion = factor.expansion
+        if expansion is None:
+            return np.zeros((0, self.x.size))
+        out = model.space.expanded_sums(expansion, self.weight_movement)[expansion.exact :]
+        information = factor.information_deviations()
+        for k, row in enumerate(out):
+            by_covariance = [of_factor[k] for of_factor in information]
+            row[model.theta_slice] += model.covariance.gradient(state.sigma_derivatives, by_covariance)
+        return np.asarray(out - out.mean(axis=0))
+
     @property
     def curvature_is_exact(self) -> bool:
         """Whether :attr:`curvature` is the Hessian itself."""

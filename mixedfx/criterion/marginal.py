@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -21,6 +21,8 @@ from mixedfx._typing import Array
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
+from mixedfx.linalg.gram import Gram, cross_products
+from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.rowwise import RowMap
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
 
 STENCIL = ((1.0, 8.0), (2.0, -1.0))  # five-point rule: offsets and weights / 12
 STENCIL_STEP = 1e-3
+ROUGH = 1e-3  # residual of a step on the way to the mode, where equations are solved by iteration
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,8 @@ class MarginalModel:
     likelihood : FamilyLikelihood
     auxiliaries : tuple of Auxiliary
     penalty : RidgePenalty
+    solver : Solver
+        How equations that are never formed are solved.
     """
 
     space: RowMap
@@ -277,6 +282,15 @@ class MarginalModel:
     likelihood: FamilyLikelihood
     auxiliaries: tuple[Auxiliary, ...]
     penalty: RidgePenalty
+    solver: Solver = field(default_factory=Solver)
+
+    def gram(self, weight: Array) -> Gram:
+        """Return the cross-products of the random effects' columns with weights (n,)."""
+        return replace(cross_products(self.space.rows, weight), solver=self.solver)
+
+    def roughly(self) -> MarginalModel:
+        """Return the model whose equations are solved no better than a step on the way to the mode needs."""
+        return replace(self, solver=replace(self.solver, tolerance=ROUGH, inverse_iterations=0))
 
     @property
     def n_fixed(self) -> int:

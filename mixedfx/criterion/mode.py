@@ -12,15 +12,17 @@ Breslow & Clayton (1993), JASA 88, 9; Bates, Maechler, Bolker & Walker (2015), J
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack
 
 from mixedfx._typing import Array
+from mixedfx.criterion.inexact import find_mode_roughly
 from mixedfx.criterion.marginal import Expansion, MarginalModel, Parts
+from mixedfx.criterion.newton import CLIPPED_WEIGHT, TOLERANCE, Iterate, Mode, Quadratic, search
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 from mixedfx.linalg.rowwise import RowMap
@@ -38,49 +40,7 @@ __all__ = [
     "working_curvature",
 ]
 
-MAX_STEPS = 50
-STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
-SHORT = 1e-3
-TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
-SMALLEST_FRACTION = 1e-8  # give up halving below
-RISE = 1e-12  # relative rounding of the penalised log-likelihood
-CLIPPED_WEIGHT = 1e-2  # smallest weight, relative to the mean absolute one, where the observed ones are not positive
-
-Quadratic = Callable[[Array], tuple[Array, Array, Array]]
 BATCH_CELLS = 100_000  # rows times points whose likelihood is expanded at a time
-
-
-@dataclass(frozen=True)
-class Mode:
-    """A point of the search for the mode, or the mode itself.
-
-    Attributes
-    ----------
-    b, t : (q,)
-        Random effects and ``Sigma^-1 b``.
-    eta : (n,)
-        Linear predictor.
-    beta : (p,)
-        Fixed effects, where they are sought too; else empty.
-    converged : bool
-    steps : int
-        Newton steps taken.
-    """
-
-    b: Array
-    t: Array
-    eta: Array
-    beta: Array = field(default_factory=lambda: np.zeros(0))
-    converged: bool = True
-    steps: int = 0
-
-
-@dataclass(frozen=True)
-class _Iterate:
-    mode: Mode
-    value: float
-    gradient: Array
-    weight: Array
 
 
 def find_mode(
@@ -108,7 +68,7 @@ def find_mode(
         Newton decrement before the last step; the log-likelihood at the mode is then wrong by about as much.
     """
 
-    def newton(state: _Iterate) -> Mode:
+    def newton(state: Iterate) -> Mode:
         factor, weight = _factor(space, state.weight, factors)
         working = state.gradient + weight * (state.mode.eta - fixed)
         b, t = space.solve(factor, space.collect(working[:, None]))
@@ -116,11 +76,11 @@ def find_mode(
 
     if start is not None and start[0].any():
         b, t = start
-        mode = _search(newton, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
+        mode = search(newton, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
         if mode.converged:
             return mode
     zero = np.zeros(space.n_effects)
-    return _search(newton, quadratic, Mode(zero, zero, fixed, converged=False), tolerance)
+    return search(newton, quadratic, Mode(zero, zero, fixed, converged=False), tolerance)
 
 
 def find_joint_mode(
@@ -143,7 +103,7 @@ def find_joint_mode(
         Fixed and random effects to start from.
     """
 
-    def newton(state: _Iterate) -> Mode:
+    def newton(state: Iterate) -> Mode:
         factor, weight = _factor(space, state.weight, factors)
         working = state.gradient + weight * (state.mode.eta - offset)
         weighted = X * weight[:, None]
@@ -157,35 +117,7 @@ def find_joint_mode(
 
     beta, b = start
     eta = offset + X @ beta + space.spread(b)
-    return _search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False), TOLERANCE)
-
-
-def _search(newton: Callable[[_Iterate], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
-    """Newton steps from ``start``. The first is taken in full: a given ``t`` and ``b`` need not match."""
-    state = _evaluate(start, quadratic)
-    consistent, short = not start.b.any(), 0
-    for step in range(1, MAX_STEPS + 1):
-        if not np.isfinite(state.value):
-            break
-        try:
-            full = newton(state)
-        except FloatingPointError:
-            break
-        decrement = _decrement(state, full)
-        if decrement <= tolerance:
-            return replace(full, converged=True, steps=step)
-        fraction, trial = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
-        short = short + 1 if fraction < SHORT else 0
-        if trial is None or short == STUCK:
-            break
-        state, consistent = trial, True
-    return state.mode
-
-
-def _evaluate(mode: Mode, quadratic: Quadratic) -> _Iterate:
-    with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
-        value, gradient, weight = quadratic(mode.eta)
-        return _Iterate(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
+    return search(newton, quadratic, Mode(b, np.zeros_like(b), eta, beta, converged=False), TOLERANCE)
 
 
 def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
@@ -204,33 +136,6 @@ def _solved(information: Array, side: Array) -> Array:
         raise FloatingPointError("the information of the fixed effects is singular") from error
 
 
-def _decrement(state: _Iterate, full: Mode) -> float:
-    """Squared length of the step in the metric of the observed information."""
-    change = full.eta - state.mode.eta
-    likelihood = float(np.abs(state.weight) @ (change * change))
-    return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
-
-
-def _line_search(state: _Iterate, full: Mode, quadratic: Quadratic) -> tuple[float, _Iterate | None]:
-    """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
-    fraction, start = 1.0, state.mode
-    floor = state.value - RISE * max(1.0, abs(state.value))
-    while fraction > SMALLEST_FRACTION:
-        trial = full if fraction == 1.0 else _between(start, full, fraction)
-        step = _evaluate(trial, quadratic)
-        if step.value >= floor:
-            return fraction, step
-        fraction *= 0.5
-    return fraction, None
-
-
-def _between(start: Mode, full: Mode, fraction: float) -> Mode:
-    b = start.b + fraction * (full.b - start.b)
-    t = start.t + fraction * (full.t - start.t)
-    beta = start.beta + fraction * (full.beta - start.beta)
-    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), beta, converged=False)
-
-
 @dataclass(frozen=True)
 class ModeState:
     """The conditional mode at one value of the parameters, and the factorised equations there.
@@ -243,12 +148,15 @@ class ModeState:
     mode : Mode
     known : Expansion, optional
         The expansion of the likelihood, where it has been computed already.
+    near : BlockFactor, optional
+        Equations of a state close by, where to start if they are solved by iteration.
     """
 
     model: MarginalModel
     x: Array
     mode: Mode
     known: Expansion | None = None
+    near: BlockFactor | None = None
 
     @cached_property
     def parts(self) -> Parts:
@@ -275,12 +183,12 @@ class ModeState:
     @cached_property
     def gram(self) -> Gram:
         """Cross-products with the observed weights."""
-        return cross_products(self.model.space.rows, self.expansion.observed.weight)
+        return self.model.gram(self.expansion.observed.weight)
 
     @cached_property
     def factor(self) -> BlockFactor:
         """The equations of the mode, factorised (observed weights)."""
-        return factorize(self.gram, self.factors)
+        return factorize(self.gram, self.factors, self.near)
 
     @cached_property
     def determinant_factor(self) -> BlockFactor:
@@ -288,7 +196,7 @@ class ModeState:
         curves = self.expansion
         if curves.determinant is curves.observed:
             return self.factor
-        return factorize(cross_products(self.model.space.rows, curves.determinant.weight), self.factors)
+        return factorize(self.model.gram(curves.determinant.weight), self.factors, self.near)
 
     @cached_property
     def sigma_derivatives(self) -> list[Array]:
@@ -354,9 +262,18 @@ def mode_state(
 
     factors = model.covariance.factors(parts.theta)
     start = None if near is None else _predicted(near, x)
-    return ModeState(
-        model, x, find_mode(model.space, quadratic, model.fixed_part(parts.beta), factors, start, tolerance)
-    )
+    fixed = model.fixed_part(parts.beta)
+    if not model.space.rows.layout.is_operator:
+        return ModeState(model, x, find_mode(model.space, quadratic, fixed, factors, start, tolerance))
+    known = None if near is None else near.determinant_factor
+    rough = model.roughly()
+
+    def factorized(weight: Array) -> BlockFactor:
+        return factorize(rough.gram(weight), factors, known)
+
+    t = None if start is None else start[1]
+    mode = find_mode_roughly(model.space, quadratic, fixed, factors, factorized, t, tolerance)
+    return ModeState(model, x, mode, near=known)
 
 
 def known_state(model: MarginalModel, x: Array, b: Array, t: Array, converged: bool) -> ModeState:
@@ -379,7 +296,8 @@ def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
     model, states = state.model, []
     for x in xs:
         b, t = _predicted(state, x)
-        states.append(ModeState(model, x, Mode(b, t, model.fixed_part(model.parts(x).beta) + model.space.spread(b))))
+        eta = model.fixed_part(model.parts(x).beta) + model.space.spread(b)
+        states.append(ModeState(model, x, Mode(b, t, eta), near=state.determinant_factor))
     extra = state.parts.extra
     together = [i for i, other in enumerate(states) if np.array_equal(other.parts.extra, extra)]
     size = max(1, BATCH_CELLS // max(state.mode.eta.size, 1))
@@ -424,7 +342,7 @@ def mode_covariance(state: ModeState, factor: int) -> Array:
     """Return the blocks (Q, Q, m) of ``K``, the conditional covariance of one factor's effects around their mode."""
     layout, inverse = state.model.space.rows.layout, state.determinant_factor.inverse
     if factor < layout.n_chain:
-        return inverse.diagonal[factor]
+        return inverse.chain_blocks(factor)
     loading = state.model.space.rows.loadings.get(factor)
     if loading is None:
         return inverse.remainder_blocks(factor)

@@ -58,7 +58,12 @@ class Solved:
 
 
 def solve_columns(
-    times: Callable[[Array], Array], b: Array, tolerance: float, start: Array | None = None, least_steps: int = 0
+    times: Callable[[Array], Array],
+    b: Array,
+    tolerance: float,
+    start: Array | None = None,
+    least_steps: int = 0,
+    scale: Array | None = None,
 ) -> Solved:
     """Solve ``A x = b`` for a symmetric positive definite ``A`` and many columns.
 
@@ -73,6 +78,8 @@ def solve_columns(
         Where to start; zero if omitted, which the logarithms of :class:`Solved` need.
     least_steps : int
         Steps that every column takes at least.
+    scale : (n, c), optional
+        What the residuals are compared with, where ``b`` is only a part of it, perhaps no more than its rounding.
 
     Raises
     ------
@@ -82,7 +89,7 @@ def solve_columns(
     x = np.zeros_like(b) if start is None else start.copy()
     r = b.copy() if start is None else b - times(x)
     p, rr = r.copy(), _lengths(r)
-    goal = tolerance**2 * _lengths(b)
+    goal = tolerance**2 * _lengths(b if scale is None else scale)
     steps = np.zeros(b.shape[1], dtype=np.intp)
     alphas: list[Array] = []
     betas: list[Array] = []

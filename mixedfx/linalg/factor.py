@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -151,6 +152,19 @@ class BlockFactor:
         expansion, left, right = self._sampled
         return (*(-expansion.deviations(a, b) for a, b in zip(left, right, strict=True)), *rest)
 
+    @property
+    def expansion(self) -> Expansion | None:
+        """What is estimated of ``K``, by random columns (q, c) over all effects; None where nothing is."""
+        expansion = None if self.remainder is None else self.remainder.expansion
+        if expansion is None:
+            return None
+        left, right = (self._over_all(side) for side in (expansion.left, expansion.right))
+        return Expansion(left, right, expansion.exact)
+
+    def _over_all(self, b_rest: Array) -> Array:
+        chain = [part.reshape(-1, b_rest.shape[1]) for part in self.spread(b_rest)[0]]
+        return np.concatenate([*chain, b_rest])
+
     @cached_property
     def _sampled(self) -> tuple[Expansion, tuple[Array, ...], tuple[Array, ...]] | None:
         """``Z_f' V^-1`` of the remainder's random columns (Q, m, c), if there are any."""
@@ -194,7 +208,8 @@ class PatternInverse:
     """Blocks of ``K = Lambda (Lambda' Z'Z Lambda + I)^-1 Lambda'`` where the cross-products have theirs.
 
     ``quadratics`` holds ``S_fL K_LL S_Lf`` (Q, Q, m) of every chain factor f with all that is eliminated after it;
-    ``rest`` is the factorised remainder, which knows its own part of ``K``.
+    ``rest`` is the factorised remainder, which knows its own part of ``K``. Where that is estimated, the blocks lack
+    what ``expansion`` has, random columns (q, c) over all effects.
     """
 
     diagonal: tuple[Array, ...]
@@ -202,6 +217,21 @@ class PatternInverse:
     cross: tuple[Cross, ...]
     rest: Remainder | None
     quadratics: tuple[Array, ...]
+    expansion: Expansion | None = None
+
+    @property
+    def inner(self) -> Any:
+        """What is known of the remainder's part without random columns."""
+        return None if self.rest is None else self.rest.inner
+
+    def chain_blocks(self, f: int) -> Array:
+        """Diagonal blocks (Q, Q, m) of a factor of the chain, estimated where there are random columns."""
+        e, size = self.expansion, len(self.diagonal[f])
+        if e is None:
+            return self.diagonal[f]
+        start = sum(block.shape[0] * block.shape[2] for block in self.diagonal[:f])
+        at = slice(start, start + size * self.diagonal[f].shape[2])
+        return self.diagonal[f] + e.blocks(*(side[at].reshape(size, -1, side.shape[1]) for side in (e.left, e.right)))
 
     @property
     def remainder(self) -> Array:
@@ -289,4 +319,5 @@ def _invert_on_pattern(factor: BlockFactor) -> PatternInverse:
         tuple(cross[f] for f in order) if cross else (),
         factor.remainder,
         tuple(quadratics[f] for f in order),
+        factor.expansion,
     )

@@ -36,7 +36,6 @@ from mixedfx.linalg.small import apply, congruence, from_stack, left_multiply, m
 
 __all__ = ["Deflation", "IterativeRemainder"]
 
-INVERSE_ITERATIONS = 2  # from the constants to the near-null vectors
 VECTOR_TOLERANCE = 1e-6  # of their solves
 KEY_BITS = 20  # of the key of a stream of signs: the coefficient; those above are the factor
 LINE_UP = 1e-8  # relative length below which a vector lies in the span of the others
@@ -92,7 +91,7 @@ class Deflation:
             return b
         along = self.vectors.T @ b
         first = None if start is None else self.outside(start)
-        rest = solve_columns(self.times_outside, b - self._oblique @ along, tolerance, first).x
+        rest = solve_columns(self.times_outside, b - self._oblique @ along, tolerance, first, scale=b).x
         return self.joined(rest, along)
 
     def joined(self, rest: Array, along: Array) -> Array:
@@ -206,10 +205,10 @@ class IterativeRemainder(Remainder):
         """The near-null vectors: from the constants of every factor and column, by inverse iteration."""
         vectors = self._constants
         known = Deflation.of(self.times, vectors if self.near is None else self.near.deflation.vectors)
-        for _ in range(INVERSE_ITERATIONS):
+        for _ in range(self.solver.inverse_iterations):
             vectors = known.solve(_orthonormal(vectors), VECTOR_TOLERANCE)
             known = Deflation.of(self.times, vectors) if self.near is None else known
-        return Deflation.of(self.times, vectors)
+        return Deflation.of(self.times, vectors) if self.solver.inverse_iterations else known
 
     @cached_property
     def _constants(self) -> Array:
@@ -229,10 +228,15 @@ class IterativeRemainder(Remainder):
         if side.shape[1] == 0:
             return side, side
         b = self.effects(self.deflation.solve(self._back(side), self.solver.tolerance))
-        if all(self._is_regular):
-            parts = zip(self.factors, split(self.layout, b), strict=True)
-            return b, joined([left_multiply(_inverse(t @ t.T), part) for t, part in parts])
-        return b, side - joined(self.schur_times(split(self.layout, b)))
+        parts, regular = split(self.layout, b), self._is_regular
+        lost = parts if all(regular) else self.schur_times(parts)
+        outside = [
+            left_multiply(_inverse(t @ t.T), part) if direct else given - taken
+            for t, part, direct, given, taken in zip(
+                self.factors, parts, regular, split(self.layout, side), lost, strict=True
+            )
+        ]
+        return b, joined(outside)
 
     @cached_property
     def _is_regular(self) -> tuple[bool, ...]:

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination
+from mixedfx.linalg.pairs import LevelPairs, PairRows, meeting
 
 __all__ = ["Layout", "PackedSquare", "PairPattern", "SparseSquare", "Square", "analyse", "fields_only", "parents_of"]
 
@@ -280,6 +281,12 @@ class Layout:
         """Columns of a remainder factor in the remainder (coefficient by coefficient, levels within)."""
         at = factor - self.n_chain
         return slice(self.offsets[at], self.offsets[at + 1])
+
+    @cached_property
+    def meetings(self) -> dict[tuple[int, int], tuple[LevelPairs, PairRows]]:
+        """Which levels of two factors meet, and in which rows: every factor against each later one of the remainder."""
+        pairs = [(f, r) for r in self.remainder for f in range(r)]
+        return {(f, r): meeting(self.codes[f], self.codes[r], self.levels[f], self.levels[r]) for f, r in pairs}
 
     @cached_property
     def patterns(self) -> tuple[PairPattern, ...]:

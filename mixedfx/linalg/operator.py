@@ -11,7 +11,7 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.pairs import PairBlock, meeting
+from mixedfx.linalg.pairs import PairBlock
 from mixedfx.linalg.small import apply
 
 __all__ = ["OperatorCross", "OperatorSquare", "as_operator", "joined", "pair_block", "split"]
@@ -31,7 +31,7 @@ def joined(parts: Sequence[Array]) -> Array:
 
 def pair_block(layout: Layout, z_f: Array, z_g: Array, f: int, g: int) -> PairBlock:
     """Cross-products of two factors on the pairs of their levels that meet, from covariates (Q, n) of the rows."""
-    pairs, rows = meeting(layout.codes[f], layout.codes[g], layout.levels[f], layout.levels[g])
+    pairs, rows = layout.meetings[f, g]
     values = np.empty((layout.sizes[f], layout.sizes[g], pairs.columns.size))
     for a in range(layout.sizes[f]):
         for b in range(layout.sizes[g]):

@@ -75,7 +75,7 @@ class PairRows:
             return np.zeros(0)
         return np.asarray(np.add.reduceat(values[self.order], self.starts), dtype=float)
 
-    @property
+    @cached_property
     def of_row(self) -> IntArray:
         """The pair (n,) that every row belongs to."""
         counts = np.diff(np.append(self.starts, self.order.size))

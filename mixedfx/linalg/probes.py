@@ -34,12 +34,15 @@ class Solver:
         Number of random signs a level for traces and determinants, and where they begin.
     tolerance, probe_tolerance : float
         Length of a residual relative to its right-hand side: of what is asked for, and of the probes.
+    inverse_iterations : int
+        Steps from the constants to the near-null vectors that are treated exactly.
     """
 
     probes: int = 16
     seed: int = 0
     tolerance: float = 1e-10
     probe_tolerance: float = 1e-8
+    inverse_iterations: int = 2
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,12 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.factor import BlockFactor, PatternInverse, SplitEffects
 from mixedfx.linalg.gram import Rows, level_sums
+from mixedfx.linalg.operator import OperatorCross
+from mixedfx.linalg.probes import Expansion
 
 __all__ = ["RowMap", "row_forms"]
+
+CHUNK_CELLS = 1 << 18  # numbers of one piece of rows
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,38 @@ class RowMap:
                 out += 2.0 * self._cross_leverages(f, inverse)
         if layout.n_remainder:
             out += self._remainder_leverages(inverse)
+        if inverse.expansion is not None:
+            out += self._expanded(inverse.expansion)
+        return out
+
+    def _expanded(self, expansion: Expansion) -> Array:
+        """What random columns tell of ``z_i' K z_i`` (n,)."""
+        weights, out = expansion.weights, np.empty(self.rows.columns.shape[0])
+        for at in self._chunks(expansion.left.shape[1]):
+            left, right = self._columns(expansion.left, at), self._columns(expansion.right, at)
+            out[at] = np.einsum("ic,ic,c->i", left, right, weights)
+        return out
+
+    def expanded_sums(self, expansion: Expansion, matrix: Array) -> Array:
+        """Return ``sum_i (z_i' left_c)(z_i' right_c) matrix_i`` (c, k) of every random column, for a matrix (n, k)."""
+        out = np.zeros((expansion.left.shape[1], matrix.shape[1]))
+        for at in self._chunks(expansion.left.shape[1]):
+            out += (self._columns(expansion.left, at) * self._columns(expansion.right, at)).T @ matrix[at]
+        return out
+
+    def _chunks(self, columns: int) -> list[slice]:
+        """Rows in pieces, so that a piece of so many columns stays in the processor's cache."""
+        n, size = self.rows.columns.shape[0], max(1, CHUNK_CELLS // max(columns, 1))
+        return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+    def _columns(self, effects: Array, at: slice) -> Array:
+        """``Z effects`` (c, k) in some rows, for effects (q, k)."""
+        codes = self.rows.layout.codes
+        out = np.zeros((at.stop - at.start, effects.shape[1]))
+        for f, part in enumerate(self.split(effects)):
+            for z, b, unit in zip(self.rows.z[f], part, self._units[f], strict=True):
+                values = np.take(b, codes[f][at], axis=0)
+                out += values if unit else z[at, None] * values
         return out
 
     def _remainder_columns(self, r: int) -> list[IntArray]:
@@ -123,6 +159,11 @@ class RowMap:
         ]
 
     def _remainder_leverages(self, inverse: PatternInverse) -> Array:
+        layout = self.rows.layout
+        if layout.is_operator:
+            blocks = zip(layout.remainder, inverse.inner, strict=True)
+            parts = [row_forms(self.rows.z[r], self.rows.z[r], block, layout.codes[r]) for r, block in blocks]
+            return np.asarray(sum(parts))
         entries = self._remainder_entries(inverse)
         out = np.zeros(self.rows.columns.shape[0])
         for i, (z, column) in enumerate(self._remainder_terms):
@@ -142,6 +183,12 @@ class RowMap:
     def _cross_leverages(self, f: int, inverse: PatternInverse) -> Array:
         cross, codes = inverse.cross[f], self.rows.layout.codes[f]
         out = np.zeros(codes.size)
+        if isinstance(cross, OperatorCross):
+            for r, block in zip(self.rows.layout.remainder, cross.blocks, strict=True):
+                out += row_forms(
+                    self.rows.z[f], self.rows.z[r], block.values, self.rows.layout.meetings[f, r][1].of_row
+                )
+            return out
         for a, covariate in enumerate(self.rows.z[f]):
             for at, (z, column) in enumerate(self._remainder_terms):
                 if cross.sparsity is None:

@@ -1,0 +1,112 @@
+"""Newton's method for the conditional mode: halved steps, warm starts, and when to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from mixedfx._typing import Array
+
+__all__ = ["CLIPPED_WEIGHT", "TOLERANCE", "Iterate", "Mode", "Quadratic", "search"]
+
+MAX_STEPS = 50
+STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
+SHORT = 1e-3
+TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares the error
+SMALLEST_FRACTION = 1e-8  # give up halving below
+RISE = 1e-12  # relative rounding of the penalised log-likelihood
+CLIPPED_WEIGHT = 1e-2  # smallest weight, relative to the mean absolute one, where the observed ones are not positive
+
+Quadratic = Callable[[Array], tuple[Array, Array, Array]]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A point of the search for the mode, or the mode itself.
+
+    Attributes
+    ----------
+    b, t : (q,)
+        Random effects and ``Sigma^-1 b``.
+    eta : (n,)
+        Linear predictor.
+    beta : (p,)
+        Fixed effects, where they are sought too; else empty.
+    converged : bool
+    steps : int
+        Newton steps taken.
+    """
+
+    b: Array
+    t: Array
+    eta: Array
+    beta: Array = field(default_factory=lambda: np.zeros(0))
+    converged: bool = True
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """A point with the penalised log-likelihood there, its rows' derivative and minus the second one (n,)."""
+
+    mode: Mode
+    value: float
+    gradient: Array
+    weight: Array
+
+
+def search(newton: Callable[[Iterate], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
+    """Newton steps from ``start``. The first is taken in full: a given ``t`` and ``b`` need not match."""
+    state = _evaluate(start, quadratic)
+    consistent, short = not start.b.any(), 0
+    for step in range(1, MAX_STEPS + 1):
+        if not np.isfinite(state.value):
+            break
+        try:
+            full = newton(state)
+        except FloatingPointError:
+            break
+        decrement = _decrement(state, full)
+        if decrement <= tolerance:
+            return replace(full, converged=True, steps=step)
+        fraction, trial = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
+        short = short + 1 if fraction < SHORT else 0
+        if trial is None or short == STUCK:
+            break
+        state, consistent = trial, True
+    return state.mode
+
+
+def _evaluate(mode: Mode, quadratic: Quadratic) -> Iterate:
+    with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
+        value, gradient, weight = quadratic(mode.eta)
+        return Iterate(mode, float(value.sum() - 0.5 * (mode.t @ mode.b)), gradient, weight)
+
+
+def _decrement(state: Iterate, full: Mode) -> float:
+    """Squared length of the step in the metric of the observed information."""
+    change = full.eta - state.mode.eta
+    likelihood = float(np.abs(state.weight) @ (change * change))
+    return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
+
+
+def _line_search(state: Iterate, full: Mode, quadratic: Quadratic) -> tuple[float, Iterate | None]:
+    """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
+    fraction, start = 1.0, state.mode
+    floor = state.value - RISE * max(1.0, abs(state.value))
+    while fraction > SMALLEST_FRACTION:
+        trial = full if fraction == 1.0 else _between(start, full, fraction)
+        step = _evaluate(trial, quadratic)
+        if step.value >= floor:
+            return fraction, step
+        fraction *= 0.5
+    return fraction, None
+
+
+def _between(start: Mode, full: Mode, fraction: float) -> Mode:
+    b = start.b + fraction * (full.b - start.b)
+    t = start.t + fraction * (full.t - start.t)
+    beta = start.beta + fraction * (full.beta - start.beta)
+    return Mode(b, t, start.eta + fraction * (full.eta - start.eta), beta, converged=False)
