@@ -1,4 +1,4 @@
-"""What is imported when it is first named: modules of a package, and functions of higher floors that methods call."""
+"""What is done when it is first asked for: imports of modules and of functions of higher floors, and attributes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["HIGHER", "higher", "names", "submodules"]
+__all__ = ["HIGHER", "cached_property", "higher", "names", "submodules"]
+
+if TYPE_CHECKING or sys.version_info >= (3, 12):
+    from functools import cached_property
+else:
+    import functools
+
+    class cached_property(functools.cached_property):
+        """An attribute that is computed when it is first asked for, as in Python 3.12.
+
+        Before, a lock for all objects of a class kept threads from computing at the same time.
+        """
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value
+
 
 # Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
 # table; tests/test_architecture.py allows no other import against the order of the rooms.

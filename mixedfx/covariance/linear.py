@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 
@@ -173,6 +174,22 @@ class HomogeneousDiagonalCovariance(Covariance):
 SMALLEST_EIGENVALUE = 0.05  # of a correlation matrix to start from
 
 
+KEPT_SIZE = 8  # terms of up to so many columns share their constant arrays
+
+
+def _triangle(size: int) -> tuple[tuple[IntArray, IntArray], Array]:
+    """Rows and columns (n_theta,) of a lower triangle, column-wise; matrices (n_theta, q, q) with a one there."""
+    columns, rows = np.triu_indices(size)
+    basis = np.zeros((rows.size, size, size))
+    basis[np.arange(rows.size), rows, columns] = 1.0
+    for shared in (rows, columns, basis):
+        shared.flags.writeable = False
+    return (rows, columns), basis
+
+
+_kept_triangle = lru_cache(maxsize=KEPT_SIZE)(_triangle)
+
+
 @dataclass(frozen=True)
 class UnstructuredCovariance(Covariance):
     """``theta`` is the lower triangle of ``T``, column-wise, with a diagonal that is not negative.
@@ -188,18 +205,17 @@ class UnstructuredCovariance(Covariance):
     """
 
     @cached_property
+    def _triangle(self) -> tuple[tuple[IntArray, IntArray], Array]:
+        return (_kept_triangle if self.size <= KEPT_SIZE else _triangle)(self.size)
+
+    @property
     def _positions(self) -> tuple[IntArray, IntArray]:
         """Rows and columns (n_theta,) of the lower triangle, column-wise."""
-        columns, rows = np.triu_indices(self.size)
-        return rows, columns
+        return self._triangle[0]
 
-    @cached_property
+    @property
     def _basis(self) -> Array:
-        rows, columns = self._positions
-        basis = np.zeros((self.n_theta, self.size, self.size))
-        basis[np.arange(self.n_theta), rows, columns] = 1.0
-        basis.flags.writeable = False
-        return basis
+        return self._triangle[1]
 
     @property
     def n_theta(self) -> int:
@@ -237,7 +253,7 @@ class UnstructuredCovariance(Covariance):
     def near(self, covariance: Array) -> Array:
         """Return the parameters with correlations cut until the matrix is well positive definite."""
         sd = np.sqrt(covariance.diagonal())
-        values, vectors = np.linalg.eigh(covariance / np.outer(sd, sd))
+        values, vectors = np.linalg.eigh(covariance / (sd * sd[:, None]))
         return self.parameters(sd[:, None] * vectors * np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE)))
 
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:
@@ -286,8 +302,11 @@ class UnstructuredCovariance(Covariance):
         with a diagonal that is not negative. A singular ``factor`` is legal, and so is a stack of factors (…, q, k).
         """
         columns = factor.shape[-1]
-        padded = np.zeros((*factor.shape[:-2], max(columns, self.size), self.size))
-        padded[..., :columns, :] = factor.swapaxes(-1, -2)
+        if columns >= self.size:
+            padded = factor.swapaxes(-1, -2)
+        else:
+            padded = np.zeros((*factor.shape[:-2], self.size, self.size))
+            padded[..., :columns, :] = factor.swapaxes(-1, -2)
         R = np.asarray(np.linalg.qr(padded, mode="r"))
-        T = R.swapaxes(-1, -2) * np.where(np.einsum("...ii->...i", R) < 0, -1.0, 1.0)[..., None, :]
+        T = R.swapaxes(-1, -2) * np.where(R.diagonal(axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]
         return np.asarray(T[..., *self._positions])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 from mixedfx.linalg.gram import Rows
@@ -58,6 +58,8 @@ class CovarianceModel:
 
     def factors(self, theta: Array) -> list[Array]:
         """Return ``T`` (Q, Q) of every grouping factor, block-diagonal over its terms."""
+        if self._is_alone:
+            return [self.terms[0].covariance.factor(theta)]
         out = [np.zeros((size, size)) for size in self.sizes]
         for term in self.terms:
             out[term.factor][term.coefficients, term.coefficients] = term.covariance.factor(theta[term.theta])
@@ -78,10 +80,13 @@ class CovarianceModel:
 
     def derivatives(self, theta: Array) -> list[Array]:
         """Return ``dT / dtheta`` (k_f, Q, Q) of every grouping factor, for its own parameters (:attr:`by_factor`)."""
+        if self._is_alone:
+            (term,) = self.terms
+            return [term.covariance.derivative(theta)]
         out = [
             np.zeros((len(positions), size, size)) for positions, size in zip(self.by_factor, self.sizes, strict=True)
         ]
-        for term, rows in self._rows():
+        for term, rows in self._rows:
             out[term.factor][rows, term.coefficients, term.coefficients] = term.covariance.derivative(theta[term.theta])
         return out
 
@@ -103,6 +108,12 @@ class CovarianceModel:
             out[positions] = d.reshape(len(positions), -1) @ n.ravel()
         return out
 
+    @property
+    def _is_alone(self) -> bool:
+        """Whether there is a single term."""
+        return len(self.terms) == 1
+
+    @cached_property
     def _rows(self) -> list[tuple[TermSlot, slice]]:
         """Pair every term with its rows among the parameters of its factor."""
         used = [0] * len(self.sizes)

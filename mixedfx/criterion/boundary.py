@@ -13,7 +13,7 @@ import numpy as np
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.criterion.evaluation import Evaluation
-from mixedfx.optimize import equilibrium
+from mixedfx.optimize import eigen, equilibrium
 
 __all__ = [
     "CERTIFIED_GAP",
@@ -36,6 +36,7 @@ CURVED, FLAT_AT_MOST = 3.0, 1e-5  # the same along a curved valley: times slope 
 NEXT_TO_NOTHING = 1e-4  # relative size of an eigenvalue that rounding can make of a direction that is known to be flat
 TAKES_PART = 1e-3  # length of the part of a unit direction from which a parameter takes part in it
 UNKNOWABLE = 1e-6  # least change of the criterion when a parameter moves by its own size; with less it is unknowable
+TINY = float(np.finfo(float).tiny)
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 FAR = 1.0  # … and at which one looks for another optimum
 
@@ -62,9 +63,9 @@ class VarianceVerdict:
 
 def _null_space(covariance: Array) -> tuple[Array, Array]:
     """Split the eigenvectors (q, q) of a relative covariance into null directions (q, k) and the others."""
-    values, vectors = np.linalg.eigh(covariance)
-    zero = values <= max(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * float(values[-1]))
-    return vectors[:, zero], vectors[:, ~zero]
+    values, vectors = eigen(covariance)
+    zero = int(np.count_nonzero(values <= max(NEGLIGIBLE_VARIANCE, NEGLIGIBLE_RATIO * float(values[-1]))))
+    return vectors[:, :zero], vectors[:, zero:]
 
 
 def _term_covariance(model: CovarianceModel, at: Evaluation, k: int, unit: float) -> tuple[Array, Array]:
@@ -103,7 +104,7 @@ def reopened(model: CovarianceModel, at: Evaluation, unit: float = 1.0, nudge: f
     theta, opened = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
         slope, nudged = _rise(model, at, k, unit, nudge)
-        if slope < -_tolerated(at, unit):
+        if slope < 0 and slope < -_tolerated(at, unit):
             theta[slot.theta], opened = nudged, True
     return theta if opened else None
 
@@ -139,8 +140,9 @@ def variance_verdict(model: CovarianceModel, at: Evaluation, k: int, label: str,
     """Return the verdict on term k."""
     covariance, _ = _term_covariance(model, at, k, unit)
     _, rest = _null_space(covariance)
-    slope, _ = _rise(model, at, k, unit)
-    return VarianceVerdict(label, rest.shape[1], len(covariance), bool(slope >= -_tolerated(at, unit)))
+    size, rank = len(covariance), rest.shape[1]
+    confirmed = rank == size or _rise(model, at, k, unit)[0] >= -_tolerated(at, unit)
+    return VarianceVerdict(label, rank, size, bool(confirmed))
 
 
 @dataclass(frozen=True)
@@ -176,29 +178,34 @@ def curvature_verdict(
     """
     if not free.any():
         return CurvatureVerdict(0.0, 0, 0, 0.0)
-    h, g = hessian[np.ix_(free, free)], gradient[free]
+    if not free.all():
+        hessian, gradient, at = hessian[np.ix_(free, free)], gradient[free], at[free]
+        counted = None if counted is None else counted[free]
+    h, g = hessian, gradient
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
         return CurvatureVerdict(np.inf, 0, 0, np.inf)
-    size = np.maximum(np.abs(at[free]), 1.0)
-    sizes, ways = np.linalg.eigh(h * np.outer(size, size))
-    unknown = _count(ways[:, np.abs(sizes) <= UNKNOWABLE], None if counted is None else counted[free])
+    size = np.maximum(np.abs(at), 1.0)
+    sizes, ways = eigen(h * (size * size[:, None]))
+    unknown = _count(ways[:, np.abs(sizes) <= UNKNOWABLE], counted)
     scale = equilibrium(h)
-    values, vectors = np.linalg.eigh((h / scale) / scale[:, None])
+    values, vectors = eigen((h / scale) / scale[:, None])
     along = vectors.T @ (g / scale)
-    largest = max(float(np.abs(values).max()), np.finfo(float).tiny)
-    vanishing = np.abs(values) <= FLAT * largest
-    vanishing |= flattest(values, known_flat)
+    curved = np.abs(values)
+    largest = max(float(curved.max()), TINY)
+    vanishing = curved <= FLAT * largest
+    if known_flat:
+        vanishing |= flattest(values, known_flat)
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
-        gap = 0.5 * float(np.sum(along[~vanishing] ** 2 / np.abs(values[~vanishing])))
-        whole = 0.5 * float(np.sum(along**2 / np.maximum(np.abs(values), FLAT * largest)))
-    radius = max(float(np.linalg.norm(at[free] * scale)), np.finfo(float).tiny)
+        gap = 0.5 * float((along[~vanishing] ** 2 / curved[~vanishing]).sum())
+        whole = 0.5 * float((along**2 / np.maximum(curved, FLAT * largest)).sum())
+    radius = max(float(np.linalg.norm(at * scale)), TINY)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
-    reach = np.linalg.norm(vectors / (scale * size)[:, None], axis=0)  # of a unit move, in sizes of the parameters
-    flat = vanishing | (np.abs(values) <= in_valley) | (np.abs(values) <= UNKNOWABLE * reach**2)
+    reach = np.square(vectors / (scale * size)[:, None]).sum(axis=0)  # squared, of a unit move in sizes of parameters
+    flat = vanishing | (curved <= in_valley) | (curved <= UNKNOWABLE * reach)
     return CurvatureVerdict(
         gap,
-        int(np.sum(values[~flat] < 0)),
-        max(_count(vectors[:, flat] / scale[:, None], None if counted is None else counted[free]), unknown),
+        int(np.count_nonzero(values[~flat] < 0)),
+        max(_count(vectors[:, flat] / scale[:, None], counted), unknown),
         whole,
     )
 

@@ -24,10 +24,10 @@ Breslow & Clayton (1993), JASA 88, 9, for the working linear model that supplies
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.mode import ModeState, find_joint_mode, working_curvature

@@ -20,13 +20,15 @@ for the average information.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import cast
 
 import numpy as np
 from scipy.linalg import lapack
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.criterion.moments import moment_start
@@ -36,6 +38,7 @@ from mixedfx.linalg.factor import BlockFactor, SplitEffects, factorize
 from mixedfx.linalg.gram import Gram, Rows
 from mixedfx.linalg.remainder import mirrored
 from mixedfx.linalg.rowwise import RowMap
+from mixedfx.linalg.small import apply
 
 __all__ = ["LinearCriterion", "LinearEvaluation"]
 
@@ -72,12 +75,17 @@ class LinearCriterion:
     sigma2: float | None = None
     refinement: Refinement | None = None
 
-    @property
+    @cached_property
     def n_fixed(self) -> int:
         """Number p of fixed effects."""
         return int(self.gram.total.shape[0]) - 1
 
-    @property
+    @cached_property
+    def has_cheap_hessian(self) -> bool:
+        """Whether the exact Hessian costs no more than an evaluation."""
+        return self.gram.layout.n_factors <= 1 and self.gram.layout.n_remainder == 0
+
+    @cached_property
     def nu(self) -> int:
         """Divisor of the residual variance: n, or n - p under REML."""
         return self.n - self.n_fixed if self.reml else self.n
@@ -152,11 +160,11 @@ class LinearEvaluation:
         if refinement is not None:
             return refinement.solve(self.factor)
         b, outside = self.factor.solve(gram.sides, gram.remainder_side)
-        projected = gram.total - gram.remainder_side.T @ b.remainder
+        projected = gram.total - gram.remainder_side.T @ b.remainder if gram.layout.n_remainder else gram.total
         for side, effects in zip(gram.sides, b.chain, strict=True):
             c = side.shape[2]
             projected = projected - side.reshape(-1, c).T @ effects.reshape(-1, c)
-        return b, outside, np.asarray(projected)
+        return b, outside, projected
 
     @property
     def projected(self) -> Array:
@@ -165,12 +173,13 @@ class LinearEvaluation:
 
     @cached_property
     def _cholesky(self) -> Array:
-        root, info = lapack.dpotrf(0.5 * (self.projected + self.projected.T), lower=1, clean=1)
+        projected = self._solved[2]
+        root, info = lapack.dpotrf(0.5 * (projected + projected.T), lower=1, clean=1)
         if info > self.criterion.n_fixed:
             raise FloatingPointError("the residuals vanish in rounding")
         if info:
             raise FloatingPointError("X' V^-1 X is not positive definite")
-        return np.asarray(root)
+        return cast(Array, root)
 
     @cached_property
     def beta(self) -> Array:
@@ -214,7 +223,7 @@ class LinearEvaluation:
     def value(self) -> float:
         """Minus twice the log-likelihood (restricted under REML), all constants included."""
         criterion = self.criterion
-        total = self.factor.logdet + criterion.constant + criterion.nu * float(np.log(2.0 * np.pi * self.sigma2))
+        total = self.factor.logdet + criterion.constant + criterion.nu * math.log(2.0 * math.pi * self.sigma2)
         if criterion.reml:
             total += 2.0 * float(np.log(self._cholesky.diagonal()[:-1]).sum())
         return total + self.r2 / self.sigma2
@@ -229,9 +238,15 @@ class LinearEvaluation:
         """``Z' P y`` (Q, m) by factor."""
         return self._combined(self._solved[1])
 
+    @cached_property
+    def _of_residual(self) -> Array:
+        """``(-beta, 1)`` (p + 1,): what makes residuals of ``[X y]``."""
+        weights = np.ones(self.beta.size + 1)
+        np.negative(self.beta, out=weights[:-1])
+        return weights
+
     def _combined(self, effects: SplitEffects) -> tuple[Array, ...]:
-        weights = np.append(-self.beta, 1.0)
-        return tuple(part @ weights for part in self.by_factor(effects))
+        return tuple(part @ self._of_residual for part in self.by_factor(effects))
 
     def by_factor(self, effects: SplitEffects) -> list[Array]:
         """Split effects into (Q, m, c) by factor, the remainder's factors included."""
@@ -299,7 +314,7 @@ class LinearEvaluation:
             flat = t[f].reshape(self.s[f].size, positions.size)
             cross_x[:, positions] = self.z_vinv_x[f].reshape(len(flat), p).T @ flat
             cross_y[positions] = self.s[f].ravel() @ flat
-            outer[np.ix_(positions, order)] = flat.T @ moved.reshape(len(flat), k)
+            outer[positions[:, None], order] = flat.T @ moved.reshape(len(flat), k)
         outer -= cross_x.T @ self.unscaled_cov @ cross_x
         return 0.5 * (outer + outer.T), cross_y
 
@@ -309,7 +324,7 @@ class LinearEvaluation:
         if not t:
             return []
         if gram.layout.n_factors == 1 and gram.layout.n_chain == 1:
-            return [np.einsum("abm,bmk->amk", self.information[0], t[0])]
+            return [apply(self.information[0], t[0])]
         sides, rests = zip(*(gram.times(f, columns) for f, columns in enumerate(t)), strict=True)
         chain = [np.concatenate(parts, axis=2) for parts in zip(*sides, strict=True)]
         return self.by_factor(self.factor.solve(chain, np.concatenate(rests, axis=1))[1])
@@ -331,8 +346,7 @@ class LinearEvaluation:
     @property
     def has_cheap_hessian(self) -> bool:
         """Whether the exact Hessian costs no more than an evaluation."""
-        layout = self.criterion.gram.layout
-        return layout.n_factors <= 1 and layout.n_remainder == 0
+        return self.criterion.has_cheap_hessian
 
     @property
     def curvature_is_exact(self) -> bool:
@@ -347,9 +361,9 @@ class LinearEvaluation:
     @cached_property
     def hessian(self) -> Array:
         """Exact Hessian (n_theta, n_theta)."""
-        layout = self.criterion.gram.layout
         if self.has_cheap_hessian:
             return self._with_trace(traces_of_blocks(self))
+        layout = self.criterion.gram.layout
         if has_intercepts_only(self):
             return self._with_trace(traces_of_intercepts(self))
         n_effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))

@@ -12,11 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.families.base import Family

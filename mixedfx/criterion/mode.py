@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from scipy.linalg import lapack
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.criterion.inexact import find_mode_roughly
 from mixedfx.criterion.marginal import Expansion, MarginalModel, Parts

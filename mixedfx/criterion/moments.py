@@ -13,11 +13,13 @@ Rao (1972), J. Am. Stat. Assoc. 67, 112.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
+from itertools import accumulate
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._lazy import cached_property
+from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.linalg.gram import Gram
 
@@ -47,6 +49,12 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     return start
 
 
+@cache
+def _below_diagonal(size: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the entries below the diagonal of a matrix."""
+    return np.tril_indices(size, -1)
+
+
 @dataclass(frozen=True)
 class _Moments:
     """Quadratic forms of the data and their expectations, one for each coefficient of each factor."""
@@ -57,7 +65,7 @@ class _Moments:
     @cached_property
     def starts(self) -> list[int]:
         """First coefficient of every factor."""
-        return [int(i) for i in np.concatenate([[0], np.cumsum(self.gram.layout.sizes)])]
+        return list(accumulate(self.gram.layout.sizes, initial=0))
 
     @cached_property
     def _hat(self) -> Array:
@@ -81,8 +89,8 @@ class _Moments:
         X = [side[:, :-1] for side in self._sides]
         if X[0].shape[1] == 0:
             return frobenius
-        inner = [self._hat @ (x.T @ x) for x in X]
-        both = np.array([[np.sum(a * b.T) for b in inner] for a in inner])
+        inner = np.array([self._hat @ (x.T @ x) for x in X])
+        both = inner.reshape(len(X), -1) @ inner.swapaxes(1, 2).reshape(len(X), -1).T
         mixed = np.empty_like(frobenius)
         layout = self.gram.layout
         for g in range(layout.n_factors):
@@ -108,8 +116,8 @@ class _Moments:
         traces = [gram.diagonal[f][a, a].sum() for f in layout.chain for a in range(layout.sizes[f])]
         for r in layout.remainder:
             traces.extend(gram.remainder.diagonal()[layout.span(r)].reshape(layout.sizes[r], -1).sum(axis=1))
-        fixed = [np.sum((side[:, :-1] @ self._hat) * side[:, :-1]) for side in self._sides]
-        return np.array(traces) - np.array(fixed)
+        fixed = [((side[:, :-1] @ self._hat) * side[:, :-1]).sum() for side in self._sides]
+        return np.asarray(np.array(traces) - fixed)
 
     @cached_property
     def _beta(self) -> Array:
@@ -117,22 +125,27 @@ class _Moments:
         return np.asarray(self._hat @ self.gram.total[:-1, -1])
 
     @cached_property
+    def _of_residual(self) -> Array:
+        """``(-beta, 1)`` (p + 1,): what makes residuals of ``[X y]``."""
+        return np.concatenate([-self._beta, [1.0]])
+
+    @cached_property
     def _variances(self) -> Array:
         """``(sigma^2, sigma^2 gamma)`` (1 + k,)."""
-        total, weights = self.gram.total, np.append(-self._beta, 1.0)
-        forms = np.array([weights @ total @ weights, *(np.sum((side @ weights) ** 2) for side in self._sides)])
+        total, weights = self.gram.total, self._of_residual
+        forms = np.array([weights @ total @ weights, *(np.square(side @ weights).sum() for side in self._sides)])
         matrix = np.empty((forms.size, forms.size))
         matrix[0, 0], matrix[0, 1:], matrix[1:, 0] = self.n - self._beta.size, self._traces, self._traces
         matrix[1:, 1:] = self._expectations
         scale = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
-        return np.asarray(np.linalg.lstsq(matrix / np.outer(scale, scale), forms / scale, rcond=None)[0] / scale)
+        return np.asarray(np.linalg.lstsq(matrix / (scale * scale[:, None]), forms / scale, rcond=None)[0] / scale)
 
     @cached_property
     def relative_variances(self) -> Array | None:
         """``gamma`` (k,), none too small to start from; None without a sensible residual variance."""
         variances = self._variances
         if not (
-            np.all(np.isfinite(variances)) and variances[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n
+            np.isfinite(variances).all() and variances[0] > LEAST_RESIDUAL * float(self.gram.total[-1, -1]) / self.n
         ):
             return None
         levels = np.array([len(side) for side in self._sides])
@@ -144,9 +157,9 @@ class _Moments:
         assert self.relative_variances is not None
         start = self.starts[f]
         out = np.diag(self.relative_variances[start : self.starts[f + 1]][coefficients])
-        rows, columns = np.tril_indices(len(out), -1)
-        if rows.size == 0:
+        if len(out) == 1:
             return out
+        rows, columns = _below_diagonal(len(out))
         expected, excess = self._products(f, coefficients)
         of_variances = np.einsum("abcc,c->ab", expected, out.diagonal())[rows, columns]
         matrix = (expected + expected.swapaxes(2, 3))[rows, columns][:, rows, columns]
@@ -156,8 +169,8 @@ class _Moments:
 
     def _products(self, f: int, coefficients: slice) -> tuple[Array, Array]:
         """``<M_ac, M_bd>`` (q, q, q, q) with ``M = Z' P Z``, and ``Z_a' P y y' P Z_b / sigma^2 - tr M_ab`` (q, q)."""
-        side = np.stack(self._sides[self.starts[f] : self.starts[f + 1]])[coefficients]
-        X, e = side[:, :, :-1], side @ np.append(-self._beta, 1.0)
+        side = np.array(self._sides[self.starts[f] : self.starts[f + 1]])[coefficients]
+        X, e = side[:, :, :-1], side @ self._of_residual
         blocks = self.gram.own_blocks(f)[coefficients, coefficients]
         q, _, m = blocks.shape
         fixed = np.einsum("amk,bmk->abm", X @ self._hat, X)

@@ -27,14 +27,13 @@ def traces_of_blocks(at: LinearEvaluation) -> Array:
         return np.zeros((0, 0))
     d, e = at.sigma_derivatives[0], at.information[0]
     size, _, m = e.shape
-    flat = e.reshape(size * size, m)
-    pairs = (flat @ flat.T).reshape(size, size, size, size)
-    trace = _contract(d, d, pairs)
-    if at.criterion.reml and at.criterion.n_fixed:
+    flat = less = e.reshape(size * size, m)
+    restricted = at.criterion.reml and at.criterion.n_fixed > 0
+    if restricted:
         zx = at.z_vinv_x[0]
-        explained = np.einsum("amr,bmr->abm", zx @ at.unscaled_cov, zx).reshape(size * size, m)
-        trace = trace - 2.0 * _contract(d, d, (flat @ explained.T).reshape(size, size, size, size)) + _fixed_part(at)
-    return trace
+        less = flat - 2.0 * np.einsum("amr,bmr->abm", zx @ at.unscaled_cov, zx).reshape(size * size, m)
+    trace = _contract(d, d, (flat @ less.T).reshape(size, size, size, size))
+    return trace + _fixed_part(at) if restricted else trace
 
 
 def _contract(left: Array, right: Array, pairs: Array) -> Array:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._lazy import higher
+from mixedfx._lazy import cached_property, higher
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram

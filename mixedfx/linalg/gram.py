@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import scipy.sparse as sp
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
@@ -123,21 +123,21 @@ class Gram:
     def squared_norms(self) -> Array:
         """Return the squared Frobenius norms (k, k) of ``Z_i' Z_j`` for all coefficients of all factors."""
         layout = self.layout
-        starts = np.concatenate([[0], np.cumsum(layout.sizes)])
+        starts = list(accumulate(layout.sizes, initial=0))
         out = np.zeros((starts[-1], starts[-1]))
         at = [slice(a, b) for a, b in pairwise(starts)]
         for f in layout.chain:
             out[at[f], at[f]] = np.square(self.diagonal[f]).sum(axis=2)
         for (f, g), block in self.chain.items():
-            out[at[f], at[g]] = np.square(block).sum(axis=2)
+            out[at[f], at[g]] = squares = np.square(block).sum(axis=2)
+            out[at[g], at[f]] = squares.T
         spans = layout.coefficient_starts
         rest = slice(starts[layout.n_chain], starts[-1])
         for f in layout.chain if layout.n_remainder else ():
-            out[at[f], rest] = np.add.reduceat(self.cross[f].squared_columns(), spans, axis=1)
+            out[at[f], rest] = squares = np.add.reduceat(self.cross[f].squared_columns(), spans, axis=1)
+            out[rest, at[f]] = squares.T
         if layout.n_remainder:
             out[rest, rest] = _block_squares(self.remainder, spans)
-        lower = np.tril_indices(len(out), -1)
-        out[lower] = out.T[lower]
         return out
 
     def times(self, factor: int, t: Array) -> tuple[tuple[Array, ...], Array]:

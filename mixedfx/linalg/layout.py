@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import FLOP_TIME, EliminationPlan, lower_pairs, plan_elimination

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 UNROLLED_SIZE = 64  # products of at most this many terms are written out entry by entry
+SIGNS = np.array([[1.0, -1.0], [-1.0, 1.0]])  # of the cofactors of a 2 x 2 matrix
 ROUNDING = 1e-14  # a 2 x 2 determinant smaller than this times its products is rounding
 
 
@@ -103,13 +104,12 @@ def weighted_resolvent(s: Array, factor: Array) -> tuple[Array, Array, Array]:
     -----
     ``K = T (T' S T + I)^-1 T'`` and ``F = I - S K``, written so that neither a vanishing nor a huge ``T`` cancels.
     """
-    sigma = factor @ factor.T
-    if s.shape[0] <= 2:
-        return resolvent_of(s, sigma, np.square(np.prod(factor.diagonal())))
-    return resolvent_of(s, sigma[:, :, None], None)
+    sigma = (factor @ factor.T)[:, :, None]
+    determinant = float(factor[0, 0] * factor[1, 1]) if len(factor) == 2 else 0.0
+    return resolvent_of(s, sigma, determinant * determinant)
 
 
-def resolvent_of(s: Array, sigma: Array, determinant_sigma: Array | None) -> tuple[Array, Array, Array]:
+def resolvent_of(s: Array, sigma: Array, determinant_sigma: Array | float | None) -> tuple[Array, Array, Array]:
     """Return the same as :func:`weighted_resolvent`, for ``sigma`` (q, q, …) whose axes broadcast with those of ``s``.
 
     ``determinant_sigma`` is needed for q = 2 only.
@@ -131,31 +131,33 @@ def resolvent_of(s: Array, sigma: Array, determinant_sigma: Array | None) -> tup
 
 
 def _positive(determinants: Array) -> Array:
-    if not np.min(determinants, initial=1.0) > 0:
+    if not determinants.min(initial=1.0) > 0:
         raise FloatingPointError("I + S Sigma is not positive definite")
     return determinants
 
 
-def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: Array) -> tuple[Array, Array, Array]:
+def _resolvent_of_pairs(s: Array, sigma: Array, determinant_sigma: Array | float) -> tuple[Array, Array, Array]:
     """The 2 x 2 case, with ``det(I + S Sigma) = 1 + tr(S Sigma) + det S det Sigma``."""
-    s00, s01, s11 = s[0, 0], s[0, 1], s[1, 1]
-    v00, v01, v11 = sigma[0, 0], sigma[0, 1], sigma[1, 1]
-    trace = s00 * v00 + 2.0 * s01 * v01 + s11 * v11
-    minor = s00 * s11 - s01 * s01
-    rounding = ROUNDING * np.abs(s00 * s11)
-    minor = np.where(np.abs(minor) > rounding, minor, np.maximum(minor, 0.0))
-    determinant = _positive(1.0 + trace + minor * determinant_sigma)
+    product = multiply(sigma, s)
+    first, second = product[0, 0], product[1, 1]
+    determinant = _positive(1.0 + first + second + _minors(s) * determinant_sigma)
     inverse = 1.0 / determinant
     resolvent = np.empty((2, 2, *inverse.shape))
-    resolvent[0, 0] = (1.0 + s01 * v01 + s11 * v11) * inverse
-    resolvent[0, 1] = -(s00 * v01 + s01 * v11) * inverse
-    resolvent[1, 0] = -(s01 * v00 + s11 * v01) * inverse
-    resolvent[1, 1] = (1.0 + s00 * v00 + s01 * v01) * inverse
-    k = np.empty_like(resolvent)
-    k[0, 0] = (v00 + s11 * determinant_sigma) * inverse
-    k[1, 1] = (v11 + s00 * determinant_sigma) * inverse
-    k[0, 1] = k[1, 0] = (v01 - s01 * determinant_sigma) * inverse
+    np.add(second, 1.0, out=resolvent[0, 0])
+    np.add(first, 1.0, out=resolvent[1, 1])
+    np.negative(product[1, 0], out=resolvent[0, 1])
+    np.negative(product[0, 1], out=resolvent[1, 0])
+    resolvent *= inverse
+    k = s[::-1, ::-1] * (SIGNS.reshape(2, 2, *(1,) * (s.ndim - 2)) * determinant_sigma) + sigma
+    k *= inverse
     return resolvent, k, np.log(determinant)
+
+
+def _minors(s: Array) -> Array:
+    """Determinants of symmetric 2 x 2 matrices (2, 2, ...), no negative one that is rounding."""
+    product = s[0, 0] * s[1, 1]
+    minor = product - s[0, 1] * s[0, 1]
+    return np.asarray(np.where(np.abs(minor) > ROUNDING * np.abs(product), minor, np.maximum(minor, 0.0)))
 
 
 def segment_sum(values: Array, segments: IntArray, count: int) -> Array:

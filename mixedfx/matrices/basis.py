@@ -8,11 +8,11 @@ cross-products would lose, so that calendar years or responses of size 1e9 are o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg import cho_solve, lapack
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
 
@@ -49,7 +49,8 @@ class RowWeights:
     @cached_property
     def are_equal(self) -> bool:
         """Whether no row counts more than another."""
-        return bool(np.all(self.relative == 1.0))
+        values = self.relative[:1] if self.relative.strides == (0,) else self.relative
+        return bool((values == 1.0).all())
 
     @property
     def root(self) -> float:
@@ -255,7 +256,7 @@ def inner_responses(basis: FixedBasis, inner: Array, Y: Array, weights: RowWeigh
     """
     shift = np.zeros(Y.shape[1])
     if basis.intercept.any():
-        shift = np.take_along_axis(Y, np.abs(Y - weights.mean(Y)).argmin(axis=0)[None], axis=0)[0]
+        shift = Y[np.abs(Y - weights.mean(Y)).argmin(axis=0), np.arange(Y.shape[1])]
     values = Y - shift
     origin = shift[:, None] * basis.intercept
     size = np.sqrt(weights.mean_squares(values))
@@ -275,7 +276,8 @@ def _unexplained(basis: FixedBasis, inner: Array, values: Array, weights: RowWei
     if basis.root is None or basis.root.size == 0:
         return total
     side = _products(inner, values, weights)
-    return np.asarray(total - np.square(solve_triangular(basis.root, side, lower=True)).sum(axis=0))
+    solved, _ = lapack.dtrtrs(basis.root, side, lower=1)
+    return np.asarray(total - np.square(solved).sum(axis=0))
 
 
 def _less_fit(basis: FixedBasis, inner: Array, values: Array, weights: RowWeights) -> tuple[Array, Array]:
@@ -335,11 +337,8 @@ def _orthogonalizer(inner: Array) -> tuple[Array | None, Array | None]:
 
 def _gram_root(columns: Array) -> Array | None:
     """Upper Cholesky factor of the columns' mean products, or None where they are too collinear to trust it."""
-    try:
-        upper: Array = np.asarray(np.linalg.cholesky(columns.T @ columns / len(columns)).T)
-    except np.linalg.LinAlgError:
-        return None
-    return upper if float(np.min(upper.diagonal() ** 2)) > COLLINEAR else None
+    upper, info = lapack.dpotrf(columns.T @ columns / len(columns), clean=1)
+    return None if info or not float(upper.diagonal().min()) ** 2 > COLLINEAR else upper
 
 
 def term_basis(z: Array, covariance: Covariance, weights: RowWeights | None = None) -> tuple[TermBasis, Array]:
@@ -373,13 +372,13 @@ def term_basis(z: Array, covariance: Covariance, weights: RowWeights | None = No
 def _orthonormal_map(rows: Array, weights: RowWeights) -> Array:
     """Upper-triangular ``R`` (q, q) such that the columns ``z R`` are uncorrelated with mean square 1, if possible."""
     q = rows.shape[0]
-    constant = [j for j in range(q) if rows[j, 0] != 0 and np.ptp(rows[j]) == 0]
+    constant = next((j for j in range(q) if rows[j, 0] != 0 and (rows[j] == rows[j, 0]).all()), None)
     shift = np.eye(q)
-    if constant:
-        j = constant[0]
-        others = np.arange(q) != j
-        shift[j, others] = -weights.mean(rows[others].T) / rows[j, 0]
-    centred = rows + (shift - np.eye(q)).T @ rows
+    centred = rows
+    if constant is not None:
+        others = np.arange(q) != constant
+        shift[constant, others] = -weights.mean(rows[others].T) / rows[constant, 0]
+        centred = rows + (shift - np.eye(q)).T @ rows
     size = np.sqrt(weights.mean_squares(centred.T))
     size = np.where(size > 0, size, 1.0)
     matrix = shift / size

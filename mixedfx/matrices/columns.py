@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import AnyArray, Array, BoolArray
 from mixedfx.exceptions import DataError
 from mixedfx.matrices.labels import Labels, factorize
@@ -200,7 +200,7 @@ def column_from_pandas(name: str, series: pd.Series[Any]) -> DataColumn:
         return column_from_array(name, series.to_numpy())
     text = str(dtype)
     if isinstance(dtype, pd.CategoricalDtype):
-        return FactorColumn(name, "category", np.asarray(series.cat.codes), dtype.categories)
+        return FactorColumn(name, "category", np.asarray(series.array.codes), dtype.categories)
     if isinstance(dtype, pd.SparseDtype):
         return column_from_array(name, np.asarray(series.array.to_dense()))
     if pd.api.types.is_string_dtype(dtype):

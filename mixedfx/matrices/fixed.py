@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,14 +127,11 @@ def _clearly_full(X: Array, has_intercept: bool) -> bool:
         return True
     mean = others.mean(axis=0) if has_intercept else np.zeros(p)
     gram = _gram(others, mean, has_intercept)
-    size = np.sqrt(np.maximum(np.diag(gram), 0.0))
-    if np.any(size * np.sqrt(CLEAR_PIVOT) <= ROUNDING * (np.abs(mean) + size) * np.sqrt(n)):
+    size = np.sqrt(np.maximum(gram.diagonal(), 0.0))
+    if (size * math.sqrt(CLEAR_PIVOT) <= ROUNDING * (np.abs(mean) + size) * math.sqrt(n)).any():
         return False
-    try:
-        factor = np.linalg.cholesky(gram / np.outer(size, size))
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.min(np.diag(factor)) ** 2 > CLEAR_PIVOT)
+    factor, info = linalg.lapack.dpotrf(gram / (size * size[:, None]), lower=1)
+    return not info and bool(factor.diagonal().min() ** 2 > CLEAR_PIVOT)
 
 
 def _gram(X: Array, mean: Array, centred: bool) -> Array:

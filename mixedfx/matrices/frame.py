@@ -139,7 +139,7 @@ class PandasFrame(Frame):
         names = list(data.columns)
         unnamed = [name for name in names if not isinstance(name, str)]
         super().__init__([name for name in names if isinstance(name, str)], data.index, unnamed)
-        self._data = data.copy(deep=False)  # columns that the caller adds or replaces later are not ours
+        self._data = pd.DataFrame(data)  # columns that the caller adds or replaces later are not ours
 
     def _convert(self, name: str) -> DataColumn:
         return column_from_pandas(name, self._data[name])

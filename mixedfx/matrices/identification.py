@@ -163,22 +163,29 @@ def _is_ordinary(X: Array, random: Sequence[RandomEffects], noise: Noise) -> boo
     plain = isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance)
     if not plain or term.loading is not None:
         return False
-    codes, columns = np.unique(term.codes[:FEW_ROWS], return_inverse=True)[1], term.matrix[:FEW_ROWS]
-    sizes, q = np.bincount(codes), term.n_columns
+    codes, columns = term.codes[:FEW_ROWS], term.matrix[:FEW_ROWS]
+    sizes, q = np.bincount(codes), term.n_columns  # zero for levels of other rows
     full = sizes > q
-    if q > 1 or np.ptp(columns[:, 0]) > 0:
+    if q > 1 or (columns[:, 0] != columns[0, 0]).any():
         gram = np.empty((q, q, sizes.size))
         for a in range(q):
             for b in range(a + 1):
                 gram[a, b] = gram[b, a] = np.bincount(codes, weights=columns[:, a] * columns[:, b])
         size = np.sqrt(np.einsum("aal->al", gram))
         size[:, ~full], gram[..., ~full] = 1.0, 0.0
-        if not np.isfinite(size).all() or np.any(size == 0):
+        if not np.isfinite(size).all() or not size.all():
             return False
-        full &= np.linalg.eigvalsh((gram / (size[:, None] * size)).transpose(2, 0, 1))[:, 0] > CLEARLY
+        full &= _smallest_eigenvalues(gram / (size[:, None] * size)) > CLEARLY
     elif columns[0, 0] == 0:
         return False
     return bool(full.sum() > 2 * p and (sizes[full] - q).sum() > p)
+
+
+def _smallest_eigenvalues(correlations: Array) -> Array:
+    """Smallest eigenvalue (m,) of each correlation matrix (q, q, m)."""
+    if len(correlations) == 2:
+        return np.asarray(1.0 - np.abs(correlations[0, 1]))
+    return np.asarray(np.linalg.eigvalsh(correlations.transpose(2, 0, 1))[:, 0])
 
 
 def _is_nested(random: Sequence[RandomEffects], noise: Noise) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
@@ -23,6 +24,7 @@ SHOWN_CATEGORIES = 5  # categories that a message lists
 MOST_CATEGORIES = 60  # of an ordinal response: the work grows with the cube of their number
 EXACT = 8 * float(np.finfo(float).eps)  # of the numbers that were added: what rounding leaves of an exact function
 MENDABLE = 1e-6  # of those numbers: more than this no second fit takes away
+DISTINCT = 1e-3  # smallest pivot of the cross-products of columns, relative to the largest, that are not collinear
 FIRST_LOOK = 2_000  # rows that are looked at first
 
 
@@ -241,21 +243,24 @@ def no_residual(name: str, y: Array, X: Array, names: Sequence[str], random: Seq
 def _level_means(columns: Array, codes: IntArray, m: int) -> Array:
     """Means (m, k) of columns (n, k); exact for a column that is constant within its levels."""
     first = np.zeros(m, dtype=np.intp)
-    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    first[codes[::-1]] = np.arange(len(codes) - 1, -1, -1)
     shift = columns[first]
     counts = np.maximum(np.bincount(codes, minlength=m), 1)
     off = columns - shift[codes]
-    return np.asarray(shift + np.stack([np.bincount(codes, c, minlength=m) for c in off.T], axis=1) / counts[:, None])
+    return np.asarray(shift + np.array([np.bincount(codes, c, minlength=m) for c in off.T]).T / counts[:, None])
 
 
 def _has_intercept(columns: Array) -> bool:
     """Whether the columns, or their sum, are constant."""
+    first = columns[0]
+    if ((columns == first).all(axis=0) & (first != 0)).any():
+        return True
     total = columns.sum(axis=1)
-    return bool(np.any((np.ptp(columns, axis=0) == 0) & (columns[0] != 0)) or (np.ptp(total) == 0 and total[0] != 0))
+    return bool(total[0] != 0 and (total == total[0]).all())
 
 
 def _is_exact(y: Array, X: Array, term: RandomEffects | None) -> bool:
-    every = np.ones(len(y), dtype=bool)
+    every = slice(None)
     if any(_leaves_rows(X, term, rows) and not _fits(y, X, term, rows) for rows in _first_looks(len(y), term)):
         return False
     return _leaves_rows(X, term, every) and _fits(y, X, term, every)
@@ -284,18 +289,30 @@ def _fits(y: Array, X: Array, term: RandomEffects | None, rows: BoolArray | slic
     size = np.abs(response).max()
     if term is not None:
         codes = term.codes[rows]
-        both = np.column_stack([response, columns])
-        both = both - _level_means(both, codes, term.n_levels)[codes]
+        both = np.concatenate([response[:, None], columns], axis=1)
+        both -= _level_means(both, codes, term.n_levels)[codes]
         response, columns = both[:, 0], both[:, 1:]
         if np.abs(response).max() <= EXACT * size:
             return True
     scale = np.abs(columns).max(axis=0, initial=0.0)
-    columns = columns[:, scale > 0] / scale[scale > 0]
-    coefficients = np.linalg.lstsq(columns, response, rcond=None)[0] if columns.shape[1] else np.zeros(0)
+    used = scale > 0
+    columns = columns[:, used] / scale[used]
+    coefficients = _least_squares(columns, response)
     left = response - columns @ coefficients
     added = float(np.abs(response).max(initial=0.0)) + float(size) + float(np.abs(coefficients).sum())
     if float(np.abs(left).max()) > MENDABLE * added:
         return False
-    again = np.linalg.lstsq(columns, left, rcond=None)[0] if columns.shape[1] else np.zeros(0)
-    left = left - columns @ again
+    left = left - columns @ _least_squares(columns, left)
     return bool(float(np.abs(left).max()) <= EXACT * added)
+
+
+def _least_squares(columns: Array, response: Array) -> Array:
+    """Coefficients (p,), by cross-products where the columns (n, p) of size 1 are far from collinear."""
+    p = columns.shape[1]
+    if p == 0:
+        return np.zeros(0)
+    gram = columns.T @ columns
+    root, info = lapack.dpotrf(gram, lower=1)
+    if info or not float(root.diagonal().min()) ** 2 > DISTINCT * float(gram.diagonal().max()):
+        return np.asarray(np.linalg.lstsq(columns, response, rcond=None)[0])
+    return np.asarray(lapack.dpotrs(root, columns.T @ response, lower=1)[0])

@@ -98,8 +98,10 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
         check_linear(self.design, has_structure=residual is not None)
-        self.residual_columns = used_columns(frame, extra, self.design.keep)
-        self._bound = None if residual is None else residual.bind(self.residual_columns)
+        self._bound = None
+        if residual is not None:
+            self.residual_columns = used_columns(frame, extra, self.design.keep)
+            self._bound = residual.bind(self.residual_columns)
         self.design = identified_linear(self.design, self.sigma, self._bound)
         if self.sigma is None and (self._bound is None or self._bound.sigma is None):
             check_residual(self.design)

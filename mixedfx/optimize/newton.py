@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mixedfx._typing import Array, BoolArray, IntArray
 
@@ -16,6 +18,7 @@ __all__ = [
     "Optima",
     "Optimum",
     "Point",
+    "eigen",
     "equilibrium",
     "minimize",
     "minimize_many",
@@ -135,23 +138,23 @@ def minimize(
     Where the curvature is approximate, the structured secant method adds a symmetric rank-one correction learnt from
     the gradients (Dennis, Gay & Welsch 1981, ACM TOMS 7, 348).
     """
-    x = np.clip(start, lower, upper)
+    box = _Box.of(lower, upper)
+    x = box.clipped(start.copy())
     point = function(x)
     correction = _correction(point, first_hessian)
     path, evaluations, short = [x], 1, 0
     allowed, spent = np.inf if max_evaluations is None else max_evaluations, 0
     for iteration in range(max_iter + 1):
         gradient = point.gradient
-        free = ~(((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0)))
         curvature = point.curvature + correction
         if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
             curvature = _finite_or(hessian(point), curvature)
             spent += x.size
-        step, decrement = _bounded_step(x, gradient, curvature, free, lower, upper)
+        step, decrement = _bounded_step(x, gradient, curvature, box)
         if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
-        trial = _line_search(function, x, point, step, lower, upper)
+        trial = _line_search(function, x, point, step, box)
         evaluations += trial.evaluations
         short = short + 1 if trial.fraction < SHORT_STEP else 0
         if trial.point is None or short == STUCK:
@@ -164,6 +167,37 @@ def minimize(
         if callback is not None:
             callback(iteration + 1, x, point)
     raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True)
+class _Box:
+    """The bounds (k,) of a search; ``closed`` coordinates have both, and ``is_open`` says that there is none at all."""
+
+    lower: Array
+    upper: Array
+    closed: BoolArray
+    is_open: bool
+
+    @classmethod
+    def of(cls, lower: Array, upper: Array) -> _Box:
+        """Look at the bounds once."""
+        low, high = np.isfinite(lower), np.isfinite(upper)
+        return cls(lower, upper, low & high, not (low.any() or high.any()))
+
+    def clipped(self, x: Array) -> Array:
+        """Return the nearest place (k,) between the bounds."""
+        return x if self.is_open else np.clip(x, self.lower, self.upper)
+
+    def free(self, x: Array, gradient: Array) -> BoolArray:
+        """Return the coordinates (k,) that no bound holds back."""
+        if self.is_open:
+            return np.ones(x.size, dtype=bool)
+        return np.asarray(~(((x <= self.lower) & (gradient > 0)) | ((x >= self.upper) & (gradient < 0))))
+
+    def limit(self, x: Array) -> Array:
+        """Return the longest moves (k,) of a step."""
+        limit = LARGEST_MOVE * (1.0 + np.abs(x))
+        return limit if self.is_open else np.where(self.closed, np.inf, limit)
 
 
 def _correction(point: Point, hessian: Array | None) -> Array:
@@ -185,25 +219,43 @@ def equilibrium(h: Array) -> Array:
     others look flat (Ruiz 2001, RAL-TR-2001-034, for the iteration).
     """
     diagonal = np.abs(h.diagonal())
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max(initial=0.0)), 1.0)))
+    if diagonal.all():
+        scale = np.sqrt(diagonal)
+    else:
+        scale = np.sqrt(np.where(diagonal > 0, diagonal, max(float(diagonal.max(initial=0.0)), 1.0)))
     for _ in range(EQUILIBRATIONS):
         scale = np.maximum(scale, SMALLEST_SCALE * float(scale.max(initial=0.0)))
-        largest = np.abs((h / scale) / scale[:, None]).max(axis=1, initial=0.0)
-        if not largest.max(initial=0.0) > LOPSIDED:
+        sizes = np.abs((h / scale) / scale[:, None])
+        if not sizes.max(initial=0.0) > LOPSIDED:
             break
-        scale = scale * np.sqrt(np.maximum(largest, 1.0))
+        scale = scale * np.sqrt(np.maximum(sizes.max(axis=1, initial=0.0), 1.0))
     return np.asarray(scale)
 
 
-def _bounded_step(
-    x: Array, gradient: Array, curvature: Array, free: BoolArray, lower: Array, upper: Array
-) -> tuple[Array, float]:
+def eigen(matrix: Array) -> tuple[Array, Array]:
+    """Return the eigenvalues (k,), rising, and eigenvectors (k, k) of a small symmetric matrix, in few calls.
+
+    Raises
+    ------
+    LinAlgError
+        If the iteration does not converge.
+    """
+    values, vectors, info = lapack.dsyevd(matrix, lower=1)
+    if info:
+        raise np.linalg.LinAlgError("Eigenvalues did not converge")
+    return values, vectors
+
+
+def _bounded_step(x: Array, gradient: Array, curvature: Array, box: _Box) -> tuple[Array, float]:
     """Return the Newton step to the least of the quadratic model between the bounds, nearly, and the decrement.
 
     Coordinates that the step would carry beyond a bound stop there, and the others take the step that is best then.
     """
-    limit = np.where(np.isfinite(lower) & np.isfinite(upper), np.inf, LARGEST_MOVE * (1.0 + np.abs(x)))
+    free, limit = box.free(x, gradient), box.limit(x)
     step, decrement = _newton_step(gradient, curvature, free, limit)
+    if box.is_open:
+        return step, decrement
+    lower, upper = box.lower, box.upper
     first, left, moved = step, free, np.zeros_like(x)
     while True:
         beyond = left & ((x + step < lower) | (x + step > upper))
@@ -222,22 +274,26 @@ def _newton_step(gradient: Array, curvature: Array, free: BoolArray, limit: Arra
     Every principal direction is limited for itself, to moves of ``limit`` (k,): a flat one, which asks for a huge move,
     does not hold up the rest.
     """
-    step = np.zeros_like(gradient)
-    if not free.any():
-        return step, 0.0
-    g = gradient[free]
-    h = curvature if free.all() else curvature[np.ix_(free, free)]
+    if free.size and free.all():
+        return _free_step(gradient, curvature, limit)
+    step, decrement = np.zeros(gradient.size), 0.0
+    if free.any():
+        step[free], decrement = _free_step(gradient[free], curvature[np.ix_(free, free)], limit[free])
+    return step, decrement
+
+
+def _free_step(g: Array, h: Array, limit: Array) -> tuple[Array, float]:
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
         raise FloatingPointError("its derivatives are not finite")
     scale = equilibrium(h)
-    values, vectors = np.linalg.eigh(h / (scale * scale[:, None]))
+    values, vectors = eigen(h / (scale * scale[:, None]))
     magnitude = np.abs(values)
     magnitude = np.maximum(magnitude, EIGENVALUE_FLOOR * float(magnitude.max()) or 1.0)  # steepest descent on a plane
-    along = vectors.T @ (g / scale)
-    moves = vectors * (along / magnitude) / scale[:, None]
-    largest = np.max(np.abs(moves) / limit[free][:, None], axis=0)
-    step[free] = -(moves @ (1.0 / np.maximum(largest, 1.0)))
-    return step, float(0.5 * np.sum(along**2 / magnitude))
+    along = (g / scale) @ vectors
+    solved = along / magnitude
+    moves = vectors * solved / scale[:, None]
+    largest = (np.abs(moves) / limit[:, None]).max(axis=0)
+    return -(moves @ (1.0 / np.maximum(largest, 1.0))), 0.5 * float(along @ solved)
 
 
 @dataclass(frozen=True)
@@ -248,18 +304,16 @@ class _Trial(Generic[P]):
     evaluations: int
 
 
-def _line_search(
-    function: Callable[[Array], P], x: Array, point: P, step: Array, lower: Array, upper: Array
-) -> _Trial[P]:
+def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array, box: _Box) -> _Trial[P]:
     """Backtrack along the projected step until the function falls enough; ``point`` None if it never does."""
     slack = ROUNDING * abs(point.value)
     fraction, evaluations = 1.0, 0
     while fraction > SMALLEST_STEP:
-        trial_x = np.clip(x + fraction * step, lower, upper)
+        trial_x = box.clipped(x + fraction * step)
         slope = float(point.gradient @ (trial_x - x))
         trial, value = _tried(function, trial_x)
         evaluations += 1
-        good = np.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack
+        good = math.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack
         if trial is not None and good and _has_derivatives(trial):
             return _Trial(trial_x, trial, fraction, evaluations)
         fraction *= float(_shrinkage(np.asarray(value - point.value), np.asarray(slope)))
