@@ -5,6 +5,7 @@ import os
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # pictures appear where they are drawn
+os.environ["TQDM_DISABLE"] = "1"  # how long a page took is nothing for readers
 
 import mixedfx  # noqa: E402  (the environment must be set before numpy is loaded)
 

@@ -19,8 +19,8 @@ PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_lazy", "_typing", "exceptions"},
     {"_arguments", "_suggestions", "calculus"},
-    {"covariance"},
-    {"formula", "linalg", "families", "optimize", "datasets", "_display"},
+    {"_progress", "covariance"},
+    {"formula", "linalg", "families", "optimize", "datasets", "_display", "_workers"},
     {"matrices"},
     {"criterion"},
     {"fitting", "scale"},

@@ -14,6 +14,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._workers import Workers
 from mixedfx.diagnostics.checks import mixed_results, row_sets
 from mixedfx.diagnostics.residuals import leverage
 from mixedfx.fitting.without import Without
@@ -201,7 +202,13 @@ class Influence:
         return self.table()._repr_html_()
 
 
-def influence(fit: Any, group: str | Sequence[Any] | None = None) -> Influence:
+def influence(
+    fit: Any,
+    group: str | Sequence[Any] | None = None,
+    *,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Influence:
     """Return what the estimates would be without each row or each group.
 
     Parameters
@@ -209,6 +216,10 @@ def influence(fit: Any, group: str | Sequence[Any] | None = None) -> Influence:
     fit : MixedResults
     group : str or sequence, optional
         A grouping factor of the model (``"Subject"``: leave out subjects), or a label for every row; rows if omitted.
+    n_jobs : int, optional
+        Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
+    progress : bool, optional
+        Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
     Returns
     -------
@@ -256,8 +267,8 @@ def influence(fit: Any, group: str | Sequence[Any] | None = None) -> Influence:
     1     0.342
     Name: cooks_distance, dtype: float64
     """
-    results = mixed_results(fit, "influence")
+    results, workers = mixed_results(fit, "influence"), Workers(n_jobs, progress)
     sets, labels, name = row_sets(results, group)
     solution = results.solution
     columns = None if solution.residual is None else results.model.residual_columns
-    return Influence(results, name, labels, sets, solution.without(sets, columns))
+    return Influence(results, name, labels, sets, solution.without(sets, columns, workers))

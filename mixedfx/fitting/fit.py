@@ -21,6 +21,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import AnyArray, Array, IntArray
+from mixedfx._workers import Workers
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
@@ -364,7 +365,7 @@ class Fit(ABC):
     def on_rows(self, design: Design, rows: AnyArray) -> Any:
         """Return the problem of the same model for ``design``: the fitted rows ``rows`` (n',), some repeated."""
 
-    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+    def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each of R sets.
 
         Parameters
@@ -373,6 +374,8 @@ class Fit(ABC):
             Number of the set that every row belongs to.
         columns : DataFrame, optional
             What a residual structure reads, a row a row of the design.
+        workers : Workers
+            Who fits, where the sets are fitted one by one.
         """
         raise self._lacks("estimates without rows")
 

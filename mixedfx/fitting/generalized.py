@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from mixedfx._lazy import higher
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
+from mixedfx._workers import Workers
 from mixedfx.criterion.boundary import (
     UNKNOWABLE,
     curvature_verdict,
@@ -372,9 +373,9 @@ class GeneralizedFit(Fit):
             penalty=problem.penalty,
         )
 
-    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+    def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each set: weights of zero, and Newton steps from the estimate."""
-        return cast("Without", higher("generalized_without")(self, sets))
+        return cast("Without", higher("generalized_without")(self, sets, workers))
 
     # ---------------------------------------------------------------- storage
     def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:

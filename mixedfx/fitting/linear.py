@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from mixedfx._lazy import cached_property, higher
 from mixedfx._typing import AnyArray, Array, IntArray
+from mixedfx._workers import Workers
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict
 from mixedfx.criterion.evaluation import GaussianEvaluation
@@ -308,9 +309,9 @@ class LinearFit(Fit):
         """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
         return linear_problem(design, reml=self.reml, sigma=None if self.has_sigma else self.sigma)
 
-    def without(self, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+    def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each set: cross-products taken off, or a new fit each."""
-        return cast("Without", higher("linear_without")(self, sets, columns))
+        return cast("Without", higher("linear_without")(self, sets, columns, workers))
 
     # ---------------------------------------------------------------- storage
     def stored(self) -> tuple[dict[str, Any], dict[str, AnyArray]]:

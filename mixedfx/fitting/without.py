@@ -24,6 +24,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._workers import Workers
 from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
@@ -96,7 +97,7 @@ class Without:
         return Without(*columns)
 
 
-def linear_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None = None) -> Without:
+def linear_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
     """Return the estimates of a linear model without the rows of each set.
 
     Parameters
@@ -106,9 +107,11 @@ def linear_without(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None 
         Number of the set that every row belongs to.
     columns : DataFrame, optional
         What a residual structure reads.
+    workers : Workers
+        Who fits, where the sets are fitted one by one.
     """
     blocks = None if fit.residual is not None else _blocks(fit.problem, sets)
-    return _one_by_one(fit, sets, columns) if blocks is None else _all_at_once(fit, sets, *blocks)
+    return _one_by_one(fit, sets, columns, workers) if blocks is None else _all_at_once(fit, sets, *blocks)
 
 
 def _blocks(problem: LinearProblem, sets: IntArray) -> tuple[BlockMap, IntArray] | None:
@@ -290,23 +293,35 @@ def _empty(count: int, problem: LinearProblem) -> Without:
     return Without(*(np.full(shape, np.nan) for shape in shapes))
 
 
-def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None) -> Without:
+def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
     """Fit anew without each set, from the estimate with all rows."""
     problem, count = fit.problem, int(sets.max()) + 1
     X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
     full = X.T @ (X if weights is None else X * weights[:, None])
-    out = _empty(count, problem)
+    which = np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE))
+    tasks = [(int(number),) for number in which]
+    return _filled(_empty(count, problem), which, workers.run(_linear_refit, (fit, sets, columns), tasks, "influence"))
+
+
+def _filled(out: Without, which: IntArray, found: list[Without | None]) -> Without:
+    """Enter the estimates (of one set each) of the sets ``which``; None where there are none."""
+    some = [(number, one) for number, one in zip(which, found, strict=True) if one is not None]
+    if not some:
+        return out
+    return out.filled(np.array([number for number, _ in some]), Without.concatenated([one for _, one in some]))
+
+
+def _linear_refit(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, number: int) -> Without | None:
+    """Fit anew without one set; None where that cannot be done."""
     control = Control(start=fit.theta) if fit.inner_theta.all() else Control()
-    for number in np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE)):
-        try:
-            other = _problem_of(fit, sets != number, columns)
-            refit = _warm_fit(fit, other) or fit_linear(other, control)
-        except (DataError, ArithmeticError, np.linalg.LinAlgError):
-            continue
-        further = refit.rho if refit.residual is None else refit.residual.natural(refit.rho)
-        numbers = (refit.theta, refit.beta, refit.beta_covariance, np.array(refit.scale), further)
-        out = out.filled(np.array([number]), Without(*(one[None] for one in numbers)))
-    return out
+    try:
+        other = _problem_of(fit, sets != number, columns)
+        refit = _warm_fit(fit, other) or fit_linear(other, control)
+    except (DataError, ArithmeticError, np.linalg.LinAlgError):
+        return None
+    further = refit.rho if refit.residual is None else refit.residual.natural(refit.rho)
+    numbers = (refit.theta, refit.beta, refit.beta_covariance, np.array(refit.scale), further)
+    return Without(*(one[None] for one in numbers))
 
 
 def _problem_of(fit: LinearFit, kept: BoolArray, columns: pd.DataFrame | None) -> LinearProblem:
@@ -347,21 +362,21 @@ class _Refit:
     fit: GeneralizedFit
 
 
-def generalized_without(fit: GeneralizedFit, sets: IntArray) -> Without:
+def generalized_without(fit: GeneralizedFit, sets: IntArray, workers: Workers) -> Without:
     """Return the estimates without the rows of each set (n,): by Newton steps, or by a fit where they do not settle."""
-    count = int(sets.max()) + 1
-    parts = Without(
-        np.full((count, fit.problem.covariance.n_theta), np.nan),
-        np.full((count, fit.problem.model.n_fixed), np.nan),
-        np.full((count, fit.problem.model.n_fixed, fit.problem.model.n_fixed), np.nan),
-        np.full(count, np.nan),
-        np.full((count, fit.x.size - fit.problem.theta_slice.stop), np.nan),
-    )
-    for number in np.flatnonzero(_estimable_sets(fit.problem, sets, count)):
-        refit = _fit_without(fit, sets != number)
-        if refit is not None:
-            _enter(parts, int(number), refit)
-    return parts
+    count, p = int(sets.max()) + 1, fit.problem.model.n_fixed
+    shapes = ((fit.problem.covariance.n_theta,), (p,), (p, p), (), (fit.x.size - fit.problem.theta_slice.stop,))
+    which = np.flatnonzero(_estimable_sets(fit.problem, sets, count))
+    if fit.nodes:
+        _ = fit.hessian  # which all need: known before they are told of the fit
+    tasks = [(int(number),) for number in which]
+    found = workers.run(_generalized_refit, (fit, sets), tasks, "influence")
+    return _filled(Without(*(np.full((count, *shape), np.nan) for shape in shapes)), which, found)
+
+
+def _generalized_refit(fit: GeneralizedFit, sets: IntArray, number: int) -> Without | None:
+    refit = _fit_without(fit, sets != number)
+    return None if refit is None else _entry(refit)
 
 
 def _fit_without(fit: GeneralizedFit, kept: BoolArray) -> _Refit | None:
@@ -437,10 +452,10 @@ def _estimable_sets(problem: GeneralizedProblem, sets: IntArray, count: int) -> 
     return out
 
 
-def _enter(parts: Without, number: int, refit: _Refit) -> None:
-    """Write what was found into row ``number``."""
+def _entry(refit: _Refit) -> Without:
+    """The estimates of one set."""
     problem = refit.fit.problem
     x, p, stop = problem.to_user(refit.x), problem.model.n_fixed, problem.theta_slice.stop
-    parts.theta[number], parts.beta[number], parts.further[number] = x[p:stop], x[:p], x[stop:]
-    parts.covariance[number] = refit.fit.beta_covariance
-    parts.sigma2[number] = refit.fit.scale if refit.fit.has_sigma else 1.0
+    scale = refit.fit.scale if refit.fit.has_sigma else 1.0
+    numbers = (x[p:stop], x[:p], refit.fit.beta_covariance, np.array(scale), x[stop:])
+    return Without(*(one[None] for one in numbers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from mixedfx._display import Summary
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
+from mixedfx._workers import Workers
 from mixedfx.fitting import Refits
 from mixedfx.matrices.new_rows import (
     NewLevelsName,
@@ -331,6 +332,8 @@ class MixedResults(Estimates):
         *,
         n: int = 1000,
         seed: Any = None,
+        n_jobs: int | None = None,
+        progress: bool | None = None,
     ) -> pd.DataFrame:
         """Return confidence intervals.
 
@@ -351,6 +354,10 @@ class MixedResults(Estimates):
             Bootstrap replicates.
         seed : int, SeedSequence or Generator, optional
             Of the bootstrap.
+        n_jobs : int, optional
+            Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
+        progress : bool, optional
+            Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
         Returns
         -------
@@ -370,8 +377,8 @@ class MixedResults(Estimates):
         Intercept                   237.01  265.80
         Days                          7.21   13.73
         """
-        table: pd.DataFrame = higher("confidence_intervals")(self, checked_alpha(alpha), method, which, n=n, seed=seed)
-        return table
+        request = (checked_alpha(alpha), method, which, n, seed, Workers(n_jobs, progress))
+        return cast("pd.DataFrame", higher("confidence_intervals")(self, *request))
 
     def _adapted(self, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit:
         """Return what tests and means of a linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""

@@ -17,11 +17,12 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
+from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.inference.bootstrap_intervals import LimitName, Sample, acceleration, limits_for
 from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.quantities import EVERY_PART, WhichName, checked_which, quantities
-from mixedfx.results.replication import Workers, replicated
+from mixedfx.results.replication import replicated
 from mixedfx.results.resampling import (
     BootstrapName,
     Clusters,
@@ -167,8 +168,8 @@ class Bootstrap:
                 'kind="bca" leaves out one independent cluster after the other, and this model has none: use '
                 'kind="percentile"'
             ) from error
-        tasks = [(self.fit, self.measure, clusters, left) for left in range(clusters.count)]
-        outcomes = self.workers.run(_without, tasks, [1] * clusters.count, "jackknife")
+        shared, tasks = (self.fit, self.measure, clusters), [(left,) for left in range(clusters.count)]
+        outcomes = self.workers.run(_without, shared, tasks, "jackknife")
         values = np.concatenate([outcome.values for outcome in outcomes])
         return np.array([float(acceleration(column[np.isfinite(column)][:, None])[0]) for column in values.T])
 
@@ -245,8 +246,8 @@ def bootstrap(
     method: BootstrapName = "parametric",
     statistic: Callable[[Any], Any] | None = None,
     cluster: str | None = None,
-    n_jobs: int = 1,
-    progress: bool = False,
+    n_jobs: int | None = None,
+    progress: bool | None = None,
 ) -> Bootstrap:
     """Draw data anew, fit them in the same way, and see how the estimates vary.
 
@@ -256,7 +257,7 @@ def bootstrap(
     n : int
         Replicates. 1000 will do for 95 % intervals; standard errors need 200.
     seed : int, SeedSequence or Generator, optional
-        The same seed gives the same replicates, whatever ``n_jobs``.
+        The same seed gives the same replicates, however many processes there are.
     method : {"parametric", "residual", "cluster", "case"}
         ``"parametric"``: responses simulated from the fitted model, random effects included; ``"residual"`` (linear
         models): random effects and residuals of the fit, reflated to the estimated variances and drawn with
@@ -267,10 +268,10 @@ def bootstrap(
     cluster : str, optional
         The grouping factor whose levels ``method="cluster"`` draws, if there is no outermost one or another is meant;
         levels of factors that are crossed with it stay as they are.
-    n_jobs : int
-        Processes; -1 for one each core. A linear model with its usual quantities hardly ever needs more than one.
-    progress : bool
-        Whether to show a progress bar.
+    n_jobs : int, optional
+        Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
+    progress : bool, optional
+        Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
     Returns
     -------
@@ -286,6 +287,9 @@ def bootstrap(
     -----
     A replicate fails if its fit does not converge or cannot be made at all. It stays among the replicates as a row of
     missing values, ``failures`` counts the reasons, and intervals warn.
+
+    A linear model with its usual quantities is refitted to many responses at once: it hardly ever needs more than one
+    process.
 
     Ctrl-C, and worker processes that are killed twice, end the work: the replicates finished so far are returned with
     a warning (an error, if there are none).

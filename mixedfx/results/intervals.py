@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._arguments import checked_choice
+from mixedfx._workers import Workers
 from mixedfx.results.base import MixedResults
 from mixedfx.results.quantities import WhichName, checked_which
 
@@ -26,13 +27,14 @@ class _Request:
     which: WhichName
     n: int
     seed: Any
+    workers: Workers
 
 
 def confidence_intervals(
-    fit: MixedResults, alpha: float, method: MethodName, which: WhichName, *, n: int = 1000, seed: Any = None
+    fit: MixedResults, alpha: float, method: MethodName, which: WhichName, n: int, seed: Any, workers: Workers
 ) -> pd.DataFrame:
     """Return the intervals; :meth:`MixedResults.conf_int` calls it."""
-    return checked_choice("method", method, METHODS)(_Request(fit, alpha, which, n, seed))
+    return checked_choice("method", method, METHODS)(_Request(fit, alpha, which, n, seed, workers))
 
 
 def _wald(request: _Request) -> pd.DataFrame:
@@ -55,13 +57,15 @@ def _wald(request: _Request) -> pd.DataFrame:
 def _profile(request: _Request) -> pd.DataFrame:
     from mixedfx.results.profile import profile
 
-    return profile(request.fit).conf_int(request.alpha, request.which)
+    profiles = profile(request.fit, n_jobs=request.workers.n_jobs, progress=request.workers.progress)
+    return profiles.conf_int(request.alpha, request.which)
 
 
 def _bootstrap(request: _Request) -> pd.DataFrame:
     from mixedfx.results.bootstrap import bootstrap
 
-    replicates = bootstrap(request.fit, request.n, seed=request.seed)
+    n_jobs, progress = request.workers.n_jobs, request.workers.progress
+    replicates = bootstrap(request.fit, request.n, seed=request.seed, n_jobs=n_jobs, progress=progress)
     return replicates.conf_int(request.alpha, request.which)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
+from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.profile_ends import End
 from mixedfx.inference.profiled import HeldProfile, profiles
@@ -49,6 +50,8 @@ class Profile:
         For every correlation, the standard deviations that it joins.
     endless : tuple of str
         Coefficients of further linear predictors without a finite estimate: they have no limits.
+    workers : Workers
+        Who follows the profiles.
     """
 
     deviance: float
@@ -57,6 +60,7 @@ class Profile:
     joined: Mapping[str, tuple[str, ...]]
     family: tuple[str, ...] = ()
     endless: tuple[str, ...] = ()
+    workers: Workers = field(default_factory=Workers)
 
     def conf_int(self, alpha: float = 0.05, which: WhichName = "all") -> pd.DataFrame:
         """Return profile intervals: all values at which the likelihood-ratio test does not reject.
@@ -82,7 +86,9 @@ class Profile:
         """
         parts, zeta = checked_which(which), float(special.ndtri(1.0 - 0.5 * checked_alpha(alpha)))
         names = [name for name in self.profiles if self._part(name) in parts]
-        ends = [[self.end(name, side * zeta).value for side in (-1, 1)] for name in names]
+        sides = [(name, side * zeta) for name in names for side in (-1, 1)]
+        found = self.workers.run(_end, (self,), sides, "profile")
+        ends = np.array([end.value for end in found]).reshape(-1, 2)
         lost = [n for n, pair in zip(names, ends, strict=True) if np.isnan(pair).any() and n not in self.endless]
         if lost:
             warn(
@@ -90,7 +96,7 @@ class Profile:
                 '(nan); method="bootstrap" gives one',
                 ConvergenceWarning,
             )
-        return pd.DataFrame(np.array(ends).reshape(-1, 2), index=names, columns=["lower", "upper"])
+        return pd.DataFrame(ends, index=names, columns=["lower", "upper"])
 
     def _part(self, name: str) -> str:
         return "fixed" if name in self.fixed else "family" if name in self.family else "random"
@@ -122,26 +128,20 @@ class Profile:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the zeta curves: columns ``parameter, value, zeta``, ``zeta`` the signed root likelihood ratio."""
-        rows = [(name, value, zeta) for name in self.profiles for value, zeta in self._curve(name)]
+        self._draw(list(self.profiles))
+        rows = [(name, value, zeta) for name in self.profiles for value, zeta in self._curves[name]]
         return pd.DataFrame(rows, columns=["parameter", "value", "zeta"])
 
     @cached_property
     def _curves(self) -> dict[str, list[tuple[float, float]]]:
         return {}
 
-    def _curve(self, name: str) -> list[tuple[float, float]]:
-        if name not in self._curves:
-            grid = np.linspace(0.0, CURVE_END, CURVE_POINTS + 1)[1:]
-            found = [(self.profiles[name].estimate, 0.0)]
-            for side in (-1.0, 1.0):
-                for zeta in grid:
-                    end = self.end(name, float(side * zeta))
-                    if np.isfinite(end.value):
-                        found.append((end.value, end.zeta))
-                    if not end.reached:
-                        break
-            self._curves[name] = sorted(set(found))
-        return self._curves[name]
+    def _draw(self, names: list[str]) -> None:
+        """Find the points of the curves that are not known yet."""
+        sides = [(name, side) for name in names if name not in self._curves for side in (-1.0, 1.0)]
+        found = self.workers.run(_half, (self,), sides, "profile")
+        for (name, _), below, above in zip(sides[::2], found[::2], found[1::2], strict=True):
+            self._curves[name] = sorted({(self.profiles[name].estimate, 0.0), *below, *above})
 
     def _shown(self) -> StatsTable:
         limits = self.conf_int()
@@ -158,7 +158,23 @@ class Profile:
         return higher("plot_profile")(self, kind=kind, **options)
 
 
-def profile(fit: Any) -> Profile:
+def _end(profile: Profile, name: str, zeta: float) -> End:
+    return profile.end(name, zeta)
+
+
+def _half(profile: Profile, name: str, side: float) -> list[tuple[float, float]]:
+    """Points of a zeta curve on one side of the estimate."""
+    found = []
+    for zeta in np.linspace(0.0, CURVE_END, CURVE_POINTS + 1)[1:]:
+        end = profile.end(name, float(side * zeta))
+        if np.isfinite(end.value):
+            found.append((end.value, end.zeta))
+        if not end.reached:
+            break
+    return found
+
+
+def profile(fit: Any, *, n_jobs: int | None = None, progress: bool | None = None) -> Profile:
     """Profile the likelihood of every parameter of a mixed model.
 
     Parameters
@@ -166,11 +182,15 @@ def profile(fit: Any) -> Profile:
     fit : MixedResults
         A REML fit is refitted by maximum likelihood first: likelihoods under REML do not compare fixed effects. A
         generalised fit is profiled under the approximation of the integral that it was fitted with.
+    n_jobs : int, optional
+        Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
+    progress : bool, optional
+        Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
     Returns
     -------
     Profile
-        ``conf_int(alpha, which)``, ``to_frame()`` and ``plot()``.
+        ``conf_int(alpha, which)``, ``to_frame()`` and ``plot()``, which do the work.
 
     Raises
     ------
@@ -194,7 +214,7 @@ def profile(fit: Any) -> Profile:
     Intercept                  237.68  265.13
     Days                         7.36   13.58
     """
-    fit = checked_fit(fit, "profile")
+    fit, workers = checked_fit(fit, "profile"), Workers(n_jobs, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
         solution = fit.model.fit(reml=False).solution if fit.solution.reml else fit.solution
@@ -208,4 +228,5 @@ def profile(fit: Any) -> Profile:
         {number.name: number.among for number in numbers if number.among},
         tuple(number.name for number in numbers if number.part == "family"),
         tuple(f"{part}: {name}" for part, names in solution.separated_components.items() for name in names),
+        workers,
     )

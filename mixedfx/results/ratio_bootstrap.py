@@ -13,10 +13,11 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._typing import Array
+from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.results.base import MixedResults, checked_fit
-from mixedfx.results.replication import ONE_BY_ONE, TOGETHER, Workers, blocks_for
+from mixedfx.results.replication import ONE_BY_ONE, TOGETHER, blocks_for
 from mixedfx.results.resampling import UNCONVERGED, Measure, Outcome, attempt
 from mixedfx.results.simulate import checked_count
 
@@ -104,7 +105,7 @@ class BootstrapTest:
 
 
 def bootstrap_test(
-    fit0: Any, fit1: Any, n: int = 1000, *, seed: Any = None, n_jobs: int = 1, progress: bool = False
+    fit0: Any, fit1: Any, n: int = 1000, *, seed: Any = None, n_jobs: int | None = None, progress: bool | None = None
 ) -> BootstrapTest:
     """Compare nested models by the likelihood ratio, its distribution simulated from the smaller model.
 
@@ -119,11 +120,11 @@ def bootstrap_test(
     n : int
         Simulated data sets.
     seed : int, SeedSequence or Generator, optional
-        The same seed gives the same p-value, whatever ``n_jobs``.
-    n_jobs : int
-        Processes; -1 for one each core.
-    progress : bool
-        Whether to show a progress bar.
+        The same seed gives the same p-value, however many processes there are.
+    n_jobs : int, optional
+        Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
+    progress : bool, optional
+        Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
     Returns
     -------
@@ -159,8 +160,8 @@ def bootstrap_test(
     _check_nested(small, large)
     count, workers = checked_count(n), Workers(n_jobs, progress)
     blocks = blocks_for(count, TOGETHER if large.refits_together else ONE_BY_ONE, seed)
-    tasks = [(small, large, block.count, block.seed) for block in blocks]
-    outcomes = workers.run(_ratios, tasks, [block.count for block in blocks], "bootstrap test")
+    tasks, counts = [(block.count, block.seed) for block in blocks], [block.count for block in blocks]
+    outcomes = workers.run(_ratios, (small, large), tasks, "bootstrap test", counts)
     ratios = np.concatenate([outcome.values[:, 0] for outcome in outcomes])
     failures = dict(Counter(reason for outcome in outcomes for reason in outcome.failures))
     formulas = (small.formula, str(large.design.formula))

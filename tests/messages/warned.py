@@ -117,6 +117,6 @@ CASES: dict[str, Case] = {
     "stopped bootstrap": (
         after(lmer(), lambda fit: mfx.bootstrap(fit, 60, seed=1, statistic=Interrupted())),
         ConvergenceWarning,
-        ("stopped", "20 of 60", "kept"),
+        ("stopped", "25 of 60", "kept"),
     ),
 }
