@@ -350,10 +350,8 @@ class MixedResults(Estimates):
             ``"fixed"``: the fixed effects; ``"random"``: standard deviations ``sd_x|g``, correlations ``cor_x.y|g`` and
             ``sigma``; ``"family"``: coefficients of further linear predictors (``dispersion: x``,
             ``zero_inflation: x``) and family-wide parameters (``family: df``) of a generalised model; ``"all"``.
-        n : int
-            Bootstrap replicates.
-        seed : int, SeedSequence or Generator, optional
-            Of the bootstrap.
+        n, seed : int
+            Replicates of the bootstrap; its seed (or a SeedSequence or Generator).
         n_jobs : int, optional
             Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
         progress : bool, optional
