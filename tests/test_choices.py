@@ -22,6 +22,7 @@ CHOICES = [
     ("analysis_of_variance.strata.observations", "AggregateName", "REDUCERS"),
     ("analysis_of_variance.strata.sphericity", "CorrectionName", "CORRECTIONS"),
     ("covariance.registry", "VariancesName", "VARIANCES"),
+    ("criterion.problem", "RemainderName", "REMAINDERS"),
     ("families.links", "LinkName", "LINKS"),
     ("families.links", "MeanRange", "MEAN_INTERVALS"),
     ("families.moments", "VarianceName", "LINK_VARIANCES"),

@@ -80,6 +80,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
         ("fitting/linear_search.py", "cannot be computed"),
+        ("fitting/iterative_search.py", "cannot be computed"),
         ("formula/parse.py", "_TOO_DEEP"),
         ("matrices/fixed.py", "cannot be estimated from the clusters drawn"),
         ("results/ratio_bootstrap.py", "replicates failed"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
-from mixedfx.criterion.assembly import CovarianceModel
+from mixedfx.criterion.assembly import CovarianceModel, TermSlot
 from mixedfx.criterion.evaluation import Evaluation
 from mixedfx.optimize import eigen, equilibrium
 
@@ -38,6 +38,7 @@ TAKES_PART = 1e-3  # length of the part of a unit direction from which a paramet
 UNKNOWABLE = 1e-6  # least change of the criterion when a parameter moves by its own size; with less it is unknowable
 TINY = float(np.finfo(float).tiny)
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
+MARGIN = 3.0  # Monte Carlo errors that the sign of a slope must exceed
 FAR = 1.0  # … and at which one looks for another optimum
 
 
@@ -75,18 +76,43 @@ def _term_covariance(model: CovarianceModel, at: Evaluation, k: int, unit: float
     return slot.covariance.covariance(at.theta[slot.theta]) / unit**2, n * unit**2
 
 
-def _rise(model: CovarianceModel, at: Evaluation, k: int, unit: float, nudge: float = NUDGE) -> tuple[float, Array]:
-    """Smallest slope along a null direction that the term's structure allows, and the parameters moved that way."""
+@dataclass(frozen=True)
+class _Rise:
+    """Smallest slope along a null direction that a term's structure allows, and the parameters moved that way.
+
+    ``margin`` is how far random probes may have moved the slope.
+    """
+
+    slope: float
+    nudged: Array
+    margin: float = 0.0
+
+
+def _rise(model: CovarianceModel, at: Evaluation, k: int, unit: float, nudge: float = NUDGE) -> _Rise:
     slot = model.terms[k]
     covariance, n = _term_covariance(model, at, k, unit)
     null, _ = _null_space(covariance)
     parameters = at.theta[slot.theta]
     if null.shape[1] == 0:
-        return np.inf, parameters
+        return _Rise(np.inf, parameters)
     nudged = slot.covariance.reopened(parameters, null, n / unit**2, nudge * unit)
     change = slot.covariance.covariance(nudged) / unit**2 - covariance
     size = float(np.abs(change).max())
-    return (float(np.sum(n * change)) / size if size > 0 else np.inf), nudged
+    if size == 0:
+        return _Rise(np.inf, nudged)
+    return _Rise(float(np.sum(n * change)) / size, nudged, _margin(at, slot, change * (unit**2 / size)))
+
+
+def _margin(at: Evaluation, slot: TermSlot, direction: Array) -> float:
+    """Errors of the slope in a direction (q, q) that random probes may have made; 0 where all is exact."""
+    if not at.covariance_deviations:
+        return 0.0
+    deviations = at.covariance_deviations[slot.factor][:, slot.coefficients, slot.coefficients]
+    probes = len(deviations)
+    if probes < 2:
+        return 0.0
+    spread = np.sum(deviations * direction, axis=(1, 2))
+    return float(MARGIN * np.sqrt(np.sum(spread**2) / ((probes - 1) * probes)))
 
 
 def _tolerated(at: Evaluation, unit: float) -> float:
@@ -103,9 +129,9 @@ def reopened(model: CovarianceModel, at: Evaluation, unit: float = 1.0, nudge: f
     """
     theta, opened = at.theta.copy(), False
     for k, slot in enumerate(model.terms):
-        slope, nudged = _rise(model, at, k, unit, nudge)
-        if slope < 0 and slope < -_tolerated(at, unit):
-            theta[slot.theta], opened = nudged, True
+        rise = _rise(model, at, k, unit, nudge)
+        if rise.slope < 0 and rise.slope < -_tolerated(at, unit) - rise.margin:
+            theta[slot.theta], opened = rise.nudged, True
     return theta if opened else None
 
 
@@ -141,8 +167,13 @@ def variance_verdict(model: CovarianceModel, at: Evaluation, k: int, label: str,
     covariance, _ = _term_covariance(model, at, k, unit)
     _, rest = _null_space(covariance)
     size, rank = len(covariance), rest.shape[1]
-    confirmed = rank == size or _rise(model, at, k, unit)[0] >= -_tolerated(at, unit)
-    return VarianceVerdict(label, rank, size, bool(confirmed))
+    return VarianceVerdict(label, rank, size, rank == size or _is_confirmed(model, at, k, unit))
+
+
+def _is_confirmed(model: CovarianceModel, at: Evaluation, k: int, unit: float) -> bool:
+    """Whether the criterion rises when a missing direction of term k is given a variance, whatever probes may do."""
+    rise = _rise(model, at, k, unit)
+    return bool(rise.slope >= rise.margin - _tolerated(at, unit))
 
 
 @dataclass(frozen=True)

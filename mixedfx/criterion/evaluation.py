@@ -52,13 +52,17 @@ class Evaluation(Protocol):
     def covariance_gradient(self) -> tuple[Array, ...]:
         """Derivative (Q, Q) with respect to the covariance of every grouping factor, in elimination order."""
 
+    @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """By how much that of each random probe (K, Q, Q) differs from the mean, by factor; empty if all is exact."""
+
 
 class GaussianEvaluation(Evaluation, Protocol):
     """The profiled criterion of a Gaussian model: fixed effects and residual variance follow from ``x``."""
 
     @property
     def hessian(self) -> Array:
-        """Exact Hessian (k, k)."""
+        """Exact Hessian (k, k); the average information where traces are sampled."""
 
     @property
     def linear(self) -> LinearEvaluation:

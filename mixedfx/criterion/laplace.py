@@ -91,6 +91,11 @@ class LaplaceEvaluation:
         inside, outside = space.solve(state.factor, space.collect(a[:, None]))
         return Adjoint(a, outside[:, 0], space.spread(inside[:, 0]))
 
+    @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """None: nothing is sampled."""
+        return ()
+
     @cached_property
     def covariance_gradient(self) -> tuple[Array, ...]:
         """``N`` (Q, Q) by factor: the derivative with respect to the covariance."""

@@ -36,6 +36,7 @@ from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, SplitEffects, factorize
 from mixedfx.linalg.gram import Gram, Rows
+from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.remainder import mirrored
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.linalg.small import apply
@@ -131,9 +132,18 @@ class LinearCriterion:
         split = refinement(rows, gram, weights) if loses_digits(gram) else None
         return replace(self, gram=gram, constant=constant, sigma2=sigma2, refinement=split)
 
-    def __call__(self, x: Array) -> LinearEvaluation:
-        """Evaluate at ``x = theta`` (n_theta,)."""
-        return LinearEvaluation(self, np.asarray(x, dtype=float))
+    @property
+    def is_sampled(self) -> bool:
+        """Whether traces and determinants are means over random probes."""
+        return self.gram.layout.is_operator
+
+    def with_solver(self, solver: Solver) -> LinearCriterion:
+        """Return the criterion with its crossed equations solved in another way."""
+        return replace(self, gram=replace(self.gram, solver=solver))
+
+    def __call__(self, x: Array, near: LinearEvaluation | None = None) -> LinearEvaluation:
+        """Evaluate at ``x = theta`` (n_theta,); equations that are solved by iteration start at those of ``near``."""
+        return LinearEvaluation(self, np.asarray(x, dtype=float), None if near is None else near.factor)
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,7 @@ class LinearEvaluation:
 
     criterion: LinearCriterion
     x: Array
+    near: BlockFactor | None = None
 
     @property
     def theta(self) -> Array:
@@ -151,7 +162,7 @@ class LinearEvaluation:
     @cached_property
     def factor(self) -> BlockFactor:
         """The factorised mixed-model equations."""
-        return factorize(self.criterion.gram, self.criterion.covariance.factors(self.theta))
+        return factorize(self.criterion.gram, self.criterion.covariance.factors(self.theta), self.near)
 
     @cached_property
     def _solved(self) -> tuple[SplitEffects, SplitEffects, Array]:
@@ -283,6 +294,28 @@ class LinearEvaluation:
             out.append(0.5 * (n + n.T))
         return tuple(out)
 
+    def without_near(self) -> LinearEvaluation:
+        """Return the evaluation without its memory of another."""
+        return LinearEvaluation(self.criterion, self.x)
+
+    @cached_property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """By how much ``N`` of each random probe (K, Q, Q) differs from the mean, by factor; empty if exact."""
+        return self.factor.information_deviations() if self.criterion.is_sampled else ()
+
+    @cached_property
+    def gradient_deviations(self) -> Array:
+        """By how much the gradient of each random probe (K, n_theta) differs from the mean; K = 0 if exact."""
+        probes = len(self.covariance_deviations[0]) if self.covariance_deviations else 0
+        each = [[part[k] for part in self.covariance_deviations] for k in range(probes)]
+        rows = [self.criterion.covariance.gradient(self.sigma_derivatives, parts) for parts in each]
+        return np.array(rows).reshape(probes, self.theta.size)
+
+    @property
+    def values(self) -> Array:
+        """:attr:`value` by each random probe (K,); empty if exact."""
+        return self.factor.logdets - self.factor.logdet + self.value if self.criterion.is_sampled else np.zeros(0)
+
     @cached_property
     def sigma_derivatives(self) -> list[Array]:
         """``dSigma / dtheta`` (k_f, Q, Q) by factor, for the factor's own parameters."""
@@ -358,9 +391,16 @@ class LinearEvaluation:
         """The Hessian to iterate with: the exact one where it is cheap, else the average information."""
         return self.hessian if self.has_cheap_hessian else self.average_information
 
+    @property
+    def hessian_is_exact(self) -> bool:
+        """Whether :attr:`hessian` is the Hessian itself, rather than the average information."""
+        return not self.criterion.is_sampled
+
     @cached_property
     def hessian(self) -> Array:
-        """Exact Hessian (n_theta, n_theta)."""
+        """Exact Hessian (n_theta, n_theta); the average information where traces are sampled."""
+        if self.criterion.is_sampled:
+            return self.average_information
         if self.has_cheap_hessian:
             return self._with_trace(traces_of_blocks(self))
         layout = self.criterion.gram.layout

@@ -11,7 +11,7 @@ from mixedfx._typing import Array
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation
 from mixedfx.criterion.linear import LinearCriterion
-from mixedfx.criterion.problem import Problem, assembled
+from mixedfx.criterion.problem import REMAINDERS, Problem, assembled
 from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.exceptions import DataError, SpecificationError
@@ -36,10 +36,18 @@ class LinearProblem(Problem):
         On the inner scale, its value on the user's: a function of ``x = (theta, rho)``.
     residual : BoundResidual or None
         Structure of the residuals, if they are not independent with equal variances.
+    most_exact : float
+        Crossed random effects beside the largest factor that are factorised, rather than solved by iteration.
     """
 
     criterion: GaussianCriterion
     residual: BoundResidual | None = None
+    most_exact: float = REMAINDERS["auto"]
+
+    @property
+    def is_iterative(self) -> bool:
+        """Whether the crossed equations are solved by iteration, and traces sampled."""
+        return self.assembly.rows.layout.is_operator
 
     @property
     def theta_slice(self) -> slice:
@@ -113,7 +121,8 @@ class LinearProblem(Problem):
 
     def with_design(self, design: Design) -> LinearProblem:
         """Return the problem of the same model for ``design``, which differs in its random terms only."""
-        return linear_problem(design, reml=self.criterion.reml, sigma=self.known_sigma, residual=self.residual)
+        reml, sigma = self.criterion.reml, self.known_sigma
+        return linear_problem(design, reml=reml, sigma=sigma, residual=self.residual, most_exact=self.most_exact)
 
     def with_response(self, y: Array) -> Self:
         """Return the problem with the response ``y`` (n,), offset included; all else is shared."""
@@ -129,7 +138,12 @@ class LinearProblem(Problem):
 
 
 def linear_problem(
-    design: Design, *, reml: bool, sigma: float | None = None, residual: BoundResidual | None = None
+    design: Design,
+    *,
+    reml: bool,
+    sigma: float | None = None,
+    residual: BoundResidual | None = None,
+    most_exact: float = REMAINDERS["auto"],
 ) -> LinearProblem:
     """Form the cross-products of a design.
 
@@ -141,6 +155,9 @@ def linear_problem(
         Residual standard deviation if it is known.
     residual : BoundResidual, optional
         Structure of the residuals.
+    most_exact : float
+        Crossed random effects beside the largest factor that are factorised, rather than solved by iteration; all are
+        where residuals have a structure.
 
     Raises
     ------
@@ -151,7 +168,8 @@ def linear_problem(
     y = design.response.values if design.offset is None else design.response.values - design.offset
     weights = inner_weights(design, residual)
     basis, X, inner = fixed_basis(design.fixed.matrix, y, weights)
-    assembly, terms = assembled(design, np.column_stack([X, inner]), weights)
+    factorised = most_exact if residual is None else np.inf
+    assembly, terms = assembled(design, np.column_stack([X, inner]), weights, factorised)
     known = sigma if residual is None or residual.sigma is None else residual.sigma
     sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)
@@ -164,7 +182,7 @@ def linear_problem(
         _check_groups(design, residual)
         rows = _weighted(assembly.rows, design.weights)
         criterion = ResidualCriterion(rows, residual, assembly.covariance, reml, constant, sigma2)
-    return LinearProblem(design, assembly, (basis,), terms, criterion, residual)
+    return LinearProblem(design, assembly, (basis,), terms, criterion, residual, most_exact)
 
 
 def inner_weights(design: Design, residual: BoundResidual | None) -> RowWeights:

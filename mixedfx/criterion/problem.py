@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -15,12 +15,20 @@ from mixedfx._typing import Array
 from mixedfx.criterion.assembly import Assembly, CovarianceModel, TermRows, assemble
 from mixedfx.criterion.evaluation import Evaluation
 from mixedfx.exceptions import SpecificationError
+from mixedfx.linalg.elimination import FLOP_TIME
 from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.pairs import meeting
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, RowWeights, TermBasis, term_basis
 
-__all__ = ["Problem", "assembled", "needed_bytes"]
+__all__ = ["REMAINDERS", "Problem", "RemainderName", "assembled", "needed_bytes"]
 
+RemainderName: TypeAlias = Literal["auto", "exact", "iterative"]
+
+# Columns of a remainder up to which it is factorised, beyond if it is so sparse that this costs no more.
+REMAINDERS: dict[str, float] = {"auto": 12_000, "exact": np.inf, "iterative": 0}
+
+MOST_SPARSE_PAIRS = 5_000_000  # with more pairs of levels a remainder is not sparse enough to look for an order
 DENSE_MATRICES = 10  # packed matrices of a dense remainder that live at the same time at the peak of a fit (measured)
 SPARSE_VECTORS = 10  # the same for the vector of a sparse remainder's cells
 PAIR_BYTES = 16  # what one pair of entries of a sparse cross block takes, with its indices
@@ -116,9 +124,12 @@ class Problem(ABC):
 
 
 def assembled(
-    design: Design, columns: Array, weights: RowWeights | None = None
+    design: Design, columns: Array, weights: RowWeights | None = None, most_exact: float = np.inf
 ) -> tuple[Assembly, tuple[TermBasis, ...]]:
     """Bring the random terms of a design to the inner scale and put the rows together, the dense ``columns`` beside.
+
+    Crossed random effects beside the largest factor are factorised up to ``most_exact`` of them, and solved by
+    iteration beyond.
 
     Raises
     ------
@@ -131,8 +142,38 @@ def assembled(
         for term, (_, z) in zip(design.random, pairs, strict=True)
     ]
     assembly = assemble(terms, columns)
-    _check_memory(design, assembly.rows.layout)
+    layout = assembly.rows.layout
+    if _is_solved_by_iteration(layout, most_exact):
+        rows = replace(assembly.rows, layout=replace(layout, is_operator=True))
+        assembly = replace(assembly, rows=rows)
+    else:
+        _check_memory(design, layout)
     return assembly, tuple(basis for basis, _ in pairs)
+
+
+def _is_solved_by_iteration(layout: Layout, most_exact: float) -> bool:
+    """Whether the remainder is never formed: it is large, and no sparse factorisation is as cheap as a dense small one.
+
+    A function of the design alone, never of the machine. Levels that are correlated a priori are always factorised.
+    """
+    if layout.n_remainder <= most_exact or any(layout.correlated):
+        return False
+    scalar = all(layout.sizes[r] == 1 for r in layout.remainder)
+    if most_exact == 0 or not scalar or _n_pairs(layout) > MOST_SPARSE_PAIRS:
+        return True
+    return layout.plan is None or layout.plan.cost > FLOP_TIME * most_exact**3
+
+
+def _n_pairs(layout: Layout) -> float:
+    """Number of pairs of remainder levels that meet in a level of a chain's factor, each counted as often."""
+    total = 0.0
+    for f in layout.chain:
+        degrees = np.zeros(layout.levels[f])
+        for r in layout.remainder:
+            pairs, _ = meeting(layout.codes[f], layout.codes[r], layout.levels[f], layout.levels[r])
+            degrees += np.diff(pairs.starts)
+        total += float((degrees * (degrees + 1.0)).sum()) / 2.0
+    return total
 
 
 def _check_memory(design: Design, layout: Layout) -> None:
@@ -151,8 +192,7 @@ def _check_memory(design: Design, layout: Layout) -> None:
     raise SpecificationError(
         f"the crossed grouping factors {listed} leave {layout.n_remainder:,} random effects that depend on each other: "
         f"their equations need about {needed / 1e9:,.1f} GB of memory, and this machine has {available / 1e9:,.1f} GB. "
-        "Drop or merge the levels with few rows of the smaller factor, fit a sample of its levels, or leave out its "
-        "random slopes"
+        'Write control=mfx.Control(remainder="iterative"), which solves them without forming them'
     )
 
 

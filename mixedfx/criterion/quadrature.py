@@ -246,6 +246,11 @@ class QuadratureEvaluation:
         scale = 2.0 * np.einsum("abm,bdm->ad", state.gram.diagonal[0], left_multiply(T, slope))
         return np.asarray(weighted @ self.u.T + nodes + scale + t @ c.T)
 
+    @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """None: nothing is sampled."""
+        return ()
+
     @cached_property
     def covariance_gradient(self) -> tuple[Array, ...]:
         """Derivative of the Laplace approximation in the covariance: it decides on a boundary, where both agree."""

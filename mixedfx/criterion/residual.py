@@ -153,6 +153,11 @@ class ResidualEvaluation:
         return self.linear.value
 
     @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """None: nothing is sampled."""
+        return ()
+
+    @property
     def covariance_gradient(self) -> tuple[Array, ...]:
         """Derivative (Q, Q) with respect to the relative covariance, by factor."""
         return self.linear.covariance_gradient

@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from mixedfx.criterion.boundary import CERTIFIED_GAP, VarianceVerdict
+from mixedfx.fitting.monte_carlo import TOLERATED, MonteCarlo
 from mixedfx.fitting.starts import Starts
 
-__all__ = ["Certificate"]
+__all__ = ["Certificate", "Sampling"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What random probes leave open of an iterative fit.
+
+    Attributes
+    ----------
+    errors : tuple of (name, error)
+        Monte Carlo errors of the reported numbers, in their standard errors.
+    llf : float
+        Monte Carlo standard deviation of the log-likelihood.
+    probes : int
+    is_enough : bool
+        Whether more probes would not be worth their price.
+    """
+
+    errors: tuple[tuple[str, float], ...]
+    llf: float
+    probes: int
+    is_enough: bool
+
+    @classmethod
+    def of(cls, found: MonteCarlo, errors: Mapping[str, float]) -> Sampling:
+        """Return what an iterative fit found."""
+        return cls(tuple(errors.items()), found.llf, found.probes, found.limit <= TOLERATED)
+
+    @property
+    def largest(self) -> float:
+        """The largest error of a reported number; those that are not finite have none."""
+        return max((error for _, error in self.errors if np.isfinite(error)), default=0.0)
+
+    def __str__(self) -> str:
+        more = "" if self.is_enough else "; more probes would make it smaller: control=mfx.Control(probes=…)"
+        return (
+            f"the Monte Carlo error of the estimates is at most {100.0 * self.largest:.2g} % of a standard error "
+            f"({self.probes} probes){more}"
+        )
 
 
 @dataclass(frozen=True)
@@ -45,6 +85,8 @@ class Certificate:
         What of the random effects no data of this design could tell, in words.
     starts : Starts, optional
         What each of several searches found: :class:`Control` with ``starts``.
+    sampling : Sampling, optional
+        What random probes leave open of an iterative fit; None if all is exact.
 
     Examples
     --------
@@ -70,6 +112,28 @@ class Certificate:
     undetermined: str = ""
     levels: tuple[str, ...] = ()
     starts: Starts | None = None
+    sampling: Sampling | None = None
+
+    @property
+    def monte_carlo_errors(self) -> pd.Series:
+        """Monte Carlo errors of the reported numbers, in their standard errors; empty for exact fits."""
+        errors = () if self.sampling is None else self.sampling.errors
+        return pd.Series(dict(errors), name="monte_carlo_error", dtype=float)
+
+    @property
+    def monte_carlo_error(self) -> float:
+        """The largest Monte Carlo error of a reported number, in its standard error; 0 for exact fits."""
+        return 0.0 if self.sampling is None else self.sampling.largest
+
+    @property
+    def llf_error(self) -> float:
+        """Monte Carlo standard deviation of the log-likelihood; 0 for exact fits."""
+        return 0.0 if self.sampling is None else self.sampling.llf
+
+    @property
+    def monte_carlo_note(self) -> tuple[str, ...]:
+        """What random probes leave open, in words; empty for exact fits."""
+        return () if self.sampling is None else (str(self.sampling),)
 
     @property
     def converged(self) -> bool:
@@ -119,6 +183,11 @@ class Certificate:
         """The first sentence: whether this is the optimum, and if not, why."""
         if self.converged:
             bound = max(1e-9, float(f"{self.gap:.0e}"))
+            if self.sampling is not None:
+                return (
+                    "This is the optimum for the random probes: by the average information, -2 log L cannot fall by "
+                    f"more than {bound:.0e}; {self.sampling}."
+                )
             return (
                 "This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than "
                 f"{bound:.0e}."

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from mixedfx._arguments import plain_numbers
+from mixedfx._arguments import checked_choice, checked_whole, plain_numbers
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
+from mixedfx.criterion.problem import REMAINDERS, RemainderName
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting.monte_carlo import FEWEST_PROBES, MOST_PROBES
 
 __all__ = ["Control", "checked_start"]
+
+FEWEST = 2  # probes: one alone does not tell its error
 
 
 @hinting_methods
@@ -35,7 +39,14 @@ class Control:
         Number of searches: the usual one, then others from random parameters. The best is kept, and
         ``fit.certificate.starts`` tells what each found.
     seed : int
-        Of the random starts.
+        Of the random starts, and of the random probes of an iterative fit.
+    remainder : {"auto", "exact", "iterative"}
+        How the equations of crossed factors are solved: factorised exactly, or by iteration, with traces and the
+        determinant as means over random probes, whose error the certificate tells. ``"auto"`` factorises up to 12 000
+        crossed random effects beside those of the largest factor. Without crossed factors all is exact.
+    probes : int or "auto"
+        Number of random probes of an iterative fit; ``"auto"`` takes 16, and more (256 at the most) until their error
+        is small beside the standard errors.
 
     Raises
     ------
@@ -55,6 +66,8 @@ class Control:
     verbose: bool = False
     starts: int = 1
     seed: int = 0
+    remainder: RemainderName = "auto"
+    probes: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("max_iter", "starts", "seed"):
@@ -69,6 +82,19 @@ class Control:
             raise SpecificationError(f"max_iter is the number of iterations, at least 0; found {self.max_iter}")
         if not 0 < self.tol < 1:
             raise SpecificationError(f"tol is a small positive number such as 1e-11; found {self.tol}")
+        checked_choice("remainder", self.remainder, REMAINDERS)
+        if self.probes != "auto":
+            checked_whole("probes", self.probes, FEWEST)
+
+    @property
+    def most_exact(self) -> float:
+        """Crossed random effects beside the largest factor that are factorised, rather than solved by iteration."""
+        return REMAINDERS[self.remainder]
+
+    @property
+    def probe_range(self) -> tuple[int, int]:
+        """Fewest and most random probes of an iterative fit."""
+        return (FEWEST_PROBES, MOST_PROBES) if self.probes == "auto" else (int(self.probes), int(self.probes))
 
     def callback(self, to_user: Callable[[Array], Array]) -> Callable[[int, Array, Any], None] | None:
         """Return what the optimiser calls after every step; ``to_user`` brings its parameters to the user's scale."""

@@ -19,7 +19,7 @@ from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.families import Family, family_for
-from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.certificate import Certificate, Sampling
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import (
@@ -30,7 +30,8 @@ from mixedfx.fitting.likelihood import (
     linear_variances,
     variance_covariance,
 )
-from mixedfx.fitting.reported import Reported, linear_reported
+from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo
+from mixedfx.fitting.reported import Reported, linear_reported, standard_error
 from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.fitting.working import linear_leverage
@@ -307,7 +308,8 @@ class LinearFit(Fit):
 
     def on_rows(self, design: Design, rows: AnyArray) -> LinearProblem:
         """Return the problem of the same model for ``design``, which has the fitted rows ``rows``, some repeated."""
-        return linear_problem(design, reml=self.reml, sigma=None if self.has_sigma else self.sigma)
+        sigma = None if self.has_sigma else self.sigma
+        return linear_problem(design, reml=self.reml, sigma=sigma, most_exact=self.problem.most_exact)
 
     def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each set: cross-products taken off, or a new fit each."""
@@ -359,8 +361,38 @@ class LinearFit(Fit):
         return curvature_verdict(hessian, point.gradient, free, point.x, known_flat=known)
 
     @cached_property
+    def monte_carlo(self) -> MonteCarlo:
+        """The error that random probes leave in the covariance parameters, on the inner scale; none if all is exact."""
+        at, k = self.at, self.at.theta.size
+        if not self.problem.is_iterative:
+            return MonteCarlo(np.zeros((k, k)), np.zeros(k), 0.0, 0)
+        criterion = at.criterion
+        free = (self.x > criterion.search_lower) & (self.x < criterion.upper) & (self.x != 0.0)
+        found = monte_carlo(at.hessian[np.ix_(free, free)], at.gradient_deviations[:, free], at.factor.logdets)
+        covariance, relative = np.zeros((k, k)), np.zeros(k)
+        covariance[np.ix_(free, free)], relative[free] = found.covariance, found.relative
+        return replace(found, covariance=covariance, relative=relative)
+
+    @cached_property
+    def monte_carlo_errors(self) -> dict[str, float]:
+        """Monte Carlo errors of the reported numbers, in their standard errors; empty if all is exact."""
+        if not self.problem.is_iterative:
+            return {}
+        phi = self.likelihood.phi
+        moved = np.vstack([np.eye(self.x.size), np.zeros(self.x.size)])
+        if self.has_sigma:
+            moved[-1] = -self.point.response_slopes / (self.at.sigma2 * self.at.criterion.nu)
+        covariance = moved @ self.monte_carlo.covariance @ moved.T
+        found = {}
+        for entry in self.reported:
+            if entry.quantity is not None:
+                error = standard_error(entry.quantity, phi, covariance)
+                found[entry.name] = error / standard_error(entry.quantity, phi, self.phi_covariance) if error else 0.0
+        return found
+
+    @cached_property
     def certificate(self) -> Certificate:
-        """From the exact Hessian at the estimate."""
+        """From the exact Hessian at the estimate; from the average information where traces are sampled."""
         signature = self._signature(self.point.hessian)
         o = self.optimum
         counts = (o.cut, o.iterations, o.evaluations)
@@ -371,7 +403,8 @@ class LinearFit(Fit):
             found = replace(found, gap=np.inf, obstacle=UNBOUNDED)
         elif not found.converged and self._is_saturated:
             found = replace(found, obstacle=NO_RESIDUAL)
-        return replace(found, undetermined=said, starts=self.starts)
+        sampled = Sampling.of(self.monte_carlo, self.monte_carlo_errors) if self.problem.is_iterative else None
+        return replace(found, undetermined=said, starts=self.starts, sampling=sampled)
 
     def __repr__(self) -> str:
         return f"<LinearFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"

@@ -12,6 +12,7 @@ from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.control import Control, checked_start
+from mixedfx.fitting.iterative_search import fit_by_probes
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.starts import (
     NUDGES,
@@ -44,6 +45,8 @@ def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None =
     Directions whose variance vanishes are settled by the sign of the derivative with respect to the covariance: set to
     exactly zero where it is not negative, re-opened otherwise. ``effort`` is what narrower structures may still cost.
     """
+    if problem.is_iterative:
+        return fit_by_probes(problem, control)
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
     optimum = _from_within(problem, _opened(problem, optimum, control), control, effort)

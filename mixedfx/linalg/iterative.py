@@ -107,6 +107,14 @@ class Deflation:
 
 
 @dataclass(frozen=True)
+class Nearby:
+    """What another remainder knew: the deflated vectors (r, d), and the solutions (r, K) for its probes."""
+
+    vectors: Array
+    probed: Array | None
+
+
+@dataclass(frozen=True)
 class IterativeRemainder(Remainder):
     """A remainder whose equations are solved by conjugate gradients.
 
@@ -120,8 +128,8 @@ class IterativeRemainder(Remainder):
     factors : tuple of (Q, Q)
         ``T`` of the remainder's factors.
     solver : Solver
-    near : IterativeRemainder, optional
-        One at another value of the covariance factors, whose solutions are where to start.
+    near : Nearby, optional
+        What is known at another value of the covariance factors, where to start.
     """
 
     layout: Layout
@@ -129,7 +137,7 @@ class IterativeRemainder(Remainder):
     eliminated: tuple[tuple[OperatorCross, Array], ...]
     factors: tuple[Array, ...]
     solver: Solver
-    near: IterativeRemainder | None = None
+    near: Nearby | None = None
 
     __getstate__ = fields_only
 
@@ -204,7 +212,7 @@ class IterativeRemainder(Remainder):
     def deflation(self) -> Deflation:
         """The near-null vectors: from the constants of every factor and column, by inverse iteration."""
         vectors = self._constants
-        known = Deflation.of(self.times, vectors if self.near is None else self.near.deflation.vectors)
+        known = Deflation.of(self.times, vectors if self.near is None else self.near.vectors)
         for _ in range(self.solver.inverse_iterations):
             vectors = known.solve(_orthonormal(vectors), VECTOR_TOLERANCE)
             known = Deflation.of(self.times, vectors) if self.near is None else known
@@ -268,9 +276,9 @@ class IterativeRemainder(Remainder):
     def _start(self) -> Array | None:
         """The solutions of a remainder nearby."""
         near = self.near
-        if near is None or "_probed" not in near.__dict__ or near.solver.probes != self.solver.probes:
+        if near is None or near.probed is None or near.probed.shape[1] != self.solver.probes:
             return None
-        return self.deflation.outside(near._probed.x)
+        return self.deflation.outside(near.probed)
 
     @cached_property
     def columns(self) -> tuple[Array, Array, int]:
@@ -288,9 +296,10 @@ class IterativeRemainder(Remainder):
         left, right, exact = self.columns
         return Expansion(self.effects(left), self.effects(right), exact)
 
-    def forgotten(self) -> IterativeRemainder:
-        """Return the remainder without the one nearby, to be one nearby itself."""
-        return self if self.near is None else _kept(replace(self, near=None), self)
+    def nearby(self) -> Nearby:
+        """Return what helps a remainder at other covariance factors to start."""
+        probed = self.__dict__.get("_probed")
+        return Nearby(self.deflation.vectors, None if probed is None else probed.x)
 
     # ---------------------------------------------------------------- what is asked of a remainder
     @cached_property
@@ -368,14 +377,6 @@ class IterativeRemainder(Remainder):
 
     def forget(self) -> None:
         """Keep all: nothing here is larger than the columns."""
-
-
-def _kept(new: IterativeRemainder, old: IterativeRemainder) -> IterativeRemainder:
-    """Hand over what was computed."""
-    for name in ("deflation", "_signs", "_probed"):
-        if name in old.__dict__:
-            new.__dict__[name] = old.__dict__[name]
-    return new
 
 
 def _orthonormal(columns: Array) -> Array:

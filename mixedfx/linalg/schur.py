@@ -11,7 +11,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
-from mixedfx.linalg.iterative import IterativeRemainder
+from mixedfx.linalg.iterative import IterativeRemainder, Nearby
 from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.operator import OperatorCross, OperatorSquare, as_operator
 from mixedfx.linalg.remainder import Remainder, factorize_remainder
@@ -55,7 +55,7 @@ class OperatorSchur(Schur):
 
     gram: Gram
     square: OperatorSquare
-    near: IterativeRemainder | None
+    near: Nearby | None
     eliminated: tuple[tuple[OperatorCross, Array], ...] = ()
 
     def minus(self, cross: Cross, k: Array) -> OperatorSchur:
@@ -75,6 +75,6 @@ def schur_of(gram: Gram, near: Remainder | None = None) -> Schur:
     ``near`` is the remainder at other covariance factors, whose solutions are where to start.
     """
     if isinstance(gram.remainder, OperatorSquare):
-        known = near.forgotten() if isinstance(near, IterativeRemainder) else None
+        known = near.nearby() if isinstance(near, IterativeRemainder) else None
         return OperatorSchur(gram, gram.remainder, known)
     return CellSchur(gram.layout, gram.remainder_cells, False)

@@ -12,6 +12,7 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual.structure import ResidualStructure
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
+from mixedfx.criterion.problem import REMAINDERS
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
@@ -106,8 +107,8 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         if self.sigma is None and (self._bound is None or self._bound.sigma is None):
             check_residual(self.design)
 
-    def _prepared(self, reml: bool) -> LinearProblem:
-        return linear_problem(self.design, reml=reml, sigma=self.sigma, residual=self._bound)
+    def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> LinearProblem:
+        return linear_problem(self.design, reml=reml, sigma=self.sigma, residual=self._bound, most_exact=most_exact)
 
     def fit(self, reml: bool = True, *, control: Control | None = None) -> LinearMixedResults:
         """Fit by REML or maximum likelihood.
@@ -130,7 +131,10 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         ConvergenceWarning
             If the optimum was not found.
         """
-        fit = fit_linear(self._problem(checked_flag("reml", reml)), checked_control(control))
+        reml, control_ = checked_flag("reml", reml), checked_control(control)
+        is_usual = control_.remainder == "auto"
+        problem = self._problem(reml) if is_usual else self._prepared(reml, control_.most_exact)
+        fit = fit_linear(problem, control_)
         warn_of(fit)
         return self._results(fit, {"reml": bool(reml), "control": control})
 

@@ -12,6 +12,7 @@ from mixedfx.optimize.newton import (
     minimize_many,
     secant,
 )
+from mixedfx.optimize.slopes import descend
 
 __all__ = [
     "SECANT_REGION",
@@ -19,6 +20,7 @@ __all__ = [
     "Optima",
     "Optimum",
     "Point",
+    "descend",
     "eigen",
     "equilibrium",
     "minimize",

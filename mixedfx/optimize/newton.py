@@ -14,10 +14,12 @@ from mixedfx._typing import Array, BoolArray, IntArray
 
 __all__ = [
     "SECANT_REGION",
+    "Box",
     "Derivatives",
     "Optima",
     "Optimum",
     "Point",
+    "bounded_step",
     "eigen",
     "equilibrium",
     "minimize",
@@ -138,7 +140,7 @@ def minimize(
     Where the curvature is approximate, the structured secant method adds a symmetric rank-one correction learnt from
     the gradients (Dennis, Gay & Welsch 1981, ACM TOMS 7, 348).
     """
-    box = _Box.of(lower, upper)
+    box = Box.of(lower, upper)
     x = box.clipped(start.copy())
     point = function(x)
     correction = _correction(point, first_hessian)
@@ -150,7 +152,7 @@ def minimize(
         if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
             curvature = _finite_or(hessian(point), curvature)
             spent += x.size
-        step, decrement = _bounded_step(x, gradient, curvature, box)
+        step, decrement = bounded_step(x, gradient, curvature, box)
         if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
@@ -170,7 +172,7 @@ def minimize(
 
 
 @dataclass(frozen=True)
-class _Box:
+class Box:
     """The bounds (k,) of a search; ``closed`` coordinates have both, and ``is_open`` says that there is none at all."""
 
     lower: Array
@@ -179,7 +181,7 @@ class _Box:
     is_open: bool
 
     @classmethod
-    def of(cls, lower: Array, upper: Array) -> _Box:
+    def of(cls, lower: Array, upper: Array) -> Box:
         """Look at the bounds once."""
         low, high = np.isfinite(lower), np.isfinite(upper)
         return cls(lower, upper, low & high, not (low.any() or high.any()))
@@ -246,7 +248,7 @@ def eigen(matrix: Array) -> tuple[Array, Array]:
     return values, vectors
 
 
-def _bounded_step(x: Array, gradient: Array, curvature: Array, box: _Box) -> tuple[Array, float]:
+def bounded_step(x: Array, gradient: Array, curvature: Array, box: Box) -> tuple[Array, float]:
     """Return the Newton step to the least of the quadratic model between the bounds, nearly, and the decrement.
 
     Coordinates that the step would carry beyond a bound stop there, and the others take the step that is best then.
@@ -304,7 +306,7 @@ class _Trial(Generic[P]):
     evaluations: int
 
 
-def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array, box: _Box) -> _Trial[P]:
+def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array, box: Box) -> _Trial[P]:
     """Backtrack along the projected step until the function falls enough; ``point`` None if it never does."""
     slack = ROUNDING * abs(point.value)
     fraction, evaluations = 1.0, 0

@@ -542,7 +542,7 @@ class Estimates:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Remarks in plain words: variances that nothing determines, rows that were dropped, redundant columns."""
-        return (*self._identification_notes(), *self.design.notes)
+        return (*self._identification_notes(), *self.certificate.monte_carlo_note, *self.design.notes)
 
     @property
     def separation_notes(self) -> tuple[str, ...]:

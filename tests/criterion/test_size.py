@@ -36,9 +36,9 @@ def test_refused_before_allocation_with_size_and_advice(monkeypatch):
     frame = {"y": rng.standard_normal(n), "a": np.arange(n) % 15_000, "b": rng.permutation(n) % 12_500}
     frame = {key: values.astype(str) if key != "y" else values for key, values in frame.items()}
     tracemalloc.start()
-    expected = r"'a' \(15,000 levels\), 'b' \(12,500 levels\).* GB .*Drop or merge"
+    expected = r"'a' \(15,000 levels\), 'b' \(12,500 levels\).* GB .*remainder=\"iterative\""
     with pytest.raises(mfx.SpecificationError, match=expected):
-        mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", frame)
+        mfx.lmer("y ~ 1 + (1 | a) + (1 | b)", frame, control=mfx.Control(remainder="exact"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.2e9

@@ -152,8 +152,6 @@ def test_a_start_nearby_changes_rounding_only():
     np.testing.assert_allclose(warm.logdets, cold.logdets, rtol=1e-8)
     steps = [factor.remainder._probed.steps.sum() for factor in (warm, cold)]
     assert steps[0] < steps[1]
-    assert warm.remainder.near is not None
-    assert warm.remainder.forgotten().near is None
 
 
 def test_eight_probes_are_the_first_of_sixteen_and_belong_to_levels():

@@ -1,0 +1,119 @@
+"""Search for the optimum of a Gaussian mixed model whose crossed equations are solved by iteration.
+
+The traces of the gradient are means over random probes, which stay the same through the search: its end is the root of
+the gradient of these probes, and their spread tells how far the exact optimum can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.criterion.boundary import reopened, settled
+from mixedfx.criterion.evaluation import GaussianEvaluation
+from mixedfx.criterion.linear import LinearCriterion, LinearEvaluation
+from mixedfx.criterion.linear_problem import LinearProblem
+from mixedfx.exceptions import DataError
+from mixedfx.fitting.control import Control, checked_start
+from mixedfx.fitting.linear import LinearFit
+from mixedfx.fitting.monte_carlo import MonteCarlo
+from mixedfx.linalg.probes import Solver
+from mixedfx.optimize import Optimum, descend
+
+__all__ = ["fit_by_probes"]
+
+DECREMENT = 1e-10  # where the search with given probes ends: a hundred-thousandth of a standard error away
+SEARCHING = 1e-7  # relative residuals of the equations on the way …
+FINAL = 1e-10  # … and at the end
+REOPENINGS = 3  # restarts from a doubtful boundary at the most
+
+
+def fit_by_probes(problem: LinearProblem, control: Control) -> LinearFit:
+    """Minimise the criterion by its gradients, with more probes until their error is small.
+
+    Raises
+    ------
+    DataError
+        If the likelihood cannot be computed.
+    """
+    fewest, most = control.probe_range
+    search = _Search(problem, control, fewest)
+    try:
+        x, fit = search.start, None
+        while True:
+            fit = search.fit(x)
+            errors = fit.monte_carlo
+            if search.probes >= most or (errors.is_enough and not _is_in_doubt(fit)):
+                return fit
+            x, search = fit.optimum.x, replace(search, probes=min(_wanted(errors), most))
+    except FloatingPointError as error:
+        raise DataError(
+            f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do the predictors and "
+            "groups leave no residual, or are columns of very different size involved?"
+        ) from error
+
+
+def _wanted(errors: MonteCarlo) -> int:
+    return 2 * errors.probes if errors.is_enough else errors.wanted
+
+
+def _is_in_doubt(fit: LinearFit) -> bool:
+    """Whether the probes do not tell the sign of a derivative in a direction without variance."""
+    return any(verdict.rank < verdict.size and not verdict.confirmed for verdict in fit.verdicts)
+
+
+@dataclass(frozen=True)
+class _Search:
+    problem: LinearProblem
+    control: Control
+    probes: int
+
+    @property
+    def start(self) -> Array:
+        """Starting values (k,): from moments, or the user's."""
+        start = self.problem.criterion.start
+        if self.control.start is None:
+            return start
+        return self.problem.to_inner(checked_start(self.control.start, self.problem.covariance.n_theta))
+
+    def criterion(self, tolerance: float) -> LinearCriterion:
+        """The criterion with these probes, its equations solved so well."""
+        criterion = cast(LinearCriterion, self.problem.criterion)
+        return criterion.with_solver(Solver(self.probes, self.control.seed, tolerance, tolerance))
+
+    def fit(self, start: Array) -> LinearFit:
+        """Search from ``start`` (k,), and look again where a variance was closed without reason."""
+        optimum, point = self._ended(self._descended(start))
+        for _ in range(REOPENINGS):
+            opened = reopened(self.problem.covariance, point)
+            if opened is None:
+                break
+            optimum, point = self._ended(self._descended(opened))
+        problem = replace(self.problem, criterion=point.criterion)
+        return LinearFit(problem, cast(Optimum[GaussianEvaluation], optimum), point)
+
+    def _descended(self, start: Array) -> Optimum[LinearEvaluation]:
+        criterion = self.criterion(SEARCHING)
+        return descend(
+            criterion,
+            start,
+            criterion.search_lower,
+            criterion.upper,
+            tol=max(self.control.tol, DECREMENT),
+            max_iter=self.control.max_iter,
+            callback=self._callback,
+        )
+
+    def _callback(self, iteration: int, x: Array, point: LinearEvaluation) -> None:
+        if self.control.verbose:
+            shown = np.array2string(self.problem.to_user(x), precision=5)
+            size = np.array2string(point.gradient, precision=3)
+            print(f"iteration {iteration:3d}   {self.probes} probes   gradient = {size}   parameters = {shown}")
+
+    def _ended(self, optimum: Optimum[LinearEvaluation]) -> tuple[Optimum[LinearEvaluation], LinearEvaluation]:
+        """The optimum, and the evaluation there from a cold start, with negligible directions set to exactly zero."""
+        theta = settled(self.problem.covariance, optimum.point)
+        return replace(optimum, point=optimum.point.without_near()), self.criterion(FINAL)(theta)
