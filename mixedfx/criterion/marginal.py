@@ -126,9 +126,12 @@ class FamilyLikelihood:
         return self.n_predictors - 1 + len(self.family.phi_names)
 
     def arguments(self, eta: Array, auxiliary: Sequence[Array]) -> tuple[Array, Array]:
-        """Return the linear predictors as the family takes them, and the family-wide parameters."""
+        """Return the linear predictors as the family takes them, and the family-wide parameters.
+
+        For many responses at once all have a leading axis, the family-wide parameters (R, 1) each.
+        """
         further = self.n_predictors - 1
-        phi = np.array([float(value) for value in auxiliary[further:]])
+        phi = np.array(auxiliary[further:], dtype=float)
         if not further:
             return eta, phi
         return np.stack(np.broadcast_arrays(eta, *auxiliary[:further]), axis=-1), phi

@@ -54,6 +54,9 @@ class Family(ABC):
         Whether the response is a proportion of trials, held as successes.
     has_intercept : bool
         Whether the mean has an intercept; thresholds take its place in an ordinal family.
+    many_responses : bool
+        Whether the methods take several responses to the same rows at once, ``observed.y`` (R, n) and parameters
+        (R, 1): ``fit.refit_many`` then fits them together.
     latent : bool
         Whether the response is a cut of a latent variable that the link describes.
     n_categories : int
@@ -102,6 +105,7 @@ class Family(ABC):
     exponential_dispersion: bool = False
     proportions: bool = False
     has_intercept: bool = True
+    many_responses: bool = False
     latent: bool = False
     n_categories: int = 0
     limit: str = ""

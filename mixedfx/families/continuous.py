@@ -33,6 +33,7 @@ class Gaussian(Family):
     """Normal distribution; the dispersion is the variance."""
 
     name = "gaussian"
+    many_responses = True
     default_link = "identity"
     links = tuple(LINKS)
     parameters = (DISPERSION,)
@@ -82,6 +83,7 @@ class StudentT(Family):
     """
 
     name = "student_t"
+    many_responses = True
     limit = "gaussian"
     default_link = "identity"
     links = tuple(LINKS)
@@ -144,6 +146,7 @@ class Gamma(Family):
     """
 
     name = "gamma"
+    many_responses = True
     default_link = "inverse"
     links = POSITIVE_LINKS
     mean_range = "positive"
@@ -195,6 +198,7 @@ class InverseGaussian(Family):
     """Inverse Gaussian distribution with ``Var = phi mu³``; the default link is R's, ``1/mu²``."""
 
     name = "inverse_gaussian"
+    many_responses = True
     default_link = "inverse_squared"
     links = POSITIVE_LINKS
     mean_range = "positive"
@@ -253,6 +257,7 @@ class LogNormal(Family):
     """
 
     name = "lognormal"
+    many_responses = True
     default_link = "log"
     links = POSITIVE_LINKS
     mean_range = "positive"

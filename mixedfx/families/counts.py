@@ -102,6 +102,7 @@ class Poisson(CountFamily):
     """Poisson distribution."""
 
     name = "poisson"
+    many_responses = True
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``y log(mu) - mu``."""
@@ -133,6 +134,7 @@ class NegativeBinomial2(CountFamily):
     """Negative binomial with ``Var = mu (1 + mu/phi)``: ``phi`` is the size, large for little overdispersion."""
 
     name = "nbinom2"
+    many_responses = True
     limit = "poisson"
     parameters = (DISPERSION,)
 
@@ -176,6 +178,7 @@ class NegativeBinomial1(CountFamily):
     """Negative binomial with ``Var = mu (1 + phi)``: the size is ``mu/phi``."""
 
     name = "nbinom1"
+    many_responses = True
     limit = "poisson"
     parameters = (DISPERSION,)
 

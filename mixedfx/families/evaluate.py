@@ -167,7 +167,7 @@ def mean_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayL
 def phi_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLike, order: int) -> tuple[Array, ...]:
     """See :meth:`Family.phi_derivatives`."""
     values = np.asarray(phi, dtype=float)
-    n_predictors, n_phi = len(family.predictors), values.size
+    n_predictors, n_phi = len(family.predictors), len(values)
     if n_phi == 0:
         shape = np.broadcast_shapes(columns(family, eta)[0].shape, observed.y.shape)
         axes = () if n_predictors == 1 else (n_predictors,)
@@ -199,14 +199,14 @@ def all_derivatives(
         jet = _log_likelihood(family, observed, Mean(family.mean_link, jets[0]), parameters)
         keys = list(Space(n_predictors, 3))
         settled = _settle([jet.part(key) for key in keys], inside)
-        slices = [_phi_slice(jet, n_predictors, n_predictors + j, 2, inside) for j in range(values.size)]
+        slices = [_phi_slice(jet, n_predictors, n_predictors + j, 2, inside) for j in range(len(values))]
     parts = _tensors(dict(zip(keys, settled)), n_predictors, 3)
     return parts, tuple(np.stack(slopes, axis=-1) for slopes in zip(*slices))
 
 
 def _closed_slopes(family: Family, observed: Observed, eta: Array, phi: Array) -> tuple[Array, ...]:
     closed = CLOSED_SLOPES.get((type(family), family.link))
-    if closed is None or phi.size != 1:
+    if closed is None or len(phi) != 1:
         return phi_derivatives(family, observed, eta, phi, 2)
     slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi))
     return tuple(slope[..., None] for slope in slopes)

@@ -57,6 +57,7 @@ class Binomial(Family):
     """Successes among trials, or single 0/1 responses."""
 
     name = "binomial"
+    many_responses = True
     default_link = "logit"
     links = PROBABILITY_LINKS
     mean_range = "unit"
@@ -104,6 +105,7 @@ class BetaBinomial(Family):
     """Successes among trials whose probability is Beta(mu phi, (1 - mu) phi) distributed: ``phi`` is a precision."""
 
     name = "beta_binomial"
+    many_responses = True
     limit = "binomial"
     default_link = "logit"
     links = PROBABILITY_LINKS
@@ -173,6 +175,7 @@ class Beta(Family):
     """Beta distribution of mean ``mu`` with ``Var = mu (1 - mu)/(1 + phi)``: ``phi`` is a precision."""
 
     name = "beta"
+    many_responses = True
     default_link = "logit"
     links = PROBABILITY_LINKS
     mean_range = "unit"

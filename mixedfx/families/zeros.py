@@ -38,7 +38,7 @@ class Truncated(Family):
         self.base = base
         self.name = f"truncated_{base.name}"
         self.default_link, self.links = base.default_link, base.links
-        self.parameters = base.parameters
+        self.parameters, self.many_responses = base.parameters, base.many_responses
         super().__init__(base.link)
         self.predictors, self.fixed = base.predictors, base.fixed
 
@@ -115,7 +115,7 @@ class ExtraZeros(Family):
         self.name = f"{self.prefix}_{base.name.removeprefix('truncated_')}"
         self.default_link, self.links = base.default_link, base.links
         self.mean_range, self.proportions = base.mean_range, base.proportions
-        self.precision_weights = base.precision_weights
+        self.precision_weights, self.many_responses = base.precision_weights, base.many_responses
         self.parameters = (*base.parameters, ZERO_INFLATION)
         self.support = self.widened(base.support)
         super().__init__(base.link)
@@ -198,7 +198,7 @@ class ZeroInflated(ExtraZeros):
     def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
         """``(1 - pi) (I - f(0) g² w)``: g the score of a zero of the base, w the probability that a zero is not."""
         *inner, logit = parameters
-        nothing = np.zeros(observed.n)
+        nothing = np.zeros(observed.y.shape)
         zeros = Observed(nothing, observed.trials, nothing)
         density = self.base.log_density(zeros, mean, *inner)
         structural = sp.expit(logit.value - density.value)

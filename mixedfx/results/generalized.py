@@ -16,7 +16,9 @@ from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.mode import find_joint_mode, mode_state
 from mixedfx.criterion.quadrature import Moments
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Refits
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_refit import refit_many_generalized
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import (
@@ -176,6 +178,9 @@ class GeneralizedLinearMixedResults(MixedResults):
     def limits(self) -> dict[str, str]:
         """What each parameter or linear predictor that has run to the end of its range says, by its name."""
         return limit_words(self.solution, self.solution.estimate)
+
+    def _refits(self, Y: Array) -> Refits:
+        return refit_many_generalized(self.solution, Y)
 
     def _model_notes(self) -> list[str]:
         """What the formula does not show: which category is a success, and a penalty."""

@@ -275,7 +275,7 @@ def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedS
 
 
 def _deviances(fit: MixedResults, Y: Array) -> list[float | str]:
-    refits = fit._refits(Y)
+    refits = fit._refits(Y) if fit.refits_together else None
     if refits is not None:
         pairs = zip(refits.values.tolist(), refits.converged.tolist(), strict=True)
         return [value if converged else UNCONVERGED for value, converged in pairs]

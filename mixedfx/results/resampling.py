@@ -115,7 +115,7 @@ class Responses(Scheme):
     def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
         """Draw all responses, fit them: all at once where nothing but the usual quantities is wanted."""
         Y = self.draw(fit, count, seed)
-        refits = fit._refits(Y) if measure.statistic is None else None
+        refits = fit._refits(Y) if measure.statistic is None and fit.refits_together else None
         if refits is not None:
             values = np.where(refits.converged[:, None], refitted_estimates(fit, refits), np.nan)
             failed = int(np.sum(~refits.converged))
