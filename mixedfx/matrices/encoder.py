@@ -19,7 +19,7 @@ from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
 from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.transforms import FittedTransform
-from mixedfx.matrices.values import Coding, Factor
+from mixedfx.matrices.values import Coding, Factor, Value
 
 __all__ = [
     "Encoder",
@@ -29,6 +29,8 @@ __all__ = [
     "Settings",
     "Term",
     "Variable",
+    "encoder_of_values",
+    "is_plain",
     "learn_encoder",
     "read_variable",
     "read_variables",
@@ -121,6 +123,12 @@ class PlainEncoder(Encoder):
     products: tuple[Term, ...]
     names: tuple[str, ...]
     terms: dict[str, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, terms: Sequence[Term]) -> PlainEncoder:
+        """Return the encoder of terms that are products of numeric columns."""
+        names = tuple(term_label(term) for term in terms)
+        return cls(tuple(terms), names, {name: (j,) for j, name in enumerate(names)})
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -245,15 +253,15 @@ def learn_encoder(
         On the user's scale.
     """
     ordered = sorted(terms, key=len)
-    if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
-        names = tuple(term_label(term) for term in ordered)
-        plain = PlainEncoder(tuple(ordered), names, {name: (j,) for j, name in enumerate(names)})
-        check_columns(part, dict.fromkeys(names, 1), rows.size)
+    if all(is_plain(factor, rows, settings) for term in ordered for factor in term):
+        plain = PlainEncoder.of(ordered)
+        check_columns(part, dict.fromkeys(plain.names, 1), rows.size)
         return plain, plain.columns(rows)
     return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
-def _is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
+def is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
+    """Say whether a factor of a term is a column of numbers."""
     if not factor.is_column:
         return False
     name = factor.columns[0]
@@ -263,27 +271,39 @@ def _is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
 def _learn_formulaic(
     terms: Sequence[Term], rows: FrameRows, settings: Settings, part: str, within_only: bool
 ) -> tuple[Encoder, Array]:
+    value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
+    values = {text: value(text) for text in dict.fromkeys(factor for term in terms for factor in term)}
+    return encoder_of_values(terms, values, (value.transforms, value.levels), settings, part, rows.size)
+
+
+def encoder_of_values(
+    terms: Sequence[Term],
+    values: Mapping[Expression, Value],
+    learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]],
+    settings: Settings,
+    part: str,
+    n_rows: int,
+) -> tuple[FormulaicEncoder, Array]:
+    """Return the encoder of terms whose factors have these values (n_rows,), and the columns (n_rows, p) there.
+
+    ``learnt`` are what the functions of the expressions learnt, and the levels of the factors.
+    """
     from mixedfx.matrices.materialize import materialize, minimal_columns, new_spec
 
-    value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
-    expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
-    values = {text: value(text) for text in expressions}
+    expressions = tuple(values)
     for text, content in values.items():
         if isinstance(content, Factor) and len(content.levels) < 2:
             raise DataError(
                 f"the factor {display(text)} in {part} has only one level ({content.levels[0]!r}): leave it out"
             )
-    check_columns(
-        part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, rows.size
-    )
-    matrix, spec = materialize(new_spec(terms), values, rows.size)
+    check_columns(part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, n_rows)
+    matrix, spec = materialize(new_spec(terms), values, n_rows)
     labels = {":".join(term): term_label(term) for term in terms}
     positions = [tuple(columns) for columns in spec.term_indices.values()]
     encoder = FormulaicEncoder(
         spec,
         settings.named_in(expressions),
-        value.transforms,
-        value.levels,
+        *learnt,
         tuple(coefficient_name(name) for name in spec.column_names),
         dict(zip(labels.values(), positions, strict=True)),
         expressions,
