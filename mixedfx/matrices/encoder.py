@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
+from mixedfx.matrices.products import TermStructure, hierarchical_structure, minimal_columns, term_columns
 from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.transforms import FittedTransform
 from mixedfx.matrices.values import Coding, Factor, Value
@@ -153,12 +155,12 @@ class PlainEncoder(Encoder):
 
 @dataclass(frozen=True)
 class FormulaicEncoder(Encoder):
-    """Any terms: formulaic decides which columns a term needs, and names them.
+    """Any terms: those that lack a margin have the columns that formulaic says they need.
 
     Parameters
     ----------
-    spec : formulaic.ModelSpec
-        The structure that formulaic found.
+    structure : tuple of TermStructure
+        Of which products the columns of each term are made.
     settings : Settings
         The user's functions and contrasts.
     transforms : dict
@@ -167,7 +169,7 @@ class FormulaicEncoder(Encoder):
         Levels of the factors, by column or expression.
     """
 
-    spec: Any
+    structure: tuple[TermStructure, ...]
     settings: Settings
     transforms: dict[str, FittedTransform]
     levels: dict[str, pd.Index[Any]]
@@ -182,10 +184,8 @@ class FormulaicEncoder(Encoder):
 
     def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p)."""
-        from mixedfx.matrices.materialize import materialize
-
         value = Evaluator(rows, self.settings.functions, self.settings.codings, (self.transforms, self.levels))
-        return materialize(self.spec, {text: value(text) for text in self.expressions}, rows.size)[0]
+        return term_columns(self.structure, {text: value(text) for text in self.expressions}, rows.size)[0]
 
 
 @dataclass(frozen=True)
@@ -288,8 +288,6 @@ def encoder_of_values(
 
     ``learnt`` are what the functions of the expressions learnt, and the levels of the factors.
     """
-    from mixedfx.matrices.materialize import materialize, minimal_columns, new_spec
-
     expressions = tuple(values)
     for text, content in values.items():
         if isinstance(content, Factor) and len(content.levels) < 2:
@@ -297,18 +295,24 @@ def encoder_of_values(
                 f"the factor {display(text)} in {part} has only one level ({content.levels[0]!r}): leave it out"
             )
     check_columns(part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, n_rows)
-    matrix, spec = materialize(new_spec(terms), values, n_rows)
-    labels = {":".join(term): term_label(term) for term in terms}
-    positions = [tuple(columns) for columns in spec.term_indices.values()]
+    structure = hierarchical_structure(terms, values) or _structure_by_formulaic(terms, values)
+    matrix, names = term_columns(structure, values, n_rows)
+    ends = list(accumulate(map(len, names), initial=0))
     encoder = FormulaicEncoder(
-        spec,
+        structure,
         settings.named_in(expressions),
         *learnt,
-        tuple(coefficient_name(name) for name in spec.column_names),
-        dict(zip(labels.values(), positions, strict=True)),
+        tuple(coefficient_name(name) for of_term in names for name in of_term),
+        {term_label(term): tuple(range(*at)) for term, at in zip(terms, pairwise(ends), strict=True)},
         expressions,
     )
     return encoder, matrix
+
+
+def _structure_by_formulaic(terms: Sequence[Term], values: Mapping[Expression, Value]) -> tuple[TermStructure, ...]:
+    from mixedfx.matrices.materialize import structure_by_formulaic  # a fifth of a second
+
+    return structure_by_formulaic(terms, values)
 
 
 @dataclass(frozen=True)

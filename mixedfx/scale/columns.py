@@ -17,6 +17,7 @@ from mixedfx.formula import Expression, Term, display
 from mixedfx.matrices.encoder import Encoder, PlainEncoder, encoder_of_values, is_plain, term_label
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import FrameRows
+from mixedfx.matrices.products import TermStructure, term_columns
 from mixedfx.matrices.transforms import FittedTransform, Polynomials, Scaled
 from mixedfx.matrices.values import Basis, Value
 from mixedfx.scale.recipe import Numeric, Recipe, monomial
@@ -61,9 +62,9 @@ class TermColumns:
         value.transforms.update(transforms)
         learnt = (value.transforms, value.levels)
         encoder, matrix = encoder_of_values(ordered, values, learnt, settings, part, self.rows.size)
-        for term, at in zip(ordered, encoder.spec.term_indices.values(), strict=True):
-            if self.recipe.numerics_of(term):
-                matrix[:, list(at)] = self._columns_of(term, list(at), encoder, values, transforms)
+        for structure, at in zip(encoder.structure, encoder.terms.values(), strict=True):
+            if self.recipe.numerics_of(structure.factors):
+                matrix[:, list(at)] = self._columns_of(structure, values, transforms)
         return encoder, matrix
 
     def products_by_term(self, terms: Sequence[Term]) -> dict[str, Array]:
@@ -87,18 +88,11 @@ class TermColumns:
         return Basis(np.ones((n, len(numeric.columns))), numeric.columns, numeric.spans_constant)
 
     def _columns_of(
-        self,
-        term: Term,
-        at: list[int],
-        encoder: Any,
-        values: Mapping[Expression, Value],
-        transforms: Mapping[str, FittedTransform],
+        self, structure: TermStructure, values: Mapping[Expression, Value], transforms: Mapping[str, FittedTransform]
     ) -> Array:
         """The columns of a term: for each choice of one column of every numeric factor, their summed product."""
-        from mixedfx.matrices.materialize import materialize
-
-        numerics = self.recipe.numerics_of(term)
-        total = np.zeros((self.rows.size, len(at)))
+        numerics = self.recipe.numerics_of(structure.factors)
+        total: Array | float = 0.0
         widths = [1 if n.columns is None else len(n.columns) for n in numerics]
         weights = [self._linear(n, transforms) for n in numerics]
         for chosen in product(*map(range, widths)):
@@ -106,8 +100,8 @@ class TermColumns:
             for place, (numeric, j) in enumerate(zip(numerics, chosen, strict=True)):
                 column = np.ones(self.rows.size) if place else self._combined(numerics, weights, chosen)
                 given[numeric.expression] = _only(column, j, numeric)
-            total += materialize(encoder.spec, given, self.rows.size)[0][:, at]
-        return total
+            total = total + term_columns((structure,), given, self.rows.size)[0]
+        return np.asarray(total)
 
     def _combined(self, numerics: Sequence[Numeric], weights: Sequence[Array], chosen: Sequence[int]) -> Array:
         """The product (r,) of the chosen final columns, of the raw products that were summed."""
