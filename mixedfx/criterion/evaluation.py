@@ -84,6 +84,10 @@ class MarginalEvaluation(Evaluation, Protocol):
     def state(self) -> ModeState:
         """The conditional mode."""
 
+    @property
+    def gradient_deviations(self) -> Array:
+        """By how much the gradient by each random probe (K, k) differs from their mean; K = 0 if it is exact."""
+
     def moments(self, matrix: Array) -> Moments | None:
         """Return the moments of ``matrix @ b`` (r,) given the data, for every group; None if there are no nodes."""
 

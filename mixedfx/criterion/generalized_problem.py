@@ -14,9 +14,10 @@ from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.marginal import Auxiliary, FamilyLikelihood, Information, MarginalModel, RidgePenalty
 from mixedfx.criterion.mode import TOLERANCE, ModeState, mode_state
-from mixedfx.criterion.problem import Problem, assembled
+from mixedfx.criterion.problem import REMAINDERS, Problem, assembled
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
+from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, TermBasis, fixed_basis
@@ -75,6 +76,8 @@ class GeneralizedProblem(Problem):
         their digits.
     penalty : float
         Precision of the normal prior on the fixed effects.
+    most_exact : float
+        Crossed random effects beside the largest factor that are factorised, rather than solved by iteration.
     """
 
     family: Family
@@ -83,6 +86,16 @@ class GeneralizedProblem(Problem):
     components: tuple[Component, ...]
     shift: float = 0.0
     penalty: float = 0.0
+    most_exact: float = REMAINDERS["auto"]
+
+    @property
+    def is_iterative(self) -> bool:
+        """Whether the equations of crossed factors are solved by iteration, traces and determinants by probes."""
+        return self.assembly.rows.layout.is_operator
+
+    def with_solver(self, solver: Solver) -> Self:
+        """Return the problem with its crossed equations solved in another way."""
+        return replace(self, model=replace(self.model, solver=solver))
 
     @property
     def shifted_response(self) -> Observed:
@@ -115,9 +128,14 @@ class GeneralizedProblem(Problem):
     def with_design(self, design: Design) -> GeneralizedProblem:
         """Return the problem of the same model for ``design``, which differs in its random terms only."""
         other = generalized_problem(
-            design, self.family, self.observed, information=self.information, components=self.components
+            design,
+            self.family,
+            self.observed,
+            information=self.information,
+            components=self.components,
+            most_exact=self.most_exact,
         )
-        return replace(other, model=replace(other.model, penalty=self.model.penalty))
+        return replace(other, model=replace(other.model, penalty=self.model.penalty, solver=self.model.solver))
 
     @property
     def n_parameters(self) -> int:
@@ -247,6 +265,7 @@ def generalized_problem(
     information: Information,
     components: Sequence[Component] = (),
     penalty: float = 0.0,
+    most_exact: float = REMAINDERS["auto"],
 ) -> GeneralizedProblem:
     """Re-base the columns of a design and put the rows together.
 
@@ -263,10 +282,12 @@ def generalized_problem(
         The further linear predictors, in the order of the family.
     penalty : float
         Precision of the normal prior on every fixed effect but the intercept, with columns of standard deviation 1.
+    most_exact : float
+        Crossed random effects beside the largest factor that are factorised, rather than solved by iteration.
     """
     n = len(design.index)
     basis, X, _ = fixed_basis(design.fixed.matrix, np.zeros(n), scale_response=False)
-    assembly, terms = assembled(design, np.zeros((n, 0)))
+    assembly, terms = assembled(design, np.zeros((n, 0)), most_exact=most_exact)
     further = [fixed_basis(c.matrix, np.zeros(n), scale_response=False) for c in components]
     shift = _location_shift(family, observed, basis)
     basis = replace(basis, origin=shift * basis.intercept)
@@ -282,7 +303,7 @@ def generalized_problem(
     )
     bases = (basis, *(b for b, _, _ in further))
     return GeneralizedProblem(
-        design, assembly, bases, terms, family, observed, model, tuple(components), shift, penalty
+        design, assembly, bases, terms, family, observed, model, tuple(components), shift, penalty, most_exact
     )
 
 

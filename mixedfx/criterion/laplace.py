@@ -91,10 +91,24 @@ class LaplaceEvaluation:
         inside, outside = space.solve(state.factor, space.collect(a[:, None]))
         return Adjoint(a, outside[:, 0], space.spread(inside[:, 0]))
 
-    @property
+    @cached_property
     def covariance_deviations(self) -> tuple[Array, ...]:
-        """None: nothing is sampled."""
-        return ()
+        """By how much ``N`` of each random probe (K, Q, Q) differs from the mean, by factor; empty if exact."""
+        state, space = self.state, self.model.space
+        expansion = state.determinant_factor.expansion
+        if expansion is None:
+            return ()
+        slope, sides = 0.5 * state.expansion.determinant.slope, []
+        for left, right in zip(expansion.left.T[expansion.exact :], expansion.right.T[expansion.exact :], strict=True):
+            sides.append(space.collect((slope * space.spread(left) * space.spread(right))[:, None]))
+        whole = np.concatenate(sides, axis=1)
+        _, moved = space.solve(state.factor, whole - whole.mean(axis=1, keepdims=True))
+        out = []
+        information = state.determinant_factor.information_deviations()
+        for of_factor, t, r in zip(information, space.split(state.mode.t), space.split(moved), strict=True):
+            cross = np.einsum("amk,bm->kab", r, t)
+            out.append(of_factor + cross + cross.swapaxes(1, 2))
+        return tuple(out)
 
     @cached_property
     def covariance_gradient(self) -> tuple[Array, ...]:

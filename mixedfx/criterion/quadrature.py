@@ -251,6 +251,11 @@ class QuadratureEvaluation:
         """None: nothing is sampled."""
         return ()
 
+    @property
+    def gradient_deviations(self) -> Array:
+        """None: nothing is sampled."""
+        return np.zeros((0, self.x.size))
+
     @cached_property
     def covariance_gradient(self) -> tuple[Array, ...]:
         """Derivative of the Laplace approximation in the covariance: it decides on a boundary, where both agree."""

@@ -185,8 +185,8 @@ class Certificate:
             bound = max(1e-9, float(f"{self.gap:.0e}"))
             if self.sampling is not None:
                 return (
-                    "This is the optimum for the random probes: by the average information, -2 log L cannot fall by "
-                    f"more than {bound:.0e}; {self.sampling}."
+                    "This is the optimum for the random probes, with which -2 log L cannot fall by more than "
+                    f"{bound:.0e}; {self.sampling}."
                 )
             return (
                 "This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than "

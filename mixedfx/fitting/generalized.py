@@ -27,10 +27,11 @@ from mixedfx.criterion.mode import mode_covariance
 from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
 from mixedfx.criterion.start import response_unit, start_phi
 from mixedfx.families import Family
-from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.certificate import Certificate, Sampling
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood
+from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
 from mixedfx.fitting.reported import Reported, family_names, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts
@@ -371,6 +372,7 @@ class GeneralizedFit(Fit):
             information=problem.information,
             components=components,
             penalty=problem.penalty,
+            most_exact=problem.most_exact,
         )
 
     def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
@@ -389,6 +391,8 @@ class GeneralizedFit(Fit):
         }
         state |= {"decrement": o.decrement, "nodes": self.nodes, "remaining": self.remaining}
         state["mode_converged"] = mode.converged
+        solver = self.problem.model.solver
+        state["probes"], state["seed"] = (solver.probes, solver.seed) if self.problem.is_iterative else (0, 0)
         return state, {"x": self.x, "hessian": self.hessian, "b": mode.b, "t": mode.t}
 
     # ---------------------------------------------------------------- verdicts
@@ -464,8 +468,17 @@ class GeneralizedFit(Fit):
         own = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, *apart)
         own = replace(own, undetermined=said, levels=self.separated_levels)
         own = replace(own, starts=self.starts)
+        if self.problem.is_iterative:
+            errors = relative_errors(self.reported, self.x, self.monte_carlo.covariance, self.phi_covariance)
+            own = replace(own, sampling=Sampling.of(self.monte_carlo, errors))
         own = replace(own, unseen=self._unseen()) if own.converged else own
         return replace(own, held=self.held) if own.converged else replace(own, obstacle=self._obstacle())
+
+    @cached_property
+    def monte_carlo(self) -> MonteCarlo:
+        """The error that random probes leave in all parameters, on the inner scale; none if all is exact."""
+        at, free = self.at, self.free & ~self.unnoticed
+        return monte_carlo(self.hessian, at.gradient_deviations, at.state.determinant_factor.logdets, free)
 
     @cached_property
     def separated_components(self) -> dict[str, tuple[str, ...]]:

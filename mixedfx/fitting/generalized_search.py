@@ -34,7 +34,7 @@ from mixedfx.fitting.starts import (
 )
 from mixedfx.optimize import Optimum, minimize
 
-__all__ = ["difference_hessian", "fit_generalized", "not_computable"]
+__all__ = ["difference_hessian", "fit_generalized", "inner_tolerance", "not_computable", "starting_point"]
 
 RESTARTS = (reopened, reopened, widened, reopened)  # where to look again when the search has ended on a boundary
 SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvature ends and exact Newton steps begin
@@ -43,7 +43,7 @@ POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
 SEARCHES = 2  # that a boundary usually asks for, where the narrower structures are counted
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
-INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see _inner_tolerance
+INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
 SHARE_OF_WIDTH = 1e-3  # … but no more than this share of the width of the likelihood …
 SPACINGS = 64.0  # … and no less than so many distances between floating-point numbers
@@ -98,7 +98,7 @@ def fit_generalized(
         If floating point cannot compute the likelihood where the search begins.
     """
     try:
-        first = _start(problem, control) if start is None else start
+        first = starting_point(problem, control) if start is None else start
         optimum = _searched(problem, control, integrate, first, hessian)
         optimum, starts = _from_elsewhere(problem, control, integrate, first, optimum)
     except FloatingPointError as error:
@@ -272,7 +272,8 @@ def _reason(problem: GeneralizedProblem) -> str:
     return "are there predictors of very different size, or values that the family can hardly produce?"
 
 
-def _start(problem: GeneralizedProblem, control: Control) -> Array:
+def starting_point(problem: GeneralizedProblem, control: Control) -> Array:
+    """Return inner parameters (k,) to begin with: from moments, theta the user's where it is given."""
     x = starting_values(problem)
     if control.start is not None:
         user = problem.to_user(x)
@@ -306,7 +307,7 @@ def _minimize(
 
     def function(x: Array) -> MarginalEvaluation:
         near = last[0].state if last else None
-        point = problem.evaluate(x, integrate, near, _inner_tolerance(x, last))
+        point = problem.evaluate(x, integrate, near, inner_tolerance(x, last))
         if np.isfinite(point.value) and _is_smooth(point):
             last[:] = [point]
         return point
@@ -336,8 +337,8 @@ def _is_smooth(point: MarginalEvaluation) -> bool:
         return False
 
 
-def _inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
-    """Accuracy of the mode that a step deserves: a share of the change that the gradient leads one to expect."""
+def inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
+    """Return how exact a mode a step deserves: a share of the change that the gradient leads one to expect."""
     if not last:
         return COARSEST
     expected = abs(float(last[0].gradient @ (x - last[0].state.x)))

@@ -18,6 +18,7 @@ from mixedfx.criterion.start import starting_values
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_iterative import fit_by_probes
 from mixedfx.fitting.generalized_search import difference_hessian, fit_generalized, not_computable
 from mixedfx.optimize import equilibrium, minimize
 
@@ -86,7 +87,16 @@ def fit_nodes(problem: GeneralizedProblem, control: Control, nodes: int) -> Gene
     """Fit with a fixed number of nodes in each dimension."""
     if nodes > 1:
         check_quadrature(problem, nodes)
-    return replace(fit_generalized(problem, control, integrator(problem, nodes)), nodes=nodes)
+    return replace(_fitted(problem, control, integrator(problem, nodes)), nodes=nodes)
+
+
+def _fitted(
+    problem: GeneralizedProblem, control: Control, integrate: Integrator, start: Array | None = None
+) -> GeneralizedFit:
+    """Fit by values and gradients, or by gradients alone where determinants are sampled."""
+    if problem.is_iterative:
+        return fit_by_probes(problem, control, start)
+    return fit_generalized(problem, control, integrate, start)
 
 
 def fit_automatic(problem: GeneralizedProblem, control: Control) -> GeneralizedFit:
@@ -125,6 +135,10 @@ def fit_profiled(problem: GeneralizedProblem, control: Control) -> GeneralizedFi
     """Fit with the fixed effects profiled out by the inner iteration (``nagq=0``)."""
     if control.starts > 1:
         raise SpecificationError("several starts are for nagq=1 or more: nagq=0 is a quick look")
+    if problem.is_iterative:
+        raise SpecificationError(
+            "nagq=0 is for exact fits: where crossed effects are solved by iteration (remainder='iterative') use nagq=1"
+        )
     start = starting_values(problem)
     p = problem.model.n_fixed
     lower, upper = problem.bounds
@@ -194,4 +208,6 @@ def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> G
         return fit_profiled(problem, Control())
     singular = any(verdict.rank < verdict.size for verdict in earlier.certificate.variances)
     start = None if singular else problem.to_inner(earlier.problem.to_user(earlier.x))
-    return replace(fit_generalized(problem, Control(), earlier.integrate, start), nodes=earlier.nodes)
+    solver = problem.model.solver
+    control = Control(probes=solver.probes, seed=solver.seed) if problem.is_iterative else Control()
+    return replace(_fitted(problem, control, earlier.integrate, start), nodes=earlier.nodes)

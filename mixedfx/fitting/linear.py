@@ -30,13 +30,13 @@ from mixedfx.fitting.likelihood import (
     linear_variances,
     variance_covariance,
 )
-from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo
-from mixedfx.fitting.reported import Reported, linear_reported, standard_error
+from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
+from mixedfx.fitting.reported import Reported, linear_reported
 from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.fitting.working import linear_leverage
 from mixedfx.matrices import Design, Undetermined, verdict_of
-from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor
+from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, fixed_part
 from mixedfx.optimize import Optimum
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ class LinearFit(Fit):
     @cached_property
     def response(self) -> GaussianResponse:
         """Normal responses with the residuals of the model."""
-        return GaussianResponse(self.design, self.family, self.sigma, self.residual, self.rho, self.beta)
+        fixed = fixed_part(self.design, self.beta)
+        return GaussianResponse(self.design, self.family, self.sigma, self.residual, self.rho, fixed)
 
     @cached_property
     def error_root(self) -> Array:
@@ -364,13 +365,10 @@ class LinearFit(Fit):
         """The error that random probes leave in the covariance parameters, on the inner scale; none if all is exact."""
         at, k = self.at, self.at.theta.size
         if not self.problem.is_iterative:
-            return MonteCarlo(np.zeros((k, k)), np.zeros(k), 0.0, 0)
+            return monte_carlo(np.eye(k), np.zeros((0, k)), np.zeros(0))
         criterion = at.criterion
         free = (self.x > criterion.search_lower) & (self.x < criterion.upper) & (self.x != 0.0)
-        found = monte_carlo(at.hessian[np.ix_(free, free)], at.gradient_deviations[:, free], at.factor.logdets)
-        covariance, relative = np.zeros((k, k)), np.zeros(k)
-        covariance[np.ix_(free, free)], relative[free] = found.covariance, found.relative
-        return replace(found, covariance=covariance, relative=relative)
+        return monte_carlo(at.hessian, at.gradient_deviations, at.factor.logdets, free)
 
     @cached_property
     def monte_carlo_errors(self) -> dict[str, float]:
@@ -382,12 +380,7 @@ class LinearFit(Fit):
         if self.has_sigma:
             moved[-1] = -self.point.response_slopes / (self.at.sigma2 * self.at.criterion.nu)
         covariance = moved @ self.monte_carlo.covariance @ moved.T
-        found = {}
-        for entry in self.reported:
-            if entry.quantity is not None:
-                error = standard_error(entry.quantity, phi, covariance)
-                found[entry.name] = error / standard_error(entry.quantity, phi, self.phi_covariance) if error else 0.0
-        return found
+        return relative_errors(self.reported, phi, covariance, self.phi_covariance)
 
     @cached_property
     def certificate(self) -> Certificate:

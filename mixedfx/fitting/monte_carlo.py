@@ -7,14 +7,16 @@ optimum. It is looked at beside the standard errors, the roots of the diagonal o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
+from mixedfx.fitting.reported import Reported, standard_error
 
-__all__ = ["FEWEST_PROBES", "MOST_PROBES", "TOLERATED", "MonteCarlo", "monte_carlo"]
+__all__ = ["FEWEST_PROBES", "MOST_PROBES", "TOLERATED", "MonteCarlo", "monte_carlo", "relative_errors"]
 
 FEWEST_PROBES, MOST_PROBES = 16, 256
 TOLERATED = 0.0075  # Monte Carlo error, in standard errors: four of them are 3 % of a standard error
@@ -32,7 +34,8 @@ class MonteCarlo:
     relative : (k,)
         Their standard deviations in standard errors of the estimates; 0 for parameters that are not free.
     llf : float
-        Standard deviation of the log-likelihood.
+        Error of the log-likelihood: the standard deviation of its determinant, and what the estimates' errors cost,
+        which has ``sqrt(3)`` times its mean as root mean square if that is one parameter's.
     probes : int
     """
 
@@ -64,23 +67,52 @@ class MonteCarlo:
         return int(min(MOST_PROBES, max(2 * self.probes, 2 ** np.ceil(np.log2(max(needed, 1.0))))))
 
 
-def monte_carlo(hessian: Array, deviations: Array, logdets: Array) -> MonteCarlo:
-    """Return the Monte Carlo error of the free parameters.
+def monte_carlo(hessian: Array, deviations: Array, logdets: Array, free: BoolArray | None = None) -> MonteCarlo:
+    """Return the Monte Carlo error of the estimates.
 
     Parameters
     ----------
     hessian : (k, k)
-        Of minus twice the log-likelihood, or the average information; positive definite.
+        Of minus twice the log-likelihood, or the average information; nothing is known where it is not finite.
     deviations : (K, k)
-        Gradients of every probe less their mean.
+        Gradients of every probe less their mean; K = 0 if all is exact.
     logdets : (K,)
         The log-determinant by every probe, as it stands in minus twice the log-likelihood.
+    free : (k,), optional
+        Parameters that are not held at a bound; all if omitted.
     """
-    probes = len(deviations)
-    inverse = np.linalg.inv(hessian)
-    moved = deviations @ inverse
-    covariance = moved.T @ moved / (max(probes - 1, 1) * probes)
+    probes, k = deviations.shape
+    covariance, relative = np.zeros((k, k)), np.zeros(k)
+    if probes < 2:
+        return MonteCarlo(covariance, relative, 0.0, probes)
+    free = np.ones(k, dtype=bool) if free is None else free
+    both = np.ix_(free, free)
+    if not np.isfinite(hessian[both]).all():
+        return MonteCarlo(covariance, relative, 0.0, probes)
+    inverse = np.linalg.pinv(hessian[both], hermitian=True)
+    moved = deviations[:, free] @ inverse
+    covariance[both] = moved.T @ moved / ((probes - 1) * probes)
     with np.errstate(invalid="ignore", divide="ignore"):
-        relative = np.nan_to_num(np.sqrt(covariance.diagonal() / (2.0 * inverse.diagonal())))
-    llf = 0.5 * float(np.std(logdets, ddof=1)) / np.sqrt(probes) if probes > 1 else 0.0
-    return MonteCarlo(covariance, relative, float(llf), probes)
+        relative[free] = np.nan_to_num(np.sqrt(covariance.diagonal()[free] / (2.0 * inverse.diagonal())))
+    llf = 0.5 * float(np.std(logdets, ddof=1)) / np.sqrt(probes)
+    lost = float(np.sum(hessian[both] * covariance[both])) / 4.0  # on average, of the likelihood next to the optimum
+    return MonteCarlo(covariance, relative, float(np.hypot(llf, np.sqrt(3.0) * lost)), probes)
+
+
+def relative_errors(numbers: Sequence[Reported], phi: Array, errors: Array, covariance: Array) -> dict[str, float]:
+    """Return the Monte Carlo errors of reported numbers in their standard errors, by name.
+
+    Parameters
+    ----------
+    numbers : sequence of Reported
+    phi : (k,)
+        Parameters of the likelihood.
+    errors, covariance : (k, k)
+        Covariance of their Monte Carlo errors, and of the estimates.
+    """
+    found = {}
+    for number in numbers:
+        if number.quantity is not None:
+            error = standard_error(number.quantity, phi, errors)
+            found[number.name] = error / standard_error(number.quantity, phi, covariance) if error else 0.0
+    return found

@@ -21,7 +21,7 @@ from mixedfx.linalg.probes import Expansion
 
 __all__ = ["RowMap", "row_forms"]
 
-CHUNK_CELLS = 1 << 18  # numbers of one piece of rows
+CHUNK_CELLS = 1 << 16  # numbers of one piece of rows
 
 
 @dataclass(frozen=True)
@@ -135,13 +135,15 @@ class RowMap:
 
     def _columns(self, effects: Array, at: slice) -> Array:
         """``Z effects`` (c, k) in some rows, for effects (q, k)."""
-        codes = self.rows.layout.codes
-        out = np.zeros((at.stop - at.start, effects.shape[1]))
+        out: Array | None = None
         for f, part in enumerate(self.split(effects)):
+            codes = self.rows.layout.codes[f][at]
             for z, b, unit in zip(self.rows.z[f], part, self._units[f], strict=True):
-                values = np.take(b, codes[f][at], axis=0)
-                out += values if unit else z[at, None] * values
-        return out
+                values = b.take(codes, axis=0)
+                if not unit:
+                    values *= z[at, None]
+                out = values if out is None else np.add(out, values, out=out)
+        return np.zeros((at.stop - at.start, effects.shape[1])) if out is None else out
 
     def _remainder_columns(self, r: int) -> list[IntArray]:
         """Column of the remainder that every row meets, for each coefficient of a remainder factor."""

@@ -14,10 +14,12 @@ from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem, generalized_problem
 from mixedfx.criterion.marginal import EXPECTED, OBSERVED, Information
 from mixedfx.criterion.mode import known_state
+from mixedfx.criterion.problem import REMAINDERS
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, FamilyName, LinkName, family_for, with_zero_inflation
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
+from mixedfx.fitting.generalized_iterative import final_solver
 from mixedfx.fitting.integrators import (
     check_quadrature,
     confirmed_hessian,
@@ -160,7 +162,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         problem: GeneralizedProblem = self._problem()
         return problem
 
-    def _prepared(self, reml: bool) -> GeneralizedProblem:
+    def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> GeneralizedProblem:
         response = self.design.response
         observed = self.family.observe(response.values, trials=response.trials, weights=self.design.weights)
         return generalized_problem(
@@ -170,6 +172,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             information=self.information,
             components=[Component(name, fixed) for name, fixed in self.components.items()],
             penalty=self.penalty,
+            most_exact=most_exact,
         )
 
     def fit(self, nagq: int | Literal["auto"] = 1, *, control: Control | None = None) -> GeneralizedLinearMixedResults:
@@ -204,9 +207,10 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         nodes = _checked_nodes(nagq)
         if not self.design.random:  # nothing is integrated out
             nodes = 1
+        problem = self.problem if control.remainder == "auto" else self._prepared(False, control.most_exact)
         if nodes is None:
-            return fit_automatic(self.problem, control)
-        return fit_profiled(self.problem, control) if nodes == 0 else fit_nodes(self.problem, control, nodes)
+            return fit_automatic(problem, control)
+        return fit_profiled(problem, control) if nodes == 0 else fit_nodes(problem, control, nodes)
 
     def _again(self, earlier: GeneralizedFit, problem: GeneralizedProblem) -> GeneralizedFit:
         return refit_generalized(earlier, problem)
@@ -215,14 +219,23 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         return GeneralizedLinearMixedResults(self, fit, asked or {"nagq": fit.nodes, "control": None})
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> GeneralizedFit:
-        problem, x, nodes = self.problem, arrays["x"], int(state["nodes"])
+        problem, x, nodes = self._stored_problem(state), arrays["x"], int(state["nodes"])
         integrate = integrator(problem, max(1, nodes))
         at = integrate(known_state(problem.model, x, arrays["b"], arrays["t"], bool(state["mode_converged"])))
         counts = (int(state["iterations"]), int(state["evaluations"]), bool(state["converged"]), bool(state["cut"]))
         optimum: Optimum[Any] = Optimum(x, at, float(state["decrement"]), *counts, path=(x,))
-        hessian = confirmed_hessian(integrate, at, nodes, arrays["hessian"])
+        hessian = arrays["hessian"]
+        hessian = hessian if problem.is_iterative else confirmed_hessian(integrate, at, nodes, hessian)
         remaining = None if state["remaining"] is None else float(state["remaining"])
         return GeneralizedFit(problem, integrate, optimum, at, hessian, nodes, remaining)
+
+    def _stored_problem(self, state: Mapping[str, Any]) -> GeneralizedProblem:
+        """The problem of a saved fit: with its probes if its crossed equations were solved by iteration."""
+        probes = int(state.get("probes", 0))
+        if probes:
+            iterative = self._prepared(False, REMAINDERS["iterative"])
+            return iterative.with_solver(final_solver(probes, int(state["seed"])))
+        return self._prepared(False, REMAINDERS["exact"]) if self.problem.is_iterative else self.problem
 
     def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:
         """Evaluate minus twice the approximate log-likelihood without fitting.

@@ -169,6 +169,7 @@ class GeneralizedLinearMixedResults(MixedResults):
         return (
             *self._identification_notes(),
             *self.certificate.separation_note,
+            *self.certificate.monte_carlo_note,
             *self.design.notes,
             *self._model_notes(),
             *limit_notes(self.solution, self.solution.estimate),

@@ -69,23 +69,28 @@ def test_the_mean_over_all_signs_is_exact(kind, name, information, monkeypatch):
 def test_deviations_are_those_of_single_probes(kind, name, information, monkeypatch):
     case, count = case_of(kind, name, information), 5
     signs = np.random.default_rng(1).choice([-1.0, 1.0], (case.model.space.rows.layout.n_remainder, count))
-    singles = []
+    singles, by_covariance = [], []
     for k in range(count):
         with_signs(monkeypatch, signs[:, k : k + 1])
-        singles.append(
-            LaplaceEvaluation(mode_state(iterated(case.model, probes=1, probe_tolerance=1e-10), case.x)).gradient
-        )
+        single = LaplaceEvaluation(mode_state(iterated(case.model, probes=1, probe_tolerance=1e-10), case.x))
+        singles.append(single.gradient)
+        by_covariance.append(single.covariance_gradient)
     with_signs(monkeypatch, signs)
     at = LaplaceEvaluation(mode_state(iterated(case.model, probes=count, probe_tolerance=1e-10), case.x))
     scale = np.abs(at.gradient_deviations).max()
     assert scale > 1e-5
     np.testing.assert_allclose(at.gradient, np.mean(singles, axis=0), atol=1e-6 * scale)
     np.testing.assert_allclose(at.gradient_deviations, singles - at.gradient, atol=1e-5 * scale)
+    for f, deviations in enumerate(at.covariance_deviations):
+        expected = [parts[f] - at.covariance_gradient[f] for parts in by_covariance]
+        np.testing.assert_allclose(deviations, expected, atol=1e-5 * scale)
 
 
 def test_an_exact_gradient_has_no_deviations():
     case = case_of("crossed", "poisson", OBSERVED)
-    assert LaplaceEvaluation(mode_state(case.model, case.x)).gradient_deviations.shape == (0, case.x.size)
+    at = LaplaceEvaluation(mode_state(case.model, case.x))
+    assert at.gradient_deviations.shape == (0, case.x.size)
+    assert at.covariance_deviations == ()
 
 
 @pytest.mark.parametrize("kind, name, information", CASES)

@@ -70,7 +70,8 @@ class LeastSquares(Fit):
 
     @property
     def response(self):
-        return GaussianResponse(self.design, self.family, self._sigma, None, np.zeros(0), self.beta)
+        fixed = self.design.fixed.matrix @ self.beta
+        return GaussianResponse(self.design, self.family, self._sigma, None, np.zeros(0), fixed)
 
     def predictor_errors(self, rows):
         return PredictorErrors(rows.x, np.zeros(len(rows.x)), np.zeros(len(rows.x)))

@@ -39,6 +39,10 @@ def shuffled(name: str) -> dict[str, Any]:
     return columns
 
 
+def iterative(**control: Any) -> mfx.Control:
+    return mfx.Control(remainder="iterative", **control)
+
+
 CASES: dict[str, Case] = {
     "three words as response": (lambda: lmer("w ~ x + (1 | g)", data=data(w=WORDS))(), D, ("'w'", "'ordinal'")),
     "two words as response": (
@@ -156,6 +160,16 @@ CASES: dict[str, Case] = {
     "iterations": (lambda: mfx.Control(max_iter=-1), S, ("max_iter", "at least 0", "-1")),
     "number of starts": (lambda: mfx.Control(starts=0), S, ("starts", "at least 1", "0")),
     "seed of starts": (lambda: mfx.Control(seed=-3), S, ("seed", "at least 0", "-3")),
+    "several starts, by iteration": (
+        lambda: mfx.glmer("s ~ x + (1 | g) + (1 | f)", data(), family="poisson", control=iterative(starts=2)),
+        SpecificationError,
+        ("starts=1", "remainder='iterative'"),
+    ),
+    "profiled, by iteration": (
+        lambda: mfx.glmer("s ~ x + (1 | g) + (1 | f)", data(), family="poisson", nagq=0, control=iterative()),
+        SpecificationError,
+        ("nagq=1", "remainder='iterative'"),
+    ),
     "starts of a quick look": (
         lambda: mfx.glmer("s ~ x + (1 | g)", data(), family="poisson", nagq=0, control=mfx.Control(starts=2)),
         S,
