@@ -17,6 +17,7 @@ from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extens
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
 from mixedfx.families import Family, parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.inference.likelihood_ratio import likelihood_ratio
 from mixedfx.matrices import Design
 from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.foreign import ForeignFit, foreign_fit
@@ -42,7 +43,11 @@ BOUNDARY = (
     "distributions with one df less and with df (Self and Liang 1987, Stram and Lee 1994)."
 )
 NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
-SHORT = {"n_params": "npar", "PR(>chi2)": "P>chi2", "PR(boundary)": "boundary"}
+SAMPLED = (
+    "chi2_error is the Monte Carlo standard deviation of chi2: likelihoods were estimated by random probes, the same "
+    "for all models."
+)
+SHORT = {"n_params": "npar", "chi2_error": "mc err", "PR(>chi2)": "P>chi2", "PR(boundary)": "boundary"}
 LIMITS = {
     "zero_inflation": "the probability of an extra zero",
     "dispersion": "the extra spread of the larger family",
@@ -79,6 +84,8 @@ class Candidate:
         How random effects were integrated out; empty for linear models.
     refitted : bool
         Whether it is a REML fit that was fitted again by maximum likelihood.
+    llfs : (K,)
+        The log-likelihood by each random probe; empty where it is exact.
     """
 
     formula: str
@@ -98,6 +105,7 @@ class Candidate:
     sizes: Mapping[str, int]
     integration: str = ""
     refitted: bool = False
+    llfs: Array = field(default_factory=lambda: np.zeros(0), repr=False)
 
     @property
     def nobs(self) -> int:
@@ -132,7 +140,7 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
 def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingularFitWarning)  # of a fit that the user did not ask for
-        again: MixedResults = fit.model.fit(reml=False)
+        again: MixedResults = fit.model.fit(reml=False, control=fit.solution.same_way)
         return again
 
 
@@ -155,6 +163,7 @@ def _of_mixed(fit: MixedResults) -> Candidate:
         family,
         {name: len(fixed.names) for name, fixed in solution.components.items()},
         solution.integration.split(",")[0],
+        llfs=solution.llfs,
     )
 
 
@@ -242,6 +251,10 @@ class _Comparison:
         What is tested there, a name for each parameter.
     unlike : str
         In what the models differ so that neither contains the other.
+    error : float
+        Monte Carlo standard deviation of ``chi2``; 0 between exact fits.
+    doubt : str
+        Why that leaves no test.
     """
 
     chi2: float
@@ -250,6 +263,8 @@ class _Comparison:
     boundary: float = np.nan
     at_limit: tuple[str, ...] = ()
     unlike: str = ""
+    error: float = 0.0
+    doubt: str = ""
 
 
 def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsTable:
@@ -270,6 +285,8 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
     steps = [_step(small, large) for small, large in pairwise(models)]
     for name, key in (("chi2", "chi2"), ("df", "df"), ("PR(>chi2)", "p")):
         frame[name] = [np.nan, *(getattr(step, key) for step in steps)]
+    if any(step.error for step in steps):
+        frame.insert(list(frame).index("chi2") + 1, "chi2_error", [np.nan, *(step.error for step in steps)])
     notes = [f"model {i + 1}: {label}" for i, label in enumerate(labels_of(models))]
     notes += (
         [REFITTED]
@@ -280,8 +297,10 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
     )
     notes += integration_note(models)
     notes += [UNLIKE.format(f"Models {i + 1} and {i + 2}", step.unlike) for i, step in enumerate(steps) if step.unlike]
-    if any(np.isnan(step.p) and step.df > 0 and not step.unlike for step in steps):
+    if any(np.isnan(step.p) and step.df > 0 and not (step.unlike or step.doubt) for step in steps):
         notes.append(NOT_NESTED)
+    notes += [SAMPLED] if any(step.error for step in steps) else []
+    notes += [f"model {i + 2}: {step.doubt}." for i, step in enumerate(steps) if step.doubt]
     if any(step.at_limit for step in steps):
         frame["PR(boundary)"] = [np.nan, *(step.boundary for step in steps)]
         single = dict.fromkeys(step.at_limit[0] for step in steps if len(step.at_limit) == 1)
@@ -298,18 +317,21 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
 
 def _step(small: Candidate, large: Candidate) -> _Comparison:
     df = large.n_params - small.n_params
-    chi2 = 2.0 * (large.llf - small.llf)
+    ratio = likelihood_ratio((large.llf, large.llfs), (small.llf, small.llfs))
     unlike = _unlike(small, large)
     of_family = _at_limit(small, large)
-    if df == 0 or unlike or chi2 < -(SHORT_OF_LIMIT if of_family else NOISE):
-        return _Comparison(chi2 if df else np.nan, df, np.nan, unlike=unlike)
-    chi2 = max(chi2, 0.0)
+    if df == 0 or unlike or ratio.is_negative(SHORT_OF_LIMIT if of_family else NOISE):
+        return _Comparison(ratio.value if df else np.nan, df, np.nan, unlike=unlike, error=ratio.error if df else 0.0)
+    chi2, doubt = max(ratio.value, 0.0), ratio.doubt(df)
+    if doubt:
+        return _Comparison(chi2, df, np.nan, error=ratio.error, doubt=doubt)
     extension = extension_of(small.designs, large.designs[0], df) if large.designs else None
     at_limit = ("a variance",) * (extension.variances if extension else 0) + of_family
     if extension is None or not at_limit:
-        return _Comparison(chi2, df, chi2_tail(chi2, df))
+        return _Comparison(chi2, df, chi2_tail(chi2, df), error=ratio.error)
     whole = Extension(len(at_limit), df - len(at_limit))
-    return _Comparison(chi2, df, chi2_tail(chi2, df), chi_bar_square_tail(chi2, whole), at_limit)
+    tail = chi_bar_square_tail(chi2, whole)
+    return _Comparison(chi2, df, chi2_tail(chi2, df), tail, at_limit, error=ratio.error)
 
 
 def _at_limit(small: Candidate, large: Candidate) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mixedfx.criterion.refinement import loses_digits, refinement
 from mixedfx.criterion.residual import ResidualCriterion
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.linalg.gram import Rows, cross_products
+from mixedfx.linalg.probes import Solver
 from mixedfx.matrices import Design, nested_in
 from mixedfx.matrices.basis import FixedBasis, InnerResponses, RowWeights, fixed_basis, inner_responses
 
@@ -48,6 +49,15 @@ class LinearProblem(Problem):
     def is_iterative(self) -> bool:
         """Whether the crossed equations are solved by iteration, and traces sampled."""
         return self.assembly.rows.layout.is_operator
+
+    @property
+    def solver(self) -> Solver | None:
+        """How the crossed equations are solved by iteration; None where they are factorised."""
+        return cast(LinearCriterion, self.criterion).gram.solver if self.is_iterative else None
+
+    def with_solver(self, solver: Solver) -> Self:
+        """Return the problem with its crossed equations solved in another way."""
+        return replace(self, criterion=cast(LinearCriterion, self.criterion).with_solver(solver))
 
     @property
     def theta_slice(self) -> slice:

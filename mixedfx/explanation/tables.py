@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.analysis_of_variance.comparison import Candidate, candidate, integration_note, labels_of, unlike_rows
 from mixedfx.diagnostics import icc, r2
 from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.likelihood_ratio import likelihood_ratio
 from mixedfx.matrices import Design
 from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.evaluate import Evaluator
@@ -303,8 +304,15 @@ def _new_response(results: Any, frame: Frame) -> Array:
 
 
 # ------------------------------------------------------------------ several models
+LARGEST_ERROR = 0.2  # of a difference of AIC: a tenth of a weight
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
-SHORT = {"n_params": "npar", "delta_aic": "Δaic", "r2_marginal": "R²m", "r2_conditional": "R²c"}
+SHORT = {
+    "n_params": "npar",
+    "delta_aic": "Δaic",
+    "delta_error": "mc err",
+    "r2_marginal": "R²m",
+    "r2_conditional": "R²c",
+}
 LAST = ["observations", "log-likelihood", "AIC", "BIC"]
 
 
@@ -378,10 +386,25 @@ def compare(fits: Sequence[Any], names: Sequence[str] | None = None) -> StatsTab
     frame.insert(4, "weight", relative / relative.sum())
     frame = frame.drop(columns=[name for name in ("r2_marginal", "r2_conditional", "icc") if frame[name].isna().all()])
     notes = [f"{name}: {label}" for name, label in zip(fits_by_label, labels_of(models), strict=True)]
-    notes += integration_note(models)
+    notes += integration_note(models) + _sampled(frame, dict(zip(fits_by_label, models, strict=True)))
     return StatsTable.from_frame(
         frame, heading="Models compared", notes=notes, formats={"n_params": "count"}, headers=SHORT
     )
+
+
+def _sampled(frame: pd.DataFrame, models: Mapping[str, Candidate]) -> list[str]:
+    """Enter the Monte Carlo errors of the differences; take weights away that they leave open. Return what to say."""
+    best, *others = (models[name] for name in frame.index)
+    ratios = [likelihood_ratio((best.llf, best.llfs), (one.llf, one.llfs)) for one in (best, *others)]
+    errors = np.array([ratio.error for ratio in ratios])
+    if not errors.any():
+        return []
+    frame.insert(list(frame).index("delta_aic") + 1, "delta_error", errors)
+    note = "delta_error is the Monte Carlo standard deviation of delta_aic: likelihoods were estimated by random probes"
+    if errors.max() <= LARGEST_ERROR:
+        return [f"{note}."]
+    frame["weight"] = np.nan
+    return [f"{note}; there are no weights before all models are fitted with more, control=mfx.Control(probes=…)."]
 
 
 def _criteria(model: Candidate) -> dict[str, float]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.problem import REMAINDERS, RemainderName
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.monte_carlo import FEWEST_PROBES, MOST_PROBES
+from mixedfx.linalg.probes import Solver
 
 __all__ = ["Control", "checked_start"]
 
@@ -90,6 +91,22 @@ class Control:
     def most_exact(self) -> float:
         """Crossed random effects beside the largest factor that are factorised, rather than solved by iteration."""
         return REMAINDERS[self.remainder]
+
+    @classmethod
+    def alike(cls, most_exact: float, solver: Solver | None = None, start: Any = None) -> Control:
+        """Return settings by which another fit solves its equations as an earlier one did, with the same probes.
+
+        Parameters
+        ----------
+        most_exact : float
+            As :attr:`most_exact` of the earlier one.
+        solver : Solver, optional
+            Of its equations, if they were solved by iteration.
+        start : array-like, optional
+        """
+        name = next(name for name, most in REMAINDERS.items() if most == most_exact)
+        usual = cls(start=start, remainder=cast(RemainderName, name))
+        return usual if solver is None else replace(usual, seed=solver.seed, probes=solver.probes)
 
     @property
     def probe_range(self) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
 from mixedfx.families.links import Link
 from mixedfx.fitting.certificate import Certificate
+from mixedfx.fitting.control import Control
 from mixedfx.fitting.errors import PredictorErrors
 from mixedfx.fitting.likelihood import Likelihood, NormalVariances
 from mixedfx.fitting.reported import Reported
@@ -161,6 +162,11 @@ class Fit(ABC):
     @abstractmethod
     def llf(self) -> float:
         """Log-likelihood (restricted under REML), all constants included."""
+
+    @property
+    def llfs(self) -> Array:
+        """The log-likelihood by each random probe (K,); empty where it is exact."""
+        return np.zeros(0)
 
     @property
     @abstractmethod
@@ -378,6 +384,11 @@ class Fit(ABC):
             Who fits, where the sets are fitted one by one.
         """
         raise self._lacks("estimates without rows")
+
+    @property
+    def same_way(self) -> Control:
+        """Settings by which another fit solves its equations as this one did: exactly, or with the same probes."""
+        return Control()
 
     # ---------------------------------------------------------------- storage
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +20,7 @@ from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate, Sampling
+from mixedfx.fitting.control import Control
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import (
@@ -180,6 +181,11 @@ class LinearFit(Fit):
         return -0.5 * float(self.at.value)
 
     @property
+    def llfs(self) -> Array:
+        """The log-likelihood by each random probe (K,); empty where it is exact."""
+        return -0.5 * self.at.values
+
+    @property
     def n_parameters(self) -> int:
         """Fixed effects, covariance and residual parameters, and sigma unless it is known."""
         return self.at.criterion.n_fixed + self.x.size + self.has_sigma
@@ -249,7 +255,7 @@ class LinearFit(Fit):
         """Return the conditional covariances (Q, Q, m) of a factor's effects, in the basis of the inner scale."""
         layout, inverse = self.problem.assembly.rows.layout, self.at.factor.inverse
         if factor < layout.n_chain:
-            return self.scale * inverse.diagonal[factor]
+            return self.scale * inverse.chain_blocks(factor)
         loading = self.problem.assembly.rows.loadings.get(factor)
         if loading is None:
             return self.scale * inverse.remainder_blocks(factor)
@@ -311,6 +317,11 @@ class LinearFit(Fit):
         sigma = None if self.has_sigma else self.sigma
         return linear_problem(design, reml=self.reml, sigma=sigma, most_exact=self.problem.most_exact)
 
+    @property
+    def same_way(self) -> Control:
+        """Settings by which another fit solves its equations as this one did: exactly, or with the same probes."""
+        return Control.alike(self.problem.most_exact, self.problem.solver)
+
     def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each set: cross-products taken off, or a new fit each."""
         return cast("Without", higher("linear_without")(self, sets, columns, workers))
@@ -326,6 +337,8 @@ class LinearFit(Fit):
             "cut": o.cut,
         }
         state |= {"decrement": o.decrement, "converged": o.converged, "refined": self.problem.criterion.is_refined}
+        solver = self.problem.solver
+        state |= {"remainder": self.same_way.remainder, "solver": None if solver is None else asdict(solver)}
         return state, {"theta": self.x}
 
     # ---------------------------------------------------------------- verdicts

@@ -41,9 +41,9 @@ def refit_many(problem: LinearProblem, Y: Array, start: Array | None = None, con
     start : (k,), optional
         Inner parameters to start from: those of a fit to a similar response.
     control : Control, optional
-        Tolerance and iteration limit.
+        Tolerance and iteration limit; the probes of the problem if it is solved by iteration.
     """
-    control = Control() if control is None else control
+    control = Control.alike(problem.most_exact, problem.solver) if control is None else control
     start = problem.criterion.start if start is None else start
     blocks = blocks_of(problem)
     if blocks is None:
@@ -70,7 +70,7 @@ def blocks_of(problem: LinearProblem) -> BlockMap | None:
     layout, model = problem.assembly.rows.layout, problem.covariance
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
-    if not (linear and free and problem.is_plain and layout.n_factors):
+    if not (linear and free and problem.is_plain and layout.n_factors) or problem.is_iterative:
         return None
     blocks = block_map(layout)
     work = blocks.count * blocks.size**3 * (4 + 2 * model.n_theta)

@@ -31,7 +31,6 @@ from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.criterion.mode import mode_state
 from mixedfx.exceptions import DataError
-from mixedfx.fitting.control import Control
 from mixedfx.fitting.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
@@ -313,7 +312,7 @@ def _filled(out: Without, which: IntArray, found: list[Without | None]) -> Witho
 
 def _linear_refit(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, number: int) -> Without | None:
     """Fit anew without one set; None where that cannot be done."""
-    control = Control(start=fit.theta) if fit.inner_theta.all() else Control()
+    control = replace(fit.same_way, start=fit.theta) if fit.inner_theta.all() else fit.same_way
     try:
         other = _problem_of(fit, sets != number, columns)
         refit = _warm_fit(fit, other) or fit_linear(other, control)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mixedfx.criterion.problem import REMAINDERS
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Control, LinearFit, fit_linear
 from mixedfx.formula import Formula
+from mixedfx.linalg.probes import Solver
 from mixedfx.matrices import build_design
 from mixedfx.matrices.frame import as_frame, used_columns
 from mixedfx.matrices.rows import MissingName
@@ -110,6 +112,12 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
     def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> LinearProblem:
         return linear_problem(self.design, reml=reml, sigma=self.sigma, residual=self._bound, most_exact=most_exact)
 
+    def _solved_by(self, reml: bool, most_exact: float) -> LinearProblem:
+        """The problem with its crossed equations factorised up to a number of effects; that of "auto" is built once."""
+        usual = most_exact == REMAINDERS["auto"]
+        problem: LinearProblem = self._problem(reml) if usual else self._prepared(reml, most_exact)
+        return problem
+
     def fit(self, reml: bool = True, *, control: Control | None = None) -> LinearMixedResults:
         """Fit by REML or maximum likelihood.
 
@@ -132,20 +140,20 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             If the optimum was not found.
         """
         reml, control_ = checked_flag("reml", reml), checked_control(control)
-        is_usual = control_.remainder == "auto"
-        problem = self._problem(reml) if is_usual else self._prepared(reml, control_.most_exact)
-        fit = fit_linear(problem, control_)
+        fit = fit_linear(self._solved_by(reml, control_.most_exact), control_)
         warn_of(fit)
         return self._results(fit, {"reml": bool(reml), "control": control})
 
     def _again(self, earlier: LinearFit, problem: LinearProblem) -> LinearFit:
-        return fit_linear(problem, Control(start=earlier.theta))
+        return fit_linear(problem, replace(earlier.same_way, start=earlier.theta))
 
     def _results(self, fit: LinearFit, asked: Mapping[str, Any] | None = None) -> LinearMixedResults:
         return LinearMixedResults(self, fit, asked or {"reml": fit.reml, "control": None})
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> LinearFit:
-        problem = self._problem(state["reml"])
+        problem = self._solved_by(state["reml"], REMAINDERS[state.get("remainder", "auto")])
+        if state.get("solver"):
+            problem = problem.with_solver(Solver(**state["solver"]))
         problem = (problem.refined() or problem) if state["refined"] else problem
         theta = arrays["theta"]
         at = problem.criterion(theta)

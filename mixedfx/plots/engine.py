@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +15,6 @@ from mixedfx._arguments import checked_choice, checked_positions
 from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import independent_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.fitting import Control
 from mixedfx.fitting.linear_search import fit_linear
 from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, label_axes, legend_beside, one_panel
 from mixedfx.results.linear import LinearMixedResults
@@ -179,7 +178,9 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
         One row a step, the last one the estimate; columns are the entries of ``fit.theta``, relative to sigma.
     """
     results = independent_results(fit, "optimizer_path")
-    solution = results.solution if start is None else fit_linear(results.solution.problem, Control(start=start))
+    solution = results.solution
+    if start is not None:
+        solution = fit_linear(solution.problem, replace(solution.same_way, start=start))
     steps = [*solution.optimum.path, solution.inner_theta]
     path = results.solution.problem.to_user(np.array(steps))
     return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")

@@ -217,7 +217,9 @@ def profile(fit: Any, *, n_jobs: int | None = None, progress: bool | None = None
     fit, workers = checked_fit(fit, "profile"), Workers(n_jobs, progress)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
-        solution = fit.model.fit(reml=False).solution if fit.solution.reml else fit.solution
+        solution = fit.solution
+        if solution.reml:
+            solution = fit.model.fit(reml=False, control=solution.same_way).solution
     if solution.unprofilable:
         raise SpecificationError(solution.unprofilable)
     numbers = solution.reported

@@ -16,6 +16,7 @@ from mixedfx._typing import Array
 from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.inference.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.replication import ONE_BY_ONE, TOGETHER, blocks_for
 from mixedfx.results.resampling import UNCONVERGED, Measure, Outcome, attempt
@@ -165,7 +166,7 @@ def bootstrap_test(
     ratios = np.concatenate([outcome.values[:, 0] for outcome in outcomes])
     failures = dict(Counter(reason for outcome in outcomes for reason in outcome.failures))
     formulas = (small.formula, str(large.design.formula))
-    ratio, df = 2.0 * (large.llf - small.llf), large.n_parameters - small.n_parameters
+    ratio, df = _ratio(small, large).value, large.n_parameters - small.n_parameters
     test = BootstrapTest(ratio, df, ratios[np.isfinite(ratios)], failures, formulas)
     if not test.replicates.size:
         raise DataError(f"all {count} replicates failed: {'; '.join(failures)}")
@@ -181,7 +182,7 @@ def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
         return fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # of a fit that the user did not ask for
-        small: MixedResults = fit.model.fit(reml=False)
+        small: MixedResults = fit.model.fit(reml=False, control=fit.solution.same_way)
         return small
 
 
@@ -191,6 +192,7 @@ class _Null(ABC):
     formula: str
     response: Array
     llf: float
+    llfs: Array
     n_parameters: int
 
     @abstractmethod
@@ -205,7 +207,8 @@ class _Null(ABC):
 class _Mixed(_Null):
     def __init__(self, fit: MixedResults) -> None:
         self.fit = fit
-        self.formula, self.llf, self.n_parameters = str(fit.design.formula), fit.llf, fit.n_parameters
+        self.formula, self.n_parameters = str(fit.design.formula), fit.n_parameters
+        self.llf, self.llfs = fit.llf, fit.solution.llfs
         self.response = np.asarray(fit.design.response.values, dtype=float)
 
     def simulate(self, count: int, seed: np.random.SeedSequence) -> Array:
@@ -223,7 +226,7 @@ class _Ordinary(_Null):
         self.X, self.response = np.asarray(fit.model.exog, dtype=float), np.asarray(fit.model.endog, dtype=float)
         self.mean = self.X @ np.asarray(fit.params, dtype=float)
         self.sigma = float(np.sqrt(np.mean((self.response - self.mean) ** 2)))
-        self.llf, self.n_parameters = float(fit.llf), self.X.shape[1] + 1
+        self.llf, self.llfs, self.n_parameters = float(fit.llf), np.zeros(0), self.X.shape[1] + 1
 
     def simulate(self, count: int, seed: np.random.SeedSequence) -> Array:
         noise = np.random.default_rng(seed).standard_normal((self.mean.size, count))
@@ -260,8 +263,12 @@ def _check_nested(small: _Null, large: MixedResults) -> None:
             f"the first model has {small.n_parameters} parameters, the second {large.n_parameters}: give the "
             "smaller one first"
         )
-    if large.llf < small.llf - NOISE:
+    if _ratio(small, large).is_negative(2.0 * NOISE):
         raise SpecificationError("the larger model has the smaller likelihood: the models are not nested")
+
+
+def _ratio(small: _Null, large: MixedResults) -> LikelihoodRatio:
+    return likelihood_ratio((large.llf, large.solution.llfs), (small.llf, small.llfs))
 
 
 def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedSequence) -> Outcome:

@@ -44,6 +44,10 @@ NOT_CONVERGED = (
 NO_FINITE_ESTIMATES = (
     "NOT CONVERGED: some estimates are infinite, see the next note; what is printed of them is no number."
 )
+AVERAGE_INFORMATION = (
+    "Degrees of freedom and intervals of variances come from the average information (Gilmour, Thompson and Cullis "
+    "1995) in place of the exact Hessian."
+)
 RATIOS = "Coefficients and limits are exponentiated; the tests are those of the coefficients themselves."
 
 
@@ -301,6 +305,8 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
         yield f"t tests and intervals of the fixed effects have degrees of freedom by {tests.method}."
     elif tests is None and len(results.params) and results.use_t:
         yield "t tests and intervals of the fixed effects have Satterthwaite's degrees of freedom."
+    if results.use_t and getattr(results.certificate, "sampling", None) is not None:
+        yield AVERAGE_INFORMATION
     if ratio is not None:
         yield RATIOS
 

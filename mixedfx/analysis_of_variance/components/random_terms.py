@@ -11,8 +11,9 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
-from mixedfx.fitting import Control, fit_linear
+from mixedfx.fitting import LinearFit, fit_linear
 from mixedfx.inference.distributions import chi2_tail
+from mixedfx.inference.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.encoder import term_label
 from mixedfx.results.base import checked_fit
@@ -26,6 +27,10 @@ INTERCEPT = "Intercept"
 SEVERAL = (
     "Where several such parameters are tested at once PR(>chi2) is too large, and the right one depends on the design: "
     "bootstrap_test finds it."
+)
+SAMPLED = (
+    "lrt_error is the Monte Carlo standard deviation of lrt: the likelihoods were estimated by random probes, the same "
+    "for all models."
 )
 Terms = tuple[RandomEffects, ...]
 
@@ -167,40 +172,43 @@ def ranova(fit: Any) -> StatsTable:
     Days in (1 + Days | Subject)         4  42.837  2.0
     """
     fit = linear_results(fit, "ranova")
-    rows = [("<none>", fit.n_parameters, fit.llf)]
     reductions = list(_reductions(fit.design))
-    for reduction in reductions:
-        removed = _n_theta(fit.design.random) - _n_theta(reduction.terms)
-        rows.append((reduction.label, fit.n_parameters - removed, _llf(fit, reduction.terms)))
-    frame = pd.DataFrame({"n_params": [row[1] for row in rows], "llf": [row[2] for row in rows]})
-    frame.index = pd.Index([row[0] for row in rows])
+    reduced = [_reduced(fit, reduction.terms) for reduction in reductions]
+    removed = [_n_theta(fit.design.random) - _n_theta(reduction.terms) for reduction in reductions]
+    frame = pd.DataFrame({"n_params": fit.n_parameters - np.array([0, *removed])})
+    frame["llf"] = [fit.llf, *(other.llf for other in reduced)]
+    frame.index = pd.Index(["<none>", *(reduction.label for reduction in reductions)])
     frame["aic"] = -2.0 * frame["llf"] + 2.0 * frame["n_params"]
-    tests = [
-        _test(fit, llf, fit.n_parameters - n, reduction.variances)
-        for (_, n, llf), reduction in zip(rows[1:], reductions, strict=True)
-    ]
+    ratios = [likelihood_ratio((fit.llf, fit.solution.llfs), (other.llf, other.llfs)) for other in reduced]
+    tests = [_test(*test) for test in zip(ratios, removed, reductions, strict=True)]
     for position, name in enumerate(("lrt", "df", "PR(>chi2)", "PR(boundary)")):
         frame[name] = [np.nan, *(test[position] for test in tests)]
+    if any(ratio.error for ratio in ratios):
+        frame.insert(list(frame).index("lrt") + 1, "lrt_error", [np.nan, *(ratio.error for ratio in ratios)])
     notes = [
         f"{'Restricted l' if fit.reml else 'L'}ikelihood-ratio tests; every row is the model without that effect.",
         "PR(boundary) takes into account that a variance cannot be negative (Stram and Lee 1994).",
     ]
     if any(reduction.variances > 1 for reduction in reductions):
         notes.append(SEVERAL)
+    if any(ratio.error for ratio in ratios):
+        notes.append(SAMPLED)
+    doubts = [ratio.doubt(df) for ratio, df in zip(ratios, removed, strict=True)]
+    notes += [f"{one.label}: {doubt}." for one, doubt in zip(reductions, doubts, strict=True) if doubt]
     return StatsTable.from_frame(frame, heading="Tests of random effects", notes=notes, formats={"PR(boundary)": "p"})
 
 
-def _test(fit: LinearMixedResults, llf: float, df: int, variances: int) -> tuple[float, float, float, float]:
-    lrt = max(2.0 * (fit.llf - llf), 0.0)
-    return lrt, float(df), chi2_tail(lrt, df), chi_bar_square_tail(lrt, Extension(variances, df - variances))
+def _test(ratio: LikelihoodRatio, df: int, reduction: _Reduction) -> tuple[float, float, float, float]:
+    lrt, extension = max(ratio.value, 0.0), Extension(reduction.variances, df - reduction.variances)
+    if not ratio.is_clear(df):
+        return lrt, float(df), np.nan, np.nan
+    return lrt, float(df), chi2_tail(lrt, df), chi_bar_square_tail(lrt, extension)
 
 
-def _llf(fit: LinearMixedResults, terms: Terms) -> float:
-    """(Restricted) log-likelihood of the model with other random-effects terms."""
+def _reduced(fit: LinearMixedResults, terms: Terms) -> LinearFit:
+    """The fit of the model with other random-effects terms."""
     problem = fit.solution.problem
-    design = replace(problem.design, random=terms)
-    reduced = problem.with_design(design)
-    return -0.5 * float(fit_linear(reduced, Control()).at.value)
+    return fit_linear(problem.with_design(replace(problem.design, random=terms)), fit.solution.same_way)
 
 
 def _n_theta(terms: Terms) -> int:

@@ -1,0 +1,228 @@
+"""After a fit whose crossed equations were solved by iteration: what is asked of it, beside an exact fit."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfx as mfx
+from mixedfx.inference.likelihood_ratio import likelihood_ratio
+from tests.calls import shown
+
+FORMULA = "y ~ x + f + (1 | u) + (1 | i)"
+ITERATIVE = mfx.Control(remainder="iterative", probes=64)
+
+
+def ratings(n: int = 900, users: int = 60, items: int = 40, seed: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    u, i = rng.integers(0, users, n), rng.integers(0, items, n)
+    x, f = rng.normal(size=n), rng.choice(list("abc"), n)
+    eta = 0.5 + 0.3 * x + 0.3 * (f == "b") + 0.6 * rng.normal(size=users)[u] + 0.5 * rng.normal(size=items)[i]
+    return pd.DataFrame({"y": eta + rng.normal(size=n), "x": x, "f": f, "u": u, "i": i})
+
+
+@pytest.fixture(scope="module")
+def data() -> pd.DataFrame:
+    return ratings()
+
+
+@pytest.fixture(scope="module")
+def fit(data: pd.DataFrame) -> Any:
+    return mfx.lmer(FORMULA, data, control=ITERATIVE)
+
+
+@pytest.fixture(scope="module")
+def exact(data: pd.DataFrame, fit: Any) -> Any:
+    """The exact fit at the estimate of the iterative one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.ConvergenceWarning)  # no step was taken
+        return mfx.lmer(FORMULA, data, control=mfx.Control(start=fit.theta.to_numpy(), max_iter=0))
+
+
+def numbers(value: Any) -> np.ndarray:
+    """All numbers of a result: a table, a series, a dict of tables, or what is shown."""
+    if isinstance(value, dict):
+        return np.concatenate([numbers(part) for part in value.values()])
+    value = value.to_frame() if hasattr(value, "to_frame") and not isinstance(value, pd.Series) else value
+    if isinstance(value, pd.DataFrame):
+        return value.select_dtypes("number").to_numpy(dtype=float).ravel()
+    if isinstance(value, pd.Series | np.ndarray | float | int):
+        return np.atleast_1d(np.asarray(value, dtype=float)).ravel()
+    return np.array(re.findall(r"-?\d+\.\d+", shown(value)), dtype=float)
+
+
+EXACT: dict[str, Callable[[Any], Any]] = {
+    "params": lambda fit: fit.params,
+    "bse": lambda fit: fit.bse,
+    "cov_params": lambda fit: fit.cov_params(),
+    "varcorr": lambda fit: fit.varcorr.to_frame(),
+    "random_effects": lambda fit: fit.random_effects,
+    "coefficients": lambda fit: fit.coefficients,
+    "fittedvalues": lambda fit: fit.fittedvalues,
+    "pearson residuals": lambda fit: fit.residuals("pearson"),
+    "marginal residuals": lambda fit: fit.residuals("marginal"),
+    "predict": lambda fit: fit.predict(ratings(20, seed=5)),
+    "predicted without": lambda fit: fit.predict(random="u"),
+    "errors of predictions": lambda fit: fit.get_prediction(ratings(20, seed=5)).summary_frame(),
+    "errors of fitted values": lambda fit: fit.get_prediction().se_mean,
+    "a new level": lambda fit: fit.get_prediction(ratings(5).assign(u=10**6), new_levels="population").summary_frame(),
+    "simulate": lambda fit: fit.simulate(2, seed=1),
+    "simulated from the modes": lambda fit: fit.simulate(2, seed=1, random="fitted"),
+    "cov_joint": lambda fit: fit.cov_joint(),
+    "z tests": lambda fit: mfx.anova(fit, ddf="z"),
+    "residual degrees of freedom": lambda fit: mfx.anova(fit, ddf="residual"),
+    "icc": mfx.icc,
+    "r2": mfx.r2,
+    "vif": mfx.vif,
+    "augment": mfx.augment,
+}
+"""What solves alone say: as exact as the last solve."""
+
+ESTIMATED: dict[str, tuple[Callable[[Any], Any], float]] = {
+    "satterthwaite": (lambda fit: fit.df, 0.01),
+    "anova": (lambda fit: mfx.anova(fit).to_frame()["den_df"], 0.01),
+    "type 2": (lambda fit: mfx.anova(fit, type=2).to_frame()["den_df"], 0.01),
+    "kenward-roger": (lambda fit: mfx.anova(fit, ddf="kenward-roger").to_frame()["den_df"], 0.01),
+    "emmeans": (lambda fit: mfx.emmeans(fit, "f"), 0.01),
+    "pairs": (lambda fit: mfx.emmeans(fit, "f").contrast("pairwise").to_frame()[["estimate", "se"]], 0.01),
+    "trends": (lambda fit: mfx.trends(fit, "x"), 0.01),
+    "limits of variances": (lambda fit: fit.conf_int(which="random"), 0.02),
+    "errors of variances": (lambda fit: fit.bse_re, 0.02),
+    "aic": (lambda fit: fit.aic, 1e-4),
+    "dropped": (lambda fit: mfx.ranova(fit).to_frame()["lrt"].iloc[1:], 1e-3),
+    "conditional AIC": (mfx.conditional_aic, 0.002),
+    "sds of random effects": (lambda fit: fit.random_effects_sd, 0.06),
+    "covariances of random effects": (lambda fit: fit.random_effects_cov, 0.12),
+    "leverages": (lambda fit: mfx.leverage(fit), 0.12),
+}
+"""What probes estimate, and how near it must be, relatively, with 64 of them."""
+
+
+@pytest.mark.parametrize("name", list(EXACT))
+def test_what_is_solved_is_exact(name: str, fit: Any, exact: Any) -> None:
+    mine, theirs = numbers(EXACT[name](fit)), numbers(EXACT[name](exact))
+    np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", list(ESTIMATED))
+def test_what_is_sampled_is_near(name: str, fit: Any, exact: Any) -> None:
+    call, tolerance = ESTIMATED[name]
+    np.testing.assert_allclose(numbers(call(fit)), numbers(call(exact)), rtol=tolerance, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def loaded(fit: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("saved") / "fit.mfx"
+    fit.save(path)
+    return mfx.load(path)
+
+
+@pytest.mark.parametrize("name", ["params", "errors of predictions", "simulate", "random_effects"])
+def test_a_file_keeps_what_is_solved(name: str, fit: Any, loaded: Any) -> None:
+    np.testing.assert_allclose(numbers(EXACT[name](loaded)), numbers(EXACT[name](fit)), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", list(ESTIMATED))
+def test_a_file_keeps_the_probes(name: str, fit: Any, loaded: Any) -> None:
+    call, _ = ESTIMATED[name]
+    np.testing.assert_allclose(numbers(call(loaded)), numbers(call(fit)), rtol=1e-7, atol=1e-9)
+
+
+def test_a_file_keeps_the_verdict_and_the_errors(fit: Any, loaded: Any) -> None:
+    assert str(loaded.certificate) == str(fit.certificate)
+    assert loaded.certificate.llf_error == pytest.approx(fit.certificate.llf_error, rel=1e-7)
+
+
+def test_a_file_keeps_that_a_fit_was_exact(data: pd.DataFrame, tmp_path: Any) -> None:
+    mfx.lmer(FORMULA, data, control=mfx.Control(remainder="exact")).save(tmp_path / "fit.mfx")
+    loaded = mfx.load(tmp_path / "fit.mfx")
+    assert loaded.solution.problem.most_exact == np.inf
+    assert loaded.certificate.sampling is None
+
+
+def test_a_pickle_is_the_fit(fit: Any) -> None:
+    again = pickle.loads(pickle.dumps(fit))
+    assert again.llf == fit.llf
+    pd.testing.assert_series_equal(again.df, fit.df)
+
+
+def test_a_refit_has_the_probes_of_the_fit(fit: Any, data: pd.DataFrame) -> None:
+    again = fit.refit(data["y"])
+    assert again.solution.problem.solver.probes == 64
+    np.testing.assert_allclose(again.theta, fit.theta, rtol=1e-6)
+
+
+def test_many_refits_are_those_one_by_one(fit: Any) -> None:
+    Y = fit.simulate(2, seed=2)
+    many = fit.refit_many(Y)
+    again = fit.refit(Y[1])
+    np.testing.assert_allclose(many.params.iloc[1], again.params, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- likelihood ratios
+def without_f(fit: Any, data: pd.DataFrame) -> Any:
+    return mfx.lmer("y ~ x + (1 | u) + (1 | i)", data, control=fit.asked["control"])
+
+
+def test_likelihood_ratios_take_the_same_probes(fit: Any, data: pd.DataFrame) -> None:
+    table = mfx.anova(without_f(fit, data), fit).to_frame()
+    other = mfx.anova(mfx.lmer("y ~ x + (1 | u) + (1 | i)", data), mfx.lmer(FORMULA, data)).to_frame()
+    error = table["chi2_error"].iloc[1]
+    assert 0 < error < 0.1 * fit.certificate.llf_error
+    assert abs(table["chi2"].iloc[1] - other["chi2"].iloc[1]) < 4 * error + 1e-4
+    assert "chi2_error" not in other
+
+
+def test_exact_fits_have_no_error_of_a_ratio(data: pd.DataFrame) -> None:
+    table = mfx.ranova(mfx.lmer(FORMULA, data)).to_frame()
+    assert "lrt_error" not in table
+
+
+def test_a_dropped_factor_leaves_an_exact_model(fit: Any, data: pd.DataFrame) -> None:
+    table = mfx.ranova(fit).to_frame()
+    other = mfx.ranova(mfx.lmer(FORMULA, data)).to_frame()
+    errors = table["lrt_error"].iloc[1:]
+    assert (errors > 0).all()
+    assert ((table["lrt"] - other["lrt"]).abs().iloc[1:] < 4 * errors + 1e-4).all()
+
+
+def test_a_ratio_next_to_its_critical_value_is_no_test() -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.normal(size=16)
+    clear = likelihood_ratio((-100.0, -100.0 + noise), (-110.0, -110.0 + noise + 0.01 * rng.normal(size=16)))
+    near = likelihood_ratio((-100.0, -100.0 + noise), (-102.0, -102.0 + rng.normal(size=16)))
+    assert clear.is_clear(1)
+    assert not clear.doubt(1)
+    assert not near.is_clear(1)
+    assert near.wanted(1) > 16
+    assert "probes" in near.doubt(1)
+
+
+def test_the_error_of_a_ratio_is_that_of_the_differences() -> None:
+    rng = np.random.default_rng(2)
+    ratios = []
+    for _ in range(400):
+        noise = rng.normal(size=8)
+        ratios.append(likelihood_ratio((0.0, noise + 0.1 * rng.normal(size=8)), (0.0, noise)))
+    spread, stated = np.std([one.value for one in ratios]), np.sqrt(np.mean([one.error**2 for one in ratios]))
+    assert stated / spread == pytest.approx(1.0, abs=0.15)
+
+
+def test_models_side_by_side_say_the_error_of_their_difference(fit: Any, data: pd.DataFrame) -> None:
+    both = [mfx.lmer(text, data, reml=False, control=ITERATIVE) for text in (FORMULA, "y ~ x + (1 | u) + (1 | i)")]
+    table = mfx.compare(both)
+    assert table.to_frame()["delta_error"].iloc[1] > 0
+    assert np.isfinite(table.to_frame()["weight"]).all()
+    assert "random probes" in str(table)
+
+
+def test_a_summary_says_what_the_degrees_of_freedom_come_from(fit: Any, exact: Any) -> None:
+    assert "average information" in str(fit.summary()).replace("\n    ", " ")
+    assert "(Gilmour" not in str(exact.summary())
