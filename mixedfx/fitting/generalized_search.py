@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 
+from mixedfx._progress import watched
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
@@ -134,18 +136,22 @@ def _from_elsewhere(
     best, own = first, problem.theta_slice
     searches = [_found(problem, start, first)]
     covariance, count = problem.covariance, control.starts - 1
-    for theta in random_thetas(covariance, count, control.seed, unit_at(first.point)):
+
+    def tried(theta: Array) -> tuple[Array, Optimum[MarginalEvaluation] | None]:
         begin = start.copy()
         begin[own] = theta
         try:
             again = _minimize(problem, begin, control, integrate)
-            again = _beyond_boundaries(problem, control, integrate, again)
+            return begin, _beyond_boundaries(problem, control, integrate, again)
         except FloatingPointError:
-            searches.append(Found(theta, np.full(theta.size, np.nan), -np.inf, False, 0))
-            continue
-        searches.append(_found(problem, begin, again))
-        if again.converged and again.point.value < best.point.value - CERTIFIED_GAP:
-            best = again
+            return begin, None
+
+    thetas = random_thetas(covariance, count, control.seed, unit_at(first.point))
+    with closing(watched((tried(theta) for theta in thetas), count, "starts")) as found:
+        for begin, again in found:
+            searches.append(_found(problem, begin, again) if again else Found.nothing(begin[own]))
+            if again and again.converged and again.point.value < best.point.value - CERTIFIED_GAP:
+                best = again
 
     def to_user(theta: Array) -> Array:
         return problem.to_user(_with_theta(problem, first.point, theta))[own]

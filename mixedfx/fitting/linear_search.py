@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 
+from mixedfx._progress import watched
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
 from mixedfx.criterion.evaluation import GaussianEvaluation
@@ -62,17 +64,22 @@ def _from_elsewhere(
         return first, None
     k, best = problem.covariance.n_theta, first
     searches = [_found(problem, _start(problem, control), first)]
-    for theta in random_thetas(problem.covariance, control.starts - 1, control.seed):
-        start = np.concatenate([theta, problem.criterion.start[k:]])
-        try:
-            again = _opened(problem, _minimize(problem, start, control), control)
-        except FloatingPointError:
-            searches.append(Found(theta, np.full(k, np.nan), -np.inf, False, 0))
-            continue
-        searches.append(_found(problem, start, again))
-        if again.point.value < best.point.value - NEGLIGIBLE_FALL:
-            best = again
+    thetas = random_thetas(problem.covariance, control.starts - 1, control.seed)
+    tried = (_tried(problem, np.concatenate([theta, problem.criterion.start[k:]]), control) for theta in thetas)
+    with closing(watched(tried, control.starts - 1, "starts")) as found:
+        for start, again in found:
+            searches.append(_found(problem, start, again) if again else Found.nothing(start[:k]))
+            if again and again.point.value < best.point.value - NEGLIGIBLE_FALL:
+                best = again
     return best, starts_report(problem.design, problem.to_user, searches)
+
+
+def _tried(problem: LinearProblem, start: Array, control: Control) -> tuple[Array, Optimum[GaussianEvaluation] | None]:
+    """One more start and what the search from there found, if it could be made."""
+    try:
+        return start, _opened(problem, _minimize(problem, start, control), control)
+    except FloatingPointError:
+        return start, None
 
 
 def _found(problem: LinearProblem, start: Array, optimum: Optimum[GaussianEvaluation]) -> Found:

@@ -53,6 +53,11 @@ class Found:
     converged: bool
     evaluations: int
 
+    @classmethod
+    def nothing(cls, start: Array) -> Found:
+        """Return a search that could not be made."""
+        return cls(start, np.full(start.size, np.nan), -np.inf, False, 0)
+
 
 @dataclass(frozen=True)
 class Starts:
