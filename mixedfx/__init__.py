@@ -37,6 +37,8 @@ _HOME = {
     "acf": "diagnostics",
     "aicc": "diagnostics",
     "comparisons": "marginal_means",
+    "CrossProducts": "scale",
+    "cross_products": "scale",
     "conditional_aic": "diagnostics",
     "icc": "diagnostics",
     "r2": "diagnostics",
@@ -75,6 +77,7 @@ _HOME = {
     "profile": "results.profile",
     "Profile": "results.profile",
     "load": "models",
+    "load_cross_products": "models",
     "load_dataset": "datasets",
     "marginal_effects": "marginal_means",
     "mean_squares": "analysis_of_variance",
@@ -149,12 +152,15 @@ if TYPE_CHECKING:
     from mixedfx.models import glmer as glmer
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
+    from mixedfx.models import load_cross_products as load_cross_products
     from mixedfx.results.bootstrap import Bootstrap as Bootstrap
     from mixedfx.results.bootstrap import bootstrap as bootstrap
     from mixedfx.results.profile import Profile as Profile
     from mixedfx.results.profile import profile as profile
     from mixedfx.results.ratio_bootstrap import bootstrap_test as bootstrap_test
     from mixedfx.results.simulation import simulate as simulate
+    from mixedfx.scale import CrossProducts as CrossProducts
+    from mixedfx.scale import cross_products as cross_products
 
     __version__: str
 

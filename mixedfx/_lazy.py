@@ -45,6 +45,7 @@ HIGHER = {
     "pooling_panels": "plots.pooling",
     "quantiles": "plots.diagnostics",
     "refit_many": "results.many_files",
+    "write_sums": "models.storage",
 }
 
 

@@ -52,8 +52,15 @@ UNUSED = (
 )
 
 
-def test_a_first_fit_and_its_summary_load_what_they_use():
-    fit = "mfx.lmer('Reaction ~ Days + (Days | Subject)', mfx.load_dataset('sleepstudy'))"
+FIRST_FITS = {
+    "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+    "machines": "score ~ Machine + (Machine | Worker)",
+}
+
+
+@pytest.mark.parametrize("name", FIRST_FITS)
+def test_a_first_fit_and_its_summary_load_what_they_use(name):
+    fit = f"mfx.lmer({FIRST_FITS[name]!r}, mfx.load_dataset({name!r}))"
     loaded = run(f"import sys, mixedfx as mfx; str({fit}.summary()); print(*sys.modules)").split()
     assert "mixedfx.models.linear" in loaded
     assert sorted(set(UNUSED).intersection(loaded)) == []

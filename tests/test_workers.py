@@ -17,7 +17,7 @@ import pytest
 
 import mixedfx as mfx
 from mixedfx import _workers
-from mixedfx._workers import Workers, _open, _parcel, _places
+from mixedfx._workers import Workers, _open, _parcel, _places, _unpacked
 from tests.test_choices import public_functions
 
 HERDS = "cbind(incidence, size - incidence) ~ {} + (1 | herd)"
@@ -250,14 +250,19 @@ def fails_oddly():
 
 
 @pytest.mark.slow
-def test_what_cannot_be_sent_back_is_an_error_that_says_what_to_do(monkeypatch, tmp_path):
+def test_what_cannot_be_sent_back_is_an_error_that_says_what_to_do():
     with pytest.raises(mfx.SpecificationError, match="cannot be sent to other processes and back"):
         Workers(2).run(fails_oddly, (), [(), ()], "work")
+
+
+def test_what_cannot_be_opened_there_is_an_error_that_says_what_to_do(monkeypatch, tmp_path):
     (tmp_path / "found_here_only.py").write_text("def one(): return 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    function = importlib.import_module("found_here_only").one
+    with monkeypatch.context() as here:
+        here.syspath_prepend(tmp_path)
+        parcel = _parcel((importlib.import_module("found_here_only").one, ()))
+    del sys.modules["found_here_only"]
     with pytest.raises(mfx.SpecificationError, match="No module named 'found_here_only'"):
-        Workers(2).run(function, (), [(), ()], "work")
+        _unpacked("token", parcel)
 
 
 def test_arguments_are_checked(herds):
@@ -323,12 +328,7 @@ def interrupted(kind, n_jobs, *, group):
 )
 def test_ctrl_c_leaves_everything_usable(kind, n_jobs):
     """No process is left, the bar is closed, the fit and its caches are what they were, the next call works."""
-    for group in (True, False) if n_jobs > 1 else (False,):
-        lines, err = interrupted(kind, n_jobs, group=group)
-        assert lines == [
-            "kept some" if kind == "bootstrap" else "KeyboardInterrupt",
-            "no workers",
-            "no bar",
-            "the same numbers",
-        ]
-        assert "Traceback" not in err
+    lines, err = interrupted(kind, n_jobs, group=kind != "profile")  # terminals send it to the workers too
+    first = "kept some" if kind == "bootstrap" else "KeyboardInterrupt"
+    assert lines == [first, "no workers", "no bar", "the same numbers"]
+    assert "Traceback" not in err

@@ -226,9 +226,7 @@ def _constant(design: Design, basis: FixedBasis, reml: bool) -> float:
     """Difference between the criterion on the user's scale and that on the inner scale, log weights included."""
     n, p = design.n_rows, basis.matrix.shape[1]
     constant = 2.0 * (n - p if reml else n) * float(np.log(basis.scale)) - (2.0 * basis.log_det if reml else 0.0)
-    if design.weights is not None:
-        constant -= float(np.log(design.weights).sum())
-    return constant
+    return constant - design.log_weights
 
 
 def _weighted(rows: Rows, weights: Array | None) -> Rows:

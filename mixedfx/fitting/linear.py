@@ -37,7 +37,7 @@ from mixedfx.fitting.response import GaussianResponse
 from mixedfx.fitting.starts import Starts
 from mixedfx.fitting.working import linear_leverage
 from mixedfx.matrices import Design, Undetermined, verdict_of
-from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, fixed_part
+from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor
 from mixedfx.optimize import Optimum
 
 if TYPE_CHECKING:
@@ -277,8 +277,7 @@ class LinearFit(Fit):
     @cached_property
     def response(self) -> GaussianResponse:
         """Normal responses with the residuals of the model."""
-        fixed = fixed_part(self.design, self.beta)
-        return GaussianResponse(self.design, self.family, self.sigma, self.residual, self.rho, fixed)
+        return GaussianResponse(self.design, self.family, self.sigma, self.residual, self.rho, self.beta)
 
     @cached_property
     def error_root(self) -> Array:

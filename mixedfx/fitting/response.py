@@ -24,7 +24,7 @@ from mixedfx.families import Ordinal
 from mixedfx.families.base import Family
 from mixedfx.matrices import Design, as_frame
 from mixedfx.matrices.frame import Frame, used_columns
-from mixedfx.matrices.new_rows import RowPrior, encoded_component, row_weights
+from mixedfx.matrices.new_rows import RowPrior, encoded_component, fixed_part, row_weights
 
 if TYPE_CHECKING:
     from mixedfx.criterion.generalized_problem import GeneralizedProblem
@@ -198,8 +198,8 @@ class GaussianResponse(ResponseModel):
         Structure of the residuals.
     rho : (r,)
         Its parameters.
-    fixed_part : (n,)
-        ``X beta`` and the offset in the fitted rows.
+    beta : (p,)
+        Fixed effects.
     """
 
     design: Design
@@ -207,7 +207,7 @@ class GaussianResponse(ResponseModel):
     sigma: float
     residual: BoundResidual | None
     rho: Array
-    fixed_part: Array
+    beta: Array
 
     default_residual = "response"
     has_normal_residuals = True
@@ -221,6 +221,11 @@ class GaussianResponse(ResponseModel):
         "normalized": _normalized,
         "marginal": _marginal,
     }
+
+    @property
+    def fixed_part(self) -> Array:
+        """``X beta`` and the offset (n,) in the fitted rows."""
+        return fixed_part(self.design, self.beta)
 
     def mean_at(self, predictors: Array, phi: Array) -> Array:
         """Return the linear predictors."""

@@ -39,7 +39,7 @@ def containment_df(design: Design) -> Array:
     X = design.fixed.matrix
     groups = _nested_groups(design)
     intercept = np.ptp(X, axis=0) == 0
-    counts = np.array([float(intercept.any()), *(len(np.unique(codes)) for codes in groups), float(len(X))])
+    counts = np.array([float(intercept.any()), *(len(np.unique(codes)) for codes in groups), float(design.n_rows)])
     level = np.full(X.shape[1], len(groups) + 1)
     for i in range(len(groups), 0, -1):
         level[_constant_within(X, groups[i - 1])] = i

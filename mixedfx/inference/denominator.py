@@ -119,9 +119,8 @@ class Asymptotic(Denominator):
 
 def residual(fit: Fit) -> Denominator:
     """Return the degrees of freedom of least squares: rows of positive weight less coefficients."""
-    weights, p = fit.design.weights, fit.beta.size
-    n = fit.design.n_rows if weights is None else int(np.count_nonzero(weights > 0))
-    return ByCoefficient(fit.beta_covariance, np.full(p, float(n - p)), "the residual")
+    p = fit.beta.size
+    return ByCoefficient(fit.beta_covariance, np.full(p, float(fit.design.n_rows - p)), "the residual")
 
 
 def asymptotic(fit: Fit) -> Denominator:

@@ -111,7 +111,9 @@ def estimable_functions(design: Design, rows: FrameRows) -> EstimableFunctions:
         values = {text: evaluate(text) for text in encoder.expressions}
         for term in design.formula.fixed_terms:
             label = term_label(term)
-            cells, products, at_first = _parameters([values[text] for text in sorted(term) if text in values], len(X))
+            given = None if design.represented is None else design.represented.products.get(label)
+            own = [values[text] for text in sorted(term) if text in values]
+            cells, products, at_first = _parameters(own, len(X), given)
             scores = _scores(Q, cells, products, len(at_first))
             if scores is not None:
                 blocks[label], firsts[label] = scores, np.tile(at_first, products.shape[1])
@@ -125,22 +127,28 @@ def _with_constant(fixed: FixedEffects) -> tuple[Array, int]:
     return (np.column_stack([np.ones(len(fixed.matrix)), fixed.matrix]), 1) if hidden else (fixed.matrix, 0)
 
 
-def _parameters(values: Sequence[Value], n: int) -> tuple[IntArray, Array, IntArray]:
+def _parameters(values: Sequence[Value], n: int, products: Array | None = None) -> tuple[IntArray, Array, IntArray]:
     """Return the cell (n,) of each row, the products (n, k) of the numeric columns, and ``firsts`` of each cell.
 
-    Cells are numbered in the sorted order of the labels; the first factor varies fastest.
+    The products are made of the values unless they are given. Cells are numbered in the sorted order of the labels; the
+    first factor varies fastest.
     """
     factors = [value.labels.ordered() for value in reversed(values) if isinstance(value, Factor)]
-    numeric = [value.matrix if isinstance(value, Basis) else value for value in values if not isinstance(value, Factor)]
-    products = np.ones((n, 1))
-    for value in numeric:
-        columns = np.asarray(value, dtype=float).reshape(n, -1)
-        products = (products[:, :, None] * columns[:, None, :]).reshape(n, -1)
+    products = _products(values, n) if products is None else products
     if not factors:
         return np.zeros(n, dtype=np.intp), products, np.zeros(1, dtype=np.intp)
     cells = combine(factors, [""] * len(factors))
     positions: Any = cells.levels.codes  # type: ignore[attr-defined]
     return cells.codes, products, np.sum([np.asarray(own) == 0 for own in positions], axis=0, dtype=np.intp)
+
+
+def _products(values: Sequence[Value], n: int) -> Array:
+    numeric = [value.matrix if isinstance(value, Basis) else value for value in values if not isinstance(value, Factor)]
+    products = np.ones((n, 1))
+    for value in numeric:
+        columns = np.asarray(value, dtype=float).reshape(n, -1)
+        products = (products[:, :, None] * columns[:, None, :]).reshape(n, -1)
+    return products
 
 
 def _scores(Q: Array, cells: IntArray, products: Array, size: int) -> Array | None:

@@ -1,6 +1,6 @@
 """Design: a formula and data become matrices, names and codes; the same columns can be made of new data."""
 
-from mixedfx.matrices.build import Design, Predictors, build_design, build_predictors, identified_twin
+from mixedfx.matrices.build import Design, Predictors, Represented, build_design, build_predictors, identified_twin
 from mixedfx.matrices.encoder import Encoder, Variable
 from mixedfx.matrices.fixed import FixedEffects
 from mixedfx.matrices.frame import Frame, as_frame
@@ -21,6 +21,7 @@ __all__ = [
     "OffsetEncoder",
     "Predictors",
     "RandomEffects",
+    "Represented",
     "Response",
     "Undetermined",
     "Variable",

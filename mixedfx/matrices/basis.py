@@ -31,20 +31,21 @@ class RowWeights:
     """Prior weights by their mean ``unit`` and their ratio ``relative`` (n,) to it, which alone matters inside.
 
     The columns of the inner scale are divided by the root of the unit, so that ``z' W z`` has the size of n whatever
-    the common scale of the weights.
+    the common scale of the weights. Rows that stand for others, ``represented`` of them, give the means of those.
     """
 
     unit: float
     relative: Array
+    represented: int | None = None
 
     @classmethod
     def of(cls, weights: Array | None, n: int) -> RowWeights:
-        """Return the weights (n,) of the rows, all one if there are none."""
+        """Return the weights of the rows, all one if there are none; ``n`` is how many rows they stand for."""
         if weights is None:
             return cls(1.0, np.broadcast_to(1.0, n))
         largest = float(weights.max())
-        mean = float(np.mean(weights / largest))
-        return cls(largest * mean, weights / largest / mean)
+        mean = float(np.sum(weights / largest)) / n
+        return cls(largest * mean, weights / largest / mean, n)
 
     @cached_property
     def are_equal(self) -> bool:
@@ -60,7 +61,7 @@ class RowWeights:
     @property
     def count(self) -> int:
         """Number of rows, at least 1."""
-        return max(len(self.relative), 1)
+        return max(len(self.relative) if self.represented is None else self.represented, 1)
 
     def mean(self, columns: Array) -> Array:
         """Return the weighted mean over the rows of ``columns`` (n, …)."""
@@ -233,7 +234,7 @@ def fixed_basis(
     inner /= spread
     matrix = (np.eye(p) - np.outer(intercept, centre)) / spread
     log_det = -float(np.log(spread).sum())
-    rotation, root = _orthogonalizer(weights.rooted(inner))
+    rotation, root = _orthogonalizer(weights.rooted(inner), weights.count)
     if rotation is not None:
         inner, matrix = inner @ rotation, matrix @ rotation
         log_det += float(np.log(np.abs(rotation.diagonal())).sum())
@@ -318,15 +319,15 @@ def _intercept(X: Array) -> Array:
     return np.asarray(out)
 
 
-def _orthogonalizer(inner: Array) -> tuple[Array | None, Array | None]:
+def _orthogonalizer(inner: Array, n: int) -> tuple[Array | None, Array | None]:
     """Upper-triangular map to columns of correlation zero, and the Cholesky factor of the columns' mean products then.
 
-    No map where the columns are far from collinear, neither where they are dependent.
+    No map where the columns are far from collinear, neither where they are dependent. ``n`` divides the means.
     """
-    n, p = inner.shape
-    if n < p or p == 0:
+    p = inner.shape[1]
+    if len(inner) < p or p == 0:
         return None, None if p else np.zeros((0, 0))
-    upper = _gram_root(inner)
+    upper = _gram_root(inner, n)
     if upper is not None:
         return None, np.asarray(upper.T)
     upper = np.asarray(np.linalg.qr(inner, mode="r"))
@@ -335,9 +336,9 @@ def _orthogonalizer(inner: Array) -> tuple[Array | None, Array | None]:
     return np.asarray(np.linalg.inv(upper) * np.sqrt(n)), np.eye(p)
 
 
-def _gram_root(columns: Array) -> Array | None:
+def _gram_root(columns: Array, n: int) -> Array | None:
     """Upper Cholesky factor of the columns' mean products, or None where they are too collinear to trust it."""
-    upper, info = lapack.dpotrf(columns.T @ columns / len(columns), clean=1)
+    upper, info = lapack.dpotrf(columns.T @ columns / n, clean=1)
     return None if info or not float(upper.diagonal().min()) ** 2 > COLLINEAR else upper
 
 
@@ -383,7 +384,7 @@ def _orthonormal_map(rows: Array, weights: RowWeights) -> Array:
     size = np.where(size > 0, size, 1.0)
     matrix = shift / size
     scaled = weights.rooted((centred / size[:, None]).T)
-    upper = _gram_root(scaled)
+    upper = _gram_root(scaled, weights.count)
     if upper is None:
         upper = np.asarray(np.linalg.qr(scaled, mode="r") / np.sqrt(weights.count))
     if upper.shape[0] < q or np.abs(upper.diagonal()).min() < DEPENDENT:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -35,7 +35,37 @@ from mixedfx.matrices.rows import (
 )
 from mixedfx.matrices.values import codings_for
 
-__all__ = ["Design", "Predictors", "build_design", "build_predictors", "identified_twin"]
+__all__ = [
+    "Design",
+    "Predictors",
+    "Represented",
+    "build_design",
+    "build_predictors",
+    "check_names",
+    "double_bar",
+    "identified_twin",
+    "parsed_for",
+    "used_rows",
+]
+
+
+@dataclass(frozen=True)
+class Represented:
+    """The rows of the data, where those of a design are not they but stand for them: weighted, with the same sums.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows.
+    log_weights : float
+        Sum of the logarithms of their weights.
+    products : dict
+        Products (r, k) of the numeric factors of terms of the fixed part, by term: not products of the rows' numbers.
+    """
+
+    n_rows: int
+    log_weights: float
+    products: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,8 @@ class Design:
         The columns of the data that the fixed effects use, by name.
     undetermined : tuple of Undetermined
         Variances that the design cannot determine, where they have been left out.
+    represented : Represented or None
+        What the rows stand for, if they are not those of the data.
     """
 
     formula: Formula
@@ -89,11 +121,37 @@ class Design:
     weights_column: str | None
     variables: dict[str, Variable]
     undetermined: tuple[Undetermined, ...] = ()
+    represented: Represented | None = None
 
     @property
     def n_rows(self) -> int:
         """Number n of rows that are used."""
-        return len(self.response.values)
+        return len(self.response.values) if self.represented is None else self.represented.n_rows
+
+    def need_rows(self, what: str) -> None:
+        """Refuse what sums over rows do not say.
+
+        Raises
+        ------
+        SpecificationError
+            If the rows of the design are not those of the data.
+        """
+        if self.represented is not None:
+            raise SpecificationError(
+                f"this model was fitted to sums over rows, and {what} cannot be had of sums: fit the rows themselves"
+            )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the rows of the data have weights."""
+        return self.weights is not None if self.represented is None else self.weights_column is not None
+
+    @property
+    def log_weights(self) -> float:
+        """Sum of the logarithms of the weights of the rows that are used."""
+        if self.represented is not None:
+            return self.represented.log_weights
+        return 0.0 if self.weights is None else float(np.log(self.weights).sum())
 
     def __repr__(self) -> str:
         groups = ", ".join(f"{term.group} ({len(term.levels)})" for term in self.random) or "no groups"
@@ -155,16 +213,16 @@ def build_design(
     """
     frame = as_frame(data)
     known = _checked_functions(functions)
-    parsed = _parsed(formula, frame, known)
+    parsed = parsed_for(formula, frame, known)
     if not parsed.response:
         raise SpecificationError(f"the formula {parsed.source!r} has no response: write it left of the '~'")
     if len(frame) == 0:
         raise DataError("the data are empty: there are no rows")
     settings = Settings(known, codings_for(contrasts))
-    _check_names(parsed, frame, settings, extra)
+    check_names(parsed, frame, settings, extra)
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
     frame.require(extra)
-    complete = _complete(parsed, frame, settings, prior, shift, extra)
+    complete = used_rows(parsed, frame, settings, prior, shift, extra)
     complete.enforce(missing)
     if response_kind == "binomial" and is_cbind(parsed.response):
         value = Evaluator(FrameRows(frame, complete.keep), settings.functions, {})
@@ -225,7 +283,7 @@ def build_predictors(
         raise DataError("the data are empty: there are no rows")
     settings = Settings(known, codings_for(contrasts))
     prior, shift = read_argument("weights", weights, frame), read_argument("offset", offset, frame)
-    complete = _complete(parsed, frame, settings, prior, shift, ())
+    complete = used_rows(parsed, frame, settings, prior, shift)
     complete.enforce("drop")
     assembly = _Assembly(parsed, FrameRows(frame, complete.keep), settings, prior, shift)
     encoder, matrix = learn_encoder(parsed.fixed_terms, assembly.rows, settings, "the fixed part")
@@ -247,7 +305,8 @@ def _checked_functions(functions: Any) -> Mapping[str, Any]:
     return given
 
 
-def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) -> Formula:
+def parsed_for(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) -> Formula:
+    """Return the formula, whose names are columns of the frame."""
     try:
         return parse(formula, columns=frame.names, functions=functions)
     except DataError as error:
@@ -256,7 +315,7 @@ def _parsed(formula: str | Formula, frame: Frame, functions: Mapping[str, Any]) 
         raise
 
 
-def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequence[str]) -> None:
+def check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequence[str]) -> None:
     """Refuse contrasts for a name that is no column, and a column that would be taken for the intercept."""
     known = {*formula.variables, *extra, *frame.names}
     for name in settings.codings:
@@ -272,13 +331,13 @@ def _check_names(formula: Formula, frame: Frame, settings: Settings, extra: Sequ
         )
 
 
-def _complete(
+def used_rows(
     formula: Formula,
     frame: Frame,
     settings: Settings,
     prior: RowArgument | None,
     shift: RowArgument | None,
-    extra: Sequence[str],
+    extra: Sequence[str] = (),
 ) -> Completeness:
     """Return which rows have a weight above zero and a value of everything that the model uses."""
     missing = missing_of(frame, formula.expressions, settings.functions)
@@ -300,7 +359,7 @@ def _complete(
     return complete.without(silent if complete.keep is None else silent[complete.keep], "their weight is zero")
 
 
-def _double_bar(term: RandomEffects) -> str | None:
+def double_bar(term: RandomEffects) -> str | None:
     """Return what ``(f || g)`` means for a factor f, which lme4 reads in another way."""
     if "||" not in term.term or not any("[" in name for name in term.names):
         return None
@@ -330,7 +389,7 @@ class _Assembly:
         random = tuple(builder.build(term) for term in self.formula.random)
         offset, encoder = self._offset()
         texts = text_notes(self.rows, fixed.encoder.variables)
-        notes = (*complete.notes(), *texts, redundant, *map(_double_bar, random))
+        notes = (*complete.notes(), *texts, redundant, *map(double_bar, random))
         return Design(
             self.formula,
             response,

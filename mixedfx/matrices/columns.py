@@ -103,6 +103,11 @@ class FactorColumn(DataColumn):
         self._codes, self._categories = codes, categories
 
     @property
+    def categories(self) -> pd.Index[Any]:
+        """All categories in their order, those that do not occur included."""
+        return self._categories
+
+    @property
     def numbers(self) -> Array:
         """Refused: categories are not numbers."""
         raise DataError(_not_numeric(self.name, self.dtype, _example(self._categories)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
+from mixedfx.matrices.products import TermStructure, hierarchical_structure, minimal_columns, term_columns
 from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.transforms import FittedTransform
-from mixedfx.matrices.values import Coding, Factor
+from mixedfx.matrices.values import Coding, Factor, Value
 
 __all__ = [
     "Encoder",
@@ -29,6 +31,8 @@ __all__ = [
     "Settings",
     "Term",
     "Variable",
+    "encoder_of_values",
+    "is_plain",
     "learn_encoder",
     "read_variable",
     "read_variables",
@@ -122,6 +126,12 @@ class PlainEncoder(Encoder):
     names: tuple[str, ...]
     terms: dict[str, tuple[int, ...]]
 
+    @classmethod
+    def of(cls, terms: Sequence[Term]) -> PlainEncoder:
+        """Return the encoder of terms that are products of numeric columns."""
+        names = tuple(term_label(term) for term in terms)
+        return cls(tuple(terms), names, {name: (j,) for j, name in enumerate(names)})
+
     @property
     def expressions(self) -> tuple[Expression, ...]:
         """The columns, as identifiers."""
@@ -145,12 +155,12 @@ class PlainEncoder(Encoder):
 
 @dataclass(frozen=True)
 class FormulaicEncoder(Encoder):
-    """Any terms: formulaic decides which columns a term needs, and names them.
+    """Any terms: those that lack a margin have the columns that formulaic says they need.
 
     Parameters
     ----------
-    spec : formulaic.ModelSpec
-        The structure that formulaic found.
+    structure : tuple of TermStructure
+        Of which products the columns of each term are made.
     settings : Settings
         The user's functions and contrasts.
     transforms : dict
@@ -159,7 +169,7 @@ class FormulaicEncoder(Encoder):
         Levels of the factors, by column or expression.
     """
 
-    spec: Any
+    structure: tuple[TermStructure, ...]
     settings: Settings
     transforms: dict[str, FittedTransform]
     levels: dict[str, pd.Index[Any]]
@@ -174,10 +184,8 @@ class FormulaicEncoder(Encoder):
 
     def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p)."""
-        from mixedfx.matrices.materialize import materialize
-
         value = Evaluator(rows, self.settings.functions, self.settings.codings, (self.transforms, self.levels))
-        return materialize(self.spec, {text: value(text) for text in self.expressions}, rows.size)[0]
+        return term_columns(self.structure, {text: value(text) for text in self.expressions}, rows.size)[0]
 
 
 @dataclass(frozen=True)
@@ -245,15 +253,15 @@ def learn_encoder(
         On the user's scale.
     """
     ordered = sorted(terms, key=len)
-    if all(_is_plain(factor, rows, settings) for term in ordered for factor in term):
-        names = tuple(term_label(term) for term in ordered)
-        plain = PlainEncoder(tuple(ordered), names, {name: (j,) for j, name in enumerate(names)})
-        check_columns(part, dict.fromkeys(names, 1), rows.size)
+    if all(is_plain(factor, rows, settings) for term in ordered for factor in term):
+        plain = PlainEncoder.of(ordered)
+        check_columns(part, dict.fromkeys(plain.names, 1), rows.size)
         return plain, plain.columns(rows)
     return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
-def _is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
+def is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
+    """Say whether a factor of a term is a column of numbers."""
     if not factor.is_column:
         return False
     name = factor.columns[0]
@@ -263,32 +271,48 @@ def _is_plain(factor: Expression, rows: FrameRows, settings: Settings) -> bool:
 def _learn_formulaic(
     terms: Sequence[Term], rows: FrameRows, settings: Settings, part: str, within_only: bool
 ) -> tuple[Encoder, Array]:
-    from mixedfx.matrices.materialize import materialize, minimal_columns, new_spec
-
     value = Evaluator(rows, settings.functions, settings.codings, within_only=within_only)
-    expressions = tuple(dict.fromkeys(factor for term in terms for factor in term))
-    values = {text: value(text) for text in expressions}
+    values = {text: value(text) for text in dict.fromkeys(factor for term in terms for factor in term)}
+    return encoder_of_values(terms, values, (value.transforms, value.levels), settings, part, rows.size)
+
+
+def encoder_of_values(
+    terms: Sequence[Term],
+    values: Mapping[Expression, Value],
+    learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]],
+    settings: Settings,
+    part: str,
+    n_rows: int,
+) -> tuple[FormulaicEncoder, Array]:
+    """Return the encoder of terms whose factors have these values (n_rows,), and the columns (n_rows, p) there.
+
+    ``learnt`` are what the functions of the expressions learnt, and the levels of the factors.
+    """
+    expressions = tuple(values)
     for text, content in values.items():
         if isinstance(content, Factor) and len(content.levels) < 2:
             raise DataError(
                 f"the factor {display(text)} in {part} has only one level ({content.levels[0]!r}): leave it out"
             )
-    check_columns(
-        part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, rows.size
-    )
-    matrix, spec = materialize(new_spec(terms), values, rows.size)
-    labels = {":".join(term): term_label(term) for term in terms}
-    positions = [tuple(columns) for columns in spec.term_indices.values()]
+    check_columns(part, {term_label(term): minimal_columns([values[text] for text in term]) for term in terms}, n_rows)
+    structure = hierarchical_structure(terms, values) or _structure_by_formulaic(terms, values)
+    matrix, names = term_columns(structure, values, n_rows)
+    ends = list(accumulate(map(len, names), initial=0))
     encoder = FormulaicEncoder(
-        spec,
+        structure,
         settings.named_in(expressions),
-        value.transforms,
-        value.levels,
-        tuple(coefficient_name(name) for name in spec.column_names),
-        dict(zip(labels.values(), positions, strict=True)),
+        *learnt,
+        tuple(coefficient_name(name) for of_term in names for name in of_term),
+        {term_label(term): tuple(range(*at)) for term, at in zip(terms, pairwise(ends), strict=True)},
         expressions,
     )
     return encoder, matrix
+
+
+def _structure_by_formulaic(terms: Sequence[Term], values: Mapping[Expression, Value]) -> tuple[TermStructure, ...]:
+    from mixedfx.matrices.materialize import structure_by_formulaic  # a fifth of a second
+
+    return structure_by_formulaic(terms, values)
 
 
 @dataclass(frozen=True)

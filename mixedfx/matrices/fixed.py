@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,16 @@ from mixedfx.exceptions import DataError, RankDeficientWarning, warn
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Settings, Term, learn_encoder
 from mixedfx.matrices.frame import FrameRows, text_notes
 
-__all__ = ["FixedEffects", "Rank", "Reference", "build_fixed", "estimable_rows", "full_rank", "independent_columns"]
+__all__ = [
+    "FixedEffects",
+    "Rank",
+    "Reference",
+    "build_fixed",
+    "estimable_rows",
+    "full_rank",
+    "independent_columns",
+    "independent_effects",
+]
 
 #: Columns that a description names.
 SHOWN = 8
@@ -308,9 +318,20 @@ def build_fixed(terms: Sequence[Term], rows: FrameRows, settings: Settings) -> t
         If there are as many independent columns as rows.
     """
     encoder, matrix = learn_encoder(terms, rows, settings, "the fixed part")
+    hints = partial(text_notes, rows, encoder.variables)
+    return independent_effects(encoder, matrix, rows.size, hints)
+
+
+def independent_effects(
+    encoder: Encoder, matrix: Array, n_rows: int, hints: Callable[[], list[str]] = list
+) -> tuple[FixedEffects, str | None]:
+    """Leave redundant columns of ``matrix`` (n, P) out; ``n_rows`` is what the rows are or stand for.
+
+    Raises and warns as :func:`build_fixed`; ``hints`` says more in the error.
+    """
     rank = independent_columns(matrix)
-    if len(rank.kept) >= rows.size:
-        raise _saturated(encoder, len(rank.kept), rows)
+    if len(rank.kept) >= n_rows:
+        raise _saturated(encoder, len(rank.kept), n_rows, hints())
     note = None if rank.is_full else _note(rank, encoder.names)
     if note is not None:
         warn(note, RankDeficientWarning)
@@ -337,13 +358,12 @@ def build_fixed(terms: Sequence[Term], rows: FrameRows, settings: Settings) -> t
     return fixed, note
 
 
-def _saturated(encoder: Encoder, rank: int, rows: FrameRows) -> DataError:
+def _saturated(encoder: Encoder, rank: int, n_used: int, notes: Sequence[str]) -> DataError:
     """Return the error for as many independent columns as observations."""
-    n_used = rows.size
     size = f"{n_used} observation{'s' * (n_used != 1)}"
     widest = max(encoder.terms, key=lambda term: len(encoder.terms[term]))
     blame = f" (the term {widest} alone has {len(encoder.terms[widest])})" if len(encoder.terms[widest]) > 1 else ""
-    hints = "".join(f". {note}" for note in text_notes(rows, encoder.variables))
+    hints = "".join(f". {note}" for note in notes)
     return DataError(
         f"the fixed part has rank {rank} ({len(encoder.names)} columns) for {size}: none is left to estimate the "
         f"variance; leave out terms{blame}, or bring more data{hints}"

@@ -1,16 +1,14 @@
-"""The one place that talks to formulaic: it decides which columns the terms need, multiplies them and names them.
+"""The one place that talks to formulaic: it decides which columns terms need that lack some of their margins.
 
-formulaic is handed finished values of the factors and nothing else: no data, no functions, no text to evaluate. The
-materializer fills in the methods that ``FormulaMaterializer`` declares for those of one's own.
+formulaic is handed one row of finished values of the factors and nothing else: no data, no functions, no text to
+evaluate. The materializer fills in the methods that ``FormulaMaterializer`` declares for those of one's own; columns
+are made in ``products``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from itertools import product
-from operator import mul as multiply
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,9 +19,10 @@ from formulaic.parser.types import Term as FormulaicTerm
 
 from mixedfx._typing import Array
 from mixedfx.formula import Expression, Term
-from mixedfx.matrices.values import Basis, Factor, TreatmentCoding, Value
+from mixedfx.matrices.products import TermStructure
+from mixedfx.matrices.values import Basis, Factor, Value
 
-__all__ = ["materialize", "minimal_columns", "new_spec"]
+__all__ = ["structure_by_formulaic"]
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -34,32 +33,36 @@ def override(method: Method) -> Method:
     return marked
 
 
-def new_spec(terms: Sequence[Term]) -> Any:
-    """Return formulaic's specification of ``terms``, before it has seen data."""
-    return ModelSpec(formula=SimpleFormula([_term(term) for term in terms]), output="numpy", na_action="ignore")
-
-
 def _term(term: Term) -> Any:
     if not term:
         return FormulaicTerm([FormulaicFactor("1", eval_method="literal")])
     return FormulaicTerm([FormulaicFactor(factor.text, eval_method="lookup") for factor in term])
 
 
-def materialize(spec: Any, values: Mapping[Expression, Value], n_rows: int) -> tuple[Array, Any]:
-    """Return the columns (n, p) in Fortran order and the specification with its structure filled in."""
-    finished = {expression.text: _factor_values(value) for expression, value in values.items()}
-    model_matrix = _Materializer(_Finished(finished, n_rows)).get_model_matrix(spec)
-    return np.asarray(model_matrix), model_matrix.model_spec
+def structure_by_formulaic(terms: Sequence[Term], values: Mapping[Expression, Value]) -> tuple[TermStructure, ...]:
+    """Return what formulaic makes of ``terms``, whose factors have these ``values``; one row of them is enough."""
+    finished = {expression.text: _factor_values(_first_row(value)) for expression, value in values.items()}
+    spec = ModelSpec(formula=SimpleFormula([_term(term) for term in terms]), output="numpy", na_action="ignore")
+    found = _Materializer(_Finished(finished, 1)).get_model_matrix(spec).model_spec.structure
+    own = {expression.text: expression for expression in values}
+    return tuple(
+        TermStructure(
+            tuple(own[factor.expr] for factor in entry.term.factors if factor.expr in own),
+            tuple(
+                tuple((own[scoped.factor.expr], scoped.reduced) for scoped in part.factors)
+                for part in entry.scoped_terms
+            ),
+        )
+        for entry in found
+    )
 
 
-def minimal_columns(values: Sequence[Value]) -> int:
-    """Return the least number of columns that the product of ``values`` can have."""
-    widths = [
-        max(len(value.labels.levels) - 1, 1) if isinstance(value, Factor) else len(value.columns)
-        for value in values
-        if isinstance(value, (Factor, Basis))
-    ]
-    return int(np.prod(widths, dtype=object)) if widths else 1
+def _first_row(value: Value) -> Value:
+    if isinstance(value, Factor):
+        return replace(value, labels=replace(value.labels, codes=value.labels.codes[:1]))
+    if isinstance(value, Basis):
+        return replace(value, matrix=value.matrix[:1])
+    return value[:1] if isinstance(value, np.ndarray) else value
 
 
 def _factor_values(value: Value) -> Any:
@@ -118,38 +121,12 @@ class _Materializer(FormulaMaterializer):  # type: ignore[misc]
         drop_rows: Sequence[int],
         reduced_rank: bool = False,
     ) -> Any:
-        """Return the contrasts of a factor beside an intercept, otherwise one indicator a level."""
-        factor: Factor = values.__wrapped__
-        codes, levels, coding = factor.labels.codes, factor.levels, factor.coding
-        names = coding.columns(levels) if reduced_rank else levels
-        if reduced_rank and not isinstance(coding, TreatmentCoding):
-            matrix = coding.matrix(levels)
-            columns = {name: matrix[codes, j] for j, name in enumerate(names)}
-        else:
-            wanted = set(names)
-            columns = {level: (codes == j).astype(float) for j, level in enumerate(levels) if level in wanted}
-        return FactorValues(
-            columns,
-            kind="categorical",
-            column_names=names,
-            spans_intercept=not reduced_rank,
-            drop_field=None,
-            format=f"{{name}}[{coding.prefix if reduced_rank else ''}{{field}}]",
-            encoded=True,
-        )
+        return FactorValues({}, kind="categorical", spans_intercept=not reduced_rank, drop_field=None, encoded=True)
 
     @override
     def _get_columns_for_term(self, factors: list[dict[str, Any]], spec: Any, scale: float = 1) -> dict[str, Any]:
-        """Return the products of one column of each factor, the first factor's columns varying fastest."""
-        columns = {}
-        for reversed_product in product(*(factor.items() for factor in reversed(factors))):
-            names, values = zip(*reversed(reversed_product))
-            columns[":".join(names)] = reduce(multiply, values)
-        return columns
+        return {}
 
     @override
     def _combine_columns(self, cols: Sequence[tuple[str, Any]], spec: Any, drop_rows: Sequence[int]) -> Array:
-        matrix = np.empty((self.nrows, len(cols)), order="F")
-        for j, (_, values) in enumerate(cols):
-            matrix[:, j] = values
-        return matrix
+        return np.empty((self.nrows, len(cols)))

@@ -335,6 +335,7 @@ def predicted_rows(
     rule = checked_choice("new_levels", new_levels, NEW_LEVELS)
     if data is None:
         refuse_offset(offset)
+        design.need_rows("predictions for the fitted rows")
         codes, z = [t.codes for t in design.random], [t.matrix for t in design.random]
         return PredictedRows(design.fixed.matrix, codes, z, chosen, design.offset, None, design.index)
     frame = as_frame(data)
@@ -381,6 +382,7 @@ def _new_term(term: RandomEffects, frame: Frame, *, used: bool, whole: bool) -> 
 # ---------------------------------------------------------------- fixed part
 def fixed_part(design: Design, beta: Array) -> Array:
     """Return ``X beta + offset`` (n,) for the fitted rows."""
+    design.need_rows("the fixed part of the fitted rows")
     eta = design.fixed.matrix @ beta
     return np.asarray(eta if design.offset is None else eta + design.offset)
 
@@ -486,6 +488,7 @@ def row_weights(design: Design, data: Any, weights: Any) -> RowPrior:
             raise SpecificationError(
                 "weights are those of new rows: give data=… with them; the fitted rows have their own"
             )
+        design.need_rows("the residual variances of the fitted rows")
         return RowPrior(design.weights if trials is None else trials)
     frame = as_frame(data)
     if weights is not None:
@@ -501,7 +504,7 @@ def row_weights(design: Design, data: Any, weights: Any) -> RowPrior:
         counted = _counted_trials(design, frame)
         note = None if counted is not None else "The trials of the rows are unknown: give weights=…"
         return RowPrior(np.full(len(frame), np.nan) if counted is None else counted, note)
-    if design.weights is None:
+    if not design.has_weights:
         return RowPrior(None)
     which = "" if named is None else f" ({named})"
     return RowPrior(None, f"The fit has weights{which}, the rows have none: an observation is one of weight 1.")

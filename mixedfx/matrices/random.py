@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels, combine
 from mixedfx.matrices.limits import check_parameters
 
-__all__ = ["RandomBuilder", "RandomEffects"]
+__all__ = ["RandomBuilder", "RandomEffects", "level_labels"]
 
 
 @dataclass(frozen=True)
@@ -162,14 +163,23 @@ class RandomBuilder:
 
 
 def _group_labels(group: tuple[str, ...], rows: FrameRows) -> Labels:
-    """Return the level of each row; a single factor's levels carry its name."""
-    parts = [rows.labels(name) for name in group]
+    return level_labels(group, [rows.labels(name) for name in group], rows.size)
+
+
+def level_labels(group: tuple[str, ...], parts: Sequence[Labels], n_rows: int) -> Labels:
+    """Return the level of each row of a grouping factor, of the labels of its columns; a single one carries its name.
+
+    Raises
+    ------
+    DataError
+        If there is one level only in the ``n_rows`` rows.
+    """
     labels = combine(parts, group) if len(parts) > 1 else Labels(parts[0].codes, parts[0].levels.rename(group[0]))
     if len(labels.levels) < 2:
         name = ":".join(group)
         only = repr(str(labels.levels[0])) if len(labels.levels) else "none"
         raise DataError(
-            f"the grouping factor {name!r} has only one level ({only}) in the {rows.size} rows used; the variance "
+            f"the grouping factor {name!r} has only one level ({only}) in the {n_rows} rows used; the variance "
             "between groups needs at least two levels"
         )
     return labels

@@ -24,6 +24,7 @@ __all__ = [
     "OffsetEncoder",
     "RowArgument",
     "complete_rows",
+    "left_out",
     "missing_of",
     "read_argument",
 ]
@@ -65,17 +66,11 @@ class Completeness:
     @property
     def listed(self) -> str:
         """The sources with their counts: ``y (2), x (1)``."""
-        return ", ".join(f"{name} ({count})" for name, count in self.counts.items())
+        return _listed(self.counts)
 
     def notes(self) -> list[str]:
         """Say in words how many rows were left out and why."""
-        notes = [self._left_out(count, f"because {reason}") for reason, count in self.silent.items()]
-        if self.n_missing:
-            notes.append(self._left_out(self.n_missing, f"because of missing values: {self.listed}"))
-        return notes
-
-    def _left_out(self, count: int, why: str) -> str:
-        return f"{count} of {self.n_rows} rows {'was' if count == 1 else 'were'} left out {why}"
+        return left_out(self.n_rows, self.n_missing, self.counts, self.silent)
 
     def without(self, silent: BoolArray, reason: str) -> Completeness:
         """Leave out the rows that say nothing: ``silent`` (k,) of the k rows that are used so far."""
@@ -104,6 +99,18 @@ class Completeness:
             reasons = [f"has a missing value: {self.listed}"] if self.counts else []
             reasons += ["says nothing: " + " or ".join(self.silent)] if self.silent else []
             raise DataError(f"no rows are left: each of the {self.n_rows} rows {', or '.join(reasons)}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} ({count})" for name, count in counts.items())
+
+
+def left_out(n_rows: int, n_missing: int, counts: Mapping[str, int], silent: Mapping[str, int]) -> list[str]:
+    """Say in words how many of the rows were left out and why: ``counts`` of missing values, ``silent`` by reason."""
+    reasons = [(count, f"because {reason}") for reason, count in silent.items()]
+    if n_missing:
+        reasons.append((n_missing, f"because of missing values: {_listed(counts)}"))
+    return [f"{count} of {n_rows} rows {'was' if count == 1 else 'were'} left out {why}" for count, why in reasons]
 
 
 def missing_of(frame: Frame, expressions: Iterable[Expression], functions: Mapping[str, Any]) -> dict[str, BoolArray]:

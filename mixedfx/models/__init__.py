@@ -7,9 +7,9 @@ from mixedfx._lazy import names
 if TYPE_CHECKING:
     from mixedfx.models.generalized import GeneralizedLinearMixedModel, glmer
     from mixedfx.models.linear import LinearMixedModel, lmer
-    from mixedfx.models.storage import load
+    from mixedfx.models.storage import load, load_cross_products
 
-__all__ = ["GeneralizedLinearMixedModel", "LinearMixedModel", "glmer", "lmer", "load"]
+__all__ = ["GeneralizedLinearMixedModel", "LinearMixedModel", "glmer", "lmer", "load", "load_cross_products"]
 
 __getattr__ = names(
     __name__,
@@ -19,5 +19,6 @@ __getattr__ = names(
         "glmer": "generalized",
         "lmer": "linear",
         "load": "storage",
+        "load_cross_products": "storage",
     },
 )

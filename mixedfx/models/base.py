@@ -29,6 +29,9 @@ from mixedfx.models.storage import write
 from mixedfx.models.update import changed, with_note
 from mixedfx.models.verdicts import warn_of
 
+if TYPE_CHECKING:
+    from mixedfx.models.sums import SumsInputs
+
 __all__ = ["MixedModel", "checked_control", "checked_theta"]
 
 R = TypeVar("R")  # the results of a kind of model
@@ -54,7 +57,7 @@ class MixedModel(ABC, Generic[R]):
     """
 
     design: Design
-    inputs: ModelInputs | None
+    inputs: ModelInputs | SumsInputs | None
     residual: ResidualStructure | None = None
     sigma: float | None = None
     penalty: float = 0.0
@@ -169,11 +172,27 @@ class MixedModel(ABC, Generic[R]):
 
         What users call is ``update`` of the results; ``asked`` is what their ``fit`` was asked for.
         """
+        if not isinstance(self.inputs, ModelInputs | None):
+            return self._updated_sums(self.inputs, asked, formula, data, changes)
         new = changed(self.formula, self.inputs, asked, formula, data, changes)
         model = type(self)(new.formula, new.frame, **new.options)  # type: ignore[call-arg]
         if data is None:
             model.design = with_note(model.design, self.design)
         return model.fit(**new.asked)
+
+    def _updated_sums(
+        self, inputs: SumsInputs, asked: Mapping[str, Any], formula: str | None, data: Any, changes: Mapping[str, Any]
+    ) -> Any:
+        """Return the fit of the same sums with other arguments."""
+        if formula is not None or data is not None:
+            self.design.need_rows("another formula or other data")
+        unknown = [name for name in changes if name not in (*inputs.options, *asked)]
+        if unknown:
+            known = ", ".join((*inputs.options, *asked))
+            raise TypeError(f"update of a fit to sums over rows has no argument {unknown[0]!r}; choose from {known}")
+        options = {name: changes.get(name, value) for name, value in inputs.options.items()}
+        model = type(self)(None, inputs.sums, **options)  # type: ignore[call-arg]
+        return model.fit(**{name: changes.get(name, value) for name, value in asked.items()})
 
     # ---------------------------------------------------------------- matrices and names
     @property
@@ -184,11 +203,13 @@ class MixedModel(ABC, Generic[R]):
     @property
     def endog(self) -> Array:
         """Response (n,)."""
+        self.design.need_rows("the response")
         return self.design.response.values
 
     @property
     def exog(self) -> Array:
         """Fixed-effects matrix (n, p)."""
+        self.design.need_rows("the matrix of the fixed effects")
         return self.design.fixed.matrix
 
     @property
@@ -209,6 +230,7 @@ class MixedModel(ABC, Generic[R]):
     @cached_property
     def exog_re(self) -> sp.csr_array:
         """Sparse ``Z`` (n, q): terms in the order of the formula, levels within a term, coefficients within a level."""
+        self.design.need_rows("the matrix of the random effects")
         blocks = []
         for term in self.design.random:
             n, q = term.matrix.shape
@@ -216,7 +238,7 @@ class MixedModel(ABC, Generic[R]):
             rows = np.repeat(np.arange(n), q)
             shape = (n, len(term.levels) * q)
             blocks.append(sp.csr_array((term.matrix.ravel(), (rows, columns)), shape=shape))
-        return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((len(self.endog), 0))
+        return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((self.design.n_rows, 0))
 
     def Lambda(self, theta: Any) -> sp.csr_array:
         """Return the relative covariance factor of all random effects.
@@ -306,7 +328,7 @@ class MixedModel(ABC, Generic[R]):
             raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_MODELS)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.formula}, {len(self.endog)} observations>"
+        return f"<{type(self).__name__}: {self.formula}, {self.design.n_rows} observations>"
 
 
 def checked_control(control: Any) -> Control:

@@ -31,7 +31,7 @@ NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families 
 def check_linear(design: Design, *, has_structure: bool) -> None:
     """Refuse what no linear mixed model can estimate; residuals with a structure need no random effects."""
     _check_terms(design, "lmer", "give residual=, or use statsmodels' ols", needed=not has_structure)
-    n, p = design.fixed.matrix.shape
+    n, p = design.n_rows, design.fixed.matrix.shape[1]
     if n <= p:
         raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
     _check_varies(design)
@@ -62,7 +62,7 @@ def _check_varies(design: Design) -> None:
 def linear_noise(design: Design, sigma: float | None, residual: BoundResidual | None) -> Noise:
     """Return the residuals of a linear model as :func:`~mixedfx.matrices.identified_twin` needs them."""
     known = sigma is not None or (residual is not None and residual.sigma is not None)
-    return Noise(() if known else (np.ones(design.n_rows),), residual, design.weights)
+    return Noise(() if known else (np.ones(len(design.response.values)),), residual, design.weights)
 
 
 def generalized_noise(family: Family, design: Design, components: Mapping[str, FixedEffects]) -> Noise:

@@ -19,7 +19,7 @@ from mixedfx.formula import Formula
 from mixedfx.matrices.columns import DataColumn, FactorColumn, NumberColumn, TimeColumn
 from mixedfx.matrices.frame import Frame, as_frame
 
-__all__ = ["ModelInputs", "StoredFrame"]
+__all__ = ["ModelInputs", "StoredFrame", "index_of", "index_parts", "value_of", "value_parts"]
 
 
 class StoredFrame(Frame):
@@ -57,6 +57,11 @@ class ModelInputs:
         """The data as they were given; the columns that the model uses if no more was kept."""
         return self.frame if self.given is None else self.given
 
+    @property
+    def arguments(self) -> tuple[str, Frame, dict[str, Any]]:
+        """Formula, data and options of the model."""
+        return self.formula, self.frame, self.options
+
     def __reduce__(self) -> tuple[type[ModelInputs], tuple[str, Frame, dict[str, Any]]]:
         return ModelInputs, (self.formula, self.frame, self.options)
 
@@ -78,16 +83,16 @@ class ModelInputs:
             name: _column_parts(f"column{i}", self.frame.column(name), arrays)
             for i, name in enumerate(self.frame.names)
         }
-        index = _index_parts("index", self.frame.index, arrays)
-        options = {key: _value_parts(f"option.{key}", value, arrays) for key, value in self.options.items()}
+        index = index_parts("index", self.frame.index, arrays)
+        options = {key: value_parts(f"option.{key}", value, arrays) for key, value in self.options.items()}
         return {"formula": self.formula, "columns": columns, "index": index, "options": options}, arrays
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> ModelInputs:
         """Rebuild from what :meth:`to_parts` gave."""
         columns = {name: _column_of(name, part, arrays) for name, part in parts["columns"].items()}
-        options = {key: _value_of(part, arrays) for key, part in parts["options"].items()}
-        return cls(parts["formula"], StoredFrame(columns, _index_of(parts["index"], arrays)), options)
+        options = {key: value_of(part, arrays) for key, part in parts["options"].items()}
+        return cls(parts["formula"], StoredFrame(columns, index_of(parts["index"], arrays)), options)
 
 
 def _column_parts(key: str, column: DataColumn, arrays: dict[str, AnyArray]) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _column_parts(key: str, column: DataColumn, arrays: dict[str, AnyArray]) -> 
         "kind": kind,
         "dtype": column.dtype,
         "key": key,
-        "levels": _index_parts(f"{key}.levels", column.labels.levels, arrays),
+        "levels": index_parts(f"{key}.levels", column.labels.levels, arrays),
     }
 
 
@@ -116,17 +121,18 @@ def _column_of(name: str, part: Mapping[str, Any], arrays: Mapping[str, AnyArray
     values = arrays[part["key"]]
     if part["kind"] == "number":
         return NumberColumn(name, part["dtype"], values, is_logical="bool" in part["dtype"])
-    levels = _index_of(part["levels"], arrays)
+    levels = index_of(part["levels"], arrays)
     if part["kind"] == "time":
         return TimeColumn(name, part["dtype"], levels.take(np.maximum(values, 0)).where(values >= 0).array)
     return FactorColumn(name, part["dtype"], values, levels)
 
 
-def _index_parts(key: str, index: pd.Index[Any], arrays: dict[str, AnyArray]) -> dict[str, Any]:
+def index_parts(key: str, index: pd.Index[Any], arrays: dict[str, AnyArray]) -> dict[str, Any]:
+    """Return labels as JSON has them, numbers and times as an array ``key``."""
     if isinstance(index, pd.RangeIndex):
         return {"kind": "range", "range": [index.start, index.stop, index.step], "name": _json_name(index.name)}
     if isinstance(index, pd.MultiIndex):
-        levels = [_index_parts(f"{key}.{i}", index.get_level_values(i), arrays) for i in range(index.nlevels)]
+        levels = [index_parts(f"{key}.{i}", index.get_level_values(i), arrays) for i in range(index.nlevels)]
         return {"kind": "multi", "levels": levels, "names": [_json_name(name) for name in index.names]}
     values = index.to_numpy()
     name = _json_name(index.name)
@@ -149,10 +155,11 @@ def _json_label(value: Any) -> Any:
     return None if pd.isna(value) else str(value)
 
 
-def _index_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> pd.Index[Any]:
+def index_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> pd.Index[Any]:
+    """Return the labels that :func:`index_parts` described."""
     kind = part["kind"]
     if kind == "multi":
-        return pd.MultiIndex.from_arrays([_index_of(level, arrays) for level in part["levels"]], names=part["names"])
+        return pd.MultiIndex.from_arrays([index_of(level, arrays) for level in part["levels"]], names=part["names"])
     if kind == "range":
         start, stop, step = part["range"]
         return pd.RangeIndex(start, stop, step, name=part["name"])
@@ -161,7 +168,7 @@ def _index_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> pd.Ind
     return index
 
 
-def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
+def value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
     """One option: plain values as they are, arrays and frames by key, dicts item by item."""
     if value is None or isinstance(value, str | bool | int | float):
         return {"plain": value}
@@ -172,18 +179,18 @@ def _value_parts(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
             ]
         }
     if isinstance(value, Mapping):
-        return {"dict": {str(k): _value_parts(f"{key}.{k}", v, arrays) for k, v in value.items()}}
+        return {"dict": {str(k): value_parts(f"{key}.{k}", v, arrays) for k, v in value.items()}}
     if isinstance(value, pd.DataFrame):
         arrays[key] = value.to_numpy(dtype=float)
         rows, columns = (
-            _index_parts(f"{key}.rows", value.index, arrays),
-            _index_parts(f"{key}.columns", value.columns, arrays),
+            index_parts(f"{key}.rows", value.index, arrays),
+            index_parts(f"{key}.columns", value.columns, arrays),
         )
         return {"frame": key, "rows": rows, "columns": columns}
     numbers = _numbers(value)
     if numbers is not None and isinstance(value, pd.Series):
         arrays[key] = numbers
-        return {"series": key, "rows": _index_parts(f"{key}.rows", value.index, arrays)}
+        return {"series": key, "rows": index_parts(f"{key}.rows", value.index, arrays)}
     if numbers is not None:
         arrays[key] = numbers
         return {"array": key}
@@ -230,14 +237,15 @@ def _structure(name: str) -> Any:
 _STRUCTURES = ("AR1", "CAR1", "CompoundSymmetry", "KnownVariance", "Unstructured", "VarExp", "VarIdent", "VarPower")
 
 
-def _value_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
+def value_of(part: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> Any:
+    """Return the option that :func:`value_parts` described."""
     if "dict" in part:
-        return {key: _value_of(value, arrays) for key, value in part["dict"].items()}
+        return {key: value_of(value, arrays) for key, value in part["dict"].items()}
     if "residual" in part:
         return _structure_of(part["residual"])
     if "frame" in part:
-        rows, columns = _index_of(part["rows"], arrays), _index_of(part["columns"], arrays)
+        rows, columns = index_of(part["rows"], arrays), index_of(part["columns"], arrays)
         return pd.DataFrame(arrays[part["frame"]], index=rows, columns=columns)
     if "series" in part:
-        return pd.Series(arrays[part["series"]], index=_index_of(part["rows"], arrays))
+        return pd.Series(arrays[part["series"]], index=index_of(part["rows"], arrays))
     return arrays[part["array"]] if "array" in part else part["plain"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
+
+if TYPE_CHECKING:
+    from mixedfx.scale import CrossProducts
 
 __all__ = ["LinearMixedModel", "checked_sigma", "columns_of_residual", "lmer"]
 
@@ -74,7 +77,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
 
     def __init__(
         self,
-        formula: str | Formula,
+        formula: str | Formula | None,
         data: Any,
         *,
         weights: Any = None,
@@ -85,6 +88,12 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         sigma: float | None = None,
         functions: Mapping[str, Any] | None = None,
     ) -> None:
+        if getattr(type(data), "are_sums_over_rows", False):
+            said = {"weights": weights, "offset": offset, "contrasts": contrasts, "functions": functions}
+            self._init_of_sums(formula, data, sigma, said | {"residual": residual})
+            return
+        if formula is None:
+            raise TypeError("the formula is left out only where the data are sums: mfx.cross_products(source, formula)")
         options = {
             "weights": weights,
             "offset": offset,
@@ -107,6 +116,21 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             self._bound = residual.bind(self.residual_columns)
         self.design = identified_linear(self.design, self.sigma, self._bound)
         if self.sigma is None and (self._bound is None or self._bound.sigma is None):
+            check_residual(self.design)
+
+    def _init_of_sums(
+        self, formula: str | Formula | None, sums: CrossProducts, sigma: float | None, said: Mapping[str, Any]
+    ) -> None:
+        """Take sums over rows in the place of the rows."""
+        from mixedfx.models.sums import SumsInputs, check_arguments
+
+        check_arguments(formula, sums, said)
+        self.sigma, self.residual, self._bound = checked_sigma(sigma), None, None
+        self.design = sums.design()
+        check_linear(self.design, has_structure=False)
+        self.inputs = SumsInputs(sums, {"sigma": self.sigma})
+        self.design = identified_linear(self.design, self.sigma, None)
+        if self.sigma is None:
             check_residual(self.design)
 
     def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> LinearProblem:
@@ -188,7 +212,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
 
 
 def lmer(
-    formula: str | Formula,
+    formula: str | Formula | None,
     data: Any,
     *,
     reml: bool = True,

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -25,7 +25,11 @@ from mixedfx._typing import AnyArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.models.inputs import ModelInputs
 
-__all__ = ["load", "register", "write"]
+if TYPE_CHECKING:
+    from mixedfx.models.sums import SumsInputs
+    from mixedfx.scale import CrossProducts
+
+__all__ = ["load", "load_cross_products", "read_parts", "register", "write", "write_parts", "write_sums"]
 
 FORMAT = 2
 AGREEMENT = 1e-9  # relative difference of the log-likelihood above which a rebuilt fit is refused
@@ -41,6 +45,8 @@ DAMAGED = (  # errors of reading a file of another kind, or half a file
 OWN = ("generalized", "linear")  # modules of this room, each named after the fits that its model makes
 _MODELS: dict[str, type[Any]] = {}
 
+SUMS = "sums"  # the kind of file that holds sums over rows
+
 
 def register(kind: str, model: type[Any]) -> None:
     """Declare the model whose ``restored`` rebuilds fits of this kind (:attr:`~mixedfx.fitting.Fit.kind`)."""
@@ -50,7 +56,7 @@ def register(kind: str, model: type[Any]) -> None:
 def write(
     path: str | Path,
     kind: str,
-    inputs: ModelInputs | None,
+    inputs: ModelInputs | SumsInputs | None,
     state: Mapping[str, Any],
     arrays: Mapping[str, AnyArray],
     llf: float,
@@ -69,8 +75,21 @@ def write(
     if inputs is None:
         raise SpecificationError("a refit has no data of its own to save: fit the model to a frame with the response")
     parts, data = inputs.to_parts()
-    head = {"format": FORMAT, "kind": kind, "inputs": parts, "state": dict(state), "llf": llf}
-    named: dict[str, AnyArray] = {HEAD: np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)}
+    write_parts(path, {"kind": kind, "inputs": parts, "state": dict(state), "llf": llf}, data, arrays)
+
+
+def write_parts(
+    path: str | Path, head: Mapping[str, Any], data: Mapping[str, AnyArray], arrays: Mapping[str, AnyArray]
+) -> None:
+    """Write values that JSON has and arrays, with their checksum.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, **head})
+    named: dict[str, AnyArray] = {HEAD: np.frombuffer(text.encode(), dtype=np.uint8)}
     named |= {f"data/{key}": np.ascontiguousarray(value) for key, value in data.items()}
     named |= {f"fit/{key}": np.ascontiguousarray(value) for key, value in arrays.items()}
     named[CHECKSUM] = _checksum(named)
@@ -111,14 +130,25 @@ def load(path: str | Path) -> Any:
     >>> mfx.load(path).llf == fit.llf
     True
     """
+    head, stored = read_parts(path)
+    return _rebuilt(path, head["kind"], head, stored)
+
+
+def read_parts(path: str | Path) -> tuple[dict[str, Any], dict[str, AnyArray]]:
+    """Return the values and the arrays of a file of :func:`write_parts`, whose checksum is right.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is not one of these.
+    """
     place = Path(path)
     if not place.is_file():
         raise DataError(f"there is no file {str(path)!r}")
     try:
         stored = _unpack(place)
         head = json.loads(stored[HEAD].tobytes().decode())
-        written = head["format"]
-        kind = head["kind"]
+        written, _ = head["format"], head["kind"]
     except DataError:
         raise
     except DAMAGED as error:
@@ -127,15 +157,17 @@ def load(path: str | Path) -> Any:
         raise DataError(f"{path} has format {written!r}; this version of mixedfx reads format {FORMAT}: fit it again")
     if not np.array_equal(stored.get(CHECKSUM, np.zeros(0)), _checksum(stored)):
         raise DataError(f"{path} is damaged or was changed: its checksum does not fit its content")
-    return _rebuilt(path, kind, head, stored)
+    return head, stored
 
 
 def _rebuilt(path: str | Path, kind: str, head: Mapping[str, Any], stored: Mapping[str, AnyArray]) -> Any:
+    if kind == SUMS:
+        raise DataError(f"{path} holds sums over rows, not a fit: read it with mfx.load_cross_products")
     data = {key.removeprefix("data/"): value for key, value in stored.items() if key.startswith("data/")}
     arrays = {key.removeprefix("fit/"): value for key, value in stored.items() if key.startswith("fit/")}
     try:
-        inputs = ModelInputs.from_parts(head["inputs"], data)
-        fit = _model(kind)(inputs.formula, inputs.frame, **inputs.options).restored(head["state"], arrays)
+        formula, given, options = _inputs(head["inputs"], data).arguments
+        fit = _model(kind)(formula, given, **options).restored(head["state"], arrays)
         llf, before = float(fit.llf), float(head["llf"])
     except Exception as error:  # a changed description may lead to any error
         reason = (str(error).splitlines() or [""])[0]
@@ -149,6 +181,60 @@ def _model(kind: str) -> type[Any]:
     if kind in OWN:
         import_module(f"mixedfx.models.{kind}")
     return _MODELS[kind]
+
+
+def _inputs(parts: Mapping[str, Any], data: Mapping[str, AnyArray]) -> ModelInputs | SumsInputs:
+    if SUMS not in parts:
+        return ModelInputs.from_parts(parts, data)
+    from mixedfx.models.sums import SumsInputs
+
+    return SumsInputs.from_parts(parts, data)
+
+
+def write_sums(path: str | Path, sums: CrossProducts) -> None:
+    """Write sums over rows; ``save`` of :class:`mixedfx.CrossProducts` calls it."""
+    from mixedfx.models.sums import sums_parts
+
+    parts, arrays = sums_parts(sums)
+    write_parts(path, {"kind": SUMS, "sums": parts}, arrays, {})
+
+
+def load_cross_products(path: str | Path) -> CrossProducts:
+    """Load sums over rows that were saved with ``stats.save(path)``; nothing in the file is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    CrossProducts
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it does not hold sums over rows, or its checksum does not fit its content.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx, tempfile, pathlib
+    >>> stats = mfx.cross_products(mfx.load_dataset("sleepstudy"), "Reaction ~ Days + (Days | Subject)")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "sleep.sums"
+    >>> stats.save(path)
+    >>> mfx.load_cross_products(path).n_rows
+    180
+    """
+    from mixedfx.models.sums import sums_of_parts
+
+    head, stored = read_parts(path)
+    if head["kind"] != SUMS:
+        raise DataError(f"{path} holds a fit, not sums over rows: read it with mfx.load")
+    data = {key.removeprefix("data/"): value for key, value in stored.items() if key.startswith("data/")}
+    try:
+        return sums_of_parts(head["sums"], data)
+    except Exception as error:  # a changed description may lead to any error
+        reason = (str(error).splitlines() or [""])[0]
+        raise DataError(f"{path} describes sums that cannot be rebuilt ({reason})") from error
 
 
 @contextlib.contextmanager

@@ -497,7 +497,7 @@ class Estimates:
     @property
     def nobs(self) -> int:
         """Number of rows used."""
-        return len(self.design.index)
+        return self.design.n_rows
 
     @property
     def n_groups(self) -> dict[str, int]:

@@ -24,6 +24,7 @@ def responses_in_rows(design: Design, values: Any) -> Array:
     DataError
         If a value is no number, or the number of rows is not that of the fit (or of its data).
     """
+    design.need_rows("fits to other responses")
     columns = isinstance(values, Mapping)
     Y = plain_numbers("the new responses", list(values.values()) if columns else values)
     Y = Y.T if columns else Y

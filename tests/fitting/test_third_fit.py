@@ -70,8 +70,7 @@ class LeastSquares(Fit):
 
     @property
     def response(self):
-        fixed = self.design.fixed.matrix @ self.beta
-        return GaussianResponse(self.design, self.family, self._sigma, None, np.zeros(0), fixed)
+        return GaussianResponse(self.design, self.family, self._sigma, None, np.zeros(0), self.beta)
 
     def predictor_errors(self, rows):
         return PredictorErrors(rows.x, np.zeros(len(rows.x)), np.zeros(len(rows.x)))

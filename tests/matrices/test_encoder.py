@@ -1,6 +1,7 @@
 """Our columns are formulaic's own: names, order and values; and they are replayed exactly on new data."""
 
 import pickle
+import sys
 
 import formulaic
 import numpy as np
@@ -10,8 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.exceptions import DataError
+from mixedfx.formula import parse
 from mixedfx.matrices import build_design
 from mixedfx.matrices.encoder import FormulaicEncoder, PlainEncoder
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.frame import FrameRows, as_frame
+from mixedfx.matrices.materialize import structure_by_formulaic
+from mixedfx.matrices.products import hierarchical_structure
 from tests.matrices.frames import small
 
 DATA = small(120)
@@ -67,6 +73,27 @@ def test_any_products_of_numbers_and_factors(products, intercept):
     fixed = " + ".join(["1" if intercept else "0", *terms]).replace("k", "C(k)")
     if "f" in fixed or "h" in fixed or "C" in fixed:
         same_as_formulaic(fixed, FormulaicEncoder)
+
+
+@given(st.lists(st.sets(st.sampled_from("xfhk"), min_size=1), min_size=1, max_size=5), st.booleans())
+def test_terms_with_all_their_margins_have_the_structure_that_formulaic_finds(products, intercept):
+    fixed = " + ".join(["1" if intercept else "0", *(":".join(sorted(p)) for p in products)]).replace("k", "C(k)")
+    terms = sorted(parse(f"y ~ {fixed}").fixed_terms, key=len)
+    evaluate = Evaluator(FrameRows(as_frame(DATA)), {}, {})
+    values = {factor: evaluate(factor) for term in terms for factor in term}
+    found = hierarchical_structure(terms, values)
+    if found is None:
+        assert not intercept or any(len(term) > 1 for term in terms)
+    else:
+        assert found == structure_by_formulaic(terms, values)
+
+
+def test_main_effects_and_their_interactions_need_no_formulaic(monkeypatch):
+    monkeypatch.setitem(sys.modules, "mixedfx.matrices.materialize", None)
+    encoder = encoder_of("x*f*h + poly(x, 2) + x:C(k)")
+    assert len(encoder.names) == encoder.encode(DATA).shape[1]
+    with pytest.raises(ImportError):
+        encoder_of("0 + f")
 
 
 # ------------------------------------------------------------------- names

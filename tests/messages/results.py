@@ -1,5 +1,6 @@
 """Results: hypotheses, intervals, bootstrap, profiles, prediction, simulation, updates, files."""
 
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -149,6 +150,11 @@ CASES: dict[str, Case] = {
     "method of a bootstrap": (lambda: mfx.bootstrap(fit(), 5, method="nope"), S, ("method", "'nope'", "'parametric'")),
     "residuals of counts": (lambda: mfx.bootstrap(counts(), 5, method="residual"), S, ("residuals", "parametric")),
     "statistic": (lambda: mfx.bootstrap(fit(), 5, statistic=lambda f: np.eye(2)), S, ("statistic", "(2, 2)")),
+    "unsendable statistic": (
+        lambda: mfx.bootstrap(fit(), 3, statistic=lambda one, of=sys.stdout: one.llf, n_jobs=2),
+        S,
+        ("cannot be sent to other processes", "cannot pickle", "n_jobs=1"),
+    ),
     "no processes": (lambda: mfx.bootstrap(fit(), 5, n_jobs=0), S, ("n_jobs", "-1", "0")),
     "kind of residuals": (lambda: fit().residuals("nope"), S, ("kind", "'nope'", "'pearson'")),
     "kind of residuals of counts": (lambda: counts().residuals("nope"), S, ("kind", "'nope'", "'pearson'")),

@@ -177,11 +177,10 @@ def terms_of_design(design: Design, frame: Frame) -> tuple[CodedTerm, ...]:
 def _cells_of_design(
     encoder: FormulaicEncoder, labels: Iterable[str], examples: Mapping[str, Value]
 ) -> dict[str, Array]:
-    """The columns of every term on the cells of its factors, from formulaic's structure of the encoded terms."""
+    """The columns of every term on the cells of its factors, from the structure of the encoded terms."""
     out = {}
-    for label, structure in zip(labels, encoder.spec.structure, strict=True):
-        parts = [[(factor.factor.expr, factor.reduced) for factor in part.factors] for part in structure.scoped_terms]
-        texts = [factor.expr for factor in structure.term.factors if factor.expr in examples]
+    for label, structure in zip(labels, encoder.structure, strict=True):
+        parts, texts = structure.parts, structure.factors
         ordered = sorted(texts, key=lambda text: not isinstance(examples[text], Factor))
         shape = [_n_cells(examples[text]) for text in ordered]
         n_factors = sum(isinstance(examples[text], Factor) for text in ordered)

@@ -1,0 +1,110 @@
+"""From the rows of one frame to their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mixedfx._typing import Array
+from mixedfx.matrices.columns import FactorColumn
+from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.frame import Frame, FrameRows
+from mixedfx.matrices.labels import Labels
+from mixedfx.matrices.response import read_response
+from mixedfx.matrices.rows import Completeness, sum_of
+from mixedfx.scale.recipe import Recipe
+from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally, added, collapsed
+
+__all__ = ["Accumulator", "sums_of"]
+
+ROWS_AT_ONCE = 500_000  # rows whose columns are in memory at the same time
+
+
+def sums_of(recipe: Recipe, frame: Frame) -> Sums | None:
+    """Return the sums over the rows of a frame; None if none of them is used, and nothing is to be counted.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or is not what it was, or a value is not finite.
+    """
+    recipe.check(frame)
+    if len(frame) == 0:
+        return None
+    complete = recipe.complete(frame)
+    rows = FrameRows(frame, complete.keep)
+    value = recipe.evaluator(rows)
+    prior = recipe.argument("weights", frame)
+    weights = np.ones(rows.size) if prior is None else prior.used(complete.keep)
+    labels = [rows.labels(name) for name in recipe.keys]
+    codes = np.stack([one.codes for one in labels], axis=1) if labels else np.zeros((rows.size, 0), dtype=np.intp)
+    log_weights = 0.0 if prior is None else float(np.log(weights).sum())
+    raw = {text: numeric.raw(value) for text, numeric in recipe.numerics.items()}
+    columns = _columns(recipe, frame, rows, value, raw)
+    nothing = np.broadcast_to(0.0, (rows.size, len(recipe.slopes), columns.shape[1]))
+    single = Cells(codes, np.ones(rows.size), weights, columns, nothing)
+    cells, combos, within = collapsed(single, len(recipe.coded))
+    keys = tuple(_levels(frame, name, one) for name, one in zip(recipe.keys, labels, strict=True))
+    moments = _moments(recipe, rows, value)
+    return Sums(keys, len(recipe.coded), cells, combos, within, moments, _tally(complete, log_weights))
+
+
+def _levels(frame: Frame, name: str, labels: Labels) -> KeyLevels:
+    column = frame.column(name)
+    return KeyLevels(labels.levels, column.categories if isinstance(column, FactorColumn) else None)
+
+
+def _columns(recipe: Recipe, frame: Frame, rows: FrameRows, value: Evaluator, raw: Mapping[str, Array]) -> Array:
+    """The products of numbers (n, k), the response less its offset last."""
+    y = np.array(read_response(recipe.formula.response, value, "numeric", None).values)
+    shift = recipe.argument("offset", frame)
+    if shift is not None:
+        y -= shift.used(rows.keep)
+    if recipe.formula.offsets:
+        y -= sum_of(recipe.formula.offsets, value)
+    out = np.empty((rows.size, len(recipe.monomials) + 1), order="F")
+    for j, factors in enumerate(recipe.monomials):
+        (text, i), *others = factors
+        out[:, j] = raw[text][:, i - 1]
+        for text, i in others:
+            out[:, j] *= raw[text][:, i - 1]
+    out[:, -1] = y
+    return out
+
+
+def _moments(recipe: Recipe, rows: FrameRows, value: Evaluator) -> dict[str, Moments]:
+    out = {f"variable {name}": Moments.of(rows.numbers(name), 1, 0.0, 1.0) for name in recipe.variables}
+    for text, numeric in recipe.numerics.items():
+        if numeric.degree:
+            x = value.numbers(numeric.inner)
+            out[text] = Moments.of(x, numeric.degree, numeric.shift, numeric.unit)
+    return out
+
+
+def _tally(complete: Completeness, log_weights: float) -> Tally:
+    used = complete.n_rows - complete.n_dropped
+    return Tally(complete.n_rows, used, complete.n_missing, complete.counts, complete.silent, log_weights)
+
+
+class Accumulator:
+    """Adds sums as they come: small ones together first, so that every sum is moved a few times only."""
+
+    def __init__(self) -> None:
+        self._parts: list[Sums] = []
+
+    def add(self, part: Sums | None) -> None:
+        """Add one more."""
+        if part is None:
+            return
+        self._parts.append(part)
+        while len(self._parts) > 1 and 2 * len(self._parts[-1].cells) >= len(self._parts[-2].cells):
+            last = self._parts.pop()
+            self._parts[-1] = added([self._parts[-1], last])
+
+    def total(self) -> Sums | None:
+        """Return the sum of all; None if there was nothing."""
+        while len(self._parts) > 1:
+            last = self._parts.pop()
+            self._parts[-1] = added([self._parts[-1], last])
+        return self._parts[0] if self._parts else None

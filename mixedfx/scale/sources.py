@@ -1,0 +1,326 @@
+"""Where rows come from: one small class for each kind of source, which yields frames of the columns that are needed."""
+
+from __future__ import annotations
+
+import glob
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
+from itertools import chain
+from typing import Any
+
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.matrices.frame import Frame, as_frame
+from mixedfx.scale.recipe import Recipe
+from mixedfx.scale.rows import Accumulator, sums_of
+from mixedfx.scale.sums import Sums
+
+__all__ = ["Source", "as_source"]
+
+FEW_ROWS = 10_000  # that usually tell what the columns are
+ROWS_AT_ONCE = 1_000_000  # of a source that leaves the size of its pieces to the reader
+EXTRAS = {"pyarrow": "parquet", "duckdb": "duckdb", "polars": "polars", "dask": "dask"}
+
+
+def needed(module: str, for_what: str) -> Any:
+    """Import an optional library, or say what to install."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        extra = EXTRAS[module.partition(".")[0]]
+        raise SpecificationError(
+            f"{for_what} needs {module.partition('.')[0]}, which is not installed: pip install 'mixedfx[{extra}]'"
+        ) from error
+
+
+class Source(ABC):
+    """Rows in pieces.
+
+    Attributes
+    ----------
+    name : str
+        What it is, for messages.
+    can_be_read_again : bool
+        Whether the rows can be read a second time.
+    """
+
+    name: str = "the data"
+    can_be_read_again: bool = True
+
+    @abstractmethod
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield the rows in pieces, of the columns that are named (all if None)."""
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield some rows, and more if they do not tell what the columns are."""
+        yield from map(as_frame, self.frames(None))
+
+    def sums(self, recipe: Recipe) -> Sums | None:
+        """Return the sums over all rows; None if there are none."""
+        total = Accumulator()
+        for frame in self.frames(recipe.needed):
+            total.add(sums_of(recipe, as_frame(frame)))
+        return total.total()
+
+
+class FrameSource(Source):
+    """One frame, or a list of them: read as often as needed."""
+
+    def __init__(self, frames: Sequence[Any]) -> None:
+        self._frames = [as_frame(frame) for frame in frames]
+        self.name = f"a list of {len(frames)} frames"
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield the frames."""
+        yield from self._frames
+
+
+class IteratorSource(Source):
+    """An iterator of frames, which gives them once."""
+
+    can_be_read_again = False
+
+    def __init__(self, frames: Iterator[Any]) -> None:
+        self.name = f"a one-shot iterator ({type(frames).__name__})"
+        self._frames = frames
+        self._seen: list[Frame] = []
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield the first frames, which are kept for the pass."""
+        for frame in map(as_frame, self._frames):
+            self._seen.append(frame)
+            yield frame
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield the frames; a second time there are none."""
+        seen, self._seen = self._seen, []
+        yield from chain(seen, self._frames)
+
+
+class ArrowSource(Source):
+    """A pyarrow dataset: Parquet files, a folder of them, anything that pyarrow reads as one."""
+
+    def __init__(self, dataset: Any, name: str) -> None:
+        self._dataset, self.name = dataset, name
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield the first rows, then all pieces."""
+        yield as_frame(_pandas(self._dataset.head(FEW_ROWS)))
+        yield from super().heads()
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield record batches of the columns, read ahead by two only."""
+        known = self._dataset.schema.names
+        chosen = None if columns is None else [name for name in columns if name in known]
+        batches = self._dataset.to_batches(
+            columns=chosen, batch_size=ROWS_AT_ONCE, batch_readahead=2, fragment_readahead=1
+        )
+        pyarrow = needed("pyarrow", self.name)
+        for batch in _gathered(batches):
+            yield _pandas(pyarrow.Table.from_batches(batch))
+
+
+def _gathered(batches: Iterable[Any]) -> Iterator[list[Any]]:
+    """Lists of small batches that have many rows together."""
+    held, rows = [], 0
+    for batch in batches:
+        if batch.num_rows == 0:
+            continue
+        held.append(batch)
+        rows += batch.num_rows
+        if rows >= ROWS_AT_ONCE // 2:
+            yield held
+            held, rows = [], 0
+    if held:
+        yield held
+
+
+def _pandas(table: Any) -> Any:
+    """A table as pandas has it; dictionaries stay categories."""
+    return table.to_pandas(self_destruct=False, split_blocks=True)
+
+
+class DuckSource(Source):
+    """A DuckDB relation, or SQL text with its connection."""
+
+    def __init__(self, relation: Any) -> None:
+        self._relation, self.name = relation, "a DuckDB relation"
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield the first rows, then all pieces."""
+        yield as_frame(_pandas(_arrow_table(self._relation.limit(FEW_ROWS))))
+        yield from super().heads()
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield record batches of the columns."""
+        known = self._relation.columns
+        relation = self._relation
+        if columns is not None:
+            relation = relation.select(*(f'"{name}"' for name in columns if name in known))
+        reader = _reader(relation)
+        pyarrow = needed("pyarrow", self.name)
+        for batch in _gathered(reader):
+            yield _pandas(pyarrow.Table.from_batches(batch))
+
+
+def _reader(relation: Any) -> Any:
+    name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"
+    return getattr(relation, name)(ROWS_AT_ONCE)
+
+
+def _arrow_table(relation: Any) -> Any:
+    name = "to_arrow_table" if hasattr(relation, "to_arrow_table") else "arrow"
+    return getattr(relation, name)()
+
+
+class PolarsSource(Source):
+    """A polars LazyFrame, collected in slices by the streaming engine."""
+
+    def __init__(self, lazy: Any) -> None:
+        self._lazy, self.name = lazy, "a polars LazyFrame"
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield the first rows, then all pieces."""
+        yield as_frame(self._lazy.head(FEW_ROWS).collect())
+        yield from super().heads()
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield batches of the columns."""
+        lazy = self._lazy
+        if columns is not None:
+            known = lazy.collect_schema().names()
+            lazy = lazy.select([name for name in columns if name in known])
+        yield from lazy.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)
+
+
+class DaskSource(Source):
+    """A Dask dataframe: every partition is summed where it lies, and the sums are added in a tree."""
+
+    def __init__(self, frame: Any) -> None:
+        self._frame, self.name = frame, "a Dask dataframe"
+
+    def heads(self) -> Iterator[Frame]:
+        """Yield the first rows of every partition, then all of them."""
+        for part in self._frame.partitions:
+            yield as_frame(part.head(FEW_ROWS, npartitions=1, compute=True))
+        yield from super().heads()
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield the partitions one by one."""
+        for part in self._chosen(columns).partitions:
+            yield part.compute()
+
+    def _chosen(self, columns: Sequence[str] | None) -> Any:
+        known = list(self._frame.columns)
+        return self._frame if columns is None else self._frame[[name for name in columns if name in known]]
+
+    def sums(self, recipe: Recipe) -> Sums | None:
+        """Return the sums, made where the partitions are, on the scheduler that the user has."""
+        dask = needed("dask", self.name)
+        parts = [dask.delayed(_sums_of_partition)(recipe, part) for part in self._chosen(recipe.needed).to_delayed()]
+        while len(parts) > 1:
+            parts = [dask.delayed(_sum_of_list)(parts[k : k + 8]) for k in range(0, len(parts), 8)]
+        found: Sums | None = parts[0].compute() if parts else None
+        return found
+
+
+def _sums_of_partition(recipe: Recipe, frame: Any) -> Sums | None:
+    return sums_of(recipe, as_frame(frame))
+
+
+def _sum_of_list(parts: Sequence[Sums | None]) -> Sums | None:
+    total = Accumulator()
+    for part in parts:
+        total.add(part)
+    return total.total()
+
+
+def as_source(given: Any, connection: Any = None) -> Source:
+    """Return the source that the user gave.
+
+    Parameters
+    ----------
+    given
+        A frame, a list or an iterator of frames; a path of Parquet files (a file, a folder, a pattern), a pyarrow
+        dataset; a DuckDB relation, or SQL text with its ``connection``; a polars LazyFrame; a Dask dataframe.
+    connection : optional
+        DuckDB connection of SQL text.
+
+    Raises
+    ------
+    SpecificationError
+        If the library that reads it is not installed, or there is no such file.
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(given, Source):
+        return given
+    if connection is not None:
+        if not isinstance(given, str):
+            raise TypeError(f"with connection= the source is SQL text, found {type(given).__name__}")
+        return DuckSource(_query(connection, given))
+    if isinstance(given, str | os.PathLike):
+        return _of_path(os.fspath(given))
+    library = type(given).__module__.partition(".")[0]
+    found = OF_LIBRARY.get(library, _of_nothing)(given)
+    if found is not None:
+        return found
+    if isinstance(given, Mapping):
+        return FrameSource([given])
+    if isinstance(given, Sequence):
+        return FrameSource(given)
+    if isinstance(given, Iterator):
+        return IteratorSource(given)
+    return FrameSource([given])  # or a TypeError that says what data are
+
+
+def _query(connection: Any, text: str) -> Any:
+    try:
+        return connection.sql(text)
+    except Exception as error:  # DuckDB has many
+        raise DataError(f"DuckDB does not take the query {text!r}: {error}") from error
+
+
+def _of_nothing(given: Any) -> Source | None:
+    return None
+
+
+def _of_path(path: str) -> Source:
+    dataset = needed("pyarrow.dataset", f"reading {path!r}")
+    files: Any = sorted(glob.glob(path)) if glob.has_magic(path) else path
+    try:
+        return ArrowSource(dataset.dataset(files or [path], format="parquet"), f"the Parquet data {path!r}")
+    except Exception as error:  # of the file system, and of pyarrow
+        raise DataError(
+            f"the source {path!r} is no Parquet file, nor a folder or pattern of some ({error}); with SQL text give "
+            "connection="
+        ) from error
+
+
+def _of_arrow(given: Any) -> Source | None:
+    if hasattr(given, "to_batches") and hasattr(given, "head") and hasattr(given, "schema"):
+        return None if hasattr(given, "column_names") else ArrowSource(given, "a pyarrow dataset")
+    return None
+
+
+def _of_duckdb(given: Any) -> Source | None:
+    return DuckSource(given) if hasattr(given, "fetch_record_batch") and hasattr(given, "select") else None
+
+
+def _of_polars(given: Any) -> Source | None:
+    return PolarsSource(given) if hasattr(given, "collect_schema") and hasattr(given, "collect") else None
+
+
+def _of_dask(given: Any) -> Source | None:
+    return DaskSource(given) if hasattr(given, "to_delayed") else None
+
+
+OF_LIBRARY: dict[str, Callable[[Any], Source | None]] = {
+    "pyarrow": _of_arrow,
+    "duckdb": _of_duckdb,
+    "_duckdb": _of_duckdb,
+    "polars": _of_polars,
+    "dask": _of_dask,
+    "dask_expr": _of_dask,
+}
