@@ -355,6 +355,12 @@ class GeneralizedPoint:
     modes: Modes
     effects: Array | None = None
 
+    def take(self, which: IntArray) -> GeneralizedPoint:
+        """Return the point of the responses number ``which``, in rising order."""
+        modes = Modes(self.modes.t[..., which], self.modes.eta[:, which], self.modes.found[which])
+        effects = None if self.effects is None else self.effects[..., which]
+        return GeneralizedPoint(self.batch.take(which), self.x[which], self.factor[..., which], modes, effects)
+
     @cached_property
     def sigma(self) -> Array:
         """``Sigma = T T'`` (Q, Q, R)."""

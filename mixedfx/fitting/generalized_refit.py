@@ -9,10 +9,10 @@ import numpy as np
 
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.criterion.batch import BlockMap, block_map
-from mixedfx.criterion.generalized_batch import GeneralizedBatch, generalized_batch, stacked
+from mixedfx.criterion.generalized_batch import GeneralizedBatch, GeneralizedPoint, generalized_batch, stacked
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.marginal import OBSERVED
-from mixedfx.criterion.separation import SUSPICIOUS_ETA, SUSPICIOUS_SD, SUSPICIOUS_SPREAD
+from mixedfx.criterion.separation import SUSPICIOUS_SPREAD
 from mixedfx.criterion.start import MEASURED, starting_values
 from mixedfx.exceptions import DataError
 from mixedfx.families.observed import Observed
@@ -28,8 +28,12 @@ CHUNK_CELLS = 60_000  # rows times responses whose arrays are worked on at a tim
 TOLERANCE = 1e-8  # decrement at which the search ends; the exact Newton step that follows would square the error
 MAX_ITER = 60
 UNLIKELY = 3.0  # root n: a response whose -2 log L is so much larger at the start does not look like the fitted one
+PATIENCE = 8  # looks at a response before every Hessian is worth its price
+SAFEGUARD = 1e-8  # smallest cosine for which a secant update is trusted
+POLISHING_STEPS = 4  # with exact Hessians, at the most
 SWEEPS, HALVINGS = 3, 4  # of iteratively re-weighted least squares for the fixed effects to start from
 POSITIVE = 1e-2  # a standard deviation so small, in units of a row, may be none: such a fit is looked at alone …
+LARGEST_ERROR = 5.0  # standard errors, columns of size 1: where a separation ends in rounding they are 1e4 and more
 FAR = 1.0  # standard deviation, in units of a row, from which another optimum is looked for
 SAME = 1e-7  # values of the criterion that differ by less are the same
 SHARE = 1e-2  # … and one so small beside the largest of its term
@@ -143,33 +147,65 @@ def _start(earlier: GeneralizedFit) -> Array:
 
 @dataclass(frozen=True)
 class _Search:
-    """The criterion of all responses, every search for a mode starting where the last one leads one to expect it.
+    """The criterion of all responses, every search for a mode starting where the last one was found.
+
+    A Hessian is dear. The search begins with the one it is given (nan: with the exact one) and learns from the
+    gradients, by the symmetric rank-one formula; one that takes long gets exact ones.
 
     Attributes
     ----------
     batch : GeneralizedBatch
-    x, t, slopes : (R, k), (Q, m, R), (Q, m, R, k)
-        Where the last modes were found, ``Sigma^-1 b`` there, and how it moves.
+    x, t, gradient, hessian : (R, k), (Q, m, R), (R, k), (R, k, k)
+        Where each response was looked at last, ``Sigma^-1 b`` at its mode there, the gradient, and the Hessian, nearly.
+    looks : (R,)
+        How often each response was looked at.
     """
 
     batch: GeneralizedBatch
     x: Array
     t: Array
-    slopes: Array
+    gradient: Array
+    hessian: Array
+    looks: IntArray
 
     def __call__(self, x: Array, which: IntArray) -> Derivatives:
-        """Values, gradients and Hessians of the responses number ``which`` at ``x`` (r, k); the Hessians once more."""
-        change = x - self.x[which]
-        start = self.t[..., which] + np.einsum("qmrk,rk->qmr", self.slopes[..., which, :], change, optimize=True)
-        point = self.batch.take(which).at(x, start)
-        hessian, known = point.hessian, point.is_known
-        known = known & np.isfinite(hessian).all(axis=(1, 2))
+        """Values, gradients and Hessians of the responses number ``which`` at ``x`` (r, k)."""
+        point = self.batch.take(which).at(x, self.t[..., which])
+        known = point.is_known
+        gradient = np.where(known[:, None], point.gradient, 0.0)
+        hessian = _secant(self.hessian[which], x - self.x[which], gradient - self.gradient[which])
+        exact = known & (np.isnan(hessian).any(axis=(1, 2)) | (self.looks[which] >= PATIENCE))
+        hessian = _exact(point, exact, hessian)
+        known &= np.isfinite(hessian).all(axis=(1, 2))
         own = which[known]
         self.x[own], self.t[..., own] = x[known], point.modes.t[..., known]
-        self.slopes[..., own, :] = point.movement[1][..., known, :]
+        self.gradient[own], self.hessian[own] = gradient[known], hessian[known]
+        self.looks[which] += 1
         hessian = np.where(known[:, None, None], hessian, np.eye(x.shape[1]))
-        gradient = np.where(known[:, None], point.gradient, 0.0)
-        return Derivatives(np.where(known, point.value, np.inf), gradient, hessian, (hessian, gradient))
+        gradient = np.where(known[:, None], gradient, 0.0)
+        return Derivatives(np.where(known, point.value, np.inf), gradient, hessian, (gradient,))
+
+
+def _exact(point: GeneralizedPoint, which: BoolArray, hessian: Array) -> Array:
+    """Hessians (R, k, k), those of the responses ``which`` the exact ones."""
+    if which.all():
+        return point.hessian
+    chosen = np.flatnonzero(which)
+    if not chosen.size:
+        return hessian
+    out = hessian.copy()
+    out[chosen] = point.take(chosen).hessian
+    return out
+
+
+def _secant(hessian: Array, step: Array, change: Array) -> Array:
+    """Symmetric rank-one updates (R, k, k), so that ``hessian @ step`` meets the change of the gradient."""
+    residual = change - np.einsum("rij,rj->ri", hessian, step)
+    along = np.einsum("ri,ri->r", residual, step)
+    size = np.linalg.norm(residual, axis=1) * np.linalg.norm(step, axis=1)
+    safe = np.abs(along) > SAFEGUARD * size
+    weight = np.divide(1.0, along, out=np.zeros(along.shape), where=safe)
+    return np.asarray(hessian + weight[:, None, None] * residual[:, :, None] * residual[:, None, :])
 
 
 @dataclass(frozen=True)
@@ -209,16 +245,41 @@ def _fitted(earlier: GeneralizedFit, batch: GeneralizedBatch, start: Array) -> R
     newton = -np.einsum("rij,rj->ri", 0.5 * covariance, found.gradient)
     x = np.where(found.closed, 0.0, found.x + np.where(positive[:, None], newton, 0.0))
     found = replace(found, x=x, good=found.good & positive)
-    return _refits(earlier, found, covariance, found.good & _is_plain(problem, batch, found, covariance, unit))
+    return _refits(earlier, found, covariance, found.good & _is_plain(problem, found, covariance, unit))
 
 
-def _searched(batch: GeneralizedBatch, x: Array, t: Array) -> _Found:
-    """Search from ``x`` (R, k), where ``t`` (Q, m, R) is near the modes."""
-    search = _Search(batch, x.copy(), t.copy(), np.zeros((*t.shape, x.shape[1])))
+def _searched(batch: GeneralizedBatch, x: Array, t: Array, hessian: Array | None = None) -> _Found:
+    """Search from ``x`` (R, k), where ``t`` (Q, m, R) is near the modes and ``hessian`` (R, k, k) near the Hessians.
+
+    Exact Newton steps end the search; a response for which they do not is no optimum.
+    """
+    count, k = x.shape
+    known = np.full((count, k, k), np.nan) if hessian is None else hessian
+    search = _Search(batch, x.copy(), t.copy(), np.zeros(x.shape), known.copy(), np.zeros(count, dtype=np.intp))
     optima = minimize_many(search, x, tol=TOLERANCE, max_iter=MAX_ITER)
-    hessian, gradient = optima.extra
-    good = optima.converged & np.isfinite(optima.value)
-    return _Found(optima.x, optima.value, gradient, hessian, good, np.zeros(x.shape, dtype=bool))
+    found = _Found(optima.x, optima.value, optima.extra[0], known, optima.converged, np.zeros(x.shape, dtype=bool))
+    found = replace(found, good=found.good & np.isfinite(found.value), hessian=np.full(known.shape, np.nan))
+    left = np.flatnonzero(found.good)
+    for _ in range(POLISHING_STEPS):
+        if not left.size:
+            break
+        left, found = _polished(batch, search.t, found, left)
+    good = found.good.copy()
+    good[left] = False
+    return replace(found, good=good)
+
+
+def _polished(batch: GeneralizedBatch, t: Array, found: _Found, left: IntArray) -> tuple[IntArray, _Found]:
+    """Give the responses ``left`` their exact Hessians; those with a large decrement take a step, and are left."""
+    point = batch.take(left).at(found.x[left], t[..., left])
+    t[..., left] = point.modes.t
+    hessian = np.where(point.is_known[:, None, None], point.hessian, np.nan)
+    covariance, positive = _inverses(hessian)
+    step = -0.5 * np.einsum("rij,rj->ri", covariance, point.gradient)
+    far = positive & (-0.5 * np.einsum("ri,ri->r", step, point.gradient) > TOLERANCE)
+    x = found.x[left] + np.where(far[:, None], step, 0.0)
+    own = _Found(x, point.value, point.gradient, hessian, positive, found.closed[left])
+    return left[far], found.replaced(left, own)
 
 
 def _closed(
@@ -271,18 +332,15 @@ def _inverses(hessian: Array) -> tuple[Array, BoolArray]:
     return 2.0 * np.linalg.inv(safe), good
 
 
-def _is_plain(
-    problem: GeneralizedProblem, batch: GeneralizedBatch, found: _Found, covariance: Array, unit: Array
-) -> BoolArray:
+def _is_plain(problem: GeneralizedProblem, found: _Found, covariance: Array, unit: Array) -> BoolArray:
     """Which estimates (R,) lie so far inside the parameter space, or so clearly at zero, that nothing is in doubt."""
-    model, x = problem.model, found.x
-    further, p = slice(model.theta_slice.stop, x.shape[1]), model.n_fixed
+    x, p = found.x, problem.model.n_fixed
+    further = slice(problem.theta_slice.stop, x.shape[1])
     lower, upper = (ends[further] for ends in problem.bounds)
     inside = ((x[:, further] > lower) & (x[:, further] < upper)).all(axis=1)
     curved = (np.einsum("rii->ri", found.hessian)[:, p:] > LEAST).all(axis=1)
     errors = np.sqrt(np.einsum("rii->ri", covariance)[:, :p])
-    eta = np.abs(model.X @ x[:, :p].T).max(axis=0, initial=0.0)
-    calm = (eta < SUSPICIOUS_ETA) & (errors < SUSPICIOUS_SD).all(axis=1)
+    calm = (errors < LARGEST_ERROR).all(axis=1)
     return np.asarray(inside & curved & calm & _has_variances(problem, found, unit))
 
 
@@ -310,12 +368,14 @@ def _units(problem: GeneralizedProblem, batch: GeneralizedBatch, x: Array) -> Ar
     return np.where(information > 0, 1.0 / np.sqrt(information), 1.0)
 
 
-def _begun(earlier: GeneralizedFit, batch: GeneralizedBatch, start: Array) -> tuple[Array, Array]:
-    """Where the searches begin (R, k), and ``t`` (Q, m, R) there.
+def _begun(earlier: GeneralizedFit, batch: GeneralizedBatch, start: Array) -> tuple[Array, Array, Array]:
+    """Where the searches begin (R, k), ``t`` (Q, m, R) there, and the Hessians (R, k, k) that they begin with.
 
     Responses that look unlike that of the earlier fit take the fixed effects of the model without random effects, if
-    these begin better.
+    these begin better, and their own Hessians (nan).
     """
+    usable = start is earlier.x and _inverses(earlier.hessian[None])[1].all()
+    hessian = np.tile(earlier.hessian if usable else np.full_like(earlier.hessian, np.nan), (batch.n_responses, 1, 1))
     x = np.tile(start, (batch.n_responses, 1))
     rows = batch.rows
     at = batch.at(x, np.zeros((rows.size, rows.count, len(x))))
@@ -328,7 +388,8 @@ def _begun(earlier: GeneralizedFit, batch: GeneralizedBatch, start: Array) -> tu
         point = chosen.at(other, np.zeros((rows.size, rows.count, which.size)))
         better = point.rough_value < value[which]
         x[which[better]], t[..., which[better]] = other[better], point.modes.t[..., better]
-    return x, np.where(np.isfinite(t), t, 0.0)
+        hessian[which] = np.nan
+    return x, np.where(np.isfinite(t), t, 0.0), hessian
 
 
 def _generalized_linear(batch: GeneralizedBatch, x: Array) -> Array:

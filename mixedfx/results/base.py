@@ -418,7 +418,8 @@ class MixedResults(Estimates):
             A Parquet file (``….parquet``) for the results, written a chunk at a time: neither all responses nor all
             results need fit into memory. A file of that name is replaced once the new one is whole.
         chunk : int, optional
-            How many responses are fitted and written at a time; by default so many that they have two million values.
+            How many responses are fitted and written at a time; by default so many that they have two million values
+            in a linear model, and sixty thousand in others.
 
         Returns
         -------

@@ -30,6 +30,7 @@ __all__ = [
     "ManyFits",
     "estimate_names",
     "fitted_responses",
+    "joined",
 ]
 
 SHOWN = 10  # rows of the text
@@ -313,11 +314,17 @@ def estimate_names(fit: MixedResults, which: WhichName) -> list[str]:
 
 
 # ---------------------------------------------------------------- the fits
-def fitted_responses(fit: MixedResults, chunks: Sequence[Responses]) -> FittedResponses:
-    """Fit the responses of some chunks."""
-    names = chunks[0].names.append([chunk.names for chunk in chunks[1:]]) if len(chunks) > 1 else chunks[0].names
-    values = tuple(chunk.values for chunk in chunks)
-    return FittedResponses(fit, values, tuple(_fitted(fit, Y) for Y in values), names)
+def fitted_responses(fit: MixedResults, chunk: Responses) -> FittedResponses:
+    """Fit the responses of a chunk."""
+    return FittedResponses(fit, (chunk.values,), (_fitted(fit, chunk.values),), chunk.names)
+
+
+def joined(found: Sequence[FittedResponses]) -> FittedResponses:
+    """Return the fits of all chunks as one."""
+    first, *others = found
+    responses = tuple(Y for one in found for Y in one.responses)
+    names = first.names.append([one.names for one in others]) if others else first.names
+    return FittedResponses(first.fit, responses, tuple(part for one in found for part in one.parts), names)
 
 
 def _fitted(fit: MixedResults, Y: Array) -> Refits:

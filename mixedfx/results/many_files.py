@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,18 @@ from typing import Any, Self
 
 import pandas as pd
 
+from mixedfx._arguments import checked_whole
+from mixedfx._progress import watched
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
-from mixedfx.results.many import Failures, ManyFits, estimate_names, fitted_responses
-from mixedfx.results.many_responses import Responses, responses_of
+from mixedfx.results.many import Failures, FittedResponses, ManyFits, estimate_names, fitted_responses, joined
+from mixedfx.results.many_responses import Stream, responses_of
 from mixedfx.results.quantities import WhichName
 
 __all__ = ["StoredResponses", "refit_many"]
 
 RESPONSE = "response"  # the column of the names
+TOGETHER, ONE_BY_ONE = 2e6, 6e4  # values of the responses that are fitted before the next ones are looked at
 SUFFIXES = (".parquet", ".pq")
 
 
@@ -79,16 +82,29 @@ class StoredResponses(ManyFits):
 
 def refit_many(fit: MixedResults, Y: Any, names: Sequence[Any] | None, out: Any, chunk: int | None) -> ManyFits:
     """Fit the model of ``fit`` to many responses; see :meth:`mixedfx.results.base.MixedResults.refit_many`."""
-    if out is not None:
-        path = _checked(out)
-        return _written(fit, responses_of(fit.design, Y, names, chunk), path)
-    found = fitted_responses(fit, list(responses_of(fit.design, Y, names, chunk)))
-    Failures().seen(found).warn()
-    return found
+    path = None if out is None else _checked(out)
+    numbers = TOGETHER if fit.refits_together else ONE_BY_ONE
+    size = max(1, int(numbers / max(fit.nobs, 1))) if chunk is None else checked_whole("chunk", chunk, 1)
+    stream, failures = responses_of(fit.design, Y, names, size), Failures()
+    with closing(_fitted(fit, stream)) as parts:
+        if path is None:
+            found = joined(list(parts))
+            failures.seen(found).warn()
+            return found
+        failures = _written(parts, path)
+    failures.warn()
+    return StoredResponses(fit, path)
 
 
-def _written(fit: MixedResults, chunks: Iterator[Responses], path: Path) -> StoredResponses:
-    """Fit chunk after chunk into a file, and warn of the responses without an optimum at the end.
+def _fitted(fit: MixedResults, stream: Stream) -> Generator[FittedResponses, None, None]:
+    """Yield the fits chunk by chunk, with a bar if that takes long and its end is known."""
+    pieces = (fitted_responses(fit, chunk) for chunk in stream.chunks)
+    known = None if stream.count else False
+    yield from watched(pieces, stream.count or 1, "refits", known, len)
+
+
+def _written(parts: Iterator[FittedResponses], path: Path) -> Failures:
+    """Write chunk after chunk into a file; return what is to be said of responses without an optimum.
 
     Raises
     ------
@@ -98,16 +114,14 @@ def _written(fit: MixedResults, chunks: Iterator[Responses], path: Path) -> Stor
     failures = Failures()
     try:
         with _replacing(path) as beside, _Writer(beside) as file:
-            for chunk in chunks:
-                found = fitted_responses(fit, [chunk])
+            for found in parts:
                 file.write(found.to_frame())
                 failures = failures.seen(found)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({error.strerror or error}); what stood there before is unchanged"
         ) from error
-    failures.warn()
-    return StoredResponses(fit, path)
+    return failures
 
 
 def _checked(out: Any) -> Path:

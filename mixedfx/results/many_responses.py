@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_whole
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices import Design
 from mixedfx.results.responses import names_of_columns, responses_in_rows
 
-__all__ = ["Responses", "responses_of"]
-
-CHUNK_NUMBERS = 2e6  # values of the responses that are fitted before the next ones are looked at
+__all__ = ["Responses", "Stream", "responses_of"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +25,16 @@ class Responses:
     names: pd.Index[Any]
 
 
-def responses_of(design: Design, Y: Any, names: Sequence[Any] | None, chunk: int | None) -> Iterator[Responses]:
-    """Yield the responses of ``Y``, at most ``chunk`` at a time.
+@dataclass(frozen=True)
+class Stream:
+    """Responses as they come, and how many there will be, if that is known."""
+
+    chunks: Iterator[Responses]
+    count: int | None
+
+
+def responses_of(design: Design, Y: Any, names: Sequence[Any] | None, size: int) -> Stream:
+    """Return the responses of ``Y``, at most ``size`` at a time.
 
     Parameters
     ----------
@@ -38,8 +43,8 @@ def responses_of(design: Design, Y: Any, names: Sequence[Any] | None, chunk: int
     Y : table, dict, array (n, R), or an iterator of these
     names : sequence, optional
         A name for each; else those of the columns, else 0, 1, …
-    chunk : int, optional
-        How many at a time; by default so many that they have two million values.
+    size : int
+        How many at a time.
 
     Raises
     ------
@@ -48,13 +53,13 @@ def responses_of(design: Design, Y: Any, names: Sequence[Any] | None, chunk: int
     DataError
         If a response has the wrong number of rows, is not made of numbers, or there is none at all.
     """
-    size = max(1, int(CHUNK_NUMBERS / max(design.n_rows, 1))) if chunk is None else checked_whole("chunk", chunk, 1)
     given = None if names is None else _listed(names)
     if isinstance(Y, Iterator):
-        return _named((part for block in Y for part in _read(design, block).parts(size)), given)
+        chunks = _named((part for block in Y for part in _read(design, block).parts(size)), given)
+        return Stream(chunks, None if given is None else len(given))
     table = _read(design, Y)
     _check_count(given, table.width)
-    return _named(table.parts(size), given)
+    return Stream(_named(table.parts(size), given), table.width)
 
 
 def _listed(names: Any) -> list[Any]:

@@ -42,8 +42,8 @@ def missing_values(Y: Array) -> AnyArray:
     words = np.full(Y.shape[1], "", dtype=object)
     for column in np.flatnonzero(~np.isfinite(Y).all(axis=0)):
         absent = np.flatnonzero(~np.isfinite(Y[:, column]))
-        many = f"{absent.size} values are missing or infinite, the first"
-        words[column] = f"{many if absent.size > 1 else 'a value is missing or infinite,'} in row {absent[0]}"
+        several = f"{absent.size} values are missing or infinite, the first in row {absent[0]}"
+        words[column] = several if absent.size > 1 else f"the value in row {absent[0]} is missing or infinite"
     return words
 
 
