@@ -401,10 +401,7 @@ class MixedResults(Estimates):
         out: str | Path | None = None,
         chunk: int | None = None,
     ) -> ManyFits:
-        """Fit the same model to many responses: one set-up, and where the design allows all of them at once.
-
-        Genes, electrodes, voxels, simulated studies: the rows, predictors and groups are those of this fit, with its
-        weights, trials and offset; only the response changes.
+        """Fit the same model to many responses (genes, electrodes, voxels, simulated studies): all at once if possible.
 
         Parameters
         ----------
@@ -445,8 +442,8 @@ class MixedResults(Estimates):
         Notes
         -----
         The numbers are those of :meth:`refit`. Linear models of independent small groups are fitted all at once, and so
-        are generalised ones by Laplace with one grouping factor; others one after the other, from the estimate of this
-        fit. Tests are Satterthwaite's t tests, and z tests in generalised models.
+        are generalised ones by Laplace with one grouping factor; others one after the other. Tests are Satterthwaite's
+        t tests, and z tests in generalised models.
 
         Examples
         --------
