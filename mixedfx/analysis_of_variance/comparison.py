@@ -86,6 +86,8 @@ class Candidate:
         Whether it is a REML fit that was fitted again by maximum likelihood.
     llfs : (K,)
         The log-likelihood by each random probe; empty where it is exact.
+    n_rows : int or None
+        Number of rows where the arrays are not theirs.
     """
 
     formula: str
@@ -106,11 +108,12 @@ class Candidate:
     integration: str = ""
     refitted: bool = False
     llfs: Array = field(default_factory=lambda: np.zeros(0), repr=False)
+    n_rows: int | None = None
 
     @property
     def nobs(self) -> int:
         """Number of rows."""
-        return len(self.response)
+        return len(self.response) if self.n_rows is None else self.n_rows
 
 
 def candidate(fit: Any, *, refit: bool = False) -> Candidate:
@@ -146,25 +149,33 @@ def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
 
 def _of_mixed(fit: MixedResults) -> Candidate:
     design, solution, family = fit.design, fit.solution, fit.solution.family
+    summed = design.represented is not None
     return Candidate(
         str(design.formula),
         {"Family": family.name, "Link": family.link.name} | settings_of(fit),
         fit.llf,
         fit.n_parameters,
-        np.asarray(design.response.values, dtype=float),
+        _moments(design) if summed else np.asarray(design.response.values, dtype=float),
         design.response.trials,
-        design.weights,
+        np.array([design.log_weights]) if summed else design.weights,
         design.offset,
-        design.index,
+        None if summed else design.index,
         (design,),
         fit.reml,
-        design.fixed.matrix,
+        None if summed else design.fixed.matrix,
         tuple(design.fixed.names),
         family,
         {name: len(fixed.names) for name, fixed in solution.components.items()},
         solution.integration.split(",")[0],
         llfs=solution.llfs,
+        n_rows=design.n_rows,
     )
+
+
+def _moments(design: Design) -> Array:
+    """What sums over rows say of the response, whatever else was summed: weight, mean, mean square."""
+    y, weights = design.response.values, np.ones(1) if design.weights is None else design.weights
+    return np.array([weights.sum(), weights @ y / weights.sum(), weights @ y**2 / weights.sum()])
 
 
 def _of_foreign(fit: ForeignFit) -> Candidate:

@@ -268,6 +268,7 @@ def influence(
     Name: cooks_distance, dtype: float64
     """
     results, workers = mixed_results(fit, "influence"), Workers(n_jobs, progress)
+    results.design.need_rows("influence of rows or groups")
     sets, labels, name = row_sets(results, group)
     solution = results.solution
     columns = None if solution.residual is None else results.model.residual_columns

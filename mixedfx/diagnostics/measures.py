@@ -232,7 +232,10 @@ def _without_variance(fit: MixedResults) -> str:
 def _fixed_variance(fit: MixedResults) -> float:
     """Variance of the fixed part over the rows: exactly zero if it is constant."""
     eta = fit.design.fixed.matrix @ np.asarray(fit.params, dtype=float)
-    return float(np.var(eta, ddof=1)) if np.ptp(eta) > 0 else 0.0
+    if not np.ptp(eta) > 0:
+        return 0.0
+    n, mean = fit.nobs, fit.design.mean_over_rows(eta)
+    return fit.design.mean_over_rows(np.square(eta - mean)) * n / (n - 1)
 
 
 def random_variances(fit: MixedResults) -> dict[str, float]:
@@ -242,7 +245,7 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
         share = np.einsum("ia,ab,ib->i", term.matrix, covariance.matrix, term.matrix, optimize=True)
         if term.loading is not None:
             share = share * np.einsum("lk,lk->l", term.loading, term.loading)[term.codes]
-        out[term.group] = out.get(term.group, 0.0) + float(np.mean(share))
+        out[term.group] = out.get(term.group, 0.0) + fit.design.mean_over_rows(share)
     return out
 
 

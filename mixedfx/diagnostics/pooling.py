@@ -49,6 +49,8 @@ class LevelRows:
         Columns with coefficients by level.
     names : tuple of str
     weights : (n,) array
+    n_rows : int
+        Number of rows of the data.
     """
 
     codes: IntArray
@@ -56,6 +58,7 @@ class LevelRows:
     Z: Array
     names: tuple[str, ...]
     weights: Array
+    n_rows: int
 
     def sums(self, values: Array) -> Array:
         """Return the sum (m,) of values (n,) by level."""
@@ -112,7 +115,7 @@ def fit_levels(rows: LevelRows, X: Array, names: Sequence[str], y: Array) -> Lev
     slopes = projected[:, :, :-1][:, :, varying]
     coefficients = projected[:, :, -1] - slopes @ common
     rest = root[:, 0] * (left[:, -1] - left[:, :-1][:, varying] @ common)
-    df = len(y) - int(np.sum(values > SPAN * values[:, -1:])) - rank
+    df = rows.n_rows - int(np.sum(values > SPAN * values[:, -1:])) - rank
     scale = rest @ rest / df if df > 0 else np.nan
     variances = scale * (np.einsum("mqq->mq", inverse) + np.einsum("mqa,ab,mqb->mq", slopes, unscaled, slopes))
     fitted = rows.fitted(coefficients[:, :, None])[:, 0]
@@ -145,14 +148,14 @@ def _shares(rows: LevelRows, X: Array, names: Sequence[str], projected: Array, v
     return shares
 
 
-def least_squares(X: Array, y: Array, weights: Array) -> tuple[Array, Array]:
-    """Return the coefficients (p,) and their covariance (p, p) of one regression for all rows."""
+def least_squares(X: Array, y: Array, weights: Array, n_rows: int) -> tuple[Array, Array]:
+    """Return the coefficients (p,) and their covariance (p, p) of one regression for all ``n_rows`` rows."""
     root = np.sqrt(weights)
     Q, R = np.linalg.qr(root[:, None] * X)
     beta = np.linalg.solve(R, Q.T @ (root * y))
     left = root * (y - X @ beta)
     inverse = np.linalg.inv(R)
-    return beta, (left @ left / (len(y) - X.shape[1])) * inverse @ inverse.T
+    return beta, (left @ left / (n_rows - X.shape[1])) * inverse @ inverse.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +197,7 @@ class Pooling:
             Columns ``level, pooling, intercept, slope``, the other predictors at their means in the level.
         """
         design, term, j = self.fit.design, _terms(self.fit, self.group)[0], _predictor(self.fit, x)
+        design.need_rows("the lines of levels")
         counts = np.bincount(term.codes, minlength=len(term.levels))
         X, beta = design.fixed.matrix, self.fit.params.to_numpy()
         offset = np.zeros(self.fit.nobs) if design.offset is None else design.offset
@@ -298,15 +302,15 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
     terms = _terms(results, group)
     design = results.design
     names = tuple(name for term in terms for name in term.names)
-    weights = np.ones(results.nobs) if design.weights is None else design.weights
+    weights = np.ones(len(design.response.values)) if design.weights is None else design.weights
     Z = np.column_stack([term.matrix for term in terms])
-    rows = LevelRows(terms[0].codes, len(terms[0].levels), Z, names, weights)
+    rows = LevelRows(terms[0].codes, len(terms[0].levels), Z, names, weights, results.nobs)
     y = design.response.values if design.offset is None else design.response.values - design.offset
     levels = fit_levels(rows, design.fixed.matrix, list(design.fixed.names), y)
-    beta, covariance = least_squares(design.fixed.matrix, y, weights)
+    beta, covariance = least_squares(design.fixed.matrix, y, weights, results.nobs)
     complete = np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)
     columns = {
-        "n": np.repeat(np.bincount(rows.codes, minlength=rows.n_levels), len(names)),
+        "n": np.repeat(np.rint(rows.sums(design.counts)).astype(np.intp), len(names)),
         "complete": (levels.shares @ beta).ravel(),
         "complete_se": np.sqrt(np.maximum(complete, 0.0)).ravel(),
         "no": levels.coefficients.ravel(),

@@ -135,6 +135,7 @@ def random_effects_independence(fit: Any) -> StatsTable:
     ['basement']
     """
     results = mixed_results(fit, "random_effects_independence")
+    results.design.need_rows("level means of predictors")
     rows: dict[tuple[str, str, str], tuple[float, float]] = {}
     for effects in _effects(results):
         means = _varying_means(results, effects.term)

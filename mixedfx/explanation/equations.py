@@ -323,7 +323,7 @@ class _Writer:
         accounts = sorted(accounts_of(self.fit.model.residual), key=lambda account: account.has_scale)
         scale = [n.greek("sigma") + n.square] if all(account.has_scale for account in accounts) else []
         variance = n.space.join([*scale, *(text for account in accounts if (text := account.variance(n)))])
-        if self.fit.design.weights is not None:
+        if self.fit.design.has_weights:
             variance += f" / {n.row('w')}"
         pair = f"{n.name('corr')}({n.row(epsilon)}, {n.row(epsilon, 'j')})"
         correlations = [text for account in accounts if (text := account.correlation(n))]
@@ -464,7 +464,7 @@ def _matrix(fit: MixedResults) -> str:
     zb = " + Zb" if fit.design.random else ""
     if fit.solution.response.has_normal_residuals:
         law = r",\quad b \sim N(0, \sigma^2 \Lambda\Lambda')" if zb else ""
-        inner = "R" if fit.solution.residual is not None else "W^{-1}" if fit.design.weights is not None else "I"
+        inner = "R" if fit.solution.residual is not None else "W^{-1}" if fit.design.has_weights else "I"
         return rf"y = X\beta{zb}{offset} + \varepsilon{law},\quad \varepsilon \sim N(0, \sigma^2 {inner})"
     law = r",\quad b \sim N(0, \Lambda\Lambda')" if zb else ""
     link = Latex().name(fit.solution.link.name)

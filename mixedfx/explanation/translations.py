@@ -75,7 +75,7 @@ def translations(fit: MixedResults) -> dict[str, str]:
     same (but for the constants that lme4 leaves out with ``nAGQ`` above 1).
     """
     inputs = fit.model.inputs
-    if inputs is None or inputs.options.get("functions"):
+    if inputs is None or inputs.stated.get("functions"):
         return {}
     source = _Source.of(fit)
     candidates = {
@@ -112,7 +112,7 @@ class _Source:
     @classmethod
     def of(cls, fit: MixedResults) -> _Source:
         formula = fit.design.formula
-        options = dict(fit.model.inputs.options)
+        options = dict(fit.model.inputs.stated)
         fixed = " + ".join([formula.fixed, *(f"offset({text})" for text in formula.offsets)])
         return cls(fit, options, _in_r(formula.response), _in_r(fixed), formula.random)
 

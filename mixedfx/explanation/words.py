@@ -106,7 +106,7 @@ def _meaning_of_weights(fit: MixedResults) -> str:
 def _rows(fit: MixedResults) -> Iterator[str]:
     """What every row brings along: weights and offset."""
     design = fit.design
-    if design.weights is not None:
+    if design.has_weights:
         name = "the weights given" if design.weights_column is None else f"the weights {design.weights_column}"
         yield f"Rows have {name}: {_meaning_of_weights(fit)}."
     if design.offset is not None:
@@ -227,7 +227,7 @@ def _residual_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
     estimates = ResidualEstimates(float(fit.sigma), further.residual, columns)
     if all(account.has_scale for account in accounts):
         sigma, given = number(fit.sigma), " (given, not estimated)" if fit.model.sigma is not None else ""
-        weight = " where the weight is 1" if fit.design.weights is not None else ""
+        weight = " where the weight is 1" if fit.design.has_weights else ""
         if any(account.spreads for account in accounts):
             yield f"The standard deviation of single observations differs between rows (unit: {sigma}{given})."
         else:

@@ -295,6 +295,7 @@ class LinearFit(Fit):
 
     def leverages(self) -> tuple[Array, Array]:
         """Return how much every response pulls its own fitted value, through fixed and through random effects."""
+        self.design.need_rows("leverages")
         return linear_leverage(self).leverages()
 
     def drawn_predictor(self, effects: Array, rng: np.random.Generator) -> Array:

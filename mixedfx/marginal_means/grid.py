@@ -250,6 +250,12 @@ class GivenWeights(Weights):
         return np.broadcast_to(self.numbers[:, None], (grid.n_others, grid.n_cells))
 
 
+def _need_values(fit: AdaptedFit, name: str) -> None:
+    """Refuse to count the rows at values of a column of which only sums are known."""
+    if fit.solution is not None and np.isfinite(fit.predictors[name].mean):
+        fit.solution.design.need_rows(f"numbers of rows at values of {name!r}")
+
+
 def _counts(grid: Grid, fit: AdaptedFit, names: Sequence[str]) -> Array:
     """Return the frequency (others, cells) of each row's combination of ``names``, covariates at one value ignored."""
     position = np.zeros(len(fit.observed), dtype=np.intp)
@@ -259,12 +265,15 @@ def _counts(grid: Grid, fit: AdaptedFit, names: Sequence[str]) -> Array:
     for name in names:
         values = grid.values[name]
         if len(values) > 1 or fit.predictors[name].is_discrete:
+            _need_values(fit, name)
             code = pd.Index(list(values)).get_indexer(pd.Index(fit.observed[name].tolist()))
             known &= code >= 0
             position += stride * np.maximum(code, 0)
         wanted += stride * grid.codes[name]
         stride *= len(values)
-    counts = np.bincount(position[known], minlength=stride).astype(float)
+    counts = np.bincount(
+        position[known], weights=None if fit.counts is None else fit.counts[known], minlength=stride
+    ).astype(float)
     return counts[wanted].reshape(grid.n_others, grid.n_cells)
 
 

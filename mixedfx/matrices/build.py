@@ -59,12 +59,15 @@ class Represented:
         Number of rows.
     log_weights : float
         Sum of the logarithms of their weights.
+    counts : (r,)
+        How many rows each row of the design stands for.
     products : dict
         Products (r, k) of the numeric factors of terms of the fixed part, by term: not products of the rows' numbers.
     """
 
     n_rows: int
     log_weights: float
+    counts: Array
     products: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -140,6 +143,25 @@ class Design:
             raise SpecificationError(
                 f"this model was fitted to sums over rows, and {what} cannot be had of sums: fit the rows themselves"
             )
+
+    @property
+    def counts(self) -> Array:
+        """How many rows of the data each row of the design is: 1, unless it stands for others."""
+        return np.ones(len(self.response.values)) if self.represented is None else self.represented.counts
+
+    def mean_over_rows(self, squares: Array) -> float:
+        """Return the mean over the rows of the data of a quadratic function (n,) of the columns of the design.
+
+        Raises
+        ------
+        SpecificationError
+            If the rows have weights, and those of the design stand for them.
+        """
+        if self.represented is None:
+            return float(np.mean(squares))
+        if self.has_weights:
+            self.need_rows("averages over rows of unequal weight")
+        return float(self.represented.counts @ squares) / self.n_rows
 
     @property
     def has_weights(self) -> bool:

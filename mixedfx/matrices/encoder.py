@@ -342,6 +342,11 @@ class Variable:
         return self.labels is not None
 
     @property
+    def is_summed(self) -> bool:
+        """Whether its mean and range are known, but not its values."""
+        return False
+
+    @property
     def levels(self) -> tuple[Hashable, ...]:
         """The levels of a factor, or the distinct values of a numeric variable in increasing order."""
         if self.labels is not None:

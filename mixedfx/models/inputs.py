@@ -58,6 +58,11 @@ class ModelInputs:
         return self.frame if self.given is None else self.given
 
     @property
+    def stated(self) -> dict[str, Any]:
+        """What was said of the model beside its formula."""
+        return self.options
+
+    @property
     def arguments(self) -> tuple[str, Frame, dict[str, Any]]:
         """Formula, data and options of the model."""
         return self.formula, self.frame, self.options

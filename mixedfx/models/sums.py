@@ -41,6 +41,18 @@ class SumsInputs:
     given = None
 
     @property
+    def stated(self) -> dict[str, Any]:
+        """What was said of the model beside its formula, to the sums or to the model."""
+        recipe = self.sums.recipe
+        said = {"weights": recipe.weights, "offset": recipe.offset}
+        return {
+            **self.options,
+            **said,
+            "contrasts": recipe.contrasts or None,
+            "functions": recipe.settings.functions or None,
+        }
+
+    @property
     def arguments(self) -> tuple[None, CrossProducts, dict[str, Any]]:
         """Formula, data and options of the model."""
         return None, self.sums, self.options

@@ -183,6 +183,8 @@ class AdaptedFit:
         Patsy's or formulaic's description of the columns, where they are those of statsmodels.
     solution : Fit or None
         The fit itself, if it is one of ours.
+    counts : (n,) or None
+        How many rows of the data each of :attr:`observed` is; one if None.
     fitted : (n,), (n,) or None
         Linear predictors and means of the fitted rows, of a fit of ours.
     """
@@ -209,6 +211,7 @@ class AdaptedFit:
     residual: tuple[float, float] | None = None
     info: Any = field(default=None, repr=False)
     solution: Fit | None = field(default=None, repr=False)
+    counts: Array | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)
 
 

@@ -120,6 +120,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         df=df,
         usual_rows=lambda rows: results._canonical_rows.usual(rows),
         solution=fit,
+        counts=design.counts,
         fitted=lambda: (results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)),
     )
 
@@ -170,7 +171,7 @@ def _spread(fit: Fit) -> ObservationSpread | None:
 
     def total(phi: Array) -> float:
         covariances, residual = variances.at(phi)
-        return float(np.mean(residual + linear_predictor_variance(design, covariances, everything)))
+        return residual + design.mean_over_rows(linear_predictor_variance(design, covariances, everything))
 
     phi = variances.phi
     slope = np.array([total(phi + s) - total(phi - s) for s in STEP * np.eye(phi.size)]) / (2.0 * STEP)
@@ -262,12 +263,15 @@ def _described(
     """Return the predictors and their values; ``fixed`` names those of fixed effects."""
     factors = {name for encoder in encoders for name in _factor_columns(encoder)}
     observed = pd.DataFrame({name: _values(variable) for name, variable in variables.items()})
-    predictors = {
-        name: predictor_of(
-            name, observed[name], is_factor=variable.is_factor or name in factors, is_fixed=name in fixed
-        )
-        for name, variable in variables.items()
-    }
+    predictors = {}
+    for name, variable in variables.items():
+        is_factor, is_fixed = variable.is_factor or name in factors, name in fixed
+        if variable.is_summed:
+            range_of = (variable.mean, *variable.range)
+            is_factor = is_factor or variable.is_logical
+            predictors[name] = Predictor(name, variable.levels, is_factor, *range_of, is_fixed)
+        else:
+            predictors[name] = predictor_of(name, observed[name], is_factor=is_factor, is_fixed=is_fixed)
     return predictors, observed
 
 

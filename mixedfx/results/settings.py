@@ -19,7 +19,7 @@ def settings_of(fit: Estimates) -> dict[str, str]:
         model has them. The offsets are those of the argument; ``offset(…)`` stands in the formula.
     """
     model: Any = fit.model
-    options: dict[str, Any] = {} if model.inputs is None else model.inputs.options
+    options: dict[str, Any] = {} if model.inputs is None else model.inputs.stated
     found: dict[str, str] = {}
     family = getattr(model, "family", None)
     if family is not None:

@@ -22,7 +22,7 @@ from mixedfx.matrices.random import level_labels
 from mixedfx.matrices.rows import left_out
 from mixedfx.scale.columns import TermColumns
 from mixedfx.scale.recipe import Recipe
-from mixedfx.scale.standins import stand_ins
+from mixedfx.scale.standins import counts_of, stand_ins
 from mixedfx.scale.sums import Moments, Sums
 
 __all__ = ["Building"]
@@ -33,6 +33,11 @@ class SummedVariable(Variable):
     """A numeric variable of which sums are left."""
 
     moments: Moments = field(default_factory=lambda: Moments(np.ones(3), 1.0, 1.0))
+
+    @property
+    def is_summed(self) -> bool:
+        """True."""
+        return True
 
     @property
     def mean(self) -> float:
@@ -111,6 +116,8 @@ class Building:
             redundant,
             *map(double_bar, random),
         )
+        products = self._columns.products_by_term(formula.fixed_terms)
+        counts = counts_of(self._stand_ins, self.sums)
         offsets = OffsetEncoder(
             formula.offsets, recipe.offset, False, recipe.settings.named_in(formula.offsets).functions, ({}, {})
         )
@@ -128,7 +135,7 @@ class Building:
             None,
             recipe.weights,
             {name: self._variable(name) for name in fixed.encoder.variables},
-            represented=Represented(tally.used, tally.log_weights, self._columns.products_by_term(formula.fixed_terms)),
+            represented=Represented(tally.used, tally.log_weights, counts, products),
         )
 
     def _variable(self, name: str) -> Variable:

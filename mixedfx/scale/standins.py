@@ -18,7 +18,7 @@ import numpy as np
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.scale.sums import Sums
 
-__all__ = ["StandIns", "stand_ins"]
+__all__ = ["StandIns", "counts_of", "stand_ins"]
 
 ROUNDED = 1e-13  # spread of a column within a cell, relative to its size, that is rounding
 NEGLIGIBLE = 1e-12  # share of a variance, beside the columns before, that is rounding
@@ -53,6 +53,11 @@ class StandIns:
     def take(self, chosen: IntArray | BoolArray) -> StandIns:
         """Return some of the rows."""
         return StandIns(self.cell[chosen], self.columns[chosen], self.weights[chosen])
+
+
+def counts_of(rows: StandIns, sums: Sums) -> Array:
+    """Return how many rows of the data each row stands for: its share in the weight of its cell."""
+    return sums.cells.count[rows.cell] * rows.weights / sums.cells.weight[rows.cell]
 
 
 def stand_ins(sums: Sums) -> StandIns:

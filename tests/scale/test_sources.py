@@ -1,0 +1,95 @@
+"""Every source of rows gives the same sums."""
+
+import pytest
+
+import mixedfx as mfx
+from tests.scale.test_cross_products import CASES, arguments_of, assert_same, pieces
+
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
+
+
+def parquet_folder(data, folder):
+    for k, piece in enumerate(pieces(data)):
+        pyarrow.parquet.write_table(pyarrow.Table.from_pandas(piece, preserve_index=False), folder / f"{k}.parquet")
+    return str(folder)
+
+
+def parquet_file(data, folder):
+    path = folder / "rows.parquet"
+    table = pyarrow.Table.from_pandas(data, preserve_index=False)
+    pyarrow.parquet.write_table(table, path, row_group_size=len(data) // 7 + 1)
+    return path
+
+
+def arrow_dataset(data, folder):
+    return pyarrow.dataset.dataset(parquet_folder(data, folder))
+
+
+def duckdb_relation(data, folder):
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect()
+    return connection.sql(f"select * from read_parquet('{parquet_folder(data, folder)}/*.parquet')")
+
+
+def polars_lazy(data, folder):
+    polars = pytest.importorskip("polars")
+    return polars.scan_parquet(f"{parquet_folder(data, folder)}/*.parquet")
+
+
+def dask_frame(data, folder):
+    frame = pytest.importorskip("dask.dataframe")
+    return frame.from_pandas(data.reset_index(drop=True), npartitions=7)
+
+
+def list_of_frames(data, folder):
+    return pieces(data)
+
+
+SOURCES = [parquet_folder, parquet_file, arrow_dataset, duckdb_relation, polars_lazy, dask_frame, list_of_frames]
+ORDERED_BY_TEXT = (duckdb_relation, polars_lazy)  # engines that keep categories, or give them back as text
+
+
+def as_given(data, source):
+    """Data whose factors have one order of levels whatever reads them: that of their text."""
+    if source not in ORDERED_BY_TEXT:
+        return data
+    changed = {name: data[name].astype(str).where(data[name].notna(), None) for name in data.select_dtypes("category")}
+    return data.assign(**changed)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sleepstudy_weights_reml",
+        "machines_factorslopes_reml",
+        "cake_sum_contrasts_reml",
+        "rankdef_empty_cell_reml",
+        "carrots_doublebar_reml",
+    ],
+)
+def test_a_source_gives_the_fit_in_memory(name, source, tmp_path):
+    check(name, source, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("name", CASES)
+def test_every_source_gives_the_fit_in_memory(name, source, tmp_path):
+    check(name, source, tmp_path)
+
+
+def check(name, source, folder):
+    case = CASES[name]
+    given = arguments_of(case)
+    data, formula = as_given(given.pop("data"), source), given.pop("formula")
+    rows = mfx.lmer(formula, data, reml=case["REML"], **given)
+    stats = mfx.cross_products(source(data, folder), formula, **given)
+
+    def reordered():
+        return mfx.lmer(formula, data[::-1], reml=case["REML"], **given)
+
+    assert_same(rows, mfx.lmer(None, stats, reml=case["REML"]), reordered)
