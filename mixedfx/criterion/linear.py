@@ -368,7 +368,7 @@ class LinearEvaluation:
         hessian = 2.0 * outer / self.sigma2 - trace + bend
         if self.criterion.sigma2 is None:
             slopes = cross_y / self.sigma2
-            hessian = hessian - np.outer(slopes, slopes) / self.criterion.nu
+            hessian = hessian - slopes[:, None] * (slopes / self.criterion.nu)
         return np.asarray(hessian)
 
     @cached_property

@@ -289,7 +289,8 @@ class MarginalModel:
 
     def gram(self, weight: Array) -> Gram:
         """Return the cross-products of the random effects' columns with weights (n,)."""
-        return replace(cross_products(self.space.rows, weight), solver=self.solver)
+        gram = cross_products(self.space.rows, weight)
+        return gram if gram.solver == self.solver else replace(gram, solver=self.solver)
 
     def roughly(self) -> MarginalModel:
         """Return the model whose equations are solved no better than a step on the way to the mode needs."""

@@ -334,8 +334,8 @@ def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) 
         average = average + cross @ np.asarray(solved)
     out[theta, theta] = average + model.covariance.curvature(state.parts.theta, covariance_gradient)
     out[:p, :p] += model.penalty.curvature()
-    upper = np.triu(out)
-    return np.asarray(upper + np.triu(out, 1).T)
+    below = np.arange(size)[:, None] > np.arange(size)
+    return np.where(below, out.T, out)
 
 
 def mode_covariance(state: ModeState, factor: int) -> Array:

@@ -11,13 +11,16 @@ Gustavson, Wasniewski, Dongarra & Langou (2010), ACM TOMS 37(2), 18.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from mixedfx._typing import Array, IntArray
+from mixedfx._typing import Array, BoolArray, IntArray
 
 __all__ = ["count", "factorize", "full", "inverse", "pack", "positions", "product", "scaled", "solve", "times"]
 
+SMALL = 64  # rows of matrices whose triangles are kept
 STRIPE = 256  # columns of a full matrix that are filled at once; a matrix of so few is multiplied as a full one
 
 
@@ -47,6 +50,24 @@ def _blocks(cells: Array, n: int) -> tuple[Array, Array, Array]:
     return rectangle[:, even : k + even], rectangle[:, k + even :], rectangle[1 - even :, : n - k]
 
 
+@lru_cache(maxsize=SMALL)
+def _below(n: int, diagonal: int) -> BoolArray:
+    """Where a matrix (n, n) has entries on the given diagonal and below it; read-only, as it is shared."""
+    below = np.tri(n, k=diagonal, dtype=bool)
+    below.flags.writeable = False
+    return below
+
+
+def _upper(a: Array) -> Array:
+    """The upper triangle of a square matrix, zeros below."""
+    return np.where(_below(len(a), -1), 0.0, a) if len(a) <= SMALL else np.triu(a)
+
+
+def _lower(a: Array, diagonal: int = 0) -> Array:
+    """The lower triangle of a square matrix from a diagonal on, zeros above."""
+    return np.where(_below(len(a), diagonal), a, 0.0) if len(a) <= SMALL else np.tril(a, diagonal)
+
+
 def pack(a: Array) -> Array:
     """Return the cells of a symmetric matrix (n, n)."""
     k, _ = _halves(len(a))
@@ -64,9 +85,9 @@ def _assembled(first: Array, across: Array, second: Array) -> Array:
     n = len(first) + len(second)
     cells = np.zeros(count(n))
     a, b, c = _blocks(cells, n)
-    a[:] = np.triu(first)
+    a[:] = _upper(first)
     b[:] = across
-    c += np.tril(second)
+    c += _lower(second)
     return cells
 
 
@@ -78,7 +99,7 @@ def full(cells: Array, n: int) -> Array:
         stripe = lower[at : at + STRIPE]
         lower[:at, at : at + STRIPE] = stripe[:, :at].T
         square = stripe[:, at : at + STRIPE]
-        square += np.tril(square, -1).T
+        square += _lower(square, -1).T
     return np.asarray(lower)
 
 
@@ -104,8 +125,8 @@ def scaled(cells: Array, n: int, d: Array) -> Array:
     out = cells.copy()
     rectangle = out.reshape(k, n + even)
     factors = np.zeros((k, k + even))
-    factors[:, even:] = np.triu(d[:k, None] * d[:k])
-    factors[1 - even :, : n - k] += np.tril(d[k:, None] * d[k:])
+    factors[:, even:] = _upper(d[:k, None] * d[:k])
+    factors[1 - even :, : n - k] += _lower(d[k:, None] * d[k:])
     rectangle[:, : k + even] *= factors
     rectangle[:, k + even :] *= d[:k, None]
     rectangle[:, k + even :] *= d[k:]
