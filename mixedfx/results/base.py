@@ -395,11 +395,7 @@ class MixedResults(Estimates):
         return again
 
     def refit_many(
-        self,
-        Y: Any,
-        names: Sequence[Any] | None = None,
-        out: str | Path | None = None,
-        chunk: int | None = None,
+        self, Y: Any, names: Sequence[Any] | None = None, out: str | Path | None = None, chunk: int | None = None
     ) -> ManyFits:
         """Fit the same model to many responses (genes, electrodes, voxels, simulated studies): all at once if possible.
 
@@ -422,7 +418,7 @@ class MixedResults(Estimates):
         -------
         ManyFits
             ``params, bse, df, tvalues, pvalues, varcorr, llf, converged, singular, verdict``, one row a response;
-            ``to_frame()`` has everything. After ``out=`` the tables are read from the file when they are asked for.
+            ``to_frame()``. After ``out=`` the tables are read from the file when they are asked for.
 
         Raises
         ------
@@ -517,10 +513,15 @@ class MixedResults(Estimates):
         """
         self.model.save(path, self.solution)
 
-    #: Whether many responses are fitted at once.
-    refits_together = False
-    #: Whether standard errors come with the fits to many responses; else they are computed when they are asked for.
-    refits_are_tested = True
+    @property
+    def refits_together(self) -> bool:
+        """Whether many responses are fitted at once."""
+        return False
+
+    @property
+    def refits_are_tested(self) -> bool:
+        """Whether standard errors come with the fits to many responses; else they are computed when asked for."""
+        return True
 
     def _refits(self, Y: Array) -> Refits | None:
         """Fit the model to many responses (n, R) at once; None where that is done one after the other."""

@@ -105,10 +105,19 @@ class LinearMixedResults(MixedResults):
         deviations = pd.DataFrame({"coef": by_kind.to_numpy()}, index=[f"sd, {label}" for label in by_kind.index])
         return pd.concat([deviations, parameters]) if len(deviations) else parameters
 
-    refits_together = True
-    refits_are_tested = False
+    @property
+    def refits_together(self) -> bool:
+        """Whether many responses are fitted at once: not by iteration."""
+        return not self.solution.problem.is_iterative
+
+    @property
+    def refits_are_tested(self) -> bool:
+        """Whether standard errors come with the fits to many responses; else they are computed when asked for."""
+        return self.solution.problem.is_iterative
 
     def _refits(self, Y: Array) -> Refits | None:
+        if not self.refits_together:
+            return None
         try:
             return refit_many(self.solution.problem, checked_responses(self.design, Y), self.solution.x)
         except (DataError, ArithmeticError, np.linalg.LinAlgError):  # one response keeps the others from being fitted

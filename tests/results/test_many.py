@@ -128,6 +128,17 @@ def test_models_without_random_effects_and_with_residual_structures():
         rows_equal(fit.refit_many(Y), fit, Y)
 
 
+def test_fits_by_iteration_are_refitted_by_iteration():
+    frame, rng = counted(), np.random.default_rng(3)
+    frame["y"] = rng.normal(size=len(frame)) + np.repeat(rng.normal(size=12), 8)
+    control = mfx.Control(remainder="iterative")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.lmer("y ~ x + (1 | g) + (1 | h)", frame, control=control)
+    Y = fit.simulate(2, seed=1).to_numpy()
+    rows_equal(fit.refit_many(Y), fit, Y)
+
+
 def test_constant_and_separated_responses_are_told():
     """Counts that are all zero, and a constant response of a family with a dispersion, which would go to zero."""
     counts, sizes = GENERALISED["poisson"](), GENERALISED["gamma"]()
