@@ -76,6 +76,9 @@ class GaussianEvaluation(Evaluation, Protocol):
     def x_form_stack(self) -> Array:
         """Minus the derivative (k, p, p) of ``X' V^-1 X``."""
 
+    def forget(self) -> None:
+        """Drop what takes memory; it is computed again when asked for."""
+
 
 class MarginalEvaluation(Evaluation, Protocol):
     """An approximate log-likelihood of a generalised model, which rests on a conditional mode."""

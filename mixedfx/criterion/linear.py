@@ -45,6 +45,7 @@ __all__ = ["LinearCriterion", "LinearEvaluation"]
 
 DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects …
 DENSE_PER_PARAMETER = 100  # … and up to so many a parameter; beyond, differences of the exact gradient are cheaper
+LARGE = ("factor", "_solved", "effects", "s", "column_effects", "z_vinv_x", "information")  # parts of an evaluation
 DIFFERENCE_STEP = 1e-4  # relative step of central differences of the exact gradient
 
 
@@ -409,8 +410,15 @@ class LinearEvaluation:
         n_effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
         if n_effects <= min(DENSE_EFFECTS, DENSE_PER_PARAMETER * self.theta.size):
             return self._with_trace(dense_traces(self))
+        if self.factor.remainder is not None:
+            self.factor.remainder.forget()
         bounds = self.criterion.search_lower, self.criterion.upper
         return central_differences(lambda theta: self.criterion(theta).gradient, self.theta, *bounds)
+
+    def forget(self) -> None:
+        """Drop what grows with the data, unless it rests on random probes; it is computed again when asked for."""
+        for name in () if self.criterion.is_sampled else LARGE:
+            self.__dict__.pop(name, None)
 
     @cached_property
     def x_form_stack(self) -> Array:

@@ -147,7 +147,7 @@ class ResidualEvaluation:
         inner = LinearCriterion(cross_products(self.rows), c.covariance, n, c.reml, constant, c.sigma2)
         return inner(self.theta)
 
-    @property
+    @cached_property
     def value(self) -> float:
         """Minus twice the log-likelihood, all constants included."""
         return self.linear.value
@@ -211,6 +211,11 @@ class ResidualEvaluation:
     def curvature_is_exact(self) -> bool:
         """True."""
         return True
+
+    def forget(self) -> None:
+        """Drop what grows with the data; it is computed again when asked for."""
+        for name in ("rows", "linear", "_derivatives"):
+            self.__dict__.pop(name, None)
 
 
 def _trace(at: LinearEvaluation, rows: Rows, change: Rows) -> float:

@@ -183,18 +183,15 @@ def _crossed_squares(at: LinearEvaluation, rest: ShiftedRemainder) -> Array:
     factor, layout = at.factor, at.criterion.gram.layout
     resolvent, information = factor.resolvents[0][0, 0], at.information[0][0, 0]
     lost = resolvent * factor.s[0][0, 0] - information
-    n = layout.n_remainder
-    G = packed.full(factor.cross[0].schur(np.square(resolvent)[None, None]), n)
-    K = rest.dense_k
-    H = K @ G
-    spread = np.zeros((n, layout.n_factors - 1))  # squares of Lambda^-2, a column a factor
+    spread = np.zeros((layout.n_remainder, layout.n_factors - 1))  # squares of Lambda^-2, a column a factor
     for column, r in enumerate(layout.remainder):
         spread[layout.span(r), column] = np.square(rest.precision[layout.span(r)])
+    squares, norms = rest.products_with(factor.cross[0].schur(np.square(resolvent)[None, None]))
     out = np.empty((layout.n_factors, layout.n_factors))
-    out[0, 0] = information @ information + np.einsum("ij,ji->", H, H) - lost @ lost
-    out[0, 1:] = out[1:, 0] = np.einsum("ij,ij->i", H, K) @ spread
-    out[1:, 1:] = spread.T @ np.stack([np.einsum("ij,ij,j->i", K, K, column) for column in spread.T], axis=1)
-    diagonal = np.square(spread).T @ np.square(K.diagonal())
+    out[0, 0] = information @ information + squares - lost @ lost
+    out[0, 1:] = out[1:, 0] = norms @ spread
+    out[1:, 1:] = spread.T @ rest.squared_k_times(spread)
+    diagonal = np.square(spread).T @ np.square(rest.k[layout.square.diagonal])
     out[np.arange(1, len(out)), np.arange(1, len(out))] += [
         np.square(part).sum() for part in at.information[1:]
     ] - diagonal

@@ -234,6 +234,7 @@ def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum
         tol=control.tol,
         max_iter=control.max_iter,
         callback=control.callback(problem.to_user),
+        release=lambda point: point.forget(),
     )
 
 

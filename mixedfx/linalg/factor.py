@@ -138,10 +138,7 @@ class BlockFactor:
     def information(self) -> tuple[Array, ...]:
         """Return the diagonal blocks (Q, Q, m) of ``Z' V^-1 Z``, by factor in elimination order."""
         rest = [] if self.remainder is None else [self.remainder.information(r) for r in self.layout.remainder]
-        chain = self._chain_information()
-        if self.remainder is not None:
-            self.remainder.forget()
-        return (*chain, *rest)
+        return (*self._chain_information(), *rest)
 
     def information_deviations(self) -> tuple[Array, ...]:
         """Return by how much each probe's sum (K, Q, Q) of these blocks differs from the mean; K = 0 if exact."""

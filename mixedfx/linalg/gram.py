@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, combinations, pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,6 +20,7 @@ from mixedfx.linalg.small import apply, diagonal_blocks, segment_sum_columns
 
 __all__ = ["Gram", "Rows", "cross_products", "level_sums"]
 
+SPARSE_COLUMNS = 300  # the own cross-products of a remainder of fewer columns are dense
 FEW_COLUMNS = 8  # up to so many columns are summed by one bincount each
 
 
@@ -55,7 +56,7 @@ class Gram:
     cross : tuple of Cross
         Chain factors with the remainder.
     remainder : (r, r)
-        The remainder with itself; a sparse matrix or an operator where the layout says so.
+        The remainder with itself; a sparse matrix unless it is small, an operator where the layout says so.
     sides : tuple of (Q, m, c)
         Chain factors with the dense columns.
     remainder_side : (r, c)
@@ -88,17 +89,13 @@ class Gram:
         )
 
     @cached_property
-    def remainder_cells(self) -> Array:
-        """:attr:`remainder` in the cells of the layout."""
-        if self.layout.n_remainder == 0:
-            return np.zeros(0)
+    def remainder_cells(self) -> tuple[IntArray | slice, Array]:
+        """The cells of the layout that :attr:`remainder` has numbers for, and the numbers."""
         if isinstance(self.remainder, np.ndarray):
-            return packed.pack(self.remainder)
+            return slice(None), packed.pack(self.remainder)
         row, column, values = self.remainder_entries
         lower = row >= column
-        cells = np.zeros(self.layout.square.n_cells)
-        cells[self.layout.square.positions(row[lower], column[lower])] = values[lower]
-        return cells
+        return self.layout.square.positions(row[lower], column[lower]), values[lower]
 
     @property
     def remainder_entries(self) -> tuple[IntArray, IntArray, Array]:
@@ -116,9 +113,10 @@ class Gram:
         if isinstance(self.remainder, OperatorSquare):
             return self.remainder.own[factor - self.layout.n_chain]
         at, size = self.layout.span(factor), self.layout.sizes[factor]
-        if self.layout.plan is not None:  # of one coefficient a level
-            return np.asarray(self.remainder.diagonal()[at])[None, None]
-        return diagonal_blocks(np.asarray(self.remainder)[at, at], size)
+        if isinstance(self.remainder, np.ndarray):
+            return diagonal_blocks(self.remainder[at, at], size)
+        own, m = self.remainder[at, at], self.layout.levels[factor]
+        return np.array([[own.diagonal((b - a) * m)[min(a, b) * m :][:m] for b in range(size)] for a in range(size)])
 
     def squared_norms(self) -> Array:
         """Return the squared Frobenius norms (k, k) of ``Z_i' Z_j`` for all coefficients of all factors."""
@@ -214,7 +212,7 @@ def _sides(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
 def _remainder(rows: Rows, weighted: Sequence[Array]) -> Array | sp.csr_array | OperatorSquare:
     if rows.layout.is_operator:
         return _operator_table(rows, weighted)
-    return _sparse_table(rows, weighted) if rows.layout.plan else _dense_table(rows, weighted)
+    return _dense_table(rows, weighted) if _is_small(rows) else _sparse_table(rows, weighted)
 
 
 def _operator_table(rows: Rows, weighted: Sequence[Array]) -> OperatorSquare:
@@ -238,15 +236,40 @@ def _dense_table(rows: Rows, weighted: Sequence[Array]) -> Array:
     return out
 
 
+def _is_small(rows: Rows) -> bool:
+    """Whether the remainder's own cross-products are kept dense."""
+    small = rows.layout.n_remainder < SPARSE_COLUMNS or bool(rows.loadings)
+    return small and rows.layout.plan is None
+
+
 def _sparse_table(rows: Rows, weighted: Sequence[Array]) -> sp.csr_array:
-    """The same for factors with one coefficient a level, as a sparse matrix."""
+    """The same as a sparse matrix: levels of one factor never meet."""
+    remainder = rows.layout.remainder
+    blocks = {(r, r): _sparse_diagonal(rows, weighted, r) for r in remainder}
+    for r, s in combinations(remainder, 2):
+        blocks[r, s] = _sparse_pair(rows, weighted, r, s)
+        blocks[s, r] = sp.csr_array(blocks[r, s].T)
+    if len(blocks) == 1:
+        return next(iter(blocks.values()))
+    return sp.csr_array(sp.block_array([[blocks[r, s] for s in remainder] for r in remainder], format="csr"))
+
+
+def _sparse_diagonal(rows: Rows, weighted: Sequence[Array], r: int) -> sp.csr_array:
+    """Cross-products (Q m, Q m) of a factor with itself."""
+    size, m = rows.layout.sizes[r], rows.layout.levels[r]
+    values = _diagonal(rows, weighted, r).transpose(0, 2, 1)
+    columns = np.arange(m, dtype=np.int32)[:, None] + np.arange(size, dtype=np.int32) * m
+    starts = np.arange(size * m + 1, dtype=np.int32) * size
+    return sp.csr_array((values.ravel(), np.tile(columns.ravel(), size), starts), shape=(size * m, size * m))
+
+
+def _sparse_pair(rows: Rows, weighted: Sequence[Array], r: int, s: int) -> sp.csr_array:
+    """Cross-products (Q_r m_r, Q_s m_s) of two factors."""
     layout = rows.layout
-    at = {r: layout.codes[r] + layout.span(r).start for r in layout.remainder}
-    pairs = [(r, s) for r in layout.remainder for s in layout.remainder]
-    i = np.concatenate([at[r] for r, _ in pairs])
-    j = np.concatenate([at[s] for _, s in pairs])
-    values = np.concatenate([weighted[r][0] * rows.z[s][0] for r, s in pairs])
-    return sp.csr_array(sp.coo_array((values, (i, j)), shape=(layout.n_remainder, layout.n_remainder)))
+    shape = layout.levels[r], layout.levels[s]
+    place = layout.codes[r].astype(np.int32), layout.codes[s].astype(np.int32)
+    tables = [[sp.csr_array(sp.coo_array((w * z, place), shape=shape)) for z in rows.z[s]] for w in weighted[r]]
+    return sp.csr_array(sp.block_array(tables, format="csr"))
 
 
 def _block_squares(matrix: Array | sp.csr_array | OperatorSquare, starts: IntArray) -> Array:

@@ -18,9 +18,22 @@ from scipy.linalg import blas, lapack
 
 from mixedfx._typing import Array, BoolArray, IntArray
 
-__all__ = ["count", "factorize", "full", "inverse", "pack", "positions", "product", "scaled", "solve", "times"]
+__all__ = [
+    "count",
+    "factorize",
+    "full",
+    "inverse",
+    "pack",
+    "positions",
+    "product",
+    "scale",
+    "solve",
+    "squared_product",
+    "times",
+]
 
 SMALL = 64  # rows of matrices whose triangles are kept
+TILE = 512  # rows of the blocks of a product that is never formed as a whole
 STRIPE = 256  # columns of a full matrix that are filled at once; a matrix of so few is multiplied as a full one
 
 
@@ -119,18 +132,66 @@ def times(cells: Array, n: int, b: Array) -> Array:
     return out
 
 
-def scaled(cells: Array, n: int, d: Array) -> Array:
-    """Return the cells of ``diag(d) A diag(d)``."""
-    k, even = _halves(n)
-    out = cells.copy()
-    rectangle = out.reshape(k, n + even)
-    factors = np.zeros((k, k + even))
-    factors[:, even:] = _upper(d[:k, None] * d[:k])
-    factors[1 - even :, : n - k] += _lower(d[k:, None] * d[k:])
-    rectangle[:, : k + even] *= factors
-    rectangle[:, k + even :] *= d[:k, None]
-    rectangle[:, k + even :] *= d[k:]
+def squared_product(a: Array, b: Array, n: int) -> tuple[float, Array]:
+    """Return ``tr(A B A B)`` and the diagonal (n,) of ``A B A`` for the cells of two symmetric matrices.
+
+    The product ``A B`` is formed block by block, each beside its mirror image, and never as a whole.
+    """
+    spans, left, right = _spans(n), _tiles(a, n), _tiles(b, n)
+    trace, diagonal = 0.0, np.zeros(n)
+    for i, own in enumerate(spans):
+        for j, other in enumerate(spans[: i + 1]):
+            tile = _tile_of_product(left[i], right, j)
+            mirror = tile if i == j else _tile_of_product(left[j], right, i)
+            trace += (1.0 if i == j else 2.0) * float(np.einsum("ij,ji->", tile, mirror))
+            diagonal[own] += np.einsum("ij,ij->i", tile, left[i][j])
+            if i != j:
+                diagonal[other] += np.einsum("ij,ij->i", mirror, left[j][i])
+    return trace, diagonal
+
+
+def _tile_of_product(row: list[Array], right: list[list[Array]], j: int) -> Array:
+    out = row[0] @ right[0][j]
+    for m in range(1, len(row)):
+        out += row[m] @ right[m][j]
     return out
+
+
+def _spans(n: int) -> list[slice]:
+    """Rows of the tiles, none of which lies in both halves."""
+    k, _ = _halves(n)
+    return [slice(at, min(at + TILE, end)) for begin, end in ((0, k), (k, n)) for at in range(begin, end, TILE)]
+
+
+def _tiles(cells: Array, n: int) -> list[list[Array]]:
+    """All tiles of a matrix: views of its cells, except for those on the diagonal."""
+    spans = _spans(n)
+    lower = [[_lower_tile(cells, n, own, other) for other in spans[: i + 1]] for i, own in enumerate(spans)]
+    return [[lower[i][j] if j <= i else lower[j][i].T for j in range(len(spans))] for i in range(len(spans))]
+
+
+def _lower_tile(cells: Array, n: int, rows: slice, columns: slice) -> Array:
+    k, _ = _halves(n)
+    first, across, second = _blocks(cells, n)
+    a, b = (slice(at.start - k, at.stop - k) if at.start >= k else at for at in (rows, columns))
+    tile = second[a, b] if columns.start >= k else (first if rows.start < k else across)[b, a].T
+    return tile if rows != columns else np.tril(tile) + np.tril(tile, -1).T
+
+
+def scale(cells: Array, n: int, d: Array) -> Array:
+    """Return the cells of ``diag(d) A diag(d)``, in the place of those of ``A``."""
+    k, even = _halves(n)
+    one, two = d[:k], np.concatenate([[1.0], d[k:], [1.0, 1.0]])
+    for at in range(0, k, STRIPE):
+        end = min(at + STRIPE, k)
+        rows = cells.reshape(k, n + even)[at:end]
+        above, below = one[at:end, None], two[at + even : end + even, None]
+        rows[:, : at + even] *= below * two[1 : at + even + 1]
+        beside = _lower(below * two[at + even + 1 : end + even + 1], -1)
+        rows[:, at + even : end + even] *= beside + _upper(above * one[at:end])
+        rows[:, end + even :] *= above
+        rows[:, end + even :] *= d[end:]
+    return cells
 
 
 def factorize(cells: Array, n: int) -> Array:

@@ -70,7 +70,7 @@ class _Scaling:
         """Return the cells of ``Lambda @ A @ Lambda'`` (or of ``Lambda' A Lambda``) from those of ``A``."""
         n = self.layout.n_remainder
         if self.diagonal is not None:
-            return packed.scaled(cells, n, self.diagonal)
+            return packed.scale(cells.copy(), n, self.diagonal)
         half = self.times(packed.full(cells, n), transpose=transpose)
         return packed.pack(self.times(np.ascontiguousarray(half.T), transpose=transpose))
 
@@ -277,6 +277,14 @@ class ShiftedRemainder(_DenseRemainder):
         """``K`` in the cells."""
         return packed.inverse(self.root, self.layout.n_remainder)
 
+    def products_with(self, cells: Array) -> tuple[float, Array]:
+        """Return ``tr(K G K G)`` and the diagonal (r,) of ``K G K``, for the cells of a symmetric ``G``."""
+        return packed.squared_product(self.k, cells, self.layout.n_remainder)
+
+    def squared_k_times(self, columns: Array) -> Array:
+        """Return the products (r, c) of the squares of the entries of ``K`` with columns."""
+        return packed.times(np.square(self.k), self.layout.n_remainder, columns)
+
     def information(self, r: int) -> Array:
         """Blocks (Q, Q, m) of ``S - S K S = Lambda^-2 - Lambda^-2 K Lambda^-2`` for one factor."""
         at, size = self.layout.span(r), self.layout.sizes[r]
@@ -286,11 +294,11 @@ class ShiftedRemainder(_DenseRemainder):
         return blocks
 
 
-def factorize_remainder(layout: Layout, factors: Sequence[Array], schur: Array, *, overwrite: bool) -> Remainder:
-    """Factorise the remainder with the Schur complement ``schur`` in the cells of the layout."""
+def factorize_remainder(layout: Layout, factors: Sequence[Array], cells: Array) -> Remainder:
+    """Factorise the remainder with the Schur complement in the ``cells`` of the layout, which are overwritten."""
     if layout.sparse_square is not None:
-        return _factorize_sparse(layout, layout.sparse_square, factors, schur)
-    cells, diagonal = schur if overwrite else schur.copy(), layout.square.diagonal
+        return _factorize_sparse(layout, layout.sparse_square, factors, cells)
+    diagonal = layout.square.diagonal
     scaling = _Scaling(layout, tuple(factors))
     precision = _precision(scaling, cells[diagonal])
     if precision is None:
@@ -306,8 +314,7 @@ def _precision(scaling: _Scaling, diagonal: Array) -> Array | None:
     if scaling.diagonal is None:
         return None
     variances = np.square(scaling.diagonal)
-    scale = float(np.max(diagonal, initial=0.0))
-    return 1.0 / variances if float(variances.min()) * scale > SMALL_VARIANCE else None
+    return None if _is_small(variances, diagonal) else 1.0 / variances
 
 
 @dataclass(frozen=True)
@@ -335,8 +342,8 @@ class SparseRemainder(Remainder):
         Where the entries are kept.
     diagonal : (r,)
         ``Lambda``.
-    schur : (cells,)
-        The Schur complement ``S`` in the cells of the plan.
+    schur : (cells,) or None
+        The Schur complement ``S`` in the cells of the plan, where some ``Lambda`` is too small to do without.
     steps : tuple of _Elimination
     root : (cells of the core,)
         Lower Cholesky factor of the core.
@@ -345,7 +352,7 @@ class SparseRemainder(Remainder):
     layout: Layout
     square: SparseSquare
     diagonal: Array
-    schur: Array
+    schur: Array | None
     steps: tuple[_Elimination, ...]
     root: Array
 
@@ -373,19 +380,18 @@ class SparseRemainder(Remainder):
         for step, matrix in zip(reversed(self.steps), reversed(matrices), strict=True):
             x[step.round.nodes] = x[step.round.nodes] / step.d[:, None] - matrix @ x
         b = self.diagonal[:, None] * x
-        return b, side - self._matrix @ b
+        return b, x / self.diagonal[:, None] if self._matrix is None else side - self._matrix @ b
 
     @cached_property
     def _multipliers(self) -> list[sp.csr_array]:
         return [step.matrix(len(self.diagonal)) for step in self.steps]
 
     @cached_property
-    def _matrix(self) -> sp.csr_array:
-        """``S`` (r, r)."""
-        return self.square.matrix(self.schur)
+    def _matrix(self) -> sp.csr_array | None:
+        """``S`` (r, r), if it is kept."""
+        return None if self.schur is None else self.square.matrix(self.schur)
 
-    @cached_property
-    def inverse(self) -> Array:
+    def _inverse(self) -> Array:
         """``(Lambda' S Lambda + I)^-1`` in the cells of the plan, last round first."""
         plan = self.plan
         z = np.zeros(plan.n_cells)
@@ -405,9 +411,9 @@ class SparseRemainder(Remainder):
     @cached_property
     def k(self) -> Array:
         """``K = Lambda (Lambda' S Lambda + I)^-1 Lambda'`` in the cells of the plan."""
-        return _scaled(self.plan, self.diagonal, self.inverse)
+        return _scale(self.plan, self.diagonal, self._inverse())
 
-    @cached_property
+    @property
     def dense_k(self) -> Array:
         """``K`` (r, r) on the pattern of the cross-products, zero elsewhere."""
         return np.asarray(self.square.matrix(self.k).toarray())
@@ -422,17 +428,15 @@ class SparseRemainder(Remainder):
 
     def forget(self) -> None:
         """Drop the inverse, which takes as much memory as the factor; it is computed again when asked for."""
-        for name in ("inverse", "k", "dense_k"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("k", None)
 
     def information(self, r: int) -> Array:
-        """Diagonal (1, 1, m) of ``S - S K S`` for one factor; from the inverse where that does not cancel."""
+        """Diagonal (1, 1, m) of ``S - S K S`` for one factor; from ``K`` where that does not cancel."""
         at = self.layout.span(r)
-        cells, scale = self.square.diagonal[at], self.diagonal[at]
-        diagonal = self.schur[cells]
-        if float(np.min(scale**2, initial=np.inf)) * float(np.max(diagonal, initial=0.0)) > SMALL_VARIANCE:
-            return np.asarray((1.0 - self.inverse[cells]) / scale**2)[None, None]
-        out = diagonal.copy()
+        cells, variance = self.square.diagonal[at], np.square(self.diagonal[at])
+        if self._matrix is None or self.schur is None or not _is_small(variance, self.schur[cells]):
+            return np.asarray((1.0 - self.k[cells] / variance) / variance)[None, None]
+        out = self.schur[cells]
         for first in range(at.start, at.stop, COLUMNS_AT_ONCE):
             columns = np.arange(first, min(first + COLUMNS_AT_ONCE, at.stop))
             side = self._matrix[:, columns].toarray()
@@ -440,21 +444,26 @@ class SparseRemainder(Remainder):
         return out[None, None]
 
 
-def _scaled(plan: EliminationPlan, diagonal: Array, cells: Array) -> Array:
-    """Multiply every entry (i, j) by ``diagonal[i] * diagonal[j]``."""
-    out = np.empty_like(cells)
+def _is_small(variances: Array, diagonal: Array) -> bool:
+    """Whether variances of the effects are too small beside the diagonal of ``S`` to divide by them."""
+    return not float(np.min(variances, initial=np.inf)) * float(np.max(diagonal, initial=0.0)) > SMALL_VARIANCE
+
+
+def _scale(plan: EliminationPlan, diagonal: Array, cells: Array) -> Array:
+    """Multiply every entry (i, j) by ``diagonal[i] * diagonal[j]``, in place."""
     i, j = plan.outer
-    out[: i.size] = cells[: i.size] * (diagonal[i] * diagonal[j])
+    cells[: i.size] *= diagonal[i] * diagonal[j]
     if plan.core.size:
-        plan.core_of(out)[:] = packed.scaled(plan.core_of(cells), plan.core.size, diagonal[plan.core])
-    return out
+        packed.scale(plan.core_of(cells), plan.core.size, diagonal[plan.core])
+    return cells
 
 
 def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Array], schur: Array) -> SparseRemainder:
     """Eliminate the rounds of the plan in turn, and factorise its core."""
     diagonal = np.concatenate([np.full(layout.levels[r], factors[r][0, 0]) for r in layout.remainder])
     plan = square.plan
-    cells = _scaled(plan, diagonal, schur)
+    kept = schur.copy() if _is_small(np.square(diagonal), schur[square.diagonal]) else None
+    cells = _scale(plan, diagonal, schur)
     cells[square.diagonal] += 1.0
     steps = []
     for stage in plan.rounds:
@@ -468,4 +477,4 @@ def _factorize_sparse(layout: Layout, square: SparseSquare, factors: Sequence[Ar
         steps.append(_Elimination(stage, d, multipliers))
     core = plan.core_of(cells)
     root = packed.factorize(core, plan.core.size) if core.size else core
-    return SparseRemainder(layout, square, diagonal, schur, tuple(steps), root)
+    return SparseRemainder(layout, square, diagonal, kept, tuple(steps), root)

@@ -12,7 +12,6 @@ from mixedfx._typing import Array
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.iterative import IterativeRemainder, Nearby
-from mixedfx.linalg.layout import Layout
 from mixedfx.linalg.operator import OperatorCross, OperatorSquare, as_operator
 from mixedfx.linalg.remainder import Remainder, factorize_remainder
 
@@ -33,20 +32,29 @@ class Schur(ABC):
 
 @dataclass(frozen=True)
 class CellSchur(Schur):
-    """All its cells, dense or on a pattern; ``owned`` if nobody else needs them."""
+    """All its cells, dense or on a pattern; None as long as there are the remainder's own cross-products alone."""
 
-    layout: Layout
-    cells: Array
-    owned: bool
+    gram: Gram
+    cells: Array | None = None
 
     def minus(self, cross: Cross, k: Array) -> CellSchur:
         """Return it less the products of one factor."""
         update = cross.schur(k)
-        return CellSchur(self.layout, np.subtract(self.cells, update, out=update), True)
+        if self.cells is None:
+            return CellSchur(self.gram, self._with_own(np.negative(update, out=update)))
+        return CellSchur(self.gram, np.subtract(self.cells, update, out=update))
+
+    def _with_own(self, cells: Array) -> Array:
+        """Add the remainder's own cross-products in place."""
+        places, values = self.gram.remainder_cells
+        cells[places] += values
+        return cells
 
     def factorised(self, factors: Sequence[Array]) -> Remainder:
         """Return the remainder, factorised."""
-        return factorize_remainder(self.layout, factors, self.cells, overwrite=self.owned)
+        layout = self.gram.layout
+        cells = self._with_own(np.zeros(layout.square.n_cells)) if self.cells is None else self.cells
+        return factorize_remainder(layout, factors, cells)
 
 
 @dataclass(frozen=True)
@@ -77,4 +85,4 @@ def schur_of(gram: Gram, near: Remainder | None = None) -> Schur:
     if isinstance(gram.remainder, OperatorSquare):
         known = near.nearby() if isinstance(near, IterativeRemainder) else None
         return OperatorSchur(gram, gram.remainder, known)
-    return CellSchur(gram.layout, gram.remainder_cells, False)
+    return CellSchur(gram)

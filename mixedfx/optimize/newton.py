@@ -107,6 +107,7 @@ def minimize(
     callback: Callable[[int, Array, P], None] | None = None,
     hessian: Callable[[P], Array] | None = None,
     first_hessian: Array | None = None,
+    release: Callable[[P], None] | None = None,
 ) -> Optimum[P]:
     """Minimise a smooth function between bounds by Newton steps with a backtracking line search.
 
@@ -129,6 +130,8 @@ def minimize(
     first_hessian : (k, k), optional
         What the Hessian at the start is known to be, or nearly: where the curvature is approximate, the search learns
         from it how far off that is.
+    release : callable, optional
+        Called with a point before others are evaluated: what takes memory there and can be computed again may go.
 
     Raises
     ------
@@ -156,6 +159,8 @@ def minimize(
         if decrement <= tol or iteration == max_iter or evaluations + spent >= allowed:
             done = bool(decrement <= tol)
             return Optimum(x, point, decrement, iteration, evaluations, done, not done, tuple(path))
+        if release is not None:
+            release(point)
         trial = _line_search(function, x, point, step, box)
         evaluations += trial.evaluations
         short = short + 1 if trial.fraction < SHORT_STEP else 0
@@ -313,6 +318,7 @@ def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array
     while fraction > SMALLEST_STEP:
         trial_x = box.clipped(x + fraction * step)
         slope = float(point.gradient @ (trial_x - x))
+        trial: P | None = None  # the one before makes room
         trial, value = _tried(function, trial_x)
         evaluations += 1
         good = math.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack

@@ -28,7 +28,7 @@ def test_products_are_those_of_the_full_matrix(n):
     rng, a = np.random.default_rng(n), matrix(n)
     cells, b, d = packed.pack(a), rng.standard_normal((n, 3)), rng.standard_normal(n)
     np.testing.assert_allclose(packed.times(cells, n, b), a @ b, rtol=1e-11, atol=1e-11)
-    np.testing.assert_allclose(packed.full(packed.scaled(cells, n, d), n), d[:, None] * a * d, rtol=1e-14)
+    np.testing.assert_allclose(packed.full(packed.scale(cells.copy(), n, d), n), d[:, None] * a * d, rtol=1e-14)
     left = rng.standard_normal((7, n))
     np.testing.assert_allclose(packed.full(packed.product(left, left), n), left.T @ left, rtol=1e-11, atol=1e-11)
     assert packed.times(cells, n, b[:, :0]).shape == (n, 0)
@@ -52,3 +52,13 @@ def test_the_factor_takes_the_place_of_the_matrix():
 def test_no_factor_of_an_indefinite_matrix():
     with pytest.raises(FloatingPointError, match="not positive definite"):
         packed.factorize(packed.pack(np.diag([1.0, -1.0, 1.0])), 3)
+
+
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("tile", [2, 7, packed.TILE])
+def test_squares_of_a_product_are_those_of_the_full_one(monkeypatch, n, tile):
+    monkeypatch.setattr(packed, "TILE", max(tile, n // 8))
+    a, b = matrix(n), matrix(n, seed=1)
+    trace, diagonal = packed.squared_product(packed.pack(a), packed.pack(b), n)
+    assert trace == pytest.approx(np.trace(a @ b @ a @ b), rel=1e-11)
+    np.testing.assert_allclose(diagonal, (a @ b @ a).diagonal(), rtol=1e-10)
