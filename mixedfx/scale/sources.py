@@ -191,7 +191,10 @@ class PolarsSource(Source):
         if columns is not None:
             known = lazy.collect_schema().names()
             lazy = lazy.select([name for name in columns if name in known])
-        yield from lazy.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)
+        if hasattr(lazy, "collect_batches"):
+            yield from lazy.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)
+        else:  # an older polars: the columns that are needed, all at once
+            yield from lazy.collect().iter_slices(ROWS_AT_ONCE)
 
 
 class DaskSource(Source):

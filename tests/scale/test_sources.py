@@ -1,5 +1,11 @@
 """Every source of rows gives the same sums."""
 
+import os
+import signal
+import threading
+import time
+
+import pandas as pd
 import pytest
 
 import mixedfx as mfx
@@ -93,3 +99,49 @@ def check(name, source, folder):
         return mfx.lmer(formula, data[::-1], reml=case["REML"], **given)
 
     assert_same(rows, mfx.lmer(None, stats, reml=case["REML"]), reordered)
+
+
+def test_partitions_are_summed_where_they_are(tmp_path):
+    """The sums of partitions are tasks of the user's scheduler; what comes back is their sum alone."""
+    dask = pytest.importorskip("dask")
+    data = mfx.load_dataset("sleepstudy")
+    source = dask_frame(data, tmp_path)
+    seen = []
+
+    def scheduler(graph, keys, **options):
+        seen.append(keys)
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=scheduler):
+        stats = mfx.cross_products(source, "Reaction ~ Days + (Days | Subject)")
+    assert len(seen) == 2  # a look at the first rows, and the sums
+    assert mfx.lmer(None, stats).nobs == 180
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_changes_nothing(tmp_path):
+    """Of a cluster of processes one dies in the middle: the scheduler gives its work to the others."""
+    distributed = pytest.importorskip("distributed")
+    data = pd.concat([mfx.load_dataset("sleepstudy")] * 50, ignore_index=True)
+    formula = "Reaction ~ Days + (Days | Subject)"
+    with (
+        distributed.LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        source = pytest.importorskip("dask.dataframe").from_pandas(data, npartitions=60)
+        slow = source.map_partitions(slowly, meta=source._meta)
+        killer = threading.Timer(1.5, kill, [client])
+        killer.start()
+        stats = mfx.cross_products(slow, formula)
+        killer.join()
+    assert_same(mfx.lmer(formula, data), mfx.lmer(None, stats))
+
+
+def slowly(piece):
+    time.sleep(0.2)
+    return piece
+
+
+def kill(client):
+    pid = next(iter(client.run(os.getpid).values()))
+    os.kill(pid, signal.SIGKILL)
