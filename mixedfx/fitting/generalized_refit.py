@@ -21,7 +21,7 @@ from mixedfx.fitting.integrators import refit_generalized
 from mixedfx.fitting.refit import CONSTANT, Refits
 from mixedfx.optimize import Derivatives, minimize_many
 
-__all__ = ["refit_many_generalized"]
+__all__ = ["fits_together", "refit_many_generalized"]
 
 LARGEST_BLOCK = 8  # coefficients of a block of several factors, at the most
 CHUNK_CELLS = 60_000  # rows times responses whose arrays are worked on at a time: a few dozens of them fit the cache
@@ -48,7 +48,7 @@ def refit_many_generalized(earlier: GeneralizedFit, Y: Array) -> Refits:
     responses with the exact gradient; whatever is not an undoubted optimum inside the parameter space (a variance next
     to zero, a separation, a parameter on its way to a limit) is left to the search for one response.
     """
-    problem, blocks = earlier.problem, _blocks_of(earlier)
+    problem, blocks = earlier.problem, fits_together(earlier)
     observed, words = _observed(problem, Y)
     found = _nothing(earlier, words)
     if blocks is None:
@@ -64,7 +64,7 @@ def refit_many_generalized(earlier: GeneralizedFit, Y: Array) -> Refits:
     return found.replaced(left, Refits.concatenated([_one(earlier, Y[:, k]) for k in left])) if left.size else found
 
 
-def _blocks_of(earlier: GeneralizedFit) -> BlockMap | None:
+def fits_together(earlier: GeneralizedFit) -> BlockMap | None:
     """Return the blocks of the design, or None where design, covariances or family are not for a batch."""
     problem, model = earlier.problem, earlier.problem.covariance
     rows = problem.assembly.rows

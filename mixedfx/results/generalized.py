@@ -18,7 +18,7 @@ from mixedfx.criterion.quadrature import Moments
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Refits
 from mixedfx.fitting.generalized import GeneralizedFit
-from mixedfx.fitting.generalized_refit import refit_many_generalized
+from mixedfx.fitting.generalized_refit import fits_together, refit_many_generalized
 from mixedfx.fitting.integrators import LARGEST_DIMENSION, integrator, largest_order
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import (
@@ -179,6 +179,11 @@ class GeneralizedLinearMixedResults(MixedResults):
     def limits(self) -> dict[str, str]:
         """What each parameter or linear predictor that has run to the end of its range says, by its name."""
         return limit_words(self.solution, self.solution.estimate)
+
+    @property
+    def refits_grouped(self) -> bool:
+        """Whether many responses are fitted together: by Laplace, with one grouping factor or small nested groups."""
+        return fits_together(self.solution) is not None
 
     def _refits(self, Y: Array) -> Refits:
         return refit_many_generalized(self.solution, Y)

@@ -110,11 +110,6 @@ class LinearMixedResults(MixedResults):
         """Whether many responses are fitted at once: not by iteration."""
         return not self.solution.problem.is_iterative
 
-    @property
-    def refits_are_tested(self) -> bool:
-        """Whether standard errors come with the fits to many responses; else they are computed when asked for."""
-        return self.solution.problem.is_iterative
-
     def _refits(self, Y: Array) -> Refits | None:
         if not self.refits_together:
             return None

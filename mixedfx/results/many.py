@@ -363,7 +363,7 @@ def _one(fit: MixedResults, y: Array) -> Refits:
 def _nothing(fit: MixedResults, words: AnyArray) -> Refits:
     own, n_fixed = fit.solution, len(fit.design.fixed.names)
     n_further = len(quantities(fit).chosen("family"))
-    n_tests = n_fixed if fit.refits_are_tested else 0
+    n_tests = 0 if fit.refits_together else n_fixed
     return Refits.failed(
         len(words), own.theta.size + own.rho.size, n_fixed, words, n_further=n_further, n_tests=n_tests
     )
@@ -371,7 +371,7 @@ def _nothing(fit: MixedResults, words: AnyArray) -> Refits:
 
 def _tests(fit: MixedResults, Y: Array, refits: Refits) -> tuple[Array, Array]:
     """Standard errors and degrees of freedom (R, p), computed now if they did not come with the fits."""
-    if fit.refits_are_tested:
+    if not fit.refits_together:
         return refits.errors, refits.df
     which = np.flatnonzero(np.isfinite(refits.beta).all(axis=1))
     shape = refits.beta.shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +19,8 @@ from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, Sp
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.inference.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from mixedfx.results.base import MixedResults, checked_fit
-from mixedfx.results.replication import ONE_BY_ONE, TOGETHER, blocks_for
-from mixedfx.results.resampling import UNCONVERGED, Measure, Outcome, attempt
+from mixedfx.results.replication import groups_of
+from mixedfx.results.resampling import Block, Measure, Outcome, attempt, reasons_of
 from mixedfx.results.simulate import checked_count
 
 __all__ = ["BootstrapTest", "bootstrap_test"]
@@ -160,8 +161,8 @@ def bootstrap_test(
     small = _null_of(fit0, large)
     _check_nested(small, large)
     count, workers = checked_count(n), Workers(n_jobs, progress)
-    blocks = blocks_for(count, TOGETHER if large.refits_together else ONE_BY_ONE, seed)
-    tasks, counts = [(block.count, block.seed) for block in blocks], [block.count for block in blocks]
+    groups = groups_of(large, count, seed, usual=True)
+    tasks, counts = [(group,) for group in groups], [sum(block.count for block in group) for group in groups]
     outcomes = workers.run(_ratios, (small, large), tasks, "bootstrap test", counts)
     ratios = np.concatenate([outcome.values[:, 0] for outcome in outcomes])
     failures = dict(Counter(reason for outcome in outcomes for reason in outcome.failures))
@@ -271,9 +272,9 @@ def _ratio(small: _Null, large: MixedResults) -> LikelihoodRatio:
     return likelihood_ratio((large.llf, large.solution.llfs), (small.llf, small.llfs))
 
 
-def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedSequence) -> Outcome:
+def _ratios(small: _Null, large: MixedResults, blocks: Sequence[Block]) -> Outcome:
     """Likelihood ratios (R, 1) in data simulated from the smaller model."""
-    Y = small.simulate(count, seed)
+    Y = np.concatenate([small.simulate(block.count, block.seed) for block in blocks], axis=1)
     pairs = list(zip(small.deviances(Y), _deviances(large, Y), strict=True))
     values = [np.nan if isinstance(a, str) or isinstance(b, str) else a - b for a, b in pairs]
     reasons = [next((one for one in pair if isinstance(one, str)), None) for pair in pairs]
@@ -282,10 +283,11 @@ def _ratios(small: _Null, large: MixedResults, count: int, seed: np.random.SeedS
 
 
 def _deviances(fit: MixedResults, Y: Array) -> list[float | str]:
-    refits = fit._refits(Y) if fit.refits_together else None
+    refits = fit._refits(Y) if fit.refits_grouped else None
     if refits is not None:
+        reasons = iter(reasons_of(refits))
         pairs = zip(refits.values.tolist(), refits.converged.tolist(), strict=True)
-        return [value if converged else UNCONVERGED for value, converged in pairs]
+        return [value if converged else next(reasons) for value, converged in pairs]
     measure = Measure(_deviance)
     tried = [attempt(lambda y=y: fit.refit(y), measure) for y in Y.T]  # type: ignore[misc]
     return [one if isinstance(one, str) else float(one[0][0]) for one in tried]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,20 +9,13 @@ import numpy as np
 from mixedfx._arguments import checked_seed
 from mixedfx._workers import Workers
 from mixedfx.results.base import MixedResults
-from mixedfx.results.resampling import Measure, Outcome, Scheme
+from mixedfx.results.resampling import Block, Measure, Outcome, Scheme
 
-__all__ = ["Block", "blocks_for", "replicated", "seed_sequence"]
+__all__ = ["blocks_for", "groups_of", "replicated", "seed_sequence"]
 
 TOGETHER = 200  # replicates of a block that is fitted all at once
 ONE_BY_ONE = 1  # replicates of a block whose fits follow one another
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some replicates with a seed of their own, which depends on nothing but their place."""
-
-    count: int
-    seed: np.random.SeedSequence
+GROUP = 100  # replicates with a seed each that are fitted at once
 
 
 def seed_sequence(seed: Any) -> np.random.SeedSequence:
@@ -43,6 +35,16 @@ def blocks_for(n: int, size: int, seed: Any) -> list[Block]:
     return [Block(count, own) for count, own in zip(counts, seeds, strict=True)]
 
 
+def groups_of(fit: MixedResults, n: int, seed: Any, *, usual: bool) -> list[tuple[Block, ...]]:
+    """Return the blocks of ``n`` replicates, grouped by what is worked on at once.
+
+    ``usual`` says that nothing but the usual quantities of new responses is wanted.
+    """
+    blocks = blocks_for(n, TOGETHER if usual and fit.refits_together else ONE_BY_ONE, seed)
+    size = GROUP if usual and fit.refits_grouped and not fit.refits_together else 1
+    return [tuple(blocks[start : start + size]) for start in range(0, len(blocks), size)]
+
+
 def replicated(
     fit: MixedResults, scheme: Scheme, measure: Measure, n: int, seed: Any, workers: Workers
 ) -> list[Outcome]:
@@ -53,9 +55,8 @@ def replicated(
     KeyboardInterrupt, DataError
         If it was stopped before any block was finished.
     """
-    together = fit.refits_together and scheme.of_responses and measure.statistic is None
-    blocks = blocks_for(n, TOGETHER if together else ONE_BY_ONE, seed)
-    tasks, counts = [(block.count, block.seed) for block in blocks], [block.count for block in blocks]
+    groups = groups_of(fit, n, seed, usual=scheme.of_responses and measure.statistic is None)
+    tasks, counts = [(group,) for group in groups], [sum(block.count for block in group) for group in groups]
     found = workers.run_as_far(scheme.replicate, (fit, measure), tasks, "bootstrap", counts)
     if found.stopped is not None and not found.results:
         raise found.stopped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -14,6 +14,7 @@ import pandas as pd
 from mixedfx._arguments import checked_choice
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
+from mixedfx.fitting.refit import UNKNOWN, Refits
 from mixedfx.matrices import Design, RandomEffects, nested_in
 from mixedfx.matrices.fixed import full_rank
 from mixedfx.matrices.new_rows import fitted_predictor
@@ -22,6 +23,7 @@ from mixedfx.results.linear import LinearMixedResults
 from mixedfx.results.quantities import estimates, quantities, refitted_estimates
 
 __all__ = [
+    "Block",
     "BootstrapName",
     "Clusters",
     "Measure",
@@ -30,6 +32,7 @@ __all__ = [
     "attempt",
     "clusters_of",
     "outcome_of",
+    "reasons_of",
     "refit_rows",
     "reflated",
     "scheme_for",
@@ -37,6 +40,7 @@ __all__ = [
 
 BootstrapName: TypeAlias = Literal["parametric", "residual", "cluster", "case"]
 UNCONVERGED = "the fit did not converge"
+DOUBTS = ("This is not the optimum", "Whether this is the optimum", UNKNOWN)  # words of searches that found none
 NEGLIGIBLE = 1e-10  # variance of the modes in a direction, relative to the largest, that counts as none
 
 
@@ -93,6 +97,20 @@ class Outcome:
     failures: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Some replicates with a seed of their own, which depends on nothing but their place."""
+
+    count: int
+    seed: np.random.SeedSequence
+
+
+def reasons_of(refits: Refits) -> tuple[str, ...]:
+    """Return why fits failed, one reason a failure; whatever kept a search from its optimum is one reason."""
+    words = (str(said) for said in refits.words[~refits.converged])
+    return tuple(said if said and not said.startswith(DOUBTS) else UNCONVERGED for said in words)
+
+
 class Scheme(ABC):
     """How replicates are drawn."""
 
@@ -100,8 +118,8 @@ class Scheme(ABC):
     of_responses: ClassVar[bool] = False  # whether the rows stay as they are, and only their responses are new
 
     @abstractmethod
-    def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
-        """Draw and estimate ``count`` replicates."""
+    def replicate(self, fit: MixedResults, measure: Measure, blocks: Sequence[Block]) -> Outcome:
+        """Draw and estimate the replicates of some blocks."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +130,13 @@ class Responses(Scheme):
     draw: Callable[[Any, int, np.random.SeedSequence], Array]
     description: str
 
-    def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
+    def replicate(self, fit: MixedResults, measure: Measure, blocks: Sequence[Block]) -> Outcome:
         """Draw all responses, fit them: all at once where nothing but the usual quantities is wanted."""
-        Y = self.draw(fit, count, seed)
-        refits = fit._refits(Y) if measure.statistic is None and fit.refits_together else None
+        Y = np.concatenate([self.draw(fit, block.count, block.seed) for block in blocks], axis=1)
+        refits = fit._refits(Y) if measure.statistic is None and fit.refits_grouped else None
         if refits is not None:
             values = np.where(refits.converged[:, None], refitted_estimates(fit, refits), np.nan)
-            failed = int(np.sum(~refits.converged))
-            return Outcome(values, refits.singular & refits.converged, (UNCONVERGED,) * failed)
+            return Outcome(values, refits.singular & refits.converged, reasons_of(refits))
         return outcome_of([attempt(lambda y=y: fit.refit(y), measure) for y in Y.T], fit, measure)  # type: ignore[misc]
 
 
@@ -134,10 +151,10 @@ class ResampledClusters(Scheme):
         """In words."""
         return f"levels of {self.clusters.group} drawn with replacement"
 
-    def replicate(self, fit: MixedResults, measure: Measure, count: int, seed: np.random.SeedSequence) -> Outcome:
+    def replicate(self, fit: MixedResults, measure: Measure, blocks: Sequence[Block]) -> Outcome:
         """Draw the clusters of all replicates, fit one after the other."""
         m = self.clusters.count
-        drawn = np.random.default_rng(seed).integers(m, size=(count, m))
+        drawn = np.concatenate([np.random.default_rng(b.seed).integers(m, size=(b.count, m)) for b in blocks])
         tried = [attempt(lambda own=own: refit_rows(fit, self.clusters, own), measure) for own in drawn]  # type: ignore[misc]
         return outcome_of(tried, fit, measure)
 
