@@ -62,7 +62,11 @@ class GaussianEvaluation(Evaluation, Protocol):
 
     @property
     def hessian(self) -> Array:
-        """Exact Hessian (k, k); the average information where traces are sampled."""
+        """Exact Hessian (k, k), unless :attr:`hessian_is_exact` denies it."""
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """Whether :attr:`hessian` is the Hessian itself rather than the average information."""
 
     @property
     def linear(self) -> LinearEvaluation:

@@ -46,6 +46,7 @@ __all__ = ["LinearCriterion", "LinearEvaluation"]
 DENSE_EFFECTS = 1200  # exact traces are formed densely up to so many random effects …
 DENSE_PER_PARAMETER = 100  # … and up to so many a parameter; beyond, differences of the exact gradient are cheaper
 LARGE = ("factor", "_solved", "effects", "s", "column_effects", "z_vinv_x", "information")  # parts of an evaluation
+MANY_LEVELS = 1000  # of every factor: beyond, the average information is the Hessian but for some per mille
 DIFFERENCE_STEP = 1e-4  # relative step of central differences of the exact gradient
 
 
@@ -394,14 +395,17 @@ class LinearEvaluation:
 
     @property
     def hessian_is_exact(self) -> bool:
-        """Whether :attr:`hessian` is the Hessian itself, rather than the average information."""
-        return not self.criterion.is_sampled
+        """Whether :attr:`hessian` is the Hessian itself (of the random probes if any), not the average information."""
+        return not self.criterion.is_sampled or min(self.criterion.gram.layout.levels) < MANY_LEVELS
 
     @cached_property
     def hessian(self) -> Array:
-        """Exact Hessian (n_theta, n_theta); the average information where traces are sampled."""
-        if self.criterion.is_sampled:
+        """Exact Hessian (n_theta, n_theta); with random probes and many levels the average information."""
+        if not self.hessian_is_exact:
             return self.average_information
+        bounds = self.criterion.search_lower, self.criterion.upper
+        if self.criterion.is_sampled:
+            return central_differences(lambda theta: self.criterion(theta, self).gradient, self.theta, *bounds)
         if self.has_cheap_hessian:
             return self._with_trace(traces_of_blocks(self))
         layout = self.criterion.gram.layout
@@ -412,7 +416,6 @@ class LinearEvaluation:
             return self._with_trace(dense_traces(self))
         if self.factor.remainder is not None:
             self.factor.remainder.forget()
-        bounds = self.criterion.search_lower, self.criterion.upper
         return central_differences(lambda theta: self.criterion(theta).gradient, self.theta, *bounds)
 
     def forget(self) -> None:

@@ -25,10 +25,11 @@ __all__ = ["REMAINDERS", "Problem", "RemainderName", "assembled", "needed_bytes"
 
 RemainderName: TypeAlias = Literal["auto", "exact", "iterative"]
 
-# Columns of a remainder up to which it is factorised, beyond if it is so sparse that this costs no more.
+# Columns of a remainder up to which it is factorised, and beyond only if it is so sparse that this is cheap.
 REMAINDERS: dict[str, float] = {"auto": 12_000, "exact": np.inf, "iterative": 0}
 
-MOST_SPARSE_PAIRS = 5_000_000  # with more pairs of levels a remainder is not sparse enough to look for an order
+CHEAP_COLUMNS = 2000  # larger remainders are factorised if they are so sparse that it costs no more than these, dense
+EDGES_PER_COLUMN = 4  # with more pairs of levels that meet, a remainder is not sparse enough to look for an order
 DENSE_MATRICES = 10  # packed matrices of a dense remainder that live at the same time at the peak of a fit (measured)
 SPARSE_VECTORS = 10  # the same for the vector of a sparse remainder's cells
 PAIR_BYTES = 16  # what one pair of entries of a sparse cross block takes, with its indices
@@ -159,12 +160,12 @@ def _is_solved_by_iteration(layout: Layout, most_exact: float) -> bool:
     if layout.n_remainder <= most_exact or any(layout.correlated):
         return False
     scalar = all(layout.sizes[r] == 1 for r in layout.remainder)
-    if most_exact == 0 or not scalar or _n_pairs(layout) > MOST_SPARSE_PAIRS:
+    if most_exact == 0 or not scalar or _n_edges(layout) > EDGES_PER_COLUMN * layout.n_remainder:
         return True
-    return layout.plan is None or layout.plan.cost > FLOP_TIME * most_exact**3
+    return layout.plan is None or layout.plan.cost > FLOP_TIME * CHEAP_COLUMNS**3
 
 
-def _n_pairs(layout: Layout) -> float:
+def _n_edges(layout: Layout) -> float:
     """Number of pairs of remainder levels that meet in a level of a chain's factor, each counted as often."""
     total = 0.0
     for f in layout.chain:
@@ -172,7 +173,7 @@ def _n_pairs(layout: Layout) -> float:
         for r in layout.remainder:
             pairs, _ = meeting(layout.codes[f], layout.codes[r], layout.levels[f], layout.levels[r])
             degrees += np.diff(pairs.starts)
-        total += float((degrees * (degrees + 1.0)).sum()) / 2.0
+        total += float((degrees * (degrees - 1.0)).sum()) / 2.0
     return total
 
 

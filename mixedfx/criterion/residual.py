@@ -153,6 +153,11 @@ class ResidualEvaluation:
         return self.linear.value
 
     @property
+    def hessian_is_exact(self) -> bool:
+        """It is."""
+        return True
+
+    @property
     def covariance_deviations(self) -> tuple[Array, ...]:
         """None: nothing is sampled."""
         return ()

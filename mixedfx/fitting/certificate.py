@@ -28,17 +28,20 @@ class Sampling:
     probes : int
     is_enough : bool
         Whether more probes would not be worth their price.
+    hessian_is_exact : bool
+        Whether the curvature is that of the likelihood of the probes, rather than the average information.
     """
 
     errors: tuple[tuple[str, float], ...]
     llf: float
     probes: int
     is_enough: bool
+    hessian_is_exact: bool
 
     @classmethod
-    def of(cls, found: MonteCarlo, errors: Mapping[str, float]) -> Sampling:
+    def of(cls, found: MonteCarlo, errors: Mapping[str, float], *, hessian_is_exact: bool = True) -> Sampling:
         """Return what an iterative fit found."""
-        return cls(tuple(errors.items()), found.llf, found.probes, found.limit <= TOLERATED)
+        return cls(tuple(errors.items()), found.llf, found.probes, found.limit <= TOLERATED, hessian_is_exact)
 
     @property
     def largest(self) -> float:
@@ -184,8 +187,9 @@ class Certificate:
         if self.converged:
             bound = max(1e-9, float(f"{self.gap:.0e}"))
             if self.sampling is not None:
+                known = "curvature of the likelihood" if self.sampling.hessian_is_exact else "average information"
                 return (
-                    "This is the optimum for the random probes, with which -2 log L cannot fall by more than "
+                    f"This is the optimum for the random probes: by the {known}, -2 log L cannot fall by more than "
                     f"{bound:.0e}; {self.sampling}."
                 )
             return (

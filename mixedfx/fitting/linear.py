@@ -408,8 +408,13 @@ class LinearFit(Fit):
             found = replace(found, gap=np.inf, obstacle=UNBOUNDED)
         elif not found.converged and self._is_saturated:
             found = replace(found, obstacle=NO_RESIDUAL)
-        sampled = Sampling.of(self.monte_carlo, self.monte_carlo_errors) if self.problem.is_iterative else None
-        return replace(found, undetermined=said, starts=self.starts, sampling=sampled)
+        return replace(found, undetermined=said, starts=self.starts, sampling=self._sampling)
+
+    @property
+    def _sampling(self) -> Sampling | None:
+        if not self.problem.is_iterative:
+            return None
+        return Sampling.of(self.monte_carlo, self.monte_carlo_errors, hessian_is_exact=self.point.hessian_is_exact)
 
     def __repr__(self) -> str:
         return f"<LinearFit: -2 log L = {self.at.value:.4f}, {self.problem.design!r}>"

@@ -38,6 +38,9 @@ __all__ = ["Deflation", "IterativeRemainder"]
 
 VECTOR_TOLERANCE = 1e-6  # of their solves
 KEY_BITS = 20  # of the key of a stream of signs: the coefficient; those above are the factor
+STRONG = 4.0  # variance of a direction times a level's information on it, from which on it is divided by
+FEW = 1e-9  # share of that at which a limit is taken
+LEAST_INFORMATION = 1e-8  # of the largest: a direction of which levels say less than that counts as of this size
 LINE_UP = 1e-8  # relative length below which a vector lies in the span of the others
 TOO_LARGE = "the remainder of the mixed-model equations is too large to be formed"
 
@@ -112,6 +115,40 @@ class Nearby:
 
     vectors: Array
     probed: Array | None
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """How the information ``N = S - S K S`` of a factor is written, so that no small variance is divided by.
+
+    ``N = (T G + J)' N (T G + J)`` with ``T G + J = I``: J vanishes in directions with much variance, where
+    ``T' N T = I - M^-1`` says most, and G in directions with none. Between them, ``T' N = M^-1 Lambda' S``.
+
+    Attributes
+    ----------
+    back : (Q, Q)
+        G.
+    weak : (Q, Q) or None
+        J; None if it vanishes.
+    """
+
+    back: Array
+    weak: Array | None
+
+    @classmethod
+    def of(cls, factor: Array, information: Array) -> _Ways:
+        """Split at the covariance factor T (Q, Q), where a level has about the ``information`` (Q, Q)."""
+        sizes, ways = np.linalg.eigh(0.5 * (information + information.T))
+        sizes = np.sqrt(np.maximum(sizes, LEAST_INFORMATION * max(float(sizes[-1]), np.finfo(float).tiny)))
+        root = (ways * sizes) @ ways.T
+        known, turned = np.linalg.eigh(root @ factor @ factor.T @ root)
+        if known[0] >= STRONG:
+            return cls(_inverse(factor), None)
+        share = np.maximum(1.0 - np.maximum(known, 0.0) / STRONG, 0.0) ** 3
+        few = known < FEW * STRONG
+        gain = np.where(few, 3.0 / STRONG, (1.0 - share) / np.where(few, 1.0, known))
+        back = factor.T @ root @ (turned * gain) @ turned.T @ root
+        return cls(np.asarray(back), np.eye(len(factor)) - factor @ back)
 
 
 @dataclass(frozen=True)
@@ -348,32 +385,57 @@ class IterativeRemainder(Remainder):
 
     def information(self, r: int) -> Array:
         """Diagonal blocks (Q, Q, m) of ``S - S K S`` for one factor, estimated."""
-        at = r - self.layout.n_chain
-        e, left, right = self._for_information(at)
-        if not self._is_regular[at]:
-            return self.schur_blocks[at] - e.blocks(left, right)
-        inverse = _inverse(self.factors[at])
-        root = self._roots[at][1]
-        inside = np.eye(len(inverse))[:, :, None] - multiply(root.swapaxes(0, 1), root)
-        return symmetrize(congruence(inverse, inside)) - e.blocks(left, right)
+        at, e = r - self.layout.n_chain, self.expansion
+        (left, right), beyond = self._for_information[at]
+        blocks = self._known_information(at) - e.blocks(left, right)
+        return blocks if beyond is None else blocks - e.blocks(beyond, beyond)
 
     def information_deviations(self, r: int) -> Array:
         """By how much each probe's sum (K, Q, Q) of these blocks differs from the mean."""
-        e, left, right = self._for_information(r - self.layout.n_chain)
-        return -e.deviations(left, right)
-
-    def _for_information(self, at: int) -> tuple[Expansion, Array, Array]:
-        """Columns (Q, m, d + K) whose products are the blocks that probes estimate.
-
-        ``T^-T (M^-1 - P^-1) T^-1`` where that keeps its digits, else ``S K S``.
-        """
         e = self.expansion
-        if self._is_regular[at]:
-            inverse = _inverse(self.factors[at] @ self.factors[at].T)
-            left, right = (left_multiply(inverse, split(self.layout, side)[at]) for side in (e.left, e.right))
-            return e, left, right
-        left, right = (self.schur_times(split(self.layout, side))[at] for side in (e.left + e.right, e.right))
-        return e, left, right
+        (left, right), beyond = self._for_information[r - self.layout.n_chain]
+        deviations = -e.deviations(left, right)
+        return deviations if beyond is None else deviations - e.deviations(beyond, beyond)
+
+    def _known_information(self, at: int) -> Array:
+        """What of the blocks needs no probes: ``M^-1`` is P^-1, and S is its own diagonal blocks."""
+        way, s = self._ways[at], self.schur_blocks[at]
+        root = self._roots[at][1]
+        inverse = multiply(root.swapaxes(0, 1), root)
+        inside = congruence(way.back, np.eye(len(s))[:, :, None] - inverse)
+        if way.weak is None:
+            return symmetrize(inside)
+        across = left_multiply(way.back.T, multiply(inverse, left_multiply(self.factors[at].T, s)))
+        across = left_multiply(way.weak.T, np.ascontiguousarray(across.swapaxes(0, 1)))
+        beyond = congruence(way.weak, symmetrize(s - multiply(multiply(s, self.inner[at]), s)))
+        return symmetrize(inside + across + across.swapaxes(0, 1) + beyond)
+
+    @cached_property
+    def _for_information(self) -> list[tuple[tuple[Array, Array], Array | None]]:
+        """Columns (Q, m, d + K) by factor whose products are what probes know of the blocks; see :class:`_Ways`.
+
+        What the blocks of S beside the diagonal make of ``Lambda P^-1 Lambda'`` stands alone, if it is needed.
+        """
+        raw = [split(self.layout, side) for side in self.columns[:2]]
+        weak = any(way.weak is not None for way in self._ways)
+        effects = [self._effects(side) for side in raw] if weak else raw
+        moved = [self.schur_times(side) for side in effects] if weak else raw
+        out: list[tuple[tuple[Array, Array], Array | None]] = []
+        for at, (way, (_, inverse)) in enumerate(zip(self._ways, self._roots, strict=True)):
+            back = left_multiply(way.back.T, np.ascontiguousarray(inverse.swapaxes(0, 1)))
+            pair = [apply(back, side[at]) for side in raw]
+            beyond = None
+            if way.weak is not None:
+                pair = [own - left_multiply(way.weak.T, other[at]) for own, other in zip(pair, moved, strict=True)]
+                off = moved[1][at] - apply(self.schur_blocks[at], effects[1][at])
+                beyond = left_multiply(way.weak.T, off)
+            out.append(((pair[0], pair[1]), beyond))
+        return out
+
+    @cached_property
+    def _ways(self) -> tuple[_Ways, ...]:
+        """For every factor, how its information is written."""
+        return tuple(_Ways.of(t, own.mean(axis=2)) for t, own in zip(self.factors, self.square.own, strict=True))
 
     def forget(self) -> None:
         """Keep all: nothing here is larger than the columns."""
