@@ -19,7 +19,7 @@ FORMULAS = {
     "movers": "y ~ x + (1 | mover) + (1 | firm)",
     "compound symmetry": "y ~ x + cs(1 + x | a) + (1 | b)",
     "no fixed effects": "y ~ 0 + (1 | a) + (1 | b)",
-    "many fixed effects": "y ~ x * w + poly(w, 3) + C(c) + (1 | a) + (1 | b)",
+    "many fixed effects": "y ~ x * w + poly(v, 3) + C(c) + (1 | a) + (1 | b)",
 }
 
 
