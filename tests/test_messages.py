@@ -71,6 +71,8 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("families/base.py", "has no categories"),
         ("inference/marginal_blocks.py", "blocks of correlated rows"),
         ("fitting/errors.py", "is too large a matrix"),
+        ("fitting/errors.py", "rows or levels at a time"),
+        ("results/prediction.py", "simulated, row by row"),
         ("results/effects.py", "are factored"),
         ("diagnostics/serial.py", "give smaller groups"),
     ),

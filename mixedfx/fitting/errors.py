@@ -10,7 +10,7 @@ variances included (Kass & Steffey 1989, JASA 84, 717): ``z K z' + g V g'``, V t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,11 @@ from mixedfx.criterion.assembly import Assembly
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import SpecificationError
+from mixedfx.linalg.factor import BlockFactor
+from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import Layout
+from mixedfx.linalg.row_variances import sampled_variances
+from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import TermBasis
 from mixedfx.matrices.new_rows import PredictedRows
@@ -31,6 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictorErrors", "generalized_errors", "generalized_joint", "linear_errors", "linear_joint", "root_of"]
 
+MOST_WORK = 5e9  # multiplications of the solves for one answer where they are sparse products …
+MOST_DENSE_WORK = 1e12  # … and where they are dense ones
+STEPS = 30  # products with the remainder in a solve by iteration
+MOST_COMPARED = 1_000_000  # rows that are looked through for copies
+FEWEST_SOLVED = 20  # right-hand sides that are always solved
 CHUNK_CELLS = 4_000_000  # numbers in one block of right-hand sides
 MOST_EFFECTS = 4000  # random effects whose joint covariance is made
 
@@ -47,11 +56,25 @@ class PredictorErrors:
         Variance of the included random effects around their modes, given the parameters.
     outside : (n,)
         Variance of the random effects that are not included, or whose level is unknown.
+    error : float
+        Largest Monte Carlo error of a root of ``conditional``, relative to it; 0 where all is exact.
     """
 
     slopes: Array
     conditional: Array
     outside: Array
+    error: float = 0.0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What random probes leave open of the standard errors; empty where all is exact."""
+        if not self.error:
+            return ()
+        share = f"{100.0 * self.error:.2g} %"
+        return (
+            f"The standard errors come from random probes: the part of the random effects has a Monte Carlo standard "
+            f"deviation of at most {share}. Asked for in few rows they are exact.",
+        )
 
     def variance(self, root: Array) -> Array:
         """Return the variance (n,) of the errors, from a root (k, k) of the covariance of the parameters."""
@@ -73,15 +96,23 @@ def linear_errors(
 ) -> PredictorErrors:
     """Return the errors of linear predictors; slopes (n, p) in the inner fixed effects."""
     z = _inner_rows(problem, rows)
-    slopes, conditional = rows.x @ problem.basis.matrix, np.zeros(len(rows.x))
+    slopes, conditional, error = rows.x @ problem.basis.matrix, np.zeros(len(rows.x)), 0.0
     if any(part.any() for part in z):
-        conditional, predicted = _conditional(problem, at, rows, z)
+        conditional, predicted, error = _conditional(problem, at, rows, z)
         slopes = slopes - predicted
     scale = problem.basis.scale**2 * at.sigma2
-    return PredictorErrors(slopes, scale * conditional, rows.outside(problem.design.random, covariances))
+    return PredictorErrors(slopes, scale * conditional, rows.outside(problem.design.random, covariances), error)
 
 
-def _inner_rows(problem: LinearProblem, rows: PredictedRows) -> list[Array]:
+def _codes(problem: LinearProblem | GeneralizedProblem, rows: PredictedRows) -> list[IntArray]:
+    """Level (n,) of every factor; any where it is unknown."""
+    out = [np.zeros(len(rows.x), dtype=np.intp) for _ in problem.assembly.rows.layout.sizes]
+    for k, (factor, _) in enumerate(problem.assembly.places):
+        out[factor] = np.maximum(rows.codes[k], 0)
+    return out
+
+
+def _inner_rows(problem: LinearProblem | GeneralizedProblem, rows: PredictedRows) -> list[Array]:
     """Columns (Q, n) of every factor on the inner scale, zero where a term is left out or its level unknown."""
     out = [np.zeros((size, len(rows.x))) for size in problem.assembly.rows.layout.sizes]
     for k, (factor, coefficients) in enumerate(problem.assembly.places):
@@ -93,25 +124,34 @@ def _inner_rows(problem: LinearProblem, rows: PredictedRows) -> list[Array]:
 
 def _conditional(
     problem: LinearProblem, at: LinearEvaluation, rows: PredictedRows, z: list[Array]
-) -> tuple[Array, Array]:
-    """Return ``z K z'`` (n,) and ``z B`` (n, p)."""
+) -> tuple[Array, Array, float]:
+    """Return ``z K z'`` (n,), ``z B`` (n, p) and the Monte Carlo error of the former."""
     layout, loadings = problem.assembly.rows.layout, problem.assembly.rows.loadings
-    codes = [np.zeros(len(rows.x), dtype=np.intp) for _ in layout.sizes]
-    for k, (factor, _) in enumerate(problem.assembly.places):
-        codes[factor] = np.maximum(rows.codes[k], 0)
+    codes = _codes(problem, rows)
     predicted = np.zeros((len(rows.x), rows.x.shape[1]))
     for f, effects in enumerate(at.column_effects):
         moved = effects[:, :, :-1]
         moved = moved if f not in loadings else np.einsum("lm,qmp->qlp", loadings[f], moved)
         predicted += np.einsum("qi,qip->ip", z[f], moved[:, codes[f]])
+    many = many_variances(problem.assembly.rows, at.factor, codes, z)
+    conditional, error = (_by_solves(layout, loadings, at, codes, z), 0.0) if many is None else many
+    return conditional, predicted, error
+
+
+def _by_solves(
+    layout: Layout, loadings: Mapping[int, Array], at: LinearEvaluation, codes: list[IntArray], z: list[Array]
+) -> Array:
+    """``z K z'`` (n,) by one solve for each row that is not another's copy."""
     if layout.n_factors == 1 and layout.n_chain == 1:
-        return np.einsum("ai,abi,bi->i", z[0], at.factor.inverse.diagonal[0][:, :, codes[0]], z[0]), predicted
+        return np.asarray(np.einsum("ai,abi,bi->i", z[0], at.factor.inverse.diagonal[0][:, :, codes[0]], z[0]))
+    first, copies = unlike_rows(codes, z)
+    check_solves(layout, first.size)
     step = max(1, CHUNK_CELLS // max(1, sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))))
     parts = [
-        _solved(layout, loadings, at, [c[i : i + step] for c in codes], [part[:, i : i + step] for part in z])
-        for i in range(0, len(rows.x), step)
+        _solved(layout, loadings, at, [c[chosen] for c in codes], [part[:, chosen] for part in z])
+        for chosen in (first[i : i + step] for i in range(0, first.size, step))
     ]
-    return np.concatenate(parts) if parts else np.zeros(0), predicted
+    return np.concatenate(parts)[copies] if parts else np.zeros(0)
 
 
 def _solved(
@@ -168,19 +208,44 @@ def generalized_errors(
     n, model = len(rows.x), problem.model
     slopes, conditional = np.zeros((n, problem.n_parameters)), np.zeros(n)
     slopes[:, : model.n_fixed] = rows.x @ problem.bases[0].matrix
+    error = 0.0
     if any(mask.any() for mask in rows.chosen):
-        size = max(1, CHUNK_CELLS // max(model.space.n_effects, 1))
-        for start in range(0, n, size):
-            at = slice(start, start + size)
-            side = _sides(problem, rows, at)
-            inside, _ = model.space.solve(state.factor, side)
-            conditional[at] = np.einsum("qi,qi->i", side, inside)
-            slopes[at] += side.T @ state.movement[0]
+        z, codes = _inner_rows(problem, rows), _codes(problem, rows)
+        slopes += _moved(problem, state.movement[0], codes, z)
+        many = many_variances(problem.assembly.rows, state.factor, codes, z)
+        conditional, error = (_modes_by_solves(problem, state, rows, codes, z), 0.0) if many is None else many
     outside = rows.outside(problem.design.random, covariances)
-    return PredictorErrors(slopes, np.maximum(conditional, 0.0), outside)
+    return PredictorErrors(slopes, np.maximum(conditional, 0.0), outside, error)
 
 
-def _sides(problem: GeneralizedProblem, rows: PredictedRows, at: slice) -> Array:
+def _moved(problem: GeneralizedProblem, movement: Array, codes: list[IntArray], z: list[Array]) -> Array:
+    """``z B`` (n, k) for the derivatives B (q, k) of the modes in the parameters."""
+    rows, out = problem.assembly.rows, np.zeros((codes[0].size, movement.shape[1]))
+    for f, part in enumerate(problem.model.space.split(movement)):
+        loading = rows.loadings.get(f)
+        of_level = part if loading is None else np.einsum("lm,qmk->qlk", loading, part)
+        for covariate, effects in zip(z[f], of_level, strict=True):
+            if covariate.any():
+                out += covariate[:, None] * effects[codes[f]]
+    return out
+
+
+def _modes_by_solves(
+    problem: GeneralizedProblem, state: ModeState, rows: PredictedRows, codes: list[IntArray], z: list[Array]
+) -> Array:
+    """``z K z'`` (n,) by one solve for each row that is not another's copy."""
+    space = problem.model.space
+    first, copies = unlike_rows(codes, z)
+    check_solves(space.rows.layout, first.size)
+    conditional, size = np.zeros(first.size), max(1, CHUNK_CELLS // max(space.n_effects, 1))
+    for start in range(0, first.size, size):
+        side = _sides(problem, rows, first[start : start + size])
+        inside, _ = space.solve(state.factor, side)
+        conditional[start : start + size] = np.einsum("qi,qi->i", side, inside)
+    return conditional[copies]
+
+
+def _sides(problem: GeneralizedProblem, rows: PredictedRows, at: IntArray) -> Array:
     """Coefficients (q, c) of the inner effects in the linear predictors of some rows."""
     space = problem.model.space
     out = np.zeros((space.n_effects, len(rows.x[at])))
@@ -221,6 +286,66 @@ def generalized_joint(problem: GeneralizedProblem, state: ModeState, covariance:
 
 
 # ---------------------------------------------------------------- both
+def many_variances(
+    fitted: Rows, factor: BlockFactor, codes: list[IntArray], z: list[Array]
+) -> tuple[Array, float] | None:
+    """Return ``z K z'`` (n,) of so many rows that a solve each is too dear, and its largest Monte Carlo error.
+
+    None where solves are to be had. The rows of a fit lie on the pattern of ``K``; where that is never formed, any rows
+    do whose levels have met.
+    """
+    layout = fitted.layout
+    if layout.is_operator:
+        n, most = codes[0].size, MOST_WORK / _solve_work(layout)
+        if n <= most or (n <= MOST_COMPARED and unlike_rows(codes, z)[0].size <= most):
+            return None
+        found, errors = sampled_variances(layout, factor.inverse, z, codes)
+        if np.isnan(found).any():
+            return None
+        sizes = np.where(found > 0, found, np.inf)
+        return found, 0.5 * float(np.max(errors / sizes, initial=0.0))
+    same = all(np.array_equal(a, b) for a, b, part in zip(codes, layout.codes, z, strict=True) if part.any())
+    if layout.n_factors <= 1 or codes[0].size != layout.codes[0].size or not same:
+        return None
+    if codes[0].size <= layout.n_remainder:
+        return None
+    return RowMap(replace(fitted, z=tuple(z))).leverages(factor.inverse), 0.0
+
+
+def unlike_rows(codes: Sequence[IntArray], z: Sequence[Array]) -> tuple[IntArray, IntArray]:
+    """Return rows (u,) of which no two are the same, and for every row (n,) which of them it is."""
+    key = np.zeros(codes[0].size, dtype=np.intp)
+    for level, covariates in zip(codes, z, strict=True):
+        for column in (np.where(covariates.any(axis=0), level, -1), *covariates):
+            _, own = np.unique(column, return_inverse=True)
+            _, key = np.unique(key * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
+    _, first, copies = np.unique(key, return_index=True, return_inverse=True)
+    return first, copies
+
+
+def _solve_work(layout: Layout) -> float:
+    """What a solve with one right-hand side takes, in multiplications."""
+    if layout.is_operator:
+        return STEPS * float(sum(pairs.columns.size for pairs, _ in layout.meetings.values()))
+    return float(layout.n_remainder) ** 2 + sum(q * m for q, m in zip(layout.sizes, layout.levels, strict=True))
+
+
+def check_solves(layout: Layout, count: int) -> None:
+    """Refuse more solves than are to be had in about a minute.
+
+    Raises
+    ------
+    SpecificationError
+    """
+    most = int((MOST_WORK if layout.is_operator else MOST_DENSE_WORK) / max(_solve_work(layout), 1.0))
+    if count > max(most, FEWEST_SOLVED):
+        raise SpecificationError(
+            f"the standard errors that are asked for take {count:,} solutions of equations with "
+            f"{layout.n_remainder:,} crossed random effects: ask for about {max(most, FEWEST_SOLVED):,} rows or levels "
+            "at a time, for the fitted rows (data=None), or without random effects (random=False)"
+        )
+
+
 def _joined(corner: Array, side: Array, rest: Array) -> Array:
     whole = np.block([[corner, side], [side.T, rest]])
     return np.asarray(0.5 * (whole + whole.T))

@@ -14,12 +14,7 @@ import scipy.sparse as sp
 from mixedfx._lazy import higher
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx._workers import Workers
-from mixedfx.criterion.boundary import (
-    UNKNOWABLE,
-    curvature_verdict,
-    flattest,
-    variance_verdict,
-)
+from mixedfx.criterion.boundary import UNKNOWABLE, curvature_verdict, variance_verdict
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem
 from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
@@ -28,9 +23,10 @@ from mixedfx.criterion.separation import divided_factors, looks_separated, nearl
 from mixedfx.criterion.start import response_unit, start_phi
 from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate, Sampling
+from mixedfx.fitting.control import Control
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
 from mixedfx.fitting.fit import Fit
-from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood
+from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood, inverse_information
 from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
 from mixedfx.fitting.reported import Reported, family_names, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
@@ -39,7 +35,7 @@ from mixedfx.fitting.working import WorkingModel
 from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
 from mixedfx.matrices.fixed import Reference, full_rank
 from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor, linear_predictor_variance
-from mixedfx.optimize import Optimum, equilibrium
+from mixedfx.optimize import Optimum
 
 if TYPE_CHECKING:
     from mixedfx.fitting.without import Without
@@ -52,7 +48,6 @@ __all__ = [
 
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
-SINGULAR = 1e-8  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
 LOG_COLLAPSE = float(np.log(1e-10))  # a dispersion so far below that of the response has gone to zero
 COLLAPSE = "the dispersion goes to 0, where the mean passes through some rows exactly and the likelihood has no maximum"
 FOLD = (
@@ -60,7 +55,6 @@ FOLD = (
     "the Laplace approximation; fewer random effects or lighter tails are needed, or information='expected'"
 )
 THETA_STEP = 1e-5  # of the difference of the random effects' variance in theta
-TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
 
 
 @dataclass(frozen=True)
@@ -188,6 +182,12 @@ class GeneralizedFit(Fit):
         """Log-likelihood without the penalty, all constants included."""
         penalty = self.problem.model.penalty.value(self.at.state.parts.beta)
         return -0.5 * (float(self.at.value) - penalty)
+
+    @property
+    def llfs(self) -> Array:
+        """The log-likelihood by each random probe (K,); empty where it is exact."""
+        factor = self.at.state.determinant_factor
+        return np.asarray(self.llf - 0.5 * (factor.logdets - factor.logdet))
 
     @property
     def n_parameters(self) -> int:
@@ -374,6 +374,11 @@ class GeneralizedFit(Fit):
             penalty=problem.penalty,
             most_exact=problem.most_exact,
         )
+
+    @property
+    def same_way(self) -> Control:
+        """Settings by which another fit solves its equations as this one did: exactly, or with the same probes."""
+        return Control.alike(self.problem.most_exact, self.problem.model.solver if self.problem.is_iterative else None)
 
     def without(self, sets: IntArray, columns: pd.DataFrame | None, workers: Workers) -> Without:
         """Return the estimates without the rows of each set: weights of zero, and Newton steps from the estimate."""
@@ -572,27 +577,6 @@ def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
         return False
     at = family.phi_names.index("dispersion") - len(family.phi_names)
     return bool(x[at] < start_phi(problem)[at] + LOG_COLLAPSE)
-
-
-def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
-    """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature.
-
-    So many directions as the design is known to leave open, those of least curvature, have none whatever rounding says.
-    """
-    if not np.isfinite(hessian).all():
-        return np.full_like(hessian, np.nan)
-    scale = equilibrium(hessian)
-    scaled = (hessian / scale) / scale[:, None]
-    values, vectors = np.linalg.eigh(scaled)
-    vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
-    vanishing |= flattest(values, known_flat)
-    if np.any(values[~vanishing] < 0):
-        return np.full_like(hessian, np.nan)
-    determined, kept = ~(np.abs(vectors[:, vanishing]) > TAKES_PART).any(axis=1), vectors[:, ~vanishing]
-    out = np.full_like(hessian, np.nan)
-    both = np.ix_(determined, determined)
-    out[both] = ((kept / values[~vanishing]) @ kept.T / np.outer(scale, scale))[both]
-    return out
 
 
 def unit_at(at: MarginalEvaluation) -> float:

@@ -19,8 +19,9 @@ from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.mode import TOLERANCE, mode_state, predicted_states
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import GeneralizedFit, inverse_information, unit_at
+from mixedfx.fitting.generalized import GeneralizedFit, unit_at
 from mixedfx.fitting.generalized_search import inner_tolerance, not_computable, starting_point
+from mixedfx.fitting.likelihood import inverse_information
 from mixedfx.linalg.probes import Solver
 from mixedfx.optimize import Optimum, descend
 

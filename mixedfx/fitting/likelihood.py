@@ -11,6 +11,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import TermSlot
+from mixedfx.criterion.boundary import flattest
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
 from mixedfx.criterion.start import starting_values
 from mixedfx.optimize import equilibrium
@@ -26,6 +27,7 @@ __all__ = [
     "NormalVariances",
     "UnprofiledPoint",
     "generalized_likelihood",
+    "inverse_information",
     "inverse_on_range",
     "linear_likelihood",
     "linear_theta_jacobian",
@@ -34,6 +36,8 @@ __all__ = [
     "with_variances",
 ]
 
+SINGULAR = 1e-8  # eigenvalue of the scaled Hessian, relative to the largest, below which there is no information
+TAKES_PART = 1e-4  # share of a direction without information that makes a parameter unknown
 RANK_TOLERANCE = 1e-8  # eigenvalues below this, relative to the largest of the scaled matrix, count as zero
 VANISHED = 1e-8  # eigenvalue of a covariance, relative to the largest, that counts as zero
 REOPENED = 0.1  # standard deviation given to its direction
@@ -327,3 +331,24 @@ def generalized_likelihood(fit: GeneralizedFit) -> Likelihood:
         tuple(problem.covariance.terms),
         fit.x.size - len(family.phi_names) + family.phi_names.index("dispersion") if is_variance else None,
     )
+
+
+def inverse_information(hessian: Array, known_flat: int = 0) -> Array:
+    """Inverse of a positive semidefinite matrix; nan for parameters that take part in a direction without curvature.
+
+    So many directions as the design is known to leave open, those of least curvature, have none whatever rounding says.
+    """
+    if not np.isfinite(hessian).all():
+        return np.full_like(hessian, np.nan)
+    scale = equilibrium(hessian)
+    scaled = (hessian / scale) / scale[:, None]
+    values, vectors = np.linalg.eigh(scaled)
+    vanishing = np.abs(values) <= SINGULAR * np.abs(values).max(initial=0.0)
+    vanishing |= flattest(values, known_flat)
+    if np.any(values[~vanishing] < 0):
+        return np.full_like(hessian, np.nan)
+    determined, kept = ~(np.abs(vectors[:, vanishing]) > TAKES_PART).any(axis=1), vectors[:, ~vanishing]
+    out = np.full_like(hessian, np.nan)
+    both = np.ix_(determined, determined)
+    out[both] = ((kept / values[~vanishing]) @ kept.T / np.outer(scale, scale))[both]
+    return out

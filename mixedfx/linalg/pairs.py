@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from mixedfx._typing import AnyArray, Array, IntArray
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.linalg.small import multiply, segment_sum
 
 __all__ = ["LevelPairs", "PairBlock", "PairRows", "meeting"]
@@ -53,9 +53,18 @@ class LevelPairs:
 
     def places(self, other: LevelPairs, parents: IntArray) -> IntArray:
         """For every pair (l, j) of ``other``, the position of (parent of l, j) among these pairs."""
-        keys = self.rows.astype(np.int64) * self.n_columns + self.columns
         wanted = parents[other.rows].astype(np.int64) * self.n_columns + other.columns
-        return np.searchsorted(keys, wanted).astype(self.columns.dtype)
+        return np.searchsorted(self._keys, wanted).astype(self.columns.dtype)
+
+    @cached_property
+    def _keys(self) -> IntArray:
+        return self.rows.astype(np.int64) * self.n_columns + self.columns
+
+    def find(self, first: IntArray, second: IntArray) -> tuple[IntArray, BoolArray]:
+        """Return the pair (n,) of levels (n,), (n,) of the two factors, and whether there is one: they have met."""
+        wanted = first.astype(np.int64) * self.n_columns + second
+        places = np.minimum(np.searchsorted(self._keys, wanted), max(self._keys.size - 1, 0))
+        return places, self._keys[places] == wanted if self._keys.size else np.zeros(wanted.size, dtype=bool)
 
     def matrix(self, values: Array) -> sp.csr_array:
         """The values (k,) as a sparse matrix (n_rows, n_columns)."""

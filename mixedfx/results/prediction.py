@@ -24,7 +24,12 @@ from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
 __all__ = ["Prediction", "prediction"]
 
 SHOWN = 20  # rows of a prediction that fill a screen
+MOST_SIMULATED = 20_000  # rows whose observations are simulated: some seconds
 DRAWS = 2000  # simulated responses of a row behind its interval
+TOO_MANY = (
+    f"The limits of an observation are simulated, row by row: for {MOST_SIMULATED:,} rows at a time, and not for all "
+    "of these."
+)
 WHICH = ("mean", "linear", "effect")
 
 
@@ -34,6 +39,11 @@ class Observations(ABC):
     @abstractmethod
     def limits(self, mean: Array, se: Array, alpha: float, seed: int) -> tuple[Array, Array]:
         """Return the limits (n,), (n,), of the predicted means (n,) with their standard errors (n,)."""
+
+    @property
+    def are_at_hand(self) -> bool:
+        """Whether the limits of so many rows are to be had in no time."""
+        return True
 
     @abstractmethod
     def taken(self, at: slice) -> Self:
@@ -110,11 +120,21 @@ class SimulatedObservations(Observations):
             prior=None if self.prior is None else self.prior[at],
         )
 
+    @property
+    def are_at_hand(self) -> bool:
+        """Whether the limits of so many rows are to be had in no time."""
+        return self.eta.size <= MOST_SIMULATED
+
     def limits(self, mean: Array, se: Array, alpha: float, seed: int) -> tuple[Array, Array]:
         """Return quantiles (n,), (n,) of simulated responses; nan where a predictor or the trials are unknown.
 
         Every row starts from the same seed: its limits do not depend on the rows beside it.
         """
+        if not self.are_at_hand:
+            raise SpecificationError(
+                f"the limits of an observation are simulated, row by row: at most {MOST_SIMULATED:,} rows at a time, "
+                f"and these are {self.eta.size:,}"
+            )
         out = np.full((2, self.eta.size), np.nan)
         parts = [self.eta, self.spread, self.further.sum(axis=1), self.slopes.sum(axis=(1, 2))]
         known = np.isfinite(sum(parts))
@@ -332,7 +352,7 @@ class Prediction:
         """
         if which not in WHICH:
             raise SpecificationError(f"which is one of {', '.join(map(repr, WHICH))}; found {which!r}")
-        limits = self.conf_int(alpha, which=which)
+        limits, notes = self.conf_int(alpha, which=which), self.notes
         errors = {"mean": self.se, "linear": self.se_linear}
         columns = {
             "linear" if which == "linear" else "mean": self.linear if which == "linear" else self.predicted_mean,
@@ -341,9 +361,11 @@ class Prediction:
             f"{which}_ci_upper": limits["upper"],
         }
         if which == "mean":
-            obs = self.conf_int(alpha, which="obs")
+            known = self.observations.are_at_hand
+            obs = self.conf_int(alpha, which="obs" if known else "mean") * (1.0 if known else np.nan)
             columns |= {"obs_ci_lower": obs["lower"], "obs_ci_upper": obs["upper"]}
-        return StatsTable.from_frame(pd.DataFrame(columns, index=self.linear.index), notes=self.notes)
+            notes += () if known else (TOO_MANY,)
+        return StatsTable.from_frame(pd.DataFrame(columns, index=self.linear.index), notes=notes)
 
     def _shown(self) -> StatsTable:
         """The first rows, with a note on how many there are: a screenful."""
@@ -427,7 +449,7 @@ def prediction(
             prior.values,
         )
     effects = Effects(errors.outside, slopes.eta)
-    notes = (*rows.notes, *notes)
+    notes = (*rows.notes, *notes, *errors.notes)
     only = slopes.of_eta_only
     return Prediction(
         linear, se_linear, se, df, mean, fit.family, only, observations, effects, notes, averaged=averaged

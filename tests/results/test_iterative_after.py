@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.fitting import errors
 from mixedfx.inference.likelihood_ratio import likelihood_ratio
 from tests.calls import shown
 
@@ -226,3 +227,70 @@ def test_models_side_by_side_say_the_error_of_their_difference(fit: Any, data: p
 def test_a_summary_says_what_the_degrees_of_freedom_come_from(fit: Any, exact: Any) -> None:
     assert "average information" in str(fit.summary()).replace("\n    ", " ")
     assert "(Gilmour" not in str(exact.summary())
+
+
+# ---------------------------------------------------------------- many rows
+@pytest.mark.parametrize("family", ["gaussian", "binomial"])
+@pytest.mark.parametrize("random", [True, "u", "i"])
+def test_errors_of_many_rows_come_from_probes(family: str, random: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ratings(600).assign(k=lambda d: (d["y"] > 0.5).astype(int))
+    fit = (
+        mfx.lmer(FORMULA, rows, control=ITERATIVE)
+        if family == "gaussian"
+        else mfx.glmer(f"k {FORMULA[1:]}", rows, family="binomial", control=ITERATIVE)
+    )
+    new = ratings(50, seed=8)
+    solved = [fit.get_prediction(data, random=random).se_linear for data in (None, new)]
+    monkeypatch.setattr(errors, "MOST_WORK", 0.0)
+    sampled = [fit.get_prediction(data, random=random) for data in (None, new)]
+    for one, other in zip(solved, sampled, strict=True):
+        np.testing.assert_allclose(other.se_linear, one, rtol=0.02)
+        assert "probes" in other.notes[-1]
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_whole_data_of_an_exact_fit_are_those_of_its_rows(data: pd.DataFrame) -> None:
+    for formula in (FORMULA, "y ~ x + (1 + x | u) + (1 | i)", "y ~ x + (1 | u) + (1 | f:u)"):
+        fit = mfx.lmer(formula, data)
+        some = fit.get_prediction(data.iloc[:30]).se_mean
+        np.testing.assert_allclose(fit.get_prediction().se_mean[:30], some, rtol=1e-9)
+
+
+def test_copies_of_a_row_are_solved_once() -> None:
+    codes = [np.array([0, 1, 0, 0, 2]), np.array([1, 1, 1, 1, 1])]
+    z = [np.array([[1.0, 1.0, 1.0, 2.0, 0.0]]), np.zeros((1, 5))]
+    first, copies = errors.unlike_rows(codes, z)
+    assert copies[0] == copies[2]
+    assert len(set(copies.tolist())) == len(first) == 4
+
+
+def test_too_many_solves_are_refused_in_a_sentence(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(mfx.SpecificationError, match="rows or levels at a time"):
+        errors.check_solves(fit.solution.problem.assembly.rows.layout, 10**9)
+
+
+# ---------------------------------------------------------------- generalised models
+@pytest.fixture(scope="module")
+def chosen() -> pd.DataFrame:
+    return ratings(900).assign(k=lambda d: (d["y"] > 0.5).astype(int))
+
+
+@pytest.fixture(scope="module")
+def binomial(chosen: pd.DataFrame) -> Any:
+    return mfx.glmer(f"k {FORMULA[1:]}", chosen, family="binomial", control=ITERATIVE)
+
+
+def test_generalised_ratios_take_the_same_probes(binomial: Any, chosen: pd.DataFrame) -> None:
+    small = "k ~ x + (1 | u) + (1 | i)"
+    table = mfx.anova(mfx.glmer(small, chosen, family="binomial", control=ITERATIVE), binomial).to_frame()
+    fits = [mfx.glmer(text, chosen, family="binomial") for text in (small, f"k {FORMULA[1:]}")]
+    other = mfx.anova(*fits).to_frame()
+    error = table["chi2_error"].iloc[1]
+    assert 0 < error < 0.1
+    assert abs(table["chi2"].iloc[1] - other["chi2"].iloc[1]) < 4 * error + 1e-3
+
+
+def test_generalised_refits_have_the_probes_of_the_fit(binomial: Any, chosen: pd.DataFrame) -> None:
+    again = binomial.refit(chosen["k"])
+    assert again.solution.problem.model.solver.probes == 64
+    np.testing.assert_allclose(again.params, binomial.params, rtol=1e-3)
