@@ -51,8 +51,10 @@ SHARE_OF_WIDTH = 1e-3  # … but no more than this share of the width of the lik
 SPACINGS = 64.0  # … and no less than so many distances between floating-point numbers
 
 
-def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
+def difference_hessian(integrate: Integrator, at: MarginalEvaluation, stretch: float = 1.0) -> Array:
     """Return the Hessian (k, k) by forward differences of the exact gradient, the mode moved by its derivative.
+
+    ``stretch`` multiplies the usual steps: what another one changes is rounding.
 
     The error of the predicted mode is of second order in the step, as is that of the difference itself. Parameters at
     an upper bound move down. The Hessian is nan where floating point cannot compute it.
@@ -61,6 +63,7 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation) -> Array:
     width = 1.0 / np.sqrt(np.maximum(np.abs(at.curvature.diagonal()), np.finfo(float).tiny))
     steps = np.minimum(DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1), SHARE_OF_WIDTH * width)
     steps = np.maximum(steps, SPACINGS * np.spacing(np.maximum(np.abs(x), np.finfo(float).tiny)))
+    steps *= stretch
     own, upper = at.state.model.theta_slice, at.state.model.covariance.upper
     steps[own] *= np.where(x[own] + steps[own] > upper, -1.0, 1.0)
     moved = x + np.diag(steps)
