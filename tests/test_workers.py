@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
@@ -98,12 +99,7 @@ def test_what_workers_are_sent_is_used_as_it_is(monkeypatch, fits, alone):
 
 @pytest.mark.slow
 def test_a_cluster_changes_nothing(fits, alone):
-    distributed = pytest.importorskip("distributed")
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config("dask"),
-    ):
+    with chosen("dask"):
         assert_same(work(fits), alone)
 
 
@@ -272,6 +268,44 @@ def test_arguments_are_checked(herds):
         mfx.influence(herds, n_jobs=0)
     with pytest.raises(TypeError, match="progress is True or False"):
         herds.conf_int(progress="yes")
+
+
+# ------------------------------------------------------------------ workers that die
+def dies_at(number, home, marker, always):
+    """Kill the process at one task as the system does when memory is short, unless it is ``home``."""
+    if number == 3 and os.getpid() != home and (always or not marker.exists()):
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are killed otherwise here")
+def test_a_worker_that_dies_loses_nothing_and_one_that_always_dies_is_an_error(tmp_path):
+    def run(name, always):
+        tasks = [(k, os.getpid(), tmp_path / name, always) for k in range(6)]
+        return Workers(2).run(dies_at, (), tasks, "work")
+
+    with chosen("loky"):
+        assert run("once", False) == list(range(6))
+        with pytest.raises(mfx.DataError, match=r"killed again and again, most likely for want of memory.*n_jobs="):
+            run("ever", True)
+        assert Workers(2).run(abs, (), [(-1,), (-2,)], "work") == [1, 2]
+
+
+@contextmanager
+def chosen(backend):
+    if backend != "dask":
+        with joblib.parallel_config(backend, n_jobs=2):
+            yield
+        return
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        yield
 
 
 # ------------------------------------------------------------------ one signature

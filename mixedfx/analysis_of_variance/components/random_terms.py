@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._progress import watched
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
 from mixedfx.fitting import LinearFit, fit_linear
 from mixedfx.inference.distributions import chi2_tail
@@ -173,7 +174,8 @@ def ranova(fit: Any) -> StatsTable:
     """
     fit = linear_results(fit, "ranova")
     reductions = list(_reductions(fit.design))
-    reduced = [_reduced(fit, reduction.terms) for reduction in reductions]
+    fits = (_reduced(fit, reduction.terms) for reduction in reductions)
+    reduced = list(watched(fits, len(reductions), "ranova"))
     removed = [_n_theta(fit.design.random) - _n_theta(reduction.terms) for reduction in reductions]
     frame = pd.DataFrame({"n_params": fit.n_parameters - np.array([0, *removed])})
     frame["llf"] = [fit.llf, *(other.llf for other in reduced)]
