@@ -165,6 +165,14 @@ class LaplaceEvaluation:
             row[model.theta_slice] += model.covariance.gradient(state.sigma_derivatives, by_covariance)
         return np.asarray(out - out.mean(axis=0))
 
+    def lighten(self) -> None:
+        """Compute what a search asks of a point, and drop the rest of what has the length of the data."""
+        for name in ("gradient", "covariance_gradient", "curvature"):
+            getattr(self, name)
+        self.state.lighten()
+        for name in ("leverages", "adjoint", "weight_movement"):
+            self.__dict__.pop(name, None)
+
     @property
     def curvature_is_exact(self) -> bool:
         """Whether :attr:`curvature` is the Hessian itself."""

@@ -234,6 +234,13 @@ class ModeState:
         b[:, model.theta_slice] += self.theta_sides
         return b, t
 
+    def lighten(self) -> None:
+        """Drop what has the length of the data and was computed on the way; it is computed again when asked for."""
+        known = self.determinant_factor  # what the next equations start from
+        for name in ("expansion", "gram", "factor", "fixed_sides"):
+            self.__dict__.pop(name, None)
+        known.__dict__.pop("inverse", None)
+
     def _gram_times(self, effects: Array) -> Array:
         """``Z'WZ effects`` for effects (q, c)."""
         model, layout = self.model, self.model.space.rows.layout

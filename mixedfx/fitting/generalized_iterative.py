@@ -180,7 +180,9 @@ def _evaluated(problem: GeneralizedProblem, x: Array, last: LaplaceEvaluation | 
     state = mode_state(problem.model, x, None if last is None else last.state, close)
     if not state.mode.converged:
         raise FloatingPointError("the conditional mode was not found")
-    return LaplaceEvaluation(state)
+    point = LaplaceEvaluation(state)
+    point.lighten()
+    return point
 
 
 def _with_theta(at: MarginalEvaluation, theta: Array) -> Array:

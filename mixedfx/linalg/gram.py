@@ -15,6 +15,7 @@ from mixedfx.linalg import packed
 from mixedfx.linalg.cross import Cross, DenseCross, SparseCross
 from mixedfx.linalg.layout import Layout, fields_only
 from mixedfx.linalg.operator import OperatorCross, OperatorSquare, pair_block
+from mixedfx.linalg.pairs import PairBlock
 from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.small import apply, diagonal_blocks, segment_sum_columns
 
@@ -35,6 +36,21 @@ class Rows:
     z: tuple[Array, ...]
     columns: Array
     loadings: dict[int, Array]
+
+    @cached_property
+    def units(self) -> tuple[tuple[bool, ...], ...]:
+        """For every coefficient of every factor, whether its covariate is 1 in all rows."""
+        return tuple(tuple(bool(np.all(z == 1.0)) for z in covariates) for covariates in self.z)
+
+    def times(self, values: Array, f: int, a: int) -> Array:
+        """Return ``values`` (n,) times the covariate of a coefficient of a factor."""
+        return values if self.units[f][a] else values * self.z[f][a]
+
+    def weighted(self, weights: Array | None) -> list[list[Array]]:
+        """Return the covariates (n,) of every coefficient of every factor, times the weights (n,)."""
+        if weights is None:
+            return [list(z) for z in self.z]
+        return [[self.times(weights, f, a) for a in range(len(z))] for f, z in enumerate(self.z)]
 
     def with_response(self, y: Array) -> Rows:
         """Return the rows with ``y`` (n,) as the last dense column."""
@@ -183,7 +199,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
         Diagonal of ``W``; ones if omitted. May be negative (observed information of a non-concave likelihood).
     """
     layout = rows.layout
-    weighted = [z if weights is None else z * weights for z in rows.z]
+    weighted = rows.weighted(weights)
     columns = rows.columns
     sides = tuple(_sides(rows, weighted, f) for f in range(layout.n_factors))
     right = columns if weights is None else columns * weights[:, None]
@@ -201,7 +217,7 @@ def cross_products(rows: Rows, weights: Array | None = None) -> Gram:
     return _loaded(gram, rows.loadings) if rows.loadings else gram
 
 
-def _sides(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
+def _sides(rows: Rows, weighted: Sequence[Sequence[Array]], f: int) -> Array:
     """Cross-products (Q, m, c) of a factor with the dense columns."""
     layout, columns = rows.layout, rows.columns
     if columns.shape[1] == 0:
@@ -209,22 +225,26 @@ def _sides(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
     return np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]])
 
 
-def _remainder(rows: Rows, weighted: Sequence[Array]) -> Array | sp.csr_array | OperatorSquare:
+def _remainder(rows: Rows, weighted: Sequence[Sequence[Array]]) -> Array | sp.csr_array | OperatorSquare:
     if rows.layout.is_operator:
         return _operator_table(rows, weighted)
     return _dense_table(rows, weighted) if _is_small(rows) else _sparse_table(rows, weighted)
 
 
-def _operator_table(rows: Rows, weighted: Sequence[Array]) -> OperatorSquare:
+def _operator_table(rows: Rows, weighted: Sequence[Sequence[Array]]) -> OperatorSquare:
     """Cross-products of the remainder with itself, block by block."""
     layout, rest = rows.layout, list(rows.layout.remainder)
     own = tuple(_diagonal(rows, weighted, r) for r in rest)
     pairs = [(i, j) for j in range(len(rest)) for i in range(j)]
-    between = {(i, j): pair_block(layout, weighted[rest[i]], rows.z[rest[j]], rest[i], rest[j]) for i, j in pairs}
+    between = {(i, j): _pair_block(rows, weighted, rest[i], rest[j]) for i, j in pairs}
     return OperatorSquare(layout, own, between)
 
 
-def _dense_table(rows: Rows, weighted: Sequence[Array]) -> Array:
+def _pair_block(rows: Rows, weighted: Sequence[Sequence[Array]], f: int, g: int) -> PairBlock:
+    return pair_block(rows.layout, f, g, lambda a, b: rows.times(weighted[f][a], g, b))
+
+
+def _dense_table(rows: Rows, weighted: Sequence[Sequence[Array]]) -> Array:
     """Cross-products (r, r) of the remainder with itself."""
     layout = rows.layout
     out = np.zeros((layout.n_remainder, layout.n_remainder))
@@ -242,7 +262,7 @@ def _is_small(rows: Rows) -> bool:
     return small and rows.layout.plan is None
 
 
-def _sparse_table(rows: Rows, weighted: Sequence[Array]) -> sp.csr_array:
+def _sparse_table(rows: Rows, weighted: Sequence[Sequence[Array]]) -> sp.csr_array:
     """The same as a sparse matrix: levels of one factor never meet."""
     remainder = rows.layout.remainder
     blocks = {(r, r): _sparse_diagonal(rows, weighted, r) for r in remainder}
@@ -254,7 +274,7 @@ def _sparse_table(rows: Rows, weighted: Sequence[Array]) -> sp.csr_array:
     return sp.csr_array(sp.block_array([[blocks[r, s] for s in remainder] for r in remainder], format="csr"))
 
 
-def _sparse_diagonal(rows: Rows, weighted: Sequence[Array], r: int) -> sp.csr_array:
+def _sparse_diagonal(rows: Rows, weighted: Sequence[Sequence[Array]], r: int) -> sp.csr_array:
     """Cross-products (Q m, Q m) of a factor with itself."""
     size, m = rows.layout.sizes[r], rows.layout.levels[r]
     values = _diagonal(rows, weighted, r).transpose(0, 2, 1)
@@ -263,7 +283,7 @@ def _sparse_diagonal(rows: Rows, weighted: Sequence[Array], r: int) -> sp.csr_ar
     return sp.csr_array((values.ravel(), np.tile(columns.ravel(), size), starts), shape=(size * m, size * m))
 
 
-def _sparse_pair(rows: Rows, weighted: Sequence[Array], r: int, s: int) -> sp.csr_array:
+def _sparse_pair(rows: Rows, weighted: Sequence[Sequence[Array]], r: int, s: int) -> sp.csr_array:
     """Cross-products (Q_r m_r, Q_s m_s) of two factors."""
     layout = rows.layout
     shape = layout.levels[r], layout.levels[s]
@@ -285,25 +305,25 @@ def _block_squares(matrix: Array | sp.csr_array | OperatorSquare, starts: IntArr
     return np.asarray((member @ squares @ member.T).toarray())
 
 
-def _diagonal(rows: Rows, weighted: Sequence[Array], f: int) -> Array:
+def _diagonal(rows: Rows, weighted: Sequence[Sequence[Array]], f: int) -> Array:
     codes, m, size = rows.layout.codes[f], rows.layout.levels[f], rows.layout.sizes[f]
     out = np.empty((size, size, m))
     for a in range(size):
         for b in range(a + 1):
-            out[a, b] = out[b, a] = np.bincount(codes, weights=weighted[f][a] * rows.z[f][b], minlength=m)
+            out[a, b] = out[b, a] = np.bincount(codes, weights=rows.times(weighted[f][a], f, b), minlength=m)
     return out
 
 
-def _chain_pair(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
+def _chain_pair(rows: Rows, weighted: Sequence[Sequence[Array]], f: int, g: int) -> Array:
     codes, m = rows.layout.codes[f], rows.layout.levels[f]
     out = np.empty((rows.layout.sizes[f], rows.layout.sizes[g], m))
     for a in range(out.shape[0]):
         for b in range(out.shape[1]):
-            out[a, b] = np.bincount(codes, weights=weighted[f][a] * rows.z[g][b], minlength=m)
+            out[a, b] = np.bincount(codes, weights=rows.times(weighted[f][a], g, b), minlength=m)
     return out
 
 
-def _pair_table(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
+def _pair_table(rows: Rows, weighted: Sequence[Sequence[Array]], f: int, g: int) -> Array:
     """Cross-products of all levels of f with all levels of g: (Q_f m_f, Q_g m_g)."""
     layout = rows.layout
     m_f, m_g = layout.levels[f], layout.levels[g]
@@ -311,15 +331,15 @@ def _pair_table(rows: Rows, weighted: Sequence[Array], f: int, g: int) -> Array:
     out = np.empty((layout.sizes[f], m_f, layout.sizes[g], m_g))
     for a in range(layout.sizes[f]):
         for b in range(layout.sizes[g]):
-            table = np.bincount(key, weights=weighted[f][a] * rows.z[g][b], minlength=m_f * m_g)
+            table = np.bincount(key, weights=rows.times(weighted[f][a], g, b), minlength=m_f * m_g)
             out[a, :, b] = table.reshape(m_f, m_g)
     return out.reshape(layout.sizes[f] * m_f, layout.sizes[g] * m_g)
 
 
-def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
+def _cross(rows: Rows, weighted: Sequence[Sequence[Array]], f: int) -> Cross:
     layout = rows.layout
     if layout.is_operator:
-        return OperatorCross(tuple(pair_block(layout, weighted[f], rows.z[r], f, r) for r in layout.remainder))
+        return OperatorCross(tuple(_pair_block(rows, weighted, f, r) for r in layout.remainder))
     if rows.loadings or layout.dense_cross[f]:
         blocks = [_pair_table(rows, weighted, f, r) for r in layout.remainder]
         return DenseCross(np.concatenate(blocks, axis=1).reshape(layout.sizes[f], layout.levels[f], -1))
@@ -330,7 +350,7 @@ def _cross(rows: Rows, weighted: Sequence[Array], f: int) -> Cross:
         for b in range(layout.sizes[r]):
             entry = pattern.entry_of_row[at]
             for a in range(layout.sizes[f]):
-                product = weighted[f][a] * rows.z[r][b]
+                product = rows.times(weighted[f][a], r, b)
                 values[a] += np.bincount(entry, weights=product, minlength=pattern.rows.size)
             at += 1
     return SparseCross(pattern, values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,16 @@ def joined(parts: Sequence[Array]) -> Array:
     return flat[0] if len(flat) == 1 else np.concatenate(flat)
 
 
-def pair_block(layout: Layout, z_f: Array, z_g: Array, f: int, g: int) -> PairBlock:
-    """Cross-products of two factors on the pairs of their levels that meet, from covariates (Q, n) of the rows."""
+def pair_block(layout: Layout, f: int, g: int, product: Callable[[int, int], Array]) -> PairBlock:
+    """Cross-products of two factors on the pairs of their levels that meet.
+
+    ``product`` gives the rows' part (n,) in those of coefficient a of the first factor with b of the second.
+    """
     pairs, rows = layout.meetings[f, g]
     values = np.empty((layout.sizes[f], layout.sizes[g], pairs.columns.size))
     for a in range(layout.sizes[f]):
         for b in range(layout.sizes[g]):
-            values[a, b] = rows.sums(z_f[a] * z_g[b])
+            values[a, b] = rows.sums(product(a, b))
     return PairBlock(pairs, values)
 
 

@@ -74,14 +74,9 @@ class RowMap:
         layout = self.rows.layout
         out = np.zeros(self.rows.columns.shape[0])
         for f, part in enumerate(self.split(effects)):
-            for z, b, unit in zip(self.rows.z[f], self._loaded(f, part), self._units[f], strict=True):
+            for z, b, unit in zip(self.rows.z[f], self._loaded(f, part), self.rows.units[f], strict=True):
                 out += b[layout.codes[f]] if unit else z * b[layout.codes[f]]
         return out
-
-    @cached_property
-    def _units(self) -> list[list[bool]]:
-        """For every coefficient of every factor, whether its covariate is 1 in all rows."""
-        return [[bool(np.all(z == 1.0)) for z in covariates] for covariates in self.rows.z]
 
     def _loaded(self, f: int, part: Array) -> Array:
         loading = self.rows.loadings.get(f)
@@ -92,7 +87,7 @@ class RowMap:
         parts = []
         for f, z in enumerate(self.rows.z):
             loading = self.rows.loadings.get(f)
-            for coefficient, unit in zip(z, self._units[f], strict=True):
+            for coefficient, unit in zip(z, self.rows.units[f], strict=True):
                 sums = level_sums(self.rows.layout, f, values if unit else values * coefficient[:, None])
                 parts.append(sums if loading is None else loading.T @ sums)
         return _joined(parts, values.shape[1])
@@ -102,9 +97,9 @@ class RowMap:
         rows, layout = self.rows, self.rows.layout
         out = np.zeros(rows.columns.shape[0])
         for f in layout.chain:
-            out += row_forms(rows.z[f], rows.z[f], inverse.diagonal[f], layout.codes[f])
+            out += self._forms(f, f, inverse.diagonal[f], layout.codes[f])
             for g in range(f + 1, layout.n_chain):
-                out += 2.0 * row_forms(rows.z[f], rows.z[g], inverse.chain[f, g], layout.codes[f])
+                out += 2.0 * self._forms(f, g, inverse.chain[f, g], layout.codes[f])
             if layout.n_remainder:
                 out += 2.0 * self._cross_leverages(f, inverse)
         if layout.n_remainder:
@@ -112,6 +107,16 @@ class RowMap:
         if inverse.expansion is not None:
             out += self._expanded(inverse.expansion)
         return out
+
+    def _forms(self, f: int, g: int, blocks: Array, codes: IntArray) -> Array:
+        """``sum over a, b z_fa z_gb blocks[a, b, codes]`` (n,) of two factors, symmetric ``blocks`` if they are one."""
+        total: Array | None = None
+        for a in range(len(self.rows.z[f])):
+            for b in range(a + 1 if f == g else len(self.rows.z[g])):
+                block = blocks[a, b] if f != g or a == b else 2.0 * blocks[a, b]
+                part = self.rows.times(self.rows.times(block[codes], f, a), g, b)
+                total = part if total is None else np.add(total, part, out=total)
+        return np.zeros(codes.size) if total is None else total
 
     def _expanded(self, expansion: Expansion) -> Array:
         """What random columns tell of ``z_i' K z_i`` (n,)."""
@@ -138,7 +143,7 @@ class RowMap:
         out: Array | None = None
         for f, part in enumerate(self.split(effects)):
             codes = self.rows.layout.codes[f][at]
-            for z, b, unit in zip(self.rows.z[f], part, self._units[f], strict=True):
+            for z, b, unit in zip(self.rows.z[f], part, self.rows.units[f], strict=True):
                 values = b.take(codes, axis=0)
                 if not unit:
                     values *= z[at, None]
@@ -164,7 +169,7 @@ class RowMap:
         layout = self.rows.layout
         if layout.is_operator:
             blocks = zip(layout.remainder, inverse.inner, strict=True)
-            parts = [row_forms(self.rows.z[r], self.rows.z[r], block, layout.codes[r]) for r, block in blocks]
+            parts = [self._forms(r, r, block, layout.codes[r]) for r, block in blocks]
             return np.asarray(sum(parts))
         entries = self._remainder_entries(inverse)
         out = np.zeros(self.rows.columns.shape[0])
@@ -187,9 +192,7 @@ class RowMap:
         out = np.zeros(codes.size)
         if isinstance(cross, OperatorCross):
             for r, block in zip(self.rows.layout.remainder, cross.blocks, strict=True):
-                out += row_forms(
-                    self.rows.z[f], self.rows.z[r], block.values, self.rows.layout.meetings[f, r][1].of_row
-                )
+                out += self._forms(f, r, block.values, self.rows.layout.meetings[f, r][1].of_row)
             return out
         for a, covariate in enumerate(self.rows.z[f]):
             for at, (z, column) in enumerate(self._remainder_terms):
