@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.linalg import lapack
 
 from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
@@ -307,6 +308,9 @@ class UnstructuredCovariance(Covariance):
         else:
             padded = np.zeros((*factor.shape[:-2], self.size, self.size))
             padded[..., :columns, :] = factor.swapaxes(-1, -2)
-        R = np.asarray(np.linalg.qr(padded, mode="r"))
+        if padded.ndim == 2:
+            R: Array = lapack.dgeqrf(padded)[0][: self.size]  # with the rotation below the diagonal
+        else:
+            R = np.asarray(np.linalg.qr(padded, mode="r"))
         T = R.swapaxes(-1, -2) * np.where(R.diagonal(axis1=-2, axis2=-1) < 0, -1.0, 1.0)[..., None, :]
         return np.asarray(T[..., *self._positions])

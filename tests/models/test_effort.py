@@ -6,10 +6,10 @@ import mixedfx as mfx
 from tests.effort import calls
 
 FITS = {
-    "dyestuff": ("Yield ~ 1 + (1 | Batch)", 2600),
-    "sleepstudy": ("Reaction ~ Days + (Days | Subject)", 3700),
+    "dyestuff": ("Yield ~ 1 + (1 | Batch)", 3000),
+    "sleepstudy": ("Reaction ~ Days + (Days | Subject)", 4000),
     "penicillin": ("diameter ~ 1 + (1 | plate) + (1 | sample)", 5800),
-}  # about a tenth above what was measured
+}  # a sixth above what was measured, as caches of pandas and Python may be cold
 
 
 @pytest.mark.parametrize("name", FITS)
