@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,15 +15,34 @@ from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.response import read_response
 from mixedfx.matrices.rows import Completeness, sum_of
 from mixedfx.scale.recipe import Recipe
-from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally, added, collapsed
+from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally, added, collapsed, combo_codes
 
-__all__ = ["Accumulator", "sums_of"]
+__all__ = ["Accumulator", "Repeated", "sums_of"]
 
 ROWS_AT_ONCE = 500_000  # rows whose columns are in memory at the same time
 
 
-def sums_of(recipe: Recipe, frame: Frame) -> Sums | None:
-    """Return the sums over the rows of a frame; None if none of them is used, and nothing is to be counted.
+@dataclass(frozen=True)
+class Repeated:
+    """What a database says of rows that it has put together, all alike but for the response.
+
+    Attributes
+    ----------
+    counts : (n,)
+        How many rows each is; the response is their mean.
+    squares : (n,)
+        Squares of the deviations of their responses from it.
+    tally : Tally
+        Of all rows.
+    """
+
+    counts: Array
+    squares: Array
+    tally: Tally
+
+
+def sums_of(recipe: Recipe, frame: Frame, repeated: Repeated | None = None) -> Sums | None:
+    """Return the sums over the rows of a frame, each of which may be several; None if there are none.
 
     Raises
     ------
@@ -36,18 +56,22 @@ def sums_of(recipe: Recipe, frame: Frame) -> Sums | None:
     rows = FrameRows(frame, complete.keep)
     value = recipe.evaluator(rows)
     prior = recipe.argument("weights", frame)
-    weights = np.ones(rows.size) if prior is None else prior.used(complete.keep)
+    counts = np.ones(rows.size) if repeated is None else repeated.counts
+    weights = counts if prior is None else prior.used(complete.keep)
     labels = [rows.labels(name) for name in recipe.keys]
     codes = np.stack([one.codes for one in labels], axis=1) if labels else np.zeros((rows.size, 0), dtype=np.intp)
     log_weights = 0.0 if prior is None else float(np.log(weights).sum())
     raw = {text: numeric.raw(value) for text, numeric in recipe.numerics.items()}
     columns = _columns(recipe, frame, rows, value, raw)
     nothing = np.broadcast_to(0.0, (rows.size, len(recipe.slopes), columns.shape[1]))
-    single = Cells(codes, np.ones(rows.size), weights, columns, nothing)
-    cells, combos, within = collapsed(single, len(recipe.coded))
+    single, n_coded = Cells(codes, counts, weights, columns, nothing), len(recipe.coded)
+    cells, combos, within = collapsed(single, n_coded)
     keys = tuple(_levels(frame, name, one) for name, one in zip(recipe.keys, labels, strict=True))
-    moments = _moments(recipe, rows, value)
-    return Sums(keys, len(recipe.coded), cells, combos, within, moments, _tally(complete, log_weights))
+    moments = _moments(recipe, rows, value, None if repeated is None else counts)
+    if repeated is None:
+        return Sums(keys, n_coded, cells, combos, within, moments, _tally(complete, log_weights))
+    np.add.at(within[:, -1, -1], combo_codes(codes[:, :n_coded], combos), repeated.squares)
+    return Sums(keys, n_coded, cells, combos, within, moments, repeated.tally)
 
 
 def _levels(frame: Frame, name: str, labels: Labels) -> KeyLevels:
@@ -73,12 +97,12 @@ def _columns(recipe: Recipe, frame: Frame, rows: FrameRows, value: Evaluator, ra
     return out
 
 
-def _moments(recipe: Recipe, rows: FrameRows, value: Evaluator) -> dict[str, Moments]:
-    out = {f"variable {name}": Moments.of(rows.numbers(name), 1, 0.0, 1.0) for name in recipe.variables}
+def _moments(recipe: Recipe, rows: FrameRows, value: Evaluator, counts: Array | None) -> dict[str, Moments]:
+    out = {f"variable {name}": Moments.of(rows.numbers(name), 1, 0.0, 1.0, counts) for name in recipe.variables}
     for text, numeric in recipe.numerics.items():
         if numeric.degree:
             x = value.numbers(numeric.inner)
-            out[text] = Moments.of(x, numeric.degree, numeric.shift, numeric.unit)
+            out[text] = Moments.of(x, numeric.degree, numeric.shift, numeric.unit, counts)
     return out
 
 

@@ -10,16 +10,20 @@ from importlib import import_module
 from itertools import chain
 from typing import Any
 
+import numpy as np
+
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.scale.recipe import Recipe
-from mixedfx.scale.rows import Accumulator, sums_of
-from mixedfx.scale.sums import Sums
+from mixedfx.scale.rows import Accumulator, Repeated, sums_of
+from mixedfx.scale.sums import Sums, Tally
 
 __all__ = ["Source", "as_source"]
 
 FEW_ROWS = 10_000  # that usually tell what the columns are
 ROWS_AT_ONCE = 1_000_000  # of a source that leaves the size of its pieces to the reader
+WORTH_GROUPING = 4  # rows a group, at least, for which a database makes groups
+COUNT, SQUARES = "mixedfx_count", "mixedfx_squares"
 EXTRAS = {"pyarrow": "parquet", "duckdb": "duckdb", "polars": "polars", "dask": "dask"}
 
 
@@ -157,11 +161,65 @@ class DuckSource(Source):
         known = self._relation.columns
         relation = self._relation
         if columns is not None:
-            relation = relation.select(*(f'"{name}"' for name in columns if name in known))
+            relation = relation.select(*(_quoted(name) for name in columns if name in known))
         reader = _reader(relation)
         pyarrow = needed("pyarrow", self.name)
         for batch in _gathered(reader):
             yield _pandas(pyarrow.Table.from_batches(batch))
+
+    def sums(self, recipe: Recipe) -> Sums | None:
+        """Return the sums over all rows: over groups of rows that the database makes, where rows repeat."""
+        grouped = grouped_rows(self._relation, recipe)
+        if grouped is None:
+            return super().sums(recipe)
+        relation, tally = grouped
+        total = Accumulator()
+        for batch in _gathered(_reader(relation)):
+            frame = _pandas(needed("pyarrow", self.name).Table.from_batches(batch))
+            counts, squares = (frame.pop(name).to_numpy(dtype=float) for name in (COUNT, SQUARES))
+            total.add(sums_of(recipe, as_frame(frame), Repeated(counts, squares, tally)))
+            tally = Tally()  # it is that of all pieces
+        return total.total()
+
+
+def grouped_rows(relation: Any, recipe: Recipe) -> tuple[Any, Tally] | None:
+    """Return a query with one row for all rows that are alike but for the response, and the tally of all rows.
+
+    None where rows have weights, the response is computed, or the predictors have so many values that few rows would
+    be alike.
+    """
+    response = recipe.formula.response
+    if recipe.weights is not None or not response.is_column or recipe.formula.offsets or recipe.offset is not None:
+        return None
+    y = response.columns[0]
+    others = [name for name in recipe.needed if name != y]
+    if not others or len(others) == len(recipe.needed):
+        return None
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    listed = [f"approx_count_distinct({_quoted(name)})" for name in others]
+    n, *distinct = relation.aggregate(", ".join(["count(*)", *listed])).fetchall()[0]
+    if np.prod(np.maximum(np.array(distinct, dtype=float), 1.0)) * WORTH_GROUPING > n:
+        return None
+    absent = {name: _absent(name, kinds[name]) for name in recipe.needed}
+    counts = [f"count(*) filter ({test})" for test in absent.values()]
+    some = " or ".join(absent.values())
+    read, missing, *by_name = relation.aggregate(
+        ", ".join(["count(*)", f"count(*) filter ({some})", *counts])
+    ).fetchall()[0]
+    tally = Tally(read, read - missing, missing, {k: v for k, v in zip(absent, by_name, strict=True) if v})
+    keys, value = ", ".join(map(_quoted, others)), f"{_quoted(y)}::double"
+    columns = f"{keys}, favg({value}) as {_quoted(y)}, count(*) as {COUNT}, var_pop({value}) * count(*) as {SQUARES}"
+    return relation.filter(f"not ({some})").aggregate(columns, keys), tally
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _absent(name: str, kind: str) -> str:
+    """SQL that says where a column has no value."""
+    test = f"{_quoted(name)} is null"
+    return f"({test} or isnan({_quoted(name)}))" if kind in ("DOUBLE", "FLOAT") else f"({test})"
 
 
 def _reader(relation: Any) -> Any:

@@ -5,10 +5,12 @@ import signal
 import threading
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.scale.sources import grouped_rows
 from tests.scale.test_cross_products import CASES, arguments_of, assert_same, pieces
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -145,3 +147,26 @@ def slowly(piece):
 def kill(client):
     pid = next(iter(client.run(os.getpid).values()))
     os.kill(pid, signal.SIGKILL)
+
+
+def test_a_database_groups_rows_that_are_alike():
+    duckdb = pytest.importorskip("duckdb")
+    rng = np.random.default_rng(3)
+    n = 5000
+    data = pd.DataFrame({"g": rng.integers(0, 12, n), "f": rng.choice(list("abc"), n), "x": rng.integers(0, 5, n) / 2})
+    data["y"] = 1e3 + data.x + rng.normal(size=12)[data.g] + rng.normal(size=n)
+    data.loc[[5, 9, 70], "y"] = np.nan
+    data.loc[[9, 71], "x"] = np.nan
+    connection = duckdb.connect()
+    connection.register("rows", data)
+    formula = "y ~ f * x + scale(x) + (x | g)"
+    relation = connection.sql("select * from rows")
+    grouped, _ = grouped_rows(relation, mfx.cross_products(data, formula).recipe)
+    assert len(grouped.fetchall()) < 12 * 3 * 6
+    stats = mfx.cross_products("select * from rows", formula, connection=connection)
+    with pytest.warns(mfx.RankDeficientWarning):
+        rows, sums = mfx.lmer(formula, data), mfx.lmer(None, stats)
+    assert_same(rows, sums)
+    assert stats.n_rows == n - 4
+    assert grouped_rows(relation, mfx.cross_products(data.assign(w=1.0), formula, weights="w").recipe) is None
+    assert grouped_rows(connection.sql("select y, x + random() as x, g, f from rows"), stats.recipe) is None
