@@ -33,7 +33,7 @@ from mixedfx.formula import Formula, parse
 from mixedfx.matrices import Design, FixedEffects, build_design, identified_twin
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.fixed import build_fixed
-from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.frame import Frame, FrameRows
 from mixedfx.matrices.rows import MissingName
 from mixedfx.matrices.values import codings_for
 from mixedfx.models.base import MixedModel, checked_control
@@ -45,6 +45,7 @@ from mixedfx.models.identifiable import (
     transformed,
 )
 from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.sources import frame_of
 from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
@@ -65,7 +66,8 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
     formula : str
         As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
     data : data frame or dict of arrays
-        pandas, polars, pyarrow or anything that narwhals reads.
+        pandas, polars, pyarrow or anything that narwhals reads; or a source of :func:`mixedfx.cross_products` that can
+        be read again: it is read piece by piece, and the columns that the formulas mention are kept, labels as codes.
     family : str, Family or statsmodels family
         ``"binomial"``, ``"poisson"``, ``"nbinom2"``, ``"gamma"``, ``"beta"``, ``"ordinal"``, …
     link : str, optional
@@ -124,7 +126,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         missing: MissingName = "drop",
         functions: Mapping[str, Any] | None = None,
     ) -> None:
-        frame = as_frame(data)
+        frame = frame_of(data, (formula, weights, offset, dispersion, zero_inflation))
         shared = {
             "weights": weights,
             "offset": offset,
@@ -307,7 +309,8 @@ def glmer(
     formula : str
         As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
     data : data frame or dict of arrays
-        pandas, polars, pyarrow or anything that narwhals reads.
+        pandas, polars, pyarrow or anything that narwhals reads; or a source of :func:`mixedfx.cross_products` that can
+        be read again: it is read piece by piece, and the columns that the formulas mention are kept, labels as codes.
     family : str, Family or statsmodels family
         ``"binomial"``, ``"poisson"``, ``"nbinom2"``, ``"gamma"``, ``"beta"``, ``"ordinal"``, …
     link : str, optional

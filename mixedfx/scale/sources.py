@@ -336,6 +336,16 @@ def as_source(given: Any, connection: Any = None) -> Source:
     return FrameSource([given])  # or a TypeError that says what data are
 
 
+def is_source(given: Any) -> bool:
+    """Say whether an object is read in pieces, rather than a frame of any kind."""
+    if isinstance(given, Source | Iterator | str | os.PathLike):
+        return True
+    if isinstance(given, list | tuple):
+        return bool(given) and all(hasattr(frame, "columns") or isinstance(frame, Mapping) for frame in given)
+    library = type(given).__module__.partition(".")[0]
+    return OF_LIBRARY.get(library, _of_nothing)(given) is not None
+
+
 def _query(connection: Any, text: str) -> Any:
     try:
         return connection.sql(text)

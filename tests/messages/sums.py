@@ -82,6 +82,11 @@ CASES: dict[str, Case] = {
     "no such file": (summed(source="no/such.parquet"), D, ("no/such.parquet", "connection=")),
     "no library": (without_pyarrow, S, ("pyarrow", "pip install 'mixedfx[parquet]'")),
     "a wrong query": (query, D, ("select * from nowhere",)),
+    "an iterator for a generalised model": (
+        lambda: mfx.glmer("b ~ x + (1 | g)", iter([data()]), family="binomial"),
+        S,
+        ("one-shot iterator", "list of frames"),
+    ),
     "small cells": (summed(min_cell=7), S, ("8 cells", "min_cell=7", "g = 'g0' (6)", "merge levels")),
     "other sums": (lambda: summed()() + summed("y ~ 1 + (1 | g)")(), S, ("do not belong together", "formulas")),
     "a fit, not sums": (
