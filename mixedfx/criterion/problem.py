@@ -30,8 +30,9 @@ REMAINDERS: dict[str, float] = {"auto": 12_000, "exact": np.inf, "iterative": 0}
 
 CHEAP_COLUMNS = 2000  # larger remainders are factorised if they are so sparse that it costs no more than these, dense
 EDGES_PER_COLUMN = 4  # with more pairs of levels that meet, a remainder is not sparse enough to look for an order
-DENSE_MATRICES = 10  # packed matrices of a dense remainder that live at the same time at the peak of a fit (measured)
-SPARSE_VECTORS = 10  # the same for the vector of a sparse remainder's cells
+DENSE_MATRICES = 6  # packed matrices of a dense remainder that live at the same time at the peak of a fit (measured)
+SLOPE_MATRICES = 10  # the same where its levels have several coefficients
+SPARSE_VECTORS = 6  # the same for the vector of a sparse remainder's cells
 PAIR_BYTES = 16  # what one pair of entries of a sparse cross block takes, with its indices
 USABLE = 0.8  # share of the machine's memory that a fit may take
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -202,7 +203,8 @@ def needed_bytes(layout: Layout) -> float:
     if layout.n_remainder == 0:
         return 0.0
     sparse = [p.n_pairs for p, dense in zip(layout.patterns, layout.dense_cross, strict=True) if not dense]
-    copies = DENSE_MATRICES if layout.plan is None else SPARSE_VECTORS
+    slopes = any(layout.sizes[r] > 1 for r in layout.remainder)
+    copies = SPARSE_VECTORS if layout.plan else SLOPE_MATRICES if slopes else DENSE_MATRICES
     return 8.0 * copies * float(layout.square.n_cells) + PAIR_BYTES * float(np.sum(sparse))
 
 

@@ -27,7 +27,7 @@ SPARSE_COLUMNS = 300  # a remainder of fewer columns is dense
 SPARSE_FILL = 0.1  # … and one with a larger share of non-zeros
 CELL_TIME = 1e-8  # seconds that a cell of a dense remainder costs apart from LAPACK
 MOST_PAIRS = 30_000_000  # patterns with more pairs are not looked at
-PAIRS_AT_ONCE = 100_000  # pairs of entries that are listed at the same time
+PAIRS_AT_ONCE = 30_000  # pairs of entries that are listed at the same time
 
 
 def fields_only(value: Any) -> dict[str, Any]:

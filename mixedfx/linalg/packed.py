@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 SMALL = 64  # rows of matrices whose triangles are kept
-TILE = 512  # rows of the blocks of a product that is never formed as a whole
+TILE = 256  # rows of the blocks of a product that is never formed as a whole
 STRIPE = 256  # columns of a full matrix that are filled at once; a matrix of so few is multiplied as a full one
 
 
@@ -208,9 +208,9 @@ def factorize(cells: Array, n: int) -> Array:
     return np.asarray(root)
 
 
-def inverse(root: Array, n: int) -> Array:
-    """Return the cells of the inverse of the matrix with this Cholesky factor."""
-    out, info = lapack.dpftri(n, root, transr="N", uplo="L")
+def inverse(root: Array, n: int, *, overwrite: bool = False) -> Array:
+    """Return the cells of the inverse of the matrix with this Cholesky factor; in the place of that if it may be."""
+    out, info = lapack.dpftri(n, root, transr="N", uplo="L", overwrite_a=overwrite)
     assert info == 0
     return np.asarray(out)
 

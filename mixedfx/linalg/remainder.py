@@ -396,7 +396,9 @@ class SparseRemainder(Remainder):
         plan = self.plan
         z = np.zeros(plan.n_cells)
         if plan.core.size:
-            plan.core_of(z)[:] = packed.inverse(self.root, plan.core.size)
+            core = plan.core_of(z)
+            core[:] = self.root
+            core[:] = packed.inverse(core, plan.core.size, overwrite=True)
         for step in reversed(self.steps):
             stage = step.round
             of_pair = z[stage.target_of_pair]

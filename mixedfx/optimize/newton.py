@@ -150,7 +150,7 @@ def minimize(
     path, evaluations, short = [x], 1, 0
     allowed, spent = np.inf if max_evaluations is None else max_evaluations, 0
     for iteration in range(max_iter + 1):
-        gradient = point.gradient
+        value, gradient = point.value, point.gradient
         curvature = point.curvature + correction
         if hessian is not None and iteration >= PATIENCE and not point.curvature_is_exact:
             curvature = _finite_or(hessian(point), curvature)
@@ -165,7 +165,7 @@ def minimize(
         evaluations += trial.evaluations
         short = short + 1 if trial.fraction < SHORT_STEP else 0
         if trial.point is None or short == STUCK:
-            within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(point.value))
+            within_rounding = decrement <= ROUNDING * 1e3 * max(1.0, abs(value))
             return Optimum(x, point, decrement, iteration, evaluations, within_rounding, False, tuple(path))
         if not trial.point.curvature_is_exact and decrement < SECANT_REGION:
             correction = secant(correction, trial.x - x, trial.point.gradient - gradient, trial.point.curvature)

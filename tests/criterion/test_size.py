@@ -30,7 +30,7 @@ def test_need_grows_with_the_square_of_the_remainder():
 
 
 def test_refused_before_allocation_with_size_and_advice(monkeypatch):
-    monkeypatch.setattr(problem, "_machine_memory", lambda: 1e9)
+    monkeypatch.setattr(problem, "_machine_memory", lambda: 0.6e9)
     rng = np.random.default_rng(1)
     n = 40_000
     frame = {"y": rng.standard_normal(n), "a": np.arange(n) % 15_000, "b": rng.permutation(n) % 12_500}
