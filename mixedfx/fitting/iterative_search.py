@@ -20,14 +20,19 @@ from mixedfx.exceptions import DataError
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.monte_carlo import MonteCarlo
+from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.probes import Solver
 from mixedfx.optimize import Optimum, descend
 
-__all__ = ["fit_by_probes"]
+__all__ = ["fit_by_probes", "near_optimum"]
 
 DECREMENT = 1e-10  # where the search with given probes ends: a hundred-thousandth of a standard error away
 SEARCHING = 1e-7  # relative residuals of the equations on the way …
 FINAL = 1e-10  # … and at the end
+DEAR_COLUMNS = 1500  # of a dense remainder: beyond, a search by probes costs less than one exact evaluation
+SKETCHED = Solver(probes=8, seed=0, tolerance=1e-6, probe_tolerance=1e-6)  # how well such a search solves
+SKETCHES = 20  # steps of it at the most
+NEAR = 1e-7  # decrement where it ends, far below what its probes leave open
 REOPENINGS = 3  # restarts from a doubtful boundary at the most
 
 
@@ -54,6 +59,25 @@ def fit_by_probes(problem: LinearProblem, control: Control) -> LinearFit:
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do the predictors and "
             "groups leave no residual, or are columns of very different size involved?"
         ) from error
+
+
+def near_optimum(problem: LinearProblem, start: Array) -> Array:
+    """Return parameters (k,) next to the optimum of an exact criterion whose evaluations are dear; else ``start``.
+
+    They come of a few random probes and spare the exact search all but its last steps: its end is the same.
+    """
+    layout = problem.assembly.rows.layout
+    is_dear = layout.n_remainder > DEAR_COLUMNS and problem.is_plain and layout.plan is None
+    if not is_dear or problem.criterion.is_refined:
+        return start
+    rows = replace(problem.assembly.rows, layout=replace(layout, is_operator=True))
+    gram = replace(cross_products(rows, problem.design.weights), solver=SKETCHED)
+    criterion = replace(cast(LinearCriterion, problem.criterion), gram=gram)
+    bounds = criterion.search_lower, criterion.upper
+    try:
+        return descend(criterion, start, *bounds, tol=NEAR, max_iter=SKETCHES).x
+    except FloatingPointError:
+        return start
 
 
 def _wanted(errors: MonteCarlo) -> int:

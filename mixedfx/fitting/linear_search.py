@@ -14,7 +14,7 @@ from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.control import Control, checked_start
-from mixedfx.fitting.iterative_search import fit_by_probes
+from mixedfx.fitting.iterative_search import fit_by_probes, near_optimum
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.starts import (
     NUDGES,
@@ -220,7 +220,7 @@ def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, 
 def _start(problem: LinearProblem, control: Control) -> Array:
     start = problem.criterion.start
     if control.start is None:
-        return start
+        return near_optimum(problem, start) if control.max_iter else start
     k = problem.covariance.n_theta
     return np.concatenate([problem.to_inner(checked_start(control.start, k)), start[k:]])
 

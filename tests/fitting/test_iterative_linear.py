@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.fitting import iterative_search
 
 ITERATIVE = mfx.Control(remainder="iterative")
 N = 1500
@@ -199,3 +200,26 @@ def test_the_stated_error_is_honest(name):
         variances.append(fit.monte_carlo.covariance.diagonal())
     ratio = np.sqrt(np.mean(variances, axis=0)) / np.std(thetas, axis=0, ddof=1)
     assert np.all((ratio > 0.8) & (ratio < 1.25)), ratio
+
+
+@pytest.mark.parametrize("name", ["crossed", "slopes", "three crossed", "nested above"])
+def test_a_dear_exact_fit_begins_next_to_its_optimum(name, monkeypatch):
+    frame = frame_of(13)
+    plain = mfx.lmer(FORMULAS[name], frame)
+    monkeypatch.setattr(iterative_search, "DEAR_COLUMNS", 10)
+    found = mfx.lmer(FORMULAS[name], frame)
+    assert found.solution.optimum.evaluations <= plain.solution.optimum.evaluations
+    assert found.certificate.sampling is None
+    assert found.llf == pytest.approx(plain.llf, abs=1e-8)
+    np.testing.assert_allclose(found.theta, plain.theta, rtol=1e-5, atol=1e-5)
+
+
+def test_a_dear_exact_fit_whose_search_by_probes_fails_begins_at_the_moments(monkeypatch):
+    def fails(*args, **options):
+        raise FloatingPointError("no")
+
+    frame = frame_of(14)
+    plain = mfx.lmer(FORMULAS["crossed"], frame)
+    monkeypatch.setattr(iterative_search, "DEAR_COLUMNS", 10)
+    monkeypatch.setattr(iterative_search, "descend", fails)
+    np.testing.assert_array_equal(mfx.lmer(FORMULAS["crossed"], frame).theta, plain.theta)
