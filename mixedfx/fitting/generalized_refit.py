@@ -9,7 +9,8 @@ import numpy as np
 
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.criterion.batch import BlockMap, block_map
-from mixedfx.criterion.generalized_batch import GeneralizedBatch, GeneralizedPoint, generalized_batch, stacked
+from mixedfx.criterion.generalized_batch import GeneralizedBatch, GeneralizedPoint, generalized_batch
+from mixedfx.criterion.generalized_modes import stacked
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.marginal import OBSERVED
 from mixedfx.criterion.separation import SUSPICIOUS_SPREAD

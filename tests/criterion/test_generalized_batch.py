@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import mixedfx as mfx
 from mixedfx.criterion.batch import block_map
-from mixedfx.criterion.generalized_batch import generalized_batch, stacked
+from mixedfx.criterion.generalized_batch import generalized_batch
+from mixedfx.criterion.generalized_modes import stacked
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.fitting.generalized_search import difference_hessian
 from mixedfx.models.generalized import GeneralizedLinearMixedModel
