@@ -10,7 +10,7 @@ predictors, family-wide parameters) is an *auxiliary* variable: a value a row, o
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -22,6 +22,7 @@ from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.gram import Gram, cross_products
+from mixedfx.linalg.layout import fields_only
 from mixedfx.linalg.probes import Solver
 from mixedfx.linalg.rowwise import RowMap
 
@@ -41,6 +42,7 @@ __all__ = [
 
 STENCIL = ((1.0, 8.0), (2.0, -1.0))  # five-point rule: offsets and weights / 12
 STENCIL_STEP = 1e-3
+ROWS_AT_ONCE = 1 << 14  # whose likelihood is computed at a time
 ROUGH = 1e-3  # residual of a step on the way to the mode, where equations are solved by iteration
 
 
@@ -103,6 +105,29 @@ class Expansion:
         determinant = observed if same else self.determinant.take(place)
         return Expansion(self.value[place], self.gradient[place], observed, determinant, parts)
 
+    @property
+    def arrays(self) -> list[Array]:
+        """All that it is made of, once each."""
+        curves = [self.observed] if self.determinant is self.observed else [self.observed, self.determinant]
+        of_curves = [array for curve in curves for array in (curve.weight, curve.slope, *curve.auxiliary)]
+        return [
+            self.value,
+            self.gradient,
+            *of_curves,
+            *(a for part in self.auxiliary for a in (part.slope, part.mixed)),
+        ]
+
+    def with_arrays(self, arrays: Sequence[Array]) -> Expansion:
+        """Return one that is made of other :attr:`arrays` in the same way."""
+        rest = iter(arrays)
+        value, gradient = next(rest), next(rest)
+        observed = Curve(next(rest), next(rest), tuple(next(rest) for _ in self.observed.auxiliary))
+        determinant = observed
+        if self.determinant is not self.observed:
+            determinant = Curve(next(rest), next(rest), tuple(next(rest) for _ in self.determinant.auxiliary))
+        parts = tuple(AuxiliaryPart(next(rest), next(rest)) for _ in self.auxiliary)
+        return Expansion(value, gradient, observed, determinant, parts)
+
 
 @dataclass(frozen=True)
 class FamilyLikelihood:
@@ -125,6 +150,18 @@ class FamilyLikelihood:
         """Number of auxiliary variables."""
         return self.n_predictors - 1 + len(self.family.phi_names)
 
+    __getstate__ = fields_only
+
+    def _is_long(self, eta: Array) -> bool:
+        return eta.ndim == 1 and eta.size > ROWS_AT_ONCE
+
+    @cached_property
+    def _pieces(self) -> list[tuple[slice, FamilyLikelihood]]:
+        """The rows in pieces, the work on which stays in the processor's cache."""
+        starts = range(0, self.observed.n, ROWS_AT_ONCE)
+        slices = [slice(start, min(start + ROWS_AT_ONCE, self.observed.n)) for start in starts]
+        return [(at, replace(self, observed=self.observed.take(at))) for at in slices]
+
     def arguments(self, eta: Array, auxiliary: Sequence[Array]) -> tuple[Array, Array]:
         """Return the linear predictors as the family takes them, and the family-wide parameters.
 
@@ -142,6 +179,11 @@ class FamilyLikelihood:
 
     def quadratic(self, eta: Array, auxiliary: Sequence[Array]) -> tuple[Array, Array, Array]:
         """Return the log-likelihood up to terms without ``eta``, its derivative, and minus the second derivative."""
+        if self._is_long(eta):
+            value, gradient, weight = np.empty((3, eta.size))
+            for at, piece in self._pieces:
+                value[at], gradient[at], weight[at] = piece.quadratic(eta[at], _cut(auxiliary, at, eta.size))
+            return value, gradient, weight
         arguments = self.arguments(eta, auxiliary)
         value, gradient, second = self.family.mean_derivatives(self.observed, *arguments, order=2)
         return value, gradient, -second
@@ -158,6 +200,9 @@ class FamilyLikelihood:
 
     def expansion(self, eta: Array, auxiliary: Sequence[Array]) -> Expansion:
         """Return everything up to the third order."""
+        if self._is_long(eta):
+            pieces = ((at, piece.expansion(eta[at], _cut(auxiliary, at, eta.size))) for at, piece in self._pieces)
+            return _whole(pieces, eta.size)
         arguments = self.arguments(eta, auxiliary)
         (value, first, second, third), phi = self.family.all_derivatives(self.observed, *arguments)
         parts: list[AuxiliaryPart] = []
@@ -174,6 +219,21 @@ class FamilyLikelihood:
         observed = Curve(-second, -third, tuple(curves))
         determinant = self.information.curve(self, observed, eta, auxiliary)
         return Expansion(value, first, observed, determinant, tuple(parts))
+
+
+def _cut(auxiliary: Sequence[Array], at: slice, n: int) -> list[Array]:
+    """The auxiliary variables of some rows; those that are one value for all stay as they are."""
+    return [values[at] if np.shape(values) == (n,) else values for values in auxiliary]
+
+
+def _whole(pieces: Iterable[tuple[slice, Expansion]], n: int) -> Expansion:
+    """The expansion of all rows from those of pieces, put in place one after the other."""
+    whole: list[Array] = []
+    for at, part in pieces:
+        whole = whole or [np.empty(n) for _ in part.arrays]
+        for array, values in zip(whole, part.arrays, strict=True):
+            array[at] = values
+    return part.with_arrays(whole)
 
 
 class Information(ABC):

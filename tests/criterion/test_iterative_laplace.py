@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from mixedfx.criterion import marginal
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.marginal import EXPECTED, OBSERVED
 from mixedfx.criterion.mode import mode_covariance, mode_state, predicted_states
@@ -133,3 +134,19 @@ def test_weights_that_are_not_positive_on_the_way_do_not_stop_the_search_for_the
     assert modes[0].converged
     assert modes[1].converged
     np.testing.assert_allclose(*(mode.b for mode in modes), atol=1e-7)
+
+
+@pytest.mark.parametrize("kind, name, information", CASES)
+def test_rows_in_pieces_are_the_same_rows(kind, name, information, monkeypatch):
+    case = case_of(kind, name, information)
+    likelihood, auxiliary = case.model.likelihood, case.model.auxiliary_values(case.model.parts(case.x).extra)
+    eta = np.linspace(-1.0, 1.0, likelihood.observed.n)
+    whole = likelihood.quadratic(eta, auxiliary), likelihood.expansion(eta, auxiliary)
+    monkeypatch.setattr(marginal, "ROWS_AT_ONCE", 7)
+    cut = likelihood.quadratic(eta, auxiliary), likelihood.expansion(eta, auxiliary)
+    for ours, expected in zip(cut[0], whole[0], strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-14)
+    for ours, expected in zip(cut[1].arrays, whole[1].arrays, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-14)
+    assert (cut[1].determinant is cut[1].observed) == (whole[1].determinant is whole[1].observed)
+    np.testing.assert_array_equal(cut[1].observed.weight, cut[1].arrays[2])
