@@ -156,8 +156,8 @@ class Observed:
         """Number of rows."""
         return int(self.y.shape[0])
 
-    def take(self, rows: AnyArray) -> Observed:
-        """Some of the rows (positions or a mask)."""
+    def take(self, rows: AnyArray | slice) -> Observed:
+        """Some of the rows (positions, a mask, or a slice, which copies nothing)."""
         return replace(
             self,
             y=self.y[rows],
