@@ -246,6 +246,8 @@ def make_recipe(
     numerics: dict[str, Numeric] = {}
     coded: dict[str, None] = {}
     for expression in dict.fromkeys((*fixed, *inside)):
+        if expression.is_column and expression.columns[0] in settings.codings:
+            Evaluator(value.rows, settings.functions, settings.codings)(expression)  # refuses those of numbers
         numeric = _numeric(expression, value)
         if numeric is None:
             coded[_column_of(expression)] = None

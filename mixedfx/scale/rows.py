@@ -19,7 +19,7 @@ from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally, added, co
 
 __all__ = ["Accumulator", "Repeated", "sums_of"]
 
-ROWS_AT_ONCE = 500_000  # rows whose columns are in memory at the same time
+CELLS_AT_ONCE = 1_000_000  # cells of new sums that are kept before they are added
 
 
 @dataclass(frozen=True)
@@ -112,23 +112,26 @@ def _tally(complete: Completeness, log_weights: float) -> Tally:
 
 
 class Accumulator:
-    """Adds sums as they come: small ones together first, so that every sum is moved a few times only."""
+    """Adds sums as they come: many small ones at once, so that the large sum is moved a few times only."""
 
     def __init__(self) -> None:
-        self._parts: list[Sums] = []
+        self._total: Sums | None = None
+        self._new: list[Sums] = []
+        self._cells = 0
 
     def add(self, part: Sums | None) -> None:
         """Add one more."""
         if part is None:
             return
-        self._parts.append(part)
-        while len(self._parts) > 1 and 2 * len(self._parts[-1].cells) >= len(self._parts[-2].cells):
-            last = self._parts.pop()
-            self._parts[-1] = added([self._parts[-1], last])
+        self._new.append(part)
+        self._cells += len(part.cells)
+        if self._cells >= max(CELLS_AT_ONCE, 0 if self._total is None else len(self._total.cells)):
+            self.total()
 
     def total(self) -> Sums | None:
         """Return the sum of all; None if there was nothing."""
-        while len(self._parts) > 1:
-            last = self._parts.pop()
-            self._parts[-1] = added([self._parts[-1], last])
-        return self._parts[0] if self._parts else None
+        parts = self._new if self._total is None else [self._total, *self._new]
+        if self._new:
+            self._new, self._cells, self._total = [], 0, None
+            self._total = added(parts)
+        return self._total

@@ -107,6 +107,10 @@ class ArrowSource(Source):
 
     def __init__(self, dataset: Any, name: str) -> None:
         self._dataset, self.name = dataset, name
+        self._options: dict[str, Any] = {}
+        if getattr(getattr(dataset, "format", None), "default_extname", "") == "parquet":  # not a whole file at once
+            options = needed("pyarrow.dataset", name).ParquetFragmentScanOptions
+            self._options = {"fragment_scan_options": options(use_buffered_stream=True, pre_buffer=False)}
 
     def heads(self) -> Iterator[Frame]:
         """Yield the first rows, then all pieces."""
@@ -118,7 +122,7 @@ class ArrowSource(Source):
         known = self._dataset.schema.names
         chosen = None if columns is None else [name for name in columns if name in known]
         batches = self._dataset.to_batches(
-            columns=chosen, batch_size=ROWS_AT_ONCE, batch_readahead=2, fragment_readahead=1
+            columns=chosen, batch_size=ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1, **self._options
         )
         pyarrow = needed("pyarrow", self.name)
         for batch in _gathered(batches):
