@@ -72,7 +72,7 @@ class FrameSource(Source):
     """One frame, or a list of them: read as often as needed."""
 
     def __init__(self, frames: Sequence[Any]) -> None:
-        self._frames = [as_frame(frame) for frame in frames]
+        self._frames = [_framed(frame) for frame in frames]
         self.name = f"a list of {len(frames)} frames"
 
     def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
@@ -92,14 +92,14 @@ class IteratorSource(Source):
 
     def heads(self) -> Iterator[Frame]:
         """Yield the first frames, which are kept for the pass."""
-        for frame in map(as_frame, self._frames):
+        for frame in map(_framed, self._frames):
             self._seen.append(frame)
             yield frame
 
     def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
         """Yield the frames; a second time there are none."""
         seen, self._seen = self._seen, []
-        yield from chain(seen, self._frames)
+        yield from chain(seen, map(_framed, self._frames))
 
 
 class ArrowSource(Source):
@@ -338,6 +338,13 @@ def as_source(given: Any, connection: Any = None) -> Source:
     if isinstance(given, Iterator):
         return IteratorSource(given)
     return FrameSource([given])  # or a TypeError that says what data are
+
+
+def _framed(given: Any) -> Frame:
+    """A frame, or a record batch of pyarrow as one."""
+    if type(given).__name__ == "RecordBatch" and type(given).__module__.partition(".")[0] == "pyarrow":
+        return as_frame(needed("pyarrow", "a record batch").Table.from_batches([given]))
+    return as_frame(given)
 
 
 def is_source(given: Any) -> bool:

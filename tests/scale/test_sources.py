@@ -170,3 +170,12 @@ def test_a_database_groups_rows_that_are_alike():
     assert stats.n_rows == n - 4
     assert grouped_rows(relation, mfx.cross_products(data.assign(w=1.0), formula, weights="w").recipe) is None
     assert grouped_rows(connection.sql("select y, x + random() as x, g, f from rows"), stats.recipe) is None
+
+
+def test_batches_and_chunks_of_files_are_frames(tmp_path):
+    data, formula = mfx.load_dataset("sleepstudy"), "Reaction ~ Days + (Days | Subject)"
+    data.to_csv(tmp_path / "rows.csv", index=False)
+    batches = pyarrow.parquet.ParquetFile(parquet_file(data, tmp_path)).iter_batches(batch_size=50)
+    chunks = pd.read_csv(tmp_path / "rows.csv", chunksize=50, dtype={"Subject": str})
+    for source in (batches, chunks):
+        assert_same(mfx.lmer(formula, data), mfx.lmer(None, mfx.cross_products(source, formula)))
