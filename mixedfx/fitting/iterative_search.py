@@ -50,10 +50,9 @@ def fit_by_probes(problem: LinearProblem, control: Control) -> LinearFit:
         x, fit = search.start, None
         while True:
             fit = search.fit(x)
-            errors = fit.monte_carlo
-            if search.probes >= most or (errors.is_enough and not _is_in_doubt(fit)):
+            if search.probes >= most or (fit.monte_carlo.is_enough and not _is_in_doubt(fit)):
                 return fit
-            x, search = fit.optimum.x, replace(search, probes=min(_wanted(errors), most))
+            x, search = fit.optimum.x, replace(search, probes=min(_wanted(fit.monte_carlo), most))
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do the predictors and "
