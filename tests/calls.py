@@ -200,6 +200,8 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "y": response,
     "Y": response,
     "names": some(None, ["a"], ["a", "b"], "a", [1, 2]),
+    "out": some(None, None, "nonexistent/folder/file.parquet", "nope", 3),
+    "chunk": some(None, 1, 2, 0, -1, 2.5, "a"),
     "path": some("nonexistent/folder/file", ".", ""),
     "type": some(None, 1, 2, 3, "I", "nope", 4),
     "refit": some(True, False),
@@ -279,6 +281,7 @@ NOT_AFTER_A_FIT = {
         "aov",
         "mean_squares",
         "check_design",
+        "cross_products",
         "register_covariance",
     ),
 }

@@ -244,7 +244,11 @@ class ProfiledEvaluation:
         p, whole = self.inner.model.n_fixed, self.inner.curvature
         if p == 0:
             return whole
-        return np.asarray(whole[p:, p:] - whole[p:, :p] @ np.linalg.solve(whole[:p, :p], whole[:p, p:]))
+        try:
+            moved = np.linalg.solve(whole[:p, :p], whole[:p, p:])
+        except np.linalg.LinAlgError:
+            raise FloatingPointError("the information about the fixed effects is singular") from None
+        return np.asarray(whole[p:, p:] - whole[p:, :p] @ moved)
 
 
 def profiled(model: MarginalModel, outer: Array, near: tuple[Array, Array]) -> ProfiledEvaluation:

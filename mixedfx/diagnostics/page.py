@@ -17,12 +17,13 @@ from mixedfx.diagnostics.influence import influence
 from mixedfx.diagnostics.measures import vif
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
 from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
-from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
+from mixedfx.diagnostics.simulated import QuantileResiduals, sampled_residuals
 from mixedfx.diagnostics.variances import untestable
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
+from mixedfx.results.simulate import generator
 
-__all__ = ["Check", "check"]
+__all__ = ["Check", "check", "is_quick", "page_residuals"]
 
 
 WELL, LOOK, WRONG = "well", "look", "wrong"
@@ -33,7 +34,9 @@ UNEVEN = 0.2  # rank correlation of the size of the residuals with the fitted va
 FEW_LEVELS = 5
 MOST_NAMED = 4  # rows that a sentence lists
 DRAWS = 250
-MOST_SETS = 5000  # groups, beyond which the page leaves influence out
+MOST_SETS = 5000  # groups, beyond which the page leaves influence out …
+MOST_REFITTED = 1e7  # … or rows of all fits, where it takes a fit a group
+MOST_ROWS = 20_000  # whose simulated residuals are looked at
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,14 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
 def _simulated(fit: MixedResults, seed: Any) -> QuantileResiduals:
     """Residuals about a draw given the data; about the estimate, if that is too near singular."""
     try:
-        return quantile_residuals(fit, DRAWS, seed=seed, random="posterior")
+        return page_residuals(fit, seed)
     except DataError:
-        return quantile_residuals(fit, DRAWS, seed=seed, random="fitted")
+        return page_residuals(fit, seed, "fitted")
+
+
+def page_residuals(fit: MixedResults, seed: Any, random: str = "posterior") -> QuantileResiduals:
+    """Return simulated residuals; of a random sample of the rows if there are very many."""
+    return sampled_residuals(fit, DRAWS, generator(seed), random, MOST_ROWS)
 
 
 def _examined(topic: str, found: Callable[[], Iterable[Finding]]) -> list[Finding]:
@@ -193,7 +201,7 @@ def _outliers(residuals: QuantileResiduals) -> Finding:
     return Finding(
         "outliers",
         _verdict(residuals.outliers()["pvalue"]),
-        f"{int(residuals.outside.sum())} of {residuals.outside.size} responses lie beyond all "
+        f"{int(residuals.outside.sum())} of {residuals.outside.size}{residuals.sampled} responses lie beyond all "
         f"{residuals.n_draws} draws",
     )
 
@@ -308,11 +316,17 @@ def _collinearity(fit: MixedResults) -> Iterator[Finding]:
     yield Finding("collinearity", LOOK if scaled.max() > INFLATED else WELL, words)
 
 
+def is_quick(fit: MixedResults, count: int) -> bool:
+    """Whether a page can wait for the influence of so many groups: crossed designs are fitted anew without each."""
+    crossed = fit.solution.problem.assembly.rows.layout.n_remainder > 0
+    return count <= MOST_SETS and (not crossed or count * fit.nobs <= MOST_REFITTED)
+
+
 def _influence(fit: MixedResults) -> Iterator[Finding]:
     if not fit.solution.response.has_normal_residuals or fit.solution.residual is not None or not fit.n_groups:
         return
     group, count = min(fit.n_groups.items(), key=lambda pair: pair[1])
-    if count > MOST_SETS or not len(fit.params):
+    if not is_quick(fit, count) or not len(fit.params):
         return
     distance = influence(fit, group).cooks_distance
     if distance.isna().all():

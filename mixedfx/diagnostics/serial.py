@@ -306,7 +306,9 @@ def _pairs(values: Array, places: Array, codes: IntArray, name: str) -> tuple[Ar
 def _pairs_by_shift(codes: IntArray, longest: int) -> Iterator[tuple[IntArray, IntArray]]:
     """Rows of one group that are 1, 2, … places apart in it."""
     order = np.argsort(codes, kind="stable")
+    sizes = np.bincount(codes)
     for shift in range(1, longest):
+        order = order[sizes[codes[order]] > shift]
         one, two = order[:-shift], order[shift:]
         same = codes[one] == codes[two]
         yield one[same], two[same]

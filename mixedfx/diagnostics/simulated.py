@@ -16,12 +16,14 @@ from mixedfx._lazy import higher
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.residuals import drawn_predictor
+from mixedfx.exceptions import SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import checked_count, generator
 
-__all__ = ["QuantileResiduals", "quantile_residuals"]
+__all__ = ["QuantileResiduals", "quantile_residuals", "sampled_residuals"]
 
 CHUNK_CELLS = 2_000_000  # draws at a time
+MOST_CELLS = 3e7  # draws in all
 SideName: TypeAlias = Literal["two-sided", "greater", "less"]
 #: Which values count as more extreme: the p-value from the shares of draws at least, and at most, as large.
 SIDES: dict[str, Callable[[float, float], float]] = {
@@ -50,6 +52,8 @@ class QuantileResiduals:
         Largest distance of the residuals' distribution from the uniform one: of the data, of every draw taken for data.
     drawn_outside : (n_draws,)
         Number of rows of every draw that lie beyond all other draws and the data.
+    sampled : str
+        ``" sampled"`` if the rows are a random sample of those of the fit.
     """
 
     values: pd.Series[float]
@@ -62,6 +66,7 @@ class QuantileResiduals:
     distance: float
     drawn_distances: Array
     drawn_outside: Array
+    sampled: str = ""
 
     @property
     def normal(self) -> pd.Series[float]:
@@ -129,7 +134,7 @@ class QuantileResiduals:
         return StatsTable.from_frame(
             frame,
             heading="Simulated quantile residuals",
-            notes=[f"{self.n_draws} draws of {len(self.values)} responses."],
+            notes=[f"{self.n_draws} draws of {len(self.values)}{self.sampled} responses."],
         )
 
     def plot(self, ax: Any = None) -> Any:
@@ -186,6 +191,11 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any 
         ``values`` between 0 and 1, ``normal`` scores, ``uniformity()``, ``dispersion()``, ``outliers()``,
         ``zero_counts()``, ``tests()``, ``plot()``.
 
+    Raises
+    ------
+    SpecificationError
+        If there are more than 30 million draws in all.
+
     References
     ----------
     Dunn & Smyth (1996), J. Comput. Graph. Stat. 5, 236; Gelman & Hill (2006), section 8.3; Hartig, the DHARMa package.
@@ -203,16 +213,38 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any 
     """
     results = mixed_results(fit, "quantile_residuals")
     draws, rng = checked_count(n), generator(seed)
+    if draws * results.nobs > MOST_CELLS:
+        raise SpecificationError(
+            f"{draws:,} draws of {results.nobs:,} responses are too many numbers to rank: take at most "
+            f"n={max(1, int(MOST_CELLS // results.nobs)):,}; mfx.check looks at a sample of the rows"
+        )
+    return _residuals(results, draws, rng, random, None)
+
+
+def sampled_residuals(
+    results: MixedResults, draws: int, rng: np.random.Generator, random: str, most: int
+) -> QuantileResiduals:
+    """Return the residuals of ``most`` rows, a random sample if there are more: draws of all, kept where they are."""
+    if results.nobs <= most:
+        return _residuals(results, draws, rng, random, None)
+    return _residuals(results, draws, rng, random, np.sort(rng.choice(results.nobs, most, replace=False)))
+
+
+def _residuals(
+    results: MixedResults, draws: int, rng: np.random.Generator, random: Any, rows: IntArray | None
+) -> QuantileResiduals:
+    kept = slice(None) if rows is None else rows
     y = np.asarray(results.design.response.values, dtype=float)
     draw = _source(results, random, rng)
     chunk = max(1, CHUNK_CELLS // max(y.size, 1))
-    drawn = np.concatenate([draw(min(chunk, draws - start)) for start in range(0, draws, chunk)], axis=1)
+    drawn = np.concatenate([draw(min(chunk, draws - start))[kept] for start in range(0, draws, chunk)], axis=1)
     atoms, lattice = _atoms(results)
+    y, lattice = y[kept], None if lattice is None else lattice[kept]
     ranks = _ranked(y, drawn, atoms, lattice, rng)
     counted = atoms != "none"
     spread, drawn_spread = _spreads(y, drawn)
     return QuantileResiduals(
-        pd.Series(ranks.values, index=results.design.index, name="quantile"),
+        pd.Series(ranks.values, index=results.design.index[kept], name="quantile"),
         draws,
         ranks.outside,
         spread,
@@ -222,6 +254,7 @@ def quantile_residuals(fit: Any, n: int = 250, *, seed: Any = None, random: Any 
         ranks.distances[0],
         ranks.distances[1:],
         ranks.counts[1:],
+        "" if rows is None else " sampled",
     )
 
 

@@ -38,7 +38,12 @@ from mixedfx.matrices.new_rows import PredictedRows
 if TYPE_CHECKING:
     from mixedfx.fitting.without import Without
 
-__all__ = ["Fit"]
+__all__ = ["SAMPLED_LIKELIHOOD", "Fit"]
+
+SAMPLED_LIKELIHOOD = (
+    "a profile compares likelihoods to digits that random probes do not give, and the crossed effects of this fit are "
+    'solved by iteration: take method="wald" or a bootstrap, or fit with control=mfx.Control(remainder="exact")'
+)
 
 
 class Fit(ABC):

@@ -25,7 +25,7 @@ from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate, Sampling
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generalized_joint, root_of
-from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.fit import SAMPLED_LIKELIHOOD, Fit
 from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood, inverse_information
 from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
 from mixedfx.fitting.reported import Reported, family_names, generalized_reported
@@ -238,6 +238,8 @@ class GeneralizedFit(Fit):
     @property
     def unprofilable(self) -> str:
         """Why the likelihood cannot be profiled; empty where it can."""
+        if self.problem.is_iterative:
+            return SAMPLED_LIKELIHOOD
         return "a fit with nagq=0 has no likelihood to profile: fit it with nagq=1" if self.nodes == 0 else ""
 
     # ---------------------------------------------------------------- random effects

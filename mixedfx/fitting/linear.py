@@ -22,7 +22,7 @@ from mixedfx.families import Family, family_for
 from mixedfx.fitting.certificate import Certificate, Sampling
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.errors import PredictorErrors, linear_errors, linear_joint
-from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.fit import SAMPLED_LIKELIHOOD, Fit
 from mixedfx.fitting.likelihood import (
     Likelihood,
     NormalVariances,
@@ -209,6 +209,11 @@ class LinearFit(Fit):
     def likelihood(self) -> Likelihood:
         """The likelihood around the estimate, in ``phi = (theta, rho, log sigma^2)``."""
         return linear_likelihood(self)
+
+    @property
+    def unprofilable(self) -> str:
+        """Why the likelihood cannot be profiled; empty where it can."""
+        return SAMPLED_LIKELIHOOD if self.problem.is_iterative else ""
 
     @cached_property
     def phi_covariance(self) -> Array:

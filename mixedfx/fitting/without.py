@@ -30,7 +30,7 @@ from mixedfx.criterion.boundary import reopened
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.criterion.mode import mode_state
-from mixedfx.exceptions import DataError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting.deletion import CHUNK_CELLS, Blocks, DeletedCriterion, DeletedPoint, block_sums, estimable
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
@@ -54,6 +54,7 @@ TOLERANCE = 1e-12
 SETTLED = 1e-3  # length of the last step in standard errors; the error left is about its square
 MOST_STEPS = 6
 LONGEST = 2.0  # longest step, in standard errors, for which the estimate with all rows is a good start
+MOST_REFITTED = 2e9  # rows of all fits that are made one by one: hours
 NEAR_ZERO = 1e-3  # relative standard deviation below which a new fit has to settle the boundary
 
 
@@ -136,7 +137,7 @@ def _all_at_once(fit: LinearFit, sets: IntArray, blocks: BlockMap, home: IntArra
         return out
     work = len(home) * blocks.count * blocks.size * len(fit.inner_theta) * max(blocks.size, len(full) + 1)
     far = which
-    if work > EXACT_WORK:
+    if work > EXACT_WORK and not problem.is_iterative:  # third derivatives need the exact Hessian
         try:
             with np.errstate(all="ignore"):
                 near, trusted = _expanded(fit, criterion.take(which))
@@ -298,8 +299,23 @@ def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, wo
     X, weights = problem.assembly.rows.columns[:, :-1], problem.design.weights
     full = X.T @ (X if weights is None else X * weights[:, None])
     which = np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE))
+    check_refits(which.size, problem.design)
     tasks = [(int(number),) for number in which]
     return _filled(_empty(count, problem), which, workers.run(_linear_refit, (fit, sets, columns), tasks, "influence"))
+
+
+def check_refits(count: int, design: Design) -> None:
+    """Refuse so many fits that they would take hours.
+
+    Raises
+    ------
+    SpecificationError
+    """
+    if count * design.n_rows > MOST_REFITTED:
+        raise SpecificationError(
+            f"influence would take {count:,} fits of {design.n_rows:,} rows each: leave out the levels of a factor "
+            "with fewer, or give group= a label for each row, the same for all rows that are of no interest"
+        )
 
 
 def _filled(out: Without, which: IntArray, found: list[Without | None]) -> Without:
@@ -366,6 +382,7 @@ def generalized_without(fit: GeneralizedFit, sets: IntArray, workers: Workers) -
     count, p = int(sets.max()) + 1, fit.problem.model.n_fixed
     shapes = ((fit.problem.covariance.n_theta,), (p,), (p, p), (), (fit.x.size - fit.problem.theta_slice.stop,))
     which = np.flatnonzero(_estimable_sets(fit.problem, sets, count))
+    check_refits(which.size, fit.design)
     if fit.nodes:
         _ = fit.hessian  # which all need: known before they are told of the fit
     tasks = [(int(number),) for number in which]

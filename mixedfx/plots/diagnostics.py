@@ -10,13 +10,14 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._arguments import checked_alpha
-from mixedfx._typing import AnyArray, Array, BoolArray
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
 from mixedfx.diagnostics.influence import influence as influence_of
+from mixedfx.diagnostics.page import is_quick, page_residuals
 from mixedfx.diagnostics.random_effects import standardized_effects
 from mixedfx.diagnostics.residuals import standardized_residuals
 from mixedfx.diagnostics.serial import SerialCorrelation
-from mixedfx.diagnostics.simulated import QuantileResiduals, quantile_residuals
+from mixedfx.diagnostics.simulated import QuantileResiduals
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.response import ResidualName
 from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, level_names, one_panel, point_size, short, smooth
@@ -40,6 +41,9 @@ __all__ = [
 
 
 # ------------------------------------------------------------------ residuals and fitted values
+MOST_POINTS = 50_000  # more rows are counted in hexagons
+
+
 def residual_frame(fit: Any, kind: ResidualName | None = None) -> pd.DataFrame:
     """Return the numbers behind :func:`residuals` and :func:`scale_location`.
 
@@ -63,6 +67,8 @@ def residual_frame(fit: Any, kind: ResidualName | None = None) -> pd.DataFrame:
 
 def residuals(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw residuals against fitted values, with a local mean that should lie on zero.
+
+    More than 50 000 rows are counted in hexagons.
 
     Parameters
     ----------
@@ -102,8 +108,14 @@ def scale_location(fit: Any, kind: ResidualName | None = None, *, ax: Axes | Non
 
 
 def _points(panel: Axes, x: pd.Series[float], y: pd.Series[float]) -> None:
-    size = point_size(len(x))
-    panel.plot(x, y, "o", color=BLUE, markersize=size, alpha=0.55, markeredgewidth=0)
+    if len(x) > MOST_POINTS:
+        cells = panel.hexbin(x, y, gridsize=70, bins="log", mincnt=1, cmap="Blues", linewidths=0.1, zorder=0)
+        bar = panel.figure.colorbar(cells, ax=panel, shrink=0.7, pad=0.02)
+        bar.set_label("rows", fontsize="x-small")
+        bar.ax.tick_params(labelsize="x-small")
+    else:
+        size = point_size(len(x))
+        panel.plot(x, y, "o", color=BLUE, markersize=size, alpha=0.55, markeredgewidth=0)
     panel.plot(*smooth(x.to_numpy(), y.to_numpy()), color=ORANGE, linewidth=1.8)
 
 
@@ -122,6 +134,9 @@ def _fitted_name(fit: Any) -> str:
 
 
 # ------------------------------------------------------------------ quantiles
+MOST_QUANTILES = 20_000  # points of a picture
+
+
 def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alpha: float = 0.05) -> pd.DataFrame:
     """Return the numbers behind :func:`qq`.
 
@@ -142,16 +157,27 @@ def qq_frame(fit: Any, group: str | None = None, term: str | None = None, *, alp
     -------
     DataFrame
         Columns ``theoretical, sample, lower, upper``, in increasing order: normal quantiles, and the band of the order
-        statistics of independent normal values, which these are but approximately.
+        statistics of independent normal values, which these are but approximately. Of more than 20 000 values the 2000
+        at each end and others between them, as close as can be seen.
     """
     alpha = checked_alpha(alpha)
     sample = np.sort(_values(fit, group, term))
-    n, rank = sample.size, np.arange(1, sample.size + 1)
+    n, rank = sample.size, _drawn_ranks(sample.size)
     if n == 0:
         raise SpecificationError("there is nothing to draw: no residual or random effect has a variance")
     limits = [special.ndtri(special.betaincinv(rank, n + 1 - rank, p)) for p in (alpha / 2, 1 - alpha / 2)]
     theoretical = special.ndtri((rank - 0.5) / n)
-    return pd.DataFrame({"theoretical": theoretical, "sample": sample, "lower": limits[0], "upper": limits[1]})
+    return pd.DataFrame(
+        {"theoretical": theoretical, "sample": sample[rank - 1], "lower": limits[0], "upper": limits[1]}
+    )
+
+
+def _drawn_ranks(n: int) -> IntArray:
+    """Ranks that are drawn of n: all, or of very many those at the ends and others between them, evenly spaced."""
+    if n <= MOST_QUANTILES:
+        return np.arange(1, n + 1)
+    ends, between = MOST_QUANTILES // 10, np.linspace(1, n, MOST_QUANTILES // 2).astype(np.intp)
+    return np.unique(np.concatenate([np.arange(1, ends + 1), between, np.arange(n - ends + 1, n + 1)]))
 
 
 def _values(fit: Any, group: str | None, term: str | None) -> Any:
@@ -327,15 +353,16 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     """
     from matplotlib import pyplot as plt
 
-    scaled = quantile_residuals(fit, seed=0, random="posterior") if simulated is None else simulated
+    scaled = page_residuals(fit, 0) if simulated is None else simulated
     _, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
     residuals(fit, ax=axes[0, 0])
     scale_location(fit, ax=axes[0, 1])
     qq(scaled, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
     if fit.design.random:
         _random_effects(fit, axes[1, 0])
-    if fit.solution.response.has_normal_residuals and fit.solution.residual is None and fit.design.random:
-        group = min(fit.n_groups, key=lambda name: fit.n_groups[name])
+    group = min(fit.n_groups, key=lambda name: fit.n_groups[name], default="")
+    plain = fit.solution.response.has_normal_residuals and fit.solution.residual is None
+    if plain and group and is_quick(fit, fit.n_groups[group]):
         influence(influence_of(fit, group), ax=axes[1, 1])
     elif scaled.zeros or scaled.drawn_zeros.any():
         _histogram(axes[1, 1], scaled.drawn_zeros, scaled.zeros, "number of zeros", "Zeros")

@@ -28,6 +28,7 @@ MatrixName: TypeAlias = Literal["Z", "Lambda", "ZtZ", "L", "V"]
 
 # ------------------------------------------------------------------ matrices
 MOST_DENSE = 2000  # columns of a Cholesky factor, rows of V
+MOST_CELLS = 20_000_000  # of a picture of a matrix
 RE, ROW = "random effect", "row"
 
 
@@ -118,7 +119,13 @@ def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -
     matplotlib Axes
     """
     results, matrix = mixed_results(fit, "matrix_image"), checked_choice("which", which, MATRICES)
-    dense = sp.coo_array(matrix.of(results)).toarray()
+    entries = sp.coo_array(matrix.of(results))
+    if entries.shape[0] * entries.shape[1] > MOST_CELLS:
+        raise SpecificationError(
+            f"{which} has {entries.shape[0]:,} rows and {entries.shape[1]:,} columns, more than can be seen: "
+            "plots.matrix_frame has its entries that are not zero"
+        )
+    dense = entries.toarray()
     panel = one_panel(ax, matrix.size)
     largest = float(np.abs(dense).max(initial=0.0)) or 1.0
     shown = np.sign(dense) * np.sqrt(np.abs(dense) / largest)  # roots, so that small entries are seen
@@ -134,6 +141,7 @@ def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -
 POINTS = 41
 FINE = 201
 LEVELS = (0.5, 0.8, 0.95, 0.99, 0.999)
+MOST_EVALUATED = 2e7  # evaluations times rows, where a fit is by iteration
 REACH = 3.5  # standard errors to each side
 
 
@@ -202,6 +210,11 @@ def _surface(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start:
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
     count = POINTS if len(chosen) == 2 else FINE
+    if fit.solution.problem.is_iterative and count ** len(chosen) * fit.nobs > MOST_EVALUATED:
+        raise SpecificationError(
+            f"the surface takes {count ** len(chosen):,} evaluations of a likelihood of {fit.nobs:,} rows, each solved "
+            "by iteration: draw it of a fit to a sample of the levels; fit.conf_int(which='random') has intervals"
+        )
     return _Surface(fit, chosen, path[:, list(chosen)], tuple(np.linspace(low[i], high[i], count) for i in chosen))
 
 

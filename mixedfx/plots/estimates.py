@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from mixedfx._arguments import checked_alpha, checked_choice, checked_flag
+from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.plots.look import (
@@ -133,6 +134,10 @@ MOST_LABELS = 45  # more levels than this are drawn without their labels
 ROW_HEIGHT, SMALLEST_HEIGHT, LARGEST_HEIGHT = 0.19, 2.4, 9.0  # inches
 MANY_HEIGHT = 6.0  # inches, of more levels
 EXTREMES = 5  # levels at each end that are named then
+MOST_DRAWN = 2000  # of more levels than this only the ends are drawn, …
+SHOWN_EXTREMES = 25  # … so many levels at each, …
+GAP = 20  # … with the distribution of all in the height of so many rows between them
+DENSITY_BINS = 80
 PANEL_WIDTH = 3.4  # inches
 
 
@@ -200,6 +205,8 @@ def caterpillar(
 ) -> list[Axes]:
     """Draw every level's random effects with intervals, sorted by the first coefficient.
 
+    Of more than 2000 levels the 25 at each end, and between them how the modes of all are distributed.
+
     Parameters
     ----------
     fit : results
@@ -221,10 +228,34 @@ def caterpillar(
     terms = list(frame["term"].unique())
     order = frame.loc[frame["term"] == terms[0]].sort_values("mode")["level"].tolist()
     panels = _panels(len(terms), len(order), ax)
+    if len(order) > MOST_DRAWN:
+        return _extremes(panels, frame, terms, name)
     for panel, term in zip(panels, terms, strict=True):
         _draw_panel(panel, frame.loc[frame["term"] == term].set_index("level").loc[order], term)
     _label_levels(panels[0], name, order)
     return panels
+
+
+def _extremes(panels: list[Axes], frame: pd.DataFrame, terms: list[str], name: str) -> list[Axes]:
+    """Draw the levels at each end, by the first coefficient, and between them how all are distributed."""
+    wide = [frame.loc[frame["term"] == term].reset_index(drop=True) for term in terms]
+    order = np.argsort(wide[0]["mode"].to_numpy(), kind="stable")
+    ends = np.concatenate([order[:SHOWN_EXTREMES], order[-SHOWN_EXTREMES:]])
+    y = np.concatenate([np.arange(SHOWN_EXTREMES), SHOWN_EXTREMES + GAP + np.arange(SHOWN_EXTREMES)])
+    for panel, rows, term in zip(panels, wide, terms, strict=True):
+        _draw_rows(panel, rows.iloc[ends], y, term)
+        _draw_density(panel, rows["mode"].to_numpy(), SHOWN_EXTREMES + 0.5, GAP - 2.0)
+        panel.set_ylim(-1.0, 2 * SHOWN_EXTREMES + GAP)
+    panels[0].set_ylabel(f"{name} ({len(order):,} levels: the {SHOWN_EXTREMES} at each end, and all between)")
+    panels[0].set_yticks(y, [short(level) for level in wide[0]["level"].iloc[ends]], fontsize="xx-small")
+    return panels
+
+
+def _draw_density(panel: Axes, modes: Array, base: float, height: float) -> None:
+    counts, edges = np.histogram(modes, bins=DENSITY_BINS)
+    top = base + height * counts / counts.max()
+    panel.fill_between(np.repeat(edges, 2)[1:-1], base, np.repeat(top, 2), color=BLUE, alpha=0.35, linewidth=0)
+    panel.axhline(base, color=GREY, linewidth=0.5)
 
 
 def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
@@ -235,7 +266,7 @@ def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
             raise SpecificationError(f"ax= takes a term with one coefficient; this one has {count}: leave ax= out")
         return [ax]
     height = float(np.clip(ROW_HEIGHT * rows + 0.9, SMALLEST_HEIGHT, LARGEST_HEIGHT))
-    if rows > MOST_LABELS:
+    if MOST_LABELS < rows <= MOST_DRAWN:
         height = MANY_HEIGHT
     _, axes = plt.subplots(
         1, count, figsize=(PANEL_WIDTH * count + 0.6, height), sharey=True, squeeze=False, layout="constrained"
@@ -244,14 +275,17 @@ def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
 
 
 def _draw_panel(panel: Axes, rows: pd.DataFrame, term: str) -> None:
-    y = np.arange(len(rows))
+    _draw_rows(panel, rows, np.arange(len(rows)), term)
+    panel.set_ylim(-1.0, len(rows))
+
+
+def _draw_rows(panel: Axes, rows: pd.DataFrame, y: IntArray, term: str) -> None:
     panel.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
-    many = len(rows) > MOST_LABELS
+    many = len(rows) > 2 * SHOWN_EXTREMES
     panel.hlines(
         y, rows["lower"], rows["upper"], color=BLUE, linewidth=0.4 if many else 1.2, alpha=0.6 if many else 1.0
     )
     panel.plot(rows["mode"], y, "o", color=BLUE, markersize=1.2 if many else 3.5)
-    panel.set_ylim(-1.0, len(rows))
     panel.set_xlabel("deviation from the mean", fontsize="small")
     panel.set_title(term, fontsize="medium")
     panel.spines[["top", "right"]].set_visible(False)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
+from mixedfx.fitting import Fit
 from mixedfx.formula import factors_of
 from mixedfx.matrices import Design, RandomEffects
+from mixedfx.matrices.new_rows import PredictedRows
 
-__all__ = ["cholesky_factor", "coefficients_by_level", "covariance_frame", "effect_frames", "joint_frame", "spelled_as"]
+__all__ = [
+    "cholesky_factor",
+    "coefficients_by_level",
+    "covariance_frame",
+    "effect_frames",
+    "joint_frame",
+    "spelled_as",
+    "table_of_levels",
+]
 
 MOST_EFFECTS = 4000  # random effects whose joint covariance is made
 
@@ -28,10 +38,53 @@ def effect_frames(terms: Sequence[RandomEffects], values: Sequence[Array]) -> di
     return out
 
 
+def table_of_levels(fit: Fit, group: Any, levels: Any) -> pd.DataFrame:
+    """Return ``mode, sd, sd_error`` of the effects of some levels of a grouping factor; of all for None."""
+    terms = [(k, term) for k, term in enumerate(fit.design.random) if term.group == group]
+    if not terms:
+        known = ", ".join(dict.fromkeys(repr(term.group) for term in fit.design.random)) or "none"
+        raise SpecificationError(f"there is no grouping factor {group!r}; choose from {known}")
+    places = _places(terms[0][1], levels)
+    parts = []
+    for k, term in terms:
+        errors = fit.predictor_errors(_unit_rows(fit.design, k, places))
+        sd = np.sqrt(np.maximum(errors.conditional, 0.0))
+        mode = fit.modes[k][:, places].T.ravel()
+        index = covariance_index(term.levels[places], term.names)
+        parts.append(pd.DataFrame({"mode": mode, "sd": sd, "sd_error": errors.error * sd}, index=index))
+    return pd.concat(parts)
+
+
+def _places(term: RandomEffects, levels: Any) -> IntArray:
+    if levels is None:
+        return np.arange(term.n_levels)
+    wanted = [levels] if isinstance(levels, str | tuple) or np.isscalar(levels) else list(levels)
+    known = {level: place for place, level in enumerate(term.levels)}
+    unknown = [level for level in wanted if not isinstance(level, Hashable) or level not in known]
+    if unknown:
+        raise SpecificationError(f"{term.group} has no level {unknown[0]!r}")
+    return np.array([known[level] for level in wanted], dtype=np.intp)
+
+
+def _unit_rows(design: Design, k: int, places: IntArray) -> PredictedRows:
+    """Rows that have one effect of term k and nothing else: effect by effect within a level."""
+    q, n = design.random[k].n_columns, places.size * design.random[k].n_columns
+    codes = [np.repeat(places, q) if j == k else np.zeros(n, dtype=np.intp) for j in range(len(design.random))]
+    z = [np.zeros((n, term.n_columns)) for term in design.random]
+    z[k] = np.tile(np.eye(q), (places.size, 1))
+    chosen = [np.full(term.n_columns, j == k) for j, term in enumerate(design.random)]
+    return PredictedRows(np.zeros((n, len(design.fixed.names))), codes, z, chosen)
+
+
+def covariance_index(levels: pd.Index[Any], names: Sequence[str]) -> pd.MultiIndex:
+    """Return the labels (level, effect) of the effects of every level."""
+    keys = [(*(level if isinstance(level, tuple) else (level,)), name) for level in levels for name in names]
+    return pd.MultiIndex.from_tuples(keys, names=[*levels.names, "effect"])
+
+
 def covariance_frame(blocks: Array, levels: pd.Index[Any], names: Sequence[str]) -> pd.DataFrame:
     """Return covariances (m, q, q) of the effects of every level, below each other: rows are (level, effect)."""
-    keys = [(*(level if isinstance(level, tuple) else (level,)), name) for level in levels for name in names]
-    index = pd.MultiIndex.from_tuples(keys, names=[*levels.names, "effect"])
+    index = covariance_index(levels, names)
     return pd.DataFrame(blocks.reshape(-1, len(names)), index=index, columns=list(names))
 
 

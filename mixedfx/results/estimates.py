@@ -26,7 +26,14 @@ from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.basis import TermBasis
 from mixedfx.results.components import further_table
-from mixedfx.results.effects import cholesky_factor, coefficients_by_level, covariance_frame, effect_frames, joint_frame
+from mixedfx.results.effects import (
+    cholesky_factor,
+    coefficients_by_level,
+    covariance_frame,
+    effect_frames,
+    joint_frame,
+    table_of_levels,
+)
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 __all__ = ["Estimates"]
@@ -352,6 +359,32 @@ class Estimates:
     def random_effects_sd(self) -> dict[str, pd.DataFrame]:
         """Standard deviations of the random effects given the data and the parameters, shaped as ``random_effects``."""
         return effect_frames(self.design.random, [np.sqrt(np.maximum(v, 0.0)) for v in self.solution.mode_variances])
+
+    def random_effects_table(self, group: str, levels: Any = None) -> pd.DataFrame:
+        """Return the random effects of some levels with their standard deviations, exact for few levels.
+
+        Parameters
+        ----------
+        group : str
+            Grouping factor.
+        levels : list, optional
+            Levels; all if omitted.
+
+        Returns
+        -------
+        DataFrame
+            Rows indexed by level and effect: ``mode``; ``sd``, given the data and the parameters; ``sd_error``, the
+            largest Monte Carlo standard deviation of the latter: 0 where it comes from solves, as it does for few
+            levels and for all fits but those by iteration of many.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.random_effects_table("Subject", ["308", "309"]).round(2).to_numpy().tolist()
+        [[2.26, 12.07, 0.0], [9.2, 2.3, 0.0], [-40.4, 12.07, 0.0], [-8.62, 2.3, 0.0]]
+        """
+        return table_of_levels(self.solution, group, levels)
 
     @property
     def random_effects_cov(self) -> dict[str, pd.DataFrame]:

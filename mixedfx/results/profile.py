@@ -215,13 +215,13 @@ def profile(fit: Any, *, n_jobs: int | None = None, progress: bool | None = None
     Days                         7.36   13.58
     """
     fit, workers = checked_fit(fit, "profile"), Workers(n_jobs, progress)
+    if fit.solution.unprofilable:
+        raise SpecificationError(fit.solution.unprofilable)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
         solution = fit.solution
         if solution.reml:
             solution = fit.model.fit(reml=False, control=solution.same_way).solution
-    if solution.unprofilable:
-        raise SpecificationError(solution.unprofilable)
     numbers = solution.reported
     return Profile(
         solution.likelihood.value,

@@ -13,8 +13,12 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.fitting import errors
+from mixedfx import plots
+from mixedfx.diagnostics import page
+from mixedfx.fitting import errors, without
 from mixedfx.inference.likelihood_ratio import likelihood_ratio
+from mixedfx.plots import diagnostics as pictures
+from mixedfx.plots import engine, look
 from tests.calls import shown
 
 FORMULA = "y ~ x + f + (1 | u) + (1 | i)"
@@ -294,3 +298,120 @@ def test_generalised_refits_have_the_probes_of_the_fit(binomial: Any, chosen: pd
     again = binomial.refit(chosen["k"])
     assert again.solution.problem.model.solver.probes == 64
     np.testing.assert_allclose(again.params, binomial.params, rtol=1e-3)
+
+
+# ---------------------------------------------------------------- named levels
+@pytest.mark.parametrize("formula", [FORMULA, "y ~ x + (1 + x | u) + (1 | f:u) + (1 | i)"])
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_named_levels_are_exact(formula: str, data: pd.DataFrame) -> None:
+    fit = mfx.lmer(formula, data, control=ITERATIVE)
+    exact = mfx.lmer(formula, data, control=mfx.Control(start=fit.theta.to_numpy(), max_iter=0))
+    for group in fit.n_groups:
+        levels = list(fit.random_effects[group].index[:3])
+        one, other = fit.random_effects_table(group, levels), exact.random_effects_table(group, levels)
+        assert (one["sd_error"] == 0).all()
+        np.testing.assert_allclose(one[["mode", "sd"]], other[["mode", "sd"]], rtol=1e-7, atol=1e-9)
+
+
+def test_all_levels_of_an_exact_fit_are_those_of_the_frames(exact: Any) -> None:
+    table = exact.random_effects_table("u")
+    np.testing.assert_allclose(table["sd"], exact.random_effects_sd["u"].to_numpy().ravel(), rtol=1e-10)
+    np.testing.assert_allclose(table["mode"], exact.random_effects["u"].to_numpy().ravel(), rtol=1e-12)
+
+
+def test_many_levels_say_their_error(fit: Any, exact: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errors, "MOST_WORK", 0.0)
+    table = fit.random_effects_table("u")
+    np.testing.assert_allclose(table["sd"], fit.random_effects_sd["u"].to_numpy().ravel(), rtol=1e-10)
+    assert (table["sd_error"] > 0).all()
+    off = np.abs(table["sd"].to_numpy() - exact.random_effects_sd["u"].to_numpy().ravel())
+    assert (off < 4 * table["sd_error"]).all()
+
+
+def test_levels_and_groups_are_checked(fit: Any) -> None:
+    with pytest.raises(mfx.SpecificationError, match="'nope'"):
+        fit.random_effects_table("nope")
+    with pytest.raises(mfx.SpecificationError, match="no level 'nope'"):
+        fit.random_effects_table("u", ["nope"])
+
+
+# ---------------------------------------------------------------- out of reach
+def test_profiles_are_refused(fit: Any, binomial: Any) -> None:
+    for one in (fit, binomial):
+        with pytest.raises(mfx.SpecificationError, match="random probes"):
+            mfx.profile(one)
+        with pytest.raises(mfx.SpecificationError, match="random probes"):
+            one.conf_int(method="profile")
+
+
+def test_hours_of_fits_are_refused(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(without, "MOST_REFITTED", 1000)
+    with pytest.raises(mfx.SpecificationError, match="60 fits of 900 rows"):
+        without.check_refits(60, fit.design)
+
+
+def test_influence_of_a_small_design_is_that_of_the_exact_fit(data: pd.DataFrame) -> None:
+    one, other = (mfx.lmer(FORMULA, data, control=control) for control in (ITERATIVE, None))
+    found, expected = (mfx.influence(fit, "i").cooks_distance for fit in (one, other))
+    np.testing.assert_allclose(found, expected, rtol=0.02, atol=1e-5)
+
+
+def test_a_page_takes_a_sample_of_very_many_rows(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "MOST_ROWS", 300)
+    monkeypatch.setattr(page, "MOST_REFITTED", 0)
+    found = mfx.check(fit)
+    assert len(found.residuals.values) == 300
+    assert "300 sampled responses" in str(found)
+    assert "influence" not in found.to_frame().index
+
+
+def test_too_many_draws_are_refused(fit: Any) -> None:
+    with pytest.raises(mfx.SpecificationError, match="n=33,333"):
+        mfx.quantile_residuals(fit, 100_000)
+
+
+# ---------------------------------------------------------------- pictures
+@pytest.fixture
+def wide() -> Any:
+    rows = ratings(9000, users=3000, items=400)
+    return mfx.lmer("y ~ x + (1 | u) + (1 | i)", rows, control=mfx.Control(remainder="iterative", probes=4))
+
+
+def test_of_very_many_levels_the_ends_are_drawn(wide: Any) -> None:
+    (panel,) = plots.caterpillar(wide)
+    assert len(panel.get_yticks()) == 50
+    drawn = panel.lines[1].get_xdata() if len(panel.lines[1].get_xdata()) == 50 else panel.lines[0].get_xdata()
+    modes = np.sort(wide.random_effects["u"].to_numpy().ravel())
+    np.testing.assert_allclose(np.sort(drawn), np.concatenate([modes[:25], modes[-25:]]))
+
+
+def test_very_many_rows_are_counted_in_cells(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_POINTS", 100)
+    panel = plots.residuals(fit)
+    assert panel.collections[0].get_array().sum() == fit.nobs
+
+
+def test_quantiles_of_very_many_values_keep_their_ends(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = plots.qq_frame(fit)
+    monkeypatch.setattr(pictures, "MOST_QUANTILES", 200)
+    few = plots.qq_frame(fit)
+    assert len(few) < len(whole)
+    pd.testing.assert_frame_equal(few.head(20), whole.head(20))
+    pd.testing.assert_frame_equal(few.tail(20).reset_index(drop=True), whole.tail(20).reset_index(drop=True))
+
+
+def test_a_local_mean_of_cells_is_that_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=5000)
+    y = np.sin(x) + rng.normal(size=5000)
+    mean = look.smooth(x, y)[1]
+    monkeypatch.setattr(look, "MOST_AVERAGED", 100)
+    np.testing.assert_allclose(look.smooth(x, y)[1], mean, atol=1e-3)
+
+
+def test_pictures_without_an_end_are_refused(wide: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "MOST_EVALUATED", 1000)
+    with pytest.raises(mfx.SpecificationError, match="1,681 evaluations"):
+        plots.likelihood_surface(wide)
+    with pytest.raises(mfx.SpecificationError, match="matrix_frame"):
+        plots.matrix_image(wide)
