@@ -23,7 +23,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.linalg.factor import BlockFactor
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.row_variances import sampled_variances
+from mixedfx.linalg.row_variances import known_variances, sampled_variances
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import TermBasis
@@ -142,8 +142,6 @@ def _by_solves(
     layout: Layout, loadings: Mapping[int, Array], at: LinearEvaluation, codes: list[IntArray], z: list[Array]
 ) -> Array:
     """``z K z'`` (n,) by one solve for each row that is not another's copy."""
-    if layout.n_factors == 1 and layout.n_chain == 1:
-        return np.asarray(np.einsum("ai,abi,bi->i", z[0], at.factor.inverse.diagonal[0][:, :, codes[0]], z[0]))
     first, copies = unlike_rows(codes, z)
     check_solves(layout, first.size)
     step = max(1, CHUNK_CELLS // max(1, sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))))
@@ -304,10 +302,13 @@ def many_variances(
             return None
         sizes = np.where(found > 0, found, np.inf)
         return found, 0.5 * float(np.max(errors / sizes, initial=0.0))
+    active = [f for f, part in enumerate(z) if part.any()]
+    n = codes[0].size
+    if not fitted.loadings and (layout.n_remainder == 0 or (len(active) == 1 and n > layout.n_remainder)):
+        found = known_variances(layout, factor.inverse, z, codes)
+        return None if np.isnan(found).any() else (found, 0.0)
     same = all(np.array_equal(a, b) for a, b, part in zip(codes, layout.codes, z, strict=True) if part.any())
-    if layout.n_factors <= 1 or codes[0].size != layout.codes[0].size or not same:
-        return None
-    if codes[0].size <= layout.n_remainder:
+    if n <= layout.n_remainder or n != layout.codes[0].size or not same:
         return None
     return RowMap(replace(fitted, z=tuple(z))).leverages(factor.inverse), 0.0
 

@@ -13,7 +13,7 @@ from mixedfx.linalg.operator import as_operator
 from mixedfx.linalg.probes import Expansion
 from mixedfx.linalg.rowwise import row_forms
 
-__all__ = ["effects_of_level", "sampled_variances"]
+__all__ = ["effects_of_level", "known_variances", "sampled_variances"]
 
 CHUNK_CELLS = 2_000_000  # numbers in one block of random columns
 
@@ -34,14 +34,18 @@ def sampled_variances(
         Covariates of every factor, zero where it does not enter.
     codes : sequence of (n,)
     """
-    known = _known(layout, inverse, z, codes)
+    known = known_variances(layout, inverse, z, codes)
     if inverse.expansion is None:
         return known, np.zeros_like(known)
     estimated, errors = _estimated(layout, inverse.expansion, z, codes)
     return known + estimated, errors
 
 
-def _known(layout: Layout, inverse: PatternInverse, z: Sequence[Array], codes: Sequence[IntArray]) -> Array:
+def known_variances(layout: Layout, inverse: PatternInverse, z: Sequence[Array], codes: Sequence[IntArray]) -> Array:
+    """Return what is known of ``z_i' K z_i`` (n,) without probes: all of it if there is no remainder or one factor.
+
+    Nan where a row joins levels that no row of the fit has joined.
+    """
     out = np.zeros(codes[0].size)
     used = [bool(part.any()) for part in z]
     for f in (f for f in layout.chain if used[f]):
@@ -49,14 +53,14 @@ def _known(layout: Layout, inverse: PatternInverse, z: Sequence[Array], codes: S
         for g in (g for g in range(f + 1, layout.n_chain) if used[g]):
             apart = layout.parents[f, g][codes[f]] != codes[g]
             out += np.where(apart, np.nan, 2.0 * row_forms(z[f], z[g], inverse.chain[f, g], codes[f]))
-        for r, block in zip(layout.remainder, as_operator(inverse.cross[f]).blocks, strict=True):
-            if used[r]:
-                places, met = block.pairs.find(codes[f], codes[r])
-                strange = 0.0 if layout.n_chain == 1 else np.nan
-                out += np.where(met, 2.0 * row_forms(z[f], z[r], block.values, places), strange)
-    for r, block in zip(layout.remainder, inverse.inner, strict=True):
-        if used[r]:
-            out += row_forms(z[r], z[r], block, codes[r])
+        for r in (r for r in layout.remainder if used[r]):
+            pair = as_operator(inverse.cross[f]).blocks[r - layout.n_chain]
+            places, met = pair.pairs.find(codes[f], codes[r])
+            strange = 0.0 if layout.n_chain == 1 else np.nan
+            out += np.where(met, 2.0 * row_forms(z[f], z[r], pair.values, places), strange)
+    for r in (r for r in layout.remainder if used[r]):
+        block = inverse.inner[r - layout.n_chain] if layout.is_operator else inverse.remainder_blocks(r)
+        out += row_forms(z[r], z[r], block, codes[r])
     return out
 
 

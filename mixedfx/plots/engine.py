@@ -139,6 +139,7 @@ def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -
 
 # ------------------------------------------------------------------ likelihood
 POINTS = 41
+FEWEST_POINTS, MOST_SOLVED = 15, 5e7  # a coarser grid of fits with very many random effects, that many in all
 FINE = 201
 LEVELS = (0.5, 0.8, 0.95, 0.99, 0.999)
 MOST_EVALUATED = 2e7  # evaluations times rows, where a fit is by iteration
@@ -209,7 +210,8 @@ def _surface(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start:
     model = fit.solution.problem.covariance
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
-    count = POINTS if len(chosen) == 2 else FINE
+    effects = sum(term.n_columns * term.n_levels for term in fit.design.random)
+    count = int(np.clip(np.sqrt(MOST_SOLVED / effects), FEWEST_POINTS, POINTS)) if len(chosen) == 2 else FINE
     if fit.solution.problem.is_iterative and count ** len(chosen) * fit.nobs > MOST_EVALUATED:
         raise SpecificationError(
             f"the surface takes {count ** len(chosen):,} evaluations of a likelihood of {fit.nobs:,} rows, each solved "

@@ -17,6 +17,7 @@ from mixedfx import plots
 from mixedfx.diagnostics import page
 from mixedfx.fitting import errors, without
 from mixedfx.inference.likelihood_ratio import likelihood_ratio
+from mixedfx.linalg.row_variances import known_variances
 from mixedfx.plots import diagnostics as pictures
 from mixedfx.plots import engine, look
 from tests.calls import shown
@@ -415,3 +416,23 @@ def test_pictures_without_an_end_are_refused(wide: Any, monkeypatch: pytest.Monk
         plots.likelihood_surface(wide)
     with pytest.raises(mfx.SpecificationError, match="matrix_frame"):
         plots.matrix_image(wide)
+
+
+@pytest.mark.parametrize("formula", ["k ~ x + (1 + x | u)", "k ~ x + (1 | u / f)", f"k {FORMULA[1:]}"])
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_all_levels_of_exact_generalised_fits_are_those_of_solves(formula: str, chosen: pd.DataFrame) -> None:
+    fit = mfx.glmer(formula, chosen, family="binomial")
+    for group in fit.n_groups:
+        sds = fit.random_effects_sd[group].to_numpy().ravel()
+        np.testing.assert_allclose(fit.random_effects_table(group)["sd"], sds, rtol=1e-8, atol=1e-9)
+
+
+def test_rows_that_join_levels_anew_are_solved(data: pd.DataFrame) -> None:
+    fit = mfx.lmer("y ~ x + (1 | u) + (1 | f:u)", data)
+    layout = fit.solution.problem.assembly.rows.layout
+    assert layout.n_remainder == 0
+    inverse, place = fit.solution.at.factor.inverse, np.array([0, 0])
+    met = layout.parents[0, 1][place]
+    joined = known_variances(layout, inverse, [np.ones((1, 2))] * 2, [place, np.array([met[0], (met[0] + 1) % 60])])
+    assert np.isfinite(joined[0])
+    assert np.isnan(joined[1])
