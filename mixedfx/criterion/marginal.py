@@ -244,6 +244,7 @@ class Information(ABC):
         """Return the weights and their derivatives at ``eta`` (n,)."""
 
 
+@dataclass(frozen=True)
 class _Observed(Information):
     """Minus the second derivative of the log-likelihood: the Laplace approximation proper."""
 
@@ -251,6 +252,7 @@ class _Observed(Information):
         return observed
 
 
+@dataclass(frozen=True)
 class _Expected(Information):
     """Fisher's expected information, as in Fisher scoring."""
 

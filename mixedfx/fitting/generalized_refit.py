@@ -72,7 +72,7 @@ def fits_together(earlier: GeneralizedFit) -> BlockMap | None:
     linear = all(t.covariance.second_derivative(t.covariance.start()) is None for t in model.terms)
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
     plain = not rows.loadings and rows.layout.n_factors > 0 and not earlier.undetermined
-    usual = problem.information is OBSERVED and problem.family.many_responses
+    usual = problem.information == OBSERVED and problem.family.many_responses
     if not (linear and free and plain and usual and earlier.nodes == 1):
         return None
     blocks = block_map(rows.layout)
