@@ -176,16 +176,17 @@ class Gram:
         return tuple(out), rest
 
 
-def level_sums(layout: Layout, factor: int, values: Array) -> Array:
-    """Sum the rows of ``values`` (n, c) within the levels of a factor: returns (m, c)."""
+def level_sums(layout: Layout, factor: int, values: Array, weights: Array | None = None) -> Array:
+    """Sum the rows of ``values`` (n, c), times ``weights`` (n,), within the levels of a factor: returns (m, c)."""
     codes, m = layout.codes[factor], layout.levels[factor]
     if values.shape[1] <= FEW_COLUMNS:
         out = np.empty((m, values.shape[1]))
         for j in range(values.shape[1]):
-            out[:, j] = np.bincount(codes, weights=values[:, j], minlength=m)
+            column = values[:, j] if weights is None else values[:, j] * weights
+            out[:, j] = np.bincount(codes, weights=column, minlength=m)
         return out
     n = codes.size
-    indicator = sp.csc_array((np.ones(n), codes, np.arange(n + 1)), shape=(m, n))
+    indicator = sp.csc_array((np.ones(n) if weights is None else weights, codes, np.arange(n + 1)), shape=(m, n))
     return np.asarray(indicator @ np.ascontiguousarray(values))
 
 
@@ -222,7 +223,7 @@ def _sides(rows: Rows, weighted: Sequence[Sequence[Array]], f: int) -> Array:
     layout, columns = rows.layout, rows.columns
     if columns.shape[1] == 0:
         return np.zeros((layout.sizes[f], layout.levels[f], 0))
-    return np.stack([level_sums(layout, f, columns * z[:, None]) for z in weighted[f]])
+    return np.stack([level_sums(layout, f, columns, z) for z in weighted[f]])
 
 
 def _remainder(rows: Rows, weighted: Sequence[Sequence[Array]]) -> Array | sp.csr_array | OperatorSquare:

@@ -88,7 +88,7 @@ class RowMap:
         for f, z in enumerate(self.rows.z):
             loading = self.rows.loadings.get(f)
             for coefficient, unit in zip(z, self.rows.units[f], strict=True):
-                sums = level_sums(self.rows.layout, f, values if unit else values * coefficient[:, None])
+                sums = level_sums(self.rows.layout, f, values, None if unit else coefficient)
                 parts.append(sums if loading is None else loading.T @ sums)
         return _joined(parts, values.shape[1])
 
