@@ -178,8 +178,8 @@ def linear_problem(
     y = design.response.values if design.offset is None else design.response.values - design.offset
     weights = inner_weights(design, residual)
     basis, X, inner = fixed_basis(design.fixed.matrix, y, weights)
-    factorised = most_exact if residual is None else np.inf
-    assembly, terms = assembled(design, np.column_stack([X, inner]), weights, factorised)
+    columns = np.column_stack([X, inner])
+    assembly, terms = assembled(design, columns, weights, most_exact, independent=residual is None)
     known = sigma if residual is None or residual.sigma is None else residual.sigma
     sigma2 = None if known is None else (known / basis.scale) ** 2
     constant = _constant(design, basis, reml)

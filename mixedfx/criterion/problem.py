@@ -126,17 +126,22 @@ class Problem(ABC):
 
 
 def assembled(
-    design: Design, columns: Array, weights: RowWeights | None = None, most_exact: float = np.inf
+    design: Design,
+    columns: Array,
+    weights: RowWeights | None = None,
+    most_exact: float = np.inf,
+    *,
+    independent: bool = True,
 ) -> tuple[Assembly, tuple[TermBasis, ...]]:
     """Bring the random terms of a design to the inner scale and put the rows together, the dense ``columns`` beside.
 
     Crossed random effects beside the largest factor are factorised up to ``most_exact`` of them, and solved by
-    iteration beyond.
+    iteration beyond; all are factorised unless residuals (``independent``) and levels are independent.
 
     Raises
     ------
     SpecificationError
-        If crossed factors are too large for this machine.
+        If crossed factors are too large for this machine, or are to be solved by iteration and cannot be.
     """
     pairs = [term_basis(term.matrix, term.covariance, weights) for term in design.random]
     terms = [
@@ -145,20 +150,28 @@ def assembled(
     ]
     assembly = assemble(terms, columns)
     layout = assembly.rows.layout
-    if _is_solved_by_iteration(layout, most_exact):
+    obstacle = "" if independent else "a residual structure (residual=)"
+    if any(layout.correlated):
+        obstacle = "levels that are correlated a priori (known, …)"
+    if obstacle and most_exact == REMAINDERS["iterative"] and layout.n_remainder:
+        raise SpecificationError(
+            f'remainder="iterative" is for independent residuals and levels; found {obstacle}. Write remainder="auto", '
+            "which factorises the equations, or leave that out"
+        )
+    if not obstacle and _is_solved_by_iteration(layout, most_exact):
         rows = replace(assembly.rows, layout=replace(layout, is_operator=True))
         assembly = replace(assembly, rows=rows)
     else:
-        _check_memory(design, layout)
+        _check_memory(design, layout, obstacle)
     return assembly, tuple(basis for basis, _ in pairs)
 
 
 def _is_solved_by_iteration(layout: Layout, most_exact: float) -> bool:
     """Whether the remainder is never formed: it is large, and no sparse factorisation is as cheap as a dense small one.
 
-    A function of the design alone, never of the machine. Levels that are correlated a priori are always factorised.
+    A function of the design alone, never of the machine.
     """
-    if layout.n_remainder <= most_exact or any(layout.correlated):
+    if layout.n_remainder <= most_exact:
         return False
     scalar = all(layout.sizes[r] == 1 for r in layout.remainder)
     if most_exact == 0 or not scalar or _n_edges(layout) > EDGES_PER_COLUMN * layout.n_remainder:
@@ -178,8 +191,8 @@ def _n_edges(layout: Layout) -> float:
     return total
 
 
-def _check_memory(design: Design, layout: Layout) -> None:
-    """Refuse crossed factors whose equations would not fit.
+def _check_memory(design: Design, layout: Layout, obstacle: str) -> None:
+    """Refuse crossed factors whose equations would not fit; ``obstacle`` is what keeps them from being solved.
 
     Raises
     ------
@@ -194,7 +207,11 @@ def _check_memory(design: Design, layout: Layout) -> None:
     raise SpecificationError(
         f"the crossed grouping factors {listed} leave {layout.n_remainder:,} random effects that depend on each other: "
         f"their equations need about {needed / 1e9:,.1f} GB of memory, and this machine has {available / 1e9:,.1f} GB. "
-        'Write control=mfx.Control(remainder="iterative"), which solves them without forming them'
+        + (
+            f"They could be solved without forming them but for {obstacle}"
+            if obstacle
+            else 'Write control=mfx.Control(remainder="iterative"), which solves them without forming them'
+        )
     )
 
 

@@ -39,6 +39,11 @@ def shuffled(name: str) -> dict[str, Any]:
     return columns
 
 
+def related(name: str) -> pd.DataFrame:
+    levels = sorted(set(data()[name]))
+    return pd.DataFrame(np.eye(len(levels)) + 0.1, levels, levels)
+
+
 def iterative(**control: Any) -> mfx.Control:
     return mfx.Control(remainder="iterative", **control)
 
@@ -169,6 +174,16 @@ CASES: dict[str, Case] = {
         lambda: mfx.glmer("s ~ x + (1 | g) + (1 | f)", data(), family="poisson", nagq=0, control=iterative()),
         SpecificationError,
         ("nagq=1", "remainder='iterative'"),
+    ),
+    "residual structure, by iteration": (
+        lmer("y ~ x + (1 | g) + (1 | f)", residual=mfx.VarIdent("f"), control=iterative()),
+        S,
+        ('remainder="iterative"', "residual=", 'remainder="auto"'),
+    ),
+    "correlated levels, by iteration": (
+        lmer("y ~ x + known(1 | g, K) + (1 | f)", functions={"K": related("g")}, control=iterative()),
+        S,
+        ('remainder="iterative"', "correlated a priori"),
     ),
     "starts of a quick look": (
         lambda: mfx.glmer("s ~ x + (1 | g)", data(), family="poisson", nagq=0, control=mfx.Control(starts=2)),
