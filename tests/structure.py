@@ -27,7 +27,7 @@ FLOORS = [
     {"inference"},
     {"results"},
     {"models"},
-    {"analysis_of_variance", "marginal_means", "diagnostics"},
+    {"analysis_of_variance", "marginal_means", "diagnostics", "deconvolution", "graphs", "programs", "planning"},
     {"explanation", "plots"},
     {"__init__"},
     {"__main__"},

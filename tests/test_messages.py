@@ -45,7 +45,6 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("covariance/residual/columns.py", "needs the column"),
         ("covariance/residual/columns.py", "missing values"),
         ("families/base.py", "has no categories"),
-        ("matrices/columns.py", "self._categories"),
         ("matrices/columns.py", "self.labels.levels"),
         ("matrices/evaluate.py", "is not allowed in a formula"),
         ("matrices/evaluate.py", "is not a function that a formula may use"),

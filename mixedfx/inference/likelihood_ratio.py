@@ -37,8 +37,8 @@ class LikelihoodRatio:
         return self.value < -rounding - ZERO * self.error
 
     def is_clear(self, df: int) -> bool:
-        """Whether the error is small beside the distance from the critical value of a test of 5 %."""
-        return self.error <= CLEAR * self._distance(df)
+        """Whether the error is small beside the distance from the critical value of a test of 5 %: none always is."""
+        return self.error == 0.0 or self.error <= CLEAR * self._distance(df)
 
     def wanted(self, df: int) -> int:
         """Return how many probes would make it clear, a power of two."""
@@ -46,7 +46,8 @@ class LikelihoodRatio:
         return int(2 ** np.ceil(np.log2(self.probes * min(share, 1e6) ** 2)))
 
     def _distance(self, df: int) -> float:
-        return abs(self.value - float(special.chdtri(df, LEVEL)))
+        critical = float(special.chdtri(df, LEVEL)) if df else 0.0  # nothing is tested where no parameter goes
+        return abs(self.value - critical)
 
     def doubt(self, df: int) -> str:
         """Return why there is no test, in words; empty where there is one."""

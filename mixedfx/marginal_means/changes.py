@@ -16,6 +16,7 @@ from mixedfx.marginal_means.contrasts import bracketed, contrasts_for
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.model import MeansModel
 from mixedfx.marginal_means.predictions import Predictions
+from mixedfx.matrices.columns import column_from_pandas
 from mixedfx.results.adapted import Predictor
 
 __all__ = ["COMPARISONS", "Change", "Comparison", "ComparisonName", "changes", "comparison_for", "level_changes"]
@@ -122,7 +123,7 @@ def changes(
         return level_changes(model, rows, predictor, "reference" if how is None else how, predict, compare)
     if how is None:
         how = predictor.levels if len(predictor.levels) == 2 else 1
-    x = rows[predictor.name].to_numpy(dtype=float)
+    x = column_from_pandas(predictor.name, rows[predictor.name]).numbers
     low, high, name = _two_values(predictor.name, how, x, compare)
     before, after = (predict.of(model, rows.assign(**{predictor.name: value})) for value in (low, high))
     return [Change(predictor.name, name, last, first) for first, last in zip(before, after, strict=True)]

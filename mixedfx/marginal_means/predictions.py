@@ -22,6 +22,7 @@ from mixedfx.marginal_means.labels import MEANS, RowKind
 from mixedfx.marginal_means.model import MeansModel, unknown_predictor
 from mixedfx.marginal_means.outcomes import OutcomeModel
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale
+from mixedfx.matrices.columns import column_from_pandas
 
 __all__ = [
     "STEP",
@@ -78,7 +79,7 @@ class Predictions(ABC):
     def slopes(self, model: MeansModel, data: pd.DataFrame, variable: str) -> list[Functions]:
         """Return the derivative of each quantity in a numeric predictor: central differences of fourth order."""
         step = step_of(model, variable)
-        x = data[variable].to_numpy(dtype=float)
+        x = column_from_pandas(variable, data[variable]).numbers
         moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
         return [
             Functions(f[0].of, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))

@@ -335,6 +335,19 @@ def test_ranova_against_the_models_without_a_factor(slopes):
     assert mfx.ranova(fit)["df"].iloc[1] == 3
 
 
+def test_an_effect_that_is_not_identified_takes_no_parameter_and_has_no_test():
+    """The variances of f by h are those of f by k, whose levels are h's: the model without them is the same."""
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame({"y": rng.normal(size=60), "f": np.tile(list("abc"), 20), "k": np.repeat(list("pqrs"), 15)})
+    with pytest.warns(mfx.SingularFitWarning):
+        fit = mfx.lmer("y ~ 1 + (0 + f || k) + (1 + f || h)", frame.assign(h=frame["k"]))
+    table = mfx.ranova(fit).to_frame()
+    same = table["df"] == 0
+    assert same.any()
+    assert table.loc[same, "PR(>chi2)"].isna().all()
+    np.testing.assert_allclose(table.loc[same, "llf"], fit.llf, atol=1e-8)
+
+
 def test_notes_on_covariates(data):
     """Where a term beside an interaction is tested; of several columns lmerTest's rule is another one."""
     fit = mfx.lmer(FORMULA, data)

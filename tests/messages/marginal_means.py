@@ -132,6 +132,16 @@ CASES: dict[str, Case] = {
         DataError,
         ("data=", "missing", "drop"),
     ),
+    "effects in rows of text": (
+        lambda: mfx.marginal_effects(fit(), "x", data=data(x="text")),
+        DataError,
+        ("'x'", "is not numeric", "'text'"),
+    ),
+    "comparisons in rows of text": (
+        lambda: mfx.comparisons(fit(), "x", data=data(x="text")),
+        DataError,
+        ("'x'", "is not numeric", "'text'"),
+    ),
     "alpha of effects": (lambda: mfx.marginal_effects(fit(), "x", alpha=5), S, ("alpha", "0.05", "5")),
     "comparison of a factor": (lambda: mfx.comparisons(fit(), {"f": "nope"}), S, ("'f' is a factor", "'pairwise'")),
     "effect of nothing": (lambda: mfx.marginal_effects(fit(), "nope"), S, ("'nope'", "predictor", "x")),
