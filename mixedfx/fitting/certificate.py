@@ -175,8 +175,9 @@ class Certificate:
         )
 
     def __str__(self) -> str:
-        several = "" if self.starts is None else f"\n{self.starts}"
-        return f"{self.verdict}\n{self._boundary()}{self._held()}{several}"
+        second = f"{self._boundary()}{self._held()}".lstrip()
+        several = "" if self.starts is None else str(self.starts)
+        return "\n".join(part for part in (self.verdict, second, several) if part)
 
     def _held(self) -> str:
         return f" At the end of its range: {', '.join(self.held)}." if self.held else ""
@@ -229,6 +230,8 @@ class Certificate:
                 f"The variances are not identified: the likelihood is flat in {ways}, so that other values fit equally "
                 "well. Do two terms describe the same groups, or does a fixed effect?"
             )
+        if not self.variances:
+            return ""
         return self._zero(zero) if zero else "Every variance is positive and no correlation is at -1 or 1."
 
     @staticmethod

@@ -274,11 +274,13 @@ def generalized_joint(problem: GeneralizedProblem, state: ModeState, covariance:
     covariance : (k, k)
         Of all parameters on the inner scale.
     """
+    M, p = problem.bases[0].matrix, problem.model.n_fixed
+    if not problem.design.random:
+        return np.asarray(M @ covariance[:p, :p] @ M.T)
     _check_size(problem.design)
     model, V, moved = problem.model, covariance, state.movement[0]
     K, _ = model.space.solve(state.factor, np.eye(model.space.n_effects))
     T = _to_user(problem.design, problem.assembly, problem.terms)
-    M, p = problem.bases[0].matrix, model.n_fixed
     cross = M @ V[:p] @ moved.T @ T.T
     return _joined(M @ V[:p, :p] @ M.T, cross, T @ (K + moved @ V @ moved.T) @ T.T)
 

@@ -117,6 +117,16 @@ class Fit(ABC):
         """How the random effects were integrated out, in words; empty where the likelihood is exact."""
         return ""
 
+    @property
+    def heading(self) -> str:
+        """Heading of the summary: :attr:`title`, and of a model without random effects no *mixed* model."""
+        return self.title if self.design.random else self.title.replace("mixed model", "model")
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What the summary says of the model beside formula and sizes: family, link, integration."""
+        return ()
+
     # ---------------------------------------------------------------- estimates
     @property
     @abstractmethod

@@ -102,10 +102,18 @@ class GeneralizedFit(Fit):
 
     @property
     def integration(self) -> str:
-        """How the random effects were integrated out, in words."""
+        """How the random effects were integrated out, in words; empty where there are none."""
+        if not self.design.random:
+            return ""
         if self.nodes == 0:
             return "Laplace, effects profiled"
         return "Laplace" if self.nodes == 1 else f"quadrature, {self.nodes} nodes"
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Family, link, and how the random effects were integrated out."""
+        named = (("Family", self.family.name), ("Link", self.link.name), ("Integration", self.integration))
+        return tuple((name, value) for name, value in named if value)
 
     # ---------------------------------------------------------------- estimates
     @property

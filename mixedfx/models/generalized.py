@@ -64,7 +64,8 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
     Parameters
     ----------
     formula : str
-        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
+        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts. Without bars it is a
+        generalised linear model, fitted by maximum likelihood (its dispersion as well).
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads; or a source of :func:`mixedfx.cross_products` that can
         be read again: it is read piece by piece, and the columns that the formulas mention are kept, labels as codes.
@@ -307,7 +308,8 @@ def glmer(
     Parameters
     ----------
     formula : str
-        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts.
+        As in lme4: ``"y ~ x + (x | g)"``; ``cbind(successes, failures) ~ …`` for binomial counts. Without bars it is a
+        generalised linear model, fitted by maximum likelihood (its dispersion as well).
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads; or a source of :func:`mixedfx.cross_products` that can
         be read again: it is read piece by piece, and the columns that the formulas mention are kept, labels as codes.

@@ -28,9 +28,9 @@ __all__ = [
 NORMAL_RESIDUALS = (("gaussian", "identity"), ("lognormal", "log"))  # families and links with y or log(y) = eta + e
 
 
-def check_linear(design: Design, *, has_structure: bool) -> None:
-    """Refuse what no linear mixed model can estimate; residuals with a structure need no random effects."""
-    _check_terms(design, "lmer", "give residual=, or use statsmodels' ols", needed=not has_structure)
+def check_linear(design: Design) -> None:
+    """Refuse what no linear (mixed) model can estimate; without random effects it is a regression."""
+    _check_terms(design, "lmer")
     n, p = design.n_rows, design.fixed.matrix.shape[1]
     if n <= p:
         raise DataError(f"{n} observations cannot identify {p} fixed effects and a residual variance")
@@ -38,18 +38,16 @@ def check_linear(design: Design, *, has_structure: bool) -> None:
 
 
 def check_generalized(design: Design) -> None:
-    """Refuse what no generalised linear mixed model can estimate."""
-    _check_terms(design, "glmer", "or fit it with statsmodels' glm", needed=True)
+    """Refuse what no generalised linear (mixed) model can estimate; without random effects it is a regression."""
+    _check_terms(design, "glmer")
     if design.response.trials is None:
         _check_varies(design)
 
 
-def _check_terms(design: Design, model: str, instead: str, *, needed: bool) -> None:
+def _check_terms(design: Design, model: str) -> None:
     if design.formula.error:
         groups = " + ".join(f"(1 | {':'.join(term)})" for term in design.formula.error)
         raise SpecificationError(f"Error(…) is for aov; {model} takes random terms instead: write {groups}")
-    if needed and not design.random:
-        raise SpecificationError(f"the formula has no random effects: add a term such as (1 | group), {instead}")
 
 
 def _check_varies(design: Design) -> None:

@@ -42,7 +42,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
     Parameters
     ----------
     formula : str
-        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page.
+        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page. Without bars the model is fitted by least squares.
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads.
     weights, offset : str or array, optional
@@ -54,7 +54,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
     residual : ResidualStructure, optional
         Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …
-        With one, a formula without random effects is a generalised least-squares model.
+        With one, a formula without bars is fitted by generalised least squares.
     sigma : float, optional
         Residual standard deviation, if it is known.
     functions : dict, optional
@@ -109,7 +109,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         self.inputs = ModelInputs.of(
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
-        check_linear(self.design, has_structure=residual is not None)
+        check_linear(self.design)
         self._bound = None
         if residual is not None:
             self.residual_columns = used_columns(frame, extra, self.design.keep)
@@ -127,7 +127,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         check_arguments(formula, sums, said)
         self.sigma, self.residual, self._bound = checked_sigma(sigma), None, None
         self.design = sums.design()
-        check_linear(self.design, has_structure=False)
+        check_linear(self.design)
         self.inputs = SumsInputs(sums, {"sigma": self.sigma})
         self.design = identified_linear(self.design, self.sigma, None)
         if self.sigma is None:
@@ -230,7 +230,7 @@ def lmer(
     Parameters
     ----------
     formula : str
-        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page.
+        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page. Without bars the model is fitted by least squares.
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads.
     reml : bool
@@ -244,7 +244,7 @@ def lmer(
         ``"drop"`` rows with missing values (and say so), or ``"raise"``.
     residual : ResidualStructure, optional
         Variances and correlations of the residuals: ``mfx.VarIdent("Sex")``, ``mfx.AR1("age", group="Subject")``, …
-        With one, a formula without random effects is a generalised least-squares model.
+        With one, a formula without bars is fitted by generalised least squares.
     sigma : float, optional
         Residual standard deviation, if it is known.
     functions : dict, optional

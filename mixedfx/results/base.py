@@ -550,13 +550,12 @@ class MixedResults(Estimates):
         alpha, fit = checked_alpha(alpha), self.solution
         exp = checked_flag("exp", exp)
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
-        approximated = [("Family", fit.family.name), ("Link", fit.link.name), ("Integration", fit.integration)]
         settings = {name: text for name, text in settings_of(self).items() if name not in IN_FACTS}
         return summarize(
             self,
             alpha,
-            title=fit.title,
-            facts=approximated if fit.integration else [],
+            title=fit.heading,
+            facts=fit.facts,
             settings=factors_of(self) | settings,
             residual=self._residual_table(alpha),
             known_residuals=fit.residual is not None and fit.residual.sigma is not None,

@@ -304,7 +304,9 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
     if tests is not None and tests.use_t:
         yield f"t tests and intervals of the fixed effects have degrees of freedom by {tests.method}."
     elif tests is None and len(results.params) and results.use_t:
-        yield "t tests and intervals of the fixed effects have Satterthwaite's degrees of freedom."
+        plain = not results.n_groups and np.allclose(results.df, results.nobs - len(results.params))
+        kind = "the residual" if plain else "Satterthwaite's"
+        yield f"t tests and intervals of the fixed effects have {kind} degrees of freedom."
     if results.use_t and getattr(results.certificate, "sampling", None) is not None:
         yield AVERAGE_INFORMATION
     if ratio is not None:

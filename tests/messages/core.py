@@ -26,8 +26,6 @@ CASES: dict[str, Case] = {
     "import": (lmer("y ~ __import__('os') + (1 | g)"), SpecificationError, ("__import__",)),
     "lambda": (lmer("y ~ (lambda: 1) + (1 | g)"), DataError, ("lambda",)),
     "unknown function": (lmer("y ~ frobnicate(x) + (1 | g)"), SpecificationError, ("frobnicate", "functions")),
-    "no random effects": (lmer("y ~ x"), SpecificationError, ("(1 | group)", "ols")),
-    "no random effects, glmer": (glmer("s ~ x"), SpecificationError, ("(1 | group)", "glm")),
     "Error in lmer": (lmer("y ~ x + Error(g)"), SpecificationError, ("Error", "aov", "(1 | g)")),
     "bars in aov": (lambda: mfx.aov("y ~ f + (1 | g)", data()), SpecificationError, ("Error(g)", "lmer")),
     "no intercept in aov": (lambda: mfx.aov("y ~ 0 + f + Error(g)", data()), SpecificationError, ("intercept",)),

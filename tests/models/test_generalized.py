@@ -345,11 +345,6 @@ def test_arguments_of_the_wrong_type():
         mfx.glmer("y ~ x + (1 | g)", panel(), family=3)
 
 
-def test_a_formula_without_random_effects():
-    with pytest.raises(mfx.SpecificationError, match="random effects"):
-        mfx.glmer("y ~ x", panel(), family="poisson")
-
-
 @pytest.mark.parametrize("nagq", [0, 1, "auto"])
 def test_a_saved_fit_comes_back(cbpp, tmp_path, nagq):
     fit = mfx.glmer(CBPP, cbpp, family="binomial", nagq=nagq)
