@@ -81,6 +81,7 @@ _HOME = {
     "load_dataset": "datasets",
     "marginal_effects": "marginal_means",
     "mean_squares": "analysis_of_variance",
+    "options": "_display",
     "ranova": "analysis_of_variance",
     "register_covariance": "covariance",
     "simulate": "results.simulation",
@@ -88,6 +89,7 @@ _HOME = {
 }
 
 if TYPE_CHECKING:
+    from mixedfx._display import options as options
     from mixedfx.analysis_of_variance import anova as anova
     from mixedfx.analysis_of_variance import aov as aov
     from mixedfx.analysis_of_variance import batches as batches

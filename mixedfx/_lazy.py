@@ -31,11 +31,17 @@ else:
 # Methods that call a function of a higher floor, or of a module that needs theirs, do it in one line through this
 # table; tests/test_architecture.py allows no other import against the order of the rooms.
 HIGHER = {
+    "anova": "analysis_of_variance",
+    "bootstrap": "results.bootstrap",
+    "check": "diagnostics",
     "confidence_intervals": "results.intervals",
     "correlogram": "plots.diagnostics",
     "dashboard": "plots.diagnostics",
     "generalized_without": "fitting.without",
-    "influence": "plots.diagnostics",
+    "emmeans": "marginal_means",
+    "explain": "explanation.explain",
+    "influence": "diagnostics",
+    "influence_picture": "plots.diagnostics:influence",
     "linear_without": "fitting.without",
     "plate_diagram": "plots.diagram",
     "plot_batches": "plots.estimates",
@@ -43,15 +49,19 @@ HIGHER = {
     "plot_marginal_means": "plots.means",
     "plot_profile": "plots.parameters",
     "pooling_panels": "plots.pooling",
+    "profile": "results.profile",
     "quantiles": "plots.diagnostics",
     "refit_many": "results.many_files",
+    "report": "explanation.report",
+    "suited": "plots.suited",
     "write_sums": "models.storage",
 }
 
 
 def higher(name: str) -> Callable[..., Any]:
-    """Return the function of this name in ``HIGHER``; its module is imported now."""
-    function: Callable[..., Any] = getattr(import_module(f"mixedfx.{HIGHER[name]}"), name)
+    """Return the function of this name in ``HIGHER`` (of another name after a colon); its module is imported now."""
+    module, _, called = HIGHER[name].partition(":")
+    function: Callable[..., Any] = getattr(import_module(f"mixedfx.{module}"), called or name)
     return function
 
 

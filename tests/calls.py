@@ -41,7 +41,7 @@ PACKAGE = f"{Path(mfx.__file__).parent}{os.sep}"
 OURS = (mfx.SpecificationError, mfx.DataError)
 LEVELS = [0.05, 0.05, 0.2, 0, 1, 1.5, 95, -0.1, np.nan, None, "a"]
 NOT_KEPT = "the data have no column"  # of the caller's data a file keeps the columns that the model uses
-ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+ADDRESS = re.compile(r" at 0x[0-9a-f]+|(?<=dtype )\w+")  # text is a category in a file
 SLOW = {"influence", "bootstrap", "bootstrap_test", "profile", "dashboard", "conf_int", "check"}  # they fit many times
 SLOW |= {"plot_profile", "plot_bootstrap"}
 
@@ -409,7 +409,7 @@ def outcome(call: Callable[[], Any], context: Context | None = None) -> tuple[st
                 place = _last_own(error)
                 where = f"{Path(place.filename).name}:{place.lineno}"
                 return f"{type(error).__name__}: {str(error)[:100]} ({where})", "", then
-            text = f"{type(error).__name__}: {error}"
+            text = ADDRESS.sub("", f"{type(error).__name__}: {error}")
     foreign = [w for w in caught if not issubclass(w.category, mfx.MixedfxWarning)]
     foreign = [w for w in foreign if issubclass(w.category, RuntimeWarning | FutureWarning | DeprecationWarning)]
     if foreign:

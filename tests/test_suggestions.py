@@ -87,7 +87,7 @@ def test_suggested_arguments_exist():
     [
         ("fixef", "fit.params"),
         ("ranef", "fit.random_effects"),
-        ("anova", "mfx.anova(fit)"),
+        ("ranova", "mfx.ranova(fit)"),
         ("VarCorr", "fit.varcorr"),
         ("emtrends", "mfx.trends"),
         ("paramss", "'params'"),

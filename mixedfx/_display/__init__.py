@@ -16,6 +16,7 @@ from mixedfx._display.formats import (
     format_percent,
     format_text,
 )
+from mixedfx._display.options import Options, options
 from mixedfx._display.summary import StatsTable, Summary
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Facts",
     "Numbers",
     "OnceOnly",
+    "Options",
     "StatsTable",
     "Summary",
     "Table",
@@ -37,4 +39,5 @@ __all__ = [
     "format_p",
     "format_percent",
     "format_text",
+    "options",
 ]

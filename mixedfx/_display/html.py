@@ -38,13 +38,15 @@ STYLE = """<style>
 </style>"""
 
 
-def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str]) -> str:
+def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str], following: str = "") -> str:
     """Write ``blocks`` as tables in one ``<div>`` that carries its own style."""
     lines = ['<div class="mfx">', STYLE, "<div>"]
     for number, block in enumerate(blocks):
         lines += block_lines(block, block.title or (title if number == 0 else ""))
     if notes:
         lines += ["<ol>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ol>"]
+    if following:
+        lines.append(f"<p>{_escaped(following)}</p>")
     return "\n".join([*lines, "</div>", "</div>"])
 
 

@@ -42,6 +42,8 @@ class Summary:
         Heading of the whole.
     notes : tuple of str
         Sentences at the bottom, in plain language.
+    following : str
+        A last line for people at a screen; not exported.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Summary:
     blocks: tuple[Block, ...]
     title: str = ""
     notes: tuple[str, ...] = ()
+    following: str = ""
 
     @property
     def tables(self) -> list[pd.DataFrame]:
@@ -76,11 +79,11 @@ class Summary:
             Cells of a line. Long names are continued on the next line, and tables that are still too wide are
             continued below; nothing is cut off.
         """
-        return text.as_text(self.title, self.blocks, self.notes, checked_whole("width", width, 1))
+        return text.as_text(self.title, self.blocks, self.notes, checked_whole("width", width, 1), self.following)
 
     def as_html(self) -> str:
         """Return escaped HTML that carries its own style."""
-        return html.as_html(self.title, self.blocks, self.notes)
+        return html.as_html(self.title, self.blocks, self.notes, self.following)
 
     def as_latex(self) -> str:
         """Return a LaTeX ``table``; it needs the package booktabs."""

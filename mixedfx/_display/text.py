@@ -169,7 +169,7 @@ def _fitting(text: str, width: int) -> int:
     return len(text)
 
 
-def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: int) -> str:
+def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: int, following: str = "") -> str:
     """Lay out ``blocks`` below each other in at most ``width`` cells.
 
     Several blocks take the whole width, as in a regression summary; a single one takes what it needs.
@@ -180,7 +180,9 @@ def as_text(title: str, blocks: Sequence[Block], notes: Sequence[str], width: in
         lines += block_lines(block, used, block.title if block.title != title else "")
     if blocks:
         lines.append("=" * used)
-    return "\n".join(line.rstrip() for line in [*lines, *_note_lines(notes, max(used, min(width, NOTE_WIDTH)))])
+    lines += _note_lines(notes, max(used, min(width, NOTE_WIDTH)))
+    lines += wrap_sentence(following, max(used, min(width, NOTE_WIDTH))) if following else []
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _title_lines(title: str, width: int) -> list[str]:

@@ -191,7 +191,7 @@ class Influence:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw Cook's distances; see :func:`mixedfx.plots.influence`."""
-        return higher("influence")(self, ax=ax)
+        return higher("influence_picture")(self, ax=ax)
 
     def __str__(self) -> str:
         return str(self.table())

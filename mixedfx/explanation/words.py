@@ -14,7 +14,7 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.settings import success_of
 from mixedfx.results.varcorr import TermCovariance
 
-__all__ = ["Further", "sentences"]
+__all__ = ["Further", "method_sentence", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -175,13 +175,14 @@ def _correlation(group: str, first: str, second: str, value: float, low: float, 
 def _closing(fit: MixedResults, further: Further) -> Iterator[str]:
     if fit.solution.response.has_normal_residuals:
         yield from _residual_sentences(fit, further)
-    yield _method(fit)
+    yield method_sentence(fit)
     if fit.is_singular:
         yield "The estimate lies on the boundary: some variance is zero or some correlation is -1 or 1."
     yield "The fit converged." if fit.converged else "The fit did NOT converge: do not interpret these numbers."
 
 
-def _method(fit: MixedResults) -> str:
+def method_sentence(fit: MixedResults) -> str:
+    """Say how the model was fitted."""
     nodes = fit.solution.nodes if fit.design.random else None
     if nodes is None:
         return f"Fitted by {'restricted maximum likelihood (REML)' if fit.reml else 'maximum likelihood'}."

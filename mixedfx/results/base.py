@@ -28,6 +28,7 @@ from mixedfx.results.estimates import Estimates
 from mixedfx.results.prediction import Prediction, prediction
 from mixedfx.results.responses import checked_response
 from mixedfx.results.settings import factors_of, settings_of
+from mixedfx.results.shortcuts import Shortcuts
 from mixedfx.results.simulate import (
     DrawnLevelsName,
     SourceName,
@@ -54,7 +55,7 @@ IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewh
 
 
 @hinting_methods
-class MixedResults(Estimates):
+class MixedResults(Shortcuts, Estimates):
     """A fitted mixed model, whatever its kind: it asks ``solution``, the face of every fit.
 
     Parameters

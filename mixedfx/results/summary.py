@@ -24,6 +24,7 @@ from mixedfx._display import (
     format_df,
     format_number,
     format_p,
+    options,
 )
 from mixedfx.inference.wald import RowTests
 from mixedfx.results.varcorr import TermCovariance, VarCorr
@@ -31,6 +32,8 @@ from mixedfx.results.varcorr import TermCovariance, VarCorr
 __all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
 
 UNDEFINED = "—"
+NEXT_STEP = "Next: .plot() shows the fit, .check() its assumptions, .explain() every line."
+NEXT_STEP_OF_A_FAILURE = "Next: .certificate says what is wrong, .explain() what the model assumes."
 PERFECT = 1 - 1e-4  # a correlation beyond this is called one
 
 SINGULAR_MEANING = (
@@ -162,7 +165,12 @@ def summarize(
         tuple(blocks),
         title=title,
         notes=(*_notes(results, tests, ratio), *_residual_notes(residual, known=known_residuals)),
+        following=_next_step(results) if options.next_steps else "",
     )
+
+
+def _next_step(results: FittedModel) -> str:
+    return NEXT_STEP if results.converged else NEXT_STEP_OF_A_FAILURE
 
 
 def coefficient_table(

@@ -79,7 +79,7 @@ CASES: dict[str, Case] = {
     ),
     # names
     "a name of R": (fitted(lambda fit: fit.ranef), AttributeError, ("'ranef'", "fit.random_effects")),
-    "a function among methods": (fitted(lambda fit: fit.anova), AttributeError, ("'anova'", "mfx.anova(fit)")),
+    "a function among methods": (fitted(lambda fit: fit.ranova), AttributeError, ("'ranova'", "mfx.ranova(fit)")),
     "a name of another package": (lambda: mfx.emtrends, AttributeError, ("'emtrends'", "mfx.trends")),
     "another spelling": (lmer(REML=False), TypeError, ("'REML'", "reml=")),
     "an argument of another function": (lmer(family="poisson"), TypeError, ("'family'", "mfx.glmer")),
@@ -147,4 +147,5 @@ CASES: dict[str, Case] = {
     ),
     "test of nothing": (fitted(lambda fit: fit.t_test("nope = 0")), SpecificationError, ("nope",)),
     "emmeans of nothing": (fitted(lambda fit: mfx.emmeans(fit, "nope")), SpecificationError, ("nope",)),
+    "no such option": (lambda: setattr(mfx.options, "nope", True), SpecificationError, ("'nope'", "'next_steps'")),
 }

@@ -108,4 +108,5 @@ CASES: dict[str, Case] = {
     "quantiles of no group": (lambda: plots().qq(fit(), "nope"), S, ("'nope'", "'g'")),
     "quantiles of no term": (lambda: plots().qq(fit(), "g", "nope"), S, ("g", "'nope'", "'x'")),
     "surface of no parameter": (lambda: plots().likelihood_surface(fit(), (0, 9)), S, ("0 to 2", "9")),
+    "picture of a fit": (lambda: fit().plot("nope"), S, ("kind", "'nope'", "'effect'")),
 }

@@ -32,7 +32,8 @@ Days              10.4673     1.546   17.0    6.771   <0.001     7.206    13.729
 ================================================================================
 Notes:
 [1] t tests and intervals of the fixed effects have Satterthwaite's degrees of
-    freedom."""
+    freedom.
+Next: .plot() shows the fit, .check() its assumptions, .explain() every line."""
 
 
 def flat(summary):

@@ -1,0 +1,161 @@
+"""What is most often done with a fit, as its methods: ``fit.`` and Tab lead there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mixedfx._lazy import higher
+
+if TYPE_CHECKING:
+    from mixedfx._display import StatsTable
+
+__all__ = ["Shortcuts"]
+
+# What other rooms ask of a fit, or statsmodels' users type: there, but no help to somebody who presses Tab.
+INSIDE = frozenset(
+    {"L", "asked", "denominator", "design", "df_modelwc", "limits", "refits_grouped", "refits_together", "solution"}
+    | {"separation_notes"}
+)
+
+
+class Shortcuts:
+    """Each method calls the function of its name, with the fit as first argument."""
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(super().__dir__()) - INSIDE)
+
+    def anova(self, *others: Any, **options: Any) -> StatsTable:
+        """Test the terms of the model, or compare it with others: :func:`mixedfx.anova`.
+
+        Parameters
+        ----------
+        *others : fits
+            Models to compare it with, by likelihood-ratio tests.
+        **options
+            ``type`` (1, 2 or 3), ``ddf``, ``refit``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> round(float(fit.anova().to_frame().loc["Days", "F"]), 2)
+        45.85
+        """
+        table: StatsTable = higher("anova")(self, *others, **options)
+        return table
+
+    def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
+        """Return marginal means, their differences and tests: :func:`mixedfx.emmeans`.
+
+        Parameters
+        ----------
+        specs, by : str or list of str
+            The factors whose means are wanted, and those within whose levels they are compared.
+        **options
+            ``at``, ``weights``, ``ddf``, ``scale``, ``integrate``, ``offset``, ``nesting``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
+        >>> fit.emmeans("Type").to_frame()["mean"].round(2).tolist()
+        [8.56, 12.44, 10.78, 9.22]
+        """
+        return higher("emmeans")(self, specs, by, **options)
+
+    def check(self, **options: Any) -> Any:
+        """Look whether the model holds, with what to do where it does not: :func:`mixedfx.check`.
+
+        Parameters
+        ----------
+        **options
+            ``seed`` of the simulated residuals.
+        """
+        return higher("check")(self, **options)
+
+    def explain(self) -> Any:
+        """Say the model in words, as equations, as a diagram and in other programs: :func:`mixedfx.explain`."""
+        return higher("explain")(self)
+
+    def report(self) -> str:
+        """Return the paragraphs on methods and results for a paper, rounded as the APA wants it.
+
+        Returns
+        -------
+        str
+            What was fitted, by which method, software and version; then what was found, with degrees of freedom.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> "t(17.0) = 6.77, p < .001" in fit.report()
+        True
+        """
+        text: str = higher("report")(self)
+        return text
+
+    def plot(self, kind: str | None = None, **options: Any) -> Any:
+        """Draw the picture that suits the model, or the one that is named.
+
+        Parameters
+        ----------
+        kind : str, optional
+            Any picture of one fit of ``mixedfx.plots``, ``"effect"``, ``"group_panels"``, ``"caterpillar"``,
+            ``"residuals"``, ``"dashboard"``, … among them. If omitted: the fitted line of each group where a slope is
+            random; else the effect of the first predictor, by the second where both interact; else the random effects.
+        **options
+            Arguments of that picture, such as ``x``, ``by``, ``group``, ``ax``.
+
+        Returns
+        -------
+        matplotlib Axes
+            Several where the picture has several panels.
+
+        Raises
+        ------
+        SpecificationError
+            If there is no such picture, or nothing to draw.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+        >>> axes = fit.plot()
+        >>> ax = fit.plot("residuals")
+        """
+        return higher("suited")(self, kind, **options)
+
+    def profile(self, **options: Any) -> Any:
+        """Profile the likelihood in every parameter: :func:`mixedfx.profile`.
+
+        Parameters
+        ----------
+        **options
+            ``n_jobs``, ``progress``.
+        """
+        return higher("profile")(self, **options)
+
+    def bootstrap(self, n: int = 1000, **options: Any) -> Any:
+        """Refit to simulated responses: :func:`mixedfx.bootstrap`.
+
+        Parameters
+        ----------
+        n : int
+            Number of replicates.
+        **options
+            ``seed``, ``method``, ``statistic``, ``cluster``, ``n_jobs``, ``progress``.
+        """
+        return higher("bootstrap")(self, n, **options)
+
+    def influence(self, group: Any = None, **options: Any) -> Any:
+        """Say what the fit would be without each row, or each level of a group: :func:`mixedfx.influence`.
+
+        Parameters
+        ----------
+        group : str or sequence, optional
+            The groups left out one by one; rows if omitted.
+        **options
+            ``n_jobs``, ``progress``.
+        """
+        return higher("influence")(self, group, **options)
