@@ -64,6 +64,8 @@ _HOME = {
     "eff_size": "marginal_means",
     "emmeans": "marginal_means",
     "hypotheses": "marginal_means",
+    "Graph": "graphs",
+    "graph": "graphs",
     "glmer": "models",
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
@@ -142,6 +144,8 @@ if TYPE_CHECKING:
     from mixedfx.explanation.tables import summary_col as summary_col
     from mixedfx.explanation.tables import tidy as tidy
     from mixedfx.fitting import Control as Control
+    from mixedfx.graphs import Graph as Graph
+    from mixedfx.graphs import graph as graph
     from mixedfx.marginal_means import comparisons as comparisons
     from mixedfx.marginal_means import eff_size as eff_size
     from mixedfx.marginal_means import emmeans as emmeans
@@ -176,6 +180,7 @@ _ROOMS = (
     "families",
     "fitting",
     "formula",
+    "graphs",
     "inference",
     "marginal_means",
     "matrices",

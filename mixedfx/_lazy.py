@@ -37,6 +37,7 @@ HIGHER = {
     "confidence_intervals": "results.intervals",
     "correlogram": "plots.diagnostics",
     "dashboard": "plots.diagnostics",
+    "diagram_of": "explanation.layered",
     "generalized_without": "fitting.without",
     "emmeans": "marginal_means",
     "explain": "explanation.explain",

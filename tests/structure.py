@@ -18,7 +18,7 @@ from mixedfx.fitting import Fit
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_lazy", "_typing", "exceptions"},
-    {"_arguments", "_suggestions", "calculus"},
+    {"_arguments", "_libraries", "_suggestions", "calculus"},
     {"_progress", "covariance"},
     {"formula", "linalg", "families", "optimize", "datasets", "_display", "_workers"},
     {"matrices"},

@@ -28,6 +28,8 @@ CHOICES = [
     ("families.moments", "VarianceName", "LINK_VARIANCES"),
     ("families.resolve", "FamilyName", "FAMILIES"),
     ("diagnostics.simulated", "SideName", "SIDES"),
+    ("graphs.model", "ConstantName", "CONSTANTS"),
+    ("graphs.model", "ViewName", "VIEWS"),
     ("inference.bootstrap_intervals", "LimitName", "LIMITS"),
     ("inference.ddf", "DdfName", "DDF"),
     ("marginal_means.adjust", "AdjustName", "ADJUSTMENTS"),

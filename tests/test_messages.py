@@ -16,6 +16,7 @@ from tests.messages import (
     covariance,
     design,
     families,
+    graphs,
     marginal_means,
     plots,
     residuals,
@@ -29,7 +30,20 @@ from tests.messages.helpers import Case
 
 ROOT = Path(mfx.__file__).parent
 PAGE = Path(__file__).parent.parent / "docs" / "guide" / "messages.md"
-MODULES = (core, covariance, design, families, marginal_means, plots, residuals, results, storage, sums, variance)
+MODULES = (
+    core,
+    covariance,
+    design,
+    families,
+    graphs,
+    marginal_means,
+    plots,
+    residuals,
+    results,
+    storage,
+    sums,
+    variance,
+)
 ERRORS: dict[str, Case] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": case for module in MODULES for name, case in module.CASES.items()
 }

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mixedfx._lazy import higher
 from mixedfx.explanation.diagram import Diagram, svg
 from mixedfx.explanation.equations import Equations, equations
-from mixedfx.explanation.plates import arrange, draw_up, symbols_of
+from mixedfx.explanation.plates import draw_up, symbols_of
 from mixedfx.explanation.translations import translations
 from mixedfx.explanation.words import Further, sentences
+from mixedfx.graphs.plates import arrange, links_of
 from mixedfx.results.base import checked_fit
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def explain(fit: Any) -> Explanation:
     """
     results = checked_fit(fit, "explain", "takes a fitted mixed model")
     further = Further.of(results)
-    diagram = draw_up(arrange(results), symbols_of(results, further), results.nobs)
+    plates, links = arrange(results.design), links_of(results.design, centered=False)
+    diagram = draw_up(plates, links, symbols_of(results, further), results.nobs)
     words = tuple(sentences(results, further))
     return Explanation(equations(results, further), words, translations(results), diagram)

@@ -1,136 +1,18 @@
-"""The plate diagram of a fitted model: its plates, what the nodes are called, and where they stand."""
+"""The plate diagram of a fitted model: what the nodes are called, and where they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from mixedfx._typing import Array, IntArray
 from mixedfx.explanation.diagram import LETTER, LINE, NOTE, RADIUS, Arrow, Diagram, Kind, Node, PlateBorder, text_width
 from mixedfx.explanation.words import Further
-from mixedfx.matrices import RandomEffects, nested_in
+from mixedfx.graphs.plates import Arrangement, Links, Plate
 from mixedfx.results.base import MixedResults
 
-__all__ = ["arrange", "draw_up", "symbols_of"]
-
-
-# ------------------------------------------------------------------ plates
-@dataclass(frozen=True)
-class Plate:
-    """A grouping factor and what stands once for each of its levels.
-
-    Attributes
-    ----------
-    name : str
-        ``"batch:cask"``.
-    count : int
-        Number of levels.
-    codes : numpy.ndarray
-        Level of each row (n,).
-    terms : tuple of int
-        Positions of its random-effects terms in the formula.
-    predictors : tuple of str
-        Fixed terms that are constant within its levels (and within those of no coarser plate).
-    """
-
-    name: str
-    count: int
-    codes: IntArray
-    terms: tuple[int, ...]
-    predictors: tuple[str, ...] = ()
-
-    def within(self, other: Plate) -> bool:
-        """Whether each level lies within one level of ``other``."""
-        return nested_in(self.codes, other.codes)
-
-
-@dataclass(frozen=True)
-class Arrangement:
-    """Plates sorted for drawing, each tuple from the coarsest to the finest.
-
-    Attributes
-    ----------
-    outer : tuple of Plate
-        All others lie within these.
-    left, right : tuple of Plate
-        Two crossed chains: they overlap.
-    inner : tuple of Plate
-        These lie within all others.
-    apart : tuple of tuple of Plate
-        Further crossed chains, which only share the response with the rest.
-    predictors : tuple of str
-        Fixed terms that vary within every plate.
-    """
-
-    outer: tuple[Plate, ...]
-    left: tuple[Plate, ...]
-    right: tuple[Plate, ...]
-    inner: tuple[Plate, ...]
-    apart: tuple[tuple[Plate, ...], ...]
-    predictors: tuple[str, ...]
-
-
-def plates_of(fit: MixedResults) -> tuple[tuple[Plate, ...], tuple[str, ...]]:
-    """Return the plates of a model, coarsest first, and the fixed terms that vary within all of them."""
-    design = fit.design
-    by_group: dict[str, list[int]] = {}
-    for position, term in enumerate(design.random):
-        by_group.setdefault(term.group, []).append(position)
-    plates = sorted((_plate(design.random, terms) for terms in by_group.values()), key=lambda plate: plate.count)
-    columns = {name: list(at) for name, at in design.fixed.terms.items() if name != "Intercept" and at}
-    out = []
-    for plate in plates:
-        constant = [name for name, at in columns.items() if _constant(design.fixed.matrix[:, at], plate)]
-        columns = {name: at for name, at in columns.items() if name not in constant}
-        out.append(Plate(plate.name, plate.count, plate.codes, plate.terms, tuple(constant)))
-    return tuple(out), tuple(columns)
-
-
-def _plate(random: Sequence[RandomEffects], terms: Sequence[int]) -> Plate:
-    first = random[terms[0]]
-    return Plate(first.group, first.n_levels, first.codes, tuple(terms))
-
-
-def _constant(columns: Array, plate: Plate) -> bool:
-    """Whether columns (n, k) have one value within each level."""
-    some_row = np.zeros(plate.count, dtype=np.intp)
-    some_row[plate.codes] = np.arange(len(plate.codes))
-    return bool(np.array_equal(columns, columns[some_row[plate.codes]]))
-
-
-def arrange(fit: MixedResults) -> Arrangement:
-    """Return the plates of a model sorted into nested and crossed ones."""
-    plates, predictors = plates_of(fit)
-    rank = {plate.name: i for i, plate in enumerate(plates)}
-    inside = {
-        (a.name, b.name): a is not b and a.within(b) and (not b.within(a) or rank[b.name] < rank[a.name])
-        for a in plates
-        for b in plates
-    }
-
-    outer, rest = _peeled(plates, lambda p, others: all(o is p or inside[o.name, p.name] for o in others))
-    inner, rest = _peeled(rest[::-1], lambda p, others: all(o is p or inside[p.name, o.name] for o in others))
-    chains: list[list[Plate]] = []
-    for plate in rest[::-1]:
-        home = next((chain for chain in chains if inside[plate.name, chain[-1].name]), None)
-        if home is None:
-            chains.append([plate])
-        else:
-            home.append(plate)
-    left, right, *apart = (tuple(chain) for chain in [*chains, [], []])
-    return Arrangement(outer, left, right, inner[::-1], tuple(chain for chain in apart if chain), predictors)
-
-
-def _peeled(
-    plates: Sequence[Plate], ahead: Callable[[Plate, Sequence[Plate]], bool]
-) -> tuple[tuple[Plate, ...], tuple[Plate, ...]]:
-    """Take plates off the front as long as they stand ahead of all that remain."""
-    count = 0
-    while count < len(plates) and ahead(plates[count], plates[count:]):
-        count += 1
-    return tuple(plates[:count]), tuple(plates[count:])
+__all__ = ["Symbols", "draw_up", "numbered", "symbols_of"]
 
 
 # ------------------------------------------------------------------ names
@@ -154,6 +36,8 @@ class Symbols:
         Symbol and small print of the parameters that shape the response.
     laws : tuple of str
         What the letters stand for.
+    slopes : dict of int to str
+        Small print of the coefficients of what enters by the mean of a term's effects.
     """
 
     response: str
@@ -165,6 +49,7 @@ class Symbols:
     spread: tuple[tuple[str, ...], ...]
     scales: tuple[tuple[str, str], ...]
     laws: tuple[str, ...]
+    slopes: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def shown(names: Iterable[str]) -> tuple[str, ...]:
@@ -172,6 +57,11 @@ class Symbols:
         lines = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in names]
         more = len(lines) - MOST_LINES
         return tuple(lines) if more <= 0 else (*lines[: MOST_LINES - 1], f"… {more + 1} more")
+
+
+def numbered(letters: Sequence[str]) -> tuple[str, ...]:
+    """Return letters with subscripts, if there are several."""
+    return tuple(f"{a}{str(k + 1).translate(SUBSCRIPTS)}" if len(letters) > 1 else a for k, a in enumerate(letters))
 
 
 def symbols_of(fit: MixedResults, further: Further) -> Symbols:
@@ -189,10 +79,8 @@ def symbols_of(fit: MixedResults, further: Further) -> Symbols:
     """
     design = fit.design
     terms = fit.varcorr.terms
-    index = [str(k + 1).translate(SUBSCRIPTS) if len(terms) > 1 else "" for k in range(len(terms))]
-    signs = [("σ" if len(terms) > 1 else "τ") if len(term.names) == 1 else "Σ" for term in terms]
-    letters = tuple(f"b{i}" for i in index)
-    covariances = tuple(sign + i for sign, i in zip(signs, index, strict=True))
+    letters = numbered(["b"] * len(terms))
+    covariances = numbered([("σ" if len(terms) > 1 else "τ") if len(term.names) == 1 else "Σ" for term in terms])
     shown = Symbols.shown
     return Symbols(
         response=shown([design.response.name])[0],
@@ -247,11 +135,12 @@ MARGIN, SIDE = 12.0, 30.0
 class _Page:
     """Collects shapes from left to right."""
 
-    def __init__(self, symbols: Symbols) -> None:
-        self.symbols, self.x = symbols, 0.0
+    def __init__(self, symbols: Symbols, links: Links) -> None:
+        self.symbols, self.links, self.x = symbols, links, 0.0
         self.nodes: list[Node] = []
         self.joined: list[tuple[Node, Node]] = []
         self.added: list[Node] = []
+        self.effect: dict[int, Node] = {}
         self.borders: dict[str, tuple[float, float]] = {}
 
     def open(self, *plates: Plate) -> None:
@@ -279,18 +168,34 @@ class _Page:
         least = max(text_width(notes, NOTE) + SIDE, text_width((_label(plate),), NOTE) + 6.0)
         widths = [width + max(0.0, least - sum(widths)) / len(widths) for width in widths]
         for k, width in zip(plate.terms, widths, strict=True):
-            centre = self.x + 0.5 * width
+            centre = self.x + 0.5 * (width - self._beside(k))
             effect = self.node(centre, EFFECTS, Kind.EFFECT, symbols.letters[k], symbols.effects[k])
             above = self.node(centre, PARAMETERS, Kind.PARAMETER, symbols.covariances[k], symbols.spread[k])
             self.joined.append((above, effect))
-            self.added.append(effect)
+            if k in self.links.means:
+                right = self.x + width - 0.75 * self._beside(k)
+                self.joined.append((self.node(right, PARAMETERS, Kind.PARAMETER, "γ", (symbols.slopes[k],)), effect))
+            if k in self.links.direct:
+                self.added.append(effect)
+            self.effect[k] = effect
             self.x += width
         if notes:
-            self.added.append(self.node(0.5 * (start + self.x), RESPONSE, Kind.DATA, "", notes))
+            data = self.node(0.5 * (start + self.x), RESPONSE, Kind.DATA, "", notes)
+            home = next((self.effect[k] for k in plate.terms if k in self.links.means), None)
+            if home is None:
+                self.added.append(data)
+            else:
+                self.joined.append((data, home))
 
     def _width(self, k: int) -> float:
         beside = max(text_width(self.symbols.spread[k], NOTE), text_width((self.symbols.covariances[k],), LETTER))
-        return max(COLUMN, text_width(self.symbols.effects[k], NOTE) + 10.0, 2.0 * beside + SIDE)
+        return max(COLUMN, text_width(self.symbols.effects[k], NOTE) + 10.0, 2.0 * beside + SIDE) + self._beside(k)
+
+    def _beside(self, k: int) -> float:
+        """Room for the coefficients of what enters by the mean of a term's effects."""
+        if k not in self.links.means:
+            return 0.0
+        return max(COLUMN, text_width((self.symbols.slopes[k],), NOTE) + SIDE)
 
     def core(self, predictors: tuple[str, ...]) -> Node:
         """Add the rows: response, linear predictor (which is returned), and what varies from row to row."""
@@ -322,13 +227,15 @@ def _label(plate: Plate) -> str:
     return f"{plate.name}: {plate.count}"
 
 
-def draw_up(plates: Arrangement, symbols: Symbols, nobs: int) -> Diagram:
+def draw_up(plates: Arrangement, links: Links, symbols: Symbols, nobs: int) -> Diagram:
     """Return the plate diagram of a model.
 
     Parameters
     ----------
     plates : Arrangement
         Nested plates lie in each other; of crossed ones two chains overlap, further ones stand apart.
+    links : Links
+        What the arrows say.
     symbols : Symbols
         What the nodes are called.
     nobs : int
@@ -339,7 +246,7 @@ def draw_up(plates: Arrangement, symbols: Symbols, nobs: int) -> Diagram:
     Diagram
         On a page that begins at (0, 0).
     """
-    page, rows = _Page(symbols), Plate("rows", nobs, np.zeros(0, dtype=np.intp), ())
+    page, rows = _Page(symbols, links), Plate("rows", nobs, np.zeros(0, dtype=np.intp), ())
     for plate in (*plates.outer, *plates.left):
         page.open(plate)
         page.effects(plate)
@@ -361,6 +268,7 @@ def draw_up(plates: Arrangement, symbols: Symbols, nobs: int) -> Diagram:
         page.close(*chain[::-1])
     page.close(*plates.outer[::-1])
     page.joined += [(node, predictor) for node in page.added]
+    page.joined += [(page.effect[k], page.effect[term]) for term, others in links.shifts.items() for k in others]
     return _finished(page, _frames(page, plates, rows), symbols.laws)
 
 

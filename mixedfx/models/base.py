@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -30,6 +31,9 @@ from mixedfx.models.update import changed, with_note
 from mixedfx.models.verdicts import warn_of
 
 if TYPE_CHECKING:
+    from mixedfx.covariance.residual.structure import BoundResidual
+    from mixedfx.families import Family
+    from mixedfx.matrices import FixedEffects
     from mixedfx.models.sums import SumsInputs
 
 __all__ = ["MixedModel", "checked_control", "checked_theta"]
@@ -54,13 +58,20 @@ class MixedModel(ABC, Generic[R]):
         The residual standard deviation, if it is known.
     penalty : float
         Precision of a penalty on the fixed effects.
+    family : Family or None
+        Of the response, around its mean; None where the residuals are normal.
+    components : dict of str to FixedEffects
+        Of linear predictors beside that of the mean.
     """
 
     design: Design
     inputs: ModelInputs | SumsInputs | None
     residual: ResidualStructure | None = None
+    residual_columns: Any = None  # what the structure reads, in the rows that are used
     sigma: float | None = None
     penalty: float = 0.0
+    family: Family | None = None
+    components: Mapping[str, FixedEffects] = MappingProxyType({})
 
     # ---------------------------------------------------------------- what a kind of model adds
     @abstractmethod
@@ -239,6 +250,11 @@ class MixedModel(ABC, Generic[R]):
             shape = (n, len(term.levels) * q)
             blocks.append(sp.csr_array((term.matrix.ravel(), (rows, columns)), shape=shape))
         return sp.csr_array(sp.hstack(blocks)) if blocks else sp.csr_array((self.design.n_rows, 0))
+
+    @property
+    def bound_residual(self) -> BoundResidual | None:
+        """The structure of the residuals for the rows that are used."""
+        return None if self.residual is None else self.residual.bind(self.residual_columns)
 
     def Lambda(self, theta: Any) -> sp.csr_array:
         """Return the relative covariance factor of all random effects.

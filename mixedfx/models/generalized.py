@@ -143,9 +143,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         check_generalized(design)
         self.design = design if completed.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
         self.family: Family = completed.adapted(design.response.values)
-        self.components: dict[str, FixedEffects] = {
-            name: parts.fixed(formulas[name], self.design) for name in self.family.predictors[1:]
-        }
+        self.components = {name: parts.fixed(formulas[name], self.design) for name in self.family.predictors[1:]}
         self.information = checked_choice("information", information, INFORMATION)
         self.penalty = _checked_penalty(penalty)
         X = design.fixed.matrix[:, :0] if self.penalty else design.fixed.matrix

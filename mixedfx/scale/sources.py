@@ -6,13 +6,13 @@ import glob
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib import import_module
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx._libraries import needed
+from mixedfx.exceptions import DataError
 from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.scale.recipe import Recipe
 from mixedfx.scale.rows import Accumulator, Repeated, sums_of
@@ -24,18 +24,6 @@ FEW_ROWS = 10_000  # that usually tell what the columns are
 ROWS_AT_ONCE = 1_000_000  # of a source that leaves the size of its pieces to the reader
 WORTH_GROUPING = 4  # rows a group, at least, for which a database makes groups
 COUNT, SQUARES = "mixedfx_count", "mixedfx_squares"
-EXTRAS = {"pyarrow": "parquet", "duckdb": "duckdb", "polars": "polars", "dask": "dask"}
-
-
-def needed(module: str, for_what: str) -> Any:
-    """Import an optional library, or say what to install."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        extra = EXTRAS[module.partition(".")[0]]
-        raise SpecificationError(
-            f"{for_what} needs {module.partition('.')[0]}, which is not installed: pip install 'mixedfx[{extra}]'"
-        ) from error
 
 
 class Source(ABC):

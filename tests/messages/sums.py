@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import mixedfx as mfx
+from mixedfx import _libraries
 from mixedfx.models.storage import write_parts
 from mixedfx.scale import sources
 from tests.messages.helpers import MODEL, Case, data
@@ -41,12 +42,12 @@ class Vanishing(sources.FrameSource):
 
 
 def without_pyarrow() -> Any:
-    module = sources.import_module
-    sources.import_module = lambda name: (_ for _ in ()).throw(ImportError(name))  # type: ignore[assignment]
+    module = _libraries.import_module
+    _libraries.import_module = lambda name: (_ for _ in ()).throw(ImportError(name))  # type: ignore[assignment]
     try:
         return mfx.cross_products("rows.parquet", MODEL)
     finally:
-        sources.import_module = module
+        _libraries.import_module = module
 
 
 def query() -> Any:
