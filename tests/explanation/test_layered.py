@@ -50,7 +50,7 @@ def test_plates_have_every_node_but_the_predictors_of_one_box(formula, centered)
 
 
 def test_plot_draws_on_the_axes_it_is_given():
-    figure, panel = plt.subplots()
+    _, panel = plt.subplots()
     dag = mfx.Graph([("a", "b")])
     assert dag.plot(ax=panel) is panel
     assert {text.get_text() for text in panel.texts} == {"a", "b"}
