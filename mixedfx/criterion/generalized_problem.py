@@ -296,7 +296,7 @@ def generalized_problem(
         RowMap(assembly.rows),
         assembly.covariance,
         X,
-        np.zeros(n) if design.offset is None else design.offset,
+        np.broadcast_to(0.0, n) if design.offset is None else design.offset,
         FamilyLikelihood(family, _shifted(observed, shift), information),
         tuple(auxiliaries),
         RidgePenalty(_prior_precision(design, basis, penalty)),

@@ -133,18 +133,16 @@ class LaplaceEvaluation:
         ]
         return np.concatenate([beta + model.penalty.gradient(state.parts.beta), theta, *extra])
 
-    @cached_property
-    def weight_movement(self) -> Array:
-        """Derivatives (n, k) of the determinant's weights in all parameters, through the mode's movement too."""
+    def weight_movement(self, rows: slice) -> Array:
+        """Derivatives (m, k) of the determinant's weights in all parameters, through the mode's movement too."""
         state, model = self.state, self.model
         curve, (db, _) = state.expansion.determinant, state.movement
-        out = np.empty((model.X.shape[0], self.x.size))
-        for j, column in enumerate(db.T):
-            out[:, j] = model.space.spread(column)
-        out[:, : model.n_fixed] += model.X
-        out *= curve.slope[:, None]
+        out = model.space.spread_columns(db, rows)
+        out[:, : model.n_fixed] += model.X[rows]
+        out *= curve.slope[rows, None]
         for at, matrix, part in zip(model.extra_slices, model.auxiliary_matrices, curve.auxiliary, strict=True):
-            out[:, model.theta_slice.stop + at.start : model.theta_slice.stop + at.stop] += matrix * part[:, None]
+            place = slice(model.theta_slice.stop + at.start, model.theta_slice.stop + at.stop)
+            out[:, place] += matrix[rows] * part[rows, None]
         return out
 
     @cached_property
@@ -158,7 +156,7 @@ class LaplaceEvaluation:
         expansion = factor.expansion
         if expansion is None:
             return np.zeros((0, self.x.size))
-        out = model.space.expanded_sums(expansion, self.weight_movement)[expansion.exact :]
+        out = model.space.expanded_sums(expansion, self.weight_movement, self.x.size)[expansion.exact :]
         information = factor.information_deviations()
         for k, row in enumerate(out):
             by_covariance = [of_factor[k] for of_factor in information]
@@ -170,7 +168,7 @@ class LaplaceEvaluation:
         for name in ("gradient", "covariance_gradient", "curvature"):
             getattr(self, name)
         self.state.lighten()
-        for name in ("leverages", "adjoint", "weight_movement"):
+        for name in ("leverages", "adjoint"):
             self.__dict__.pop(name, None)
 
     @property
@@ -202,8 +200,8 @@ class ProfiledEvaluation:
     def information(self) -> Array:
         """``X'V^-1 X`` (p, p) of the working linear model."""
         state, p = self.inner.state, self.inner.model.n_fixed
-        weighted, side = state.fixed_sides
-        return np.asarray(state.model.X.T @ weighted + side.T @ state.movement[0][:, :p])
+        own, side = state.fixed_sides
+        return np.asarray(own + side.T @ state.movement[0][:, :p])
 
     @cached_property
     def _fixed_movement(self) -> Array:

@@ -36,7 +36,7 @@ from mixedfx.criterion.refinement import Refinement, loses_digits, refinement
 from mixedfx.criterion.traces import dense_traces, has_intercepts_only, traces_of_blocks, traces_of_intercepts
 from mixedfx.linalg.factor import BlockFactor, SplitEffects, factorize
 from mixedfx.linalg.gram import Gram, Rows
-from mixedfx.linalg.probes import Solver
+from mixedfx.linalg.probes import Nearby, Solver
 from mixedfx.linalg.remainder import mirrored
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.linalg.small import apply
@@ -145,7 +145,7 @@ class LinearCriterion:
 
     def __call__(self, x: Array, near: LinearEvaluation | None = None) -> LinearEvaluation:
         """Evaluate at ``x = theta`` (n_theta,); equations that are solved by iteration start at those of ``near``."""
-        return LinearEvaluation(self, np.asarray(x, dtype=float), None if near is None else near.factor)
+        return LinearEvaluation(self, np.asarray(x, dtype=float), None if near is None else near.factor.nearby)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class LinearEvaluation:
 
     criterion: LinearCriterion
     x: Array
-    near: BlockFactor | None = None
+    near: Nearby | None = None
 
     @property
     def theta(self) -> Array:

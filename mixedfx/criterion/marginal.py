@@ -180,7 +180,7 @@ class FamilyLikelihood:
     def quadratic(self, eta: Array, auxiliary: Sequence[Array]) -> tuple[Array, Array, Array]:
         """Return the log-likelihood up to terms without ``eta``, its derivative, and minus the second derivative."""
         if self._is_long(eta):
-            value, gradient, weight = np.empty((3, eta.size))
+            value, gradient, weight = (np.empty(eta.size) for _ in range(3))  # apart: the value is not kept
             for at, piece in self._pieces:
                 value[at], gradient[at], weight[at] = piece.quadratic(eta[at], _cut(auxiliary, at, eta.size))
             return value, gradient, weight

@@ -25,6 +25,7 @@ from mixedfx.criterion.marginal import Expansion, MarginalModel, Parts
 from mixedfx.criterion.newton import CLIPPED_WEIGHT, TOLERANCE, Iterate, Mode, Quadratic, search
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
+from mixedfx.linalg.probes import Nearby
 from mixedfx.linalg.rowwise import RowMap
 
 __all__ = [
@@ -148,15 +149,15 @@ class ModeState:
     mode : Mode
     known : Expansion, optional
         The expansion of the likelihood, where it has been computed already.
-    near : BlockFactor, optional
-        Equations of a state close by, where to start if they are solved by iteration.
+    near : Nearby, optional
+        What the equations of a state close by know, where to start if they are solved by iteration.
     """
 
     model: MarginalModel
     x: Array
     mode: Mode
     known: Expansion | None = None
-    near: BlockFactor | None = None
+    near: Nearby | None = None
 
     @cached_property
     def parts(self) -> Parts:
@@ -215,9 +216,9 @@ class ModeState:
 
     @cached_property
     def fixed_sides(self) -> tuple[Array, Array]:
-        """``W X`` (n, p) and ``Z'W X`` (q, p)."""
+        """``X'W X`` (p, p) and ``Z'W X`` (q, p)."""
         weighted = self.model.X * self.expansion.observed.weight[:, None]
-        return weighted, self.model.space.collect(weighted)
+        return self.model.X.T @ weighted, self.model.space.collect(weighted)
 
     @cached_property
     def movement(self) -> tuple[Array, Array]:
@@ -234,12 +235,16 @@ class ModeState:
         b[:, model.theta_slice] += self.theta_sides
         return b, t
 
+    @cached_property
+    def nearby(self) -> Nearby | None:
+        """What the equations of other states can start from, if they are solved by iteration."""
+        return self.determinant_factor.nearby
+
     def lighten(self) -> None:
         """Drop what has the length of the data and was computed on the way; it is computed again when asked for."""
-        known = self.determinant_factor  # what the next equations start from
-        for name in ("expansion", "gram", "factor", "fixed_sides"):
+        assert self.nearby is not None
+        for name in ("expansion", "gram", "factor", "determinant_factor"):
             self.__dict__.pop(name, None)
-        known.__dict__.pop("inverse", None)
 
     def _gram_times(self, effects: Array) -> Array:
         """``Z'WZ effects`` for effects (q, c)."""
@@ -272,7 +277,7 @@ def mode_state(
     fixed = model.fixed_part(parts.beta)
     if not model.space.rows.layout.is_operator:
         return ModeState(model, x, find_mode(model.space, quadratic, fixed, factors, start, tolerance))
-    known = None if near is None else near.determinant_factor
+    known = None if near is None else near.nearby
     rough = model.roughly()
 
     def factorized(weight: Array) -> BlockFactor:
@@ -298,16 +303,18 @@ def _predicted(near: ModeState, x: Array) -> tuple[Array, Array]:
 def predicted_states(state: ModeState, xs: Sequence[Array]) -> list[ModeState]:
     """Return the states that the derivatives of the mode predict at points close by: their errors are of second order.
 
-    The likelihood is expanded at all points with the same auxiliary values together.
+    The likelihood is expanded at all points with the same auxiliary values together, unless they have very many rows.
     """
     model, states = state.model, []
     for x in xs:
         b, t = _predicted(state, x)
         eta = model.fixed_part(model.parts(x).beta) + model.space.spread(b)
-        states.append(ModeState(model, x, Mode(b, t, eta), near=state.determinant_factor))
+        states.append(ModeState(model, x, Mode(b, t, eta), near=state.nearby))
     extra = state.parts.extra
     together = [i for i, other in enumerate(states) if np.array_equal(other.parts.extra, extra)]
-    size = max(1, BATCH_CELLS // max(state.mode.eta.size, 1))
+    size = BATCH_CELLS // max(state.mode.eta.size, 1)
+    if size <= 1:
+        return states
     for start in range(0, len(together), size):
         chosen = together[start : start + size]
         whole = model.likelihood.expansion(np.stack([states[i].mode.eta for i in chosen]), state.auxiliary)
@@ -323,10 +330,10 @@ def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) 
     """
     model, e, (db, dt) = state.model, state.expansion, state.movement
     p, theta, size = model.n_fixed, model.theta_slice, state.x.size
-    weighted, side = state.fixed_sides
+    own, side = state.fixed_sides
     out = np.zeros((size, size))
     out[:p] = 2.0 * side.T @ db
-    out[:p, :p] += 2.0 * model.X.T @ weighted
+    out[:p, :p] += 2.0 * own
     scores = [m * part.slope[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]
     if scores:
         mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]

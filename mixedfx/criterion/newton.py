@@ -87,8 +87,9 @@ def _evaluate(mode: Mode, quadratic: Quadratic) -> Iterate:
 
 def _decrement(state: Iterate, full: Mode) -> float:
     """Squared length of the step in the metric of the observed information."""
-    change = full.eta - state.mode.eta
-    likelihood = float(np.abs(state.weight) @ (change * change))
+    squares = full.eta - state.mode.eta
+    squares *= squares
+    likelihood = float(np.abs(state.weight) @ squares)
     return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
 
 

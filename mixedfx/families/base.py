@@ -311,7 +311,7 @@ class Family(ABC):
             If a value cannot be one of this family: it names the value and its row.
         """
         values = numeric(y, f"the response of family {self.name!r}")
-        counts = np.ones(values.shape) if trials is None else numeric(trials, "the column of trials")
+        counts = np.broadcast_to(1.0, values.shape) if trials is None else numeric(trials, "the column of trials")
         scaled = self.check_response(values, counts)
         multiplier, log_precision = self._weights(weights, values.shape)
         constant = self.constant(scaled, counts)

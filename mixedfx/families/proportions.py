@@ -45,6 +45,8 @@ def successes(y: Array, trials: Array) -> Array:
 
 def log_choose(y: Array, trials: Array) -> Array:
     """Logarithm of the binomial coefficient."""
+    if np.all(trials == 1):
+        return np.broadcast_to(0.0, y.shape)
     return np.asarray(sp.gammaln(trials + 1) - sp.gammaln(y + 1) - sp.gammaln(trials - y + 1))
 
 

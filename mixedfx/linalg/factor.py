@@ -27,7 +27,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
 from mixedfx.linalg.layout import Layout
-from mixedfx.linalg.probes import Expansion
+from mixedfx.linalg.probes import Expansion, Nearby
 from mixedfx.linalg.remainder import Remainder
 from mixedfx.linalg.schur import schur_of
 from mixedfx.linalg.small import (
@@ -150,6 +150,11 @@ class BlockFactor:
         return (*(-expansion.deviations(a, b) for a, b in zip(left, right, strict=True)), *rest)
 
     @property
+    def nearby(self) -> Nearby | None:
+        """What helps the equations at other factors to start, where they are solved by iteration; else None."""
+        return None if self.remainder is None else self.remainder.nearby()
+
+    @property
     def expansion(self) -> Expansion | None:
         """What is estimated of ``K``, by random columns (q, c) over all effects; None where nothing is."""
         expansion = None if self.remainder is None else self.remainder.expansion
@@ -246,16 +251,16 @@ class PatternInverse:
         return self.rest.k_entries(i, j)
 
 
-def factorize(gram: Gram, factors: Sequence[Array], near: BlockFactor | None = None) -> BlockFactor:
+def factorize(gram: Gram, factors: Sequence[Array], near: Nearby | None = None) -> BlockFactor:
     """Eliminate all random effects at the covariance factors ``factors`` (one (Q, Q) a factor, elimination order).
 
-    Where equations are solved by iteration, it starts at the solutions of ``near``, the factor at other factors.
+    Where equations are solved by iteration, it starts at what ``near`` knows of those at other factors.
     """
     layout = gram.layout
     s = list(gram.diagonal)
     chain = dict(gram.chain)
     cross = list(gram.cross)
-    schur = schur_of(gram, None if near is None else near.remainder) if layout.n_remainder else None
+    schur = schur_of(gram, near) if layout.n_remainder else None
     resolvents, k = [], []
     logdet = 0.0
     for f in layout.chain:

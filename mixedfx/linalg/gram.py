@@ -42,9 +42,9 @@ class Rows:
         """For every coefficient of every factor, whether its covariate is 1 in all rows."""
         return tuple(tuple(bool(np.all(z == 1.0)) for z in covariates) for covariates in self.z)
 
-    def times(self, values: Array, f: int, a: int) -> Array:
-        """Return ``values`` (n,) times the covariate of a coefficient of a factor."""
-        return values if self.units[f][a] else values * self.z[f][a]
+    def times(self, values: Array, f: int, a: int, at: slice = slice(None)) -> Array:
+        """Return ``values`` of the rows ``at``, all if omitted, times the covariate of a coefficient of a factor."""
+        return values if self.units[f][a] else values * self.z[f][a][at]
 
     def weighted(self, weights: Array | None) -> list[list[Array]]:
         """Return the covariates (n,) of every coefficient of every factor, times the weights (n,)."""

@@ -30,7 +30,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg.conjugate import Solved, solve_columns
 from mixedfx.linalg.layout import Layout, fields_only
 from mixedfx.linalg.operator import OperatorCross, OperatorSquare, joined, split
-from mixedfx.linalg.probes import Expansion, Solver, signs
+from mixedfx.linalg.probes import Expansion, Nearby, Solver, signs
 from mixedfx.linalg.remainder import SMALL_VARIANCE, Remainder
 from mixedfx.linalg.small import apply, congruence, from_stack, left_multiply, multiply, symmetrize, to_stack
 
@@ -110,14 +110,6 @@ class Deflation:
 
 
 @dataclass(frozen=True)
-class Nearby:
-    """What another remainder knew: the deflated vectors (r, d), and the solutions (r, K) for its probes."""
-
-    vectors: Array
-    probed: Array | None
-
-
-@dataclass(frozen=True)
 class _Ways:
     """How the information ``N = S - S K S`` of a factor is written, so that no small variance is divided by.
 
@@ -149,6 +141,59 @@ class _Ways:
         gain = np.where(few, 3.0 / STRONG, (1.0 - share) / np.where(few, 1.0, known))
         back = factor.T @ root @ (turned * gain) @ turned.T @ root
         return cls(np.asarray(back), np.eye(len(factor)) - factor @ back)
+
+
+@dataclass(frozen=True)
+class _Operator:
+    """``A = L^-1 M L^-T`` as sparse products, apart from the remainder, so that nothing refers to itself.
+
+    Attributes
+    ----------
+    layout : Layout
+    square, eliminated
+        As in :class:`IterativeRemainder`.
+    moves : tuple of (Q, Q, m)
+        ``D = T L^-T`` by factor: from the coordinates in which P is the identity to the effects.
+    own : tuple of (Q, Q, m)
+        ``D' R_ll D + L^-1 L^-T`` by factor: what a level does to itself before others are eliminated.
+    """
+
+    layout: Layout
+    square: OperatorSquare
+    eliminated: tuple[tuple[OperatorCross, Array], ...]
+    moves: tuple[Array, ...]
+    own: tuple[Array, ...]
+
+    def schur_times(self, parts: Sequence[Array]) -> list[Array]:
+        """Return ``S v`` by factor, for effects (Q, m, c) by factor."""
+        out = self.square.times(parts)
+        self._less_eliminated(out, parts)
+        return out
+
+    def _less_eliminated(self, out: list[Array], parts: Sequence[Array]) -> None:
+        for cross, k in self.eliminated:
+            moved = apply(k, cross.by_factor(parts))
+            for total, block in zip(out, cross.blocks, strict=True):
+                total -= block.transpose_dot(moved)
+
+    def times(self, columns: Array) -> Array:
+        """Return ``A v`` for columns (r, c)."""
+        parts = split(self.layout, columns)
+        effects = self.effects(parts)
+        out = self.square.times_between(effects)
+        self._less_eliminated(out, effects)
+        for i, (move, own) in enumerate(zip(self.moves, self.own, strict=True)):
+            out[i] = apply(move.swapaxes(0, 1), out[i])
+            out[i] += apply(own, parts[i])
+        return joined(out)
+
+    def effects(self, parts: Sequence[Array]) -> list[Array]:
+        """Return ``D v`` by factor, for columns (Q, m, c) by factor."""
+        return [apply(move, part) for move, part in zip(self.moves, parts, strict=True)]
+
+    def back(self, parts: Sequence[Array]) -> list[Array]:
+        """Return ``D' v`` by factor."""
+        return [apply(move.swapaxes(0, 1), part) for move, part in zip(self.moves, parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -193,67 +238,30 @@ class IterativeRemainder(Remainder):
         return tuple(_cholesky(congruence(t, s)) for t, s in zip(self.factors, self.schur_blocks, strict=True))
 
     @cached_property
-    def _moves(self) -> tuple[Array, ...]:
-        """``D = T L^-T`` (Q, Q, m) by factor: from the coordinates in which P is the identity to the effects."""
-        return tuple(
-            left_multiply(t, np.ascontiguousarray(inverse.swapaxes(0, 1)))
-            for t, (_, inverse) in zip(self.factors, self._roots, strict=True)
-        )
-
-    @cached_property
-    def _own(self) -> tuple[Array, ...]:
-        """``D' R_ll D + L^-1 L^-T`` (Q, Q, m) by factor: what a level does to itself before others are eliminated."""
-        out = []
-        for own, move, (_, inverse) in zip(self.square.own, self._moves, self._roots, strict=True):
+    def operator(self) -> _Operator:
+        """``A = L^-1 M L^-T``."""
+        moves, owns = [], []
+        for t, own, (_, inverse) in zip(self.factors, self.square.own, self._roots, strict=True):
+            move = left_multiply(t, np.ascontiguousarray(inverse.swapaxes(0, 1)))
             inside = multiply(multiply(move.swapaxes(0, 1), own), move)
-            out.append(inside + multiply(inverse, inverse.swapaxes(0, 1)))
-        return tuple(out)
-
-    def schur_times(self, parts: Sequence[Array]) -> list[Array]:
-        """Return ``S v`` by factor, for effects (Q, m, c) by factor."""
-        out = self.square.times(parts)
-        self._less_eliminated(out, parts)
-        return out
-
-    def _less_eliminated(self, out: list[Array], parts: Sequence[Array]) -> None:
-        for cross, k in self.eliminated:
-            moved = apply(k, cross.by_factor(parts))
-            for total, block in zip(out, cross.blocks, strict=True):
-                total -= block.transpose_dot(moved)
-
-    def times(self, columns: Array) -> Array:
-        """Return ``A v`` for columns (r, c)."""
-        parts = split(self.layout, columns)
-        effects = self._effects(parts)
-        out = self.square.times_between(effects)
-        self._less_eliminated(out, effects)
-        for i, (move, own) in enumerate(zip(self._moves, self._own, strict=True)):
-            out[i] = apply(move.swapaxes(0, 1), out[i])
-            out[i] += apply(own, parts[i])
-        return joined(out)
-
-    def _effects(self, parts: Sequence[Array]) -> list[Array]:
-        return [apply(move, part) for move, part in zip(self._moves, parts, strict=True)]
+            moves.append(move)
+            owns.append(inside + multiply(inverse, inverse.swapaxes(0, 1)))
+        return _Operator(self.layout, self.square, self.eliminated, tuple(moves), tuple(owns))
 
     def effects(self, columns: Array) -> Array:
         """Return ``D v`` for columns (r, c): effects of the remainder."""
-        return joined(self._effects(split(self.layout, columns)))
-
-    def _back(self, side: Array) -> Array:
-        """Return ``D' v`` for columns (r, c)."""
-        parts = split(self.layout, side)
-        return joined([apply(move.swapaxes(0, 1), part) for move, part in zip(self._moves, parts, strict=True)])
+        return joined(self.operator.effects(split(self.layout, columns)))
 
     # ---------------------------------------------------------------- solving
     @cached_property
     def deflation(self) -> Deflation:
         """The near-null vectors: from the constants of every factor and column, by inverse iteration."""
         vectors = self._constants
-        known = Deflation.of(self.times, vectors if self.near is None else self.near.vectors)
+        known = Deflation.of(self.operator.times, vectors if self.near is None else self.near.vectors)
         for _ in range(self.solver.inverse_iterations):
             vectors = known.solve(_orthonormal(vectors), VECTOR_TOLERANCE)
-            known = Deflation.of(self.times, vectors) if self.near is None else known
-        return Deflation.of(self.times, vectors) if self.solver.inverse_iterations else known
+            known = Deflation.of(self.operator.times, vectors) if self.near is None else known
+        return Deflation.of(self.operator.times, vectors) if self.solver.inverse_iterations else known
 
     @cached_property
     def _constants(self) -> Array:
@@ -272,9 +280,10 @@ class IterativeRemainder(Remainder):
         """Return ``b = K side`` and ``side - S b`` for ``side`` (r, c)."""
         if side.shape[1] == 0:
             return side, side
-        b = self.effects(self.deflation.solve(self._back(side), self.solver.tolerance))
+        back = joined(self.operator.back(split(self.layout, side)))
+        b = self.effects(self.deflation.solve(back, self.solver.tolerance))
         parts, regular = split(self.layout, b), self._is_regular
-        lost = parts if all(regular) else self.schur_times(parts)
+        lost = parts if all(regular) else self.operator.schur_times(parts)
         outside = [
             left_multiply(_inverse(t @ t.T), part) if direct else given - taken
             for t, part, direct, given, taken in zip(
@@ -362,7 +371,7 @@ class IterativeRemainder(Remainder):
     @cached_property
     def inner(self) -> tuple[Array, ...]:
         """``Lambda P^-1 Lambda'``, in blocks (Q, Q, m) by factor."""
-        return tuple(multiply(move, move.swapaxes(0, 1)) for move in self._moves)
+        return tuple(multiply(move, move.swapaxes(0, 1)) for move in self.operator.moves)
 
     @property
     def k(self) -> Array:
@@ -418,8 +427,8 @@ class IterativeRemainder(Remainder):
         """
         raw = [split(self.layout, side) for side in self.columns[:2]]
         weak = any(way.weak is not None for way in self._ways)
-        effects = [self._effects(side) for side in raw] if weak else raw
-        moved = [self.schur_times(side) for side in effects] if weak else raw
+        effects = [self.operator.effects(side) for side in raw] if weak else raw
+        moved = [self.operator.schur_times(side) for side in effects] if weak else raw
         out: list[tuple[tuple[Array, Array], Array | None]] = []
         for at, (way, (_, inverse)) in enumerate(zip(self._ways, self._roots, strict=True)):
             back = left_multiply(way.back.T, np.ascontiguousarray(inverse.swapaxes(0, 1)))

@@ -19,7 +19,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.linalg.small import symmetrize
 
-__all__ = ["Expansion", "Solver", "signs"]
+__all__ = ["Expansion", "Nearby", "Solver", "signs"]
 
 WORD = 64  # bits of a number of the generator
 
@@ -43,6 +43,22 @@ class Solver:
     tolerance: float = 1e-10
     probe_tolerance: float = 1e-8
     inverse_iterations: int = 2
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """What equations that are solved by iteration know, and others close by can start from.
+
+    Attributes
+    ----------
+    vectors : (r, d)
+        The deflated vectors.
+    probed : (r, K) or None
+        The solutions for the probes.
+    """
+
+    vectors: Array
+    probed: Array | None
 
 
 @dataclass(frozen=True)

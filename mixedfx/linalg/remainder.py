@@ -19,7 +19,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.linalg import packed
 from mixedfx.linalg.elimination import EliminationPlan, Round
 from mixedfx.linalg.layout import Layout, SparseSquare, fields_only
-from mixedfx.linalg.probes import Expansion
+from mixedfx.linalg.probes import Expansion, Nearby
 from mixedfx.linalg.small import congruence, left_multiply, symmetrize
 
 __all__ = ["Remainder", "ShiftedRemainder", "factorize_remainder", "mirrored"]
@@ -115,6 +115,10 @@ class Remainder(ABC):
     def inner(self) -> Any:
         """``K`` as the cross-products of eliminated factors multiply it; without :attr:`expansion`."""
         return self.k.ravel()
+
+    def nearby(self) -> Nearby | None:
+        """Return what helps the same remainder at other covariance factors to start; None where it is factorised."""
+        return None
 
     @property
     def expansion(self) -> Expansion | None:

@@ -74,8 +74,10 @@ class RowMap:
         layout = self.rows.layout
         out = np.zeros(self.rows.columns.shape[0])
         for f, part in enumerate(self.split(effects)):
+            codes = layout.codes[f]
             for z, b, unit in zip(self.rows.z[f], self._loaded(f, part), self.rows.units[f], strict=True):
-                out += b[layout.codes[f]] if unit else z * b[layout.codes[f]]
+                for at in self._pieces:
+                    out[at] += b[codes[at]] if unit else z[at] * b[codes[at]]
         return out
 
     def _loaded(self, f: int, part: Array) -> Array:
@@ -97,40 +99,46 @@ class RowMap:
         rows, layout = self.rows, self.rows.layout
         out = np.zeros(rows.columns.shape[0])
         for f in layout.chain:
-            out += self._forms(f, f, inverse.diagonal[f], layout.codes[f])
+            self._add_forms(out, f, f, inverse.diagonal[f], layout.codes[f])
             for g in range(f + 1, layout.n_chain):
-                out += 2.0 * self._forms(f, g, inverse.chain[f, g], layout.codes[f])
+                self._add_forms(out, f, g, inverse.chain[f, g], layout.codes[f])
             if layout.n_remainder:
-                out += 2.0 * self._cross_leverages(f, inverse)
+                self._add_cross_leverages(out, f, inverse)
         if layout.n_remainder:
-            out += self._remainder_leverages(inverse)
+            self._add_remainder_leverages(out, inverse)
         if inverse.expansion is not None:
-            out += self._expanded(inverse.expansion)
+            self._add_expanded(out, inverse.expansion)
         return out
 
-    def _forms(self, f: int, g: int, blocks: Array, codes: IntArray) -> Array:
-        """``sum over a, b z_fa z_gb blocks[a, b, codes]`` (n,) of two factors, symmetric ``blocks`` if they are one."""
-        total: Array | None = None
-        for a in range(len(self.rows.z[f])):
-            for b in range(a + 1 if f == g else len(self.rows.z[g])):
-                block = blocks[a, b] if f != g or a == b else 2.0 * blocks[a, b]
-                part = self.rows.times(self.rows.times(block[codes], f, a), g, b)
-                total = part if total is None else np.add(total, part, out=total)
-        return np.zeros(codes.size) if total is None else total
+    def _add_forms(self, out: Array, f: int, g: int, blocks: Array, codes: IntArray) -> None:
+        """Add what two factors have of ``z_i' K z_i`` (n,), from their ``blocks`` of K: twice, if they are two."""
+        for at in self._pieces:
+            total: Array | None = None
+            for a in range(len(self.rows.z[f])):
+                for b in range(a + 1 if f == g else len(self.rows.z[g])):
+                    block = blocks[a, b] if f == g and a == b else 2.0 * blocks[a, b]
+                    part = self.rows.times(self.rows.times(block[codes[at]], f, a, at), g, b, at)
+                    total = part if total is None else np.add(total, part, out=total)
+            if total is not None:
+                out[at] += total
 
-    def _expanded(self, expansion: Expansion) -> Array:
-        """What random columns tell of ``z_i' K z_i`` (n,)."""
-        weights, out = expansion.weights, np.empty(self.rows.columns.shape[0])
+    def _add_expanded(self, out: Array, expansion: Expansion) -> None:
+        """Add what random columns tell of ``z_i' K z_i`` (n,)."""
+        weights = expansion.weights
         for at in self._chunks(expansion.left.shape[1]):
-            left, right = self._columns(expansion.left, at), self._columns(expansion.right, at)
-            out[at] = np.einsum("ic,ic,c->i", left, right, weights)
-        return out
+            left, right = self.spread_columns(expansion.left, at), self.spread_columns(expansion.right, at)
+            out[at] += np.einsum("ic,ic,c->i", left, right, weights)
 
-    def expanded_sums(self, expansion: Expansion, matrix: Array) -> Array:
-        """Return ``sum_i (z_i' left_c)(z_i' right_c) matrix_i`` (c, k) of every random column, for a matrix (n, k)."""
-        out = np.zeros((expansion.left.shape[1], matrix.shape[1]))
+    def expanded_sums(self, expansion: Expansion, matrix: Callable[[slice], Array], k: int) -> Array:
+        """Return ``sum_i (z_i' left_c)(z_i' right_c) matrix_i`` (c, k) of every random column.
+
+        ``matrix`` gives some rows (m, k) of a matrix that is never whole.
+        """
+        out = np.zeros((expansion.left.shape[1], k))
         for at in self._chunks(expansion.left.shape[1]):
-            out += (self._columns(expansion.left, at) * self._columns(expansion.right, at)).T @ matrix[at]
+            products = self.spread_columns(expansion.left, at)
+            products *= self.spread_columns(expansion.right, at)
+            out += products.T @ matrix(at)
         return out
 
     def _chunks(self, columns: int) -> list[slice]:
@@ -138,8 +146,13 @@ class RowMap:
         n, size = self.rows.columns.shape[0], max(1, CHUNK_CELLS // max(columns, 1))
         return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
-    def _columns(self, effects: Array, at: slice) -> Array:
-        """``Z effects`` (c, k) in some rows, for effects (q, k)."""
+    @cached_property
+    def _pieces(self) -> list[slice]:
+        """Rows in pieces of one column."""
+        return self._chunks(1)
+
+    def spread_columns(self, effects: Array, at: slice) -> Array:
+        """Return ``Z effects`` (m, k) in some rows, for effects (q, k)."""
         out: Array | None = None
         for f, part in enumerate(self.split(effects)):
             codes = self.rows.layout.codes[f][at]
@@ -165,19 +178,19 @@ class RowMap:
             for z, column in zip(self.rows.z[r], self._remainder_columns(r), strict=True)
         ]
 
-    def _remainder_leverages(self, inverse: PatternInverse) -> Array:
+    def _add_remainder_leverages(self, total: Array, inverse: PatternInverse) -> None:
         layout = self.rows.layout
         if layout.is_operator:
-            blocks = zip(layout.remainder, inverse.inner, strict=True)
-            parts = [self._forms(r, r, block, layout.codes[r]) for r, block in blocks]
-            return np.asarray(sum(parts))
+            for r, block in zip(layout.remainder, inverse.inner, strict=True):
+                self._add_forms(total, r, r, block, layout.codes[r])
+            return
         entries = self._remainder_entries(inverse)
         out = np.zeros(self.rows.columns.shape[0])
         for i, (z, column) in enumerate(self._remainder_terms):
             out += z * z * entries(column, column)
             for other, second in self._remainder_terms[:i]:
                 out += 2.0 * z * other * entries(column, second)
-        return out
+        total += out
 
     def _remainder_entries(self, inverse: PatternInverse) -> Callable[[IntArray, IntArray], Array]:
         """Look up entries of the remainder's part of ``K`` between levels."""
@@ -187,13 +200,13 @@ class RowMap:
         loaded = self._loaded_columns(np.ascontiguousarray(half.T))
         return lambda i, j: np.asarray(loaded[i, j])
 
-    def _cross_leverages(self, f: int, inverse: PatternInverse) -> Array:
+    def _add_cross_leverages(self, total: Array, f: int, inverse: PatternInverse) -> None:
         cross, codes = inverse.cross[f], self.rows.layout.codes[f]
-        out = np.zeros(codes.size)
         if isinstance(cross, OperatorCross):
             for r, block in zip(self.rows.layout.remainder, cross.blocks, strict=True):
-                out += self._forms(f, r, block.values, self.rows.layout.meetings[f, r][1].of_row)
-            return out
+                self._add_forms(total, f, r, block.values, self.rows.layout.meetings[f, r][1].of_row)
+            return
+        out = np.zeros(codes.size)
         for a, covariate in enumerate(self.rows.z[f]):
             for at, (z, column) in enumerate(self._remainder_terms):
                 if cross.sparsity is None:
@@ -201,7 +214,7 @@ class RowMap:
                     out += covariate * z * values.ravel()[codes * values.shape[1] + column]
                 else:
                     out += covariate * z * cross.values[a][cross.sparsity.entry_of_row[at]]
-        return out
+        total += 2.0 * out
 
     def _loaded_columns(self, values: Array) -> Array:
         """Multiply the columns (…, r) of loaded remainder factors by their loading: effects to levels."""

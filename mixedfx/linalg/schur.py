@@ -11,8 +11,9 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.linalg.cross import Cross
 from mixedfx.linalg.gram import Gram
-from mixedfx.linalg.iterative import IterativeRemainder, Nearby
+from mixedfx.linalg.iterative import IterativeRemainder
 from mixedfx.linalg.operator import OperatorCross, OperatorSquare, as_operator
+from mixedfx.linalg.probes import Nearby
 from mixedfx.linalg.remainder import Remainder, factorize_remainder
 
 __all__ = ["CellSchur", "OperatorSchur", "Schur", "schur_of"]
@@ -77,12 +78,11 @@ class OperatorSchur(Schur):
         return IterativeRemainder(layout, self.square, self.eliminated, own, self.gram.solver, self.near)
 
 
-def schur_of(gram: Gram, near: Remainder | None = None) -> Schur:
+def schur_of(gram: Gram, near: Nearby | None = None) -> Schur:
     """Return the remainder's own cross-products, from which the eliminated factors are taken off one by one.
 
-    ``near`` is the remainder at other covariance factors, whose solutions are where to start.
+    ``near`` is what the remainder at other covariance factors knows, whose solutions are where to start.
     """
     if isinstance(gram.remainder, OperatorSquare):
-        known = near.nearby() if isinstance(near, IterativeRemainder) else None
-        return OperatorSchur(gram, gram.remainder, known)
+        return OperatorSchur(gram, gram.remainder, near)
     return CellSchur(gram)

@@ -76,6 +76,22 @@ def test_a_fit_takes_no_more_than_foretold(term):
     assert 0.3 * foretold < peak < 1.2 * foretold
 
 
+def test_a_generalised_fit_by_iteration_takes_few_numbers_a_row():
+    """All that it keeps and works with, above the data: thirty-odd numbers a row, however many the probes."""
+    rng = np.random.default_rng(4)
+    n = 100_000
+    a, b, x = rng.integers(0, 800, n), rng.integers(0, 500, n), rng.standard_normal(n)
+    eta = 0.3 * x + 0.5 * rng.standard_normal(800)[a] + 0.5 * rng.standard_normal(500)[b]
+    frame = {"y": 1.0 * (rng.random(n) < 1.0 / (1.0 + np.exp(-eta))), "x": x, "a": a, "b": b}
+    tracemalloc.start()
+    mfx.glmer(
+        "y ~ x + (1 | a) + (1 | b)", frame, family="binomial", control=mfx.Control(remainder="iterative", probes=4)
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 35 * n
+
+
 def test_the_limit_is_that_of_the_machine(monkeypatch):
     rng = np.random.default_rng(2)
     n = 3000

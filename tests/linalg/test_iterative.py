@@ -1,5 +1,7 @@
 """A remainder that is never formed against the dense one: solves exactly, traces and determinants by their law."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -78,7 +80,7 @@ def test_the_operator_has_the_dense_schur_complement_and_a_unit_diagonal(name):
     exact, found, _, _ = both(name, probes=1)
     remainder = found.remainder
     r = found.layout.n_remainder
-    whole = remainder.times(np.eye(r))
+    whole = remainder.operator.times(np.eye(r))
     np.testing.assert_allclose(whole, whole.T, atol=1e-13)
     np.testing.assert_allclose(whole.diagonal(), 1.0, rtol=1e-12)
     k = remainder.effects(np.linalg.solve(whole, remainder.effects(np.eye(r)).T))
@@ -137,10 +139,22 @@ def test_traces_are_unbiased_over_seeds():
 def test_deflation_makes_the_noise_small():
     _, found, _, _ = both("two")
     vectors = found.remainder.deflation.vectors
-    values = np.linalg.eigvalsh(found.remainder.times(np.eye(vectors.shape[0])))
+    values = np.linalg.eigvalsh(found.remainder.operator.times(np.eye(vectors.shape[0])))
     assert vectors.shape[1] == 1
-    assert np.vdot(vectors, found.remainder.times(vectors)) == pytest.approx(values[0], rel=1e-3)
+    assert np.vdot(vectors, found.remainder.operator.times(vectors)) == pytest.approx(values[0], rel=1e-3)
     assert values[1] > 2.0 * values[0]
+
+
+def test_what_is_no_longer_needed_is_freed_at_once():
+    _, found, _, _ = both("three", probes=4)
+    found.information()
+    remainder = weakref.ref(found.remainder)
+    gc.disable()
+    try:
+        del found
+        assert remainder() is None
+    finally:
+        gc.enable()
 
 
 def test_a_start_nearby_changes_rounding_only():
@@ -148,7 +162,7 @@ def test_a_start_nearby_changes_rounding_only():
     gram = cross_products(replace(rows, layout=replace(rows.layout, is_operator=True)), weights)
     first = factorize(gram, [1.1 * t for t in factors])
     first.information()
-    cold, warm = factorize(gram, factors), factorize(gram, factors, first)
+    cold, warm = factorize(gram, factors), factorize(gram, factors, first.nearby)
     for a, b in zip(cold.information(), warm.information(), strict=True):
         np.testing.assert_allclose(b.sum(axis=2), a.sum(axis=2), rtol=1e-6)
     np.testing.assert_allclose(warm.logdets, cold.logdets, rtol=1e-8)
