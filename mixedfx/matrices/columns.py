@@ -110,7 +110,7 @@ class FactorColumn(DataColumn):
     @property
     def numbers(self) -> Array:
         """Refused: categories are not numbers."""
-        raise DataError(_not_numeric(self.name, self.dtype, _example(self._categories)))
+        raise DataError(_not_numeric(self.name, self.dtype, _example(self.labels.levels)))
 
     @cached_property
     def labels(self) -> Labels:
