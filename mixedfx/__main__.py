@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import mixedfx as mfx
+from mixedfx.command.tables import STANDARD, read_data
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mixedfx._display import StatsTable
+    from mixedfx.marginal_means import MarginalMeans
     from mixedfx.results.generalized import GeneralizedLinearMixedResults
     from mixedfx.results.linear import LinearMixedResults
 
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 BAD_INPUT = 2
-STDOUT = "-"
-SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-COMPRESSIONS = {".gz", ".bz2", ".xz", ".zip", ".zst"}
-PARQUET = {".parquet", ".pq"}
 MARKED_FORMULA = "\n    "  # what a message puts before a formula with a mark under it
 FACTS = ("nobs", "llf", "deviance", "aic", "bic", "sigma", "converged", "is_singular")
 
@@ -44,6 +42,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {message} (mixedfx --help says what there is)\n")
 
 
+class _Listing(argparse.Action):
+    """Print the bundled data sets, and stop."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        told = mfx.list_datasets()["description"]
+        print("\n".join(f"{name:14}  {text}" for name, text in told.items()))
+        parser.exit()
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = _Parser(
@@ -52,7 +59,11 @@ def build_parser() -> argparse.ArgumentParser:
         epilog='example: mixedfx "Reaction ~ Days + (Days | Subject)" sleepstudy --anova',
     )
     parser.add_argument("formula", metavar="FORMULA", help='as in R, e.g. "y ~ x + (x | group)"')
-    parser.add_argument("data", metavar="DATA", help="a CSV, TSV or Parquet file, or the name of a bundled data set")
+    parser.add_argument(
+        "data", metavar="DATA", help="a CSV, TSV, Excel or Parquet file, '-' (standard input), or a bundled data set"
+    )
+    parser.add_argument("--sep", metavar="SIGN", help="what divides the columns of a text file; guessed if omitted")
+    parser.add_argument("--list", action=_Listing, nargs=0, help="list the bundled data sets and stop")
     parser.add_argument("--version", action="version", version=f"mixedfx {mfx.__version__}")
     _add_model_options(parser.add_argument_group("model"))
     _add_output_options(parser.add_argument_group("output (FILE '-' or none: standard output instead of the summary)"))
@@ -80,56 +91,20 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--ddf", help="denominator df of the ANOVA table: satterthwaite, kenward-roger, …")
     for name, label in (("json", "JSON"), ("csv", "CSV"), ("html", "HTML"), ("latex", "LaTeX")):
-        group.add_argument(f"--{name}", metavar="FILE", nargs="?", const=STDOUT, help=f"write {label}")
-    group.add_argument("--plot", metavar="FILE", help="draw the random effects with their intervals (PNG, SVG, PDF)")
-
-
-def read_data(name: str) -> pd.DataFrame:
-    """Return the table in the file ``name``, or the bundled data set of that name if there is no such file.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read as a table.
-    SpecificationError
-        If there is neither a file nor a data set of that name.
-    """
-    if "://" in name:
-        raise mfx.SpecificationError(f"{name!r} is an address; download the file first and give its name")
-    path = Path(name)
-    if not path.exists() and path.suffix.lower() not in {*SEPARATORS, *PARQUET, *COMPRESSIONS}:
-        try:
-            return mfx.load_dataset(name)
-        except mfx.SpecificationError as error:
-            raise mfx.SpecificationError(f"there is no file {name!r}, and {error}") from error
-    try:
-        return _read_file(path)
-    except (OSError, ValueError, ImportError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise mfx.DataError(f"cannot read {name}: {reason}") from error
-
-
-def _read_file(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in COMPRESSIONS]
-    kind = suffixes[-1] if suffixes else ""
-    if kind in PARQUET:
-        return pd.read_parquet(path)
-    if kind in SEPARATORS:
-        return _separated(pd.read_csv(path, sep=SEPARATORS[kind]))
-    raise ValueError(f"the name must end in {', '.join([*SEPARATORS, *PARQUET])} (or one of these and .gz)")
-
-
-def _separated(data: pd.DataFrame) -> pd.DataFrame:
-    """Return a table, or refuse one whose columns are parted by something else."""
-    found = [sign for sign in (";", "\t", "|", ",") if len(data.columns) == 1 and sign in str(data.columns[0])]
-    if found:
-        raise ValueError(
-            f"there is one column, {str(data.columns[0])!r}: its parts are divided by {found[0]!r}; a .csv has commas "
-            "(and decimal points), a .tsv tabs"
-        )
-    return data
+        group.add_argument(f"--{name}", metavar="FILE", nargs="?", const=STANDARD, help=f"write {label}")
+    group.add_argument(
+        "--emmeans", metavar="FACTORS", help="add marginal means and their differences: 'a', 'a,b', 'a|b'"
+    )
+    group.add_argument("--check", action="store_true", help="add what can be said of the assumptions")
+    group.add_argument(
+        "--plot",
+        metavar="[KIND=]FILE",
+        action="append",
+        default=[],
+        help="draw the picture that suits the model, or effect, caterpillar, residuals, …: --plot effect=effect.png; "
+        "a KIND alone is written to KIND.png",
+    )
+    group.add_argument("--report", metavar="FILE", help="write one page of HTML with report, summary, checks, pictures")
 
 
 def fit_model(options: argparse.Namespace, data: pd.DataFrame) -> Results:
@@ -209,34 +184,72 @@ def _joined(summary: str, table: str | None) -> str:
     return summary if table is None else f"{summary}\n{table}"
 
 
-def _check_targets(options: argparse.Namespace) -> None:
-    """Refuse files that cannot be written, before the work is done."""
-    targets = {name: getattr(options, name) for name in (*RENDERERS, "plot")}
-    for name, target in targets.items():
-        if target not in (None, STDOUT) and not Path(target).parent.is_dir():
+def _pictures(options: argparse.Namespace) -> list[tuple[str | None, str]]:
+    """The kind and the file of each picture that is asked for."""
+    from mixedfx.plots.suited import pictures
+
+    wanted: list[tuple[str | None, str]] = []
+    for text in options.plot:
+        kind, sign, target = text.partition("=")
+        if sign:
+            wanted.append((kind, target))
+        else:
+            wanted.append((text, f"{text}.png") if "." not in text else (None, text))
+    for kind, _ in wanted:
+        if kind is not None and kind not in pictures():
+            raise mfx.SpecificationError(
+                f"--plot {kind}: the pictures are {', '.join(pictures())}; or give a file such as fit.png"
+            )
+    return wanted
+
+
+def _check_targets(options: argparse.Namespace) -> list[tuple[str | None, str]]:
+    """Refuse files that cannot be written, before the work is done; return the pictures that are asked for."""
+    wanted = _pictures(options) if options.plot else []
+    targets = [(name, getattr(options, name)) for name in (*RENDERERS, "report")]
+    for name, target in [*targets, *(("plot", target) for _, target in wanted)]:
+        if target not in (None, STANDARD) and not Path(target).parent.is_dir():
             raise mfx.SpecificationError(f"--{name} {target}: there is no folder {str(Path(target).parent)!r}")
-    if options.plot is not None:
+    for _, target in wanted:
         from mixedfx.plots.files import check_format
 
-        check_format(options.plot)
+        check_format(target)
+    return wanted
 
 
-def write_results(fit: Results, options: argparse.Namespace) -> None:
+def means_tables(fit: Results, text: str | None) -> list[MarginalMeans]:
+    """Return the marginal means that ``--emmeans`` asks for, and their differences."""
+    if text is None:
+        return []
+    specs, _, by = (part.replace(",", " ").split() for part in text.partition("|"))
+    means = mfx.emmeans(fit, specs, by or None)
+    return [means, means.pairs()]
+
+
+def write_results(fit: Results, options: argparse.Namespace, wanted: Sequence[tuple[str | None, str]]) -> None:
     """Print the summary and write the files that the options ask for."""
     table = anova_table(fit, options)
+    means = means_tables(fit, options.emmeans)
+    found = fit.check() if options.check or options.report else None
     chosen = {name: getattr(options, name) for name in RENDERERS if getattr(options, name) is not None}
     for name, target in chosen.items():
         text = RENDERERS[name](fit, table)
-        if target == STDOUT:
+        if target == STANDARD:
             print(text)
         else:
             Path(target).write_text(text + "\n", encoding="utf-8")
-    if STDOUT not in chosen.values():
-        print(_joined(fit.summary().as_text(), None if table is None else str(table)))
-    if options.plot is not None:
-        from mixedfx.plots import caterpillar, save_figure
+    if STANDARD not in chosen.values():
+        further = [*([] if table is None else [table]), *means, *([found] if options.check else [])]
+        print("\n".join([fit.summary().as_text(), *map(str, further)]))
+    for kind, target in wanted:
+        from mixedfx.plots import save_figure
 
-        save_figure(caterpillar(fit)[0], options.plot)
+        save_figure(fit.plot(kind), target)
+    if options.report is not None:
+        from mixedfx.command.page import page
+
+        tables = [*([] if table is None else [table]), *means]
+        Path(options.report).write_text(page(fit, tables, options.data, found), encoding="utf-8")
 
 
 def _one_line(error: Exception | str) -> str:
@@ -261,10 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", mfx.MixedfxWarning)
-            _check_targets(options)
-            data = read_data(options.data)
+            wanted = _check_targets(options)
+            data, remark = read_data(options.data, options.sep)
+            if remark:
+                print(f"mixedfx: note: {options.data}: {remark}", file=sys.stderr)
             fit = fit_model(options, data)
-            write_results(fit, options)
+            write_results(fit, options, wanted)
             sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -30,6 +30,7 @@ FLOORS = [
     {"analysis_of_variance", "marginal_means", "diagnostics", "deconvolution", "graphs", "programs", "planning"},
     {"explanation", "plots"},
     {"__init__"},
+    {"command"},
     {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,14 +1,18 @@
 """``python -m mixedfx FORMULA DATA``: output, files, exit codes."""
 
+import gzip
 import json
+import re
 import subprocess
 import sys
+from io import StringIO
 
 import pandas as pd
 import pytest
 
 import mixedfx as mfx
-from mixedfx.__main__ import main, read_data
+from mixedfx.__main__ import main
+from mixedfx.command.tables import read_data
 
 SLOPES = "Reaction ~ Days + (Days | Subject)"
 BATCHES = "Yield ~ 1 + (1 | Batch)"
@@ -167,11 +171,93 @@ def test_bad_options_are_one_line_and_exit_code_two(options, culprit, capsys):
     assert "_nodes" not in message
 
 
-def test_a_file_with_other_separators_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        ("a;b\n1,5;2\n2,5;3\n", "columns are divided by semicolons and numbers have decimal commas"),
+        ("a;b\n1.5;2\n2.5;3\n", "columns are divided by semicolons"),
+        ("a\tb\n1.5\t2\n2.5\t3\n", "columns are divided by tabs"),
+        ("a|b\n1.5|2\n2.5|3\n", "columns are divided by bars"),
+        ("a,b\n1.5,2\n2.5,3\n", ""),
+    ],
+)
+def test_the_separator_is_guessed_and_said(tmp_path, monkeypatch, text, remark):
+    path, packed = tmp_path / "d.csv", tmp_path / "d.csv.gz"
+    path.write_text(text)
+    packed.write_bytes(gzip.compress(text.encode()))
+    monkeypatch.setattr(sys, "stdin", StringIO(text))
+    for name in (str(path), str(packed), "-"):
+        data, said = read_data(name)
+        assert said == remark
+        assert data["a"].tolist() == [1.5, 2.5]
+        assert data["b"].tolist() == [2, 3]
+
+
+def test_a_note_says_what_was_guessed(tmp_path, dyestuff, capsys):
     path = tmp_path / "german.csv"
-    path.write_text("a;b\n1,5;2\n")
-    with pytest.raises(mfx.DataError, match="divided by ';'"):
-        read_data(str(path))
+    pd.read_csv(dyestuff).assign(Yield=lambda d: d["Yield"] / 8).to_csv(path, index=False, sep=";", decimal=",")
+    assert main([BATCHES, str(path)]) == 0
+    captured = capsys.readouterr()
+    assert "decimal commas" in captured.err
+    assert main([BATCHES, str(path), "--sep", ","]) == 2
+
+
+def test_a_quoted_comma_is_no_separator(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('a;b\n"x, y";2\n"z, w";3\n')
+    assert read_data(str(path))[0]["a"].tolist() == ["x, y", "z, w"]
+
+
+def test_excel_and_standard_input(tmp_path, dyestuff, capsys, monkeypatch):
+    data = pd.read_csv(dyestuff)
+    pytest.importorskip("openpyxl")
+    data.to_excel(tmp_path / "d.xlsx", index=False)
+    monkeypatch.setattr(sys, "stdin", StringIO(data.to_csv(index=False)))
+    outputs = []
+    for name in (str(dyestuff), str(tmp_path / "d.xlsx"), "-"):
+        assert main([BATCHES, name]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert len(set(outputs)) == 1
+
+
+def test_the_list_names_every_data_set(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--list"])
+    assert ended.value.code == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == mfx.list_datasets().index.tolist()
+
+
+def test_means_and_checks_follow_the_summary(capsys):
+    assert main(["effort ~ Type + (1 | Subject)", "ergostool", "--emmeans", "Type", "--check"]) == 0
+    fit = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool"))
+    means = fit.emmeans("Type")
+    assert capsys.readouterr().out == "\n".join(map(str, [fit.summary(), means, means.pairs(), fit.check()])) + "\n"
+
+
+def test_pictures_have_kinds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = ["--plot", "effect", "--plot", "qq=q.svg", "--plot", "fit.png"]
+    assert main(["distance ~ age * Sex + (1 | Subject)", "orthodont", *asked]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["effect.png", "fit.png", "q.svg"]
+
+
+def test_the_report_is_one_page(tmp_path, capsys):
+    target = tmp_path / "out.html"
+    arguments = ["effort ~ Type + (1 | Subject)", "ergostool", "--anova", "--report", str(target)]
+    assert main(arguments) == 0
+    text = target.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.count("data:image/png;base64,") == 3
+    assert "http" not in re.sub(r"http://www.w3.org/\S+", "", text)
+    for words in ("Analysis of variance", "Check of the fit", "linear mixed model was fitted", "Fixed effects"):
+        assert words in text
+
+
+@pytest.mark.parametrize("picture", ["nope", "nope=x.png", "fit.doc", "/nowhere/x.png"])
+def test_a_bad_picture_is_refused_before_the_fit(picture, capsys, monkeypatch):
+    monkeypatch.setattr(mfx, "lmer", lambda *_, **__: pytest.fail("fitted"))
+    assert main([BATCHES, "dyestuff", "--plot", picture]) == 2
+    assert picture.partition("=")[0] in capsys.readouterr().err
 
 
 def test_bad_input_shows_no_traceback():
@@ -182,7 +268,7 @@ def test_bad_input_shows_no_traceback():
 
 
 def test_an_unreadable_file_is_named(tmp_path):
-    path = tmp_path / "table.xls"
+    path = tmp_path / "table.doc"
     path.write_bytes(b"\x00\x01")
     with pytest.raises(mfx.DataError, match="must end in"):
         read_data(str(path))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["check_format", "save_figure"]
+__all__ = ["check_format", "figure_of", "save_figure"]
 
 DPI = 150
 
@@ -55,12 +55,13 @@ def save_figure(panel: Axes | Figure | Any, path: str | Path) -> None:
     check_format(path)
     if not Path(path).parent.is_dir():
         raise SpecificationError(f"cannot write {str(path)!r}: there is no folder {str(Path(path).parent)!r}")
-    figure = _figure_of(panel)
+    figure = figure_of(panel)
     figure.savefig(path, dpi=DPI, bbox_inches="tight")
     plt.close(figure)
 
 
-def _figure_of(panel: Any) -> Figure:
+def figure_of(panel: Any) -> Figure:
+    """Return the figure of what a function of this room drew."""
     from matplotlib.figure import Figure
 
     if isinstance(panel, Figure):

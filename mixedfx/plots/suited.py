@@ -8,9 +8,6 @@ from typing import Any
 
 from mixedfx import plots
 from mixedfx._arguments import checked_choice
-from mixedfx.plots.effects import effect
-from mixedfx.plots.estimates import caterpillar
-from mixedfx.plots.pooling import group_panels
 from mixedfx.results.base import MixedResults
 
 __all__ = ["suited"]
@@ -34,24 +31,40 @@ def suited(fit: MixedResults, kind: str | None = None, **options: Any) -> Any:
     **options
         Of the picture.
     """
-    if kind is not None:
-        return checked_choice("kind", kind, pictures())(fit, **options)
-    draw, usual = _choice(fit)
-    return draw(fit, **(usual | options))
+    if kind is None:
+        kind = _best(fit)
+    draw = checked_choice("kind", kind, pictures())
+    return draw(fit, **(_usual(fit, kind) | options))
 
 
-def _choice(fit: MixedResults) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The picture and its arguments."""
-    design = fit.design
-    predictors = [name for name in design.fixed.encoder.variables if name in design.variables]
-    numeric = [name for name in predictors if not design.variables[name].is_factor]
-    for term in design.random:
+def _best(fit: MixedResults) -> str:
+    if _random_slope(fit):
+        return "group_panels"
+    return "effect" if _predictors(fit) else "caterpillar"
+
+
+def _predictors(fit: MixedResults) -> list[str]:
+    return [name for name in fit.design.fixed.encoder.variables if name in fit.design.variables]
+
+
+def _random_slope(fit: MixedResults) -> dict[str, str]:
+    """The first numeric predictor whose slope varies between the levels of a group, few enough for panels."""
+    numeric = [name for name in _predictors(fit) if not fit.design.variables[name].is_factor]
+    for term in fit.design.random:
         slopes = [name for name in term.names if name in numeric]
         if slopes and not fit.solution.family.has_categories and fit.n_groups[term.group] <= MOST_PANELS:
-            return group_panels, {"x": slopes[0], "group": term.group}
-    if predictors:
-        return effect, {"x": predictors[0]} | _interacting(fit, predictors)
-    return caterpillar, {}
+            return {"x": slopes[0], "group": term.group}
+    return {}
+
+
+def _usual(fit: MixedResults, kind: str) -> dict[str, Any]:
+    """What a picture shows if nothing is said of it."""
+    predictors = _predictors(fit)
+    if kind == "effect" and predictors:
+        return {"x": predictors[0]} | _interacting(fit, predictors)
+    if kind == "group_panels":
+        return _random_slope(fit) or ({"x": predictors[0]} if predictors else {})
+    return {}
 
 
 def _interacting(fit: MixedResults, predictors: list[str]) -> dict[str, str]:

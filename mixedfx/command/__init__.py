@@ -1,0 +1,1 @@
+"""What the command line needs beyond the package: reading tables, its options, a page to hand on."""
