@@ -10,6 +10,7 @@ from mixedfx.covariance.correlation import (
 from mixedfx.covariance.known import RelationshipMatrix, relationship_matrix
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
 from mixedfx.covariance.patterns import AutoregressiveCorrelation, ExchangeableCorrelation, ToeplitzCorrelation
+from mixedfx.covariance.pooled import PooledDiagonalCovariance
 from mixedfx.covariance.registry import COVARIANCES, covariance_for, register_covariance, structures
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "HeterogeneousCovariance",
     "HomogeneousCovariance",
     "HomogeneousDiagonalCovariance",
+    "PooledDiagonalCovariance",
     "RelationshipMatrix",
     "ToeplitzCorrelation",
     "UnstructuredCovariance",

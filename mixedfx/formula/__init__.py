@@ -7,7 +7,18 @@ evaluate where the columns stand under the identifiers of ``formula.names`` besi
 
 from mixedfx.formula.names import coefficient_name, display, factors_of, identifier, quote
 from mixedfx.formula.parse import parse, parse_predictors, update
-from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, as_expression, columns_in
+from mixedfx.formula.terms import (
+    Expression,
+    Formula,
+    Members,
+    RandomTerm,
+    Term,
+    as_expression,
+    columns_in,
+    is_smooth,
+    smooth_by,
+    smooth_label,
+)
 from mixedfx.formula.whitelist import CONSTANTS, CONTRASTS, FUNCTIONS
 
 __all__ = [
@@ -16,6 +27,7 @@ __all__ = [
     "FUNCTIONS",
     "Expression",
     "Formula",
+    "Members",
     "RandomTerm",
     "Term",
     "as_expression",
@@ -24,8 +36,11 @@ __all__ = [
     "display",
     "factors_of",
     "identifier",
+    "is_smooth",
     "parse",
     "parse_predictors",
     "quote",
+    "smooth_by",
+    "smooth_label",
     "update",
 ]

@@ -24,7 +24,7 @@ from mixedfx.formula.grammar import (
 )
 from mixedfx.formula.names import column, display, identifier
 from mixedfx.formula.right_side import RightSide, Splitter, group_terms
-from mixedfx.formula.terms import Expression, Formula, Term, sum_text
+from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, is_smooth, smooth_by, sum_text
 
 _OWN = frozenset({"offset", "Error"})
 _TOO_DEEP = "the formula is too complex: it is nested too deeply; compute inner parts as columns of the data first"
@@ -252,10 +252,11 @@ def assemble(response: Expression, parts: RightSide, scope: Scope, tree: Tree) -
     if parts.error and parts.random:
         raise scope.error("Error(…) and bar terms cannot stand in one formula", tree.right.start)
     _check_response(response, fixed, parts, scope, tree)
+    smooths = _smooths(fixed, parts, scope, tree)
     formula = Formula(
         response=response,
         fixed=sum_text(fixed),
-        random=tuple(parts.random),
+        random=(*parts.random, *smooths),
         offsets=tuple(parts.offsets),
         error=parts.error,
         source=tree.text,
@@ -263,17 +264,42 @@ def assemble(response: Expression, parts: RightSide, scope: Scope, tree: Tree) -
     )
     identifiers = dict.fromkeys(name for expression in formula.expressions for name in expression.identifiers)
     names = tuple((name, column(name)) for name in identifiers)
-    groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
+    groups = [name for group in (*(bar.group_columns for bar in parts.random), *parts.error) for name in group]
     return replace(formula, names=names, variables=tuple(dict.fromkeys([*(name for _, name in names), *groups])))
+
+
+def _smooths(
+    fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree
+) -> tuple[RandomTerm, ...]:
+    """Return the random terms of the smooths among the fixed terms; refuse smooths where none may stand."""
+    start = next((token.start for token in tree.tokens if token.text == "s"), tree.right.start)
+    smooths: dict[tuple[str, str], RandomTerm] = {}
+    for term in fixed:
+        for factor in filter(is_smooth, term):
+            if len(term) > 1:
+                message = (
+                    f"a smooth is a term of its own, {display(':'.join(term))} is none; s(x, by=f) has a smooth for "
+                    "every level of f"
+                )
+                raise scope.error(message, start)
+            if parts.error:
+                raise scope.error("Error(…) and smooths cannot stand in one formula", start)
+            key = factor.arguments[0].text, smooth_by(factor)
+            if key in smooths:
+                raise scope.error(f"there are two smooths {display(factor)} and {smooths[key]} of one variable", start)
+            smooths[key] = RandomTerm.of_smooth(factor)
+    return tuple(smooths.values())
 
 
 def _check_response(response: Expression, fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree) -> None:
     """Refuse the response among the predictors; ``lag(y)``, and parts of ``cbind`` inside expressions, are allowed."""
     if not response:
         return
+    if is_smooth(response):
+        raise scope.error("s(…) is no response; smooths stand right of '~'", tree.tokens[0].start)
     factors = [factor for term in fixed for factor in term] + parts.offsets
     factors += [factor for bar in parts.random for term in bar.terms for factor in term]
-    groups = [name for group in (*(bar.group for bar in parts.random), *parts.error) for name in group]
+    groups = [name for group in (*(bar.group_columns for bar in parts.random), *parts.error) for name in group]
     if len(response.columns) == 1:
         name = response.columns[0]
         stands_right = name in groups or any(name in factor.row_columns for factor in factors)

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias, TypeVar
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.expression import Scope, read_expression
 from mixedfx.formula.grammar import Bar, Call, Chain, Dot, ErrorStrata, Leaf, Name, Node, Number, Power, Sum, mistake
+from mixedfx.formula.membership import check_member_term, read_members
 from mixedfx.formula.names import display
-from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, columns_in, sum_text
+from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, columns_in, is_smooth, sum_text
 
 MAX_TERMS = 1_000
 """Terms that one expansion may give."""
@@ -197,7 +198,14 @@ def random_terms(bar: Bar, left: Terms[Expression], scope: Scope) -> tuple[Rando
         raise scope.error(message, bar.start)
     terms = tuple(sorted(left.values(), key=len))
     factors = [factor for term in terms for factor in term]
+    if any(is_smooth(factor) for factor in factors):
+        message = "a smooth cannot stand left of a bar; s(x, by=g) has a smooth for every level of g"
+        raise scope.error(message, bar.start)
     variables = columns_in(factors)
+    if isinstance(bar.group, Call) and bar.group.name == "mm":
+        check_member_term(bar, terms, scope)
+        members = read_members(bar.group, scope)
+        return (RandomTerm(sum_text(terms), (), "us", None, terms, variables, members),)
     groups = group_terms(bar.group, scope)
     varying = columns_in(_without_groups(factor) for factor in factors)
     _check_sides(bar, varying, groups, scope)
@@ -227,7 +235,8 @@ def same(first: RandomTerm, second: RandomTerm) -> bool:
 def _key(term: RandomTerm) -> tuple[object, ...]:
     single = term.terms == ((),) and term.covariance in ("us", "diag", "homdiag")
     covariance = "us" if single else term.covariance
-    return frozenset(keyed(term.terms)), frozenset(term.group), covariance, term.argument
+    members = frozenset() if term.members is None else frozenset(term.members.columns)
+    return frozenset(keyed(term.terms)), frozenset(term.group), members, covariance, term.argument
 
 
 def _group_column(leaf: Leaf, scope: Scope) -> str:
@@ -236,6 +245,9 @@ def _group_column(leaf: Leaf, scope: Scope) -> str:
             return scope.column(text, start, quoted)
         case Call(name="Q", tokens=tokens) if len(tokens) == 4 and tokens[2].kind == "string":
             return scope.column(tokens[2].text[1:-1], tokens[2].start, True)
+        case Call(name="mm", start=start):
+            message = "mm(…) is a group of its own: write (1 | mm(a, b))"
+            raise scope.error(message, start)
         case Call(name, _, start):
             message = f"a group is a column or a:b, a/b, a*b of columns; make a column of {name}(…) first"
             raise scope.error(message, start)
@@ -383,7 +395,8 @@ class Splitter:
         combine(parts.fixed, 1, keyed(old.fixed_terms), self.scope.text, 0)
         if not old.has_intercept:
             parts.fixed.pop(frozenset(), None)
-        parts.random += [term for term in old.random if not any(same(term, other) for other in parts.random)]
+        bars = [term for term in old.random if not term.is_smooth]
+        parts.random += [term for term in bars if not any(same(term, other) for other in parts.random)]
         parts.offsets += old.offsets
         parts.error = parts.error or old.error
 

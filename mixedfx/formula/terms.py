@@ -11,7 +11,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.names import column, display, identifier, quote
 from mixedfx.formula.whitelist import CONSTANTS
 
-__all__ = ["Expression", "Formula", "RandomTerm", "Term", "as_expression", "columns_in", "sum_text"]
+__all__ = ["Expression", "Formula", "Members", "RandomTerm", "Term", "as_expression", "columns_in", "is_smooth", "smooth_by", "smooth_label", "sum_text"]
 
 
 class Expression(str):
@@ -176,9 +176,63 @@ def sum_text(terms: Iterable[Term]) -> str:
     return " + ".join([head, *(":".join(term) for term in terms if term)])
 
 
+def is_smooth(factor: Expression) -> bool:
+    """Whether a factor is a smooth ``s(x)``."""
+    return factor.function == "s" and "s" not in factor.user_names
+
+
+def smooth_by(smooth: Expression) -> str:
+    """Return the identifier of the factor of ``s(x, by=f)``; empty without one."""
+    keywords = smooth.tree.keywords if isinstance(smooth.tree, ast.Call) else []
+    return next((ast.unparse(keyword.value) for keyword in keywords if keyword.arg == "by"), "")
+
+
+def smooth_label(smooth: Expression) -> str:
+    """Return what a smooth is called: ``s(x)``, ``s(x):f``; its basis and size are not part of it."""
+    by = smooth_by(smooth)
+    return f"s({display(smooth.arguments[0])})" + (f":{display(by)}" if by else "")
+
+
+@dataclass(frozen=True)
+class Members:
+    """The group of ``(1 | mm(a, b, weights=(w1, w2)))``: every row is in several levels at once.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns with the labels of the memberships.
+    weights : tuple of str or float, or None
+        A column or a number for each; None if every row shares one equally among the memberships that it has.
+    """
+
+    columns: tuple[str, ...]
+    weights: tuple[str | float, ...] | None = None
+
+    @property
+    def weight_columns(self) -> tuple[str, ...]:
+        """The columns among the weights."""
+        return tuple(dict.fromkeys(weight for weight in self.weights or () if isinstance(weight, str)))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """All columns."""
+        return tuple(dict.fromkeys((*self.columns, *self.weight_columns)))
+
+    @property
+    def label(self) -> str:
+        """The name of the group shown to users: ``mm(a, b)``."""
+        return f"mm({', '.join(map(quote, self.columns))})"
+
+    def __str__(self) -> str:
+        if self.weights is None:
+            return self.label
+        shown = (quote(weight) if isinstance(weight, str) else repr(weight) for weight in self.weights)
+        return f"{self.label[:-1]}, weights=({', '.join(shown)}))"
+
+
 @dataclass(frozen=True)
 class RandomTerm:
-    """One random-effects term ``(expression | group)`` after expansion.
+    """One random-effects term ``(expression | group)`` after expansion, or the wiggly part of a smooth ``s(x)``.
 
     Attributes
     ----------
@@ -194,12 +248,16 @@ class RandomTerm:
         The terms of ``expression``, each a tuple of its factors; ``()`` is the intercept.
     variables : tuple of str
         Columns that ``expression`` uses.
+    members : Members or None
+        The memberships of ``(1 | mm(a, b))``, which has no ``group``. A term without both is that of a smooth.
 
     Examples
     --------
     >>> from mixedfx.formula import parse
     >>> parse("y ~ x + (x || school/class)").random[1]
     RandomTerm('(1 + x || school:class)')
+    >>> parse("y ~ s(x, by=f) + (1 | mm(a, b))").random
+    (RandomTerm('(1 | mm(a, b))'), RandomTerm('s(x, by=f)'))
     """
 
     expression: str
@@ -208,16 +266,36 @@ class RandomTerm:
     argument: str | None = None
     terms: tuple[Term, ...] = field(default=(), compare=False)
     variables: tuple[str, ...] = field(default=(), compare=False)
+    members: Members | None = None
+
+    @classmethod
+    def of_smooth(cls, smooth: Expression) -> RandomTerm:
+        """Return the random term of a smooth that stands on the fixed side."""
+        return cls(smooth.text, (), terms=((smooth,),), variables=smooth.columns)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it belongs to a smooth: the fixed side writes it."""
+        return not self.group and self.members is None
 
     @property
     def label(self) -> str:
-        """The name of the group shown to users: ``batch:cask``."""
-        return ":".join(self.group)
+        """The name of the group shown to users: ``batch:cask``, ``mm(a, b)``, ``s(x)``."""
+        if self.members is not None:
+            return self.members.label
+        return smooth_label(self.terms[0][0]) if self.is_smooth else ":".join(self.group)
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """All columns that stand right of the bar."""
+        return self.group if self.members is None else self.members.variables
 
     def __str__(self) -> str:
+        if self.is_smooth:
+            return display(self.expression)
         bar = "||" if self.covariance == "diag" else "|"
         keyword = "" if self.covariance in ("us", "diag") else self.covariance
-        group = ":".join(map(quote, self.group))
+        group = ":".join(map(quote, self.group)) if self.members is None else str(self.members)
         argument = "" if self.argument is None else f", {self.argument}"
         return f"{keyword}({display(self.expression)} {bar} {group}{argument})"
 
@@ -287,11 +365,16 @@ class Formula:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The grouping columns, each once, in order of appearance."""
+        """The grouping columns, each once, in order of appearance; those of ``mm(…)`` are no such."""
         return tuple(dict.fromkeys(name for term in self.random for name in term.group))
 
+    @property
+    def smooths(self) -> tuple[RandomTerm, ...]:
+        """The random terms of smooths ``s(x)``."""
+        return tuple(term for term in self.random if term.is_smooth)
+
     def __str__(self) -> str:
-        parts = [display(self.fixed), *map(str, self.random)]
+        parts = [display(self.fixed), *(str(term) for term in self.random if not term.is_smooth)]
         parts += [f"offset({display(text)})" for text in self.offsets]
         if self.error:
             parts.append(f"Error({' + '.join(':'.join(map(quote, term)) for term in self.error)})")

@@ -39,14 +39,15 @@ SIGNATURES: dict[str, dict[str, str]] = {
     "lag": {"k": "count"},
     "cbind": {},
     "wb": {},
+    "s": {"k": "count", "bs": "basis", "by": "column"},
 }
 """Parameters after the first one (an expression of columns) and their kinds."""
 
 FUNCTIONS = frozenset(SIGNATURES)
-KEYWORD_ONLY = frozenset({"levels"})
+KEYWORD_ONLY = frozenset({"levels", "k", "bs", "by"})
 """Parameters that must be named."""
 
-WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind", "wb"})
+WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind", "wb", "s"})
 """Functions that give categories or several columns: a whole factor, never part of an expression."""
 
 CONTRASTS: dict[str, dict[str, str]] = {
@@ -67,7 +68,7 @@ PATSY_CONTRASTS = {
 }
 """Names that statsmodels' users write inside ``C(…)``."""
 
-CHOICES = {"constraint": ("center",), "outside": ("raise", "clip", "na", "zero", "extend")}
+CHOICES = {"constraint": ("center",), "basis": ("cr", "tp", "ps"), "outside": ("raise", "clip", "na", "zero", "extend")}
 """Words that an argument of the kind may be."""
 
 REPLACEMENTS = {
@@ -78,7 +79,9 @@ REPLACEMENTS = {
     "ifelse": "a column made beforehand",
     "as.numeric": "a numeric column made beforehand",
     "relevel": "C(x, contr.treatment(base='b'))",
-    "s": "bs(x, df=5) or cr(x, df=5)",
+    "te": "s(x) + s(z)",
+    "ti": "s(x) + s(z)",
+    "mm": "(1 | mm(a, b))",
 }
 """What to write instead of functions known from elsewhere."""
 
@@ -242,6 +245,9 @@ class Whitelist:
     def _options(self, node: ast.Call, positional: list[ast.expr], name: str, kinds: dict[str, str]) -> None:
         _refuse_unpacking(node)
         places = [option for option in kinds if option not in KEYWORD_ONLY]
+        if name == "s" and positional:
+            message = "s(…) smooths one variable: write s(x) + s(z) for two, and the options by name: s(x, k=10, by=f)"
+            raise Refused(message, positional[0])
         if len(positional) > len(places):
             known = f"one column and {', '.join(kinds)}" if kinds else "one argument only"
             raise Refused(f"too many arguments for {name}(…), which takes {known}", positional[len(places)])
@@ -353,6 +359,7 @@ _KINDS: dict[str, Callable[[Whitelist, ast.expr], bool]] = {
     "flag": lambda check, node: check.number(node) is not None,
     "label": _is_label,
     "labels": lambda check, node: all(_is_label(check, item) for item in _items(node)),
+    "column": lambda check, node: isinstance(node, ast.Name) and _name(node.id, check.functions).varies,
     **{kind: _is_one_of(words) for kind, words in CHOICES.items()},
 }
 _EXPECTED = {
@@ -363,5 +370,6 @@ _EXPECTED = {
     "flag": "expected True or False",
     "label": "expected a level: a string or a number",
     "labels": "expected labels such as ['low', 'high']",
+    "column": "expected the name of a column that is a factor",
     **{kind: f"expected one of {', '.join(map(repr, words))}" for kind, words in CHOICES.items()},
 }

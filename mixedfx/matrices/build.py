@@ -19,6 +19,7 @@ from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects, build_fixed
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame, text_notes, unnamed_hint
 from mixedfx.matrices.identification import Identification, Undetermined, identify
+from mixedfx.matrices.pooled import memberless
 from mixedfx.matrices.quadratic_forms import NO_NOISE, Noise
 from mixedfx.matrices.random import RandomBuilder, RandomEffects
 from mixedfx.matrices.response import Response, is_cbind, read_response, without_trials
@@ -367,6 +368,9 @@ def used_rows(
         places = frame.column(name).missing
         if places is not None:
             missing[name] = places
+    for term in formula.random:
+        if term.members is not None:
+            missing |= memberless(term.members, frame)
     for argument in (prior, shift):
         if argument is not None:
             missing |= argument.missing()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, Expression, display
 from mixedfx.formula.names import column
@@ -314,6 +314,8 @@ class Evaluator:
             return self._user(name, node)
         if name == "wb":
             return self._within_between(node)
+        if name == "s":
+            return self._smooth(node)
         values = [self._visit(argument) for argument in node.args]
         options = {str(keyword.arg): self._visit(keyword.value) for keyword in node.keywords}
         if coding is not None:
@@ -357,6 +359,48 @@ class Evaluator:
         if self.learning:
             self.transforms[key] = learn_means(x, groups, within_only=self.within_only)
         return self.transforms[key]((x, groups))
+
+    def _smooth(self, node: ast.Call) -> Basis:
+        """``s(x)``, ``s(x, by=f)``: its straight line, one for each level; the rest is random."""
+        from mixedfx.matrices.smooths import learn_smooth
+
+        key, options = ast.unparse(node), {str(keyword.arg): keyword.value for keyword in node.keywords}
+        by = options.pop("by", None)
+        if self.learning and isinstance(by, ast.Name):
+            labels = self.rows.labels(self._by_column(by))
+            self.levels[key] = ordered_levels(display(by.id), labels, None)
+        x, codes = self._smoothed(node)
+        if self.learning:
+            given = {name: self._visit(value) for name, value in options.items()}
+            self.transforms[key] = learn_smooth(x, 1 if by is None else len(self.levels[key]), **given)
+        levels = ("linear",) if by is None else tuple(self.levels[key].tolist())
+        return Basis(self.transforms[key].line(x, codes), levels)  # type: ignore[attr-defined]
+
+    def smooth_inputs(self, smooth: Expression) -> tuple[Array, IntArray | None]:
+        """Return the variable (n,) of a smooth that is learnt, and the level (n,) of its factor; None without one.
+
+        Raises
+        ------
+        DataError
+            If the factor has a level that was unknown when the smooth was learnt.
+        """
+        assert isinstance(smooth.tree, ast.Call)
+        return self._smoothed(smooth.tree)
+
+    def _smoothed(self, node: ast.Call) -> tuple[Array, IntArray | None]:
+        x = np.asarray(number(self._visit(node.args[0]), node), dtype=np.float64)
+        self.check_finite(Expression(ast.unparse(node.args[0]), node.args[0], frozenset(self.functions)), x)
+        by = next((keyword.value for keyword in node.keywords if keyword.arg == "by"), None)
+        if not isinstance(by, ast.Name):
+            return x, None
+        name = column(by.id)
+        return x, recoded(name, self.rows.labels(name), self.levels[ast.unparse(node)]).codes
+
+    def _by_column(self, by: ast.Name) -> str:
+        name = column(by.id)
+        if not self.rows.is_factor(name):
+            raise DataError(f"by={name} is a column of numbers: the factor of a smooth is text or a category")
+        return name
 
     def _categorical(self, node: ast.Call) -> Factor:
         """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: a factor with given contrasts and levels."""

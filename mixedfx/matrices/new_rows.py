@@ -18,6 +18,7 @@ from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects, estimable_rows
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.pooled import MemberEncoder
 from mixedfx.matrices.random import RandomEffects
 from mixedfx.matrices.response import read_response
 from mixedfx.matrices.rows import RowArgument, complete_rows, missing_of, read_argument
@@ -76,7 +77,7 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
     ----------
     design : Design
     random : bool, str or list of str
-        True, False, a group (``"Subject"``), a term (``"(Days | Subject)"``), a part of one (``"(1 | Subject)"`` out of
+        Smooths ``s(x)`` are always chosen. True, False, a group (``"Subject"``), a term (``"(Days | Subject)"``), a part of one (``"(1 | Subject)"`` out of
         ``(Days | Subject)``), or a list of these.
 
     Returns
@@ -91,7 +92,7 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
         If it is nothing of the kind.
     """
     if isinstance(random, bool | np.bool_):
-        return [np.full(term.n_columns, bool(random)) for term in design.random]
+        return [np.full(term.n_columns, bool(random) or term.is_smooth) for term in design.random]
     if random is None:
         raise SpecificationError(
             "random=None: lme4 has re.form=NULL for all random effects and re.form=NA for none; write random=True or "
@@ -100,7 +101,7 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
     wanted = [random] if isinstance(random, str) else random
     if not isinstance(wanted, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in wanted):
         raise TypeError(f"random is True, False, the name of a group, a term, or a list of these; found {random!r}")
-    chosen = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
+    chosen = [np.full(term.n_columns, term.is_smooth) for term in design.random]
     for name in wanted:
         for flags, named in zip(chosen, _named(design, name), strict=True):
             flags |= named
@@ -110,7 +111,7 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
 def _named(design: Design, name: str) -> list[BoolArray]:
     """Return the columns that one name stands for."""
     group = frozenset(part.strip() for part in name.split(":"))
-    by_group = [frozenset(term.factors) == group for term in design.random]
+    by_group = [frozenset(term.factors) == group or term.group == name.strip() for term in design.random]
     if any(by_group):
         return [np.full(term.n_columns, used) for term, used in zip(design.random, by_group, strict=True)]
     spelled = [_compact(str(written)) == _compact(name) for written in design.formula.random]
@@ -191,6 +192,9 @@ def linear_predictor_variance(
     total: Array | float = 0.0
     for term, covariance, used in zip(design.random, covariances, integrated, strict=True):
         if used.any():
+            if term.members is not None and data is not None:
+                total = total + covariance[0, 0] * _member_squares(term.members, term.matrix, data)
+                continue
             whole = term.matrix if data is None else term.encoder.encode(data)
             matrix = whole if used.all() else np.where(used, whole, 0.0)
             share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
@@ -198,6 +202,15 @@ def linear_predictor_variance(
                 share = share * term.level_variances(term.codes if data is None else _known_levels(term, data))
             total = total + share
     return np.asarray(total, dtype=float)
+
+
+def _member_squares(members: MemberEncoder, fitted: Array, data: Any) -> Array:
+    """Return the squared columns (n,) of memberships in new data; the mean of the fitted rows where there are none."""
+    frame = as_frame(data)
+    if not all(name in frame for name in members.members.variables):
+        return np.full(len(frame), float(np.mean(np.einsum("ij,ij->i", fitted, fitted))))
+    known = members.encode(frame)
+    return np.asarray(np.einsum("ij,ij->i", known, known) + members.unknown_squares(frame))
 
 
 def _known_levels(term: RandomEffects, data: Any) -> IntArray:
@@ -229,6 +242,9 @@ class PredictedRows:
         Rows that are lost because they lie in empty cells.
     absent : tuple of str
         Columns of random effects that do not enter, which the rows do not have.
+    strange : sequence of (n,) or None
+        Squared columns of the labels of ``mm(…)`` that are unknown beside others that are known, by term; empty where
+        there are none.
     """
 
     x: Array
@@ -240,6 +256,7 @@ class PredictedRows:
     index: pd.Index[Any] | None = field(default=None, repr=False)
     silent: BoolArray | None = None
     absent: tuple[str, ...] = ()
+    strange: Sequence[Array | None] = ()
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -290,6 +307,9 @@ class PredictedRows:
             left = np.where(known[:, None] & mask, 0.0, z)
             share = np.einsum("ia,ab,ib->i", left, sigma, left)
             total += share if term.loading is None else share * term.level_variances(codes)
+        for sigma, extra in zip(covariances, self.strange, strict=False):
+            if extra is not None:
+                total += sigma[0, 0] * extra
         return total
 
 
@@ -341,9 +361,13 @@ def predicted_rows(
     frame = as_frame(data)
     x, shift, silent = _new_fixed(design, frame, offset)
     codes, z, lost = [], [], silent
+    strange: list[Array | None] = []
     for term, mask in zip(design.random, chosen, strict=True):
         term_codes, term_z = _new_term(term, frame, used=bool(mask.any()), whole=whole)
         unknown = term_codes < 0
+        strange.append(_strange(term, frame, unknown, term_z))
+        if term.members is not None and strange[-1] is not None:
+            term_codes = np.zeros_like(term_codes)
         if mask.any() and unknown.any() and rule.refused:
             remedy = 'write new_levels="population" to predict them without a random effect, or new_levels="nan"'
             raise unknown_levels(term, frame, unknown, remedy)
@@ -353,7 +377,14 @@ def predicted_rows(
         z.append(term_z)
     needed = [name for term in design.random for name in term.encoder.variables] if whole else []
     absent = tuple(name for name in dict.fromkeys(needed) if name not in frame)
-    return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent, absent)
+    return PredictedRows(x, codes, z, chosen, shift, lost, frame.index, silent, absent, strange)
+
+
+def _strange(term: RandomEffects, frame: Frame, unknown: BoolArray, z: Array) -> Array | None:
+    """Return the squared columns (n,) of unknown labels; None without memberships, or where they are not asked for."""
+    if term.members is None or not unknown.any() or np.isnan(z).any():
+        return None
+    return term.members.unknown_squares(frame)
 
 
 def fitted_predictor(design: Design, beta: Array, modes: Sequence[Array], random: Any = True) -> Array:
@@ -428,6 +459,13 @@ def silent_note(count: int) -> str:
 # ---------------------------------------------------------------- levels
 def unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray, remedy: str) -> DataError:
     """Return the error for rows whose level the fit does not know."""
+    if term.members is not None:
+        labels = term.members.unknown_labels(frame)
+        known = ", ".join(repr(_plain(label)) for label in labels[:3]) + (", …" if len(labels) > 3 else "")
+        return DataError(
+            f"{term.group}: {int(unknown.sum())} row(s) of the new data have labels that the fit does not know, or none "
+            f"({known or 'missing'}); {remedy}"
+        )
     rows = np.flatnonzero(unknown)
     shown = ", ".join(_label(term, frame, row) for row in rows[:3].tolist()) + (", …" if len(rows) > 3 else "")
     return DataError(

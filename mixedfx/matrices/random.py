@@ -18,6 +18,7 @@ from mixedfx.matrices.encoder import Encoder, Settings, Term, learn_encoder
 from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels, combine
 from mixedfx.matrices.limits import check_parameters
+from mixedfx.matrices.pooled import MemberEncoder, Pooled, member_parts, smooth_parts
 
 __all__ = ["RandomBuilder", "RandomEffects", "level_labels"]
 
@@ -48,6 +49,8 @@ class RandomEffects:
         The term as a formula has it: ``(1 + x | g)``.
     loading : numpy.ndarray or None
         Factor L (m, m) of the known covariance ``L L'`` between the levels; None if they are independent.
+    pooled : Pooled or None
+        What the columns are of a smooth, or of rows in several levels at once: one level then, without ``factors``.
     """
 
     group: str
@@ -60,6 +63,33 @@ class RandomEffects:
     encoder: Encoder
     term: str
     loading: Array | None = None
+    pooled: Pooled | None = None
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it is the random part of a smooth, which no group has and every prediction keeps."""
+        return self.pooled is not None and self.pooled.is_smooth
+
+    @property
+    def variances(self) -> tuple[tuple[str, int], ...]:
+        """Names of what has a variance of its own, and the first column of each."""
+        if self.pooled is None:
+            return tuple((name, j) for j, name in enumerate(self.names))
+        return tuple(zip(self.pooled.names, self.pooled.firsts, strict=True))
+
+    @property
+    def shown_levels(self) -> pd.Index[Any]:
+        """The levels as users see them: those of ``mm(a, b)`` are its columns."""
+        return self.levels if self.pooled is None or self.pooled.labels is None else self.pooled.labels
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The effects of a level as users see them."""
+        return self.names if self.pooled is None or self.pooled.labels is None else self.pooled.names
+
+    def by_level(self, values: Array) -> Array:
+        """Return values (q, m) of the effects by the levels and effects that users see, (effects, levels)."""
+        return values if self.pooled is None or self.pooled.labels is None else values.reshape(1, -1)
 
     @property
     def n_levels(self) -> int:
@@ -86,6 +116,9 @@ class RandomEffects:
     def encode_codes(self, data: Any) -> IntArray:
         """Return the level (n,) of each row of new data, -1 where it is unknown or missing."""
         frame = as_frame(data)
+        if self.pooled is not None:
+            codes = np.zeros(len(frame), dtype=np.intp)
+            return codes if self.members is None else np.where(self.members.unknown_rows(frame), -1, codes)
         frame.require(self.factors)
         parts = [frame.column(name).labels for name in self.factors]
         if len(parts) == 1:
@@ -94,8 +127,16 @@ class RandomEffects:
         cells = combine([Labels(part.recode(level), level) for part, level in zip(parts, levels)], self.factors)
         return cells.recode(self.levels)
 
+    @property
+    def members(self) -> MemberEncoder | None:
+        """How the memberships of ``mm(a, b)`` are read; None for other terms."""
+        return self.encoder if isinstance(self.encoder, MemberEncoder) else None
+
     def __repr__(self) -> str:
-        return f"<RandomEffects: {self.term}, {len(self.levels)} levels, effects {', '.join(self.names)}>"
+        if self.is_smooth:
+            return f"<RandomEffects: {self.term}, a smooth of {self.n_columns} random columns>"
+        effects = ", ".join(self.shown_names)
+        return f"<RandomEffects: {self.term}, {len(self.shown_levels)} levels, effects {effects}>"
 
 
 class RandomBuilder:
@@ -129,6 +170,8 @@ class RandomBuilder:
         SpecificationError
             If the term has more covariance parameters than there are rows.
         """
+        if not term.group:
+            return self._pooled(term)
         labels = self._labels(term.group)
         encoder, matrix = self._encoded(term)
         covariance = covariance_for(term.covariance, len(encoder.names))
@@ -148,6 +191,16 @@ class RandomBuilder:
             encoder,
             str(term),
             loading,
+        )
+
+    def _pooled(self, term: RandomTerm) -> RandomEffects:
+        parts = member_parts if term.members is not None else smooth_parts
+        encoder, matrix, covariance, pooled = parts(term, self.rows, self.settings)
+        check_parameters(str(term), covariance, self.rows.size)
+        codes, levels = np.zeros(self.rows.size, dtype=np.intp), pd.Index([term.label])
+        names = encoder.names
+        return RandomEffects(
+            term.label, (), codes, levels, matrix, names, covariance, encoder, str(term), None, pooled
         )
 
     def _labels(self, group: tuple[str, ...]) -> Labels:
