@@ -10,7 +10,6 @@ import numpy as np
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.base import Covariance
-from mixedfx.exceptions import SpecificationError
 
 __all__ = ["PooledDiagonalCovariance"]
 
@@ -33,11 +32,6 @@ class PooledDiagonalCovariance(Covariance):
     """
 
     counts: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if sum(self.counts) != self.size or min(self.counts, default=0) < 1:
-            raise SpecificationError(f"blocks of {self.counts} columns do not make up {self.size} columns")
 
     @property
     def blocks(self) -> IntArray:
@@ -104,6 +98,17 @@ class PooledDiagonalCovariance(Covariance):
     def canonical(self, theta: Array) -> Array:
         """Return the absolute values."""
         return np.abs(theta)
+
+    def closed(self, theta: Array, rest: Array) -> Array:
+        """Return the parameters with the standard deviations of blocks outside the span of ``rest`` (q, k) at zero."""
+        left = np.bincount(self.blocks, weights=np.abs(rest).sum(axis=1), minlength=self.n_theta)
+        return np.where(left > 0, theta, 0.0)
+
+    def reopened(self, theta: Array, null: Array, gradient: Array, size: float) -> Array:
+        """Return the parameters with those null standard deviations raised that the criterion wants positive."""
+        empty = np.bincount(self.blocks, weights=np.abs(null).sum(axis=1), minlength=self.n_theta) > 0
+        wanted = empty & (np.bincount(self.blocks, weights=gradient.diagonal(), minlength=self.n_theta) < 0)
+        return np.where(wanted if wanted.any() else empty, size, theta)
 
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``; the scales must be equal within a block."""

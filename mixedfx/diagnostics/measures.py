@@ -241,8 +241,12 @@ def _fixed_variance(fit: MixedResults) -> float:
 def random_variances(fit: MixedResults) -> dict[str, float]:
     """Return the variance of ``z' b``, averaged over the rows, by grouping factor."""
     out: dict[str, float] = {}
-    for term, covariance in zip(fit.design.random, fit.varcorr.terms, strict=True):
-        share = np.einsum("ia,ab,ib->i", term.matrix, covariance.matrix, term.matrix, optimize=True)
+    pairs = zip(fit.design.random, fit.varcorr.terms, fit.solution.covariances, strict=True)
+    for term, covariance, full in pairs:
+        if term.pooled is None:
+            share = np.einsum("ia,ab,ib->i", term.matrix, covariance.matrix, term.matrix, optimize=True)
+        else:
+            share = term.row_variances(term.matrix, full)
         if term.loading is not None:
             share = share * np.einsum("lk,lk->l", term.loading, term.loading)[term.codes]
         out[term.group] = out.get(term.group, 0.0) + fit.design.mean_over_rows(share)

@@ -277,7 +277,6 @@ def _known_variances(fit: MixedResults) -> tuple[Any, Array]:
 def _between(fit: MixedResults) -> Array:
     """Variance (n,) of the random part of every row."""
     total = np.zeros(fit.design.n_rows)
-    for term, covariance in zip(fit.design.random, fit.varcorr.terms, strict=True):
-        z = np.asarray(term.matrix, dtype=float)
-        total += np.einsum("ni,ij,nj->n", z, covariance.matrix, z)
+    for term, covariance in zip(fit.design.random, fit.solution.covariances, strict=True):
+        total += term.row_variances(np.asarray(term.matrix, dtype=float), covariance)
     return total

@@ -132,7 +132,8 @@ def _conditional(
     for f, effects in enumerate(at.column_effects):
         moved = effects[:, :, :-1]
         moved = moved if f not in loadings else np.einsum("lm,qmp->qlp", loadings[f], moved)
-        predicted += np.einsum("qi,qip->ip", z[f], moved[:, codes[f]])
+        one = moved.shape[1] == 1
+        predicted += z[f].T @ moved[:, 0] if one else np.einsum("qi,qip->ip", z[f], moved[:, codes[f]])
     many = many_variances(problem.assembly.rows, at.factor, codes, z)
     conditional, error = (_by_solves(layout, loadings, at, codes, z), 0.0) if many is None else many
     return conditional, predicted, error

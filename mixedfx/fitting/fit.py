@@ -253,7 +253,7 @@ class Fit(ABC):
     @property
     def _named_parameters(self) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]:
         """The fixed effects and the covariance parameters by (component, name)."""
-        labels = [f"{t.group}: {label}" for t in self.design.random for label in t.covariance.labels(list(t.names))]
+        labels = [f"{t.group}: {label}" for t in self.design.random for label in t.theta_labels]
         fixed = {
             ("conditional", str(name)): float(v) for name, v in zip(self.design.fixed.names, self.beta, strict=True)
         }

@@ -190,6 +190,8 @@ def standard_error(quantity: Quantity | None, phi: Array, covariance: Array) -> 
 def covariance_entries(term: RandomEffects) -> list[tuple[int, int]]:
     """Return the entries of a term's covariance that are parameters: the lower triangle by column, or the diagonal."""
     q = term.n_columns
+    if term.pooled is not None:
+        return [(j, j) for _, j in term.variances]
     if isinstance(term.covariance, DiagonalCovariance | HomogeneousDiagonalCovariance):
         return [(i, i) for i in range(q)]
     return [(i, j) for j in range(q) for i in range(j, q)]
@@ -197,9 +199,9 @@ def covariance_entries(term: RandomEffects) -> list[tuple[int, int]]:
 
 def term_entries(term: RandomEffects) -> list[tuple[str, int, int]]:
     """Return names and entries ``(name, i, j)`` of a term's standard deviations (i = j), then correlations (i > j)."""
-    names, entries = term.names, covariance_entries(term)
-    out = [(f"sd_{names[i]}|{term.group}", i, j) for i, j in entries if i == j]
-    return out + [(f"cor_{names[i]}.{names[j]}|{term.group}", i, j) for i, j in entries if i != j]
+    name, entries = term.variance_name, covariance_entries(term)
+    out = [(f"sd_{name(i)}|{term.group}", i, j) for i, j in entries if i == j]
+    return out + [(f"cor_{name(i)}.{name(j)}|{term.group}", i, j) for i, j in entries if i != j]
 
 
 def _of_term(

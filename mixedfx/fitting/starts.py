@@ -119,7 +119,7 @@ class Starts:
 
 def parameter_names(design: Design) -> tuple[str, ...]:
     """Return a name for every covariance parameter, unique by group and term."""
-    names = [f"{term.group}: {label}" for term in design.random for label in term.covariance.labels(term.names)]
+    names = [f"{term.group}: {label}" for term in design.random for label in term.theta_labels]
     return tuple(name if names.count(name) == 1 else f"{name} ({k + 1})" for k, name in enumerate(names))
 
 

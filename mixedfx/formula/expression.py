@@ -74,8 +74,8 @@ class Scope:
 
     @property
     def taken(self) -> frozenset[str]:
-        """Names of functions, which a column must not hide."""
-        return FUNCTIONS | self.functions
+        """Names of functions, which a column must not hide; a column called s is too common to be quoted."""
+        return (FUNCTIONS - {"s"}) | self.functions
 
     def error(self, message: str, start: int) -> SpecificationError:
         """Return an error that marks the place ``start``."""
@@ -226,7 +226,7 @@ class _Translation:
 
     def function_name(self, token: Token) -> str:
         name, scope = token.text, self.scope
-        if name in scope.taken or name in ("Q", "c"):
+        if name in FUNCTIONS or name in scope.functions or name in ("Q", "c"):
             return name
         if name.startswith("np.") and name[3:] in ELEMENTWISE:
             return name[3:]

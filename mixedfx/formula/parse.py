@@ -268,9 +268,7 @@ def assemble(response: Expression, parts: RightSide, scope: Scope, tree: Tree) -
     return replace(formula, names=names, variables=tuple(dict.fromkeys([*(name for _, name in names), *groups])))
 
 
-def _smooths(
-    fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree
-) -> tuple[RandomTerm, ...]:
+def _smooths(fixed: tuple[Term, ...], parts: RightSide, scope: Scope, tree: Tree) -> tuple[RandomTerm, ...]:
     """Return the random terms of the smooths among the fixed terms; refuse smooths where none may stand."""
     start = next((token.start for token in tree.tokens if token.text == "s"), tree.right.start)
     smooths: dict[tuple[str, str], RandomTerm] = {}

@@ -11,7 +11,19 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.names import column, display, identifier, quote
 from mixedfx.formula.whitelist import CONSTANTS
 
-__all__ = ["Expression", "Formula", "Members", "RandomTerm", "Term", "as_expression", "columns_in", "is_smooth", "smooth_by", "smooth_label", "sum_text"]
+__all__ = [
+    "Expression",
+    "Formula",
+    "Members",
+    "RandomTerm",
+    "Term",
+    "as_expression",
+    "columns_in",
+    "is_smooth",
+    "smooth_by",
+    "smooth_label",
+    "sum_text",
+]
 
 
 class Expression(str):

@@ -44,7 +44,7 @@ SIGNATURES: dict[str, dict[str, str]] = {
 """Parameters after the first one (an expression of columns) and their kinds."""
 
 FUNCTIONS = frozenset(SIGNATURES)
-KEYWORD_ONLY = frozenset({"levels", "k", "bs", "by"})
+KEYWORD_ONLY = frozenset({"levels"})
 """Parameters that must be named."""
 
 WHOLE = frozenset({"C", "poly", "bs", "ns", "cr", "cs", "cbind", "wb", "s"})

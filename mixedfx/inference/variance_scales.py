@@ -123,7 +123,7 @@ def _by_entry(
         if likelihood.is_relative:
             slope[likelihood.log_variance] = matrix
         entries = covariance_entries(term)
-        labels += [(term.group, term.names[j], "" if i == j else term.names[i]) for i, j in entries]
+        labels += [(term.group, term.variance_name(j), "" if i == j else term.variance_name(i)) for i, j in entries]
         more_values, more_slopes = numbers(matrix, slope, entries)
         values += more_values
         slopes += more_slopes
@@ -157,7 +157,7 @@ def _on_theta(fit: Fit) -> _Labelled:
     slopes = np.zeros((fit.theta.size, likelihood.phi.size))
     slopes[:, likelihood.theta] = fit.theta_jacobian
     terms = fit.design.random
-    labels: list[Label] = [(t.group, label, "") for t in terms for label in t.covariance.labels(list(t.names))]
+    labels: list[Label] = [(t.group, label, "") for t in terms for label in t.theta_labels]
     return _Labelled(labels, fit.theta, slopes)
 
 

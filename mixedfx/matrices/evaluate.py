@@ -372,7 +372,8 @@ class Evaluator:
         x, codes = self._smoothed(node)
         if self.learning:
             given = {name: self._visit(value) for name, value in options.items()}
-            self.transforms[key] = learn_smooth(x, 1 if by is None else len(self.levels[key]), **given)
+            learnt: Any = learn_smooth(x, 1 if by is None else len(self.levels[key]), **given)
+            self.transforms[key] = learnt
         levels = ("linear",) if by is None else tuple(self.levels[key].tolist())
         return Basis(self.transforms[key].line(x, codes), levels)  # type: ignore[attr-defined]
 
@@ -384,10 +385,9 @@ class Evaluator:
         DataError
             If the factor has a level that was unknown when the smooth was learnt.
         """
-        assert isinstance(smooth.tree, ast.Call)
         return self._smoothed(smooth.tree)
 
-    def _smoothed(self, node: ast.Call) -> tuple[Array, IntArray | None]:
+    def _smoothed(self, node: Any) -> tuple[Array, IntArray | None]:
         x = np.asarray(number(self._visit(node.args[0]), node), dtype=np.float64)
         self.check_finite(Expression(ast.unparse(node.args[0]), node.args[0], frozenset(self.functions)), x)
         by = next((keyword.value for keyword in node.keywords if keyword.arg == "by"), None)

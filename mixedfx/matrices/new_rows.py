@@ -77,7 +77,8 @@ def chosen_columns(design: Design, random: Any) -> list[BoolArray]:
     ----------
     design : Design
     random : bool, str or list of str
-        Smooths ``s(x)`` are always chosen. True, False, a group (``"Subject"``), a term (``"(Days | Subject)"``), a part of one (``"(1 | Subject)"`` out of
+        Smooths ``s(x)`` are always chosen. True, False, a group (``"Subject"``), a term (``"(Days | Subject)"``), a
+        part of one (``"(1 | Subject)"`` out of
         ``(Days | Subject)``), or a list of these.
 
     Returns
@@ -197,7 +198,7 @@ def linear_predictor_variance(
                 continue
             whole = term.matrix if data is None else term.encoder.encode(data)
             matrix = whole if used.all() else np.where(used, whole, 0.0)
-            share = np.einsum("ia,ab,ib->i", matrix, covariance, matrix)
+            share = term.row_variances(matrix, covariance)
             if term.loading is not None:
                 share = share * term.level_variances(term.codes if data is None else _known_levels(term, data))
             total = total + share
@@ -294,7 +295,8 @@ class PredictedRows:
         for k, (codes, b) in enumerate(zip(self.codes, modes, strict=True)):
             columns = self.included(k)
             if columns is not None:
-                eta = eta + np.einsum("iq,qi->i", columns, b[:, codes])
+                one = b.shape[1] == 1
+                eta = eta + (columns @ b[:, 0] if one else np.einsum("iq,qi->i", columns, b[:, codes]))
         return np.asarray(eta if self.lost is None else np.where(self.lost, np.nan, eta))
 
     def outside(self, terms: Sequence[RandomEffects], covariances: Sequence[Array]) -> Array:
@@ -305,7 +307,7 @@ class PredictedRows:
             if mask.all() and known.all():
                 continue
             left = np.where(known[:, None] & mask, 0.0, z)
-            share = np.einsum("ia,ab,ib->i", left, sigma, left)
+            share = term.row_variances(left, sigma)
             total += share if term.loading is None else share * term.level_variances(codes)
         for sigma, extra in zip(covariances, self.strange, strict=False):
             if extra is not None:
@@ -463,8 +465,8 @@ def unknown_levels(term: RandomEffects, frame: Frame, unknown: BoolArray, remedy
         labels = term.members.unknown_labels(frame)
         known = ", ".join(repr(_plain(label)) for label in labels[:3]) + (", …" if len(labels) > 3 else "")
         return DataError(
-            f"{term.group}: {int(unknown.sum())} row(s) of the new data have labels that the fit does not know, or none "
-            f"({known or 'missing'}); {remedy}"
+            f"{term.group}: {int(unknown.sum())} row(s) of the new data have labels that the fit does not know, or no "
+            f"label ({known or 'missing'}); {remedy}"
         )
     rows = np.flatnonzero(unknown)
     shown = ", ".join(_label(term, frame, row) for row in rows[:3].tolist()) + (", …" if len(rows) > 3 else "")

@@ -16,7 +16,7 @@ import pandas as pd
 from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance.pooled import PooledDiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import Expression, Members, RandomTerm, smooth_by
+from mixedfx.formula import Expression, Members, RandomTerm, coefficient_name, smooth_by, smooth_label
 from mixedfx.matrices.encoder import Encoder, Settings, learn_encoder
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import FrameRows, as_frame
@@ -26,7 +26,10 @@ from mixedfx.matrices.limits import check_basis
 if TYPE_CHECKING:
     from mixedfx.matrices.smooths import LearntSmooth
 
-__all__ = ["MemberEncoder", "Pooled", "SmoothEncoder", "member_parts", "memberless", "smooth_parts"]
+__all__ = ["MemberEncoder", "Pooled", "SmoothEncoder", "member_parts", "memberless", "smooth_encoder", "smooth_parts"]
+
+
+SMOOTH = "smooth"  # what varies in a smooth without a factor
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Pooled:
     Attributes
     ----------
     names : tuple of str
-        Of the blocks, which have a variance each: ``s(x)``, ``s(x):f[a]``, ``Intercept``.
+        Of the blocks, which have a variance each: ``smooth``, ``f[a]``, ``Intercept``.
     firsts : tuple of int
         First column of every block.
     labels : Index or None
@@ -91,11 +94,34 @@ class SmoothEncoder(Encoder):
         """Levels of that factor."""
         return self.learnt[1][self.smooth.text].tolist() if self.by else []
 
+    def values(self, rows: FrameRows) -> Array:
+        """Return the variable (n,)."""
+        value = Evaluator(rows, self.settings.functions, self.settings.codings, self.learnt)
+        return value.smooth_inputs(self.smooth)[0]
+
+    @property
+    def line_names(self) -> tuple[str, ...]:
+        """Names of the fixed effects that are the straight lines of the smooth, a level each."""
+        label = coefficient_name(self.smooth.text)
+        return tuple(f"{label}[{level}]" for level in (self.levels if self.by else ["linear"]))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the smooths are called, a level each: ``s(x)``, ``s(x):f[a]``."""
+        label = smooth_label(self.smooth)
+        return tuple(f"{label}[{level}]" for level in self.levels) if self.by else (label,)
+
     def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, q)."""
         value = Evaluator(rows, self.settings.functions, self.settings.codings, self.learnt)
         x, codes = value.smooth_inputs(self.smooth)
         return self.transform.wiggle(x, codes)
+
+
+def smooth_encoder(term: Any) -> SmoothEncoder:
+    """Return the encoder of the random term of a smooth."""
+    encoder: SmoothEncoder = term.encoder
+    return encoder
 
 
 def smooth_parts(
@@ -108,7 +134,7 @@ def smooth_parts(
     learnt = value.transforms, value.levels
     encoder = SmoothEncoder(smooth, learnt, settings.named_in((smooth,)), (), {})
     size, levels = encoder.transform.size, encoder.levels
-    blocks = tuple(f"{term.label}[{level}]" for level in levels) if levels else (term.label,)
+    blocks = tuple(f"{encoder.by}[{level}]" for level in levels) if levels else (SMOOTH,)
     names = tuple(f"{block}.{j + 1}" for block in blocks for j in range(size))
     encoder = replace(encoder, names=names, terms={term.label: tuple(range(len(names)))})
     covariance = PooledDiagonalCovariance(len(names), (size,) * len(blocks))
@@ -172,7 +198,7 @@ def memberless(members: Members, data: Any) -> dict[str, BoolArray]:
         if frame.column(name).is_factor:
             raise DataError(f"the weights {name!r} of {members.label} are no numbers")
     found = _memberships(members, FrameRows(frame))
-    places = {
+    places: dict[str, Any] = {
         members.label: ~found.present.any(axis=1),
         f"the weights of {members.label}": np.isnan(found.weights).any(axis=1),
     }
@@ -183,7 +209,8 @@ def _union(members: Members, labels: Sequence[Labels]) -> pd.Index[Any]:
     """Return the labels of all columns in one order: they are matched across columns."""
     first = labels[0].levels
     if all(part.levels.equals(first) for part in labels[1:]):
-        return pd.Index(first).rename(members.label)
+        renamed: pd.Index[Any] = first.rename(members.label)
+        return renamed
     every = [label for part in labels for label in part.levels.tolist()]
     kinds = {isinstance(label, str) for label in every}
     if len(kinds) > 1:
@@ -191,7 +218,8 @@ def _union(members: Members, labels: Sequence[Labels]) -> pd.Index[Any]:
             f"some columns of {members.label} hold text and others numbers: labels that are the same level must be "
             "written alike in all columns"
         )
-    return factorize(members.label, np.array(every, dtype=object)).levels.rename(members.label)
+    union: pd.Index[Any] = factorize(members.label, np.array(every, dtype=object)).levels.rename(members.label)
+    return union
 
 
 @dataclass(frozen=True)
@@ -224,7 +252,7 @@ class MemberEncoder(Encoder):
         return np.asfortranarray(_memberships(self.members, rows).columns(self.levels) * self.left.columns(rows))
 
     def encode(self, data: Any) -> Array:
-        """Return the columns (n, m) for new data: nothing for labels that are unknown, nan where a weight is missing."""
+        """Return the columns (n, m) for new data: nothing for unknown labels, nan where a weight is missing."""
         frame = as_frame(data)
         frame.require(self.variables)
         found = _memberships(self.members, FrameRows(frame))
@@ -265,8 +293,7 @@ def member_parts(
     SpecificationError
         If the left side has several columns, or the columns would take too much memory.
     """
-    members = term.members
-    assert members is not None
+    members: Any = term.members
     left, matrix = learn_encoder(term.terms, rows, settings, f"the left side of {term}", within_only=True)
     if matrix.shape[1] != 1:
         listed = ", ".join(left.names)
@@ -289,4 +316,3 @@ def member_parts(
     covariance = PooledDiagonalCovariance(len(names), (len(names),))
     columns = np.asfortranarray(found.columns(levels) * matrix)
     return encoder, columns, covariance, Pooled((effect,), (0,), levels)
-

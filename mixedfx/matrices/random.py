@@ -77,6 +77,21 @@ class RandomEffects:
             return tuple((name, j) for j, name in enumerate(self.names))
         return tuple(zip(self.pooled.names, self.pooled.firsts, strict=True))
 
+    def variance_name(self, column: int) -> str:
+        """Return the name of the variance that a column has."""
+        return self.names[column] if self.pooled is None else {j: name for name, j in self.variances}[column]
+
+    @property
+    def theta_labels(self) -> tuple[str, ...]:
+        """Names of the covariance parameters."""
+        return self.covariance.labels(list(self.names)) if self.pooled is None else self.pooled.names
+
+    def shown_covariance(self, matrix: Array) -> Array:
+        """Return the part of a covariance (q, q) of the columns that users see: the variance of every block."""
+        if self.pooled is None:
+            return matrix
+        return np.diag(matrix.diagonal()[list(self.pooled.firsts)])
+
     @property
     def shown_levels(self) -> pd.Index[Any]:
         """The levels as users see them: those of ``mm(a, b)`` are its columns."""
@@ -100,6 +115,12 @@ class RandomEffects:
     def n_columns(self) -> int:
         """Number q of columns."""
         return len(self.names)
+
+    def row_variances(self, columns: Array, covariance: Array) -> Array:
+        """Return the variance (n,) that the columns (n, q) of rows have with a covariance (q, q)."""
+        if self.pooled is not None:  # independent effects
+            return np.asarray(np.square(columns) @ covariance.diagonal())
+        return np.asarray(np.einsum("ia,ab,ib->i", columns, covariance, columns))
 
     def level_variances(self, codes: IntArray) -> Array:
         """Return the factor (n,) of the known covariance in the variance of each level; its mean for unknown ones."""
@@ -199,9 +220,7 @@ class RandomBuilder:
         check_parameters(str(term), covariance, self.rows.size)
         codes, levels = np.zeros(self.rows.size, dtype=np.intp), pd.Index([term.label])
         names = encoder.names
-        return RandomEffects(
-            term.label, (), codes, levels, matrix, names, covariance, encoder, str(term), None, pooled
-        )
+        return RandomEffects(term.label, (), codes, levels, matrix, names, covariance, encoder, str(term), None, pooled)
 
     def _labels(self, group: tuple[str, ...]) -> Labels:
         if group not in self._groups:

@@ -1,9 +1,8 @@
 """Smooths of one variable: a basis, its penalty, and what of it is fixed and what is random.
 
-A smooth is ``f(x) = sum_j b_j B_j(x)`` with the penalty ``b' S b`` on its curvature. Of the coefficients that make f sum
-to zero over the rows, ``S = U D U'``; the null space is the straight line, and ``Z = B U_+ D_+^(-1/2)`` has independent
-effects of one variance (Wood 2004, JASA 99:673; 2017, Generalized Additive Models, sections 5.3, 5.4 and 5.8). The line
-is a fixed effect.
+A smooth is ``f(x) = sum_j b_j B_j(x)`` with the penalty ``b' S b`` on its curvature. Of the coefficients that make f
+sum to zero over the rows, ``S = U D U'``; the null space is the straight line, and ``Z = B U_+ D_+^(-1/2)`` has
+independent effects of one variance (Wood 2004, JASA 99:673; 2017, chapter 5). The line is a fixed effect.
 
 Everything is computed of x mapped to [0, 1], so that a shift or another unit of x changes nothing, and Z is scaled to
 have rows of mean square 1: the standard deviation of its effects is that of the smooth about its line.
@@ -20,7 +19,7 @@ import numpy as np
 from scipy.linalg import solve_banded
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import DataError
 from mixedfx.matrices.limits import check_basis
 from mixedfx.matrices.transforms import whole
 from mixedfx.matrices.values import Basis
@@ -98,7 +97,9 @@ class CubicRegression(SmoothBasis):
         out[rows, j + 1] += right / h
         beyond = t - inside
         if beyond.any():
-            slope = (-(left**2) / (2 * h) + h / 6.0)[:, None] * F[j] + (right**2 / (2 * h) - h / 6.0)[:, None] * F[j + 1]
+            slope = (-(left**2) / (2 * h) + h / 6.0)[:, None] * F[j] + (right**2 / (2 * h) - h / 6.0)[:, None] * F[
+                j + 1
+            ]
             slope[rows, j] -= 1.0 / h
             slope[rows, j + 1] += 1.0 / h
             out += beyond[:, None] * slope
@@ -275,8 +276,6 @@ def learn_smooth(x: Array, n_levels: int, k: Any = DEFAULT_SIZE, bs: str = "cr")
         remedy = f"write k={len(distinct)}" if len(distinct) >= least else "make it a factor or a line"
         raise DataError(f"a smooth of k={size} functions needs as many different values, found {known}: {remedy}")
     low, span = float(distinct[0]), float(distinct[-1] - distinct[0])
-    if not np.isfinite(span):
-        raise SpecificationError("the range of the variable of a smooth is too large for a number: rescale it")
     t = (x - low) / span
     basis = make(t, size)
     columns = basis(t)

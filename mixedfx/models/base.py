@@ -236,7 +236,7 @@ class MixedModel(ABC, Generic[R]):
     @property
     def groups(self) -> dict[str, pd.Index[Any]]:
         """Levels of each grouping factor."""
-        return {term.group: term.levels for term in self.design.random}
+        return {term.group: term.shown_levels for term in self.design.random if not term.is_smooth}
 
     @cached_property
     def exog_re(self) -> sp.csr_array:
@@ -384,7 +384,7 @@ def checked_theta(design: Design, theta: Array) -> Array:
         wrong = np.abs(legal - part) > END * np.maximum(np.abs(legal), 1.0)
         if wrong.any():
             j = int(np.flatnonzero(wrong)[0])
-            name = covariance.labels(term.names)[j]
+            name = term.theta_labels[j]
             raise SpecificationError(
                 f"theta of {term.term}: {name} = {part[j]:g} is not between {lower[j]:.4g} and {upper[j]:.4g}"
             )

@@ -35,6 +35,7 @@ from mixedfx.plots.means import (
 )
 from mixedfx.plots.parameters import plot_bootstrap, plot_profile
 from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
+from mixedfx.plots.smooths import smooth, smooth_frame
 
 __all__ = [
     "caterpillar",
@@ -71,6 +72,8 @@ __all__ = [
     "scale_location",
     "shrinkage",
     "shrinkage_frame",
+    "smooth",
+    "smooth_frame",
 ]
 
 for _name in __all__:  # calls with other arguments say what to write

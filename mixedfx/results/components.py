@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from mixedfx._typing import Array
 from mixedfx.fitting.reported import family_names
 from mixedfx.inference.distributions import two_sided
+from mixedfx.inference.wald import JointTest
 
 if TYPE_CHECKING:
     from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
@@ -23,6 +24,7 @@ __all__ = [
     "limit_notes",
     "limit_words",
     "summary_tables",
+    "term_tests",
 ]
 
 
@@ -149,3 +151,22 @@ def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Arr
     if problem.family.phi_names:
         titled["Family parameters"] = family_table(problem, estimate, covariance)
     return titled
+
+
+def term_tests(
+    f_test: Callable[..., JointTest],
+    terms: Mapping[str, Sequence[int]],
+    size: int,
+    skip_single: bool,
+    ddf: str | None,
+) -> pd.DataFrame:
+    """Return the test of every term's columns among ``size`` coefficients: F, or chi-squared without denominator df."""
+    identity, rows = np.eye(size), {}
+    for term, columns in terms.items():
+        if len(columns) > int(skip_single):
+            test = f_test(identity[list(columns)], ddf=ddf)
+            z = np.isinf(test.df_denom)
+            statistic = test.fvalue * test.df_num if z else test.fvalue
+            rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)
+    named = ["statistic", "pvalue", "df_constraint", "df_denom"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})

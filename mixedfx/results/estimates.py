@@ -21,19 +21,20 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
 from mixedfx.inference.hypothesis import hypothesis_from
+from mixedfx.inference.smooths import FittedSmooth, fitted_smooths
 from mixedfx.inference.variance_scales import VarianceScaleName, variance_estimates
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
-from mixedfx.matrices import Design, RandomEffects
-from mixedfx.matrices.basis import TermBasis
-from mixedfx.results.components import further_table
+from mixedfx.matrices import Design
+from mixedfx.results.components import further_table, term_tests
 from mixedfx.results.effects import (
     cholesky_factor,
     coefficients_by_level,
-    covariance_frame,
+    covariances_by_level,
     effect_frames,
     joint_frame,
     table_of_levels,
 )
+from mixedfx.results.smooths import smooth_frame
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 __all__ = ["Estimates"]
@@ -89,9 +90,7 @@ class Estimates:
     @cached_property
     def theta(self) -> pd.Series[float]:
         """Covariance parameters, labelled by group and term; relative to sigma in a linear model."""
-        labels = [
-            (term.group, label) for term in self.design.random for label in term.covariance.labels(list(term.names))
-        ]
+        labels = [(term.group, label) for term in self.design.random for label in term.theta_labels]
         index = pd.MultiIndex.from_tuples(labels, names=["group", "term"]) if labels else pd.Index([])
         return pd.Series(self.solution.theta, index=index, name="theta", dtype=float)
 
@@ -113,7 +112,12 @@ class Estimates:
     def varcorr(self) -> VarCorr:
         """Variances, standard deviations and correlations of the random effects; a residual where there is one."""
         terms = tuple(
-            TermCovariance(term.group, tuple(term.names), matrix, correlated=written.covariance != "diag")
+            TermCovariance(
+                term.group,
+                tuple(name for name, _ in term.variances),
+                term.shown_covariance(matrix),
+                correlated=term.pooled is None and written.covariance != "diag",
+            )
             for term, written, matrix in zip(
                 self.design.random, self.design.formula.random, self.solution.covariances, strict=True
             )
@@ -333,15 +337,7 @@ class Estimates:
         Days           45.85     0.0              1      17.0
         """
         checked_flag("skip_single", skip_single)
-        identity, rows = np.eye(len(self.params)), {}
-        for term, columns in self.design.fixed.terms.items():
-            if len(columns) > int(skip_single):
-                test = self.f_test(identity[list(columns)], ddf=ddf)
-                z = np.isinf(test.df_denom)
-                statistic = test.fvalue * test.df_num if z else test.fvalue
-                rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)
-        named = ["statistic", "pvalue", "df_constraint", "df_denom"]
-        return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})
+        return term_tests(self.f_test, self.design.fixed.terms, len(self.params), skip_single, ddf)
 
     @cached_property
     def _canonical_rows(self) -> CanonicalRows:
@@ -404,19 +400,32 @@ class Estimates:
         array([[145.71, -21.44],
                [-21.44,   5.31]])
         """
-        problem, terms = self.solution.problem, self.design.random
-        parts: dict[str, list[tuple[int, TermBasis, slice, RandomEffects]]] = {}
-        for term, basis, (factor, own) in zip(terms, problem.terms, problem.assembly.places, strict=True):
-            parts.setdefault(term.group, []).append((factor, basis, own, term))
-        out = {}
-        for group, own in parts.items():
-            blocks = self.solution.factor_covariance(own[0][0])
-            to_user = np.vstack([_placed(basis.matrix, columns, len(blocks)) for _, basis, columns, _ in own])
-            names = [name for *_, term in own for name in term.names]
-            out[group] = covariance_frame(
-                np.einsum("ia,abm,jb->mij", to_user, blocks, to_user), own[0][3].levels, names
-            )
-        return out
+        return covariances_by_level(self.solution)
+
+    @cached_property
+    def fitted_smooths(self) -> tuple[FittedSmooth, ...]:
+        """The smooths, those of the levels of a factor apart, with all that is known of them."""
+        return fitted_smooths(self.solution)
+
+    @property
+    def smooths(self) -> pd.DataFrame:
+        """The smooths ``s(x)``: effective degrees of freedom, and the test of the smooth being zero everywhere.
+
+        Returns
+        -------
+        DataFrame
+            A row for each smooth (``s(x)``; ``s(x):f[a]`` for a level of ``by=f``): ``edf``, effective degrees of
+            freedom, 1 for a straight line; ``ref_df``, those of the test; ``F``, the statistic of Wood (2013,
+            Biometrika 100, 221) by ``ref_df``, where the dispersion is known too; ``pvalue``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ s(Days, k=5) + (1 | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.smooths.loc["s(Days)", ["edf", "ref_df"]].round(2).tolist()
+        [1.0, 1.0]
+        """
+        return smooth_frame(self.fitted_smooths)
 
     @property
     def bse_re(self) -> pd.Series[float]:
@@ -426,7 +435,8 @@ class Estimates:
         scales. Nan where a variance is zero.
         """
         covariance = self.cov_varpar("variance")
-        shown = [label[0] in self.n_groups for label in covariance.index]
+        groups = {term.group for term in self.design.random}
+        shown = [label[0] in groups for label in covariance.index]
         errors = np.sqrt(np.maximum(np.diag(covariance.to_numpy()), 0.0))
         return pd.Series(errors, index=covariance.index, name="bse_re", dtype=float)[shown]
 
@@ -535,7 +545,7 @@ class Estimates:
     @property
     def n_groups(self) -> dict[str, int]:
         """Number of levels of each grouping factor."""
-        return {term.group: len(term.levels) for term in self.design.random}
+        return {term.group: len(term.shown_levels) for term in self.design.random if not term.is_smooth}
 
     @property
     def df_resid(self) -> int:
@@ -587,10 +597,3 @@ class Estimates:
         """What the certificate says of variances that the data do not determine."""
         certificate = self.certificate
         return () if certificate.is_identified else (str(certificate).splitlines()[1],)
-
-
-def _placed(matrix: Array, columns: slice, size: int) -> Array:
-    """Return a matrix with ``matrix`` in some of ``size`` columns and zeros in the others."""
-    whole = np.zeros((len(matrix), size))
-    whole[:, columns] = matrix
-    return whole

@@ -99,8 +99,9 @@ def _term_values(term: RandomEffects, theta: Array, sigma: Array) -> Iterator[Ar
     factor[~known] = np.nan
     covariance = factor @ factor.swapaxes(1, 2)
     sd = np.sqrt(np.einsum("rii->ri", covariance))
-    yield from (sigma * sd[:, i] for i in range(sd.shape[1]))
-    for i, j in covariance_entries(term):
+    entries = covariance_entries(term)
+    yield from (sigma * sd[:, i] for i, j in entries if i == j)
+    for i, j in entries:
         if i != j:
             product = sd[:, i] * sd[:, j]
             correlation = np.full(product.shape, np.nan)

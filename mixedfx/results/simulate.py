@@ -94,6 +94,8 @@ class DrawnTerm:
     def _rows(self, b: Array, codes: IntArray) -> Array:
         if not b.shape[1]:  # all levels are missing
             return np.full((codes.size, b.shape[2]), np.nan)
+        if b.shape[1] == 1:  # one level
+            return np.where(codes[:, None] < 0, np.nan, self.matrix @ b[:, 0])
         out = np.zeros((codes.size, b.shape[2]))
         for column, part in zip(self.matrix.T, b, strict=True):
             out += column[:, None] * part[codes]
@@ -170,6 +172,10 @@ def simulated_rows(
 
 def _new_term(term: RandomEffects, frame: Frame) -> DrawnTerm:
     fitted, matrix = term.encode(frame)
+    if term.pooled is not None:
+        if (fitted < 0).any():
+            raise unknown_levels(term, frame, fitted < 0, "responses are drawn for labels of the fit only")
+        return DrawnTerm(fitted, 1, matrix, None, fitted)
     if term.loading is not None:
         if (fitted < 0).any():
             raise DataError(f"{term.group}: the known covariance has no row for some levels of the new data")

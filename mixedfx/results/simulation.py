@@ -234,7 +234,7 @@ def _roots(given: Mapping[str, Any], terms: Sequence[RandomEffects], unit: float
 def _from_theta(theta: Any, terms: Sequence[RandomEffects]) -> list[Array]:
     values, sizes = np.asarray(theta, dtype=float), [term.covariance.n_theta for term in terms]
     if values.shape != (sum(sizes),):
-        names = [f"{term.group}: {label}" for term in terms for label in term.covariance.labels(list(term.names))]
+        names = [f"{term.group}: {label}" for term in terms for label in term.theta_labels]
         raise SpecificationError(
             f"params: 'theta' needs {sum(sizes)} numbers ({', '.join(names)}); found {values.shape}"
         )
@@ -254,6 +254,10 @@ def _from_deviations(given: Mapping[str, Any], term: RandomEffects) -> Array:
             sd[i] = _number(given, name, lower=0.0)
         elif name in given:
             correlation[i, j] = correlation[j, i] = _number(given, name, lower=-1.0, upper=1.0)
+    if term.pooled is not None:
+        columns = np.arange(term.n_columns)
+        block = np.searchsorted(np.array(term.pooled.firsts), columns, side="right") - 1
+        return np.diag(sd[np.array(term.pooled.firsts)[block]])
     values, vectors = np.linalg.eigh(correlation)
     if values[0] < -NEGATIVE:
         raise SpecificationError(f"params: no random effects of {term.term} can have these correlations all together")

@@ -27,6 +27,7 @@ from mixedfx._display import (
     options,
 )
 from mixedfx.inference.wald import RowTests
+from mixedfx.results.smooths import smooth_table
 from mixedfx.results.varcorr import TermCovariance, VarCorr
 
 __all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
@@ -50,6 +51,10 @@ NO_FINITE_ESTIMATES = (
 AVERAGE_INFORMATION = (
     "Degrees of freedom and intervals of variances come from the average information (Gilmour, Thompson and Cullis "
     "1995) in place of the exact Hessian."
+)
+SMOOTH_NOTE = (
+    "Smooths: edf are effective degrees of freedom (1: a straight line), F tests the smooth being zero everywhere "
+    "(Wood 2013). The coefficient [linear] is the slope of the straight part, the variance that of what bends about it."
 )
 RATIOS = "Coefficients and limits are exponentiated; the tests are those of the coefficients themselves."
 
@@ -103,6 +108,8 @@ class FittedModel(Protocol):
     def certificate(self) -> object: ...  # noqa: D102
     @property
     def notes(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def smooths(self) -> pd.DataFrame: ...  # noqa: D102
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame: ...  # noqa: D102
 
 
@@ -160,6 +167,9 @@ def summarize(
                 "Fixed effects", estimates, alpha, use_t=results.use_t if tests is None else tests.use_t, ratio=ratio
             )
         )
+    smooths = results.smooths
+    if len(smooths):
+        blocks.append(smooth_table(smooths))
     blocks += [coefficient_table(name, frame, alpha) for name, frame in (components or {}).items()]
     return Summary(
         tuple(blocks),
@@ -309,6 +319,8 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
     if results.is_singular:
         yield f"Singular fit: {'; '.join(_boundaries(results.varcorr))}. {SINGULAR_MEANING}"
     yield from results.notes
+    if len(results.smooths):
+        yield SMOOTH_NOTE
     if tests is not None and tests.use_t:
         yield f"t tests and intervals of the fixed effects have degrees of freedom by {tests.method}."
     elif tests is None and len(results.params) and results.use_t:

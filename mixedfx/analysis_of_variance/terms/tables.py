@@ -23,6 +23,7 @@ from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Asymptotic, Denominator
 from mixedfx.inference.estimable import CanonicalRows, EstimableFunctions, estimable_functions
 from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.smooths import FittedSmooth
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.matrices import Frame
 from mixedfx.matrices.frame import FrameRows
@@ -44,6 +45,12 @@ EFFECT_SIZES = (
 )
 
 
+SMOOTHS = (
+    "Smooths: whether the whole smooth is zero, its straight line among it, beside all other terms; df are the "
+    "reference degrees of freedom of Wood (2013), rows less effective degrees of freedom the denominator's."
+)
+
+
 @dataclass(frozen=True)
 class AnalysedFit:
     """A fit with what calibrates its tests.
@@ -61,6 +68,7 @@ class AnalysedFit:
         Returns the rows in which hypotheses are written, where pooled degrees of freedom depend on them.
     notes : tuple of str
         Warnings about the tests, such as separation.
+    smooths : tuple of FittedSmooth
     """
 
     part: FixedPart
@@ -70,6 +78,16 @@ class AnalysedFit:
     residual: tuple[float, float] | None = None
     rows: Callable[[], CanonicalRows] | None = None
     notes: tuple[str, ...] = ()
+    smooths: tuple[FittedSmooth, ...] = ()
+
+    def hypotheses(self, kind: TermHypotheses) -> list[TermHypothesis]:
+        """Return what is tested, a term each; smooths have a test of their own."""
+        lines = {smooth.line for smooth in self.smooths}
+        return [hypothesis for hypothesis in kind.of(self.part) if hypothesis.label not in lines]
+
+    def labels(self, hypotheses: Sequence[TermHypothesis]) -> list[str]:
+        """Return the names of the rows: of the hypotheses, then of the smooths."""
+        return [*(hypothesis.label for hypothesis in hypotheses), *(smooth.label for smooth in self.smooths)]
 
     @property
     def is_asymptotic(self) -> bool:
@@ -113,6 +131,7 @@ def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
         fit.scale,
         rows=lambda: fit._canonical_rows,
         notes=fit.separation_notes,
+        smooths=fit.fitted_smooths,
     )
 
 
@@ -182,11 +201,12 @@ def cohen_f(f: Array, df: Array, den_df: Array) -> Array:
 
 def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     """Return F tests, a term a row."""
-    hypotheses = kind.of(tested.part)
+    hypotheses = tested.hypotheses(kind)
     tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
-    f, df, den_df = (
-        np.array([getattr(test, name) for test in tests], dtype=float) for name in ("fvalue", "df_num", "df_denom")
-    )
+    smooths = tested.smooths
+    f = np.array([*(test.fvalue for test in tests), *(smooth.fvalue for smooth in smooths)], dtype=float)
+    df = np.array([*(test.df_num for test in tests), *(smooth.ref_df for smooth in smooths)], dtype=float)
+    den_df = np.array([*(test.df_denom for test in tests), *(smooth.df_denom for smooth in smooths)], dtype=float)
     frame = pd.DataFrame(
         {
             "sum_sq": f * df * tested.scale,
@@ -194,12 +214,12 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
             "df": df,
             "den_df": den_df,
             "F": f,
-            "PR(>F)": [test.pvalue for test in tests],
+            "PR(>F)": [*(test.pvalue for test in tests), *(smooth.pvalue for smooth in smooths)],
             "partial_eta_sq": partial_eta_squared(f, df, den_df),
             "partial_omega_sq": partial_omega_squared(f, df, den_df),
             "cohen_f": cohen_f(f, df, den_df),
         },
-        index=[hypothesis.label for hypothesis in hypotheses],
+        index=tested.labels(hypotheses),
     )
     if tested.residual is not None:
         residual_df, ssr = tested.residual
@@ -208,6 +228,7 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
         f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
         *_missing(hypotheses),
         *kind.remarks(tested.part, hypotheses),
+        *([SMOOTHS] if tested.smooths else []),
         EFFECT_SIZES,
     ]
     return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes, headers=SHORT)
@@ -215,21 +236,22 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
 
 def chi_squared_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     """Return Wald chi-squared tests, a term a row."""
-    hypotheses = kind.of(tested.part)
+    hypotheses = tested.hypotheses(kind)
     tests = [_test(tested, hypothesis) for hypothesis in hypotheses]
     frame = pd.DataFrame(
         {
-            "chi2": [test.wald for test in tests],
-            "df": [float(test.df_num) for test in tests],
-            "PR(>chi2)": [test.pvalue for test in tests],
+            "chi2": [*(test.wald for test in tests), *(smooth.statistic for smooth in tested.smooths)],
+            "df": [*(float(test.df_num) for test in tests), *(smooth.ref_df for smooth in tested.smooths)],
+            "PR(>chi2)": [*(test.pvalue for test in tests), *(smooth.pvalue for smooth in tested.smooths)],
         },
-        index=[hypothesis.label for hypothesis in hypotheses],
+        index=tested.labels(hypotheses),
     )
     notes = [
         f"{MEANING[kind.numeral]}; Wald tests.",
         *tested.notes,
         *_missing(hypotheses),
         *kind.remarks(tested.part, hypotheses),
+        *([SMOOTHS] if tested.smooths else []),
     ]
     return StatsTable.from_frame(frame, heading="Analysis of deviance", notes=notes)
 

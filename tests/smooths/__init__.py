@@ -1,0 +1,1 @@
+"""Tests of smooths and of rows in several levels at once."""
