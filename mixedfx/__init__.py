@@ -37,6 +37,7 @@ _HOME = {
     "acf": "diagnostics",
     "aicc": "diagnostics",
     "comparisons": "marginal_means",
+    "deconvolve": "deconvolution",
     "CrossProducts": "scale",
     "cross_products": "scale",
     "conditional_aic": "diagnostics",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from mixedfx.covariance.residual import VarPower as VarPower
     from mixedfx.datasets import list_datasets as list_datasets
     from mixedfx.datasets import load_dataset as load_dataset
+    from mixedfx.deconvolution import deconvolve as deconvolve
     from mixedfx.diagnostics import acf as acf
     from mixedfx.diagnostics import aicc as aicc
     from mixedfx.diagnostics import check as check
@@ -174,6 +176,7 @@ _ROOMS = (
     "analysis_of_variance",
     "covariance",
     "datasets",
+    "deconvolution",
     "diagnostics",
     "exceptions",
     "explanation",

@@ -37,6 +37,8 @@ HIGHER = {
     "confidence_intervals": "results.intervals",
     "correlogram": "plots.diagnostics",
     "dashboard": "plots.diagnostics",
+    "deconvolved": "deconvolution.of_fits",
+    "deconvolution": "plots.deconvolution",
     "diagram_of": "explanation.layered",
     "generalized_without": "fitting.without",
     "emmeans": "marginal_means",

@@ -186,7 +186,7 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     ),
     "alpha": some(*LEVELS),
     "level": some(*LEVELS),
-    "method": some("wald", "parametric", "nope", None),
+    "method": some("wald", "parametric", "npmle", "spline", "normal", "nope", None),
     "n": some(1, 3, 0, -1, 2.5, "a", None),
     "n_jobs": some(1),
     "seed": some(1, 1, 1, -1, 2.5, "a"),
@@ -277,6 +277,10 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "obs": some(True, False, None, 3),
     "skip_single": some(True, False, 3),
     "combine_terms": some(None, "x", ["x"], ["nope"], 3),
+    "support": some(None, None, np.linspace(-2.0, 2.0, 30), [0.0], [1.0, 0.0], [np.nan], [], "a"),
+    "basis": some(None, None, np.ones((100, 1)), np.ones((3, 1)), "a"),
+    "penalty": some(None, 0.1, 0, -1, np.nan, "a"),
+    "information": some(None, "observed", "expected", "nope"),
     "zeta": some(0.0, 1.0, -2.0, np.nan, np.inf, "a"),
 }
 INTERNAL = {"model", "solution", "asked", "design", "denominator", "changed"}
@@ -292,6 +296,7 @@ NOT_AFTER_A_FIT = {
         "mean_squares",
         "check_design",
         "cross_products",
+        "deconvolve",
         "register_covariance",
     ),
 }

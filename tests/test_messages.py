@@ -14,6 +14,7 @@ import mixedfx as mfx
 from tests.messages import (
     core,
     covariance,
+    deconvolution,
     design,
     families,
     graphs,
@@ -34,6 +35,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "guide" / "messages.md"
 MODULES = (
     core,
     covariance,
+    deconvolution,
     design,
     families,
     graphs,
@@ -116,7 +118,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 # Warnings that the cases do not reach: arithmetic must break down for them.
-SILENT = ("could not be followed to the end", "replicates failed, and are left out")
+SILENT = ("could not be followed to the end", "replicates failed, and are left out", "UNFINISHED")
 UNREACHED = tuple(site for sites in REASONS.values() for site in sites)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixedfx._lazy import submodules
 from mixedfx._suggestions import hinting, unknown_name
+from mixedfx.plots.deconvolution import deconvolution, deconvolution_frame
 from mixedfx.plots.diagnostics import (
     correlogram,
     dashboard,
@@ -42,6 +43,8 @@ __all__ = [
     "caterpillar_frame",
     "correlogram",
     "dashboard",
+    "deconvolution",
+    "deconvolution_frame",
     "effect",
     "effect_frame",
     "forest",

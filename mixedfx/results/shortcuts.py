@@ -8,6 +8,8 @@ from mixedfx._lazy import higher
 
 if TYPE_CHECKING:
     from mixedfx._display import StatsTable
+    from mixedfx.deconvolution import Deconvolution
+    from mixedfx.deconvolution.estimate import InformationName, MethodName
 
 __all__ = ["Shortcuts"]
 
@@ -125,6 +127,57 @@ class Shortcuts:
         >>> ax = fit.plot("residuals")
         """
         return higher("suited")(self, kind, **options)
+
+    def deconvolve(
+        self,
+        group: str,
+        method: MethodName = "npmle",
+        *,
+        support: Any = None,
+        df: int | None = None,
+        basis: Any = None,
+        penalty: float | None = None,
+        information: InformationName | None = None,
+    ) -> Deconvolution:
+        """Estimate the law of the random intercepts of a group, which the model takes to be normal.
+
+        What the data say of a level is its own effect with an error of known law, given the fixed effects and the
+        variances of the fit: in a linear model a generalised least-squares mean with its standard error, in a
+        generalised one the likelihood of its rows.
+
+        Parameters
+        ----------
+        group : str
+            A grouping factor with a random intercept alone. Further random effects within it, in linear models, count
+            as normal; factors that are crossed with it, or contain it, are refused.
+        method : str
+            ``"npmle"``: the law of best likelihood; ``"spline"``: a smooth one; ``"normal"``: the law of the fit, whose
+            posterior means are the conditional means.
+        support, df, basis, penalty, information
+            As for :func:`mixedfx.deconvolve`.
+
+        Returns
+        -------
+        Deconvolution
+            Its effects have the law's own mean, which need not be zero.
+
+        Raises
+        ------
+        SpecificationError
+            If the group has slopes, or its levels are not independent given their effects.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"))
+        >>> law = fit.deconvolve("Batch")
+        >>> law.support.round(1).tolist(), law.mass.round(2).tolist()
+        ([-27.0, 53.2], [0.66, 0.34])
+        >>> law.posterior_mean.round(1).tolist()
+        [-26.9, -22.1, 49.9, -27.0, 53.1, -27.0]
+        """
+        found: Deconvolution = higher("deconvolved")(self, group, method, support, df, basis, penalty, information)
+        return found
 
     def profile(self, **options: Any) -> Any:
         """Profile the likelihood in every parameter: :func:`mixedfx.profile`.

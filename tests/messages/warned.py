@@ -48,6 +48,11 @@ class Interrupted:
 
 
 CASES: dict[str, Case] = {
+    "a spline that runs off": (
+        lambda: mfx.deconvolve([0.0, 1.0, 2.5], sd=1.0, method="spline", penalty=0),
+        ConvergenceWarning,
+        ("not the optimum", "spline", "penalty="),
+    ),
     "responses without an optimum": (
         after(lmer(), lambda fit: fit.refit_many({"a": [1.0] * 48, "b": data()["y"]})),
         ConvergenceWarning,
