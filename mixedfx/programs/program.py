@@ -1,0 +1,116 @@
+"""A program: its text, the data and starting values that it needs, its priors, and its log density."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx.programs.density import log_densities
+from mixedfx.programs.description import Description
+
+__all__ = ["Program"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Program:
+    """A fitted model written for a probabilistic programming language. ``str()`` and ``print`` give its text.
+
+    Made by ``fit.to_pymc()``, ``fit.to_numpyro()``, ``fit.to_stan()``, ``fit.to_bambi()`` and ``fit.to_brms()``.
+
+    Attributes
+    ----------
+    language : str
+        ``"PyMC"``, ``"NumPyro"``, ``"Stan"``, ``"Bambi"`` or ``"brms"``.
+    code : str
+        The program. It needs the name ``data`` (of Python programs :attr:`data` itself) and nothing else.
+    data : dict
+        Arrays and labels that the program reads.
+    start : dict
+        The estimates by the program's names, to start a sampler from (``initvals=`` of ``pymc.sample``, ``init=`` of
+        Stan). Standard deviations of zero and correlations of one, which no sampler can start from, are moved inside.
+    priors : dict
+        Every prior by the name of its parameter, ``{"Days": "normal(0.0, 48.9)", …}``: change what you like and give
+        the dict, or the changed entries alone, to ``priors=``.
+    variables : dict
+        Name of a parameter here, as in :attr:`priors`, to its name in the program.
+    coords : dict
+        Labels of the coordinates of its vectors, for ArviZ.
+    dims : dict
+        Coordinates of its vectors, for ArviZ.
+    notes : tuple of str
+        What the program leaves out or changes.
+    """
+
+    language: str
+    code: str
+    data: dict[str, Any]
+    start: dict[str, Any]
+    variables: dict[str, str]
+    coords: dict[str, list[str]]
+    dims: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+    model: Description = field(repr=False)
+
+    @property
+    def priors(self) -> dict[str, str]:
+        """Every prior by the name of its parameter."""
+        return {key: str(prior) for key, prior in self.model.priors.items()}
+
+    def log_densities(self, values: Mapping[str, Any]) -> pd.Series[float]:
+        """Return the logarithms of the factors of the joint density: likelihood, every prior, the random effects.
+
+        Parameters
+        ----------
+        values : mapping
+            Parameters by the names that the PyMC, NumPyro and Stan programs share, as :attr:`start` of these has them.
+            They are on the scales on which they are named: standard deviations as such, correlations by the
+            ``L_g`` (q, q) of their Cholesky factor (PyMC: ``partial_g``, the partial correlations mapped to (0, 1)). Effects may be
+            given as such, ``u_g`` (m, q), or standardised, ``z_g``.
+
+        Returns
+        -------
+        Series
+            All constants are in; there are no Jacobians. Minus infinity where a value is out of range.
+
+        Raises
+        ------
+        SpecificationError
+            If a parameter has no value, or a single number several.
+
+        Notes
+        -----
+        This is what the programs say, written once more in NumPy: the generated models have the same log density (in
+        PyMC ``model.compile_logp(jacobian=False)``, ``numpyro.infer.util.log_density``, in Stan ``log_prob`` without
+        the adjustment of the transforms).
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> program = mfx.lmer("Reaction ~ Days + (1 | Subject)", mfx.load_dataset("sleepstudy")).to_pymc()
+        >>> print(program.log_densities(program.start).round(2).to_string())
+        likelihood                -881.41
+        Intercept                   -6.77
+        Days                        -4.83
+        sd_Intercept|Subject        -5.96
+        sigma                       -5.34
+        effects: (1 | Subject)     -90.51
+        """
+        return pd.Series(log_densities(self.model, values), dtype=float)
+
+    def log_density(self, values: Mapping[str, Any]) -> float:
+        """Return the joint log density of data and parameters: the sum of :meth:`log_densities`."""
+        return float(np.sum(self.log_densities(values).to_numpy()))
+
+    def __str__(self) -> str:
+        return self.code
+
+    def __repr__(self) -> str:
+        head = self.model.formula if len(self.model.formula) < 60 else f"{self.model.formula[:57]}…"
+        return f"<{self.language} program: {head}, {len(self.code.splitlines())} lines; print it, or see .code>"
+
+    def _repr_markdown_(self) -> str:
+        return f"```{'r' if self.language == 'brms' else 'stan' if self.language == 'Stan' else 'python'}\n{self.code}```\n"
