@@ -40,6 +40,7 @@ _HOME = {
     "deconvolve": "deconvolution",
     "CrossProducts": "scale",
     "cross_products": "scale",
+    "compare_draws": "programs",
     "conditional_aic": "diagnostics",
     "icc": "diagnostics",
     "r2": "diagnostics",
@@ -161,6 +162,7 @@ if TYPE_CHECKING:
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
     from mixedfx.models import load_cross_products as load_cross_products
+    from mixedfx.programs import compare_draws as compare_draws
     from mixedfx.results.bootstrap import Bootstrap as Bootstrap
     from mixedfx.results.bootstrap import bootstrap as bootstrap
     from mixedfx.results.profile import Profile as Profile
@@ -189,6 +191,7 @@ _ROOMS = (
     "matrices",
     "models",
     "plots",
+    "programs",
     "results",
 )  # modules, imported when they are first used
 

@@ -57,6 +57,11 @@ HIGHER = {
     "refit_many": "results.many_files",
     "report": "explanation.report",
     "suited": "plots.suited",
+    "to_bambi": "programs.write",
+    "to_brms": "programs.write",
+    "to_numpyro": "programs.write",
+    "to_pymc": "programs.write",
+    "to_stan": "programs.write",
     "write_sums": "models.storage",
 }
 

@@ -250,6 +250,8 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "a": some("y", ["y", "mu"], "nope", [], 3),
     "b": some("beta", "sigma", "y", "nope", None),
     "given": some((), "mu", ["mu"], "nope", 3),
+    "priors": some(None, None, {}, {"sigma": "half_normal(1)"}, {"nope": "normal(0, 1)"}, {"sigma": 3}, "nope", 3),
+    "effects": some(False, True, 3),
     # methods of what functions return
     "adjust": some(None, "tukey", "holm", "bonferroni", "fdr", "scheffe", "sidak", "mvt", "none", "nope", 3),
     "side": some("two-sided", "less", "greater", "nope", None, 3),

@@ -20,6 +20,7 @@ from tests.messages import (
     graphs,
     marginal_means,
     plots,
+    programs,
     residuals,
     results,
     smooths,
@@ -41,6 +42,7 @@ MODULES = (
     graphs,
     marginal_means,
     plots,
+    programs,
     residuals,
     results,
     smooths,
@@ -113,6 +115,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     "For families that users write.": (
         ("families/base.py", "has no categories"),
         ("families/base.py", "no distribution function"),
+        ("programs/description.py", "writes what lmer and glmer fit"),
         ("covariance/base.py", "lacks a method for the parameters"),
         ("results/simulation.py", "they draw nothing"),
     ),

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mixedfx._lazy import names
+
+if TYPE_CHECKING:
+    from mixedfx.programs.draws import compare_draws as compare_draws
+    from mixedfx.programs.program import Program as Program
 
 __all__ = ["Program", "compare_draws"]
 

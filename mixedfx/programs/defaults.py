@@ -11,7 +11,7 @@ from mixedfx.families.base import Family
 from mixedfx.programs.description import THRESHOLDS, Description, Predictor, Term
 from mixedfx.programs.priors import CORRELATIONS, REAL, Domain, Prior, parsed_prior
 
-__all__ = ["domains", "default_priors"]
+__all__ = ["default_priors", "domains"]
 
 WIDE = 2.5  # units of the linear predictor
 UNIT_LINKS = ("log", "logit", "probit", "cloglog", "cauchit")  # on which one is a large difference

@@ -90,7 +90,8 @@ def deviations(term: Term, values: Values) -> Array:
 
 def _effects(model: Description, term: Term, values: Values, found: dict[str, float]) -> tuple[Array, float]:
     """The effects (m, q) and the logarithm of their density, that of their correlations entered in ``found``."""
-    sd, L = deviations(term, values), np.eye(term.size)
+    sd = deviations(term, values)
+    L: Array = np.eye(term.size)
     if term.correlation is not None:
         L, found[term.correlation.key] = _correlation(term.correlation, model.priors[term.correlation.key], values)
     factor = sd[:, None] * L
@@ -100,7 +101,7 @@ def _effects(model: Description, term: Term, values: Values, found: dict[str, fl
         effects, volume = z @ factor.T, 0.0
     else:
         effects = _array(values, term.effect).reshape(m, term.size)
-        z = np.linalg.solve(factor, effects.T).T
+        z = np.asarray(np.linalg.solve(factor, effects.T).T)
         volume = m * float(np.log(np.diag(factor)).sum())
     density = float(-0.5 * np.sum(z * z) - 0.5 * z.size * LOG_2PI - volume)
     return (effects if term.loading is None else term.loading @ effects), density

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
@@ -24,6 +25,7 @@ __all__ = ["Correlation", "Description", "Number", "Parameter", "Predictor", "Te
 
 SMALLEST_START = 0.1  # of a standard deviation, relative to the residual or to one: samplers cannot start at zero
 LARGEST_START = 0.95  # of a correlation
+FAR = 9.0  # of the logarithm of a shape or a size to start from
 KINDS = ("linear", "generalized")
 
 
@@ -181,6 +183,8 @@ class Description:
     ----------
     formula, title : str
         What is written at its head.
+    response : str
+        The left side of the formula.
     family : Family
     y : (n,)
         The response on the family's own scale: successes out of trials, categories from 0.
@@ -191,6 +195,8 @@ class Description:
         Of the family, in its order.
     thresholds : tuple of float
         Where the categories of an ordinal response meet, at the estimate.
+    threshold_names : tuple of str
+        What a fit calls them.
     terms : tuple of Term
     priors : dict of Prior by key
     notes : tuple of str
@@ -198,6 +204,7 @@ class Description:
 
     formula: str
     title: str
+    response: str
     family: Family
     y: Array
     trials: Array | None
@@ -205,6 +212,7 @@ class Description:
     mean: Predictor
     numbers: tuple[Number, ...]
     thresholds: tuple[float, ...]
+    threshold_names: tuple[str, ...]
     terms: tuple[Term, ...]
     priors: dict[str, Prior]
     notes: tuple[str, ...] = ()
@@ -238,6 +246,16 @@ class Description:
         for term in self.terms:
             found[term.dim] = list(term.levels)
             found[term.effect_dim] = list(term.effects)
+        return found
+
+    @property
+    def vectors(self) -> set[str]:
+        """Names of arrays in programs that are made of single numbers, or hold random effects."""
+        found = {predictor.vector for predictor in self.predictors}
+        for term in self.terms:
+            found |= {term.sd, term.effect, term.raw}
+            if term.correlation is not None:
+                found |= {term.correlation.name, term.correlation.matrix, term.correlation.partial}
         return found
 
     @property
@@ -283,8 +301,10 @@ def describe(fit: MixedResults, method: str) -> Description:
     mean = _predictor("mean", design.fixed.names, coefficients, design.fixed.matrix, names, design.offset)
     numbers = tuple(_number(fit, family, own, names) for own in numbers_of(family))
     thresholds: tuple[float, ...] = ()
+    threshold_names: tuple[str, ...] = ()
     if family.has_categories:
-        thresholds = tuple(family.natural(solution.phi)[0].values())
+        thresholds = tuple(family.natural(solution.response.phi)[0].values())
+        threshold_names = tuple(entry.name for entry in solution.reported if entry.component == "family")
     scale = float(np.sqrt(solution.scale)) if family.name == "gaussian" else 1.0
     keys = _keys(design.random)
     terms = tuple(
@@ -295,6 +315,7 @@ def describe(fit: MixedResults, method: str) -> Description:
     return Description(
         str(design.formula),
         title,
+        design.response.name,
         family,
         np.asarray(observed.y),
         design.response.trials if family.proportions else None,
@@ -302,6 +323,7 @@ def describe(fit: MixedResults, method: str) -> Description:
         mean,
         numbers,
         thresholds,
+        threshold_names,
         terms,
         {},
     )
@@ -323,9 +345,7 @@ def _check(fit: MixedResults, method: str) -> None:
             "write: repeat the rows, or fit without weights"
         )
     for term in fit.design.random:
-        if not isinstance(
-            term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance
-        ):
+        if not isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance):
             raise SpecificationError(
                 f"{method} has no covariance like that of {term.term}: it writes (x | g), (x || g), homdiag(x | g) and "
                 "known(1 | g, K)"
@@ -349,8 +369,8 @@ def _predictor(
     first = component == "mean"
     prefix = () if first else (component,)
     coefficients = tuple(
-        Parameter(name if first else f"{component}: {name}", names.new("b", *prefix, name), REAL, _finite(estimates[name]))
-        for name in columns
+        Parameter(key, names.new("b", *prefix, name), REAL, _finite(estimates[name]))
+        for key, name in zip(columns if first else [f"{component}: {name}" for name in columns], columns)
     )
     own = ("X", "beta", "coefficient") if first else (f"X_{component}", f"beta_{component}", f"{component}_coefficient")
     data, vector, dim = map(names.own, own)
@@ -377,8 +397,9 @@ def _number(fit: MixedResults, family: Family, own: FamilyNumber, names: Names) 
         unbounded = float(np.log(solution.scale))  # of a linear model, which profiles it out
     else:
         unbounded = float(solution.response.phi[family.phi_names.index(own.component)])
-    value = own.natural(float(np.clip(unbounded, -20.0, 20.0)))
-    return Number(own, Parameter(own.key, own.name, own.domain, value))
+    if own.name != "sigma":  # whose size is that of the response; others may have run to the end of their range
+        unbounded = float(np.clip(unbounded, -FAR, FAR))
+    return Number(own, Parameter(own.key, own.name, own.domain, own.natural(unbounded)))
 
 
 # ---------------------------------------------------------------- random effects
@@ -398,9 +419,7 @@ def _keys(random: Sequence[RandomEffects]) -> list[list[str]]:
     return out
 
 
-def _term(
-    term: RandomEffects, root: Array, modes: Array, keys: list[str], names: Names, scale: float
-) -> Term:
+def _term(term: RandomEffects, root: Array, modes: Array, keys: list[str], names: Names, scale: float) -> Term:
     covariance = root @ root.T
     spread = np.sqrt(np.diag(covariance))
     sizes = np.sqrt(np.mean(np.square(term.matrix), axis=0))
@@ -415,10 +434,11 @@ def _term(
     if isinstance(term.covariance, UnstructuredCovariance) and term.n_columns > 1:
         own = (names.new("L", group), names.new("cor", group), names.new("partial", group))
         correlation = Correlation(keys[-1], *own, _correlation_start(covariance, spread))
-    levels = tuple(map(_label, term.levels))
-    own = [names.new(prefix, group) for prefix in ("code", "design", "sd", "u", "z", "loading")]
-    code, columns, sd, effect, raw, loading = own
-    before = modes.T if term.loading is None else np.linalg.solve(term.loading, modes.T)
+    levels = _labels(term.levels)
+    code, columns, sd, effect, raw, loading = (
+        names.new(prefix, group) for prefix in ("code", "design", "sd", "u", "z", "loading")
+    )
+    before = np.asarray(modes.T if term.loading is None else np.linalg.solve(term.loading, modes.T))
     return Term(
         term.term,
         term.group,
@@ -442,8 +462,12 @@ def _term(
     )
 
 
-def _label(level: Any) -> str:
-    return ":".join(map(str, level)) if isinstance(level, tuple) else str(level)
+def _labels(levels: pd.Index[Any]) -> tuple[str, ...]:
+    """Labels of levels as text, all different."""
+    labels = [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in levels]
+    if len(set(labels)) < len(labels):
+        labels = [f"{label} ({k})" for k, label in enumerate(labels, 1)]
+    return tuple(labels)
 
 
 def _correlation_start(covariance: Array, spread: Array) -> Array:
@@ -454,4 +478,3 @@ def _correlation_start(covariance: Array, spread: Array) -> Array:
     if np.linalg.eigvalsh(matrix)[0] < 1.0 - LARGEST_START:
         matrix = LARGEST_START * matrix + (1.0 - LARGEST_START) * np.eye(len(spread))
     return np.asarray(np.linalg.cholesky(matrix))
-

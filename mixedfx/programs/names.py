@@ -7,15 +7,25 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["Names", "identifier", "quoted", "remark"]
+__all__ = ["WORDS", "Names", "identifier", "quoted", "remark"]
 
-RESERVED = frozenset(
-    """chain draw row coefficient data coords dims model y X eta mu offset trials weights shift spread shapes density levels r y_rep np pm pt jnp jax dist
-    numpyro bmb pd d N P beta if else for in while repeat function next break TRUE FALSE NULL NA NaN Inf T F c t
-    Intercept intercept sigma shape df precision size excess zero_inflation thresholds target int real vector matrix
-    array and or not is as def class from import lambda return pass None True False with yield try except raise""".split()
+WORDS = frozenset(
+    {
+        *("if", "else", "for", "in", "while", "repeat", "function", "next", "break", "TRUE", "FALSE", "NULL", "NA"),
+        *("NaN", "Inf", "and", "or", "not", "is", "as", "def", "class", "from", "import", "lambda", "return", "pass"),
+        *("None", "True", "False", "with", "yield", "try", "except", "raise", "int", "real", "vector", "matrix"),
+        *("array", "target", "Intercept", "intercept", "offset", "trials", "shift", "del", "global", "nonlocal"),
+        *("assert", "async", "await", "continue", "elif", "finally", "void", "complex", "upper", "lower"),
+    }
 )
-"""Words that mean something in a program: of its languages, and those that every program uses."""
+"""Words of Python, R and Stan that no column may bear, and those that formulas use."""
+
+RESERVED = WORDS | {
+    *("chain", "draw", "row", "coefficient", "data", "coords", "dims", "model", "y", "X", "eta", "mu", "weights"),
+    *("spread", "shapes", "density", "levels", "r", "cumulative", "probabilities", "np", "pm", "pt", "pytensor"),
+    *("jax", "jnp", "dist", "numpyro", "N", "P", "beta", "n", "j", "k"),
+}
+"""Words that mean something in a program: of its languages, and those that programs use."""
 
 
 def identifier(text: str) -> str:
@@ -55,7 +65,7 @@ class Names:
     """
 
     def __init__(self, taken: Iterable[str] = RESERVED) -> None:
-        self._taken = {word.lower() for word in taken}
+        self._taken = set(taken)
 
     def new(self, *parts: str, otherwise: str = "x") -> str:
         """Return an identifier that no other thing has, made of parts that are joined by underscores.
@@ -68,18 +78,18 @@ class Names:
         """
         plain = [part for part in map(identifier, parts) if part]
         name = "_".join(plain) or otherwise
-        if not name[0].isalpha() or name.lower() in self._taken and len(plain) < 2:
+        if not name[0].isalpha() or (name in self._taken and len(plain) < 2):
             name = f"{otherwise}_{name}"
         chosen, count = name, 1
-        while chosen.lower() in self._taken:
+        while chosen in self._taken:
             count += 1
             chosen = f"{name}_{count}"
-        self._taken.add(chosen.lower())
+        self._taken.add(chosen)
         return chosen
 
     def own(self, name: str) -> str:
         """Return a word that programs use themselves; it is taken from then on."""
-        self._taken.add(name.lower())
+        self._taken.add(name)
         return name
 
 

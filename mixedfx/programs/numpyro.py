@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mixedfx.programs.density import start_values
 from mixedfx.programs.description import THRESHOLDS, Description, Number, Predictor, Term
-from mixedfx.programs.names import remark
+from mixedfx.programs.names import quoted, remark
 from mixedfx.programs.program import Program
 from mixedfx.programs.python_text import Python, coordinate_lines, indented
 from mixedfx.programs.text import aside, check_family, heading, python_data, variables, vector_dims
@@ -70,8 +70,8 @@ def numpyro_program(model: Description, centered: bool) -> Program:
 
 def _dims(dims: dict[str, tuple[str, ...]]) -> str:
     """The coordinates of vectors, as ``arviz.from_numpyro`` takes them."""
-    inner = ", ".join(f'"{name}": [{", ".join(f"{chr(34)}{dim}{chr(34)}" for dim in own)}]' for name, own in dims.items())
-    return f"{{{inner}}}"
+    listed = (f"{quoted(name)}: [{', '.join(map(quoted, own))}]" for name, own in dims.items())
+    return f"{{{', '.join(listed)}}}"
 
 
 def _priors(model: Description) -> Iterator[str]:
@@ -143,6 +143,9 @@ def _likelihood(model: Description) -> Iterator[str]:
             f"- 0.5 * shape * ({y} / mu - 1.0) ** 2 / {y})"
         )
         return
+    if family == "ordinal" and model.family.link.name == "probit":
+        yield "    cumulative = jax.scipy.stats.norm.cdf(thresholds - eta[:, None])"
+        yield "    probabilities = jnp.diff(cumulative, axis=1, prepend=0.0, append=1.0)"
     trials = "1" if model.is_binary else 'data["trials"]'
     beta = "mu * precision, (1.0 - mu) * precision"
     laws = {
@@ -158,7 +161,9 @@ def _likelihood(model: Description) -> Iterator[str]:
         "zero_inflated_poisson": "ZeroInflatedPoisson(zero_inflation, rate=mu)",
         "zero_inflated_nbinom2": "ZeroInflatedDistribution(dist.NegativeBinomial2(mu, size), gate=zero_inflation)",
         "binomial": _binomial(model, trials),
-        "ordinal": _ordinal(model),
+        "ordinal": "OrderedLogistic(eta, thresholds)"
+        if model.family.link.name == "logit"
+        else "Categorical(probs=probabilities)",
     }
     yield f'    numpyro.sample("y", dist.{laws[family]}, obs=data["y"])'
 
@@ -166,7 +171,3 @@ def _likelihood(model: Description) -> Iterator[str]:
 def _binomial(model: Description, trials: str) -> str:
     chance = "logits=eta" if model.family.link.name == "logit" else "probs=mu"
     return f"Bernoulli({chance})" if model.is_binary else f"Binomial({trials}, {chance})"
-
-
-def _ordinal(model: Description) -> str:
-    return f"Ordered{'Logistic' if model.family.link.name == 'logit' else 'Probit'}(eta, thresholds)"

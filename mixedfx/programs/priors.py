@@ -348,9 +348,7 @@ def parsed_prior(key: str, given: Any, domain: Domain) -> Prior:
     open_end = name == "flat" and domain is not UNIT
     if not open_end and (lower < domain.lower or upper > domain.upper):
         fitting = ", ".join(n for n, d in allowed.items() if d.support(*(1.0, 2.0, 3.0)[: len(d.arguments)])[0] >= 0.0)
-        raise SpecificationError(
-            f"{key!r} is {domain.words}, and {given} has other values too: choose from {fitting}"
-        )
+        raise SpecificationError(f"{key!r} is {domain.words}, and {given} has other values too: choose from {fitting}")
     return Prior(name, numbers, domain)
 
 

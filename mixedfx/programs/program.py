@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx.programs.density import log_densities
+from mixedfx._arguments import checked_mapping
+from mixedfx.programs.density import log_densities, start_values
 from mixedfx.programs.description import Description
 
 __all__ = ["Program"]
+
+EXAMPLE = '{"b_Days": 10.0, "sigma": 25.0, …}'
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,16 +63,16 @@ class Program:
         """Every prior by the name of its parameter."""
         return {key: str(prior) for key, prior in self.model.priors.items()}
 
-    def log_densities(self, values: Mapping[str, Any]) -> pd.Series[float]:
+    def log_densities(self, values: Mapping[str, Any] | None = None) -> pd.Series[float]:
         """Return the logarithms of the factors of the joint density: likelihood, every prior, the random effects.
 
         Parameters
         ----------
-        values : mapping
+        values : mapping, optional
             Parameters by the names that the PyMC, NumPyro and Stan programs share, as :attr:`start` of these has them.
             They are on the scales on which they are named: standard deviations as such, correlations by the
-            ``L_g`` (q, q) of their Cholesky factor (PyMC: ``partial_g``, the partial correlations mapped to (0, 1)). Effects may be
-            given as such, ``u_g`` (m, q), or standardised, ``z_g``.
+            ``L_g`` (q, q) of their Cholesky factor (PyMC: ``partial_g``, the partial correlations mapped to (0, 1)).
+            Effects may be given as such, ``u_g`` (m, q), or standardised, ``z_g``. The estimates if omitted.
 
         Returns
         -------
@@ -91,17 +94,19 @@ class Program:
         --------
         >>> import mixedfx as mfx
         >>> program = mfx.lmer("Reaction ~ Days + (1 | Subject)", mfx.load_dataset("sleepstudy")).to_pymc()
-        >>> print(program.log_densities(program.start).round(2).to_string())
-        likelihood                -881.41
-        Intercept                   -6.77
-        Days                        -4.83
-        sd_Intercept|Subject        -5.96
-        sigma                       -5.34
-        effects: (1 | Subject)     -90.51
+        >>> print(program.log_densities().round(2).to_string())
+        likelihood               -864.53
+        Intercept                  -6.50
+        Days                       -4.83
+        sd_Intercept|Subject       -5.30
+        sigma                      -4.53
+        effects: (1 | Subject)    -89.54
         """
-        return pd.Series(log_densities(self.model, values), dtype=float)
+        if values is None:
+            values = start_values(self.model, centered=True, partial=False)
+        return pd.Series(log_densities(self.model, checked_mapping("values", values, EXAMPLE)), dtype=float)
 
-    def log_density(self, values: Mapping[str, Any]) -> float:
+    def log_density(self, values: Mapping[str, Any] | None = None) -> float:
         """Return the joint log density of data and parameters: the sum of :meth:`log_densities`."""
         return float(np.sum(self.log_densities(values).to_numpy()))
 
@@ -113,4 +118,5 @@ class Program:
         return f"<{self.language} program: {head}, {len(self.code.splitlines())} lines; print it, or see .code>"
 
     def _repr_markdown_(self) -> str:
-        return f"```{'r' if self.language == 'brms' else 'stan' if self.language == 'Stan' else 'python'}\n{self.code}```\n"
+        kind = {"brms": "r", "Stan": "stan"}.get(self.language, "python")
+        return f"```{kind}\n{self.code}```\n"

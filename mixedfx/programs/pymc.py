@@ -96,7 +96,7 @@ def _correlation(own: Correlation, eta: float, q: int) -> Iterator[str]:
     rows, place = [], 0
     for i in range(q):
         left, row = "", []
-        for j in range(i):
+        for _ in range(i):
             row.append(f"r[{place}]{left}")
             left, place = f"{left} * pt.sqrt(1.0 - r[{place}] ** 2)", place + 1
         row.append(left.removeprefix(" * ") or "1.0")
@@ -109,8 +109,8 @@ def _correlation(own: Correlation, eta: float, q: int) -> Iterator[str]:
 
 def _coefficients(predictor: Predictor) -> Iterator[str]:
     if predictor.columns:
-        values = ", ".join(p.name for p in predictor.coefficients)
-        yield f'{predictor.vector} = pm.Deterministic("{predictor.vector}", pt.stack([{values}]), dims="{predictor.dim}")'
+        stacked = f"pt.stack([{', '.join(p.name for p in predictor.coefficients)}])"
+        yield f'{predictor.vector} = pm.Deterministic("{predictor.vector}", {stacked}, dims="{predictor.dim}")'
 
 
 def _term(term: Term, centered: bool) -> Iterator[str]:
@@ -181,4 +181,3 @@ def _response(model: Description) -> str:
 def _binomial(model: Description, trials: str) -> str:
     chance = "logit_p=eta" if model.family.link.name == "logit" else "p=mu"
     return f'Bernoulli("y", {chance}' if model.is_binary else f'Binomial("y", n={trials}, {chance}'
-

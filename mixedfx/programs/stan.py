@@ -135,7 +135,7 @@ def _transformed_lines(model: Description, centered: bool) -> Iterator[str]:
             values = ", ".join(p.name for p in predictor.coefficients)
             yield f"vector[{len(predictor.columns)}] {predictor.vector} = [{values}]';"
     for term in model.terms:
-        m, q = len(term.levels), term.size
+        q = term.size
         sd = term.deviations[0].name
         if q > 1:
             values = ", ".join(p.name for p in (term.deviations * q if term.is_shared else term.deviations))
@@ -191,9 +191,7 @@ def _effect_lines(model: Description, term: Term, centered: bool) -> Iterator[st
     else:
         factor = f"diag_pre_multiply({term.sd}, {own.name})"
         m = len(term.levels)
-        yield (
-            f"for (j in 1:{m}) target += multi_normal_cholesky_lpdf({name}[j]' | rep_vector(0, {q}), {factor});"
-        )
+        yield (f"for (j in 1:{m}) target += multi_normal_cholesky_lpdf({name}[j]' | rep_vector(0, {q}), {factor});")
 
 
 def _predictor_lines(mean: Predictor, terms: tuple[Term, ...]) -> Iterator[str]:
@@ -245,17 +243,15 @@ def _likelihood(model: Description) -> Iterator[str]:
         yield f"for (n in 1:N) target += {law}(y[n] | eta[n], thresholds);"
         return
     if family == "binomial" and link == "logit":
-        yield f"target += {'bernoulli_logit_lpmf(y' if model.is_binary else 'binomial_logit_lpmf(y | trials'}{_bar(model)} eta);"
+        law = "bernoulli_logit_lpmf(y | eta)" if model.is_binary else "binomial_logit_lpmf(y | trials, eta)"
+        yield f"target += {law};"
         return
     if family in ("poisson", "nbinom2") and link == "log":
-        yield f"target += {'poisson_log_lpmf(y | eta)' if family == 'poisson' else 'neg_binomial_2_log_lpmf(y | eta, size)'};"
+        law = "poisson_log_lpmf(y | eta)" if family == "poisson" else "neg_binomial_2_log_lpmf(y | eta, size)"
+        yield f"target += {law};"
         return
     yield f"vector[N] mu = {INVERSE[link]};"
     yield from RESPONSES[family](model)
-
-
-def _bar(model: Description) -> str:
-    return " |" if model.is_binary else ","
 
 
 def _location(law: str, leading: str = "") -> Any:

@@ -7,23 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.programs.description import THRESHOLDS, Description, Parameter
 from mixedfx.programs.names import remark
 
 __all__ = ["check_family", "heading", "python_data", "variables", "vector_dims"]
 
-GAUSSIAN_LINKS = ("identity", "log", "inverse")
 CODE = ("PyMC", "NumPyro", "Stan")
-EVERY_LINK = ("logit", "probit", "cloglog", "cauchit", "log", "identity", "inverse", "inverse_squared", "sqrt")
-COMMON = ("gaussian", "binomial", "poisson", "nbinom2", "gamma", "beta", "beta_binomial", "student_t", "lognormal")
+SIMPLE = ("gaussian", "binomial", "poisson", "nbinom2", "gamma", "beta", "beta_binomial", "student_t")
+FURTHER = ("ordinal", "zero_inflated_poisson", "zero_inflated_nbinom2")
 FAMILIES: dict[str, tuple[str, ...]] = {
-    name: (*COMMON, "nbinom1", "inverse_gaussian", "zero_inflated_poisson", "zero_inflated_nbinom2", "ordinal")
-    for name in CODE
+    **dict.fromkeys(CODE, (*SIMPLE, *FURTHER, "nbinom1", "lognormal", "inverse_gaussian")),
+    "Bambi": SIMPLE,
+    "brms": (*SIMPLE, *FURTHER),
 }
-FAMILIES["Bambi"] = ("gaussian", "binomial", "poisson", "nbinom2", "gamma", "beta", "beta_binomial", "student_t")
-FAMILIES["brms"] = (*FAMILIES["Bambi"], "ordinal", "zero_inflated_poisson", "zero_inflated_nbinom2")
 METHODS = {name: f"to_{name.lower()}" for name in FAMILIES}
 
 
@@ -87,10 +85,10 @@ def python_data(model: Description) -> dict[str, Any]:
     return found
 
 
-def _counts(model: Description) -> Array:
+def _counts(model: Description) -> AnyArray:
     """The response, whole numbers as such."""
     whole = model.family.support.atoms == "integers"
-    return model.y.astype(np.int64) if whole else model.y  # type: ignore[return-value]
+    return model.y.astype(np.int64) if whole else model.y
 
 
 def _columns(matrix: Array) -> Array:

@@ -8,6 +8,7 @@ from mixedfx._arguments import checked_flag, checked_mapping
 from mixedfx.exceptions import SpecificationError
 from mixedfx.programs.defaults import default_priors, domains
 from mixedfx.programs.description import Description, describe
+from mixedfx.programs.formulas import bambi_program, brms_program, uncorrelated
 from mixedfx.programs.numpyro import numpyro_program
 from mixedfx.programs.priors import Prior, parsed_prior
 from mixedfx.programs.program import Program
@@ -15,7 +16,7 @@ from mixedfx.programs.pymc import pymc_program
 from mixedfx.programs.stan import stan_program
 from mixedfx.results.base import MixedResults
 
-__all__ = ["to_numpyro", "to_pymc", "to_stan"]
+__all__ = ["to_bambi", "to_brms", "to_numpyro", "to_pymc", "to_stan"]
 
 EXAMPLE = '{"Days": "normal(0, 20)"}'
 
@@ -35,9 +36,23 @@ def to_stan(fit: MixedResults, priors: Any, centered: Any) -> Program:
     return stan_program(_described(fit, "to_stan", priors), checked_flag("centered", centered))
 
 
+def to_bambi(fit: MixedResults, priors: Any, centered: Any) -> Program:
+    """Return the model as a Bambi program."""
+    model = _with_priors(uncorrelated(describe(fit, "to_bambi")), priors)
+    return bambi_program(model, checked_flag("centered", centered))
+
+
+def to_brms(fit: MixedResults, priors: Any) -> Program:
+    """Return the model as a brms program."""
+    return brms_program(_described(fit, "to_brms", priors))
+
+
 def _described(fit: MixedResults, method: str, priors: Any) -> Description:
+    return _with_priors(describe(fit, method), priors)
+
+
+def _with_priors(model: Description, priors: Any) -> Description:
     """The model with its priors: the usual ones, unless the user gave others."""
-    model = describe(fit, method)
     found = default_priors(model)
     return model.with_priors(found | _given(model, {} if priors is None else priors))
 

@@ -24,7 +24,7 @@ from mixedfx.matrices.new_rows import (
     linear_predictor_variance,
     predicted_rows,
 )
-from mixedfx.results.estimates import Estimates
+from mixedfx.results.handover import HandedOver
 from mixedfx.results.prediction import Prediction, prediction
 from mixedfx.results.responses import checked_response
 from mixedfx.results.settings import factors_of, settings_of
@@ -55,7 +55,7 @@ IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewh
 
 
 @hinting_methods
-class MixedResults(Shortcuts, Estimates):
+class MixedResults(Shortcuts, HandedOver):
     """A fitted mixed model, whatever its kind: it asks ``solution``, the face of every fit.
 
     Parameters

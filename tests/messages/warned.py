@@ -58,6 +58,11 @@ CASES: dict[str, Case] = {
         ConvergenceWarning,
         ("1 of 2 responses", "verdict", "'a'", "the same"),
     ),
+    "Bambi without correlations": (
+        after(lmer("y ~ x + (x | g)"), lambda fit: fit.to_bambi()),
+        mfx.MixedfxWarning,
+        ("(1 + x | g)", "independent", "to_pymc"),
+    ),
     "aliased column": (lmer("y ~ x + I(2 * x) + (1 | g)"), RankDeficientWarning, ("I(2 * x)", "dropped")),
     "no variance": (
         lmer(data=data(y=np.tile([1.0, -1.0, 2.0, -2.0, 0.5, -0.5], 8))),
