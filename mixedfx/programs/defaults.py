@@ -54,7 +54,7 @@ def _written(model: Description) -> Iterator[tuple[str, str]]:
     if model.thresholds:
         yield THRESHOLDS, f"normal(0.0, {THRESHOLD_SD})"
     for term in model.terms:
-        widths = _widths(term) * WIDE * scale
+        widths = WIDE * scale / _units(term)
         for parameter, width in zip(term.deviations, widths):
             yield parameter.key, f"half_student_t(3.0, {_rounded(width)})"
         if term.correlation is not None:
@@ -116,8 +116,12 @@ def _coefficients(predictor: Predictor, centre: float, scale: float) -> Iterator
             yield parameter.key, f"normal(0.0, {_rounded(width)})"
 
 
-def _widths(term: Term) -> Array:
-    """One over the spread of the columns (q,): over their root mean square where they are constant."""
-    sds, sizes = term.matrix.std(axis=0), np.sqrt(np.mean(np.square(term.matrix), axis=0))
-    units = np.where(sds > 1e-12 * sizes, sds, np.where(sizes > 0.0, sizes, 1.0))
-    return np.asarray(1.0 / units)
+def _units(term: Term) -> Array:
+    """Spread of the columns of every standard deviation; their root mean square where it is constant or of several."""
+    sds, squares = term.matrix.std(axis=0), np.mean(np.square(term.matrix), axis=0)
+    units = []
+    for k in range(len(term.deviations)):
+        own = np.array(term.which) == k
+        size, sd = float(np.sqrt(squares[own].sum())), float(sds[own][0])
+        units.append(sd if own.sum() == 1 and sd > 1e-12 * size else size or 1.0)
+    return np.array(units)

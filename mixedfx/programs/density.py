@@ -85,7 +85,7 @@ def _as_observed(model: Description) -> Array:
 def deviations(term: Term, values: Values) -> Array:
     """Return the standard deviations (q,) of the effects."""
     found = np.array([_scalar(values, parameter.name) for parameter in term.deviations])
-    return np.repeat(found, term.size) if term.is_shared else found
+    return found[list(term.which)]
 
 
 def _effects(model: Description, term: Term, values: Values, found: dict[str, float]) -> tuple[Array, float]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
+from mixedfx.covariance.pooled import PooledDiagonalCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
 from mixedfx.families.links import LINKS
@@ -27,6 +28,7 @@ SMALLEST_START = 0.1  # of a standard deviation, relative to the residual or to 
 LARGEST_START = 0.95  # of a correlation
 FAR = 9.0  # of the logarithm of a shape or a size to start from
 KINDS = ("linear", "generalized")
+WRITTEN = UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance | PooledDiagonalCovariance
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,9 @@ class Term:
     effects : tuple of str
         Names (q) of the columns.
     deviations : tuple of Parameter
-        Standard deviations: one each, or one for all.
+        Standard deviations.
+    which : tuple of int
+        Which of them every column has.
     correlation : Correlation or None
     codes : (n,)
     levels : tuple of str
@@ -143,6 +147,7 @@ class Term:
     group: str
     effects: tuple[str, ...]
     deviations: tuple[Parameter, ...]
+    which: tuple[int, ...]
     correlation: Correlation | None
     codes: IntArray
     levels: tuple[str, ...]
@@ -168,6 +173,11 @@ class Term:
     def is_plain(self) -> bool:
         """Whether its only column is constant one: an intercept for every level."""
         return self.size == 1 and bool(np.all(self.matrix == 1.0))
+
+    @property
+    def spreads(self) -> tuple[Parameter, ...]:
+        """The standard deviation of every column (q,)."""
+        return tuple(self.deviations[k] for k in self.which)
 
     @property
     def is_shared(self) -> bool:
@@ -345,10 +355,10 @@ def _check(fit: MixedResults, method: str) -> None:
             "write: repeat the rows, or fit without weights"
         )
     for term in fit.design.random:
-        if not isinstance(term.covariance, UnstructuredCovariance | DiagonalCovariance | HomogeneousDiagonalCovariance):
+        if not isinstance(term.covariance, WRITTEN):
             raise SpecificationError(
-                f"{method} has no covariance like that of {term.term}: it writes (x | g), (x || g), homdiag(x | g) and "
-                "known(1 | g, K)"
+                f"{method} has no covariance like that of {term.term}: it writes (x | g), (x || g), homdiag(x | g), "
+                "known(1 | g, K), mm(…) and s(…)"
             )
 
 
@@ -426,9 +436,12 @@ def _term(term: RandomEffects, root: Array, modes: Array, keys: list[str], names
     least = SMALLEST_START * scale / np.where(sizes > 0, sizes, 1.0)
     start = np.maximum(spread, least)
     group = names.new(term.group, otherwise="group")
+    which = _blocks(term, len(keys) - 1)
+    firsts = [which.index(k) for k in range(len(keys) - 1)]
+    labels = [()] if len(firsts) == 1 < term.n_columns else [(term.variance_name(j),) for j in firsts]
     deviations = tuple(
-        Parameter(key, names.new("sd", group, *(() if key.startswith("sd|") else (name,))), POSITIVE, float(value))
-        for key, name, value in zip(keys[:-1], term.names, start)
+        Parameter(key, names.new("sd", group, *label), POSITIVE, float(start[j]))
+        for key, label, j in zip(keys[:-1], labels, firsts, strict=True)
     )
     correlation = None
     if isinstance(term.covariance, UnstructuredCovariance) and term.n_columns > 1:
@@ -444,6 +457,7 @@ def _term(term: RandomEffects, root: Array, modes: Array, keys: list[str], names
         term.group,
         term.names,
         deviations,
+        which,
         correlation,
         term.codes,
         levels,
@@ -460,6 +474,13 @@ def _term(term: RandomEffects, root: Array, modes: Array, keys: list[str], names
         loading,
         before,
     )
+
+
+def _blocks(term: RandomEffects, count: int) -> tuple[int, ...]:
+    """Which of ``count`` standard deviations every column has."""
+    if term.pooled is not None:
+        return tuple((np.searchsorted(term.pooled.firsts, np.arange(term.n_columns), side="right") - 1).tolist())
+    return tuple(range(term.n_columns)) if count == term.n_columns else (0,) * term.n_columns
 
 
 def _labels(levels: pd.Index[Any]) -> tuple[str, ...]:

@@ -252,12 +252,12 @@ def _known(model: Description, source: _Draws) -> Iterator[tuple[str, Array]]:
 def _known_of_term(term: Term, others: Mapping[str, tuple[str, ...]], source: _Draws) -> Iterator[tuple[str, Array]]:
     vector = source.vector(term.sd, (term.size,)) if term.size > 1 else None
     for place, name in enumerate(term.effects):
-        parameter = term.deviations[0 if term.is_shared else place]
+        parameter = term.spreads[place]
         draws = source.single(parameter.name, *others.get(parameter.key, ()))
         if draws is None and vector is not None:
             draws = vector[:, place]
         if draws is not None:
-            yield f"sd_{name}|{term.group}", draws
+            yield (f"sd_{name}|{term.group}" if parameter.key == f"sd|{term.group}" else parameter.key), draws
     if term.correlation is None:
         return
     matrices = _correlations(term, source)

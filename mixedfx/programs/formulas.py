@@ -174,7 +174,7 @@ def _check(
     what = [
         *(["precision weights"] if model.weights is not None else []),
         *(f"formula of the {name}" for name in further),
-        *(f"standard deviation for all effects of {text}" for text in shared),
+        *(f"standard deviation for several effects of {text}" for text in shared),
         *(f"relationship between the levels of {text}" for text in related),
     ]
     if what:

@@ -103,7 +103,7 @@ def _term(term: Term, centered: bool) -> Iterator[str]:
     m, q = len(term.levels), term.size
     sd = term.deviations[0].name
     if q > 1:
-        values = ", ".join(p.name for p in (term.deviations * q if term.is_shared else term.deviations))
+        values = ", ".join(p.name for p in term.spreads)
         yield f'{term.sd} = numpyro.deterministic("{term.sd}", jnp.stack([{values}]))'
         sd = term.sd
     factor = "" if term.correlation is None else f"{term.sd}[:, None] * {term.correlation.name}"

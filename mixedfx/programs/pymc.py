@@ -119,7 +119,7 @@ def _term(term: Term, centered: bool) -> Iterator[str]:
     dims = f'"{term.dim}"' if q == 1 else f'("{term.dim}", "{term.effect_dim}")'
     sd = term.deviations[0].name
     if q > 1:
-        values = ", ".join(p.name for p in (term.deviations * q if term.is_shared else term.deviations))
+        values = ", ".join(p.name for p in term.spreads)
         yield f'{term.sd} = pm.Deterministic("{term.sd}", pt.stack([{values}]), dims="{term.effect_dim}")'
         sd = term.sd
     factor = "" if term.correlation is None else f"{term.sd}[:, None] * {term.correlation.name}"

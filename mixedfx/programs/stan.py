@@ -138,7 +138,7 @@ def _transformed_lines(model: Description, centered: bool) -> Iterator[str]:
         q = term.size
         sd = term.deviations[0].name
         if q > 1:
-            values = ", ".join(p.name for p in (term.deviations * q if term.is_shared else term.deviations))
+            values = ", ".join(p.name for p in term.spreads)
             yield f"vector[{q}] {term.sd} = [{values}]';"
             sd = term.sd
         product = _own_name(term, centered)
