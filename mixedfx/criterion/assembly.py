@@ -197,6 +197,30 @@ class Assembly:
     covariance: CovarianceModel
     places: tuple[tuple[int, slice], ...]
 
+    def for_rows(self, codes: Sequence[IntArray], z: Sequence[Array]) -> Rows:
+        """Return other rows in the same order of elimination, without dense columns.
+
+        Parameters
+        ----------
+        codes : sequence of (n',)
+            Level of every row, by term.
+        z : sequence of (q, n')
+            Covariates, by term.
+
+        Raises
+        ------
+        KeyError
+            If a row joins levels that no row of the assembly joins.
+        """
+        n = z[0].shape[1]
+        own = [np.empty((size, n)) for size in self.covariance.sizes]
+        of_factor: list[IntArray | None] = [None] * len(own)
+        for (factor, at), term_codes, term_z in zip(self.places, codes, z, strict=True):
+            own[factor][at] = term_z
+            of_factor[factor] = term_codes
+        layout = self.rows.layout.for_rows([one for one in of_factor if one is not None])
+        return Rows(layout, tuple(own), np.zeros((n, 0)), self.rows.loadings)
+
 
 def assemble(terms: Sequence[TermRows], columns: Array) -> Assembly:
     """Merge terms that share a grouping factor, and order the factors for elimination.

@@ -15,6 +15,7 @@ from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.marginal import Auxiliary, FamilyLikelihood, Information, MarginalModel, RidgePenalty
 from mixedfx.criterion.mode import TOLERANCE, ModeState, mode_state
 from mixedfx.criterion.problem import REMAINDERS, Problem, assembled
+from mixedfx.criterion.start import starting_values
 from mixedfx.families.base import Family
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.probes import Solver
@@ -161,6 +162,11 @@ class GeneralizedProblem(Problem):
         first = lower.size - len(self.family.phi_names)
         lower[first:], upper[first:] = (end + self.phi_log_weights for end in self.family.phi_bounds)
         return lower, upper
+
+    @property
+    def start(self) -> Array:
+        """Parameters ``x`` to begin with."""
+        return starting_values(self)
 
     @property
     def phi_log_weights(self) -> Array:

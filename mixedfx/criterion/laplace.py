@@ -75,7 +75,7 @@ class LaplaceEvaluation:
             logdet = state.determinant_factor.logdet
         except FloatingPointError:
             return np.inf
-        total = -2.0 * float(state.expansion.value.sum()) + float(state.mode.t @ state.mode.b) + logdet
+        total = -2.0 * state.log_likelihood + float(state.mode.t @ state.mode.b) + logdet
         return total + self.model.penalty.value(state.parts.beta)
 
     @cached_property

@@ -220,17 +220,41 @@ class ModeState:
         weighted = self.model.X * self.expansion.observed.weight[:, None]
         return self.model.X.T @ weighted, self.model.space.collect(weighted)
 
+    @property
+    def log_likelihood(self) -> float:
+        """Sum over the rows at the mode."""
+        return float(self.expansion.value.sum())
+
+    @property
+    def fixed_side(self) -> Array:
+        """``Z'W X`` (q, p)."""
+        return self.fixed_sides[1]
+
+    @property
+    def fixed_information(self) -> Array:
+        """``X'W X`` (p, p)."""
+        return self.fixed_sides[0]
+
+    @property
+    def auxiliary_sides(self) -> list[Array]:
+        """``Z'`` (q, k) times the derivative of the score in every auxiliary variable, in its parameters."""
+        parts = zip(self.expansion.auxiliary, self.model.auxiliary_matrices, strict=True)
+        return [self.model.space.collect(part.mixed[:, None] * matrix) for part, matrix in parts]
+
+    @property
+    def auxiliary_information(self) -> tuple[Array, Array]:
+        """``X'`` times the same (p, k), and the products (k, k) of the scores of the extra parameters."""
+        model, parts = self.model, self.expansion.auxiliary
+        mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, parts, strict=True)]
+        scores = [m * part.slope[:, None] for m, part in zip(model.auxiliary_matrices, parts, strict=True)]
+        stacked = np.concatenate(scores, axis=1)
+        return np.asarray(model.X.T @ np.concatenate(mixed, axis=1)), np.asarray(stacked.T @ stacked)
+
     @cached_property
     def movement(self) -> tuple[Array, Array]:
         """Derivatives of the mode, ``db/dx`` and ``dt/dx`` (q, len(x)), from one solve with many right-hand sides."""
         model = self.model
-        sides = [-self.fixed_sides[1], -self._gram_times(self.theta_sides)]
-        sides += [
-            model.space.collect(derivative[:, None] * matrix)
-            for derivative, matrix in zip(
-                [part.mixed for part in self.expansion.auxiliary], model.auxiliary_matrices, strict=True
-            )
-        ]
+        sides = [-self.fixed_side, -self._gram_times(self.theta_sides), *self.auxiliary_sides]
         b, t = model.space.solve(self.factor, np.concatenate(sides, axis=1))
         b[:, model.theta_slice] += self.theta_sides
         return b, t
@@ -239,6 +263,10 @@ class ModeState:
     def nearby(self) -> Nearby | None:
         """What the equations of other states can start from, if they are solved by iteration."""
         return self.determinant_factor.nearby
+
+    def predicted(self, xs: Sequence[Array]) -> list[ModeState]:
+        """Return the states at points close by that :func:`predicted_states` tells."""
+        return predicted_states(self, xs)
 
     def lighten(self) -> None:
         """Drop what has the length of the data and was computed on the way; it is computed again when asked for."""
@@ -328,18 +356,15 @@ def working_curvature(state: ModeState, covariance_gradient: tuple[Array, ...]) 
 
     The average information serves for theta, the outer products of the scores for the auxiliary parameters.
     """
-    model, e, (db, dt) = state.model, state.expansion, state.movement
+    model, (db, dt) = state.model, state.movement
     p, theta, size = model.n_fixed, model.theta_slice, state.x.size
-    own, side = state.fixed_sides
     out = np.zeros((size, size))
-    out[:p] = 2.0 * side.T @ db
-    out[:p, :p] += 2.0 * own
-    scores = [m * part.slope[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]
-    if scores:
-        mixed = [m * part.mixed[:, None] for m, part in zip(model.auxiliary_matrices, e.auxiliary, strict=True)]
-        out[:p, theta.stop :] -= 2.0 * model.X.T @ np.concatenate(mixed, axis=1)
-        stacked = np.concatenate(scores, axis=1)
-        out[theta.stop :, theta.stop :] = 2.0 * stacked.T @ stacked
+    out[:p] = 2.0 * state.fixed_side.T @ db
+    out[:p, :p] += 2.0 * state.fixed_information
+    if model.auxiliaries:
+        mixed, squares = state.auxiliary_information
+        out[:p, theta.stop :] -= 2.0 * mixed
+        out[theta.stop :, theta.stop :] = 2.0 * squares
     out[theta] = -2.0 * state.theta_sides.T @ dt
     cross = 0.5 * out[theta, :p]
     average = 0.5 * out[theta, theta]

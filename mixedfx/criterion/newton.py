@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from mixedfx._typing import Array
 
-__all__ = ["CLIPPED_WEIGHT", "TOLERANCE", "Iterate", "Mode", "Quadratic", "search"]
+__all__ = ["CLIPPED_WEIGHT", "TOLERANCE", "Iterate", "Mode", "Quadratic", "ascend", "search"]
 
 MAX_STEPS = 50
 STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
@@ -57,9 +58,48 @@ class Iterate:
     weight: Array
 
 
+class Place(Protocol):
+    """A point of a search."""
+
+    @property
+    def mode(self) -> Mode:
+        """Where it is."""
+
+    @property
+    def value(self) -> float:
+        """The penalised log-likelihood there."""
+
+
+S = TypeVar("S", bound=Place)
+
+
 def search(newton: Callable[[Iterate], Mode], quadratic: Quadratic, start: Mode, tolerance: float) -> Mode:
     """Newton steps from ``start``. The first is taken in full: a given ``t`` and ``b`` need not match."""
-    state = _evaluate(start, quadratic)
+    return ascend(newton, lambda mode: _evaluate(mode, quadratic), _decrement, start, tolerance)
+
+
+def ascend(
+    newton: Callable[[S], Mode],
+    evaluate: Callable[[Mode], S],
+    decrement_of: Callable[[S, Mode], float],
+    start: Mode,
+    tolerance: float,
+) -> Mode:
+    """Newton steps from ``start``, whatever is kept of a point.
+
+    Parameters
+    ----------
+    newton : callable
+        From a point to where the full step leads.
+    evaluate : callable
+        From a mode to the point there.
+    decrement_of : callable
+        Squared length of a step.
+    start : Mode
+    tolerance : float
+        Decrement before the last step.
+    """
+    state = evaluate(start)
     consistent, short = not start.b.any(), 0
     for step in range(1, MAX_STEPS + 1):
         if not np.isfinite(state.value):
@@ -68,10 +108,9 @@ def search(newton: Callable[[Iterate], Mode], quadratic: Quadratic, start: Mode,
             full = newton(state)
         except FloatingPointError:
             break
-        decrement = _decrement(state, full)
-        if decrement <= tolerance:
+        if decrement_of(state, full) <= tolerance:
             return replace(full, converged=True, steps=step)
-        fraction, trial = _line_search(state, full, quadratic) if consistent else (1.0, _evaluate(full, quadratic))
+        fraction, trial = _line_search(state, full, evaluate) if consistent else (1.0, evaluate(full))
         short = short + 1 if fraction < SHORT else 0
         if trial is None or short == STUCK:
             break
@@ -93,13 +132,13 @@ def _decrement(state: Iterate, full: Mode) -> float:
     return likelihood + abs(float((full.t - state.mode.t) @ (full.b - state.mode.b)))
 
 
-def _line_search(state: Iterate, full: Mode, quadratic: Quadratic) -> tuple[float, Iterate | None]:
+def _line_search(state: S, full: Mode, evaluate: Callable[[Mode], S]) -> tuple[float, S | None]:
     """Halve the step until the penalised log-likelihood does not fall: the fraction taken and the point reached."""
     fraction, start = 1.0, state.mode
     floor = state.value - RISE * max(1.0, abs(state.value))
     while fraction > SMALLEST_FRACTION:
         trial = full if fraction == 1.0 else _between(start, full, fraction)
-        step = _evaluate(trial, quadratic)
+        step = evaluate(trial)
         if step.value >= floor:
             return fraction, step
         fraction *= 0.5

@@ -17,14 +17,29 @@ Albert & Anderson (1984), Biometrika 71, 1; Konis (2007), DPhil thesis, Oxford.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
+from mixedfx.criterion.marginal import FamilyLikelihood
 from mixedfx.criterion.mode import ModeState
 from mixedfx.families import Observed
 from mixedfx.linalg.gram import level_sums
 
-__all__ = ["divided_factors", "looks_separated", "nearly_folded", "separating_direction"]
+__all__ = [
+    "LARGEST_LEVERAGE",
+    "NEGLIGIBLE",
+    "SUSPICIOUS_ETA",
+    "SUSPICIOUS_SD",
+    "SUSPICIOUS_SPREAD",
+    "direction_of",
+    "divided_factors",
+    "looks_separated",
+    "nearly_folded",
+    "pushes",
+    "separating_direction",
+]
 
 FAR = 15.0  # linear predictors at which a row's slope is looked at, beyond ten times the fitted ones
 SUSPICIOUS_ETA = 12.0  # linear predictors (fixed part, less offset) beyond this make a fit suspicious
@@ -74,12 +89,19 @@ def _push(state: ModeState) -> tuple[Array, BoolArray]:
     A row of weight zero does not inform. A row whose slopes far out agree may still pull the other way where the fit
     is: a Gaussian response under an inverse link has a pole in between.
     """
-    eta = state.mode.eta
-    far = np.full(eta.size, FAR + 10.0 * float(np.abs(eta).max()))
-    places = [state.model.likelihood.scores(place, state.auxiliary) for place in (-far, eta, far)]
-    (low, left, _), (_, here, _), (high, right, _) = places
+    likelihood, eta, auxiliary = state.model.likelihood, state.mode.eta, state.auxiliary
+    _, here, _ = likelihood.scores(eta, auxiliary)
+    return pushes(likelihood, here, auxiliary, float(np.abs(eta).max()), float(np.abs(here).max(initial=0.0)))
+
+
+def pushes(
+    likelihood: FamilyLikelihood, here: Array, auxiliary: Sequence[Array], largest: float, strongest: float
+) -> tuple[Array, BoolArray]:
+    """Return the same for rows with the scores ``here`` (n,), the largest predictor and score of all rows given."""
+    far = np.full(here.size, FAR + 10.0 * largest)
+    (low, left, _), (high, right, _) = (likelihood.scores(place, auxiliary) for place in (-far, far))
     legal = np.isfinite(low) & np.isfinite(high)  # a link may exclude large linear predictors
-    slack = OBJECTION * float(np.abs(here).max(initial=0.0))
+    slack = OBJECTION * strongest
     some = legal & ((left != 0) | (right != 0))  # an end may be level: zero inflation takes over, exp() underflows
     up = some & (left >= 0) & (right >= 0) & (here >= -slack)
     down = some & (left <= 0) & (right <= 0) & (here <= slack)
@@ -92,10 +114,15 @@ def separating_direction(state: ModeState) -> Array | None:
     pushed, still = _pushed(state) if ordered is None else _pushed_ordered(state, ordered)
     if not pushed.size:
         return None
+    return direction_of(pushed, still, pushed.sum(axis=0), state.model.n_fixed)
+
+
+def direction_of(pushed: Array, still: Array, total: Array, n_fixed: int) -> Array | None:
+    """Return a direction (p,) that raises ``total`` (k,), lowers no row of ``pushed`` and leaves those of ``still``."""
     from scipy.optimize import linprog  # only asked for where data look separated
 
     solution = linprog(
-        np.asarray(-pushed.sum(axis=0)),
+        np.asarray(-total),
         A_ub=-pushed,
         b_ub=np.zeros(len(pushed)),
         A_eq=still if still.size else None,
@@ -105,7 +132,7 @@ def separating_direction(state: ModeState) -> Array | None:
     )
     if solution.status != 0 or -float(solution.fun or 0.0) <= NEGLIGIBLE * len(pushed):
         return None
-    direction = np.asarray(solution.x, dtype=float)[: state.model.n_fixed]
+    direction = np.asarray(solution.x, dtype=float)[:n_fixed]
     return np.where(np.abs(direction) > NEGLIGIBLE, direction, 0.0)
 
 

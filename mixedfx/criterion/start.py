@@ -15,7 +15,19 @@ if TYPE_CHECKING:
     from mixedfx.criterion.generalized_problem import GeneralizedProblem
     from mixedfx.criterion.marginal import MarginalModel
 
-__all__ = ["response_unit", "start_phi", "starting_values"]
+__all__ = [
+    "GAINED",
+    "HALVINGS",
+    "RIDGE",
+    "SWEEPS",
+    "expected_weights",
+    "member_shift",
+    "response_unit",
+    "row_variance",
+    "start_phi",
+    "starting_values",
+    "theta_of_moments",
+]
 
 SWEEPS = 5  # of iteratively re-weighted least squares
 GAINED = 0.5  # of the log-likelihood by a step: less is left to the joint search
@@ -52,16 +64,23 @@ def start_phi(problem: GeneralizedProblem) -> Array:
 
 
 def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Array:
-    """Turn coefficients of the population's mean into those of its members.
+    """Turn coefficients of the population's mean into those of its members."""
+    model = problem.model
+    if model.n_fixed == 0:
+        return beta
+    variance = row_variance(model, theta)
+    shift = member_shift(model, beta, variance, float(variance.mean()))
+    return np.asarray(beta + np.linalg.lstsq(model.X, shift, rcond=None)[0])
+
+
+def member_shift(model: MarginalModel, beta: Array, variance: Array, typical: float) -> Array:
+    """Return by how much the linear predictor (n,) of a member differs from that of the population's mean.
 
     ``E mean(eta + z'b) = mean(eta) + mean''(eta) Var(z'b) / 2``, so that eta must move by ``-mean''/mean' Var / 2``;
     large variances stretch eta by ``sqrt(1 + c Var)`` where :data:`ATTENUATION` has c.
     """
-    model = problem.model
-    if model.n_fixed == 0:
-        return beta
-    link, eta, variance = problem.family.mean_link, model.fixed_part(beta), _row_variance(model, theta)
-    if link.name in ATTENUATION and float(variance.mean()) > FIRST_ORDER:
+    link, eta = model.likelihood.family.mean_link, model.fixed_part(beta)
+    if link.name in ATTENUATION and typical > FIRST_ORDER:
         shift = (np.sqrt(1.0 + ATTENUATION[link.name] * variance) - 1.0) * eta
     else:
         with np.errstate(all="ignore"):  # a link that is left, or a mean without a slope, moves nothing
@@ -69,10 +88,10 @@ def _conditional(problem: GeneralizedProblem, beta: Array, theta: Array) -> Arra
             shift = -0.5 * np.nan_to_num(np.divide(bend, slope), posinf=0.0, neginf=0.0) * variance
         most = LARGEST_SHARE * np.abs(eta) if link.name in MEASURED else LARGEST_SHIFT
         shift = np.clip(shift, -most, most) + np.zeros(len(eta))
-    return np.asarray(beta + np.linalg.lstsq(model.X, shift, rcond=None)[0])
+    return np.asarray(shift)
 
 
-def _row_variance(model: MarginalModel, theta: Array) -> Array:
+def row_variance(model: MarginalModel, theta: Array) -> Array:
     """Variance (n,) of the random part of the linear predictor."""
     total = np.zeros(model.X.shape[0])
     for factor, z in zip(model.covariance.factors(theta), model.space.rows.z, strict=True):
@@ -80,7 +99,8 @@ def _row_variance(model: MarginalModel, theta: Array) -> Array:
     return total
 
 
-def _expected(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
+def expected_weights(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
+    """Return Fisher's expected information (n,) about the linear predictor of every row."""
     likelihood = model.likelihood
     return likelihood.family.expected_weights(likelihood.observed, *likelihood.arguments(eta, auxiliary))
 
@@ -120,7 +140,7 @@ def _point(model: MarginalModel, beta: AnyArray, auxiliary: list[Array]) -> _Poi
 def _improved(model: MarginalModel, point: _Point, auxiliary: list[Array]) -> _Point | None:
     """One step of scoring, with the observed weights where they are positive; None if nothing is gained."""
     positive = bool(np.all(point.weight > 0))
-    weighted = model.X * (point.weight if positive else _expected(model, point.eta, auxiliary))[:, None]
+    weighted = model.X * (point.weight if positive else expected_weights(model, point.eta, auxiliary))[:, None]
     information = model.X.T @ weighted
     information.flat[:: model.n_fixed + 1] += RIDGE * (float(np.trace(information)) + 1.0) / model.n_fixed
     step = np.linalg.solve(information, model.X.T @ point.gradient)
@@ -136,14 +156,37 @@ def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     if not model.covariance.terms:
         return np.zeros(0)
     _, gradient, _ = model.likelihood.quadratic(eta, auxiliary)
-    weight = _expected(model, eta, auxiliary)
-    scores = model.space.split(model.space.collect(gradient[:, None])[:, 0])
-    spread = np.concatenate([np.square(s).sum(axis=1) for s in scores])
+    weight = expected_weights(model, eta, auxiliary)
     expected = np.array([weight @ np.square(z) for covariates in model.space.rows.z for z in covariates])
     shared = cross_products(model.space.rows, weight).squared_norms()
+    sides = model.space.collect(gradient[:, None])[:, 0]
+    squares = np.array([float(np.mean(np.square(z))) for covariates in model.space.rows.z for z in covariates])
+    return theta_of_moments(model, sides, expected, shared, squares, response_unit(model, eta, auxiliary))
+
+
+def theta_of_moments(
+    model: MarginalModel, sides: Array, expected: Array, shared: Array, squares: Array, unit: float
+) -> Array:
+    """Return the covariance parameters whose moments are those of the scores.
+
+    Parameters
+    ----------
+    model : MarginalModel
+    sides : (q,)
+        ``Z'g``.
+    expected : (k,)
+        ``tr Z_i' W Z_i`` of every coefficient.
+    shared : (k, k)
+        ``|Z_i' W Z_j|^2``.
+    squares : (k,)
+        Mean squares of the covariates.
+    unit : float
+        Of standard deviations.
+    """
+    scores = model.space.split(sides)
+    spread = np.concatenate([np.square(s).sum(axis=1) for s in scores])
     variances = np.linalg.lstsq(shared, spread - expected, rcond=None)[0]
-    variances = variances * _attenuation(model, np.maximum(variances, 0.0))
-    unit = response_unit(model, eta, auxiliary)
+    variances = variances * _attenuation(model, np.maximum(variances, 0.0), squares)
     sds = unit * np.sqrt(np.clip(variances / unit**2, SMALLEST_SD**2, LARGEST_SD**2))
     by_factor = np.split(sds, np.cumsum(model.covariance.sizes)[:-1])
     return np.concatenate(
@@ -151,13 +194,12 @@ def _moments(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> Array:
     )
 
 
-def _attenuation(model: MarginalModel, variances: Array) -> float:
+def _attenuation(model: MarginalModel, variances: Array, squares: Array) -> float:
     """How many times larger the variances of members are than those seen from the population.
 
     There ``V`` looks like ``V / (1 + c V)`` (Zeger, Liang & Albert 1988, Biometrics 44, 1049).
     """
     c = ATTENUATION.get(model.likelihood.family.mean_link.name, 0.0)
-    squares = np.array([float(np.mean(np.square(z))) for covariates in model.space.rows.z for z in covariates])
     return min(1.0 / max(1.0 - c * float(variances @ squares), 1e-9), LARGEST_ATTENUATION)
 
 
@@ -165,7 +207,7 @@ def response_unit(model: MarginalModel, eta: Array, auxiliary: list[Array]) -> f
     """Standard deviation of a row where the linear predictor is in units of the response; else 1."""
     if model.likelihood.family.mean_link.name not in MEASURED:
         return 1.0
-    information = float(np.mean(_expected(model, eta, auxiliary)))
+    information = float(np.mean(expected_weights(model, eta, auxiliary)))
     return information**-0.5 if 0.0 < information < np.inf else 1.0
 
 

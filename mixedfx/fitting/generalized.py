@@ -41,7 +41,10 @@ if TYPE_CHECKING:
     from mixedfx.fitting.without import Without
 
 __all__ = [
+    "COLLAPSE",
+    "FOLD",
     "GeneralizedFit",
+    "collapsed",
     "inverse_information",
     "unit_at",
 ]
@@ -526,7 +529,7 @@ class GeneralizedFit(Fit):
 
     def _obstacle(self) -> str:
         """What a search that found no optimum ran into, in words; empty where nothing is known."""
-        if _collapsed(self.problem, self.x):
+        if collapsed(self.problem, self.x):
             return COLLAPSE
         return FOLD if nearly_folded(self.at.state) else ""
 
@@ -580,7 +583,7 @@ class GeneralizedFit(Fit):
         return ()
 
 
-def _collapsed(problem: GeneralizedProblem, x: Array) -> bool:
+def collapsed(problem: GeneralizedProblem, x: Array) -> bool:
     """Whether the dispersion has gone to zero, next to the one to start from: some rows are fitted exactly."""
     family = problem.family
     if not family.precision_weights or "dispersion" not in family.phi_names:

@@ -12,8 +12,7 @@ from mixedfx._typing import Array
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
-from mixedfx.criterion.mode import TOLERANCE, predicted_states
-from mixedfx.criterion.start import starting_values
+from mixedfx.criterion.mode import TOLERANCE
 from mixedfx.exceptions import DataError
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting.control import Control, checked_start
@@ -69,7 +68,7 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation, stretch: f
     moved = x + np.diag(steps)
     taken = moved.diagonal() - x
     try:
-        states = predicted_states(at.state, list(moved))
+        states = at.state.predicted(list(moved))
         jacobian = np.array([integrate(state).gradient - gradient for state in states]) / taken[:, None]
     except FloatingPointError:
         return np.full((x.size, x.size), np.nan)
@@ -208,7 +207,7 @@ def _optimum_within(
 
     def search() -> tuple[Array, ...]:
         inner = problem.with_design(narrower.design)
-        return (inner.to_user(_searched(inner, control, integrate, starting_values(inner), effort=effort).x),)
+        return (inner.to_user(_searched(inner, control, integrate, inner.start, effort=effort).x),)
 
     found = effort.optimum(narrower.design, search)
     if found is None:
@@ -283,7 +282,7 @@ def _reason(problem: GeneralizedProblem) -> str:
 
 def starting_point(problem: GeneralizedProblem, control: Control) -> Array:
     """Return inner parameters (k,) to begin with: from moments, theta the user's where it is given."""
-    x = starting_values(problem)
+    x = problem.start
     if control.start is not None:
         user = problem.to_user(x)
         user[problem.theta_slice] = checked_start(control.start, problem.covariance.n_theta)

@@ -13,7 +13,6 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.boundary import flattest
 from mixedfx.criterion.evaluation import GaussianCriterion, GaussianEvaluation, MarginalEvaluation
-from mixedfx.criterion.start import starting_values
 from mixedfx.optimize import equilibrium
 
 if TYPE_CHECKING:
@@ -317,7 +316,7 @@ def generalized_likelihood(fit: GeneralizedFit) -> Likelihood:
     single = [place for place in problem.component_slices.values() if place.stop - place.start == 1]
     family_wide = position >= fit.x.size - len(family.phi_names)
     releasable = ended & (family_wide | np.isin(position, [place.start for place in single]))
-    start = starting_values(problem) if releasable.any() else fit.x
+    start = problem.start if releasable.any() else fit.x
     return Likelihood(
         partial(GeneralizedPoint, fit),
         np.where(releasable & ~family_wide, np.clip(fit.x, -INFINITE, INFINITE), fit.x),

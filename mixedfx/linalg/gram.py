@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, combinations, pairwise
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -102,6 +103,27 @@ class Gram:
             sides=tuple(side @ columns for side in self.sides),
             remainder_side=self.remainder_side @ columns,
             total=columns.T @ self.total @ columns,
+        )
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The numbers, block by block: those of several sets of rows can be added."""
+        cross = [part.values for part in self.cross]
+        rest = [self.remainder, *self.sides, self.remainder_side, self.total]
+        return [*self.diagonal, *self.chain.values(), *cross, *rest]
+
+    def with_arrays(self, arrays: Sequence[Any]) -> Gram:
+        """Return cross-products of the same kind with other :attr:`arrays`."""
+        rest = iter(arrays)
+        return replace(
+            self,
+            diagonal=tuple(next(rest) for _ in self.diagonal),
+            chain={pair: next(rest) for pair in self.chain},
+            cross=tuple(replace(part, values=next(rest)) for part in self.cross),  # type: ignore[type-var]
+            remainder=next(rest),
+            sides=tuple(next(rest) for _ in self.sides),
+            remainder_side=next(rest),
+            total=next(rest),
         )
 
     @cached_property

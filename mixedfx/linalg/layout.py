@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -163,6 +163,25 @@ class PairPattern:
 
     __getstate__ = fields_only
 
+    def for_rows(self, layout: Layout, f: int) -> PairPattern:
+        """Return the pattern with the entries of the rows of ``layout``; factor f is the one against the remainder.
+
+        Raises
+        ------
+        KeyError
+            If a row joins levels that do not meet in the pattern.
+        """
+        keys, entries = self.rows.astype(np.int64) * self.n_columns + self.columns, []
+        for r in layout.remainder:
+            for a in range(layout.sizes[r]):
+                column = layout.codes[r] + (layout.span(r).start + a * layout.levels[r])
+                wanted = layout.codes[f].astype(np.int64) * self.n_columns + column
+                entry = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
+                if not np.array_equal(keys[entry], wanted):
+                    raise KeyError("levels that have not met before")
+                entries.append(entry)
+        return replace(self, layout=layout, entry_of_row=tuple(entries))
+
     @property
     def pair_blocks(self) -> Iterator[PairBlock]:
         """The pairs of entries (e1, e2), e2 <= e1, on the same level, level after level, some levels at a time.
@@ -244,6 +263,26 @@ class Layout:
     parents: dict[tuple[int, int], IntArray] = field(default_factory=dict)
     correlated: tuple[bool, ...] = ()
     is_operator: bool = False
+
+    def for_rows(self, codes: Sequence[IntArray]) -> Layout:
+        """Return the layout of other rows, whose levels meet where those of these rows do.
+
+        Parameters
+        ----------
+        codes : sequence of (n',)
+            Level of every row, by factor, in elimination order.
+
+        Raises
+        ------
+        KeyError
+            If a row joins levels that no row has joined before.
+        """
+        other = replace(self, codes=tuple(codes))
+        known = {"sparse_square": self.sparse_square, "dense_cross": self.dense_cross}
+        if not all(self.dense_cross):
+            known["patterns"] = tuple(pattern.for_rows(other, f) for f, pattern in enumerate(self.patterns))
+        other.__dict__.update(known)
+        return other
 
     @property
     def n_factors(self) -> int:

@@ -213,7 +213,7 @@ class RowMap:
                     values = self._loaded_columns(cross.values[a])
                     out += covariate * z * values.ravel()[codes * values.shape[1] + column]
                 else:
-                    out += covariate * z * cross.values[a][cross.sparsity.entry_of_row[at]]
+                    out += covariate * z * cross.values[a][self.rows.layout.patterns[f].entry_of_row[at]]
         total += 2.0 * out
 
     def _loaded_columns(self, values: Array) -> Array:

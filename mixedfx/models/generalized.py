@@ -45,13 +45,20 @@ from mixedfx.models.identifiable import (
     transformed,
 )
 from mixedfx.models.inputs import ModelInputs
-from mixedfx.models.sources import frame_of
+from mixedfx.models.sources import frame_of, is_read_in_pieces
 from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
 
-__all__ = ["GeneralizedLinearMixedModel", "InformationName", "glmer"]
+__all__ = [
+    "INFORMATION",
+    "GeneralizedLinearMixedModel",
+    "InformationName",
+    "completed_family",
+    "glmer",
+    "response_kind_of",
+]
 
 InformationName: TypeAlias = Literal["observed", "expected"]
 INFORMATION: dict[str, Information] = {"observed": OBSERVED, "expected": EXPECTED}
@@ -136,10 +143,10 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
             "functions": functions,
         }
         parts = _PredictorFormulas(frame, Settings({} if functions is None else functions, codings_for(contrasts)))
-        completed, written = _completed_family(family_for(family, link), dispersion, zero_inflation)
+        completed, written = completed_family(family_for(family, link), dispersion, zero_inflation)
         formulas = {name: parts.formula(name, text) for name, text in written.items()}
         extra = tuple(dict.fromkeys(v for f in formulas.values() for v in f.variables))
-        design = build_design(formula, frame, response_kind=_response_kind(completed), extra=extra, **shared)
+        design = build_design(formula, frame, response_kind=response_kind_of(completed), extra=extra, **shared)
         check_generalized(design)
         self.design = design if completed.has_intercept else replace(design, fixed=_without_intercept(design.fixed))
         self.family: Family = completed.adapted(design.response.values)
@@ -352,22 +359,24 @@ def glmer(
     >>> fit.params.round(4).tolist()
     [-1.3992, -0.9914, -1.1278, -1.5795]
     """
-    model = GeneralizedLinearMixedModel(
-        formula,
-        data,
-        family=family,
-        link=link,
-        weights=weights,
-        offset=offset,
-        dispersion=dispersion,
-        zero_inflation=zero_inflation,
-        information=information,
-        penalty=penalty,
-        contrasts=contrasts,
-        missing=missing,
-        functions=functions,
-    )
-    return model.fit(nagq, control=control)
+    said: dict[str, Any] = {
+        "family": family,
+        "link": link,
+        "weights": weights,
+        "offset": offset,
+        "dispersion": dispersion,
+        "zero_inflation": zero_inflation,
+        "information": information,
+        "penalty": penalty,
+        "contrasts": contrasts,
+        "missing": missing,
+        "functions": functions,
+    }
+    if is_read_in_pieces(data):
+        from mixedfx.models.partitioned import fit_source
+
+        return fit_source(formula, data, said, nagq, control)
+    return GeneralizedLinearMixedModel(formula, data, **said).fit(nagq, control=control)
 
 
 register(GeneralizedFit.kind, GeneralizedLinearMixedModel)
@@ -393,10 +402,10 @@ class _PredictorFormulas:
         return build_fixed(formula.fixed_terms, FrameRows(self.frame, design.keep), self.settings)[0]
 
 
-def _completed_family(
+def completed_family(
     family: Family, dispersion: str | None, zero_inflation: str | None
 ) -> tuple[Family, dict[str, str]]:
-    """The family with its further linear predictors, and their formulas."""
+    """Return the family with its further linear predictors, and their formulas."""
     written: dict[str, str] = {}
     if zero_inflation is not None and "zero_inflation" not in family.predictors:
         family = with_zero_inflation(family)
@@ -410,7 +419,8 @@ def _completed_family(
     return family, written
 
 
-def _response_kind(family: Family) -> str:
+def response_kind_of(family: Family) -> str:
+    """Return what kind of response a family models."""
     if not family.has_intercept:
         return "ordinal"
     return "binomial" if family.proportions else "numeric"

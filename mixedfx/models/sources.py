@@ -16,7 +16,7 @@ from mixedfx.matrices.frame import Frame, as_frame
 from mixedfx.matrices.labels import Labels
 from mixedfx.models.inputs import StoredFrame
 
-__all__ = ["frame_of"]
+__all__ = ["frame_of", "is_read_in_pieces", "once_only"]
 
 LIBRARIES = ("duckdb", "_duckdb", "polars", "dask", "dask_expr", "pyarrow")  # of which some objects are read in pieces
 
@@ -35,21 +35,33 @@ def frame_of(data: Any, mentioned: Sequence[Any]) -> Frame:
     SpecificationError
         If the source is an iterator, which gives its rows once: what follows a fit may need them again.
     """
-    if isinstance(data, Frame | pd.DataFrame | Mapping) or not _may_be_read_in_pieces(data):
+    if not is_read_in_pieces(data):
         return as_frame(data)
-    from mixedfx.scale.sources import as_source, is_source
+    from mixedfx.scale.sources import as_source
 
-    if not is_source(data):
-        return as_frame(data)
     source = as_source(data)
     if not source.can_be_read_again:
-        raise SpecificationError(
-            f"the data are {source.name}, which gives its rows once: a generalised model looks at them at every step. "
-            "Give a source that can be read again (a list of frames, Parquet files, a database, a Dask dataframe)"
-        )
+        raise once_only(source.name)
     names = _mentioned(next(source.heads()).names, mentioned)
     pieces = [_Piece.of(as_frame(frame), names) for frame in source.frames(names)]
     return _together([piece for piece in pieces if piece is not None], names)
+
+
+def is_read_in_pieces(data: Any) -> bool:
+    """Say whether data are a source that is read piece by piece."""
+    if isinstance(data, Frame | pd.DataFrame | Mapping) or not _may_be_read_in_pieces(data):
+        return False
+    from mixedfx.scale.sources import is_source
+
+    return is_source(data)
+
+
+def once_only(name: str) -> SpecificationError:
+    """Return the error for rows that can be read once."""
+    return SpecificationError(
+        f"the data are {name}, which gives its rows once: a generalised model looks at them at every step. "
+        "Give a source that can be read again (a list of frames, Parquet files, a database, a Dask dataframe)"
+    )
 
 
 def _may_be_read_in_pieces(data: Any) -> bool:

@@ -16,6 +16,7 @@ from mixedfx.matrices.frame import Frame
 from mixedfx.matrices.values import codings_for
 from mixedfx.models.inputs import index_of, index_parts, value_of, value_parts
 from mixedfx.scale import CrossProducts
+from mixedfx.scale.pieces import GeneralizedRecipe
 from mixedfx.scale.recipe import Numeric, Recipe, learnt_from
 from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally
 
@@ -112,6 +113,8 @@ def sums_parts(stats: CrossProducts) -> tuple[dict[str, Any], dict[str, AnyArray
         "tally": asdict(sums.tally),
         "min_cell": stats.min_cell,
     }
+    if isinstance(recipe, GeneralizedRecipe):
+        parts["generalized"] = [recipe.kind, recipe.missing]
     return parts, arrays
 
 
@@ -137,6 +140,8 @@ def sums_of_parts(parts: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> C
         numerics,
         tuple(parts["coded"]),
     )
+    if "generalized" in parts:
+        recipe = GeneralizedRecipe.of(recipe, *parts["generalized"])
     sums = Sums(
         tuple(_key_of(key, arrays) for key in parts["keys"]),
         len(recipe.coded),

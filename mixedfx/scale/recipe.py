@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Expression, Formula, Term, display
 from mixedfx.matrices.build import check_names, parsed_for, used_rows
@@ -24,7 +24,8 @@ from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import Frame, FrameRows
-from mixedfx.matrices.rows import Completeness, RowArgument, read_argument
+from mixedfx.matrices.response import read_response
+from mixedfx.matrices.rows import Completeness, RowArgument, read_argument, sum_of
 from mixedfx.matrices.transforms import whole
 from mixedfx.matrices.values import Basis, Factor, codings_for
 
@@ -168,6 +169,23 @@ class Recipe:
         """Return which rows of a frame are used."""
         prior, shift = self.argument("weights", frame), self.argument("offset", frame)
         return used_rows(self.formula, frame, self.settings, prior, shift)
+
+    def weights_of(self, frame: Frame, keep: BoolArray | None) -> Array | None:
+        """Return the weights of the rows in the sums; None if all are one."""
+        prior = self.argument("weights", frame)
+        return None if prior is None else prior.used(keep)
+
+    def response_of(self, frame: Frame, rows: FrameRows, value: Evaluator) -> Array:
+        """Return the response (n,) that is summed: less its offset."""
+        y = np.array(read_response(self.formula.response, value, "numeric", None).values)
+        shift = self.argument("offset", frame)
+        if shift is not None:
+            y -= shift.used(rows.keep)
+        return y - sum_of(self.formula.offsets, value) if self.formula.offsets else y
+
+    def fingerprint(self, frame: Frame, rows: FrameRows) -> int:
+        """Return a number that tells these rows from others; 0 where nobody asks for it."""
+        return 0
 
     def evaluator(self, rows: FrameRows) -> Evaluator:
         """Return the values of expressions on some rows."""

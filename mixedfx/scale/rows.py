@@ -12,8 +12,7 @@ from mixedfx.matrices.columns import FactorColumn
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.frame import Frame, FrameRows
 from mixedfx.matrices.labels import Labels
-from mixedfx.matrices.response import read_response
-from mixedfx.matrices.rows import Completeness, sum_of
+from mixedfx.matrices.rows import Completeness
 from mixedfx.scale.recipe import Recipe
 from mixedfx.scale.sums import Cells, KeyLevels, Moments, Sums, Tally, added, collapsed, combo_codes
 
@@ -55,9 +54,9 @@ def sums_of(recipe: Recipe, frame: Frame, repeated: Repeated | None = None) -> S
     complete = recipe.complete(frame)
     rows = FrameRows(frame, complete.keep)
     value = recipe.evaluator(rows)
-    prior = recipe.argument("weights", frame)
+    prior = recipe.weights_of(frame, complete.keep)
     counts = np.ones(rows.size) if repeated is None else repeated.counts
-    weights = counts if prior is None else prior.used(complete.keep)
+    weights = counts if prior is None else prior
     labels = [rows.labels(name) for name in recipe.keys]
     codes = np.stack([one.codes for one in labels], axis=1) if labels else np.zeros((rows.size, 0), dtype=np.intp)
     log_weights = 0.0 if prior is None else float(np.log(weights).sum())
@@ -69,7 +68,8 @@ def sums_of(recipe: Recipe, frame: Frame, repeated: Repeated | None = None) -> S
     keys = tuple(_levels(frame, name, one) for name, one in zip(recipe.keys, labels, strict=True))
     moments = _moments(recipe, rows, value, None if repeated is None else counts)
     if repeated is None:
-        return Sums(keys, n_coded, cells, combos, within, moments, _tally(complete, log_weights))
+        tally = _tally(complete, log_weights, recipe.fingerprint(frame, rows))
+        return Sums(keys, n_coded, cells, combos, within, moments, tally)
     np.add.at(within[:, -1, -1], combo_codes(codes[:, :n_coded], combos), repeated.squares)
     return Sums(keys, n_coded, cells, combos, within, moments, repeated.tally)
 
@@ -80,20 +80,14 @@ def _levels(frame: Frame, name: str, labels: Labels) -> KeyLevels:
 
 
 def _columns(recipe: Recipe, frame: Frame, rows: FrameRows, value: Evaluator, raw: Mapping[str, Array]) -> Array:
-    """The products of numbers (n, k), the response less its offset last."""
-    y = np.array(read_response(recipe.formula.response, value, "numeric", None).values)
-    shift = recipe.argument("offset", frame)
-    if shift is not None:
-        y -= shift.used(rows.keep)
-    if recipe.formula.offsets:
-        y -= sum_of(recipe.formula.offsets, value)
+    """The products of numbers (n, k), the response last."""
     out = np.empty((rows.size, len(recipe.monomials) + 1), order="F")
     for j, factors in enumerate(recipe.monomials):
         (text, i), *others = factors
         out[:, j] = raw[text][:, i - 1]
         for text, i in others:
             out[:, j] *= raw[text][:, i - 1]
-    out[:, -1] = y
+    out[:, -1] = recipe.response_of(frame, rows, value)
     return out
 
 
@@ -106,9 +100,9 @@ def _moments(recipe: Recipe, rows: FrameRows, value: Evaluator, counts: Array | 
     return out
 
 
-def _tally(complete: Completeness, log_weights: float) -> Tally:
+def _tally(complete: Completeness, log_weights: float, fingerprint: int) -> Tally:
     used = complete.n_rows - complete.n_dropped
-    return Tally(complete.n_rows, used, complete.n_missing, complete.counts, complete.silent, log_weights)
+    return Tally(complete.n_rows, used, complete.n_missing, complete.counts, complete.silent, log_weights, fingerprint)
 
 
 class Accumulator:

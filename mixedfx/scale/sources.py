@@ -35,10 +35,13 @@ class Source(ABC):
         What it is, for messages.
     can_be_read_again : bool
         Whether the rows can be read a second time.
+    rows_at_once : int
+        Rows of a piece, at the most, where that is left to the reader.
     """
 
     name: str = "the data"
     can_be_read_again: bool = True
+    rows_at_once: int = ROWS_AT_ONCE
 
     @abstractmethod
     def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
@@ -48,12 +51,42 @@ class Source(ABC):
         """Yield some rows, and more if they do not tell what the columns are."""
         yield from map(as_frame, self.frames(None))
 
+    def reduced(self, work: Callable[[Frame], Any], plus: Callable[[Any, Any], Any], columns: Sequence[str]) -> Any:
+        """Return the sum, by ``plus``, of what ``work`` gives for every piece; None if there is none.
+
+        ``work`` gives None where a piece has no rows that count.
+        """
+        total = None
+        for frame in self.frames(columns):
+            for piece in slices(frame, self.rows_at_once):
+                total = _plus(total, work(as_frame(piece)), plus)
+        return total
+
     def sums(self, recipe: Recipe) -> Sums | None:
         """Return the sums over all rows; None if there are none."""
+        return self.sums_of_rows(recipe)
+
+    def sums_of_rows(self, recipe: Recipe) -> Sums | None:
+        """Return the same, every row looked at by itself."""
         total = Accumulator()
         for frame in self.frames(recipe.needed):
-            total.add(sums_of(recipe, as_frame(frame)))
+            for piece in slices(frame, self.rows_at_once):
+                total.add(sums_of(recipe, as_frame(piece)))
         return total.total()
+
+
+def _plus(total: Any, share: Any, plus: Callable[[Any, Any], Any]) -> Any:
+    return share if total is None else total if share is None else plus(total, share)
+
+
+def slices(frame: Any, rows: int) -> Iterator[Any]:
+    """Yield a frame of pandas in pieces of at most so many rows; others as they are."""
+    size = len(frame) if hasattr(frame, "iloc") else 0
+    if size <= rows:
+        yield frame
+        return
+    for start in range(0, size, rows):
+        yield frame.iloc[start : start + rows]
 
 
 class FrameSource(Source):
@@ -110,14 +143,14 @@ class ArrowSource(Source):
         known = self._dataset.schema.names
         chosen = None if columns is None else [name for name in columns if name in known]
         batches = self._dataset.to_batches(
-            columns=chosen, batch_size=ROWS_AT_ONCE, batch_readahead=1, fragment_readahead=1, **self._options
+            columns=chosen, batch_size=self.rows_at_once, batch_readahead=1, fragment_readahead=1, **self._options
         )
         pyarrow = needed("pyarrow", self.name)
-        for batch in _gathered(batches):
+        for batch in _gathered(batches, self.rows_at_once):
             yield _pandas(pyarrow.Table.from_batches(batch))
 
 
-def _gathered(batches: Iterable[Any]) -> Iterator[list[Any]]:
+def _gathered(batches: Iterable[Any], most: int = ROWS_AT_ONCE) -> Iterator[list[Any]]:
     """Lists of small batches that have many rows together."""
     held, rows = [], 0
     for batch in batches:
@@ -125,7 +158,7 @@ def _gathered(batches: Iterable[Any]) -> Iterator[list[Any]]:
             continue
         held.append(batch)
         rows += batch.num_rows
-        if rows >= ROWS_AT_ONCE // 2:
+        if rows >= most // 2:
             yield held
             held, rows = [], 0
     if held:
@@ -154,9 +187,9 @@ class DuckSource(Source):
         relation = self._relation
         if columns is not None:
             relation = relation.select(*(_quoted(name) for name in columns if name in known))
-        reader = _reader(relation)
+        reader = _reader(relation, self.rows_at_once)
         pyarrow = needed("pyarrow", self.name)
-        for batch in _gathered(reader):
+        for batch in _gathered(reader, self.rows_at_once):
             yield _pandas(pyarrow.Table.from_batches(batch))
 
     def sums(self, recipe: Recipe) -> Sums | None:
@@ -214,9 +247,9 @@ def _absent(name: str, kind: str) -> str:
     return f"({test} or isnan({_quoted(name)}))" if kind in ("DOUBLE", "FLOAT") else f"({test})"
 
 
-def _reader(relation: Any) -> Any:
+def _reader(relation: Any, rows: int = ROWS_AT_ONCE) -> Any:
     name = "to_arrow_reader" if hasattr(relation, "to_arrow_reader") else "fetch_record_batch"
-    return getattr(relation, name)(ROWS_AT_ONCE)
+    return getattr(relation, name)(rows)
 
 
 def _arrow_table(relation: Any) -> Any:
@@ -242,9 +275,9 @@ class PolarsSource(Source):
             known = lazy.collect_schema().names()
             lazy = lazy.select([name for name in columns if name in known])
         if hasattr(lazy, "collect_batches"):
-            yield from lazy.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)
+            yield from lazy.collect_batches(chunk_size=self.rows_at_once, maintain_order=True)
         else:  # an older polars: the columns that are needed, all at once
-            yield from lazy.collect().iter_slices(ROWS_AT_ONCE)
+            yield from lazy.collect().iter_slices(self.rows_at_once)
 
 
 class DaskSource(Source):
@@ -268,7 +301,16 @@ class DaskSource(Source):
         known = list(self._frame.columns)
         return self._frame if columns is None else self._frame[[name for name in columns if name in known]]
 
-    def sums(self, recipe: Recipe) -> Sums | None:
+    def reduced(self, work: Callable[[Frame], Any], plus: Callable[[Any, Any], Any], columns: Sequence[str]) -> Any:
+        """Return the sum of what ``work`` gives, made where the partitions are."""
+        dask = needed("dask", self.name)
+        shared = dask.delayed(_PartitionWork(work, plus, self.rows_at_once), pure=True)
+        parts = [dask.delayed(_done)(shared, part) for part in self._chosen(columns).to_delayed()]
+        while len(parts) > 1:
+            parts = [dask.delayed(_plus_all)(parts[k : k + 8], plus) for k in range(0, len(parts), 8)]
+        return parts[0].compute() if parts else None
+
+    def sums_of_rows(self, recipe: Recipe) -> Sums | None:
         """Return the sums, made where the partitions are, on the scheduler that the user has."""
         dask = needed("dask", self.name)
         parts = [dask.delayed(_sums_of_partition)(recipe, part) for part in self._chosen(recipe.needed).to_delayed()]
@@ -276,6 +318,31 @@ class DaskSource(Source):
             parts = [dask.delayed(_sum_of_list)(parts[k : k + 8]) for k in range(0, len(parts), 8)]
         found: Sums | None = parts[0].compute() if parts else None
         return found
+
+
+class _PartitionWork:
+    """What is done with a partition: sent to every worker once."""
+
+    def __init__(self, work: Callable[[Frame], Any], plus: Callable[[Any, Any], Any], rows: int) -> None:
+        self.work, self.plus, self.rows = work, plus, rows
+
+    def total(self, frame: Any) -> Any:
+        """Return the sum over the pieces of a partition."""
+        out = None
+        for piece in slices(frame, self.rows):
+            out = _plus(out, self.work(as_frame(piece)), self.plus)
+        return out
+
+
+def _done(work: _PartitionWork, frame: Any) -> Any:
+    return work.total(frame)
+
+
+def _plus_all(parts: Sequence[Any], plus: Callable[[Any, Any], Any]) -> Any:
+    total = None
+    for part in parts:
+        total = _plus(total, part, plus)
+    return total
 
 
 def _sums_of_partition(recipe: Recipe, frame: Any) -> Sums | None:

@@ -23,7 +23,7 @@ from mixedfx.scale.shifted import in_units_of
 from mixedfx.scale.sources import Source, as_source
 from mixedfx.scale.sums import Sums
 
-__all__ = ["CrossProducts", "cross_products"]
+__all__ = ["CrossProducts", "cross_products", "recipe_of"]
 
 SHOWN = 3  # small cells that a message names
 
@@ -234,15 +234,15 @@ def cross_products(
         if given is not None and not isinstance(given, str):
             raise TypeError(f"{name} of cross_products is the name of a column, found {type(given).__name__}")
     said = {"weights": weights, "offset": offset, "contrasts": contrasts, "functions": functions}
-    recipe = _recipe_of(rows, formula, said)
+    recipe = recipe_of(rows, formula, said)
     sums = rows.sums(recipe)
     if sums is None or sums.tally.used == 0:
         raise DataError(f"{rows.name} had complete rows when it was opened, and has none now: it changed meanwhile")
     return CrossProducts(recipe, sums, smallest)
 
 
-def _recipe_of(rows: Source, formula: str | Formula, said: Mapping[str, Any]) -> Recipe:
-    """What is summed, as the first complete rows tell it."""
+def recipe_of(rows: Source, formula: str | Formula, said: Mapping[str, Any]) -> Recipe:
+    """Return what is summed, as the first complete rows tell it."""
     read = 0
     for frame in rows.heads():
         read += len(frame)

@@ -75,6 +75,8 @@ class Tally:
         Rows left out because of missing values.
     log_weights : float
         Sum of the logarithms of the weights.
+    fingerprint : int
+        Sum over the rows, modulo 2**64, of what tells each from others; 0 where nobody asks for it.
     """
 
     read: int = 0
@@ -83,6 +85,7 @@ class Tally:
     missing: Mapping[str, int] = field(default_factory=dict)
     silent: Mapping[str, int] = field(default_factory=dict)
     log_weights: float = 0.0
+    fingerprint: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -92,6 +95,7 @@ class Tally:
             _counted(self.missing, other.missing),
             _counted(self.silent, other.silent),
             self.log_weights + other.log_weights,
+            (self.fingerprint + other.fingerprint) % (1 << 64),
         )
 
 
