@@ -34,7 +34,7 @@ from mixedfx.matrices import Design
 __all__ = ["PartitionedFit", "fit_partitioned", "sums_arrays", "sums_of_arrays"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartitionedFit(GeneralizedFit):
     """A fitted generalised model of rows that are read piece by piece."""
 
@@ -164,7 +164,7 @@ def _part(key: str, value: Any, arrays: dict[str, AnyArray]) -> Any:
     if isinstance(value, list):
         return {"list": [_part(f"{key}.{k}", one, arrays) for k, one in enumerate(value)]}
     if sp.issparse(value):
-        matrix = sp.csr_array(value)
+        matrix: Any = sp.csr_array(value)  # type: ignore[call-overload]
         arrays |= {f"{key}.data": matrix.data, f"{key}.columns": matrix.indices, f"{key}.starts": matrix.indptr}
         return {"sparse": key, "shape": list(matrix.shape)}
     if isinstance(value, np.ndarray):

@@ -278,7 +278,7 @@ class Layout:
             If a row joins levels that no row has joined before.
         """
         other = replace(self, codes=tuple(codes))
-        known = {"sparse_square": self.sparse_square, "dense_cross": self.dense_cross}
+        known: dict[str, Any] = {"sparse_square": self.sparse_square, "dense_cross": self.dense_cross}
         if not all(self.dense_cross):
             known["patterns"] = tuple(pattern.for_rows(other, f) for f, pattern in enumerate(self.patterns))
         other.__dict__.update(known)

@@ -64,12 +64,15 @@ class Represented:
         How many rows each row of the design stands for.
     products : dict
         Products (r, k) of the numeric factors of terms of the fixed part, by term: not products of the rows' numbers.
+    read_in_pieces : bool
+        Whether the model saw the rows themselves, piece by piece, and kept none.
     """
 
     n_rows: int
     log_weights: float
     counts: Array
     products: Mapping[str, Array] = field(default_factory=dict)
+    read_in_pieces: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,11 @@ class Design:
         SpecificationError
             If the rows of the design are not those of the data.
         """
+        if self.represented is not None and self.represented.read_in_pieces:
+            raise SpecificationError(
+                f"the rows of this model were read piece by piece and none was kept, and {what} cannot be had without "
+                "them: give data=… where it is taken, or fit a data frame"
+            )
         if self.represented is not None:
             raise SpecificationError(
                 f"this model was fitted to sums over rows, and {what} cannot be had of sums: fit the rows themselves"

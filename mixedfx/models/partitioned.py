@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,8 +40,6 @@ from mixedfx.scale.sources import Source, as_source
 from mixedfx.scale.statistics import recipe_of
 
 __all__ = ["PartitionedMixedModel", "fit_source"]
-
-READ_AGAIN = "The rows were read piece by piece and are not kept."
 
 
 class _Unsuited(Exception):
@@ -218,13 +216,8 @@ class PartitionedMixedModel(GeneralizedLinearMixedModel):
         return fit_source(self.formula, self.source, model, options["nagq"], options["control"])
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """What stands for the response and the offset of rows that are not kept."""
-
-
 def _with_rows_of(design: Design, recipe: GeneralizedRecipe) -> Design:
-    """The design of a generalised model: with trials and an offset where its rows have them, and a note."""
+    """The design of a generalised model: with trials and an offset where its rows have them."""
     n = len(design.response.values)
     binomial = recipe.kind == "binomial"
     counted = binomial and (recipe.weights is not None or recipe.formula.response.function == "cbind")
@@ -234,7 +227,7 @@ def _with_rows_of(design: Design, recipe: GeneralizedRecipe) -> Design:
         design,
         response=response,
         offset=np.zeros(n) if has_offset else None,
-        notes=(*design.notes, READ_AGAIN),
+        represented=None if design.represented is None else replace(design.represented, read_in_pieces=True),
     )
 
 

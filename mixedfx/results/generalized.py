@@ -228,10 +228,12 @@ class GeneralizedLinearMixedResults(MixedResults):
         >>> fit.compare_integrators().loc["Laplace", "difference"].round(4)
         np.float64(-0.0425)
         """
+        self.design.need_rows("another integral over the random effects")
         return compare_integrators(self.solution, checked_count(draws), seed)
 
     def joint_map_path(self) -> pd.DataFrame:
         """Follow the joint mode of fixed and random effects as the standard deviations shrink: it has no maximum."""
+        self.design.need_rows("the joint mode of fixed and random effects")
         return joint_map_path(self.solution)
 
 

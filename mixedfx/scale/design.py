@@ -83,7 +83,7 @@ class Building:
         """What is a factor, as data; numbers are the means of their columns, there for their kind only."""
         n, kinds = len(self._stand_ins.cell), self.recipe.kinds
         columns: dict[str, Any] = {}
-        for name in self.recipe.formula.variables:
+        for name in dict.fromkeys((*self.recipe.formula.variables, *self.recipe.variables)):
             labels = self._labels.get(name)
             if labels is None:
                 moments = self.sums.moments.get(f"variable {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,14 @@ class GeneralizedRecipe(Recipe):
 
     kind: str = "numeric"
     missing: MissingName = "drop"
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """Numeric columns of the fixed part and of the offset, whose means and ranges are kept."""
+        shifts = [name for expression in self.formula.offsets for name in expression.columns]
+        shifts += [] if self.offset is None else [self.offset]
+        known = super().variables
+        return tuple(dict.fromkeys((*known, *(name for name in shifts if self.kinds.get(name) != "factor"))))
 
     @classmethod
     def of(cls, recipe: Recipe, kind: str, missing: MissingName) -> GeneralizedRecipe:
@@ -126,6 +135,9 @@ class Kept(Observed):
         if name in REFUSED:
             object.__getattribute__(self, "design").need_rows("what takes the response of every row")
         return object.__getattribute__(self, name)
+
+    def __repr__(self) -> str:
+        return "<Kept: nowhere>"
 
 
 REFUSED = ("y", "trials", "constant", "outcome", "take", "n")
