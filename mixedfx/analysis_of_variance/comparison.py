@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -150,15 +151,22 @@ def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
 def _of_mixed(fit: MixedResults) -> Candidate:
     design, solution, family = fit.design, fit.solution, fit.solution.family
     summed = design.represented is not None
+    weights, offset, trials = design.weights, design.offset, design.response.trials
+    if summed:
+        offset = None if offset is None else _named(*design.offsets.expressions, design.offsets.column)
+        weights = np.array([design.log_weights])
+        trials = None if trials is None else _named(design.weights_column)
+    if design.represented is not None and design.represented.read_in_pieces:
+        weights = _named(design.weights_column)
     return Candidate(
         str(design.formula),
         {"Family": family.name, "Link": family.link.name} | settings_of(fit),
         fit.llf,
         fit.n_parameters,
         _moments(design) if summed else np.asarray(design.response.values, dtype=float),
-        design.response.trials,
-        np.array([design.log_weights]) if summed else design.weights,
-        design.offset,
+        trials,
+        weights,
+        offset,
         None if summed else design.index,
         (design,),
         fit.reml,
@@ -170,6 +178,11 @@ def _of_mixed(fit: MixedResults) -> Candidate:
         llfs=solution.llfs,
         n_rows=design.n_rows,
     )
+
+
+def _named(*columns: Any) -> Array:
+    """A number that stands for columns of rows that are not at hand: the same for the same columns."""
+    return np.array([float(crc32("; ".join(map(str, columns)).encode()))])
 
 
 def _moments(design: Design) -> Array:

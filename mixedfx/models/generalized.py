@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
 from mixedfx._arguments import checked_choice
+from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem, generalized_problem
@@ -317,7 +318,10 @@ def glmer(
         generalised linear model, fitted by maximum likelihood (its dispersion as well).
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads; or a source of :func:`mixedfx.cross_products` that can
-        be read again: it is read piece by piece, and the columns that the formulas mention are kept, labels as codes.
+        be read again (Parquet files, a DuckDB relation, a polars LazyFrame, a Dask dataframe, a list or collection of
+        frames): its rows are read piece by piece, again at every step, and never kept, so that residuals and fitted
+        values cannot be had afterwards. The Laplace approximation of families with one linear predictor is fitted so;
+        for other models the columns that the formulas mention are kept in memory, and a note of the summary says so.
     family : str, Family or statsmodels family
         ``"binomial"``, ``"poisson"``, ``"nbinom2"``, ``"gamma"``, ``"beta"``, ``"ordinal"``, …
     link : str, optional
@@ -347,9 +351,9 @@ def glmer(
     Raises
     ------
     SpecificationError
-        If the formula or an argument makes no sense.
+        If the formula or an argument makes no sense, or a source gives its rows once.
     DataError
-        If the data cannot serve the formula or the family.
+        If the data cannot serve the formula or the family, or a source changes while it is read again.
 
     Examples
     --------
@@ -373,10 +377,13 @@ def glmer(
         "functions": functions,
     }
     if is_read_in_pieces(data):
-        from mixedfx.models.partitioned import fit_source
-
-        return fit_source(formula, data, said, nagq, control)
+        return _fit_source(formula, data, said, nagq, control)
     return GeneralizedLinearMixedModel(formula, data, **said).fit(nagq, control=control)
+
+
+def _fit_source(*arguments: Any) -> GeneralizedLinearMixedResults:
+    """Fit a model to rows that are read piece by piece."""
+    return cast("GeneralizedLinearMixedResults", higher("fit_source")(*arguments))
 
 
 register(GeneralizedFit.kind, GeneralizedLinearMixedModel)

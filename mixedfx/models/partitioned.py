@@ -14,9 +14,10 @@ from mixedfx.criterion.mode import Mode
 from mixedfx.criterion.partitioned import PartitionedEvaluation, PartitionedProblem, PartitionedState
 from mixedfx.criterion.problem import REMAINDERS
 from mixedfx.criterion.start import MEASURED
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, FamilyName, LinkName, family_for
 from mixedfx.fitting import Control
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.partitioned import PartitionedFit, fit_partitioned, sums_of_arrays
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design, identified_twin
@@ -42,10 +43,6 @@ from mixedfx.scale.statistics import recipe_of
 __all__ = ["PartitionedMixedModel", "fit_source"]
 
 
-class _Unsuited(Exception):
-    """Why a model of a source needs its columns in memory."""
-
-
 def fit_source(
     formula: str | Formula, data: Any, said: Mapping[str, Any], nagq: int | Literal["auto"], control: Control | None
 ) -> GeneralizedLinearMixedResults:
@@ -64,59 +61,55 @@ def fit_source(
     if not source.can_be_read_again:
         raise once_only(source.name)
     source.rows_at_once = ROWS_OF_A_PIECE
-    try:
-        if nagq != 1 or isinstance(nagq, bool):
-            raise _Unsuited("only the Laplace approximation (nagq=1) is computed in passes")
-        return _of_source(formula, source, said, control).fit(nagq, control=control)
-    except _Unsuited as reason:
-        model = GeneralizedLinearMixedModel(formula, data, **said)
+    model, reason = _of_source(formula, source, said, nagq, checked_control(control).most_exact)
+    if model is None:
+        in_memory = GeneralizedLinearMixedModel(formula, data, **said)
         note = f"The columns of the formula were read into memory: {reason}."
-        model.design = replace(model.design, notes=(*model.design.notes, note))
-        return model.fit(nagq, control=control)
+        in_memory.design = replace(in_memory.design, notes=(*in_memory.design.notes, note))
+        return in_memory.fit(nagq, control=control)
+    return model.fit(1, control=control)
 
 
 def _of_source(
-    formula: str | Formula, source: Source, said: Mapping[str, Any], control: Control | None
-) -> PartitionedMixedModel:
-    """The model of a source.
-
-    Raises
-    ------
-    _Unsuited
-        If its rows are not read in passes.
-    """
-    for name in ("weights", "offset"):
-        if said[name] is not None and not isinstance(said[name], str):
-            raise _Unsuited(f"{name} that are an array have an order, columns do not need one")
+    formula: str | Formula, source: Source, said: Mapping[str, Any], nagq: Any, most_exact: float
+) -> tuple[PartitionedMixedModel | None, str]:
+    """The model of a source, or why it needs its columns in memory."""
     family, _ = completed_family(family_for(said["family"], said["link"]), said["dispersion"], said["zero_inflation"])
-    if len(family.predictors) > 1:
-        raise _Unsuited("a family with further linear predictors is not fitted in passes")
-    if not family.has_intercept:
-        raise _Unsuited("ordered categories are not fitted in passes")
-    if family.mean_link.name in MEASURED:
-        raise _Unsuited(f"the link {family.mean_link.name!r} is not fitted in passes")
-    if said["penalty"]:
-        raise _Unsuited("a penalty is not fitted in passes")
+    reason = _unsuited(family, said, nagq)
+    if reason:
+        return None, reason
     asked = {name: said[name] for name in ("weights", "offset", "contrasts", "functions")}
     try:
         recipe = GeneralizedRecipe.of(recipe_of(source, formula, asked), response_kind_of(family), said["missing"])
     except SpecificationError as error:
-        raise _Unsuited(str(error).rstrip(".")) from error
+        return None, str(error).rstrip(".")
     if any(recipe.kinds[name] == "factor" for name in recipe.formula.response.columns):
-        raise _Unsuited("a response of labels is coded by all that there are")
+        return None, "a response of labels is coded by all that there are"
     if recipe.formula.error or not recipe.formula.random:
-        raise _Unsuited("the model has no random effects")
+        return None, "the model has no random effects"
     sums = source.sums_of_rows(recipe)
     if sums is None or sums.tally.used == 0:
-        raise DataError(f"{source.name} has no rows with a value of everything that the model uses")
+        return None, "no rows were complete"
     options = {name: said[name] for name in ("family", "link", "information")}
     model = PartitionedMixedModel(None, CrossProducts(recipe, sums), source=source, **options)
     model.said = dict(said)
-    exact = REMAINDERS["auto"] if control is None else checked_control(control).most_exact
-    layout = model.problem.assembly.rows.layout
-    if layout.n_remainder > exact:
-        raise _Unsuited("crossed factors whose equations are solved by iteration are not fitted in passes")
-    return model
+    if model.problem.assembly.rows.layout.n_remainder > most_exact:
+        return None, "crossed factors whose equations are solved by iteration are not fitted in passes"
+    return model, ""
+
+
+def _unsuited(family: Family, said: Mapping[str, Any], nagq: Any) -> str:
+    """Why a model is not fitted in passes; empty if it may be."""
+    arrays = [name for name in ("weights", "offset") if said[name] is not None and not isinstance(said[name], str)]
+    reasons = {
+        "only the Laplace approximation (nagq=1) is computed in passes": nagq != 1 or isinstance(nagq, bool),
+        f"{' and '.join(arrays)} of one number a row are no column of it": bool(arrays),
+        "a family with further linear predictors is not fitted in passes": len(family.predictors) > 1,
+        "ordered categories are not fitted in passes": not family.has_intercept,
+        f"the link {family.mean_link.name!r} is not fitted in passes": family.mean_link.name in MEASURED,
+        "a penalty is not fitted in passes": bool(said["penalty"]),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 class PartitionedMixedModel(GeneralizedLinearMixedModel):
@@ -144,8 +137,7 @@ class PartitionedMixedModel(GeneralizedLinearMixedModel):
         information: InformationName = "observed",
         source: Source | None = None,
     ) -> None:
-        recipe = sums.recipe
-        assert isinstance(recipe, GeneralizedRecipe)
+        recipe: Any = sums.recipe
         design = _with_rows_of(sums.design(), recipe)
         check_generalized(design)
         self.family: Family = family_for(family, link)
@@ -160,6 +152,12 @@ class PartitionedMixedModel(GeneralizedLinearMixedModel):
 
     said: dict[str, Any] | None
 
+    @property
+    def problem(self) -> PartitionedProblem:
+        """The model on its inner scale."""
+        problem: PartitionedProblem = self._problem()
+        return problem
+
     def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> PartitionedProblem:
         information = INFORMATION[self.information] if isinstance(self.information, str) else self.information
         return partitioned_problem(self.design, self._recipe, self.family, information, self.source, self._tally)
@@ -169,17 +167,14 @@ class PartitionedMixedModel(GeneralizedLinearMixedModel):
             self.design.need_rows("another approximation than Laplace's (nagq=1)")
         if self.source is None:
             self.design.need_rows("another fit")
-        problem = self.problem
-        assert isinstance(problem, PartitionedProblem)
-        return fit_partitioned(problem, control)
+        return fit_partitioned(self.problem, control)
 
-    def _again(self, earlier: Any, problem: Any) -> PartitionedFit:
+    def _again(self, earlier: Any, problem: Any) -> GeneralizedFit:
         self.design.need_rows("a fit to other rows or another response")
-        raise SpecificationError("there are no rows")
+        return super()._again(earlier, problem)
 
     def _stored_fit(self, state: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> PartitionedFit:
         problem, x = self.problem, arrays["x"]
-        assert isinstance(problem, PartitionedProblem)
         mode = Mode(arrays["b"], arrays["t"], np.zeros(0), converged=bool(state["mode_converged"]))
         at_mode = PartitionedState(problem.model, x, mode)
         for name in ("curves", "leverages"):
@@ -221,7 +216,7 @@ def _with_rows_of(design: Design, recipe: GeneralizedRecipe) -> Design:
     n = len(design.response.values)
     binomial = recipe.kind == "binomial"
     counted = binomial and (recipe.weights is not None or recipe.formula.response.function == "cbind")
-    response = replace(design.response, trials=np.ones(n)) if counted else design.response
+    response = replace(design.response, trials=np.full(n, np.nan)) if counted else design.response
     has_offset = recipe.offset is not None or bool(recipe.formula.offsets)
     return replace(
         design,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def frame_of(data: Any, mentioned: Sequence[Any]) -> Frame:
 
 def is_read_in_pieces(data: Any) -> bool:
     """Say whether data are a source that is read piece by piece."""
-    if isinstance(data, Frame | pd.DataFrame | Mapping) or not _may_be_read_in_pieces(data):
+    if isinstance(data, Frame | pd.DataFrame | Mapping | np.ndarray) or not _may_be_read_in_pieces(data):
         return False
     from mixedfx.scale.sources import is_source
 
@@ -68,7 +68,9 @@ def _may_be_read_in_pieces(data: Any) -> bool:
     if isinstance(data, str):
         return os.path.exists(data) or data.endswith(".parquet")
     library = type(data).__module__.partition(".")[0]
-    return library in LIBRARIES or isinstance(data, list | tuple | Iterator | os.PathLike)
+    if library in LIBRARIES or isinstance(data, list | tuple | Iterator | os.PathLike):
+        return True
+    return isinstance(data, Iterable) and not hasattr(data, "columns")
 
 
 def _mentioned(columns: Sequence[str], texts: Sequence[Any]) -> list[str]:

@@ -121,7 +121,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         usual_rows=lambda rows: results._canonical_rows.usual(rows),
         solution=fit,
         counts=design.counts,
-        fitted=lambda: (results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)),
+        fitted=partial(_fitted, results),
     )
 
 
@@ -160,6 +160,16 @@ def _rows(results: MixedResults, names: Sequence[str]) -> FrameRows:
             "to data with the new response"
         )
     return FrameRows(inputs.frame, results.design.keep)
+
+
+def _fitted(results: MixedResults) -> tuple[Array, Array]:
+    """Return linear predictors (n, K) and means (n,) of the fitted rows, those of rows that stand for them at b = 0."""
+    design, response = results.design, results.solution.response
+    if design.represented is None:
+        return results.linear_predictors, np.asarray(results.fittedvalues, dtype=float)
+    predictors = response.predictors(design.fixed.matrix @ results.solution.beta, response.matrices)
+    columns = predictors[:, None] if predictors.ndim == 1 else predictors
+    return columns, np.asarray(response.mean(predictors), dtype=float)
 
 
 def _spread(fit: Fit) -> ObservationSpread | None:

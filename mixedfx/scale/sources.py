@@ -24,6 +24,7 @@ FEW_ROWS = 10_000  # that usually tell what the columns are
 ROWS_AT_ONCE = 1_000_000  # of a source that leaves the size of its pieces to the reader
 WORTH_GROUPING = 4  # rows a group, at least, for which a database makes groups
 COUNT, SQUARES = "mixedfx_count", "mixedfx_squares"
+OF_FRAMES = ("columns", "column_names", "dtype", "__array__", "__dataframe__", "__arrow_c_stream__")
 
 
 class Source(ABC):
@@ -121,6 +122,17 @@ class IteratorSource(Source):
         """Yield the frames; a second time there are none."""
         seen, self._seen = self._seen, []
         yield from chain(seen, map(_framed, self._frames))
+
+
+class CollectionSource(Source):
+    """A collection of frames that begins anew whenever it is iterated over."""
+
+    def __init__(self, frames: Iterable[Any]) -> None:
+        self._frames, self.name = frames, f"a collection of frames ({type(frames).__name__})"
+
+    def frames(self, columns: Sequence[str] | None) -> Iterator[Any]:
+        """Yield the frames."""
+        yield from map(_tabled, self._frames)
 
 
 class ArrowSource(Source):
@@ -392,14 +404,28 @@ def as_source(given: Any, connection: Any = None) -> Source:
         return FrameSource(given)
     if isinstance(given, Iterator):
         return IteratorSource(given)
+    if is_collection(given):
+        return CollectionSource(given)
     return FrameSource([given])  # or a TypeError that says what data are
 
 
 def _framed(given: Any) -> Frame:
     """A frame, or a record batch of pyarrow as one."""
+    return as_frame(_tabled(given))
+
+
+def _tabled(given: Any) -> Any:
+    """A record batch of pyarrow as a table; all else as it is."""
     if type(given).__name__ == "RecordBatch" and type(given).__module__.partition(".")[0] == "pyarrow":
-        return as_frame(needed("pyarrow", "a record batch").Table.from_batches([given]))
-    return as_frame(given)
+        return needed("pyarrow", "a record batch").Table.from_batches([given])
+    return given
+
+
+def is_collection(given: Any) -> bool:
+    """Say whether an object is no frame, and can be iterated over again and again."""
+    if isinstance(given, Mapping | Sequence | Iterator) or not isinstance(given, Iterable):
+        return False
+    return not any(hasattr(given, name) for name in OF_FRAMES)
 
 
 def is_source(given: Any) -> bool:
@@ -409,7 +435,7 @@ def is_source(given: Any) -> bool:
     if isinstance(given, list | tuple):
         return bool(given) and all(hasattr(frame, "columns") or isinstance(frame, Mapping) for frame in given)
     library = type(given).__module__.partition(".")[0]
-    return OF_LIBRARY.get(library, _of_nothing)(given) is not None
+    return OF_LIBRARY.get(library, _of_nothing)(given) is not None or is_collection(given)
 
 
 def _query(connection: Any, text: str) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import _libraries
@@ -39,6 +40,34 @@ class Vanishing(sources.FrameSource):
 
     def sums(self, recipe: Any) -> None:
         return None
+
+
+class Changing:
+    """Frames of which something is another from the second pass on."""
+
+    def __init__(self, change: Callable[[Any], Any], rows: Any = None) -> None:
+        self.change, self.rows, self.passes = change, data() if rows is None else rows, 0
+
+    def __iter__(self) -> Any:
+        self.passes += 1
+        rows = self.rows if self.passes <= 2 else self.change(self.rows)  # the first is a look at what columns are
+        return iter([rows[:20], rows[20:]])
+
+
+def changing(change: Callable[[Any], Any], formula: str = "b ~ x + (1 | g)") -> Callable[[], Any]:
+    return lambda: mfx.glmer(formula, Changing(change), family="binomial")
+
+
+def meeting() -> Any:
+    """Many crossed levels, of which two meet in the second pass that have not met before."""
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"u": np.arange(900) % 180, "v": rng.integers(0, 149, 900), "b": rng.integers(0, 2, 900)})
+    free = rows.v.where(rows.index != 7, next(v for v in range(149) if not ((rows.u == 7) & (rows.v == v)).any()))
+    return mfx.glmer("b ~ 1 + (1 | u) + (1 | v)", Changing(lambda rows: rows.assign(v=free), rows), family="binomial")
+
+
+def read() -> Any:
+    return mfx.glmer("b ~ x + (1 | g)", [data()[:20], data()[20:]], family="binomial")
 
 
 def without_pyarrow() -> Any:
@@ -87,6 +116,28 @@ CASES: dict[str, Case] = {
         lambda: mfx.glmer("b ~ x + (1 | g)", iter([data()]), family="binomial"),
         S,
         ("one-shot iterator", "list of frames"),
+    ),
+    "rows that are not kept": (lambda: read().resid, S, ("piece by piece", "fit a data frame")),
+    "another argument of a fit to a source": (lambda: read().update(knots=3), TypeError, ("'knots'", "family")),
+    "rows that come later": (
+        changing(lambda rows: rows[:-1]),
+        D,
+        ("a collection of frames (Changing) changed", "rows that count", "a copy"),
+    ),
+    "values that change": (
+        changing(lambda rows: rows.assign(x=rows.x + (rows.index == 3))),
+        D,
+        ("a collection of frames (Changing) changed", "values in them are others"),
+    ),
+    "a level that comes later": (
+        changing(lambda rows: rows.assign(g=rows.g.where(rows.index != 3, "new"))),
+        D,
+        ("changed", "'g'", "('new')"),
+    ),
+    "levels that meet later": (
+        meeting,
+        D,
+        ("changed", "did not meet before"),
     ),
     "small cells": (summed(min_cell=7), S, ("8 cells", "min_cell=7", "g = 'g0' (6)", "merge levels")),
     "other sums": (lambda: summed()() + summed("y ~ 1 + (1 | g)")(), S, ("do not belong together", "formulas")),
