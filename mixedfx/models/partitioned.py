@@ -87,6 +87,8 @@ def _of_source(
         return None, "a response of labels is coded by all that there are"
     if recipe.formula.error or not recipe.formula.random:
         return None, "the model has no random effects"
+    if not all(term.group for term in recipe.formula.random):
+        return None, "smooths and multiple memberships are not fitted in passes"
     sums = source.sums_of_rows(recipe)
     if sums is None or sums.tally.used == 0:
         return None, "no rows were complete"

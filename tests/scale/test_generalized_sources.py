@@ -251,11 +251,16 @@ def test_levels_with_one_outcome_each_are_found_in_the_rows():
         ({"control": mfx.Control(remainder="iterative"), "formula": "y ~ x + (1 | g) + (1 | h)"}, "by iteration"),
         ({"formula": "y ~ bs(x, df=4) + (1 | g)"}, "takes its knots from all rows"),
         ({"formula": "label ~ x + (1 | g)"}, "a response of labels"),
+        ({"formula": "y ~ s(x) + (1 | g)"}, "smooths"),
+        ({"formula": "y ~ x + (1 | mm(g, k))"}, "multiple memberships"),
+        ({"formula": "y ~ x"}, "no random effects"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
 def test_other_models_keep_the_columns_and_say_so(many, options, why):
-    many = many.dropna().assign(label=np.where(many.dropna().y > 0, "yes", "no"))
+    many = many.dropna().assign(
+        label=np.where(many.dropna().y > 0, "yes", "no"), k=many.g.to_numpy()[::-1][: len(many.dropna())]
+    )
     options = {"formula": "y ~ x + (1 | g)", "family": "binomial"} | options
     formula = options.pop("formula")
     read, rows = (mfx.glmer(formula, source, **options) for source in (pieces(many), many))
