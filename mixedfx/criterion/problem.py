@@ -21,7 +21,7 @@ from mixedfx.linalg.pairs import meeting
 from mixedfx.matrices import Design
 from mixedfx.matrices.basis import FixedBasis, RowWeights, TermBasis, term_basis
 
-__all__ = ["REMAINDERS", "Problem", "RemainderName", "assembled", "needed_bytes"]
+__all__ = ["REMAINDERS", "Problem", "RemainderName", "assembled", "is_solved_by_iteration", "needed_bytes"]
 
 RemainderName: TypeAlias = Literal["auto", "exact", "iterative"]
 
@@ -150,33 +150,43 @@ def assembled(
     ]
     assembly = assemble(terms, columns)
     layout = assembly.rows.layout
-    obstacle = "" if independent else "a residual structure (residual=)"
-    if any(layout.correlated):
-        obstacle = "levels that are correlated a priori (known, …)"
+    if is_solved_by_iteration(layout, most_exact, independent=independent):
+        rows = replace(assembly.rows, layout=replace(layout, is_operator=True))
+        assembly = replace(assembly, rows=rows)
+    else:
+        _check_memory(design, layout, _obstacle(layout, independent))
+    return assembly, tuple(basis for basis, _ in pairs)
+
+
+def is_solved_by_iteration(layout: Layout, most_exact: float, *, independent: bool) -> bool:
+    """Whether the remainder is never formed: it is large, and no sparse factorisation is as cheap as a dense small one.
+
+    A function of the design alone, never of the machine. Residuals (``independent``) and levels must be independent.
+
+    Raises
+    ------
+    SpecificationError
+        If they are not and all is to be solved by iteration.
+    """
+    obstacle = _obstacle(layout, independent)
     if obstacle and most_exact == REMAINDERS["iterative"] and layout.n_remainder:
         raise SpecificationError(
             f'remainder="iterative" is for independent residuals and levels; found {obstacle}. Write remainder="auto", '
             "which factorises the equations, or leave that out"
         )
-    if not obstacle and _is_solved_by_iteration(layout, most_exact):
-        rows = replace(assembly.rows, layout=replace(layout, is_operator=True))
-        assembly = replace(assembly, rows=rows)
-    else:
-        _check_memory(design, layout, obstacle)
-    return assembly, tuple(basis for basis, _ in pairs)
-
-
-def _is_solved_by_iteration(layout: Layout, most_exact: float) -> bool:
-    """Whether the remainder is never formed: it is large, and no sparse factorisation is as cheap as a dense small one.
-
-    A function of the design alone, never of the machine.
-    """
-    if layout.n_remainder <= most_exact:
+    if obstacle or layout.n_remainder <= most_exact:
         return False
     scalar = all(layout.sizes[r] == 1 for r in layout.remainder)
     if most_exact == 0 or not scalar or _n_edges(layout) > EDGES_PER_COLUMN * layout.n_remainder:
         return True
     return layout.plan is None or layout.plan.cost > FLOP_TIME * CHEAP_COLUMNS**3
+
+
+def _obstacle(layout: Layout, independent: bool) -> str:
+    """What keeps equations from being solved by iteration; empty if nothing does."""
+    if any(layout.correlated):
+        return "levels that are correlated a priori (known, …)"
+    return "" if independent else "a residual structure (residual=)"
 
 
 def _n_edges(layout: Layout) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.explanation.diagram import (
+    LETTER,
     LINE,
     NOTE,
     RADIUS,
@@ -97,17 +98,20 @@ def _layered(graph: Graph) -> Diagram:
 def _node(graph: Graph, name: str, x: float, y: float) -> Node:
     notes = Symbols.shown([name])
     kind = KINDS.get(graph.kind(name), Kind.PREDICTOR if name in graph.deterministic else Kind.EFFECT)
-    if kind in (Kind.DATA, Kind.PARAMETER):
+    if kind is Kind.DATA:
         return Node(x, y, kind, "", notes)
+    if kind is Kind.PARAMETER:  # above the arrows that leave it
+        return Node(x, y, kind, notes[0])
     short = text_width(notes, NOTE) < 2.0 * RADIUS - 4.0
     return Node(x, y, kind, notes[0] if short and len(name) <= 3 else "", () if short and len(name) <= 3 else notes)
 
 
 def _room(graph: Graph, name: str) -> float:
     """How far a node with its text reaches from its centre."""
-    width = text_width(Symbols.shown([name]), NOTE)
+    shown = Symbols.shown([name])
     if graph.kind(name) == PARAMETER:
-        return width + 8.0
+        return text_width(shown, LETTER) + 8.0
+    width = text_width(shown, NOTE)
     return max(RADIUS, 0.5 * width + (8.0 if graph.kind(name) == DATA else 0.0))
 
 

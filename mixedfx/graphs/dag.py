@@ -27,9 +27,12 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.graphs.writing import dot, mermaid
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
+    from mixedfx.graphs.elimination import Elimination
     from mixedfx.graphs.plates import Scheme
+    from mixedfx.models.base import MixedModel
 
 __all__ = ["DATA", "EFFECT", "PARAMETER", "PREDICTOR", "RESPONSE", "VARIABLE", "Graph", "Independence", "Mark", "Panel"]
 
@@ -146,6 +149,7 @@ class Graph:
         self.marks: Mapping[str, Mark] = {}
         self.panels: tuple[Panel, ...] = ()
         self.scheme: Scheme | None = None
+        self.model: MixedModel[Any] | None = None
 
     @classmethod
     def _of_model(
@@ -153,12 +157,13 @@ class Graph:
         edges: Iterable[tuple[str, str]],
         deterministic: Iterable[str],
         marks: Mapping[str, Mark],
+        model: MixedModel[Any],
         panels: tuple[Panel, ...] = (),
         scheme: Scheme | None = None,
     ) -> Graph:
         """Return the graph of a model; every node has its mark."""
         out = cls(edges, deterministic, nodes=list(marks))
-        out.marks, out.panels, out.scheme = dict(marks), panels, scheme
+        out.marks, out.model, out.panels, out.scheme = dict(marks), model, panels, scheme
         return out
 
     def kind(self, node: str) -> str:
@@ -296,6 +301,73 @@ class Graph:
         out.marks = {name: mark for name, mark in self.marks.items() if name in kept}
         out.panels = tuple(Panel(p.label, tuple(n for n in p.nodes if n in out.parents)) for p in self.panels)
         return out
+
+    # ---------------------------------------------------------------- equations of a model
+    def elimination(self, control: Any = None) -> Elimination:
+        """Predict how the equations of the model's random effects will be factorised, from the design alone.
+
+        Parameters
+        ----------
+        control : Control, optional
+            Settings of the fit: ``remainder`` says whether crossed effects may be solved by iteration.
+
+        Returns
+        -------
+        Elimination
+            Order, ``nonzeros``, ``fill``, ``multiplications``, and whether the fit will be ``iterative``.
+
+        Raises
+        ------
+        SpecificationError
+            If the graph was made of edges alone.
+
+        Examples
+        --------
+        Nested factors do not fill in, crossed ones do.
+
+        >>> import mixedfx as mfx
+        >>> pastes = mfx.load_dataset("pastes")
+        >>> mfx.graph("strength ~ 1 + (1 | batch/cask)", pastes).elimination().fill
+        0
+        >>> penicillin = mfx.load_dataset("penicillin")
+        >>> mfx.graph("diameter ~ 1 + (1 | plate) + (1 | sample)", penicillin).elimination().fill
+        15
+        """
+        from mixedfx.graphs.elimination import elimination_of
+
+        return elimination_of(self._of("elimination()"), control)
+
+    def components(self) -> pd.DataFrame:
+        """Return the parts of the model that are independent given the data and the parameters.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a component: ``rows`` of the data, ``effects`` (the dimension of its integral), and the levels of
+            each grouping factor. A likelihood is the product of one integral a component: adaptive quadrature
+            (``nagq``) is for one grouping factor, each of whose levels is a component.
+
+        Raises
+        ------
+        SpecificationError
+            If the graph was made of edges alone.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> toenail = mfx.load_dataset("toenail")
+        >>> parts = mfx.graph("y ~ treatment * time + (1 | patientID)", toenail, family="binomial").components()
+        >>> len(parts), int(parts["effects"].max())
+        (294, 1)
+        """
+        from mixedfx.graphs.elimination import components_of
+
+        return components_of(self._of("components()"))
+
+    def _of(self, what: str) -> MixedModel[Any]:
+        if self.model is None:
+            raise SpecificationError(f"{what} is for the graph of a model, mfx.graph(fit); this one was made of edges")
+        return self.model
 
     # ---------------------------------------------------------------- other forms
     def to_networkx(self) -> Any:

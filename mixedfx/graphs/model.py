@@ -176,7 +176,7 @@ class _Parts:
         """The plate view."""
         marks = {t.name: Mark(t.kind, t.notes) for t in self.templates.values()}
         fixed = [t.name for t in self.templates.values() if t.deterministic or t.kind in held]
-        return Graph._of_model(self.edges, fixed, marks, tuple(self._panels()), self._scheme())
+        return Graph._of_model(self.edges, fixed, marks, self.model, tuple(self._panels()), self._scheme())
 
     def _panels(self) -> Iterable[Panel]:
         def inside(plate: Plate) -> tuple[str, ...]:
@@ -238,7 +238,7 @@ class _Parts:
         for k, term in enumerate(self.design.random):
             if term.loading is not None:
                 edges += self._loaded(self._effect_name(k), term, marks, fixed)
-        return Graph._of_model(edges, fixed, marks)
+        return Graph._of_model(edges, fixed, marks, self.model)
 
     def _copied(self, tail: str, head: str) -> Iterable[tuple[str, str]]:
         one, other = self.templates[tail], self.templates[head]

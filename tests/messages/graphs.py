@@ -58,6 +58,8 @@ CASES: dict[str, Case] = {
         S,
         ("210,012 nodes", "view='plates'"),
     ),
+    "the elimination of edges": (lambda: dag().elimination(), S, ("elimination()", "mfx.graph(fit)")),
+    "the components of edges": (lambda: dag().components(), S, ("components()", "made of edges")),
     "another view": (lambda: mfx.graph(MODEL, data(), view="plate"), S, ("'plate'", "'plates'")),
     "something else that is constant": (lambda: mfx.graph(MODEL, data(), constant="beta"), S, ("'beta'", "predictors")),
     "no networkx": (without_networkx, S, ("independent", "networkx", "pip install 'mixedfx[graph]'")),
