@@ -14,6 +14,7 @@ import pandas as pd
 from mixedfx._display import StatsTable, Summary
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
+from mixedfx.diagnostics.layers import layer_remarks, layer_table, layers_of, single_outcomes, spare_rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, FamilyName, family_for
 from mixedfx.linalg.layout import parents_of
@@ -47,6 +48,9 @@ class DesignCheck:
         Levels and rows per level of every grouping factor.
     relations : StatsTable
         How every pair of grouping factors is arranged.
+    layers : StatsTable
+        For every factor that lies within others, how many of its levels the next coarser one holds, how many of those
+        hold several, and the degrees of freedom between levels that share a parent, beside the fixed effects.
     predictors : StatsTable
         For every column of the fixed effects and every grouping factor, the share of its variance between levels.
     problems : tuple of str
@@ -59,6 +63,7 @@ class DesignCheck:
     rows: dict[str, int]
     factors: StatsTable
     relations: StatsTable
+    layers: StatsTable
     predictors: StatsTable
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
@@ -70,7 +75,7 @@ class DesignCheck:
 
     def summary(self) -> Summary:
         """Return tables and sentences, ready to be written."""
-        tables = [t for t in (self.factors, self.relations, self.predictors) if len(t)]
+        tables = [t for t in (self.factors, self.relations, self.layers, self.predictors) if len(t)]
         verdict = [f"Problem: {problem}" for problem in self.problems] or ["No problem found."]
         used = f"{self.rows['used']} of {self.rows['total']} rows are used."
         return Summary(
@@ -137,16 +142,20 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     problems = _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen)
     factors = {term.group: term for term in design.random}
     relations = [_relation(a, b) for a, b in combinations(factors.values(), 2)]
+    layers = layers_of(design)
     return DesignCheck(
         str(design.formula),
         {"total": design.n_rows + design.n_dropped, "used": design.n_rows},
         _factor_table(factors),
         _relation_table(relations),
+        layer_table(layers),
         _predictor_table(design, factors),
         (*_confounded(relations), *problems, *_unvarying(design)),
         (
             *design.notes,
             *_few_levels(factors),
+            *layer_remarks(layers),
+            *(spare_rows(design) if linear and residual is None else ()),
             *_between(design),
             *_restarting(design, frame),
             *_lost(design, frame),
@@ -177,7 +186,14 @@ def _generalized_problems(design: Design, family: Family) -> list[str]:
         reason = residual_problem(transformed(twin, family))
     elif has_residual(family):
         reason = residual_problem(twin, fixed=False)
-    return [*_sentences(twin), *filter(None, [reason])]
+    return [*_sentences(twin), *filter(None, [reason]), *_of_single_outcomes(twin, family)]
+
+
+def _of_single_outcomes(design: Design, family: Family) -> list[str]:
+    """A single 0/1 or a single category has no variance that its mean does not say."""
+    trials = design.response.trials
+    binary = family.name == "binomial" and (trials is None or bool(np.all(trials == 1)))
+    return single_outcomes(design) if binary or not family.has_intercept else []
 
 
 def _sentences(twin: Design) -> list[str]:

@@ -14,6 +14,7 @@ from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.influence import influence
+from mixedfx.diagnostics.layers import flat_layers
 from mixedfx.diagnostics.measures import vif
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
 from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
@@ -125,6 +126,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     topics: dict[str, Callable[[], Iterable[Finding]]] = {
         "convergence": lambda: [_convergence(results)],
         "variances": lambda: [_boundary(results)],
+        "layers": lambda: _layers(results),
         "distribution": lambda: [_distribution(results, seed)],
         "dispersion": lambda: _dispersion(results, residuals),
         "outliers": lambda: [_outliers(residuals)],
@@ -174,6 +176,23 @@ def _boundary(fit: MixedResults) -> Finding:
     if not fit.is_singular:
         return Finding("variances", WELL, "none is zero, no correlation is -1 or 1")
     return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")
+
+
+def _layers(fit: MixedResults) -> Iterator[Finding]:
+    """Layers whose variance can be exchanged for that of another, at no cost: a flat profile."""
+    for found in flat_layers(fit):
+        if found.is_better:
+            words = (
+                f"{found.one} and {found.other} share a ridge with another maximum: -2 log L falls by {found.fall:.2g} "
+                "along it; fit again with control=mfx.Control(starts=5)"
+            )
+            yield Finding("layers", WRONG, words)
+        else:
+            words = (
+                f"the profile is flat: {found.one} and {found.other} can be exchanged for each other, from none to all "
+                f"of it, within 95 % intervals (-2 log L rises by {found.rise:.2g}): the data tell little but their sum"
+            )
+            yield Finding("layers", LOOK, words)
 
 
 def _distribution(fit: MixedResults, seed: Any) -> Finding:
