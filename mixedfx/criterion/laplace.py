@@ -102,7 +102,7 @@ class LaplaceEvaluation:
         for left, right in zip(expansion.left.T[expansion.exact :], expansion.right.T[expansion.exact :], strict=True):
             sides.append(space.collect((slope * space.spread(left) * space.spread(right))[:, None]))
         whole = np.concatenate(sides, axis=1)
-        _, moved = space.solve(state.factor, whole - whole.mean(axis=1, keepdims=True))
+        _, moved = space.solve(state.factor, np.ascontiguousarray(expansion.spread(whole.T).T))
         out = []
         information = state.determinant_factor.information_deviations()
         for of_factor, t, r in zip(information, space.split(state.mode.t), space.split(moved), strict=True):
@@ -156,12 +156,13 @@ class LaplaceEvaluation:
         expansion = factor.expansion
         if expansion is None:
             return np.zeros((0, self.x.size))
-        out = model.space.expanded_sums(expansion, self.weight_movement, self.x.size)[expansion.exact :]
+        sums = model.space.expanded_sums(expansion, self.weight_movement, self.x.size)
+        out = expansion.spread(sums[expansion.exact :])
         information = factor.information_deviations()
         for k, row in enumerate(out):
             by_covariance = [of_factor[k] for of_factor in information]
             row[model.theta_slice] += model.covariance.gradient(state.sigma_derivatives, by_covariance)
-        return np.asarray(out - out.mean(axis=0))
+        return out
 
     def lighten(self) -> None:
         """Compute what a search asks of a point, and drop the rest of what has the length of the data."""

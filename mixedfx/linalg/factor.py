@@ -17,7 +17,7 @@ Bates, Maechler, Bolker & Walker (2015), J. Stat. Softw. 67(1), for the profiled
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,7 @@ class BlockFactor:
         if expansion is None:
             return None
         left, right = (self._over_all(side) for side in (expansion.left, expansion.right))
-        return Expansion(left, right, expansion.exact)
+        return replace(expansion, left=left, right=right)
 
     def _over_all(self, b_rest: Array) -> Array:
         chain = [part.reshape(-1, b_rest.shape[1]) for part in self.spread(b_rest)[0]]

@@ -10,6 +10,9 @@ which is right for any V. Random signs z see the latter alone:
     ``K = Lambda P^-1 Lambda' + Lambda (M^-1 - P^-1) Lambda'``,
 
 the first term exact, the second by probes; and ``log|A_o| = tr(A_o - I) + tr(log A_o - A_o + I)``, by Lanczos.
+Where A is not so close to the identity as to make the noise small, most of it is that of ``I - A_o``, the first term of
+the series of ``A_o^-1 - I``: it is taken off the probes that are solved for, and added again as the mean over many more
+for which only a product is needed.
 
 References
 ----------
@@ -306,10 +309,14 @@ class IterativeRemainder(Remainder):
     @cached_property
     def _signs(self) -> Array:
         """Signs (r, K), the deflated part taken off."""
+        return self._drawn(0, self.solver.probes)
+
+    def _drawn(self, first: int, last: int) -> Array:
+        """Signs of the probes ``first`` to ``last``, the deflated part taken off."""
         layout = self.layout
         columns = [(r, a) for r in layout.remainder for a in range(layout.sizes[r])]
         places = [((layout.order[r] << KEY_BITS) + a, layout.levels[r]) for r, a in columns]
-        return self.deflation.outside(signs(self.solver.seed, places, 0, self.solver.probes))
+        return self.deflation.outside(signs(self.solver.seed, places, first, last))
 
     @cached_property
     def _probed(self) -> Solved:
@@ -327,20 +334,26 @@ class IterativeRemainder(Remainder):
         return self.deflation.outside(near.probed)
 
     @cached_property
-    def columns(self) -> tuple[Array, Array, int]:
-        """Columns (r, d + K) of ``M^-1 - P^-1`` in the coordinates of A: left, right, and how many are exact."""
-        deflation, z = self.deflation, self._signs
-        exact = deflation.solve(deflation.vectors, self.solver.probe_tolerance)
+    def columns(self) -> Expansion:
+        """``M^-1 - P^-1`` in the coordinates of A, by columns (r, d + N)."""
+        deflation, z, solver = self.deflation, self._signs, self.solver
+        exact = deflation.solve(deflation.vectors, solver.probe_tolerance)
         nothing = np.zeros((deflation.vectors.shape[1], z.shape[1]))
-        probed = deflation.joined(self._probed.x, nothing)
-        left = np.concatenate([exact - deflation.vectors, probed - z], axis=1)
-        return left, np.concatenate([deflation.vectors, z], axis=1), deflation.vectors.shape[1]
+        left = [exact - deflation.vectors, deflation.joined(self._probed.x, nothing) - z]
+        right = [deflation.vectors, z]
+        if solver.controls:
+            further = self._drawn(solver.probes, solver.probes + solver.controls)
+            left[1] += deflation.times_outside(z) - z
+            left.append(further - deflation.times_outside(further))
+            right.append(further)
+        sides = np.concatenate(left, axis=1), np.concatenate(right, axis=1)
+        return Expansion(*sides, deflation.vectors.shape[1], solver.controls)
 
     @cached_property
     def expansion(self) -> Expansion:
-        """``K - Lambda P^-1 Lambda'`` over the remainder, by its columns (r, d + K)."""
-        left, right, exact = self.columns
-        return Expansion(self.effects(left), self.effects(right), exact)
+        """``K - Lambda P^-1 Lambda'`` over the remainder, by its columns (r, d + N)."""
+        columns = self.columns
+        return replace(columns, left=self.effects(columns.left), right=self.effects(columns.right))
 
     def nearby(self) -> Nearby:
         """Return what helps a remainder at other covariance factors to start."""
@@ -397,14 +410,14 @@ class IterativeRemainder(Remainder):
         at, e = r - self.layout.n_chain, self.expansion
         (left, right), beyond = self._for_information[at]
         blocks = self._known_information(at) - e.blocks(left, right)
-        return blocks if beyond is None else blocks - e.blocks(beyond, beyond)
+        return blocks if beyond is None else blocks - e.squares(beyond)
 
     def information_deviations(self, r: int) -> Array:
-        """By how much each probe's sum (K, Q, Q) of these blocks differs from the mean."""
+        """By how much each probe's sum (N, Q, Q) of these blocks differs from the mean."""
         e = self.expansion
         (left, right), beyond = self._for_information[r - self.layout.n_chain]
         deviations = -e.deviations(left, right)
-        return deviations if beyond is None else deviations - e.deviations(beyond, beyond)
+        return deviations if beyond is None else deviations - e.square_deviations(beyond)
 
     def _known_information(self, at: int) -> Array:
         """What of the blocks needs no probes: ``M^-1`` is P^-1, and S is its own diagonal blocks."""
@@ -421,11 +434,11 @@ class IterativeRemainder(Remainder):
 
     @cached_property
     def _for_information(self) -> list[tuple[tuple[Array, Array], Array | None]]:
-        """Columns (Q, m, d + K) by factor whose products are what probes know of the blocks; see :class:`_Ways`.
+        """Columns (Q, m, d + N) by factor whose products are what probes know of the blocks; see :class:`_Ways`.
 
         What the blocks of S beside the diagonal make of ``Lambda P^-1 Lambda'`` stands alone, if it is needed.
         """
-        raw = [split(self.layout, side) for side in self.columns[:2]]
+        raw = [split(self.layout, side) for side in (self.columns.left, self.columns.right)]
         weak = any(way.weak is not None for way in self._ways)
         effects = [self.operator.effects(side) for side in raw] if weak else raw
         moved = [self.operator.schur_times(side) for side in effects] if weak else raw

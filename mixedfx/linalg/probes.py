@@ -36,6 +36,8 @@ class Solver:
         Length of a residual relative to its right-hand side: of what is asked for, and of the probes.
     inverse_iterations : int
         Steps from the constants to the near-null vectors that are treated exactly.
+    controls : int
+        More probes, of which only a product is taken: what they tell of most of a trace spares many solves.
     """
 
     probes: int = 16
@@ -43,6 +45,7 @@ class Solver:
     tolerance: float = 1e-10
     probe_tolerance: float = 1e-8
     inverse_iterations: int = 2
+    controls: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,33 +66,68 @@ class Nearby:
 
 @dataclass(frozen=True)
 class Expansion:
-    """A symmetric matrix as the mean of rank-one matrices: ``sum_c left_c right_c'``, c exact or one of the probes.
+    """A symmetric matrix by rank-one matrices ``left_c right_c'``: a sum of d exact ones and the means of two groups.
+
+    The second group are controls, whose mean is what the first has too much. With N probes in both together everything
+    is said of deviations (N, …) whose sum of squares over ``N (N - 1)`` is the variance of the estimate.
 
     Attributes
     ----------
-    left, right : (n, d + K)
-        The first ``exact`` = d columns are summed, the other K averaged.
+    left, right : (n, d + N)
+        The first ``exact`` = d columns are summed, the last ``controls`` averaged, and those between as well.
     """
 
     left: Array
     right: Array
     exact: int
+    controls: int = 0
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of probes of every group."""
+        solved = self.left.shape[-1] - self.exact - self.controls
+        return (solved, self.controls) if self.controls else (solved,)
 
     @property
     def weights(self) -> Array:
-        """The weight (d + K,) of every column."""
-        probes = self.left.shape[-1] - self.exact
-        return np.concatenate([np.ones(self.exact), np.full(probes, 1.0 / max(probes, 1))])
+        """The weight (d + N,) of every column."""
+        return np.concatenate([np.ones(self.exact), *(np.full(size, 1.0 / max(size, 1)) for size in self.sizes)])
 
     def blocks(self, left: Array, right: Array) -> Array:
-        """Return the diagonal blocks (Q, Q, m) from ``left``, ``right`` (Q, m, d + K): what became of the columns."""
+        """Return the diagonal blocks (Q, Q, m) from ``left``, ``right`` (Q, m, d + N): what became of the columns."""
         return symmetrize(np.einsum("amc,bmc->abm", left * self.weights, right, optimize=True))
 
     def deviations(self, left: Array, right: Array) -> Array:
-        """Return by how much each probe's sum (K, Q, Q) of the blocks differs from the mean of all."""
-        sums = np.einsum("amc,bmc->cab", left[:, :, self.exact :], right[:, :, self.exact :], optimize=True)
-        sums = 0.5 * (sums + sums.swapaxes(1, 2))
-        return np.asarray(sums - sums.mean(axis=0))
+        """Return the deviations (N, Q, Q) of the sum of the blocks."""
+        return self.spread(_sums(left[:, :, self.exact :], right[:, :, self.exact :]))
+
+    def squares(self, side: Array) -> Array:
+        """Return the blocks of ``side side'``, for a ``side`` (Q, m, d + N) of random columns of covariance one."""
+        probes = sum(self.sizes)
+        weights = np.concatenate([np.ones(self.exact), np.full(probes, 1.0 / max(probes, 1))])
+        return symmetrize(np.einsum("amc,bmc->abm", side * weights, side, optimize=True))
+
+    def square_deviations(self, side: Array) -> Array:
+        """Return the deviations (N, Q, Q) of the sum of these."""
+        sums, probes = _sums(side[:, :, self.exact :], side[:, :, self.exact :]), sum(self.sizes)
+        share = np.concatenate([np.full(size, size / max(probes, 1)) for size in self.sizes])
+        return self.spread(sums * share[:, None, None])
+
+    def spread(self, values: Array) -> Array:
+        """Return the deviations (N, …) of the estimate to which every probe contributes its ``values`` (N, …)."""
+        probes, out, start = sum(self.sizes), np.empty_like(values), 0
+        for size in self.sizes:
+            group = values[start : start + size]
+            scale = np.sqrt(probes * (probes - 1) / (size * (size - 1))) if len(self.sizes) > 1 else 1.0
+            out[start : start + size] = scale * (group - group.mean(axis=0))
+            start += size
+        return out
+
+
+def _sums(left: Array, right: Array) -> Array:
+    """Symmetric parts of the sums over levels (c, Q, Q) of products (Q, m, c)."""
+    sums = np.einsum("amc,bmc->cab", left, right, optimize=True)
+    return np.asarray(0.5 * (sums + sums.swapaxes(1, 2)))
 
 
 def signs(seed: int, places: Sequence[tuple[int, int]], first: int, last: int) -> Array:

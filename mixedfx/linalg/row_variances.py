@@ -68,7 +68,7 @@ def _estimated(
     layout: Layout, expansion: Expansion, z: Sequence[Array], codes: Sequence[IntArray]
 ) -> tuple[Array, Array]:
     n, weights, exact = codes[0].size, expansion.weights, expansion.exact
-    probes = weights.size - exact
+    probes = sum(expansion.sizes)
     out, errors, size = np.empty(n), np.zeros(n), max(1, CHUNK_CELLS // weights.size)
     for start in range(0, n, size):
         at = slice(start, min(start + size, n))
@@ -76,7 +76,8 @@ def _estimated(
         products *= _row_columns(layout, expansion.right, z, codes, at)
         out[at] = products @ weights
         if probes > 1:
-            errors[at] = products[:, exact:].std(axis=1, ddof=1) / np.sqrt(probes)
+            deviations = expansion.spread(products[:, exact:].T)
+            errors[at] = np.sqrt(np.square(deviations).sum(axis=0) / (probes * (probes - 1)))
     return out, errors
 
 

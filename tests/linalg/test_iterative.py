@@ -45,7 +45,7 @@ def rows_of(name, seed=0, n=500):
     return rows, rng.uniform(0.5, 2.0, n), factors
 
 
-def both(name, seed=0, probes=MANY, zero=None):
+def both(name, seed=0, probes=MANY, zero=None, controls=0):
     """The factor with a dense remainder and with an operator."""
     rows, weights, factors = rows_of(name, seed)
     if zero == "small":
@@ -54,7 +54,7 @@ def both(name, seed=0, probes=MANY, zero=None):
         factors[zero] = np.zeros_like(factors[zero])
     operator = replace(rows, layout=replace(rows.layout, is_operator=True))
     dense, sparse = cross_products(rows, weights), cross_products(operator, weights)
-    sparse = replace(sparse, solver=Solver(probes, seed, 1e-12, 1e-10))
+    sparse = replace(sparse, solver=Solver(probes, seed, 1e-12, 1e-10, controls=controls))
     return factorize(dense, factors), factorize(sparse, factors), dense, sparse
 
 
@@ -100,15 +100,17 @@ def test_solves_are_exact(name, zero):
         np.testing.assert_allclose(flat(b), flat(a), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("controls", [0, 900])
 @pytest.mark.parametrize("zero", [None, -1, "small"])
 @pytest.mark.parametrize("name", DESIGNS)
-def test_probes_estimate_traces_and_determinants_within_their_error(name, zero):
-    exact, found, _, _ = both(name, zero=zero)
-    logdets = found.logdets
+def test_probes_estimate_traces_and_determinants_within_their_error(name, zero, controls):
+    exact, found, _, _ = both(name, zero=zero, controls=controls)
+    probes, logdets = MANY + controls, found.logdets
+    assert logdets.size == MANY
     assert abs(logdets.mean() - exact.logdet) <= 4.0 * logdets.std() / np.sqrt(MANY) + 1e-8
     deviations = found.information_deviations()
     for known, estimate, deviation in zip(exact.information(), found.information(), deviations, strict=True):
-        error = deviation.std(axis=0) / np.sqrt(MANY)
+        error = deviation.std(axis=0) / np.sqrt(probes)
         assert np.all(np.abs(estimate.sum(axis=2) - known.sum(axis=2)) <= 4.5 * error + 1e-8)
         np.testing.assert_allclose(deviation.mean(axis=0), 0.0, atol=1e-10)
 
@@ -122,6 +124,54 @@ def test_all_signs_of_a_small_remainder_give_the_exact_traces(monkeypatch):
     for known, estimate in zip(exact.information(), found.information(), strict=True):
         np.testing.assert_allclose(estimate.sum(axis=2), known.sum(axis=2), rtol=1e-9)
     assert found.logdet == pytest.approx(exact.logdet, rel=1e-10)
+
+
+def sparse_design(rows_a_level=4, m=150, seed=0):
+    """Two factors with few rows a level; the columns of both, and the factor with an operator at standard deviations."""
+    rng = np.random.default_rng(seed)
+    n = rows_a_level * m
+    codes = [np.concatenate([np.arange(m), rng.integers(0, m, n - m)]) for _ in range(2)]
+    layout = replace(analyse(codes, [m, m], [1, 1], [False, False]), is_operator=True)
+    rows = Rows(layout, (np.ones((1, n)), np.ones((1, n))), np.zeros((n, 0)), {})
+    indicators = [np.equal.outer(code, np.arange(m)).astype(float) for code in layout.codes]
+
+    def factor(sds, solver):
+        return factorize(replace(cross_products(rows), solver=solver), [np.array([[sd]]) for sd in sds])
+
+    return indicators, factor
+
+
+@pytest.mark.parametrize("sds", [(0.6, 0.6), (1.0, 1.0), (2.0, 1.0), (0.3, 3.0)])
+def test_controls_estimate_the_derivatives_of_a_dense_determinant_with_much_less_noise(sds):
+    indicators, factor = sparse_design()
+
+    def logdet(variances):
+        v = np.eye(len(indicators[0])) + sum(s * z @ z.T for s, z in zip(variances, indicators, strict=True))
+        return np.linalg.slogdet(v)[1]
+
+    variances, step = np.square(sds), 1e-5
+    moves = np.diag(step * variances)
+    known = [(logdet(variances + d) - logdet(variances - d)) / (2.0 * d.sum()) for d in moves]
+    errors = []
+    for controls in (0, 400):
+        found = factor(sds, Solver(16, 1, 1e-12, 1e-10, controls=controls))
+        deviations = [part[:, 0, 0] for part in found.information_deviations()]
+        probes = 16 + controls
+        errors.append([np.sqrt(np.sum(part**2) / (probes * (probes - 1))) for part in deviations])
+        for slope, information, error in zip(known, found.information(), errors[-1], strict=True):
+            assert abs(information.sum() - slope) <= 4.0 * error
+    assert np.all(np.array(errors[1]) < 0.5 * np.array(errors[0]))
+
+
+def test_errors_with_controls_are_honest():
+    _, factor = sparse_design()
+    found, stated = [], []
+    for seed in range(120):
+        at = factor((1.0, 0.7), Solver(6, seed, controls=18))
+        found.append([part.sum() for part in at.information()])
+        stated.append([np.sum(part**2) / (24 * 23) for part in at.information_deviations()])
+    ratio = np.sqrt(np.mean(stated, axis=0)) / np.std(found, axis=0, ddof=1)
+    assert np.all((ratio > 0.75) & (ratio < 1.35)), ratio
 
 
 def test_traces_are_unbiased_over_seeds():
