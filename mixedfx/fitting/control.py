@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -106,7 +106,14 @@ class Control:
         """
         name = next(name for name, most in REMAINDERS.items() if most == most_exact)
         usual = cls(start=start, remainder=cast(RemainderName, name))
-        return usual if solver is None else replace(usual, seed=solver.seed, probes=solver.probes)
+        if solver is None:
+            return usual
+        return _Alike(start=start, remainder=usual.remainder, seed=solver.seed, probes=solver.probes, known=solver)
+
+    @property
+    def controls(self) -> int:
+        """Probes of an iterative fit beside :attr:`probes` of which only products are taken, to begin with."""
+        return 0
 
     @property
     def probe_range(self) -> tuple[int, int]:
@@ -133,3 +140,15 @@ def checked_start(start: Any, n_theta: int) -> Array:
             f"start needs {n_theta} finite numbers, one for each entry of fit.theta; found {values.tolist()}"
         )
     return values
+
+
+@dataclass(frozen=True)
+class _Alike(Control):
+    """The settings of a fit that was made: ``known`` is how it solved its equations."""
+
+    known: Solver = field(default_factory=Solver)
+
+    @property
+    def controls(self) -> int:
+        """Those of the earlier fit."""
+        return self.known.controls

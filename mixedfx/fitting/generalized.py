@@ -410,7 +410,8 @@ class GeneralizedFit(Fit):
         state |= {"decrement": o.decrement, "nodes": self.nodes, "remaining": self.remaining}
         state["mode_converged"] = mode.converged
         solver = self.problem.model.solver
-        state["probes"], state["seed"] = (solver.probes, solver.seed) if self.problem.is_iterative else (0, 0)
+        known = (solver.probes, solver.seed, solver.controls) if self.problem.is_iterative else (0, 0, 0)
+        state |= dict(zip(("probes", "seed", "controls"), known, strict=True))
         return state, {"x": self.x, "hessian": self.hessian, "b": mode.b, "t": mode.t}
 
     # ---------------------------------------------------------------- verdicts

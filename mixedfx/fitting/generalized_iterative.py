@@ -22,6 +22,7 @@ from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import GeneralizedFit, unit_at
 from mixedfx.fitting.generalized_search import inner_tolerance, not_computable, starting_point
 from mixedfx.fitting.likelihood import inverse_information
+from mixedfx.fitting.monte_carlo import Plan
 from mixedfx.linalg.probes import Solver
 from mixedfx.optimize import Optimum, descend
 
@@ -29,7 +30,7 @@ __all__ = ["final_solver", "fit_by_probes", "probed_hessian"]
 
 _Found: TypeAlias = Optimum[LaplaceEvaluation]
 
-FEW = 4  # probes of the search; a Newton step or two lead from its end to the optimum of all probes
+FIRST = Plan(4)  # probes of the search; a Newton step or two lead from its end to the optimum of all probes
 DECREMENT = 1e-6  # where the search ends, …
 CLOSE = 1e-3  # … and from where one step with the Hessian reaches the optimum of all probes
 LANDINGS = 3  # steps with the Hessian at the most; where they do not get there, all probes search
@@ -64,23 +65,19 @@ def fit_by_probes(problem: GeneralizedProblem, control: Control, start: Array | 
             "there is one search; write starts=1"
         )
     fewest, most = control.probe_range
-    search = _Search(problem, control)
+    search, plan = _Search(problem, control), Plan(fewest, control.controls)
     try:
         optimum = search.opened(
-            search.descended(starting_point(problem, control) if start is None else start, FEW), FEW
+            search.descended(starting_point(problem, control) if start is None else start, FIRST), FIRST
         )
         hessian = probed_hessian(optimum.point)
-        fit = search.landed(optimum, hessian, fewest)
-        while fit.monte_carlo.probes < most and not (fit.monte_carlo.is_enough and not _is_in_doubt(fit)):
-            fit = search.landed(fit.optimum, hessian, min(_wanted(fit), most))
+        fit = search.landed(optimum, hessian, plan)
+        while plan.probes < most and not (fit.monte_carlo.is_enough and not _is_in_doubt(fit)):
+            plan = plan.more(fit.monte_carlo)
+            fit = search.landed(fit.optimum, hessian, plan)
     except FloatingPointError as error:
         raise not_computable(problem, error) from error
     return fit
-
-
-def _wanted(fit: GeneralizedFit) -> int:
-    errors = fit.monte_carlo
-    return 2 * errors.probes if errors.is_enough else errors.wanted
 
 
 def _is_in_doubt(fit: GeneralizedFit) -> bool:
@@ -93,13 +90,14 @@ class _Search:
     problem: GeneralizedProblem
     control: Control
 
-    def searching(self, probes: int) -> GeneralizedProblem:
+    def searching(self, plan: Plan) -> GeneralizedProblem:
         """The problem with so many probes, its equations solved as well as a search needs."""
-        return self.problem.with_solver(Solver(probes, self.control.seed, SEARCHING, SEARCHING))
+        solver = Solver(plan.probes, self.control.seed, SEARCHING, SEARCHING, controls=plan.controls)
+        return self.problem.with_solver(solver)
 
-    def descended(self, start: Array, probes: int, near: LaplaceEvaluation | None = None) -> _Found:
+    def descended(self, start: Array, plan: Plan, near: LaplaceEvaluation | None = None) -> _Found:
         """Search from ``start`` (k,)."""
-        problem = self.searching(probes)
+        problem = self.searching(plan)
         lower, upper = problem.bounds
 
         def function(x: Array, last: LaplaceEvaluation | None) -> LaplaceEvaluation:
@@ -108,7 +106,7 @@ class _Search:
         def report(iteration: int, x: Array, point: LaplaceEvaluation) -> None:
             shown = np.array2string(problem.to_user(x), precision=5)
             size = np.array2string(point.gradient, precision=3)
-            print(f"iteration {iteration:3d}   {probes} probes   gradient = {size}   parameters = {shown}")
+            print(f"iteration {iteration:3d}   {plan.probes} probes   gradient = {size}   parameters = {shown}")
 
         return descend(
             function,
@@ -121,43 +119,43 @@ class _Search:
             first=near,
         )
 
-    def opened(self, optimum: _Found, probes: int) -> _Found:
+    def opened(self, optimum: _Found, plan: Plan) -> _Found:
         """Search again where a variance was closed without reason."""
         for _ in range(REOPENINGS):
             at = optimum.point
             theta = None if optimum.cut else reopened(self.problem.covariance, at, unit_at(at))
             if theta is None:
                 break
-            optimum = self.descended(_with_theta(at, theta), probes, at)
+            optimum = self.descended(_with_theta(at, theta), plan, at)
         return optimum
 
-    def landed(self, optimum: _Found, hessian: Array, probes: int) -> GeneralizedFit:
+    def landed(self, optimum: _Found, hessian: Array, plan: Plan) -> GeneralizedFit:
         """The fit with so many probes, from the end of a search with fewer, settled and from a cold start."""
         if self.control.max_iter == 0:
-            return self._final(optimum, hessian, probes)
-        point = self._stepped(optimum.point, hessian, probes)
-        fit = self._final(replace(optimum, point=point), hessian, probes)
+            return self._final(optimum, hessian, plan)
+        point = self._stepped(optimum.point, hessian, plan)
+        fit = self._final(replace(optimum, point=point), hessian, plan)
         theta = reopened(self.problem.covariance, fit.at, unit_at(fit.at))
         if theta is None and self._step(fit.at, hessian)[1] <= DECREMENT:
             return fit
-        optimum = self.opened(self.descended(point.x if theta is None else _with_theta(fit.at, theta), probes), probes)
-        return self._final(optimum, probed_hessian(optimum.point), probes)
+        optimum = self.opened(self.descended(point.x if theta is None else _with_theta(fit.at, theta), plan), plan)
+        return self._final(optimum, probed_hessian(optimum.point), plan)
 
-    def _stepped(self, point: LaplaceEvaluation, hessian: Array, probes: int) -> LaplaceEvaluation:
+    def _stepped(self, point: LaplaceEvaluation, hessian: Array, plan: Plan) -> LaplaceEvaluation:
         """A point with so many probes that is, if the Hessian there is what it is said to be, close to the optimum."""
-        problem = self.searching(probes)
+        problem = self.searching(plan)
         for _ in range(LANDINGS):
             point = _evaluated(problem, self._step(point, hessian)[0], point)
             if self._step(point, hessian)[1] <= CLOSE:
                 break
         return point
 
-    def _final(self, optimum: _Found, hessian: Array, probes: int) -> GeneralizedFit:
+    def _final(self, optimum: _Found, hessian: Array, plan: Plan) -> GeneralizedFit:
         point = optimum.point
         x = self._step(point, hessian)[0] if self.control.max_iter > 0 else point.x
         theta = settled(self.problem.covariance, point, unit_at(point))
         x = x if np.array_equal(theta, point.theta) else _with_theta(point, theta)
-        problem = self.problem.with_solver(final_solver(probes, self.control.seed))
+        problem = self.problem.with_solver(final_solver(plan.probes, self.control.seed, plan.controls))
         found = LaplaceEvaluation(replace(mode_state(problem.model, x, point.state, TOLERANCE), near=None))
         return GeneralizedFit(problem, LaplaceEvaluation, replace(optimum, point=found, x=x), found, hessian)
 
@@ -170,9 +168,9 @@ class _Search:
         return np.clip(x - moved, lower, upper), abs(0.5 * float(moved @ point.gradient))
 
 
-def final_solver(probes: int, seed: int) -> Solver:
+def final_solver(probes: int, seed: int, controls: int = 0) -> Solver:
     """Return how equations are solved at the estimate."""
-    return Solver(probes, seed, FINAL, FINAL_PROBES)
+    return Solver(probes, seed, FINAL, FINAL_PROBES, controls=controls)
 
 
 def _evaluated(problem: GeneralizedProblem, x: Array, last: LaplaceEvaluation | None) -> LaplaceEvaluation:

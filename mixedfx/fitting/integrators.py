@@ -217,6 +217,5 @@ def refit_generalized(earlier: GeneralizedFit, problem: GeneralizedProblem) -> G
         return fit_profiled(problem, Control())
     singular = any(verdict.rank < verdict.size for verdict in earlier.certificate.variances)
     start = None if singular else problem.to_inner(earlier.problem.to_user(earlier.x))
-    solver = problem.model.solver
-    control = Control(probes=solver.probes, seed=solver.seed) if problem.is_iterative else Control()
+    control = Control.alike(problem.most_exact, problem.model.solver) if problem.is_iterative else Control()
     return replace(_fitted(problem, control, earlier.integrate, start), nodes=earlier.nodes)

@@ -19,7 +19,7 @@ from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.linear import LinearFit
-from mixedfx.fitting.monte_carlo import MonteCarlo
+from mixedfx.fitting.monte_carlo import Plan
 from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.probes import Solver
 from mixedfx.optimize import Optimum, descend
@@ -45,14 +45,14 @@ def fit_by_probes(problem: LinearProblem, control: Control) -> LinearFit:
         If the likelihood cannot be computed.
     """
     fewest, most = control.probe_range
-    search = _Search(problem, control, fewest)
+    search = _Search(problem, control, Plan(fewest, control.controls))
     try:
         x, fit = search.start, None
         while True:
             fit = search.fit(x)
-            if search.probes >= most or (fit.monte_carlo.is_enough and not _is_in_doubt(fit)):
+            if search.plan.probes >= most or (fit.monte_carlo.is_enough and not _is_in_doubt(fit)):
                 return fit
-            x, search = fit.optimum.x, replace(search, probes=min(_wanted(fit.monte_carlo), most))
+            x, search = fit.optimum.x, replace(search, plan=search.plan.more(fit.monte_carlo))
     except FloatingPointError as error:
         raise DataError(
             f"the likelihood of {problem.design.response.name!r} cannot be computed ({error}): do the predictors and "
@@ -79,10 +79,6 @@ def near_optimum(problem: LinearProblem, start: Array) -> Array:
         return start
 
 
-def _wanted(errors: MonteCarlo) -> int:
-    return 2 * errors.probes if errors.is_enough else errors.wanted
-
-
 def _is_in_doubt(fit: LinearFit) -> bool:
     """Whether the probes do not tell the sign of a derivative in a direction without variance."""
     return any(verdict.rank < verdict.size and not verdict.confirmed for verdict in fit.verdicts)
@@ -92,7 +88,7 @@ def _is_in_doubt(fit: LinearFit) -> bool:
 class _Search:
     problem: LinearProblem
     control: Control
-    probes: int
+    plan: Plan
 
     @property
     def start(self) -> Array:
@@ -105,7 +101,8 @@ class _Search:
     def criterion(self, tolerance: float) -> LinearCriterion:
         """The criterion with these probes, its equations solved so well."""
         criterion = cast(LinearCriterion, self.problem.criterion)
-        return criterion.with_solver(Solver(self.probes, self.control.seed, tolerance, tolerance))
+        plan, seed = self.plan, self.control.seed
+        return criterion.with_solver(Solver(plan.probes, seed, tolerance, tolerance, controls=plan.controls))
 
     def fit(self, start: Array) -> LinearFit:
         """Search from ``start`` (k,), and look again where a variance was closed without reason."""
@@ -134,7 +131,7 @@ class _Search:
         if self.control.verbose:
             shown = np.array2string(self.problem.to_user(x), precision=5)
             size = np.array2string(point.gradient, precision=3)
-            print(f"iteration {iteration:3d}   {self.probes} probes   gradient = {size}   parameters = {shown}")
+            print(f"iteration {iteration:3d}   {self.plan.probes} probes   gradient = {size}   parameters = {shown}")
 
     def _ended(self, optimum: Optimum[LinearEvaluation]) -> tuple[Optimum[LinearEvaluation], LinearEvaluation]:
         """The optimum, and the evaluation there from a cold start, with negligible directions set to exactly zero."""

@@ -16,10 +16,11 @@ from scipy import special
 from mixedfx._typing import Array, BoolArray
 from mixedfx.fitting.reported import Reported, standard_error
 
-__all__ = ["FEWEST_PROBES", "MOST_PROBES", "TOLERATED", "MonteCarlo", "monte_carlo", "relative_errors"]
+__all__ = ["FEWEST_PROBES", "MOST_PROBES", "TOLERATED", "MonteCarlo", "Plan", "monte_carlo", "relative_errors"]
 
 FEWEST_PROBES, MOST_PROBES = 16, 256
 TOLERATED = 0.0075  # Monte Carlo error, in standard errors: four of them are 3 % of a standard error
+SOLVED_PROBES, MOST_CONTROLS = 32, 512  # where few probes are not enough
 LIMIT = 0.1  # chance that the stated error is too small by more than :attr:`MonteCarlo.limit` allows for
 
 
@@ -61,10 +62,25 @@ class MonteCarlo:
         return self.limit <= TOLERATED or self.probes >= MOST_PROBES
 
     @property
-    def wanted(self) -> int:
-        """Number of probes that would be enough, a power of two."""
-        needed = self.probes * (self.limit / TOLERATED) ** 2
-        return int(min(MOST_PROBES, max(2 * self.probes, 2 ** np.ceil(np.log2(max(needed, 1.0))))))
+    def needed(self) -> float:
+        """Number of probes that would be enough, if all are solved for."""
+        return self.probes * (self.limit / TOLERATED) ** 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many probes a fit takes: those that are solved for, and the controls beside them."""
+
+    probes: int
+    controls: int = 0
+
+    def more(self, errors: MonteCarlo) -> Plan:
+        """Return what to take next: controls at first, twice as many as probes would be enough, then more of both."""
+        if errors.is_enough:  # but for the sign of a slope
+            return Plan(min(2 * self.probes, MOST_PROBES), self.controls)
+        if not self.controls:
+            return Plan(max(SOLVED_PROBES, self.probes), int(min(2.0 * errors.needed, MOST_CONTROLS)))
+        return Plan(min(2 * self.probes, MOST_PROBES), min(2 * self.controls, MOST_CONTROLS))
 
 
 def monte_carlo(hessian: Array, deviations: Array, logdets: Array, free: BoolArray | None = None) -> MonteCarlo:
@@ -74,14 +90,15 @@ def monte_carlo(hessian: Array, deviations: Array, logdets: Array, free: BoolArr
     ----------
     hessian : (k, k)
         Of minus twice the log-likelihood, or the average information; nothing is known where it is not finite.
-    deviations : (K, k)
-        Gradients of every probe less their mean; K = 0 if all is exact.
+    deviations : (N, k)
+        Of the gradient (:class:`~mixedfx.linalg.probes.Expansion`): by every probe less the mean if there are no
+        controls; N = 0 if all is exact.
     logdets : (K,)
         The log-determinant by every probe, as it stands in minus twice the log-likelihood.
     free : (k,), optional
         Parameters that are not held at a bound; all if omitted.
     """
-    probes, k = deviations.shape
+    (n, k), probes = deviations.shape, logdets.size
     covariance, relative = np.zeros((k, k)), np.zeros(k)
     if probes < 2:
         return MonteCarlo(covariance, relative, 0.0, probes)
@@ -91,7 +108,7 @@ def monte_carlo(hessian: Array, deviations: Array, logdets: Array, free: BoolArr
         return MonteCarlo(covariance, relative, 0.0, probes)
     inverse = np.linalg.pinv(hessian[both], hermitian=True)
     moved = deviations[:, free] @ inverse
-    covariance[both] = moved.T @ moved / ((probes - 1) * probes)
+    covariance[both] = moved.T @ moved / ((n - 1) * n)
     with np.errstate(invalid="ignore", divide="ignore"):
         relative[free] = np.nan_to_num(np.sqrt(covariance.diagonal()[free] / (2.0 * inverse.diagonal())))
     llf = 0.5 * float(np.std(logdets, ddof=1)) / np.sqrt(probes)

@@ -243,7 +243,7 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
         probes = int(state.get("probes", 0))
         if probes:
             iterative = self._prepared(False, REMAINDERS["iterative"])
-            return iterative.with_solver(final_solver(probes, int(state["seed"])))
+            return iterative.with_solver(final_solver(probes, int(state["seed"]), int(state.get("controls", 0))))
         return self._prepared(False, REMAINDERS["exact"]) if self.problem.is_iterative else self.problem
 
     def objective(self, parameters: Any, *, nagq: int = 1) -> tuple[float, Array]:

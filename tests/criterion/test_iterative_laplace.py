@@ -86,6 +86,23 @@ def test_deviations_are_those_of_single_probes(kind, name, information, monkeypa
         np.testing.assert_allclose(deviations, expected, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("kind, name, information", CASES)
+def test_controls_leave_the_gradient_what_it_is(kind, name, information):
+    case = case_of(kind, name, information)
+    exact = LaplaceEvaluation(mode_state(case.model, case.x))
+    at = LaplaceEvaluation(mode_state(iterated(case.model, probes=60, seed=2, controls=240), case.x))
+    deviations, count = at.gradient_deviations, 300
+    assert deviations.shape == (count, case.x.size)
+    error = np.sqrt(np.square(deviations).sum(axis=0) / (count * (count - 1)))
+    assert np.all(np.abs(at.gradient - exact.gradient) <= 4.5 * error + 1e-6)
+    for known, estimate, of_factor in zip(
+        exact.covariance_gradient, at.covariance_gradient, at.covariance_deviations, strict=True
+    ):
+        error = np.sqrt(np.square(of_factor).sum(axis=0) / (count * (count - 1)))
+        assert np.all(np.abs(estimate - known) <= 4.5 * error + 1e-6)
+    np.testing.assert_allclose(at.leverages, exact.leverages, rtol=0.2, atol=0.02)
+
+
 def test_an_exact_gradient_has_no_deviations():
     case = case_of("crossed", "poisson", OBSERVED)
     at = LaplaceEvaluation(mode_state(case.model, case.x))

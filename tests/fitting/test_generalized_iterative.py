@@ -240,6 +240,41 @@ def test_what_is_out_of_reach_says_so(asked, words):
         mfx.glmer(formula, frame, family=family, control=control, **asked)
 
 
+def few_rows_a_level(seed=14, n=2400):
+    """Four rows a level, each of which says much: what is left to chance is large."""
+    levels = {"a": n // 4, "b": n // 4}
+    frame, eta, rng = frame_of(seed, n, levels, {"a": 0.8, "b": 0.8})
+    return "y ~ x + (1 | a) + (1 | b)", frame.assign(y=rng.poisson(np.exp(1.0 + eta))), "poisson", {}
+
+
+def test_controls_spare_probes_where_levels_have_few_rows(tmp_path):
+    ours, exact = both(few_rows_a_level)
+    check_against_exact(ours, exact)
+    solver = ours.solution.problem.model.solver
+    assert solver.controls > 0
+    assert solver.probes <= 64
+    assert ours.certificate.monte_carlo_error <= TOLERATED
+    again = ours.refit(few_rows_a_level()[1]["y"])
+    assert again.solution.problem.model.solver.controls == solver.controls
+    ours.save(tmp_path / "fit.mfx")
+    loaded = mfx.load(tmp_path / "fit.mfx")
+    np.testing.assert_allclose(
+        loaded.certificate.monte_carlo_errors, ours.certificate.monte_carlo_errors, rtol=1e-3, atol=1e-9
+    )
+
+
+@pytest.mark.slow
+def test_stated_errors_are_honest_where_there_are_controls():
+    formula, frame, family, _ = few_rows_a_level(n=600)
+    estimates, stated = [], []
+    for seed in range(200):
+        fit = mfx.glmer(formula, frame, family=family, control=mfx.Control(remainder="iterative", seed=seed)).solution
+        estimates.append(fit.x)
+        stated.append(np.sqrt(fit.monte_carlo.covariance.diagonal()))
+    ratio = np.sqrt(np.mean(np.square(stated), axis=0)) / np.std(estimates, axis=0, ddof=1)
+    assert np.all((ratio > 0.8) & (ratio < 1.25)), ratio
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [bernoulli, negative_binomial, poisson_slopes])
 def test_stated_errors_are_honest(case):

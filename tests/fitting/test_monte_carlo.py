@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mixedfx.fitting.monte_carlo import MOST_PROBES, TOLERATED, MonteCarlo, monte_carlo
+from mixedfx.fitting.monte_carlo import TOLERATED, MonteCarlo, Plan, monte_carlo
 
 HESSIAN = np.array([[4.0, 1.0, 0.0], [1.0, 2.0, 0.3], [0.0, 0.3, 5.0]])
 ROOT = np.array([[1.0, 0.0, 0.0], [0.5, 0.2, 0.0], [-0.3, 0.1, 0.4]])
@@ -34,7 +34,17 @@ def test_the_limit_holds_nine_times_in_ten():
 def test_more_probes_only_where_they_are_needed(relative, enough):
     found = MonteCarlo(np.eye(1), np.array([relative]), 0.0, 16)
     assert found.is_enough is enough
-    assert 2 * found.probes <= found.wanted <= MOST_PROBES
+    assert (found.needed < found.probes) is enough
+
+
+def test_controls_come_first_then_more_of_both():
+    poor, good = (MonteCarlo(np.eye(1), np.array([share * TOLERATED]), 0.0, 16) for share in (2.0, 0.1))
+    first = Plan(16).more(poor)
+    assert first.probes == 32
+    assert first.controls == int(2 * poor.needed)
+    assert first.more(poor) == Plan(64, 2 * first.controls)
+    assert first.more(good) == Plan(64, first.controls)  # the sign of a slope is in doubt
+    assert Plan(256, 512).more(poor) == Plan(256, 512)
 
 
 def test_the_error_of_the_log_likelihood_is_half_that_of_the_determinant():

@@ -127,7 +127,7 @@ def test_all_signs_of_a_small_remainder_give_the_exact_traces(monkeypatch):
 
 
 def sparse_design(rows_a_level=4, m=150, seed=0):
-    """Two factors with few rows a level; the columns of both, and the factor with an operator at standard deviations."""
+    """Two factors with few rows a level: the columns of both, and how to factorise at standard deviations."""
     rng = np.random.default_rng(seed)
     n = rows_a_level * m
     codes = [np.concatenate([np.arange(m), rng.integers(0, m, n - m)]) for _ in range(2)]
