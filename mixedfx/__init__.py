@@ -62,6 +62,7 @@ _HOME = {
     "Bootstrap": "results.bootstrap",
     "bootstrap": "results.bootstrap",
     "bootstrap_test": "results.ratio_bootstrap",
+    "deming": "measurement",
     "drop1": "analysis_of_variance",
     "eff_size": "marginal_means",
     "emmeans": "marginal_means",
@@ -90,6 +91,7 @@ _HOME = {
     "register_covariance": "covariance",
     "simulate": "results.simulation",
     "trends": "marginal_means",
+    "york": "measurement",
 }
 
 if TYPE_CHECKING:
@@ -156,6 +158,8 @@ if TYPE_CHECKING:
     from mixedfx.marginal_means import joint_tests as joint_tests
     from mixedfx.marginal_means import marginal_effects as marginal_effects
     from mixedfx.marginal_means import trends as trends
+    from mixedfx.measurement import deming as deming
+    from mixedfx.measurement import york as york
     from mixedfx.models import GeneralizedLinearMixedModel as GeneralizedLinearMixedModel
     from mixedfx.models import LinearMixedModel as LinearMixedModel
     from mixedfx.models import glmer as glmer
@@ -189,6 +193,7 @@ _ROOMS = (
     "inference",
     "marginal_means",
     "matrices",
+    "measurement",
     "models",
     "plots",
     "programs",

@@ -47,6 +47,7 @@ HIGHER = {
     "influence": "diagnostics",
     "influence_picture": "plots.diagnostics:influence",
     "linear_without": "fitting.without",
+    "mismeasured": "models.errors_in_variables",
     "plate_diagram": "plots.diagram",
     "plot_batches": "plots.estimates",
     "plot_bootstrap": "plots.parameters",

@@ -300,6 +300,8 @@ NOT_AFTER_A_FIT = {
         "cross_products",
         "deconvolve",
         "register_covariance",
+        "deming",
+        "york",
     ),
 }
 

@@ -27,7 +27,10 @@ FLOORS = [
     {"inference"},
     {"results"},
     {"models"},
-    {"analysis_of_variance", "marginal_means", "diagnostics", "deconvolution", "graphs", "programs", "planning"},
+    {
+        *("analysis_of_variance", "marginal_means", "diagnostics", "deconvolution", "graphs", "programs", "planning"),
+        "measurement",
+    },
     {"explanation", "plots"},
     {"__init__"},
     {"command"},

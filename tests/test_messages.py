@@ -16,6 +16,7 @@ from tests.messages import (
     covariance,
     deconvolution,
     design,
+    errors_in_variables,
     families,
     graphs,
     marginal_means,
@@ -38,6 +39,7 @@ MODULES = (
     covariance,
     deconvolution,
     design,
+    errors_in_variables,
     families,
     graphs,
     marginal_means,
@@ -105,6 +107,7 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "Needs arithmetic that breaks down, or Python's stack used up by the caller.": (
         ("fitting/linear_search.py", "cannot be computed"),
+        ("fitting/mismeasured.py", "cannot be computed"),
         ("fitting/iterative_search.py", "cannot be computed"),
         ("formula/parse.py", "_TOO_DEEP"),
         ("matrices/fixed.py", "cannot be estimated from the clusters drawn"),

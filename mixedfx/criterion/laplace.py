@@ -123,15 +123,26 @@ class LaplaceEvaluation:
     @cached_property
     def gradient(self) -> Array:
         """Exact gradient (len(x),)."""
-        state, model, adjoint = self.state, self.model, self.adjoint
-        e = state.expansion
-        beta = 2.0 * (model.X.T @ (adjoint.a - e.gradient - e.observed.weight * adjoint.v))
+        state, model = self.state, self.model
+        beta = model.X.T @ self.row_slopes
         theta = model.covariance.gradient(state.sigma_derivatives, self.covariance_gradient)
-        extra = [
-            2.0 * (matrix.T @ (0.5 * self.leverages * slope + adjoint.v * part.mixed - part.slope))
-            for matrix, slope, part in zip(model.auxiliary_matrices, e.determinant.auxiliary, e.auxiliary, strict=True)
-        ]
+        extra = [m.T @ slope for m, slope in zip(model.auxiliary_matrices, self.auxiliary_slopes, strict=True)]
         return np.concatenate([beta + model.penalty.gradient(state.parts.beta), theta, *extra])
+
+    @property
+    def row_slopes(self) -> Array:
+        """Derivative (n,) of :attr:`value`, without penalty, in the fixed part of each row's linear predictor."""
+        adjoint, e = self.adjoint, self.state.expansion
+        return np.asarray(2.0 * (adjoint.a - e.gradient - e.observed.weight * adjoint.v))
+
+    @property
+    def auxiliary_slopes(self) -> list[Array]:
+        """Derivatives (n,) of :attr:`value` in every auxiliary variable of each row."""
+        adjoint, e = self.adjoint, self.state.expansion
+        return [
+            2.0 * (0.5 * self.leverages * slope + adjoint.v * part.mixed - part.slope)
+            for slope, part in zip(e.determinant.auxiliary, e.auxiliary, strict=True)
+        ]
 
     def weight_movement(self, rows: slice) -> Array:
         """Derivatives (m, k) of the determinant's weights in all parameters, through the mode's movement too."""

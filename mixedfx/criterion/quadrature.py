@@ -211,31 +211,44 @@ class QuadratureEvaluation:
         return -multiply(multiply(root, symmetric), root.swapaxes(0, 1))
 
     @cached_property
-    def gradient(self) -> Array:
-        """Exact gradient (k,) of :attr:`value`."""
-        state, model, e, sums = self.state, self.state.model, self.state.expansion, self.sums
-        T, codes, z = self.factor, group_codes(self.state), self.state.model.space.rows.z[0]
-        slope = self._information_slope
-        outer = congruence(T.T, slope)
-        omega = row_forms(z, z, outer, codes)
+    def _movement(self) -> tuple[Array, Array, Array, Array]:
+        """``omega`` (n,), ``a`` (n,), ``c`` (q, m) and ``v`` (n,): how scale and centre of the nodes move the value."""
+        e, T = self.state.expansion, self.factor
+        codes, z = group_codes(self.state), self.state.model.space.rows.z[0]
+        omega = row_forms(z, z, congruence(T.T, self._information_slope), codes)
         a = omega * e.observed.slope
         inverse = multiply(self.root, self.root.swapaxes(0, 1))
         c = np.einsum("abm,bm->am", inverse, self._mode_slope + T.T @ self._level_sums(a))
-        v = np.einsum("an,an->n", z, (T @ c)[:, codes])
-        beta = model.X.T @ (sums.score + a - e.observed.weight * v)
-        extra = [
-            matrix.T @ (mean + omega * curve + v * part.mixed)
-            for matrix, mean, curve, part in zip(
-                model.auxiliary_matrices, sums.auxiliary, e.observed.auxiliary, e.auxiliary, strict=True
-            )
+        return omega, a, c, np.einsum("an,an->n", z, (T @ c)[:, codes])
+
+    @property
+    def row_slopes(self) -> Array:
+        """Derivative (n,) of :attr:`value`, without penalty, in the fixed part of each row's linear predictor."""
+        _, a, _, v = self._movement
+        return np.asarray(-2.0 * (self.sums.score + a - self.state.expansion.observed.weight * v))
+
+    @property
+    def auxiliary_slopes(self) -> list[Array]:
+        """Derivatives (n,) of :attr:`value` in every auxiliary variable of each row."""
+        (omega, _, _, v), e = self._movement, self.state.expansion
+        return [
+            -2.0 * (mean + omega * curve + v * part.mixed)
+            for mean, curve, part in zip(self.sums.auxiliary, e.observed.auxiliary, e.auxiliary, strict=True)
         ]
-        by_factor = self._factor_slope(slope, a, c, v)
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Exact gradient (k,) of :attr:`value`."""
+        state, model = self.state, self.state.model
+        _, a, c, v = self._movement
+        beta = model.X.T @ self.row_slopes
+        extra = [m.T @ slope for m, slope in zip(model.auxiliary_matrices, self.auxiliary_slopes, strict=True)]
+        by_factor = self._factor_slope(self._information_slope, a, c, v)
         (derivatives,) = model.covariance.derivatives(self.theta)
         (positions,) = model.covariance.by_factor
         theta = np.zeros(model.covariance.n_theta)
         theta[positions] = np.tensordot(derivatives, by_factor, axes=2)
-        penalty = model.penalty.gradient(state.parts.beta)
-        return np.concatenate([penalty - 2.0 * beta, -2.0 * theta, *[-2.0 * part for part in extra]])
+        return np.concatenate([model.penalty.gradient(state.parts.beta) + beta, -2.0 * theta, *extra])
 
     def _factor_slope(self, slope: Array, a: Array, c: Array, v: Array) -> Array:
         """Derivative (q, q) of the log-likelihood in ``T``."""

@@ -28,6 +28,8 @@ def linear_results(fit: Any, name: str, words: str = "is for linear mixed models
     results = mixed_results(fit, name, words)
     if not results.solution.response.has_normal_residuals:
         raise TypeError(f"{name} {words}, found {type(fit).__name__}")
+    if results.solution.not_linear:
+        raise SpecificationError(f"{name} {results.solution.not_linear}")
     return results
 
 

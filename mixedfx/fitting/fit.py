@@ -76,6 +76,11 @@ class Fit(ABC):
     problem: Any
     nodes: int | None = None
 
+    @property
+    def not_linear(self) -> str:
+        """Why a fit with normal residuals is none whose covariances alone are searched; empty where it is one."""
+        return ""
+
     def _lacks(self, what: str) -> SpecificationError:
         """Return the error of a question that this kind of fit has no answer to."""
         return SpecificationError(f"this is out of reach: a fit by {self.title.lower()} has no {what}")

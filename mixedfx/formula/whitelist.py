@@ -82,6 +82,7 @@ REPLACEMENTS = {
     "te": "s(x) + s(z)",
     "ti": "s(x) + s(z)",
     "mm": "(1 | mm(a, b))",
+    "me": "it in lmer or glmer, which alone take predictors measured with error",
 }
 """What to write instead of functions known from elsewhere."""
 

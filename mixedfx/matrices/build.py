@@ -14,6 +14,7 @@ from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance import Covariance, DiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, parse, parse_predictors
+from mixedfx.formula.measured import Measured
 from mixedfx.matrices.encoder import SelectedEncoder, Settings, Variable, learn_encoder, read_variables
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects, build_fixed
@@ -129,6 +130,7 @@ class Design:
     variables: dict[str, Variable]
     undetermined: tuple[Undetermined, ...] = ()
     represented: Represented | None = None
+    measured: tuple[Measured, ...] = ()
 
     @property
     def n_rows(self) -> int:

@@ -18,6 +18,7 @@ from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects, estimable_rows
 from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.measured import with_means
 from mixedfx.matrices.pooled import MemberEncoder
 from mixedfx.matrices.random import RandomEffects
 from mixedfx.matrices.response import read_response
@@ -431,7 +432,7 @@ def new_fixed_part(design: Design, beta: Array, frame: Frame, offset: Any) -> Ar
 def _new_fixed(design: Design, frame: Frame, offset: Any) -> tuple[Array, Array | None, BoolArray | None]:
     """Return columns (n, p), offset and which rows cannot be predicted."""
     fixed = design.fixed
-    full = fixed.encode_full(frame)
+    full = fixed.encode_full(with_means(frame, design.measured, errors=False) if design.measured else frame)
     silent = fixed.silent()
     lost = ~estimable_rows(full, silent) if silent.size else None
     if lost is not None and not lost.any():

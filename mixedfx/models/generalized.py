@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -45,12 +45,15 @@ from mixedfx.models.identifiable import (
     has_residual,
     transformed,
 )
-from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.inputs import ModelInputs, fit_mismeasured, is_mismeasured
 from mixedfx.models.sources import frame_of, is_read_in_pieces
 from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
+
+if TYPE_CHECKING:
+    from mixedfx.models.errors_in_variables import ErrorsName
 
 __all__ = [
     "INFORMATION",
@@ -307,6 +310,7 @@ def glmer(
     contrasts: Mapping[str, Any] | None = None,
     missing: MissingName = "drop",
     functions: Mapping[str, Any] | None = None,
+    errors_in_variables: ErrorsName | None = None,
     control: Control | None = None,
 ) -> GeneralizedLinearMixedResults:
     """Fit a generalised linear mixed model.
@@ -341,6 +345,9 @@ def glmer(
         Precision of a weak normal prior on the fixed effects.
     contrasts, missing, functions
         As for :func:`lmer`.
+    errors_in_variables : {"ml", "rc", "moment"}, optional
+        How predictors measured with error, ``me(w, sd=…)``, ``me(w1, w2)`` in the formula, are corrected for: by the
+        joint likelihood of responses and measurements (default) or by regression calibration.
     control : Control, optional
         Starting values, tolerance, iteration limit.
 
@@ -363,6 +370,15 @@ def glmer(
     >>> fit.params.round(4).tolist()
     [-1.3992, -0.9914, -1.1278, -1.5795]
     """
+    if is_mismeasured(formula, functions, errors_in_variables):
+        shared = {"weights": weights, "offset": offset, "contrasts": contrasts, "missing": missing}
+        shared |= {"functions": functions, "family": family, "link": link, "nagq": nagq}
+        refused = {"dispersion": dispersion, "zero_inflation": zero_inflation, "penalty": penalty}
+        refused["information"] = None if information == "observed" else information
+        fit: GeneralizedLinearMixedResults = fit_mismeasured(
+            str(formula), data, control, refused, errors_in_variables=errors_in_variables, **shared
+        )
+        return fit
     said: dict[str, Any] = {
         "family": family,
         "link": link,

@@ -11,15 +11,48 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._lazy import higher
 from mixedfx._typing import AnyArray
 from mixedfx.covariance import residual
 from mixedfx.covariance.residual.structure import Combined, ResidualStructure
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
+from mixedfx.formula.measured import has_measured
 from mixedfx.matrices.columns import DataColumn, FactorColumn, NumberColumn, TimeColumn
 from mixedfx.matrices.frame import Frame, as_frame
 
-__all__ = ["ModelInputs", "StoredFrame", "index_of", "index_parts", "value_of", "value_parts"]
+__all__ = [
+    "ModelInputs",
+    "StoredFrame",
+    "fit_mismeasured",
+    "index_of",
+    "index_parts",
+    "is_mismeasured",
+    "value_of",
+    "value_parts",
+]
+
+
+def fit_mismeasured(*arguments: Any, **options: Any) -> Any:
+    """Fit a model with predictors that are measured with error: see ``mixedfx.models.errors_in_variables``."""
+    return higher("mismeasured")(*arguments, **options)
+
+
+def is_mismeasured(formula: Any, functions: Any, method: Any) -> bool:
+    """Whether a formula has predictors that are measured with error, ``me(…)``.
+
+    Raises
+    ------
+    SpecificationError
+        If a ``method`` is given to correct for errors that there are none of.
+    """
+    found = has_measured(formula, functions or ())
+    if method is not None and not found:
+        raise SpecificationError(
+            "errors_in_variables= is for predictors measured with error, and the formula has none: write me(w, sd=…), "
+            "or me(w1, w2) for replicates"
+        )
+    return found
 
 
 class StoredFrame(Frame):

@@ -23,13 +23,14 @@ from mixedfx.matrices.frame import as_frame, used_columns
 from mixedfx.matrices.rows import MissingName
 from mixedfx.models.base import MixedModel, checked_control
 from mixedfx.models.identifiable import check_linear, check_residual, identified_linear
-from mixedfx.models.inputs import ModelInputs
+from mixedfx.models.inputs import ModelInputs, fit_mismeasured, is_mismeasured
 from mixedfx.models.storage import register
 from mixedfx.models.verdicts import warn_of
 from mixedfx.optimize import Optimum
 from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
+    from mixedfx.models.errors_in_variables import ErrorsName
     from mixedfx.scale import CrossProducts
 
 __all__ = ["LinearMixedModel", "checked_sigma", "columns_of_residual", "lmer"]
@@ -223,6 +224,7 @@ def lmer(
     residual: ResidualStructure | None = None,
     sigma: float | None = None,
     functions: Mapping[str, Any] | None = None,
+    errors_in_variables: ErrorsName | None = None,
     control: Control | None = None,
 ) -> LinearMixedResults:
     """Fit a linear mixed model.
@@ -249,12 +251,16 @@ def lmer(
         Residual standard deviation, if it is known.
     functions : dict, optional
         Extra names for the formula.
+    errors_in_variables : {"ml", "rc", "moment"}, optional
+        How predictors measured with error, ``me(w, sd=…)``, ``me(w1, w2)`` in the formula, are corrected for: by the
+        joint likelihood of responses and measurements (default), by regression calibration, or by Fuller's moments.
     control : Control, optional
         Starting values, tolerance, iteration limit.
 
     Returns
     -------
     LinearMixedResults
+        With ``me(…)``: :class:`~mixedfx.results.errors_in_variables.ErrorsInVariablesResults`.
 
     Raises
     ------
@@ -270,6 +276,13 @@ def lmer(
     >>> round(fit.llf, 4)
     -871.8141
     """
+    if is_mismeasured(formula, functions, errors_in_variables):
+        shared = {"weights": weights, "offset": offset, "contrasts": contrasts, "missing": missing}
+        shared |= {"functions": functions, "reml": reml, "errors_in_variables": errors_in_variables}
+        fit: LinearMixedResults = fit_mismeasured(
+            str(formula), data, control, {"residual": residual, "sigma": sigma}, **shared
+        )
+        return fit
     model = LinearMixedModel(
         formula,
         data,

@@ -42,7 +42,8 @@ DAMAGED = (  # errors of reading a file of another kind, or half a file
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 
-OWN = ("generalized", "linear", "partitioned")  # modules of this room, each named after the fits that its model makes
+# Modules of this room, each named after the fits that its model makes.
+OWN = ("errors_in_variables", "generalized", "linear", "partitioned")
 _MODELS: dict[str, type[Any]] = {}
 
 SUMS = "sums"  # the kind of file that holds sums over rows

@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfx._display import StatsTable
 from mixedfx._progress import watched
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit, fit_linear
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.inference.likelihood_ratio import LikelihoodRatio, likelihood_ratio
@@ -136,6 +137,8 @@ def linear_results(fit: Any, function: str) -> LinearMixedResults:
     results = checked_fit(fit, function, words)
     if not results.solution.response.has_normal_residuals:
         raise TypeError(f"{function} {words}, found {type(fit).__name__}")
+    if results.solution.not_linear:
+        raise SpecificationError(f"{function} {results.solution.not_linear}")
     return cast("LinearMixedResults", results)
 
 

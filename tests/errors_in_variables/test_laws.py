@@ -1,0 +1,242 @@
+"""What must hold of corrections for errors of measurements, whatever the data."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mixedfx as mfx
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(11)
+    n, m = 180, 20
+    g = np.arange(n) % m
+    x, z = rng.normal(2, 1.5, size=n), rng.normal(size=n)
+    u = rng.normal(size=m)
+    frame = pd.DataFrame({"g": [f"g{i:02}" for i in g], "z": z, "f": np.where(z > 0, "a", "b")})
+    frame["w1"], frame["w2"] = x + rng.normal(size=n), x + rng.normal(size=n)
+    frame["w"], frame["s"] = (frame.w1 + frame.w2) / 2, 0.7
+    frame["u"] = (u + 0.4 * rng.normal(size=m))[g]
+    eta = 0.3 + 0.6 * x - 0.5 * z + 0.7 * rng.normal(size=m)[g] + 0.5 * u[g]
+    frame["y"], frame["t"] = eta + rng.normal(size=n), (rng.uniform(size=n) < 1 / (1 + np.exp(1 - eta))).astype(int)
+    frame["c"] = rng.poisson(np.exp(0.4 * eta))
+    return frame
+
+
+KINDS = {
+    "linear": (mfx.lmer, "y ~ {me} + z", {}),
+    "mixed": (mfx.lmer, "y ~ {me} + z + (1 | g)", {}),
+    "calibrated": (mfx.lmer, "y ~ {me} + z + (1 | g)", {"errors_in_variables": "rc"}),
+    "moments": (mfx.lmer, "y ~ {me} + z", {"errors_in_variables": "moment"}),
+    "logistic": (mfx.glmer, "t ~ {me} + z", {"family": "binomial"}),
+    "poisson mixed": (mfx.glmer, "c ~ {me} + z + (1 | g)", {"family": "poisson"}),
+    "logistic calibrated": (mfx.glmer, "t ~ {me} + z", {"family": "binomial", "errors_in_variables": "rc"}),
+}
+
+
+def fitted(kind, me, data):
+    function, formula, options = KINDS[kind]
+    return function(formula.format(me=me), data, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_error_the_fit_is_the_naive_one(data, kind):
+    fit = fitted(kind, "me(w, sd=1e-5)", data)
+    function, formula, options = KINDS[kind]
+    options = {k: v for k, v in options.items() if k != "errors_in_variables"}
+    options |= {"reml": False} if kind in ("linear", "mixed") else {}
+    naive = function(formula.format(me="w"), data, **options)
+    np.testing.assert_allclose(fit.params, naive.params, rtol=1e-5, atol=1e-6)
+    assert fit.reliability.item() == pytest.approx(1.0, abs=1e-8)
+    if kind != "linear" and "calibrated" not in kind:
+        np.testing.assert_allclose(fit.bse, naive.bse, rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_correction_undoes_attenuation(data, kind):
+    fit = fitted(kind, "me(w1, w2)", data)
+    assert fit.params["me(w1, w2)"] > fit.naive.params["me(w1, w2)"] > 0
+    assert 0 < fit.reliability["me(w1, w2)"] < 1
+    assert fit.converged
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_units_of_the_measurements(data, kind):
+    one, other = fitted(kind, "me(w, sd=0.7)", data), fitted(kind, "me(w, sd=7)", data.assign(w=10 * data.w + 300))
+    assert other.params["me(w)"] == pytest.approx(one.params["me(w)"] / 10, rel=1e-5)
+    assert other.bse["me(w)"] == pytest.approx(one.bse["me(w)"] / 10, rel=1e-4)
+    if one.method == "ml":
+        assert other.llf == pytest.approx(one.llf - len(data) * np.log(10), abs=1e-6)
+
+
+SPELLINGS = [
+    ("me(w, sd=0.7)", "me(w, var=0.49)"),
+    ("me(w, sd=0.7)", "me(w, sd=s)"),
+    ("me(w, reliability=0.8)", "me(w, var={noise})"),
+    ("me(w1, w2, sd=0.9)", "me(w, var=0.405)"),
+    ("me(w1, w2)", "me(w2, w1)"),
+]
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS, ids=str)
+@pytest.mark.parametrize("kind", ["linear", "calibrated", "moments", "logistic"])
+def test_two_spellings_of_one_error(data, kind, spellings):
+    one, other = (text.format(noise=0.2 * data.w.var()) for text in spellings)
+    one, other = fitted(kind, one, data), fitted(kind, other, data)
+    np.testing.assert_allclose(one.params.to_numpy(), other.params.to_numpy(), rtol=1e-6)
+    np.testing.assert_allclose(one.bse.to_numpy(), other.bse.to_numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_rows_and_labels_does_not_matter(data, kind):
+    shuffled = data.sample(frac=1, random_state=1)
+    shuffled["g"] = shuffled.g.map(lambda name: f"h{99 - int(name[1:])}")
+    one, other = fitted(kind, "me(w1, w2)", data), fitted(kind, "me(w1, w2)", shuffled)
+    np.testing.assert_allclose(one.params, other.params, rtol=1e-6)
+    np.testing.assert_allclose(one.bse, other.bse, rtol=1e-5)
+    assert one.llf == pytest.approx(other.llf, abs=1e-7)
+
+
+def test_calibration_is_moments_where_all_is_linear(data):
+    one, other = fitted("moments", "me(w1, w2)", data), mfx.lmer("y ~ me(w1, w2) + z", data, errors_in_variables="rc")
+    np.testing.assert_allclose(one.params, other.params, rtol=1e-9)
+    np.testing.assert_allclose(one.bse, other.bse, rtol=0.1)
+
+
+def test_a_missing_replicate_is_not_a_missing_row(data):
+    holes = data.copy()
+    holes.loc[:9, "w2"] = np.nan
+    holes.loc[5:6, "w1"] = np.nan
+    fit = fitted("mixed", "me(w1, w2)", holes)
+    assert fit.nobs == len(data) - 2
+    whole = fitted("mixed", "me(w1, w2)", data)
+    assert fit.params["me(w1, w2)"] == pytest.approx(whole.params["me(w1, w2)"], abs=whole.bse["me(w1, w2)"])
+    sd = fit.true_values["me(w1, w2)", "sd"]
+    assert sd.loc[0] > sd.loc[20]
+
+
+def test_a_group_has_one_true_value(data):
+    for formula in ("y ~ me(u, sd=0.4) + z + (1 | g)", "y ~ z + me(u, sd=0.4) + (1 | g)"):
+        fit = mfx.lmer(formula, data)
+        assert list(fit.true_values.index) == sorted(set(data.g))
+        assert list(fit.random_effects) == ["g"]
+        assert fit.random_effects["g"].shape == (20, 1)
+    assert any("levels of 'g'" in note for note in fit.notes)
+    # each level a row: the same as a row at a time
+    means = data.groupby("g", as_index=False)[["u", "z", "y"]].mean()
+    twice = pd.concat([means, means]).reset_index(drop=True)
+    assert mfx.lmer("y ~ me(u, sd=0.4) + z", means).true_values.shape[0] == len(means)
+    assert mfx.lmer("y ~ me(u, sd=0.4) + z + (1 | g)", twice.assign(y=twice.y + np.arange(40) % 3)).nobs == 40
+
+
+def test_laplace_and_quadrature_agree_as_groups_grow(data):
+    formula = "c ~ me(u, sd=0.4) + (1 | g)"
+    fits = [mfx.glmer(formula, data, family="poisson", nagq=k) for k in (1, 7)]
+    np.testing.assert_allclose(fits[0].params, fits[1].params, atol=0.02)
+    auto = mfx.glmer(formula, data, family="poisson", nagq="auto")
+    assert auto.llf == pytest.approx(mfx.glmer(formula, data, family="poisson", nagq=21).llf, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded(data, kind, tmp_path):
+    fit = fitted(kind, "me(w1, w2)", data)
+    fit.save(tmp_path / "fit.mfx")
+    again = mfx.load(tmp_path / "fit.mfx")
+    for other in (again, pickle.loads(pickle.dumps(fit))):
+        assert str(other.summary()) == str(fit.summary())
+        pd.testing.assert_frame_equal(other.comparison, fit.comparison)
+        pd.testing.assert_frame_equal(other.true_values, fit.true_values)
+        assert np.allclose(other.predict(data.head()), fit.predict(data.head()))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_predictions_take_true_values(data, kind):
+    fit = fitted(kind, "me(w1, w2)", data)
+    new = pd.DataFrame({"me(w1, w2)": [1.0, 2.0], "z": 0.0, "g": "g03"})
+    eta = fit.predict(new, random=False, which="linear")
+    assert np.diff(eta).item() == pytest.approx(fit.params["me(w1, w2)"])
+    measured = new.rename(columns={"me(w1, w2)": "w1"})
+    assert np.allclose(fit.predict(measured, random=False, which="linear"), eta)
+    frame = fit.get_prediction(new, random=False).summary_frame()
+    assert (frame["mean_se"] > 0).all()
+    fitted_mean = fit.true_values["me(w1, w2)", "mean"]
+    assert np.allclose(fit.model.exog[:, 1], data[["w1", "w2"]].mean(axis=1))
+    assert np.allclose(fit.design.fixed.matrix[:, 1], fitted_mean)
+
+
+def test_residuals_of_fitted_rows_have_the_variance_that_they_should(data):
+    fit = fitted("linear", "me(w1, w2)", data)
+    assert np.var(fit.residuals("pearson")) == pytest.approx(1.0, abs=0.02)
+    draws = fit.simulate(500, seed=1)
+    assert draws.to_numpy().std() == pytest.approx(data.y.std(), rel=0.1)
+    logistic = fitted("logistic", "me(w1, w2)", data)
+    assert logistic.fittedvalues.mean() == pytest.approx(data.t.mean(), abs=0.02)
+
+
+def test_update(data):
+    fit = fitted("mixed", "me(w1, w2)", data)
+    assert list(fit.update("~ . - z").params.index) == ["Intercept", "me(w1, w2)"]
+    assert list(fit.update("~ . + me(u, sd=0.1) - (1 | g)").params.index)[-1] == "me(u)"
+    plain = fit.update("~ . - `me(w1, w2)`")
+    assert list(plain.params.index) == ["Intercept", "z"]
+    assert fit.update(data=data.head(90)).nobs == 90
+    other = fit.update(errors_in_variables="rc")
+    assert other.method == "rc"
+    assert other.params.iloc[1] == pytest.approx(fit.params.iloc[1], rel=0.05)
+
+
+def test_the_columns_of_a_formula_are_named_by_what_was_measured(data):
+    fit = mfx.lmer("y ~ me(`w`, sd=0.5) + me(u, sd=0.1) + f", data)
+    assert list(fit.params.index) == ["Intercept", "me(w)", "me(u)", "f[T.b]"]
+    assert isinstance(fit.naive.params["me(w)"], float)
+
+
+def test_a_function_of_the_users_own_called_me(data):
+    fit = mfx.lmer("y ~ me(w) + (1 | g)", data, functions={"me": np.square})
+    assert "me(w)" in fit.params.index
+    assert not hasattr(type(fit), "naive")
+
+
+def test_errors_beyond_the_measurements_are_modified_or_said(data):
+    noise = data.assign(w=np.random.default_rng(0).normal(size=len(data)))
+    fit = mfx.lmer("y ~ me(w, sd=1.0) + z", noise, errors_in_variables="moment")
+    assert any("modified" in note for note in fit.notes)
+    assert np.isfinite(fit.params).all()
+    with pytest.raises(mfx.DataError, match="reliability"):
+        mfx.lmer("y ~ me(w, sd=1.1) + z", noise, errors_in_variables="rc")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ml", "rc", "moment"])
+def test_coverage(method):
+    rng = np.random.default_rng(5)
+    inside = []
+    for _ in range(150):
+        x, z = rng.normal(size=150), rng.normal(size=150)
+        x = x + 0.5 * z
+        frame = pd.DataFrame({"z": z, "y": 1 + 0.8 * x - 0.5 * z + rng.normal(size=150)})
+        frame["w1"], frame["w2"] = x + 0.8 * rng.normal(size=150), x + 0.8 * rng.normal(size=150)
+        limits = mfx.lmer("y ~ me(w1, w2) + z", frame, errors_in_variables=method).conf_int()
+        truth = np.array([1, 0.8, -0.5])
+        inside.append((limits["lower"] < truth) & (truth < limits["upper"]))
+    assert np.abs(np.mean(inside, axis=0) - 0.95).max() < 0.055  # three standard errors of 150
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ml", "rc"])
+def test_coverage_in_a_mixed_logistic_model(method):
+    rng = np.random.default_rng(6)
+    inside = []
+    for _ in range(60):
+        g = np.arange(240) % 24
+        x, b = rng.normal(size=240), 0.5 * rng.normal(size=24)
+        eta = -0.5 + 0.7 * x + b[g]
+        frame = pd.DataFrame({"g": g, "t": rng.uniform(size=240) < 1 / (1 + np.exp(-eta))})
+        frame["w"] = x + 0.6 * rng.normal(size=240)
+        fit = mfx.glmer("t ~ me(w, sd=0.6) + (1 | g)", frame, family="binomial", errors_in_variables=method)
+        low, high = fit.conf_int().loc["me(w)"]
+        inside.append(low < 0.7 < high)
+    assert np.mean(inside) > 0.85
