@@ -288,6 +288,10 @@ class CorrectedFit(Fit):
         """Smallest and largest values (m,) of the family-wide parameters."""
         return self.inner.phi_bounds
 
+    def leverages(self) -> tuple[Array, Array]:
+        """Return how much every response pulls its own linear predictor, the expected true values held."""
+        return self.inner.leverages()
+
     # ---------------------------------------------------------------- the same model again
     def with_response(self, y: Array) -> Any:
         """Refuse: the measurements belong to the response.
