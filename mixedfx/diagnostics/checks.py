@@ -61,10 +61,10 @@ def row_sets(fit: MixedResults, group: str | Sequence[Any] | None) -> tuple[IntA
     if group is None:
         return np.arange(fit.nobs), fit.design.index, "row"
     if isinstance(group, str):
-        for term in fit.design.random:
+        for term in fit.design.grouped:
             if term.group == group:
                 return term.codes, term.levels, group
-        known = ", ".join(sorted({repr(term.group) for term in fit.design.random})) or "none"
+        known = ", ".join(sorted({repr(term.group) for term in fit.design.grouped})) or "none"
         raise SpecificationError(
             f"the model has no grouping factor {group!r}; it has {known}. For other sets of rows give their labels: "
             f"group=data[{group!r}]"

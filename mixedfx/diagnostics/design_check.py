@@ -140,7 +140,7 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
         design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **given)
     bound = None if residual is None else residual.bind(used_columns(frame, extra, design.keep))
     problems = _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen)
-    factors = {term.group: term for term in design.random}
+    factors = {term.group: term for term in design.grouped}
     relations = [_relation(a, b) for a, b in combinations(factors.values(), 2)]
     layers = layers_of(design)
     return DesignCheck(
@@ -293,7 +293,7 @@ def _unvarying(design: Design) -> list[str]:
     return [
         f"{term.term}: {name} does not vary within any level of {term.group}, so that its slope cannot differ from "
         "level to level; write it as a fixed effect only"
-        for term in design.random
+        for term in design.grouped
         for name, column in zip(term.names, term.matrix.T, strict=True)
         if np.ptp(column) > 0 and not _varies_within(column, term.codes)
     ]
@@ -302,8 +302,8 @@ def _unvarying(design: Design) -> list[str]:
 def _restarting(design: Design, frame: Frame) -> list[str]:
     """Hints at ids that look as if they began again in every level of a predictor."""
     out = []
-    used = {name for term in design.random for name in term.factors}
-    for group in dict.fromkeys(term.factors[0] for term in design.random if len(term.factors) == 1):
+    used = {name for term in design.grouped for name in term.factors}
+    for group in dict.fromkeys(term.factors[0] for term in design.grouped if len(term.factors) == 1):
         ids = _labels(frame, group, design)
         for name in design.variables:
             column = frame.column(name) if name in frame else None
@@ -324,7 +324,7 @@ def _labels(frame: Frame, name: str, design: Design) -> Labels:
 def _lost(design: Design, frame: Frame) -> list[str]:
     """Levels of which no row is used."""
     out = []
-    for name in dict.fromkeys(name for term in design.random for name in term.factors):
+    for name in dict.fromkeys(name for term in design.grouped for name in term.factors):
         labels = frame.column(name).labels
         used = labels.codes if design.keep is None else labels.codes[design.keep]
         lost = np.setdiff1d(labels.codes, used)
@@ -352,7 +352,7 @@ def _few_levels(factors: Mapping[str, RandomEffects]) -> list[str]:
 def _between(design: Design) -> list[str]:
     """Predictors that are constant within the levels of a factor: their tests have few degrees of freedom."""
     X, names, out = design.fixed.matrix, design.fixed.names, []
-    for term in {term.group: term for term in design.random}.values():
+    for term in {term.group: term for term in design.grouped}.values():
         found = [
             name
             for name, column in zip(names, X.T, strict=True)
@@ -370,6 +370,6 @@ def _between(design: Design) -> list[str]:
 def _both(design: Design, problems: Sequence[str]) -> list[str]:
     return [
         f"{term.group} is both a fixed effect and a grouping factor: the fixed effect takes all of its variance"
-        for term in {term.group: term for term in design.random}.values()
+        for term in {term.group: term for term in design.grouped}.values()
         if term.group in design.variables and any("fixed effects take all" in p and term.group in p for p in problems)
     ]

@@ -83,8 +83,10 @@ class Influence:
         for term, own in zip(terms, np.split(self.estimates.theta, ends, axis=1), strict=False):
             half = np.array([term.covariance.factor(theta) for theta in own])
             covariance = scale[:, None, None] * (half @ half.swapaxes(1, 2))
-            for j, first in enumerate(term.names):
+            for first, j in term.variances:
                 columns[term.group, first, ""] = covariance[:, j, j]
+            if term.pooled is not None:
+                continue
             for j, first in enumerate(term.names):
                 others = enumerate(term.names[j + 1 :], j + 1)
                 columns |= {(term.group, first, other): covariance[:, i, j] for i, other in others}

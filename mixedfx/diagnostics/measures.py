@@ -198,7 +198,7 @@ def _shares(fit: Any) -> _Shares:
 def _generalized_shares(fit: MixedResults) -> _Shares:
     """A term with a level for every row is overdispersion, which belongs to the residual."""
     random = random_variances(fit)
-    extra = {t.group for t in fit.design.random if len(t.levels) == len(t.codes)}
+    extra = {t.group for t in fit.design.grouped if len(t.levels) == len(t.codes)}
     residual = _distribution_variance(fit) + sum(random[group] for group in extra)
     return _Shares(_fixed_variance(fit), {g: v for g, v in random.items() if g not in extra}, residual)
 
@@ -230,8 +230,11 @@ def _without_variance(fit: MixedResults) -> str:
 
 
 def _fixed_variance(fit: MixedResults) -> float:
-    """Variance of the fixed part over the rows: exactly zero if it is constant."""
+    """Variance of the fixed part and the smooths over the rows: exactly zero if it is constant."""
     eta = fit.design.fixed.matrix @ np.asarray(fit.params, dtype=float)
+    for term, mode in zip(fit.design.random, fit.solution.modes, strict=True):
+        if term.is_smooth:
+            eta = eta + term.matrix @ mode[:, 0]
     if not np.ptp(eta) > 0:
         return 0.0
     n, mean = fit.nobs, fit.design.mean_over_rows(eta)
@@ -243,6 +246,8 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
     out: dict[str, float] = {}
     pairs = zip(fit.design.random, fit.varcorr.terms, fit.solution.covariances, strict=True)
     for term, covariance, full in pairs:
+        if term.is_smooth:  # part of the mean
+            continue
         if term.pooled is None:
             share = np.einsum("ia,ab,ib->i", term.matrix, covariance.matrix, term.matrix, optimize=True)
         else:

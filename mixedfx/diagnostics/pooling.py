@@ -326,12 +326,13 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
 
 def _terms(fit: LinearMixedResults, group: str | None) -> list[RandomEffects]:
     """The terms of a grouping factor."""
-    if not fit.design.random:
+    grouped = fit.design.grouped
+    if not grouped:
         raise SpecificationError("the model has no random effects: there is nothing to pool")
-    name = fit.design.random[0].group if group is None else group
-    found = [term for term in fit.design.random if term.group == name]
+    name = grouped[0].group if group is None else group
+    found = [term for term in grouped if term.group == name]
     if not found:
-        known = ", ".join(dict.fromkeys(repr(term.group) for term in fit.design.random))
+        known = ", ".join(dict.fromkeys(repr(term.group) for term in grouped))
         raise SpecificationError(f"there is no grouping factor {name!r}; choose from {known}")
     return found
 
@@ -340,7 +341,8 @@ def _surrounding(fit: LinearMixedResults, terms: list[RandomEffects]) -> list[bo
     """Which random terms are part of the levels' coefficients: their own, and those of groups in which they lie."""
     names = {name for term in terms for name in term.names}
     return [
-        term.group == terms[0].group or (set(term.names) <= names and nested_in(terms[0].codes, term.codes))
+        term.group == terms[0].group
+        or (term.pooled is None and set(term.names) <= names and nested_in(terms[0].codes, term.codes))
         for term in fit.design.random
     ]
 

@@ -42,8 +42,13 @@ def _effects(results: MixedResults) -> Iterator[_StandardizedEffects]:
         strict=True,
     )
     for term, modes, left, covariance in terms:
-        variances = covariance.matrix.diagonal()[:, None] - left
-        for name, mode, variance, whole in zip(term.names, modes, variances, covariance.matrix.diagonal(), strict=True):
+        if term.is_smooth:
+            continue
+        diagonal = covariance.matrix.diagonal()
+        variances = diagonal[:, None] - term.by_level(left)
+        for name, mode, variance, whole in zip(
+            term.shown_names, term.by_level(modes), variances, diagonal, strict=True
+        ):
             known = variance > CONSTANT * max(float(whole), np.finfo(float).tiny)
             values = np.full(mode.size, np.nan)
             np.divide(mode, np.sqrt(np.maximum(variance, 0.0)), out=values, where=known)
@@ -68,7 +73,7 @@ def standardized_effects(fit: Any) -> pd.DataFrame:
             {
                 "group": effects.term.group,
                 "term": effects.name,
-                "level": [str(level) for level in effects.term.levels],
+                "level": [str(level) for level in effects.term.shown_levels],
                 "value": effects.values,
             }
         )
@@ -138,6 +143,8 @@ def random_effects_independence(fit: Any) -> StatsTable:
     results.design.need_rows("level means of predictors")
     rows: dict[tuple[str, str, str], tuple[float, float]] = {}
     for effects in _effects(results):
+        if effects.term.pooled is not None:  # rows in several levels have no means of their own
+            continue
         means = _varying_means(results, effects.term)
         for predictor, values in means.items():
             used = np.isfinite(effects.values)

@@ -243,7 +243,7 @@ def _residuals(fit: MixedResults, kind: str, group: Any) -> tuple[Array, IntArra
     bound = fit.solution.residual
     if bound is not None and bound.groups is not None:
         return values, np.asarray(bound.groups), "groups of the residual structure"
-    terms = [term for term in fit.design.random if len(term.levels) < fit.nobs]
+    terms = [term for term in fit.design.grouped if len(term.levels) < fit.nobs]
     if not terms:
         return values, np.zeros(len(values), dtype=np.intp), "all rows"
     innermost = max(terms, key=lambda term: len(term.levels))

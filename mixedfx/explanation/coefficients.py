@@ -30,7 +30,7 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _p_value(p: float) -> str:
+def p_words(p: float) -> str:
     """Return a p-value as sentences have it; nothing where there is none."""
     shown = format_p(float(p))
     return "" if not np.isfinite(p) else f", p {shown}" if shown.startswith("<") else f", p = {shown}"
@@ -70,7 +70,7 @@ class Reading:
         name = f"{self.ratio_name}; " if self.ratio_name else ""
         if not (np.isfinite(low) or np.isfinite(high)):
             return f"({name}no finite interval)" if name else "(no finite interval)"
-        return f"({name}95 % interval {self.value(low)} to {self.value(high)}{_p_value(p)})"
+        return f"({name}95 % interval {self.value(low)} to {self.value(high)}{p_words(p)})"
 
 
 def reading_of(fit: MixedResults) -> Reading:
@@ -181,7 +181,10 @@ class _Columns:
             for term in fit.design.formula.fixed_terms
             for factor in term
         }
+        smooths = {term.term for term in fit.design.random if term.is_smooth}  # described as wholes
         for term, places in fixed.full_terms.items():
+            if term in smooths:
+                continue
             factors = [] if term == "Intercept" else _split(term)
             for place in places:
                 pieces = _split(self.names[place])
@@ -281,8 +284,11 @@ def _split(name: str) -> list[str]:
 def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
     """Yield one sentence for each fixed effect."""
     columns, reading = _Columns(fit), reading_of(fit)
+    lines = {f"{smooth.line}[" for smooth in fit.fitted_smooths}
     limits, values, p = np.asarray(fit.conf_int(), dtype=float), fit.params, np.asarray(fit.pvalues, dtype=float)
     for i, (name, value) in enumerate(values.items()):
+        if str(name).startswith(tuple(lines)):  # the straight part of a smooth says nothing alone
+            continue
         certainty = reading.certainty(limits[i, 0], limits[i, 1], p[i])
         coefficient = columns.coefficients.get(str(name), Coefficient(str(name), ()))
         if not coefficient.parts:

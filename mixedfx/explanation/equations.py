@@ -262,10 +262,26 @@ class _Writer:
     def random(self) -> list[str]:
         """The random part of the linear predictor."""
         return [
-            self.product(self.effect(k, j), name)
+            piece
             for k, term in enumerate(self.fit.design.random)
-            for j, name in enumerate(term.names)
+            for piece in (
+                self.pooled(k)
+                if term.pooled is not None
+                else [self.product(self.effect(k, j), name) for j, name in enumerate(term.names)]
+            )
         ]
+
+    def pooled(self, k: int) -> list[str]:
+        """A smooth is a function of its variable; several memberships are a sum of effects times their weights."""
+        term, n = self.fit.design.random[k], self.n
+        if not term.is_smooth:
+            return [self.product(n.times(n.row("w"), self.effect(k, 0)), term.shown_names[0])]
+        x = n.row(n.name(term.group.removeprefix("s(").rsplit(")", 1)[0]))
+        functions = [f"{self.letter(k, j)}({x})" for j in range(len(term.variances))]
+        if len(functions) == 1:
+            return functions
+        levels = [n.row(n.name(name)) for name, _ in term.variances]
+        return [n.times(function, level) for function, level in zip(functions, levels, strict=True)]
 
     def equation(self, predictor: str) -> list[str]:
         """The linear predictor on the right, and what it means for the response."""
@@ -333,7 +349,7 @@ class _Writer:
         """The distributions of the random effects."""
         n, laws = self.n, []
         for k, term in enumerate(self.fit.design.random):
-            letters = [self.letter(k, j) for j in range(len(term.names))]
+            letters = [self.letter(k, j) for j in range(len(term.variances))]
             tag = (LETTERS[k] if k < len(LETTERS) else f"b{k}") if len(self.fit.design.random) > 1 else "b"
             sub = n.below(tag)
             known = "" if term.loading is None else f" {n.name('with levels related as given')}"
@@ -406,7 +422,8 @@ class _Writer:
     def hierarchical(self) -> list[str]:
         """Level by level: coefficients that vary between groups have equations of their own."""
         terms, n = self.fit.design.random, self.n
-        called = [[spelled_as(name, self.names) for name in term.names] for term in terms]  # as in the fixed part
+        own_names = [() if term.pooled is not None else term.names for term in terms]
+        called = [[spelled_as(name, self.names) for name in names] for names in own_names]  # as in the fixed part
         varying = list(dict.fromkeys(name for own in called for name in own if name in self.numbers))
         moved = self._moved(varying)
         inner, outer = [], []
@@ -430,6 +447,7 @@ class _Writer:
             for j, name in enumerate(names)
             if name not in varying
         ]
+        alone += [piece for k, term in enumerate(terms) if term.pooled is not None for piece in self.pooled(k)]
         predictor = " + ".join([*inner, *alone, *self.offset()]) or "0"
         return [*self.equation(predictor), *self.response_laws(), *outer, *self.effect_laws()]
 

@@ -75,7 +75,8 @@ def translations(fit: MixedResults) -> dict[str, str]:
     same (but for the constants that lme4 leaves out with ``nAGQ`` above 1).
     """
     inputs = fit.model.inputs
-    if inputs is None or inputs.stated.get("functions"):
+    pooled = any(term.pooled is not None for term in fit.design.random)  # lme4 and its kin have no such terms
+    if inputs is None or inputs.stated.get("functions") or pooled:
         return {}
     source = _Source.of(fit)
     candidates = {

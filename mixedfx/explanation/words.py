@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_sentences, number, reading_of
+from mixedfx.explanation.coefficients import Reading, capitalised, coefficient_sentences, number, p_words, reading_of
 from mixedfx.explanation.structures import ResidualEstimates, accounts_of
+from mixedfx.inference.smooths import FittedSmooth
 from mixedfx.results.base import MixedResults
 from mixedfx.results.settings import success_of
 from mixedfx.results.varcorr import TermCovariance
+
+STRAIGHT = 1.01  # effective degrees of freedom below which a smooth is a line
 
 __all__ = ["Further", "method_sentence", "sentences"]
 
@@ -118,7 +121,11 @@ def _rows(fit: MixedResults) -> Iterator[str]:
 def _random(fit: MixedResults) -> Iterator[str]:
     reading = reading_of(fit)
     limits = None
+    for smooth in fit.fitted_smooths:
+        yield _smooth(smooth)
     for term, design in zip(fit.varcorr.terms, fit.design.random, strict=True):
+        if design.is_smooth:
+            continue
         for name, sd in zip(term.names, term.sd, strict=True):
             at = [other for other in term.names if other != "Intercept"] if name == "Intercept" else []
             yield _spread(term.group, name, float(sd), reading, _where_zero(at))
@@ -128,6 +135,14 @@ def _random(fit: MixedResults) -> Iterator[str]:
             if limits is None:
                 limits = fit.conf_int(which="random")
             yield from _correlations(term, limits)
+
+
+def _smooth(smooth: FittedSmooth) -> str:
+    """Say how far a smooth bends, and whether there is anything at all."""
+    shape = "a straight line" if smooth.edf < STRAIGHT else f"a curve of {number(smooth.edf)} degrees of freedom"
+    tested = p_words(smooth.pvalue).removeprefix(", ")
+    about = f" ({tested} for no effect at all)" if tested else ""
+    return f"{smooth.label} is {shape}{about}: mfx.plots.smooth draws it."
 
 
 def _where_zero(names: list[str]) -> str:

@@ -85,6 +85,8 @@ def plates_of(design: Design) -> tuple[tuple[Plate, ...], tuple[str, ...]]:
 
 def _plate(random: Sequence[RandomEffects], terms: Sequence[int]) -> Plate:
     first = random[terms[0]]
+    if first.members is not None:  # a row stands where most of it is
+        return Plate(first.group, len(first.shown_levels), first.matrix.argmax(axis=1), tuple(terms))
     return Plate(first.group, first.n_levels, first.codes, tuple(terms))
 
 

@@ -51,7 +51,12 @@ def containment_df(design: Design) -> Array:
 
 def _nested_groups(design: Design) -> list[IntArray]:
     """Codes of the distinct grouping factors, the outermost first."""
-    distinct = {term.group: term for term in design.random}
+    if any(term.members is not None for term in design.random):
+        raise SpecificationError(
+            "containment degrees of freedom need nested groups, and rows are in several levels of mm(…): take "
+            'ddf="satterthwaite" or ddf="kenward-roger"'
+        )
+    distinct = {term.group: term for term in design.grouped}
     ordered = sorted(distinct.values(), key=lambda term: len(term.levels))
     for outer, inner in pairwise(ordered):
         if not nested_in(inner.codes, outer.codes):

@@ -18,9 +18,18 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.fitting import Fit
 from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices import RandomEffects
+from mixedfx.matrices.new_rows import PredictedRows
 from mixedfx.matrices.pooled import smooth_encoder
 
-__all__ = ["FittedSmooth", "WoodStatistic", "fitted_smooths", "smooth_pvalue", "wood_statistic"]
+__all__ = [
+    "FittedSmooth",
+    "WoodStatistic",
+    "fitted_smooths",
+    "smooth_errors",
+    "smooth_joint",
+    "smooth_pvalue",
+    "wood_statistic",
+]
 
 NODES = 60  # of the quadrature of the distribution of the statistic
 WHOLE = 1e-8  # a rank this near a whole number is one
@@ -133,38 +142,21 @@ def smooth_pvalue(statistic: float, rank: float, df_denom: float) -> float:
 
 
 def fitted_smooths(fit: Fit) -> tuple[FittedSmooth, ...]:
-    """Return the smooths of a fit with their degrees of freedom and tests.
-
-    Raises
-    ------
-    SpecificationError
-        If the rows of the fit stand for others.
-    """
+    """Return the smooths of a fit with their degrees of freedom and tests."""
     design = fit.design
     if not any(term.is_smooth for term in design.random):
         return ()
-    from scipy.sparse.linalg import splu  # few fits have smooths
-
-    design.need_rows("the effective degrees of freedom of smooths")
-    p, X = len(design.fixed.names), design.fixed.matrix
-    roots = [_root(term, covariance, fit) for term, covariance in zip(design.random, fit.covariances, strict=True)]
-    Z = [_sparse(term) for term in design.random]
-    rows = fit.weighted_rows(sp.csr_array(sp.hstack([sp.csr_array(X), *(z @ root for z, root in zip(Z, roots))])))
-    rows = sp.csc_array(rows)
-    ridge = np.concatenate([np.zeros(p), np.ones(rows.shape[1] - p)])
-    solver = splu(sp.csc_array(rows.T @ rows + sp.diags_array(ridge)))
-    spread = fit.scale if fit.family.precision_weights and fit.is_relative else 1.0
+    X, equations = design.fixed.matrix, _Equations.of(fit)
+    p, starts, roots = X.shape[1], equations.starts, equations.roots
+    spread = fit.scale if fit.is_relative else 1.0
     df_denom = _denominator(fit)
-    starts = p + np.concatenate([[0], np.cumsum([z.shape[1] for z in Z])])
     found = []
     for k, term in enumerate(design.random):
         if not term.is_smooth:
             continue
         for label, level, line, own in _blocks(term, design.fixed.names):
             places = np.concatenate([line, starts[k] + own]).astype(np.intp)
-            side = np.zeros((rows.shape[1], places.size))
-            side[places, np.arange(places.size)] = 1.0
-            inverse = solver.solve(side)  # columns of M^-1
+            inverse = equations.inverse(places)
             penalised = inverse[:, line.size :]
             edf = places.size - float(np.trace(inverse[places][line.size :, line.size :]))
             ref_df = places.size - float(np.square(penalised[p:]).sum())
@@ -179,6 +171,97 @@ def fitted_smooths(fit: Fit) -> tuple[FittedSmooth, ...]:
             pvalue = smooth_pvalue(wood.mean, wood.rank, df_denom)
             found.append(FittedSmooth(label, term.term, k, level, line, own, edf, ref_df, wood.mean, df_denom, pvalue))
     return tuple(found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """The mixed-model equations M of all effects, those of random terms on the scale where they are independent.
+
+    Attributes
+    ----------
+    roots : tuple of sparse (k, k)
+        Of the covariance of each term's effects, levels slowest; relative to sigma in linear models.
+    starts : (t,) int array
+        First random column of each term among all.
+    solver : object
+        A factorisation of M.
+    size : int
+    """
+
+    roots: tuple[Any, ...]
+    starts: IntArray
+    solver: Any
+    size: int
+
+    @classmethod
+    def of(cls, fit: Fit) -> _Equations:
+        """Return the equations at the estimate."""
+        from scipy.sparse.linalg import splu  # few fits have smooths
+
+        design, p = fit.design, fit.beta.size
+        roots = tuple(_root(term, matrix, fit) for term, matrix in zip(design.random, fit.covariances, strict=True))
+        Z = [_sparse(term) for term in design.random]
+        blocks = [sp.csr_array(design.fixed.matrix), *(z @ root for z, root in zip(Z, roots, strict=True))]
+        rows = sp.csc_array(fit.weighted_rows(sp.csr_array(sp.hstack(blocks))))
+        size = int(rows.shape[1])
+        ridge = np.concatenate([np.zeros(p), np.ones(size - p)])
+        starts = p + np.concatenate([[0], np.cumsum([z.shape[1] for z in Z])])
+        return cls(roots, starts.astype(np.intp), splu(sp.csc_array(rows.T @ rows + sp.diags_array(ridge))), size)
+
+    def inverse(self, columns: IntArray) -> Array:
+        """Return columns (size, c) of the inverse of M."""
+        side = np.zeros((self.size, columns.size))
+        side[columns, np.arange(columns.size)] = 1.0
+        return np.asarray(self.solver.solve(side))
+
+
+def smooth_joint(fit: Fit) -> Array:
+    """Return the covariance (p + q, p + q) of the errors of the fixed effects and of the random columns of all smooths.
+
+    In a linear model the variances count as known.
+    """
+    p, design = fit.beta.size, fit.design
+    if not fit.is_relative:
+        sizes = [term.n_columns * term.n_levels for term in design.random]
+        bent = np.repeat([term.is_smooth for term in design.random], sizes)
+        chosen = np.concatenate([np.arange(p), p + np.flatnonzero(bent)])
+        return np.asarray(fit.joint_covariance()[np.ix_(chosen, chosen)])
+    equations = _Equations.of(fit)
+    smooth = [equations.starts[k] + np.arange(t.n_columns) for k, t in enumerate(design.random) if t.is_smooth]
+    chosen = np.concatenate([np.arange(p), *smooth]).astype(np.intp)
+    back = np.concatenate(
+        [np.ones(p), *(equations.roots[k].diagonal() for k, term in enumerate(design.random) if term.is_smooth)]
+    )
+    covariance = fit.scale * back[:, None] * equations.inverse(chosen)[chosen] * back
+    return np.asarray(0.5 * (covariance + covariance.T))
+
+
+def smooth_errors(fit: Fit) -> tuple[Array, Array]:
+    """Return what makes the random columns of all smooths uncertain: nothing of nothing without smooths.
+
+    Returns
+    -------
+    slopes : (q, k)
+        Derivatives in the parameters of ``fit.error_covariance`` (k, k), which the modes follow.
+    conditional : (q, q)
+        Covariance given the parameters.
+    """
+    design, k = fit.design, len(fit.error_covariance)
+    smooths = [place for place, term in enumerate(design.random) if term.is_smooth]
+    if not smooths:
+        return np.zeros((0, k)), np.zeros((0, 0))
+    slopes = []
+    for place in smooths:
+        q = design.random[place].n_columns
+        z = [np.zeros((q, term.n_columns)) for term in design.random]
+        z[place] = np.eye(q)
+        codes = [np.zeros(q, dtype=np.intp) for _ in design.random]
+        chosen = [np.full(term.n_columns, other == place) for other, term in enumerate(design.random)]
+        rows = PredictedRows(np.zeros((q, fit.beta.size)), codes, z, chosen)
+        slopes.append(fit.predictor_errors(rows).slopes)
+    moved, p = np.vstack(slopes), fit.beta.size
+    known = np.where(np.isnan(fit.error_covariance), 0.0, fit.error_covariance)
+    return moved, np.asarray(smooth_joint(fit)[p:, p:] - moved @ known @ moved.T)
 
 
 def _root(term: RandomEffects, covariance: Array, fit: Fit) -> Any:

@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import Array
 from mixedfx.families import Family
 from mixedfx.families.mean_function import MeanFunction, MeanModel
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import NormalVariances
 from mixedfx.inference.denominator import Asymptotic
+from mixedfx.inference.smooths import smooth_errors
 from mixedfx.marginal_means.functions import Coefficients, Functions, WiderDenominator
 from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices import Design
-from mixedfx.matrices.new_rows import linear_predictor_variance
+from mixedfx.matrices.new_rows import averaged_columns, linear_predictor_variance
 from mixedfx.results.adapted import AdaptedFit, fixed_df
 
 __all__ = ["OutcomeModel", "outcome_of", "outcome_of_transformed"]
@@ -96,8 +97,8 @@ class FamilyOutcome(OutcomeModel):
         further = fit.response.predictors(linear.values, kept).reshape(n, -1)[:, 1:]
         variance, by_errors = np.zeros(n), np.zeros((n, len(fit.error_covariance)))
         if integrate:
-            variance = linear_predictor_variance(fit.design, fit.covariances, _everything(fit.design), data)
-            by_errors = fit.variance_slopes(_everything(fit.design), data)
+            variance = linear_predictor_variance(fit.design, fit.covariances, averaged_columns(fit.design), data)
+            by_errors = fit.variance_slopes(averaged_columns(fit.design), data)
         out = []
         for part in self.parts:
             function = MeanFunction(part, further, variance)
@@ -158,11 +159,14 @@ def _with_all_parameters(fit: Fit, coefficients: Coefficients, df: float | None)
     components = fit.components
     units = {name: np.eye(len(fixed.kept)) for name, fixed in components.items()}
     k = len(fit.error_covariance)
-    slopes = np.vstack([fit.beta_slopes, *fit.component_slopes(units), np.eye(k)])
+    bent, left = smooth_errors(fit)
+    slopes = np.vstack([fit.beta_slopes, bent, *fit.component_slopes(units), np.eye(k)])
     sizes = [len(coefficients.silent), *(len(fixed.full_names) for fixed in components.values())]
     starts = np.cumsum(sizes)
     kept = [fixed.kept + start for fixed, start in zip(components.values(), starts)]
     covariance, label = _moved(fit.error_covariance, slopes), coefficients.denominator.label
+    own = slice(fit.beta.size, fit.beta.size + len(left))
+    covariance[own, own] += left
     return Coefficients(
         np.concatenate([coefficients.beta, np.zeros(len(slopes) - len(coefficients.beta))]),
         Asymptotic(covariance) if df is None else fixed_df(covariance, df, label),
@@ -237,7 +241,7 @@ class TransformedOutcome(OutcomeModel):
 
     def _variance(self, data: pd.DataFrame, parameters: Array) -> Array:
         covariances, residual = self.variances.at(parameters)
-        return residual + linear_predictor_variance(self.design, covariances, _everything(self.design), data)
+        return residual + linear_predictor_variance(self.design, covariances, averaged_columns(self.design), data)
 
 
 def outcome_of_transformed(
@@ -254,8 +258,3 @@ def outcome_of_transformed(
         usual_rows=None,
     )
     return TransformedOutcome(design, scale, variances, whole, design.response.name)
-
-
-def _everything(design: Design) -> list[BoolArray]:
-    """Return the columns of every term as those that are averaged over."""
-    return [np.ones(term.n_columns, dtype=bool) for term in design.random]

@@ -137,6 +137,11 @@ class Design:
         """Number n of rows that are used."""
         return len(self.response.values) if self.represented is None else self.represented.n_rows
 
+    @property
+    def grouped(self) -> tuple[RandomEffects, ...]:
+        """The random terms of grouping factors, with one level for each row: neither smooths nor memberships."""
+        return tuple(term for term in self.random if term.pooled is None)
+
     def need_rows(self, what: str) -> None:
         """Refuse what sums over rows do not say.
 

@@ -34,7 +34,17 @@ from mixedfx.matrices.transforms import (
 )
 from mixedfx.matrices.values import Basis, Coding, Factor, PolynomialCoding, TreatmentCoding, Value, coding_for
 
-__all__ = ["BINARY", "Evaluator", "compared", "contrast", "contrast_name", "elementwise", "number", "with_options"]
+__all__ = [
+    "BINARY",
+    "Evaluator",
+    "by_key",
+    "compared",
+    "contrast",
+    "contrast_name",
+    "elementwise",
+    "number",
+    "with_options",
+]
 
 #: Numbers beyond this overflow when they are squared and summed.
 LARGEST = 1e140
@@ -131,6 +141,11 @@ _LEARN: dict[str, Callable[..., FittedTransform]] = {
     "cut": learn_cut,
     **LEARN_SPLINE,
 }
+
+
+def by_key(smooth: str) -> str:
+    """Return under what the levels of the factor of a smooth are remembered: the smooth itself is no factor."""
+    return f"by of {smooth}"
 
 
 class Evaluator:
@@ -368,13 +383,13 @@ class Evaluator:
         by = options.pop("by", None)
         if self.learning and isinstance(by, ast.Name):
             labels = self.rows.labels(self._by_column(by))
-            self.levels[key] = ordered_levels(display(by.id), labels, None)
+            self.levels[by_key(key)] = ordered_levels(display(by.id), labels, None)
         x, codes = self._smoothed(node)
         if self.learning:
             given = {name: self._visit(value) for name, value in options.items()}
-            learnt: Any = learn_smooth(x, 1 if by is None else len(self.levels[key]), **given)
+            learnt: Any = learn_smooth(x, 1 if by is None else len(self.levels[by_key(key)]), **given)
             self.transforms[key] = learnt
-        levels = ("linear",) if by is None else tuple(self.levels[key].tolist())
+        levels = ("linear",) if by is None else tuple(self.levels[by_key(key)].tolist())
         return Basis(self.transforms[key].line(x, codes), levels)  # type: ignore[attr-defined]
 
     def smooth_inputs(self, smooth: Expression) -> tuple[Array, IntArray | None]:
@@ -394,7 +409,7 @@ class Evaluator:
         if not isinstance(by, ast.Name):
             return x, None
         name = column(by.id)
-        return x, recoded(name, self.rows.labels(name), self.levels[ast.unparse(node)]).codes
+        return x, recoded(name, self.rows.labels(name), self.levels[by_key(ast.unparse(node))]).codes
 
     def _by_column(self, by: ast.Name) -> str:
         name = column(by.id)

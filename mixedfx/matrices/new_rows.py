@@ -30,6 +30,7 @@ __all__ = [
     "PredictedRows",
     "RowPrior",
     "UnknownLevels",
+    "averaged_columns",
     "chosen_columns",
     "encoded_component",
     "fitted_predictor",
@@ -388,6 +389,11 @@ def _strange(term: RandomEffects, frame: Frame, unknown: BoolArray, z: Array) ->
     if term.members is None or not unknown.any() or np.isnan(z).any():
         return None
     return term.members.unknown_squares(frame)
+
+
+def averaged_columns(design: Design) -> list[BoolArray]:
+    """Return which columns (q,) of every term a population average is taken over: smooths stay as they are."""
+    return [np.full(term.n_columns, not term.is_smooth) for term in design.random]
 
 
 def fitted_predictor(design: Design, beta: Array, modes: Sequence[Array], random: Any = True) -> Array:

@@ -18,7 +18,7 @@ from mixedfx.covariance.pooled import PooledDiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Expression, Members, RandomTerm, coefficient_name, smooth_by, smooth_label
 from mixedfx.matrices.encoder import Encoder, Settings, learn_encoder
-from mixedfx.matrices.evaluate import Evaluator
+from mixedfx.matrices.evaluate import Evaluator, by_key
 from mixedfx.matrices.frame import FrameRows, as_frame
 from mixedfx.matrices.labels import Labels, factorize
 from mixedfx.matrices.limits import check_basis
@@ -92,7 +92,7 @@ class SmoothEncoder(Encoder):
     @property
     def levels(self) -> list[Any]:
         """Levels of that factor."""
-        return self.learnt[1][self.smooth.text].tolist() if self.by else []
+        return self.learnt[1][by_key(self.smooth.text)].tolist() if self.by else []
 
     def values(self, rows: FrameRows) -> Array:
         """Return the variable (n,)."""

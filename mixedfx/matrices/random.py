@@ -149,6 +149,11 @@ class RandomEffects:
         return cells.recode(self.levels)
 
     @property
+    def left_encoder(self) -> Encoder:
+        """The encoder of what stands left of the bar."""
+        return self.encoder if self.members is None else self.members.left
+
+    @property
     def members(self) -> MemberEncoder | None:
         """How the memberships of ``mm(a, b)`` are read; None for other terms."""
         return self.encoder if isinstance(self.encoder, MemberEncoder) else None

@@ -47,10 +47,10 @@ LINES = {"complete": (GREY, "--"), "no": (ORANGE, ":"), "partial": (BLUE, "-")}
 
 # ------------------------------------------------------------------ estimates
 def _term(fit: LinearMixedResults, group: str | None) -> RandomEffects:
-    terms = {term.group: term for term in reversed(fit.design.random)}
+    terms = {term.group: term for term in reversed(fit.design.grouped)}
     if not terms:
         raise SpecificationError("the model has no random effects to draw")
-    name = fit.design.random[0].group if group is None else group
+    name = fit.design.grouped[0].group if group is None else group
     if not isinstance(name, str) or name not in terms:
         raise SpecificationError(f"there is no grouping factor {name!r}; choose from {', '.join(map(repr, terms))}")
     return terms[name]

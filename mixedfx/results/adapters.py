@@ -19,7 +19,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.matrices import Design
 from mixedfx.matrices.encoder import Encoder, FormulaicEncoder, Variable, read_variable
 from mixedfx.matrices.frame import FrameRows
-from mixedfx.matrices.new_rows import linear_predictor_variance
+from mixedfx.matrices.new_rows import averaged_columns, linear_predictor_variance
 from mixedfx.results.adapted import (
     AdaptedFit,
     ObservationSpread,
@@ -31,6 +31,7 @@ from mixedfx.results.adapted import (
     residual_denominator,
 )
 from mixedfx.results.foreign import adapted_statsmodels, has_linear_predictor
+from mixedfx.results.smooth_adapter import with_smooths
 
 if TYPE_CHECKING:
     from mixedfx.results.base import MixedResults
@@ -94,12 +95,12 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
     """Return results of ours as adapted: see :func:`adapted`."""
     fit, design = results.solution, results.design
     response = fit.response
-    encoders = [term.encoder for term in design.random] if random else []
+    encoders = [term.left_encoder for term in design.random] if random else []
     components = [fixed.encoder for fixed in fit.components.values()] if further or not fit.family.has_intercept else []
     predictors, observed = _predictors(results, encoders, components)
     elsewhere = {name: part for part, fixed in fit.components.items() for name in fixed.encoder.variables}
     denominator, df = _denominator(results, ddf)
-    return AdaptedFit(
+    out = AdaptedFit(
         names=design.fixed.names,
         beta=np.asarray(results.params, dtype=float),
         denominator=denominator,
@@ -123,6 +124,8 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         counts=design.counts,
         fitted=partial(_fitted, results),
     )
+    smooths = results.fitted_smooths
+    return with_smooths(out, design, smooths) if smooths else out
 
 
 def _denominator(results: MixedResults, ddf: DdfName | float | None) -> tuple[Denominator, float | None]:
@@ -177,7 +180,7 @@ def _spread(fit: Fit) -> ObservationSpread | None:
     variances, design = fit.normal_variances, fit.design
     if variances is None:
         return None
-    everything = [np.ones(term.n_columns, dtype=bool) for term in design.random]
+    everything = averaged_columns(design)
 
     def total(phi: Array) -> float:
         covariances, residual = variances.at(phi)

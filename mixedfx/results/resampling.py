@@ -267,11 +267,19 @@ def clusters_of(fit: MixedResults, group: str | None) -> Clusters:
     SpecificationError
         If there is none, or the rows of different levels are not independent.
     """
-    terms = fit.design.random
+    terms = fit.design.grouped
     if fit.solution.residual is not None:
         raise SpecificationError('clusters are not resampled under a residual structure: use method="parametric"')
     if any(term.loading is not None for term in terms):
         raise SpecificationError('levels with a known covariance are not independent: use method="parametric"')
+    if any(term.members is not None for term in fit.design.random):
+        raise SpecificationError(
+            'rows that are in several levels of mm(…) do not fall into clusters: use method="parametric"'
+        )
+    if not terms:
+        raise SpecificationError(
+            'the model has no grouping factor whose levels could be resampled: use method="parametric"'
+        )
     names = list(dict.fromkeys(term.group for term in terms))
     if group is not None and group not in names:
         raise SpecificationError(f"cluster is one of {', '.join(map(repr, names))}; found {group!r}")
@@ -343,6 +351,12 @@ def residual_draws(fit: LinearMixedResults, count: int, seed: np.random.SeedSequ
     fixed = fitted_predictor(design, fit.solution.beta, modes, random=False)
     y = np.repeat(fixed[:, None], count, axis=1)
     for term, covariance, mode in zip(design.random, fit.varcorr.terms, modes, strict=True):
+        if term.is_smooth:  # part of what is fixed
+            continue
+        if term.pooled is not None:
+            levels = reflated(mode.reshape(1, -1), covariance.matrix)[0]
+            y += term.matrix @ levels[rng.integers(levels.size, size=(levels.size, count))]
+            continue
         own = mode if term.loading is None else np.asarray(np.linalg.solve(term.loading, mode.T).T, dtype=np.float64)
         effects = reflated(own, covariance.matrix)[:, rng.integers(own.shape[1], size=(own.shape[1], count))]
         if term.loading is not None:

@@ -252,6 +252,11 @@ def make_recipe(
     inside = [factor for random in parsed.random for term in random.terms for factor in term]
     for expression in (parsed.response, *parsed.offsets, *fixed, *inside):
         _refuse_learners(expression, outermost=expression in fixed or expression in inside)
+    for term in parsed.random:
+        if term.members is not None:
+            raise SpecificationError(
+                f"sums over rows know one level of each row, and {term} has several: fit the rows themselves"
+            )
     used = dict.fromkeys((*parsed.variables, *parsed.groups))
     frame.require([*used, *(name for name in (weights, offset) if name is not None)])
     kinds = {name: kind_of(frame, name) for name in used}
@@ -292,6 +297,11 @@ def _refuse_learners(expression: Expression, *, outermost: bool) -> None:
             raise SpecificationError(
                 f"{shown} takes its knots from all rows at once, which sums over rows do not see: give "
                 f"{name}(…, knots=[…], lower_bound=…, upper_bound=…)"
+            )
+        if name == "s":
+            raise SpecificationError(
+                f"{shown} takes its knots from all rows at once, which sums over rows do not see: fit the rows "
+                "themselves, or write bs(…, knots=[…], lower_bound=…, upper_bound=…)"
             )
         if name in ("lag", "wb", "cut"):
             raise SpecificationError(

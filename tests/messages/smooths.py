@@ -33,6 +33,10 @@ def smooth(formula: str, action: Callable[[Any], Any]) -> Callable[[], Any]:
     return lambda: action(mfx.lmer(formula, data()))
 
 
+def by_clusters(fit: Any) -> Any:
+    return mfx.bootstrap(fit, 10, method="cluster", seed=1)
+
+
 def drawn_on_one_ax(fit: Any) -> Any:
     from matplotlib import pyplot as plt
 
@@ -55,6 +59,18 @@ CASES: dict[str, Case] = {
     "smooths of none": (smooth("y ~ x + (1 | g)", mfx.plots.smooth), S, ("no smooths", "s(x)")),
     "smooth of another name": (smooth("y ~ s(x)", lambda f: mfx.plots.smooth(f, "s(z)")), S, ("'s(z)'", "'s(x)'")),
     "smooths on one ax": (smooth("y ~ s(x) + s(p)", drawn_on_one_ax), S, ("s(x), s(p)", "leave out ax")),
+    "smooths of sums": (lambda: mfx.cross_products(data(), "y ~ s(x) + (1 | g)"), S, ("s(x)", "knots")),
+    "smooths of an analysis of variance": (lambda: mfx.aov("y ~ s(x)", data()), S, ("s(x)", "lmer")),
+    "smooths of batches": (smooth("y ~ s(x) + (1 | g)", mfx.batches), S, ("s(…)", "levels")),
+    "smooths by Kenward and Roger": (
+        smooth("y ~ f + s(x) + (1 | g)", lambda f: mfx.emmeans(f, "f", ddf="kenward-roger")),
+        S,
+        ("Kenward and Roger", 'ddf="satterthwaite"'),
+    ),
+    "clusters of smooths": (smooth("y ~ s(x)", by_clusters), S, ("no grouping factor", "parametric")),
+    "clusters of members": (lambda: by_clusters(members()), S, ("mm(…)", "parametric")),
+    "containment of members": (lambda: members().denominator("containment"), S, ("mm(…)", "satterthwaite")),
+    "members of sums": (lambda: mfx.cross_products(data(), "y ~ x + (1 | mm(g, f))"), S, ("mm(g, f)", "rows")),
     "members of one column": (lmer("y ~ (1 | mm(g))"), S, ("two or more columns", "(1 | a)")),
     "members that are no columns": (lmer("y ~ (1 | mm(g, log(x)))"), S, ("column of labels", "weights=(w1, w2)")),
     "members with an unknown option": (lmer("y ~ (1 | mm(g, f, scale=1))"), S, ("'scale'", "weights=")),

@@ -295,6 +295,8 @@ def random_batches(fit: LinearMixedResults) -> list[RandomBatch]:
     """Return the batches of the random terms, one a column."""
     design, X = fit.design, fit.design.fixed.matrix
     out, start = [], 0
+    if len(design.grouped) < len(design.random):
+        raise SpecificationError("batches are coefficients of levels: models with s(…) or mm(…) have none of them")
     for k, term in enumerate(design.random):
         m, q = term.n_levels, term.n_columns
         for j, name in enumerate(term.names):

@@ -233,6 +233,8 @@ def _check(design: Design) -> None:
     formula = design.formula
     if formula.random:
         term = formula.random[0]
+        if term.is_smooth:
+            raise SpecificationError(f"aov has no smooths such as {term}: fit with lmer, and mfx.anova of the fit")
         raise SpecificationError(
             f"aov has error strata instead of bars: write Error({term.label}) instead of {term}, or fit with lmer"
         )
