@@ -342,9 +342,9 @@ def describe(fit: MixedResults, method: str) -> Description:
 def _check(fit: MixedResults, method: str) -> None:
     """Refuse what no program has."""
     solution, family = fit.solution, fit.solution.family
+    fit.design.need_rows("a program with its data")
     if solution.kind not in KINDS:
         raise SpecificationError(f"{method} writes what lmer and glmer fit; this is a {solution.title.lower()}")
-    fit.design.need_rows("a program with its data")
     if solution.residual is not None:
         raise SpecificationError(f"{method} has no residual structures: fit without residual=")
     if family.link.name not in LINKS or family.link != LINKS[family.link.name]:

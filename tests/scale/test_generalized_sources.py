@@ -1,5 +1,6 @@
 """Generalised models take every source that can be read again, in passes over its rows."""
 
+import threading
 import tracemalloc
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import mixedfx as mfx
 from mixedfx.fitting.partitioned import PartitionedFit
 from tests.scale.test_cross_products import pieces
-from tests.scale.test_sources import SOURCES, dask_frame, parquet_file
+from tests.scale.test_sources import SOURCES, dask_frame, kill, parquet_file
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,15 @@ def assert_same(rows, read, rtol=1e-8):
     assert read.model.design.notes == rows.model.design.notes
 
 
+def in_any_order(formula, data, options):
+    """Fits in memory, whose last step may be taken or not by the rounding of the order of the rows."""
+    return [mfx.glmer(formula, rows, **options) for rows in (data, data[::-1])]
+
+
+def nearest(fits, read):
+    return min(fits, key=lambda fit: np.abs(fit.params - read.params).max())
+
+
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_gives_the_fit_in_memory(data, source, tmp_path):
     rows = mfx.glmer(FORMULA, data, family="binomial")
@@ -75,11 +85,10 @@ MODELS = {
 @pytest.mark.parametrize("name", MODELS)
 def test_models_are_those_in_memory_whatever_the_pieces(many, name):
     formula, options = MODELS[name]
-    rows = [mfx.glmer(formula, data, **options) for data in (many, many[::-1])]  # whose last steps may differ
+    rows = in_any_order(formula, many, options)
     for count in (1, 7):
         read = mfx.glmer(formula, pieces(many, count), **options)
-        nearest = min(rows, key=lambda fit: np.abs(fit.params - read.params).max())
-        assert_same(nearest, read)
+        assert_same(nearest(rows, read), read)
 
 
 @pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
@@ -205,6 +214,7 @@ def test_what_needs_rows_says_so(data):
         lambda: mfx.icc(read),
         lambda: mfx.quantile_residuals(read),
         lambda: mfx.marginal_effects(read, "period"),
+        lambda: read.to_stan(),
         lambda: read.update("~ . - period"),
     ):
         with pytest.raises(mfx.SpecificationError, match="read piece by piece"):
@@ -306,6 +316,28 @@ def test_partitions_are_worked_on_where_they_are(data, tmp_path):
     assert len(sizes) > 10
     assert sizes[0] > 0  # a look at the first rows, then sums alone
     assert not any(sizes[1:])
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_changes_nothing():
+    """Of a cluster of processes one dies between two passes or within one: its partitions are made anew."""
+    distributed = pytest.importorskip("distributed")
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": rng.integers(0, 20, 3000), "x": rng.normal(size=3000)})
+    data["y"] = rng.poisson(np.exp(0.3 * data.x + rng.normal(size=20)[data.g]))
+    formula = "y ~ twice(x) + (1 | g)"
+    options = {"family": "poisson", "functions": {"twice": lambda x: 2.0 * x}}
+    rows = in_any_order(formula, data, options)
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        source = pytest.importorskip("dask.dataframe").from_pandas(data, npartitions=6).persist()
+        killer = threading.Timer(4.0, kill, [client])
+        killer.start()
+        read = mfx.glmer(formula, source, **options)
+        killer.join()
+    assert_same(nearest(rows, read), read)
 
 
 @pytest.mark.slow
