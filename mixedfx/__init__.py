@@ -63,12 +63,14 @@ _HOME = {
     "bootstrap": "results.bootstrap",
     "bootstrap_test": "results.ratio_bootstrap",
     "deming": "measurement",
+    "design": "planning",
     "drop1": "analysis_of_variance",
     "eff_size": "marginal_means",
     "emmeans": "marginal_means",
     "hypotheses": "marginal_means",
     "Graph": "graphs",
     "graph": "graphs",
+    "extend": "planning",
     "glmer": "models",
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
@@ -79,6 +81,8 @@ _HOME = {
     "augment": "explanation.tables",
     "glance": "explanation.tables",
     "tidy": "explanation.tables",
+    "Power": "planning",
+    "power": "planning",
     "profile": "results.profile",
     "Profile": "results.profile",
     "load": "models",
@@ -166,6 +170,10 @@ if TYPE_CHECKING:
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
     from mixedfx.models import load_cross_products as load_cross_products
+    from mixedfx.planning import Power as Power
+    from mixedfx.planning import design as design
+    from mixedfx.planning import extend as extend
+    from mixedfx.planning import power as power
     from mixedfx.programs import compare_draws as compare_draws
     from mixedfx.results.bootstrap import Bootstrap as Bootstrap
     from mixedfx.results.bootstrap import bootstrap as bootstrap

@@ -54,6 +54,7 @@ HIGHER = {
     "plot_marginal_means": "plots.means",
     "plot_profile": "plots.parameters",
     "pooling_panels": "plots.pooling",
+    "power_curve": "plots.planning",
     "profile": "results.profile",
     "quantiles": "plots.diagnostics",
     "refit_many": "results.many_files",

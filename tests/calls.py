@@ -252,6 +252,15 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "given": some((), "mu", ["mu"], "nope", 3),
     "priors": some(None, None, {}, {"sigma": "half_normal(1)"}, {"nope": "normal(0, 1)"}, {"sigma": 3}, "nope", 3),
     "effects": some(False, True, 3),
+    "formula_or_fit": lambda context: context.fit,
+    "effect": some(coefficient, coefficient, lambda c: {coefficient(c): 0.5}, "f", "nope", {}, [], None, 3),
+    "test": some("satterthwaite", "z", "lrt", "nope", None),
+    "n_sim": some(10, 1, 0, "a"),
+    "params": some(None, {"sigma": 1.0}, {"nope": 1}, 3),
+    "along": some(None, None, "g", "h", "effect", "nope", 3),
+    "sizes": some(None, [4, 6], [0], [], "a"),
+    "link": some(None, "log"),
+    "target": some(0.8, 0.0, 2, None),
     # methods of what functions return
     "adjust": some(None, "tukey", "holm", "bonferroni", "fdr", "scheffe", "sidak", "mvt", "none", "nope", 3),
     "side": some("two-sided", "less", "greater", "nope", None, 3),
@@ -302,6 +311,8 @@ NOT_AFTER_A_FIT = {
         "register_covariance",
         "deming",
         "york",
+        "design",
+        "extend",
     ),
 }
 
@@ -621,11 +632,41 @@ def _for_simulate(context: Context) -> tuple[list[Any], dict[str, Any]]:
     return [written(context), context.data], options | {"params": params(context)}
 
 
+def _for_design(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    levels = some({"u": ["a", "b"]}, {"u": 3}, {"u": ["a"]}, {"u": 1.5}, {"subject": 2}, {}, ["a"], 3, None)
+    count = some(None, 4, 6, 1, 0, -1, 2.5, "a")
+    return [], _some_of(
+        context,
+        subjects=some(4, 6, count),
+        items=count,
+        between=levels,
+        within=levels,
+        between_items=levels,
+        between_clusters=levels,
+        counterbalance=some(None, "latin", "nope"),
+        clusters=some(None, {"k": 4}, {"k": 2, "m": 3}, {"k": 0}, {"k": "a"}, 3),
+        blocks=count,
+        whole_plots=levels,
+        square=some(None, 4, ["a", "b", "c"], ["a", "a"], "a"),
+        wedge=some(None, 3, 9, 1, "a"),
+        visits=some(None, 3, [0, 1, 4], [], "a", 1),
+        dropout=some(0.0, 0.2, 1.0, -1, np.nan, "a"),
+        replicates=some(1, 2, 0, "a"),
+    )
+
+
+def _for_extend(context: Context) -> tuple[list[Any], dict[str, Any]]:
+    options = _some_of(context, labels=some((), ["h"], ["nope"], 3))
+    return [context.rows, column(context), some(3, 12, 0, -1, 2.5, "a", None)(context)], options
+
+
 WITHOUT_A_FIT: dict[str, Callable[[Context], tuple[list[Any], dict[str, Any]]]] = {
     "aov": _for_aov,
     "mean_squares": _for_mean_squares,
     "check_design": _for_check_design,
     "simulate": _for_simulate,
+    "design": _for_design,
+    "extend": _for_extend,
 }
 
 

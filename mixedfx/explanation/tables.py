@@ -18,7 +18,7 @@ from mixedfx.inference.likelihood_ratio import likelihood_ratio
 from mixedfx.matrices import Design
 from mixedfx.matrices.columns import TimeColumn
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame, plain_frame
 from mixedfx.matrices.new_rows import NewLevelsName
 from mixedfx.matrices.response import is_cbind, read_response
 from mixedfx.matrices.rows import complete_rows, missing_of
@@ -220,7 +220,7 @@ def augment(fit: Any, data: Any = None, *, new_levels: NewLevelsName = "error", 
     frame = as_frame(data)
     if _is_fitted(results, frame):
         keep = results.design.keep
-        rows = _plain(data, frame)
+        rows = plain_frame(data)
         used: pd.DataFrame = rows if keep is None else rows.loc[keep]
         return pd.concat([used, fitted_columns.set_axis(used.index)], axis=1)
     fitted = results.predict(data, new_levels=new_levels, offset=offset)
@@ -231,7 +231,7 @@ def augment(fit: Any, data: Any = None, *, new_levels: NewLevelsName = "error", 
             ".resid": _new_response(results, frame) - fitted.to_numpy(),
         }
     )
-    return pd.concat([_plain(data, frame), beside], axis=1)
+    return pd.concat([plain_frame(data), beside], axis=1)
 
 
 def _is_fitted(results: Any, frame: Frame) -> bool:
@@ -255,23 +255,6 @@ def _same(first: Frame, second: Frame, name: str) -> bool:
         codes = two.labels.recode(one.labels.levels)
         return bool(np.array_equal(codes, one.labels.codes))
     return bool(np.array_equal(one.numbers, two.numbers, equal_nan=True))
-
-
-def _plain(data: Any, frame: Frame) -> pd.DataFrame:
-    """The rows as a pandas DataFrame."""
-    if isinstance(data, pd.DataFrame):
-        return data
-    columns = {}
-    for name in frame.names:
-        column = frame.column(name)
-        if column.is_factor or isinstance(column, TimeColumn):
-            values = pd.Series(column.labels.levels.to_numpy().astype(object)).reindex(column.labels.codes)
-            columns[name] = values.set_axis(frame.index)
-        elif column.missing is None:
-            columns[name] = pd.Series(column.labels.levels.to_numpy()[column.labels.codes], index=frame.index)
-        else:
-            columns[name] = pd.Series(column.numbers, index=frame.index)
-    return pd.DataFrame(columns, index=frame.index)
 
 
 def _new_response(results: Any, frame: Frame) -> Array:

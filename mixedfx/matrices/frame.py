@@ -357,3 +357,20 @@ def text_notes(rows: FrameRows, names: Sequence[str]) -> list[str]:
         if said and not (said.startswith("all of its values are numbers (") and count < MANY_LEVELS):
             out.append(f"{name} is text and was taken as a factor of {count} levels; {said}")
     return out
+
+
+def plain_frame(data: Any) -> pd.DataFrame:
+    """Return any tabular data as a pandas DataFrame: itself if it is one."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    frame, columns = as_frame(data), {}
+    for name in frame.names:
+        column = frame.column(name)
+        if column.is_factor or isinstance(column, TimeColumn):
+            values = pd.Series(column.labels.levels.to_numpy().astype(object)).reindex(column.labels.codes)
+            columns[name] = values.set_axis(frame.index)
+        elif column.missing is None:
+            columns[name] = pd.Series(column.labels.levels.to_numpy()[column.labels.codes], index=frame.index)
+        else:
+            columns[name] = pd.Series(column.numbers, index=frame.index)
+    return pd.DataFrame(columns, index=frame.index)

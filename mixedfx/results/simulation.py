@@ -238,7 +238,7 @@ def _from_theta(theta: Any, terms: Sequence[RandomEffects]) -> list[Array]:
         raise SpecificationError(
             f"params: 'theta' needs {sum(sizes)} numbers ({', '.join(names)}); found {values.shape}"
         )
-    parts = np.split(values, np.cumsum(sizes)[:-1])
+    parts = np.split(values, np.cumsum(sizes))[:-1]
     for term, own in zip(terms, parts, strict=True):
         low, high = term.covariance.lower(), term.covariance.upper()
         if not np.all((own >= low) & (own <= high)):

@@ -1,0 +1,96 @@
+"""Designs and power."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import mixedfx as mfx
+from mixedfx import DataError, SpecificationError
+from tests.messages.helpers import Case, data
+
+S = SpecificationError
+SLOPES = "y ~ x + (1 | g)"
+FACTOR = {"Intercept": 0.0, "f[T.b]": 0.5, "f[T.c]": 0.0, "sd_Intercept|g": 1.0, "sigma": 1.0}
+VALUES = {"Intercept": 0.0, "x": 0.5, "sd_Intercept|g": 1.0, "sigma": 1.0}
+
+
+@cache
+def fit() -> Any:
+    return mfx.lmer(SLOPES, data())
+
+
+def power(formula: Any = SLOPES, **changes: Any) -> Any:
+    return mfx.power(formula, **{"data": data(), "params": VALUES, "effect": "x", "n_sim": 10, "seed": 1, **changes})
+
+
+def of_fit(model: Any, **changes: Any) -> Any:
+    return mfx.power(model, **{"effect": "x", "n_sim": 10, "seed": 1, **changes})
+
+
+@cache
+def curve() -> Any:
+    return power(along="g", sizes=[3, 4])
+
+
+def gap() -> Any:
+    return data(g=[None, *["a"] * (len(data()) - 1)])
+
+
+def weighted() -> Any:
+    return mfx.lmer(SLOPES, data(), weights=np.ones(len(data())))
+
+
+def trials() -> Any:
+    return mfx.glmer("cbind(k, m - k) ~ x + (1 | g)", data(k=1, m=3), family="binomial")
+
+
+CASES: dict[str, Case] = {
+    "square and more": (lambda: mfx.design(square=4, subjects=3), S, ("square=", "leave the others out")),
+    "half a split plot": (lambda: mfx.design(blocks=4), S, ("blocks=", "whole_plots=")),
+    "between no clusters": (lambda: mfx.design(4, between_clusters={"m": 2}), S, ("between_clusters=", "clusters=")),
+    "between no items": (lambda: mfx.design(4, between_items={"m": 2}), S, ("between_items=", "items=")),
+    "between no subjects": (lambda: mfx.design(between={"m": 2}), S, ("between=", "subjects=")),
+    "nothing laid out": (lambda: mfx.design(), S, ("nothing to lay out", "subjects=")),
+    "a design's name twice": (lambda: mfx.design(4, between={"subject": 2}), S, ("'subject'", "rename")),
+    "units of one name": (lambda: mfx.design(2, clusters={"subject": 3}), S, ("'subject'", "rename")),
+    "conditions of one name": (lambda: mfx.design(2, 3, within={"item": 2}), S, ("'item'", "rename")),
+    "levels as text": (lambda: mfx.design(4, within={"c": "ab"}), S, ("within", "'c'", "'ab'")),
+    "one level": (lambda: mfx.design(4, within={"c": ["a"]}), S, ("within", "'c'", "two or more levels")),
+    "wedge of nothing": (
+        lambda: mfx.design(blocks=2, whole_plots={"v": 2}, wedge=3),
+        S,
+        ("wedge=", "clusters="),
+    ),
+    "wedge of few": (lambda: mfx.design(clusters={"k": 2}, wedge=5), S, ("4 steps", "k", "found 2")),
+    "dropout": (lambda: mfx.design(4, visits=3, dropout=1.5), S, ("dropout", "1.5")),
+    "dropout of no visits": (lambda: mfx.design(4, dropout=0.5), S, ("dropout=", "visits=")),
+    "visits of nobody": (lambda: mfx.design(clusters={"k": 2}, visits=3), S, ("visits=", "subjects=")),
+    "balance of nothing": (lambda: mfx.design(4, counterbalance="latin"), S, ("latin", "within=", "items=")),
+    "copies of nothing": (lambda: mfx.extend(data().head(0), "g", 4), DataError, ("no rows",)),
+    "copies of missing": (
+        lambda: mfx.extend(data(g=[None] + ["a"] * (len(data()) - 1)), "g", 4),
+        DataError,
+        ("'g'", "missing"),
+    ),
+    "power without a design": (lambda: power(data=None), S, ("data=", "mfx.design")),
+    "power without parameters": (lambda: power(params=None), S, ("params=", "mfx.simulate")),
+    "power of what": (lambda: power(3), TypeError, ("formula", "fitted", "int")),
+    "power of no effect": (lambda: power(effect="nope"), S, ("'nope'", "'x'")),
+    "power of nothing": (lambda: power(effect=[]), S, ("effect=", "names nothing")),
+    "value of an effect": (lambda: power(effect={"x": "big"}), S, ("'x'", "'big'")),
+    "family of a fit's power": (lambda: of_fit(fit(), family="poisson"), S, ("family=", "formula")),
+    "along without sizes": (lambda: power(along="g"), S, ("along=", "sizes=")),
+    "no sizes": (lambda: power(along="g", sizes=[]), S, ("sizes=", "empty")),
+    "along nothing": (lambda: power(along="nope", sizes=[3]), S, ("'nope'", "'g'")),
+    "smallest of one": (lambda: power().smallest(), S, ("along=", "sizes=")),
+    "smallest of too few": (lambda: curve().smallest(0.9999), S, ("0.9999", "larger")),
+    "ratio of no term": (
+        lambda: power("y ~ f + (1 | g)", params=FACTOR, effect="f[T.b]", test="lrt"),
+        S,
+        ("'f[T.b]'", "'f'"),
+    ),
+    "power of weights in an array": (lambda: of_fit(weighted()), S, ("weights=", "refit_many")),
+    "power of a refit": (lambda: of_fit(fit().refit(fit().fittedvalues)), S, ("no data of its own", "data=")),
+    "power of trials": (lambda: of_fit(trials(), data=data()), S, ("'trials'",)),
+}
