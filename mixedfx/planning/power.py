@@ -336,7 +336,7 @@ class _Plan:
         frame = frame.assign(method="simulate", n_sim=self.draws, failed=tested.failed, singular=tested.singular)
         if tested.failed:
             notes.append(
-                f"{tested.failed} of {self.draws} fits had no optimum; they count as no rejection: {tested.reason}."
+                f"{tested.failed} of {self.draws} fits had no optimum; they count as no rejection: {tested.reason.rstrip('.')}."
             )
         return frame, notes
 
