@@ -335,9 +335,8 @@ class _Plan:
         frame = pd.DataFrame(rows, columns=["size", "effect", "power", "lower", "upper"])
         frame = frame.assign(method="simulate", n_sim=self.draws, failed=tested.failed, singular=tested.singular)
         if tested.failed:
-            notes.append(
-                f"{tested.failed} of {self.draws} fits had no optimum; they count as no rejection: {tested.reason.rstrip('.')}."
-            )
+            reason = tested.reason.rstrip(".")
+            notes.append(f"{tested.failed} of {self.draws} fits had no optimum; they count as no rejection: {reason}.")
         return frame, notes
 
 
