@@ -99,6 +99,8 @@ PROBLEMS = (
     _large(32_000_000, 200_948, 84_432, ("iterative",)),
     _large(50_000, 1000, 500, ("iterative", "exact", "gpboost"), bernoulli=True),
     _large(1_000_000, 20_000, 10_000, ("iterative", "gpboost"), bernoulli=True),
+    _large(5_000_000, 100_000, 40_000, ("iterative",), bernoulli=True),
+    _large(32_000_000, 200_948, 84_432, ("iterative",), bernoulli=True),
     Large(
         "three crossed",
         THREE,

@@ -46,8 +46,8 @@ class Control:
         determinant as means over random probes, whose error the certificate tells. ``"auto"`` factorises up to 12 000
         crossed random effects beside those of the largest factor. Without crossed factors all is exact.
     probes : int or "auto"
-        Number of random probes of an iterative fit; ``"auto"`` takes 16, and more (256 at the most) until their error
-        is small beside the standard errors.
+        Number of random probes of an iterative fit that are solved for; ``"auto"`` takes 16, and more (256 at the most,
+        with controls beside them) until their error is small beside the standard errors.
 
     Raises
     ------
