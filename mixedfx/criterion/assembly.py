@@ -105,7 +105,7 @@ class CovarianceModel:
         """
         out = np.zeros(self.n_theta)
         for positions, n, d in zip(self.by_factor, by_covariance, derivatives, strict=True):
-            out[positions] = d.reshape(len(positions), -1) @ n.ravel()
+            out[positions] = d.reshape(len(positions), n.size) @ n.ravel()
         return out
 
     @property
@@ -131,8 +131,8 @@ class CovarianceModel:
             parameters = theta[term.theta]
             n = gradient[term.factor][term.coefficients, term.coefficients]
             first = term.covariance.derivative(parameters)
-            flat = first.reshape(len(first), -1)
-            block = 2.0 * (n @ first).reshape(len(first), -1) @ flat.T
+            flat = first.reshape(len(first), n.size)
+            block = 2.0 * (n @ first).reshape(len(first), n.size) @ flat.T
             second = term.covariance.second_derivative(parameters)
             if second is not None:
                 block = block + 2.0 * np.tensordot(second, n @ term.covariance.factor(parameters), axes=2)
