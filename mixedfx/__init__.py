@@ -72,6 +72,7 @@ _HOME = {
     "graph": "graphs",
     "extend": "planning",
     "glmer": "models",
+    "hglm": "models",
     "list_datasets": "datasets",
     "joint_tests": "marginal_means",
     "lmer": "models",
@@ -167,6 +168,7 @@ if TYPE_CHECKING:
     from mixedfx.models import GeneralizedLinearMixedModel as GeneralizedLinearMixedModel
     from mixedfx.models import LinearMixedModel as LinearMixedModel
     from mixedfx.models import glmer as glmer
+    from mixedfx.models import hglm as hglm
     from mixedfx.models import lmer as lmer
     from mixedfx.models import load as load
     from mixedfx.models import load_cross_products as load_cross_products

@@ -299,6 +299,7 @@ NOT_AFTER_A_FIT = {
     *(
         "lmer",
         "glmer",
+        "hglm",
         "simulate",
         "load",
         "load_dataset",

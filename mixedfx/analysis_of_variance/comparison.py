@@ -29,7 +29,7 @@ __all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihoo
 SAME = 1e-8  # relative difference of responses, weights and offsets that counts as none
 INTEGRATED = (
     "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
-    "all models with the same nagq."
+    "all models with the same nagq (or method)."
 )
 OUTSIDE = 1e-8  # part of an offset outside of the columns of a model, relative to its size, that counts as none
 NOISE = 1e-6  # a likelihood ratio above minus this is zero to rounding
@@ -144,12 +144,14 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
 def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SingularFitWarning)  # of a fit that the user did not ask for
-        again: MixedResults = fit.model.fit(reml=False, control=fit.solution.same_way)
+        again: MixedResults = fit.model.fit(**fit.solution.as_ml, control=fit.solution.same_way)
         return again
 
 
 def _of_mixed(fit: MixedResults) -> Candidate:
     design, solution, family = fit.design, fit.solution, fit.solution.family
+    if solution.incomparable:
+        raise SpecificationError(solution.incomparable)
     summed = design.represented is not None
     weights, offset, trials = design.weights, design.offset, design.response.trials
     if summed:

@@ -19,15 +19,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy import special as sp
 
 from mixedfx._lazy import cached_property
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.calculus.gamma_functions import stirling
 from mixedfx.calculus.jets import seeds
-from mixedfx.criterion.hierarchical import AugmentedLikelihood
+from mixedfx.criterion.hierarchical import AugmentedLikelihood, HierarchicalProblem
 from mixedfx.criterion.laplace import LaplaceEvaluation, ProfiledEvaluation, profiled
 from mixedfx.criterion.marginal import MarginalModel
 from mixedfx.criterion.mode import ModeState, mode_covariance, mode_state
@@ -43,6 +44,8 @@ __all__ = [
     "Posterior",
     "RestrictedEvaluation",
     "SecondOrder",
+    "WholeRestricted",
+    "adjusted_at",
     "restricted",
 ]
 
@@ -133,17 +136,17 @@ class Conjugate(Correction):
         return stirling(log_shape).part((0,) * order)
 
 
-def _parts(state: ModeState) -> tuple[AugmentedLikelihood, Array, Array, float]:
+def _parts(state: ModeState) -> tuple[AugmentedLikelihood, IntArray, Array, float]:
     """The likelihood, the level (n,) of every row of the data, its multiplicity (n,), and ``1 / lambda``."""
-    likelihood: AugmentedLikelihood = state.model.likelihood  # type: ignore[assignment]
+    likelihood = cast(AugmentedLikelihood, state.model.likelihood)
     codes = state.model.space.rows.layout.codes[0][: likelihood.n_data]
     multiplier = likelihood.observed.multiplier
     counted = np.ones(likelihood.n_data) if multiplier is None else multiplier
     return likelihood, codes, counted, float(np.exp(-state.auxiliary[0]))
 
 
-def _level_sums(codes: Array, values: Array, state: ModeState) -> Array:
-    return np.bincount(codes, weights=values, minlength=state.model.space.n_effects)
+def _level_sums(codes: IntArray, values: Array, state: ModeState) -> Array:
+    return np.asarray(np.bincount(codes, weights=values, minlength=state.model.space.n_effects), dtype=float)
 
 
 def _fixed_mean(state: ModeState, n: int) -> Array:
@@ -217,7 +220,7 @@ class SecondOrder(Correction):
     def value(self, state: ModeState) -> float:
         """Return the term."""
         model = state.model
-        likelihood: AugmentedLikelihood = model.likelihood  # type: ignore[assignment]
+        likelihood = cast(AugmentedLikelihood, model.likelihood)
         third = state.expansion.observed.slope
         fourth = -likelihood.fourth(state.mode.eta, state.auxiliary)
         rows = model.space.rows
@@ -225,16 +228,14 @@ class SecondOrder(Correction):
             return _of_levels(state, third, fourth)
         if third.size > MOST_ROWS:
             raise SpecificationError(
-                f'method="laplace2" looks at all pairs of rows where factors are crossed or groups have several effects: '
-                f"at most {MOST_ROWS} rows and levels, here are {third.size}; write method=\"laplace\""
+                'method="laplace2" looks at all pairs of rows where factors are crossed or groups have several '
+                f"effects: at most {MOST_ROWS} rows and levels, here are {third.size}; write method='laplace'"
             )
         Z = model.space.collect(np.eye(third.size))
         S = Z.T @ model.space.solve(state.determinant_factor, Z)[0]
         own = S.diagonal()
         pull = third * own
-        return float(
-            -0.125 * (fourth @ own**2) + 0.125 * (pull @ S @ pull) + third @ (S * S * S) @ third / 12.0
-        )
+        return float(-0.125 * (fourth @ own**2) + 0.125 * (pull @ S @ pull) + third @ (S * S * S) @ third / 12.0)
 
     def gradient(self, state: ModeState) -> Array:
         """Return its derivatives (k,)."""
@@ -400,6 +401,76 @@ class RestrictedEvaluation:
     def curvature_is_exact(self) -> bool:
         """Whether :attr:`curvature` is the Hessian itself."""
         return False
+
+
+@dataclass(frozen=True)
+class WholeRestricted:
+    """The adjusted log-likelihood as a function of all parameters, the fixed effects at their best for the others."""
+
+    point: RestrictedEvaluation
+
+    @property
+    def state(self) -> ModeState:
+        """The joint mode."""
+        return self.point.state
+
+    @property
+    def x(self) -> Array:
+        """All parameters."""
+        return self.state.x
+
+    @property
+    def theta(self) -> Array:
+        """Covariance parameters of the normal terms."""
+        return self.state.parts.theta
+
+    @property
+    def value(self) -> float:
+        """Minus twice the adjusted log-likelihood."""
+        return self.point.value
+
+    @property
+    def gradient(self) -> Array:
+        """Gradient (k,): zero for the fixed effects, which are the best ones."""
+        return np.concatenate([np.zeros(self.state.model.n_fixed), self.point.gradient])
+
+    @property
+    def curvature(self) -> Array:
+        """That of the Laplace approximation's working model."""
+        return self.point.inner.inner.curvature
+
+    @property
+    def curvature_is_exact(self) -> bool:
+        """Whether :attr:`curvature` is the Hessian itself."""
+        return False
+
+    @property
+    def covariance_gradient(self) -> tuple[Array, ...]:
+        """That of the Laplace approximation."""
+        return self.point.inner.inner.covariance_gradient
+
+    @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """Empty: there are no probes."""
+        return ()
+
+    @property
+    def gradient_deviations(self) -> Array:
+        """Empty (0, k): there are no probes."""
+        return np.zeros((0, self.x.size))
+
+    def moments(self, matrix: Array) -> None:
+        """Return None: there are no nodes."""
+
+
+def adjusted_at(
+    problem: HierarchicalProblem, correction: Correction, outer: Array, near: tuple[Array, Array]
+) -> RestrictedEvaluation:
+    """Evaluate the adjusted likelihood at ``outer``, all parameters but the fixed effects."""
+    matrix = problem.bases[0].matrix
+    p = problem.model.n_fixed
+    constant = -2.0 * float(np.linalg.slogdet(matrix)[1]) - p * LOG_2PI if p else 0.0
+    return restricted(problem.model, outer, near, correction, constant)
 
 
 def restricted(

@@ -1,9 +1,10 @@
 """Hierarchical generalised linear models: random effects that are not normal, as rows of a generalised mixed model.
 
-An effect with log-density ``log f_v(v; lambda)`` is a standard normal one beside a row that has its own linear predictor
-``v`` and the log-likelihood ``log f_v(v; lambda) - log N(v; 0, 1)``: the two normal densities cancel, whatever the
-integral is approximated by. So the random effects of a law bring one row a level (Lee and Nelder's augmented data), and
-modes, Laplace's approximation, quadrature and their derivatives are those of the generalised mixed model.
+An effect with log-density ``log f_v(v; lambda)`` is a standard normal one beside a row that has its own linear
+predictor ``v`` and the log-likelihood ``log f_v(v; lambda) - log N(v; 0, 1)``: the two normal densities cancel,
+whatever the integral is approximated by. So the random effects of a law bring one row a level (Lee and Nelder's
+augmented data), and modes, Laplace's approximation, quadrature and their derivatives are those of the generalised mixed
+model.
 
 The parameters are ``x = (beta, theta, log lambda, further ones)``; ``theta`` belongs to the normal terms alone.
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -36,9 +37,8 @@ from mixedfx.criterion.marginal import (
     Information,
     MarginalModel,
 )
-from mixedfx.criterion.start import starting_values
 from mixedfx.families import Family, Observed
-from mixedfx.families.random_laws import LARGEST_LAMBDA, SMALLEST_LAMBDA, HALF_LOG_2PI, Law
+from mixedfx.families.random_laws import HALF_LOG_2PI, LARGEST_LAMBDA, SMALLEST_LAMBDA, Law
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.matrices.basis import TermBasis
@@ -289,7 +289,7 @@ class HierarchicalProblem(GeneralizedProblem):
         return slice(stop, stop + len(self.laws))
 
     @cached_property
-    def component_slices(self) -> dict[str, slice]:  # type: ignore[override]
+    def component_slices(self) -> dict[str, slice]:
         """Positions of the coefficients of every further linear predictor among all parameters."""
         stop = self.theta_slice.stop
         pairs = zip(self.components, self.model.extra_slices[len(self.laws) :], strict=False)
@@ -310,17 +310,19 @@ class HierarchicalProblem(GeneralizedProblem):
         """Return the problem with another response; all else is shared."""
         twin = self.twin.with_observed(observed)
         rows = twin.model.likelihood
-        likelihood = replace(self.model.likelihood, rows=rows)  # type: ignore[arg-type]
-        return replace(self, observed=observed, model=replace(self.model, likelihood=likelihood), normal=twin)
+        likelihood = replace(cast(AugmentedLikelihood, self.model.likelihood), rows=rows)
+        model = replace(self.model, likelihood=cast(FamilyLikelihood, likelihood))
+        return replace(self, observed=observed, model=model, normal=twin)
 
     def with_design(self, design: Design) -> GeneralizedProblem:
         """Return the problem of the same model for ``design``, which differs in its random terms only."""
         laws = [self.law_of(k) for k in range(len(design.random))]
         return hierarchical_problem(design, self.family, self.observed, laws, self.components)
 
-    def starting_values(self) -> Array:
-        """Return parameters ``x`` to begin with: those of the model with normal effects, variances as lambda."""
-        start, twin = starting_values(self.twin), self.twin
+    @property
+    def start(self) -> Array:
+        """Parameters ``x`` to begin with: those of the model with normal effects, variances as lambda."""
+        start, twin = self.twin.start, self.twin
         at, theta, sizes = twin.theta_slice, [], []
         for k, slot in enumerate(twin.covariance.terms):
             own = start[at][slot.theta]
@@ -392,7 +394,7 @@ def hierarchical_problem(
         assembly.covariance,
         np.asfortranarray(padded(inner.X)),
         padded(inner.offset),
-        AugmentedLikelihood(inner.likelihood, placed),  # type: ignore[arg-type]
+        cast(FamilyLikelihood, AugmentedLikelihood(inner.likelihood, placed)),
         (*(Auxiliary(np.ones((1, 1))) for _ in placed), *further),
         inner.penalty,
     )

@@ -211,7 +211,9 @@ class ModeState:
         out = np.zeros((model.space.n_effects, model.covariance.n_theta))
         for f, (positions, d) in enumerate(zip(model.covariance.by_factor, self.sigma_derivatives, strict=True)):
             block = np.tensordot(d, t[f], axes=(2, 0))
-            out[model.space.starts[f] : model.space.starts[f + 1], positions] = block.reshape(positions.size, t[f].size).T
+            out[model.space.starts[f] : model.space.starts[f + 1], positions] = block.reshape(
+                positions.size, t[f].size
+            ).T
         return out
 
     @cached_property

@@ -81,7 +81,7 @@ def drawn_predictor(fit: MixedResults, rng: np.random.Generator) -> Array:
     """
     solution, chosen = fit.solution, conditional_columns(fit.design, "new")
     rows = simulated_rows(fit.design, solution.beta, None, chosen)
-    effects = random_parts(rows, solution.roots, solution.modes, 1, rng, chosen)[:, 0]
+    effects = random_parts(rows, solution.drawn_effects, solution.modes, 1, rng, chosen)[:, 0]
     try:
         drawn = solution.drawn_predictor(effects, rng)
     except (ArithmeticError, np.linalg.LinAlgError) as reason:

@@ -128,11 +128,12 @@ class Gamma(Law):
 
     def log_density(self, v: Jet, log_lambda: Jet) -> Jet:
         """``k log k - log Gamma(k) + k (v - e^v)``, k = 1 / lambda."""
-        return _bracket(log_lambda) - np.exp(-log_lambda) * exp_excess(v)
+        density: Jet = _bracket(log_lambda) - np.exp(-log_lambda) * exp_excess(v)
+        return density
 
     def effect(self, v: Array) -> Array:
         """Return ``exp(v)``."""
-        return np.exp(v)
+        return np.asarray(np.exp(v))
 
     def log_jacobian(self, v: Array) -> tuple[Array, Array, Array]:
         """Return v, 1 and 0."""
@@ -149,7 +150,7 @@ class Gamma(Law):
 
     def draw(self, rng: np.random.Generator, size: float, shape: tuple[int, ...]) -> Array:
         """Draw logarithms of gamma variates of mean 1."""
-        return _log_gamma_draw(rng, 1.0 / size, shape) + np.log(size)
+        return np.asarray(_log_gamma_draw(rng, 1.0 / size, shape) + np.log(size))
 
     def start(self, variance: float) -> float:
         """Return the variance itself."""
@@ -168,11 +169,12 @@ class InverseGamma(Law):
 
     def log_density(self, v: Jet, log_lambda: Jet) -> Jet:
         """``a log k - log Gamma(a) - a v - k e^-v``, a = 1 + k, k = 1 / lambda."""
-        return _bracket(log_lambda) - v - np.exp(-log_lambda) * exp_excess(-v)
+        density: Jet = _bracket(log_lambda) - v - np.exp(-log_lambda) * exp_excess(-v)
+        return density
 
     def effect(self, v: Array) -> Array:
         """Return ``exp(v)``."""
-        return np.exp(v)
+        return np.asarray(np.exp(v))
 
     def log_jacobian(self, v: Array) -> tuple[Array, Array, Array]:
         """Return v, 1 and 0."""
@@ -189,7 +191,7 @@ class InverseGamma(Law):
 
     def draw(self, rng: np.random.Generator, size: float, shape: tuple[int, ...]) -> Array:
         """Draw logarithms of inverse gamma variates of mean 1."""
-        return -_log_gamma_draw(rng, 1.0 + 1.0 / size, shape) - np.log(size)
+        return np.asarray(-_log_gamma_draw(rng, 1.0 + 1.0 / size, shape) - np.log(size))
 
     def start(self, variance: float) -> float:
         """Return the variance itself."""
@@ -213,7 +215,8 @@ class Beta(Law):
         log_half = -log_lambda - LOG_2
         shape = v - 2.0 * softplus(v) + 2.0 * LOG_2  # log(4 u (1 - u))
         constant = 0.5 * log_half - 0.5 * LOG_2 - HALF_LOG_2PI - 2.0 * stirling(log_half) + stirling(-log_lambda)
-        return half * shape + constant
+        density: Jet = half * shape + constant
+        return density
 
     def effect(self, v: Array) -> Array:
         """Return ``1 / (1 + exp(-v))``."""

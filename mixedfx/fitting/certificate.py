@@ -90,6 +90,8 @@ class Certificate:
         What each of several searches found: :class:`Control` with ``starts``.
     sampling : Sampling, optional
         What random probes leave open of an iterative fit; None if all is exact.
+    equations : str
+        What was solved where the estimates maximise no likelihood.
 
     Examples
     --------
@@ -116,6 +118,7 @@ class Certificate:
     levels: tuple[str, ...] = ()
     starts: Starts | None = None
     sampling: Sampling | None = None
+    equations: str = ""
 
     @property
     def monte_carlo_errors(self) -> pd.Series:
@@ -185,6 +188,8 @@ class Certificate:
     @property
     def verdict(self) -> str:
         """The first sentence: whether this is the optimum, and if not, why."""
+        if self.converged and self.equations:
+            return self.equations
         if self.converged:
             bound = max(1e-9, float(f"{self.gap:.0e}"))
             if self.sampling is not None:

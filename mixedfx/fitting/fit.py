@@ -12,7 +12,7 @@ third in a few lines.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._typing import AnyArray, Array, IntArray
+from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx._workers import Workers
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.exceptions import SpecificationError
@@ -33,7 +33,7 @@ from mixedfx.fitting.likelihood import Likelihood, NormalVariances
 from mixedfx.fitting.reported import Reported
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.matrices import Design, FixedEffects
-from mixedfx.matrices.new_rows import PredictedRows
+from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
 
 if TYPE_CHECKING:
     from mixedfx.fitting.without import Without
@@ -131,6 +131,32 @@ class Fit(ABC):
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What the summary says of the model beside formula and sizes: family, link, integration."""
         return ()
+
+    @property
+    def as_ml(self) -> dict[str, Any]:
+        """Arguments of the model's ``fit`` by which it maximises the likelihood, whatever this fit did."""
+        return {"reml": False}
+
+    @property
+    def incomparable(self) -> str:
+        """Why the log-likelihood cannot be compared with that of another model; empty where it can."""
+        return ""
+
+    @property
+    def laws(self) -> dict[str, str]:
+        """The laws of the random effects that are not normal, by grouping factor."""
+        return {}
+
+    def check_normal(self, what: str) -> None:
+        """Refuse what is for normal random effects only.
+
+        Raises
+        ------
+        SpecificationError
+            Naming the grouping factor and its law.
+        """
+        for group, law in self.laws.items():
+            raise SpecificationError(f"{what} is for normal random effects; those of {group!r} follow a {law} law")
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -334,6 +360,23 @@ class Fit(ABC):
     @abstractmethod
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the first linear predictor of each row uncertain."""
+
+    def integrated_variance(self, integrated: Sequence[BoolArray], data: Any) -> Array:
+        """Return the variance (n,) of the random effects that a mean is averaged over, on the linear predictor's scale.
+
+        Parameters
+        ----------
+        integrated : sequence of (q,) bool
+            Which columns of every term are integrated out.
+        data : data frame or None
+            New rows; the fitted ones if None.
+        """
+        return linear_predictor_variance(self.design, self.covariances, integrated, data)
+
+    def drawn_effects(self, term: int, levels: int, draws: int, rng: np.random.Generator) -> Array:
+        """Return new effects (q, levels, draws) of a term, before any covariance of its levels."""
+        root = self.roots[term]
+        return np.tensordot(root, rng.standard_normal((root.shape[1], levels, draws)), axes=1)
 
     def variance_slopes(self, integrated: Any, data: Any) -> Array:
         """Return the derivative (n, k) of the variance of the integrated random effects, in the parameters.

@@ -12,6 +12,7 @@ from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.generalized_batch import GeneralizedBatch, GeneralizedPoint, generalized_batch
 from mixedfx.criterion.generalized_modes import stacked
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
+from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.criterion.marginal import OBSERVED
 from mixedfx.criterion.separation import SUSPICIOUS_SPREAD
 from mixedfx.criterion.start import MEASURED, starting_values
@@ -73,7 +74,8 @@ def fits_together(earlier: GeneralizedFit) -> BlockMap | None:
     free = np.all(np.isneginf(model.search_lower)) and np.all(np.isposinf(model.upper))
     plain = not rows.loadings and rows.layout.n_factors > 0 and not earlier.undetermined
     usual = problem.information == OBSERVED and problem.family.many_responses
-    if not (linear and free and plain and usual and earlier.nodes == 1):
+    alike = earlier.integrate is LaplaceEvaluation  # and not the likelihood of a hierarchical model
+    if not (linear and free and plain and usual and alike and earlier.nodes == 1):
         return None
     blocks = block_map(rows.layout)
     return blocks if rows.layout.n_factors == 1 or blocks.size <= LARGEST_BLOCK else None

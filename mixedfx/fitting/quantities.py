@@ -18,6 +18,7 @@ __all__ = [
     "FamilyParameter",
     "LinearQuantity",
     "OfTheta",
+    "PositiveParameter",
     "Quantity",
     "ResidualSd",
     "StandardDeviation",
@@ -250,6 +251,24 @@ class FamilyParameter(Quantity):
         """Return its gradient (k,)."""
         own = phi[phi.size - self.count :]
         return np.concatenate([np.zeros(phi.size - self.count), self.function(own)[1]])
+
+
+@dataclass(frozen=True)
+class PositiveParameter(Quantity):
+    """A positive number whose logarithm is the parameter at ``position``."""
+
+    position: int
+    lower: float = 0.0
+
+    def value(self, phi: Array) -> float:
+        """Return the number."""
+        return float(np.exp(phi[self.position]))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k,)."""
+        out = np.zeros(phi.size)
+        out[self.position] = self.value(phi)
+        return out
 
 
 @dataclass(frozen=True)

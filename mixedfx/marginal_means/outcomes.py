@@ -97,7 +97,7 @@ class FamilyOutcome(OutcomeModel):
         further = fit.response.predictors(linear.values, kept).reshape(n, -1)[:, 1:]
         variance, by_errors = np.zeros(n), np.zeros((n, len(fit.error_covariance)))
         if integrate:
-            variance = linear_predictor_variance(fit.design, fit.covariances, averaged_columns(fit.design), data)
+            variance = fit.integrated_variance(averaged_columns(fit.design), data)
             by_errors = fit.variance_slopes(averaged_columns(fit.design), data)
         out = []
         for part in self.parts:

@@ -173,7 +173,7 @@ class TermBasis:
             return np.full((theta.size, theta.size), np.nan)
         if self.diagonal is not None:
             shifts = theta + np.eye(theta.size)
-            moved = np.stack([covariance.rescale(shift, self.diagonal) for shift in shifts], axis=1)
+            moved = np.array([covariance.rescale(shift, self.diagonal) for shift in shifts]).reshape(shifts.shape).T
             return np.asarray(moved - self.to_user(theta)[:, None])
         T = covariance.factor(self.to_user(theta))
         if np.abs(T.diagonal()).min() <= SINGULAR * np.abs(T).max():

@@ -43,7 +43,7 @@ DAMAGED = (  # errors of reading a file of another kind, or half a file
 )
 
 # Modules of this room, each named after the fits that its model makes.
-OWN = ("errors_in_variables", "generalized", "linear", "partitioned")
+OWN = ("errors_in_variables", "generalized", "hierarchical", "linear", "partitioned")
 _MODELS: dict[str, type[Any]] = {}
 
 SUMS = "sums"  # the kind of file that holds sums over rows

@@ -21,7 +21,6 @@ from mixedfx.matrices.new_rows import (
     NewLevelsName,
     chosen_columns,
     fitted_predictor,
-    linear_predictor_variance,
     predicted_rows,
 )
 from mixedfx.results.handover import HandedOver
@@ -191,7 +190,7 @@ class MixedResults(Shortcuts, HandedOver):
             return eta
         variance = np.zeros(len(eta))
         if integrate and not fit.response.mean_is_linear:
-            variance = linear_predictor_variance(self.design, fit.covariances, [~c for c in chosen], data)
+            variance = fit.integrated_variance([~c for c in chosen], data)
         kind = "mean" if which == "marginal" else which
         return fit.response.predicted(kind, eta, fit.response.columns(data), variance)
 
@@ -321,7 +320,7 @@ class MixedResults(Shortcuts, HandedOver):
         draws, rng, fit = checked_count(n), generator(seed), self.solution
         chosen = conditional_columns(self.design, random)
         rows = simulated_rows(self.design, fit.beta, data, chosen, new_levels=new_levels, offset=offset)
-        eta = rows.fixed[:, None] + random_parts(rows, fit.roots, fit.modes, draws, rng, chosen)
+        eta = rows.fixed[:, None] + random_parts(rows, fit.drawn_effects, fit.modes, draws, rng, chosen)
         return pd.DataFrame(fit.response.draw(eta, data, weights, rng), index=rows.index)
 
     # ---------------------------------------------------------------- intervals
@@ -552,12 +551,13 @@ class MixedResults(Shortcuts, HandedOver):
         exp = checked_flag("exp", exp)
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
         settings = {name: text for name, text in settings_of(self).items() if name not in IN_FACTS}
+        laws = {"Random laws": ", ".join(f"{group} {law}" for group, law in fit.laws.items())} if fit.laws else {}
         return summarize(
             self,
             alpha,
             title=fit.heading,
             facts=fit.facts,
-            settings=factors_of(self) | settings,
+            settings=factors_of(self) | laws | settings,
             residual=self._residual_table(alpha),
             known_residuals=fit.residual is not None and fit.residual.sigma is not None,
             components=self._component_tables(),

@@ -19,7 +19,7 @@ from mixedfx.fitting import Fit
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile
-from mixedfx.matrices.new_rows import PredictedRows, linear_predictor_variance
+from mixedfx.matrices.new_rows import PredictedRows
 
 __all__ = ["Prediction", "prediction"]
 
@@ -461,7 +461,7 @@ def _averaging(fit: Fit, rows: PredictedRows, data: Any, *, averaged: bool) -> t
     left_out = [~used & averaged for used in rows.chosen]
     if fit.response.mean_is_linear or not any(columns.any() for columns in left_out):
         return np.zeros(len(rows.x)), np.zeros((len(rows.x), len(fit.error_root)))
-    variance = linear_predictor_variance(fit.design, fit.covariances, left_out, data)
+    variance = fit.integrated_variance(left_out, data)
     return variance, fit.variance_slopes(left_out, data)
 
 

@@ -221,7 +221,7 @@ def profile(fit: Any, *, n_jobs: int | None = None, progress: bool | None = None
         warnings.simplefilter("ignore", MixedfxWarning)  # the fit itself has said what there is to say
         solution = fit.solution
         if solution.reml:
-            solution = fit.model.fit(reml=False, control=solution.same_way).solution
+            solution = fit.model.fit(**solution.as_ml, control=solution.same_way).solution
     numbers = solution.reported
     return Profile(
         solution.likelihood.value,

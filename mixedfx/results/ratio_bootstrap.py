@@ -183,7 +183,7 @@ def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:
         return fit
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixedfxWarning)  # of a fit that the user did not ask for
-        small: MixedResults = fit.model.fit(reml=False, control=fit.solution.same_way)
+        small: MixedResults = fit.model.fit(**fit.solution.as_ml, control=fit.solution.same_way)
         return small
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 SourceName: TypeAlias = Literal["new", "fitted"]
+EffectSource: TypeAlias = Callable[[int, int, int, np.random.Generator], Array]  # term, levels, draws, generator
 SOURCES = {"new": False, "fitted": True}
 DrawnLevelsName: TypeAlias = Literal["error", "population", "nan", "draw"]
 DRAWN_LEVELS: dict[str, UnknownLevels] = {**NEW_LEVELS, "draw": UnknownLevels(drawn=True)}
@@ -78,9 +79,8 @@ class DrawnTerm:
     loading: Array | None
     fitted: IntArray
 
-    def drawn(self, root: Array, n: int, rng: np.random.Generator) -> Array:
-        """Return new effects (q, levels, n) with covariance ``root @ root.T`` (q, q)."""
-        b = np.tensordot(root, rng.standard_normal((root.shape[1], self.n_levels, n)), axes=1)
+    def drawn(self, b: Array) -> Array:
+        """Return new effects (q, levels, n) from independent ones."""
         return np.asarray(b if self.loading is None else np.einsum("lm,qmn->qln", self.loading, b))
 
     def of_drawn(self, b: Array) -> Array:
@@ -187,7 +187,7 @@ def _new_term(term: RandomEffects, frame: Frame) -> DrawnTerm:
 
 def random_parts(
     rows: SimulatedRows,
-    roots: Sequence[Array],
+    draw: EffectSource,
     modes: Sequence[Array],
     n: int,
     rng: np.random.Generator,
@@ -195,15 +195,15 @@ def random_parts(
 ) -> Array:
     """Return ``Z b`` (rows, n): of the chosen columns with the fitted effects, of the others with new draws."""
     out = np.zeros((rows.fixed.size, n))
-    for term, root, mode, mask in zip(rows.terms, roots, modes, chosen, strict=True):
+    for k, (term, mode, mask) in enumerate(zip(rows.terms, modes, chosen, strict=True)):
         if not mask.any():
-            out += term.of_drawn(term.drawn(root, n, rng))
+            out += term.of_drawn(term.drawn(draw(k, term.n_levels, n, rng)))
             continue
         part, unknown = term.of_fitted(mode * mask[:, None]), term.fitted[:, None] < 0
         redrawn = rows.unknown.drawn and unknown.any()
         part = np.where(unknown, rows.unknown.effect, part) if unknown.any() else part
         if redrawn or not mask.all():
-            b = term.drawn(root, n, rng)
+            b = term.drawn(draw(k, term.n_levels, n, rng))
             part = part if mask.all() else part + term.of_drawn(b * ~mask[:, None, None])
             part = np.where(unknown, term.of_drawn(b), part) if redrawn else part
         out += part

@@ -100,7 +100,12 @@ def simulate(
     rows = SimulatedRows(fixed, drawn_terms(design.random), design.index)
     modes = [np.zeros((term.n_columns, term.n_levels)) for term in design.random]
     none = [np.zeros(term.n_columns, dtype=bool) for term in design.random]
-    eta = fixed[:, None] + random_parts(rows, values.roots, modes, draws, rng, none)
+
+    def effects(term: int, levels: int, count: int, rng: np.random.Generator) -> Array:
+        root = values.roots[term]
+        return np.tensordot(root, rng.standard_normal((root.shape[1], levels, count)), axes=1)
+
+    eta = fixed[:, None] + random_parts(rows, effects, modes, draws, rng, none)
     y = _linear(eta, design, values, rng) if chosen is None else _response(eta, design, values, chosen, rng)
     return pd.DataFrame(y, index=design.index)
 

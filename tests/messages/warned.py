@@ -53,6 +53,11 @@ CASES: dict[str, Case] = {
         ConvergenceWarning,
         ("not the optimum", "spline", "penalty="),
     ),
+    "eql of binary responses": (
+        lambda: mfx.hglm("b ~ x + (1 | g)", data(), family="binomial", method="eql"),
+        mfx.MixedfxWarning,
+        ("binary", '"laplace"'),
+    ),
     "responses without an optimum": (
         after(lmer(), lambda fit: fit.refit_many({"a": [1.0] * 48, "b": data()["y"]})),
         ConvergenceWarning,
