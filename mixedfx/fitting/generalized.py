@@ -326,6 +326,8 @@ class GeneralizedFit(Fit):
     def variance_slopes(self, integrated: Sequence[BoolArray], data: Any) -> Array:
         """Return the derivative (n, k) of the variance of the integrated random effects, in all inner parameters."""
         problem, place = self.problem, self.problem.theta_slice
+        if place.start == place.stop:
+            return np.zeros((self.design.n_rows if data is None else len(data), self.x.size))
         columns = []
         for step in THETA_STEP * np.eye(self.x.size)[place]:
             high, low = (

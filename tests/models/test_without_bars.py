@@ -227,3 +227,9 @@ def test_a_variance_of_zero_is_the_model_without_bars(rows):
     plain = mfx.lmer("normal ~ 1", data, reml=False)
     assert mixed.llf == pytest.approx(plain.llf, abs=1e-9)
     np.testing.assert_allclose(mixed.params, plain.params, atol=1e-9)
+
+
+def test_means_averaged_over_no_random_effects(rows):
+    fit = mfx.glmer("events ~ x + f", rows, family="poisson")
+    averaged = mfx.emmeans(fit, "f", scale="response", integrate=True).to_frame()
+    pd.testing.assert_frame_equal(averaged, mfx.emmeans(fit, "f", scale="response").to_frame())
