@@ -16,6 +16,7 @@ __all__ = ["deconvolved"]
 
 def deconvolved(results: MixedResults, group: Any, method: Any, *options: Any) -> Deconvolution:
     """Estimate the law of the random intercepts of ``group``; see ``fit.deconvolve``."""
+    results.solution.check_normal("deconvolve")
     levels = levels_of(results, group)
     weights = np.ones(levels.kernel.size)
     sample = Sample(levels.kernel, weights, levels.index, str(group), levels.law, levels.notes)

@@ -133,6 +133,7 @@ def explain(fit: Any) -> Explanation:
     '<svg'
     """
     results = checked_fit(fit, "explain", "takes a fitted mixed model")
+    results.solution.check_normal("explain")
     further = Further.of(results)
     plates, links = arrange(results.design), links_of(results.design, centered=False)
     diagram = draw_up(plates, links, symbols_of(results, further), results.nobs)

@@ -330,8 +330,8 @@ def _laws(random: Any, terms: tuple[RandomEffects, ...]) -> tuple[Law | None, ..
         alone = sum(other.group == term.group for other in terms) == 1
         if tuple(term.names) != ("Intercept",) or not alone:
             raise SpecificationError(
-                f"effects with a {words} law are intercepts, (1 | {term.group}); {term.term} has slopes: write "
-                f"random={{{term.group!r}: 'normal'}} or leave the slopes out"
+                f"effects with a {words} law are intercepts, (1 | {term.group}); {term.term} is none: write "
+                f"random={{{term.group!r}: 'normal'}}, or an intercept of independent levels"
             )
         if term.loading is not None:
             raise SpecificationError(

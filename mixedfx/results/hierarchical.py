@@ -85,8 +85,10 @@ class HierarchicalGeneralizedLinearResults(GeneralizedLinearMixedResults):
         problem = cast(HierarchicalProblem, fit.problem)
         closed = fit.conjugate
         for k, (term, law, size) in enumerate(zip(self.design.random, fit.laws_of_terms, fit.sizes, strict=True)):
+            if term.is_smooth:
+                continue
             if law is None:
-                frame = self._normal_effects(term.group, list(term.names))
+                frame = self._normal_effects(term.group, list(term.shown_names))
             elif size == 0.0:
                 frame = pd.DataFrame({"mean": law.centre, "mode": law.centre, "sd": 0.0}, index=term.levels)
             elif closed is not None:

@@ -42,7 +42,7 @@ CASES: dict[str, Case] = {
     "laws not a dict": (hglm(random="gamma"), TypeError, ("dict", "str")),
     "no such group": (hglm(random={"nope": "gamma"}), S, ("'nope'", "'g'")),
     "no such law": (hglm(random={"g": "cauchy"}), S, ("random['g']", "'gamma'", "'beta'")),
-    "law of slopes": (hglm("s ~ x + (x | g)", **GAMMA), S, ("(1 + x | g)", "slopes", "'normal'")),
+    "law of slopes": (hglm("s ~ x + (x | g)", **GAMMA), S, ("(1 + x | g)", "intercept", "'normal'")),
     "law of correlated levels": (
         hglm("s ~ x + known(1 | g, K)", functions={"K": related()}, **GAMMA),
         S,
@@ -77,5 +77,7 @@ CASES: dict[str, Case] = {
         ("'g'", "beta", "simulate"),
     ),
     "for normal effects": (after(lambda fit: fit.joint_map_path(), **GAMMA), S, ("joint_map_path", "'g'", "gamma")),
+    "explained": (after(mfx.explain, **GAMMA), S, ("explain", "'g'", "gamma")),
+    "deconvolved": (after(lambda fit: fit.deconvolve("g"), **GAMMA), S, ("deconvolve", "'g'", "gamma")),
     "influence": (after(mfx.influence, **GAMMA), S, ("out of reach",)),
 }
