@@ -23,7 +23,7 @@ WORDS = frozenset(
 RESERVED = WORDS | {
     *("chain", "draw", "row", "coefficient", "data", "coords", "dims", "model", "y", "X", "eta", "mu", "weights"),
     *("spread", "shapes", "density", "levels", "r", "cumulative", "probabilities", "np", "pm", "pt", "pytensor"),
-    *("jax", "jnp", "dist", "numpyro", "N", "P", "beta", "n", "j", "k"),
+    *("jax", "jnp", "dist", "numpyro", "N", "P", "beta", "n", "j", "k", "root"),
 }
 """Words that mean something in a program: of its languages, and those that programs use."""
 

@@ -148,18 +148,19 @@ def _likelihood(model: Description) -> Iterator[str]:
         yield "    probabilities = jnp.diff(cumulative, axis=1, prepend=0.0, append=1.0)"
     trials = "1" if model.is_binary else 'data["trials"]'
     beta = "mu * precision, (1.0 - mu) * precision"
-    laws = {
+    counts = "NegativeBinomialLogits(size, jnp.log(mu / size))"
+    laws = {  # of the negative binomials the one without betaln, which JAX has to six digits only
         "gaussian": f"Normal(mu, {sigma})",
         "student_t": f"StudentT(df, mu, {sigma})",
         "lognormal": f"LogNormal(jnp.log(mu) - 0.5 * ({sigma}) ** 2, {sigma})",
         "gamma": f"Gamma({shape}, ({shape}) / mu)",
         "poisson": "Poisson(mu)",
-        "nbinom2": "NegativeBinomial2(mu, size)",
-        "nbinom1": "NegativeBinomial2(mu, mu / excess)",
+        "nbinom2": counts,
+        "nbinom1": "NegativeBinomialLogits(mu / excess, jnp.log(excess))",
         "beta": f"Beta({beta})",
         "beta_binomial": f"BetaBinomial({beta}, {trials})",
         "zero_inflated_poisson": "ZeroInflatedPoisson(zero_inflation, rate=mu)",
-        "zero_inflated_nbinom2": "ZeroInflatedDistribution(dist.NegativeBinomial2(mu, size), gate=zero_inflation)",
+        "zero_inflated_nbinom2": f"ZeroInflatedDistribution(dist.{counts}, gate=zero_inflation)",
         "binomial": _binomial(model, trials),
         "ordinal": "OrderedLogistic(eta, thresholds)"
         if model.family.link.name == "logit"

@@ -162,6 +162,7 @@ def _generated_lines(model: Description) -> Iterator[str]:
 
 # ---------------------------------------------------------------- densities
 def _model_lines(model: Description, centered: bool) -> Iterator[str]:
+    yield from _local_lines(model)
     yield "// priors"
     for parameter in model.parameters:
         density = model.priors[parameter.key].written("stan", parameter.name)
@@ -172,10 +173,33 @@ def _model_lines(model: Description, centered: bool) -> Iterator[str]:
     for term in model.terms:
         yield from _effect_lines(model, term, centered)
     yield "// response"
+    yield from _likelihood(model)
+
+
+def _local_lines(model: Description) -> Iterator[str]:
+    """Declarations, which older releases of Stan want at the top of a block."""
     yield from _predictor_lines(model.mean, model.terms)
     for own in model.numbers:
         yield from _number_lines(own)
-    yield from _likelihood(model)
+    if _needs_mean(model):
+        yield f"vector[N] mu = {INVERSE[model.family.link.name]};"
+    if model.family.name in ("gamma", "inverse_gaussian"):
+        yield f"vector[N] shapes = {_rows(model, 'shape', divided=False)};"
+    if model.family.name == "lognormal":
+        yield f"vector[N] spread = {_rows(model, 'sigma', divided=True)};"
+
+
+def _needs_mean(model: Description) -> bool:
+    """Whether the response is written with its mean, not with the linear predictor."""
+    family, link = model.family.name, model.family.link.name
+    direct = family == "binomial" and link == "logit", family in ("poisson", "nbinom2") and link == "log"
+    return family != "ordinal" and not any(direct)
+
+
+def _rows(model: Description, name: str, *, divided: bool) -> str:
+    """A parameter of the family in every row."""
+    text = _weighted(model, name, divided=divided)
+    return text if _is_vector(model, name) or model.weights is not None else f"rep_vector({name}, N)"
 
 
 def _effect_lines(model: Description, term: Term, centered: bool) -> Iterator[str]:
@@ -189,23 +213,25 @@ def _effect_lines(model: Description, term: Term, centered: bool) -> Iterator[st
     elif own is None:
         yield f"for (k in 1:{q}) target += normal_lpdf({name}[, k] | 0, {term.sd}[k]);"
     else:
-        factor = f"diag_pre_multiply({term.sd}, {own.name})"
         m = len(term.levels)
-        yield (f"for (j in 1:{m}) target += multi_normal_cholesky_lpdf({name}[j]' | rep_vector(0, {q}), {factor});")
+        yield "{"
+        yield f"    matrix[{q}, {q}] root = diag_pre_multiply({term.sd}, {own.name});"
+        yield f"    for (j in 1:{m}) target += multi_normal_cholesky_lpdf({name}[j]' | rep_vector(0, {q}), root);"
+        yield "}"
 
 
 def _predictor_lines(mean: Predictor, terms: tuple[Term, ...]) -> Iterator[str]:
-    yield f"vector[N] eta = {f'{mean.name} * {mean.vector}' if mean.columns else 'rep_vector(0, N)'};"
-    if mean.offset is not None:
-        yield "eta += shift;"
+    parts = [f"{mean.name} * {mean.vector}"] if mean.columns else []
+    parts += ["shift"] if mean.offset is not None else []
     for term in terms:
         effects = f"{term.effect}[{term.code}]"
         if term.is_plain:
-            yield f"eta += {effects};"
+            parts.append(effects)
         elif term.size == 1:
-            yield f"eta += {term.columns} .* {effects};"
+            parts.append(f"{term.columns} .* {effects}")
         else:
-            yield f"eta += rows_dot_product({term.columns}, {effects});"
+            parts.append(f"rows_dot_product({term.columns}, {effects})")
+    yield f"vector[N] eta = {' + '.join(parts or ['rep_vector(0, N)'])};"
 
 
 def _number_lines(own: Number) -> Iterator[str]:
@@ -250,7 +276,6 @@ def _likelihood(model: Description) -> Iterator[str]:
         law = "poisson_log_lpmf(y | eta)" if family == "poisson" else "neg_binomial_2_log_lpmf(y | eta, size)"
         yield f"target += {law};"
         return
-    yield f"vector[N] mu = {INVERSE[link]};"
     yield from RESPONSES[family](model)
 
 
@@ -264,24 +289,14 @@ def _location(law: str, leading: str = "") -> Any:
 
 
 def _lognormal(model: Description) -> Iterator[str]:
-    is_vector = _is_vector(model, "sigma") or model.weights is not None
-    yield f"vector[N] spread = {_weighted(model, 'sigma', divided=True) if is_vector else 'rep_vector(sigma, N)'};"
     yield "target += lognormal_lpdf(y | log(mu) - 0.5 * square(spread), spread);"
 
 
-def _shaped(model: Description) -> Iterator[str]:
-    shape = _weighted(model, "shape", divided=False)
-    is_vector = _is_vector(model, "shape") or model.weights is not None
-    yield f"vector[N] shapes = {shape if is_vector else 'rep_vector(shape, N)'};"
-
-
 def _gamma(model: Description) -> Iterator[str]:
-    yield from _shaped(model)
     yield "target += gamma_lpdf(y | shapes, shapes ./ mu);"
 
 
 def _inverse_gaussian(model: Description) -> Iterator[str]:
-    yield from _shaped(model)
     yield "target += 0.5 * sum(log(shapes) - 3 * log(y)) - 0.5 * N * log(2 * pi());"
     yield "target += -0.5 * sum(shapes .* square(y ./ mu - 1) ./ y);"
 

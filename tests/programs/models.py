@@ -115,3 +115,10 @@ def point(program, seed=1):
         if name.startswith("partial_"):
             values[name] = 0.5 + 0.8 * (np.asarray(start) - 0.5)
     return values
+
+
+# Of a coefficient, and of a standard deviation.
+PRIORS = {
+    "x": ("student_t(3, 0, 2)", "cauchy(0, 2)", "uniform(-5, 5)", "lognormal(0, 1)", "exponential(0.5)", "flat"),
+    "sd_x|g": ("half_normal(2)", "half_cauchy(2)", "gamma(2, 0.5)", "inverse_gamma(3, 2)", "uniform(0, 9)", "flat"),
+}
