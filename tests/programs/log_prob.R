@@ -2,6 +2,7 @@
 # without the Jacobians of Stan's transforms, to log_prob.txt.
 folder <- commandArgs(TRUE)[1]
 suppressMessages(library(rstan))
+if (rstan_options("boost_lib") == "" && dir.exists("/usr/include/boost")) rstan_options(boost_lib = "/usr/include")
 read <- function(name) jsonlite::fromJSON(file.path(folder, name), simplifyMatrix = TRUE)
 model <- stan_model(file.path(folder, "model.stan"))
 fit <- suppressMessages(suppressWarnings(sampling(model, data = read("data.json"), chains = 0)))
