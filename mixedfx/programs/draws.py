@@ -37,7 +37,7 @@ def compare_draws(fit: Any, draws: Any, *, alpha: float = 0.05, effects: bool = 
     Parameters
     ----------
     fit : fitted mixed model
-    draws : ArviZ InferenceData, DataTree, xarray Dataset, or dict of arrays
+    draws : ArviZ InferenceData, DataTree, xarray Dataset, dict of arrays, or DataFrame
         Draws of the posterior distribution. Of a dict the first axis of every array are the draws; a single number may
         have two, chains and draws. Parameters bear the names of the programs of ``fit.to_pymc()``, ``to_numpyro()`` and
         ``to_stan()``, those of Bambi or brms, or those of ``fit.conf_int(which="all")``.

@@ -59,6 +59,11 @@ class Program:
     model: Description = field(repr=False)
 
     @property
+    def states_all(self) -> bool:
+        """Whether :attr:`start` has all that :meth:`log_densities` asks for; a formula's language has its own names."""
+        return bool(self.coords)
+
+    @property
     def priors(self) -> dict[str, str]:
         """Every prior by the name of its parameter."""
         return {key: str(prior) for key, prior in self.model.priors.items()}
@@ -103,7 +108,7 @@ class Program:
         effects: (1 | Subject)    -89.54
         """
         if values is None:
-            values = start_values(self.model, centered=True, partial=False)
+            values = self.start if self.states_all else start_values(self.model, centered=True, partial=False)
         return pd.Series(log_densities(self.model, checked_mapping("values", values, EXAMPLE)), dtype=float)
 
     def log_density(self, values: Mapping[str, Any] | None = None) -> float:

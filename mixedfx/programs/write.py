@@ -18,6 +18,7 @@ from mixedfx.results.base import MixedResults
 
 __all__ = ["to_bambi", "to_brms", "to_numpyro", "to_pymc", "to_stan"]
 
+FEWEST_LEVELS = 3  # Gelman (2006), Bayesian Analysis 1, 515: with fewer a flat prior has an improper posterior
 EXAMPLE = '{"Days": "normal(0, 20)"}'
 
 
@@ -53,8 +54,15 @@ def _described(fit: MixedResults, method: str, priors: Any) -> Description:
 
 def _with_priors(model: Description, priors: Any) -> Description:
     """The model with its priors: the usual ones, unless the user gave others."""
-    found = default_priors(model)
-    return model.with_priors(found | _given(model, {} if priors is None else priors))
+    found = default_priors(model) | _given(model, priors)
+    for term in model.terms:
+        for parameter in term.deviations:
+            if found[parameter.key].is_flat and not term.is_shared and len(term.levels) < FEWEST_LEVELS:
+                raise SpecificationError(
+                    f"{term.text} has {len(term.levels)} levels, and with a flat prior of {parameter.key!r} there "
+                    "would be no posterior: half_student_t(3, 1) has a width"
+                )
+    return model.with_priors(found)
 
 
 def _given(model: Description, priors: Any) -> dict[str, Prior]:

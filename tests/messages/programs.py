@@ -48,6 +48,11 @@ CASES: dict[str, Case] = {
     ),
     "prior of correlations": (prior("normal(0, 1)", "cor|g"), S, ("'cor|g'", "lkj(eta)")),
     "prior of nothing": (prior("normal(0, 1)", "nope"), S, ("'nope'", "'x'", "'cor|g'")),
+    "flat prior of two levels": (
+        lambda: mfx.lmer("y ~ x + (1 | b)", data()).to_pymc(priors={"sd_Intercept|b": "flat"}),
+        S,
+        ("(1 | b)", "2 levels", "'sd_Intercept|b'", "half_student_t"),
+    ),
     "structure of residuals": (
         written("to_pymc", lmer("y ~ x + (1 | g)", residual=mfx.VarIdent("f"))),
         S,
