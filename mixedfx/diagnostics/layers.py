@@ -55,7 +55,7 @@ class Layer:
 
 def layers_of(design: Design) -> list[Layer]:
     """Return the layers of a design, coarse ones first."""
-    groups = {term.group: term for term in design.random}
+    groups = {term.group: term for term in design.grouped}
     terms = sorted(groups.values(), key=lambda term: term.n_levels)
     out = []
     for i, term in enumerate(terms):
@@ -142,7 +142,7 @@ def layer_remarks(layers: list[Layer]) -> Iterator[str]:
 def spare_rows(design: Design) -> Iterator[str]:
     """Grouping factors whose levels are nearly the rows: little tells their variance from that of the residuals."""
     n = len(design.index)
-    for group, count in {term.group: term.n_levels for term in design.random}.items():
+    for group, count in {term.group: term.n_levels for term in design.grouped}.items():
         if 0 < n - count < FEW_CONTRASTS:
             yield (
                 f"{group} has {count} levels for {n} rows: what the rows have beyond them ({n - count}) tells the "
@@ -155,7 +155,7 @@ def single_outcomes(design: Design) -> list[str]:
     return [
         f"every level of {term.group} has a single row, and a single outcome has no variance beside its mean: the "
         f"variance by {term.group} only rescales the coefficients; leave {term.term} out"
-        for term in design.random
+        for term in design.grouped
         if term.n_levels == len(term.codes) and term.loading is None
     ]
 

@@ -57,11 +57,11 @@ def diagram_of(graph: Graph) -> Diagram:
 def _symbols(scheme: Scheme) -> Symbols:
     """Letters for the nodes, and as small print what they are called in the graph."""
     several = len(scheme.effects) > 1
-    singles = [len(names) == 1 for names in scheme.columns]
+    singles = [name.startswith("sd[") for name in scheme.spreads]
     shown = Symbols.shown
     letters = numbered([name[0] for name in scheme.effects])
     described = [
-        f"{letter} = {name}: {', '.join(shown(names))}, once a level"
+        f"{letter} = {name}: {', '.join(shown(names))}"
         for letter, name, names in zip(letters, scheme.effects, scheme.columns, strict=True)
     ]
     return Symbols(

@@ -267,6 +267,11 @@ def draw_up(plates: Arrangement, links: Links, symbols: Symbols, nobs: int) -> D
             page.effects(plate)
         page.close(*chain[::-1])
     page.close(*plates.outer[::-1])
+    for plate in plates.outside:
+        page.x += GAP
+        page.open(plate)
+        page.effects(plate)
+        page.close(plate)
     page.joined += [(node, predictor) for node in page.added]
     page.joined += [(page.effect[k], page.effect[term]) for term, others in links.shifts.items() for k in others]
     return _finished(page, _frames(page, plates, rows), symbols.laws)
@@ -279,6 +284,7 @@ def _frames(page: _Page, plates: Arrangement, rows: Plate) -> list[PlateBorder]:
     levels += [(plate, level) for chain in plates.apart for level, plate in enumerate(chain[::-1])]
     top = 1 + max(level for _, level in levels)
     levels += [(plate, top + level) for level, plate in enumerate(plates.outer[::-1])]
+    levels += [(plate, 0) for plate in plates.outside]
     right = {plate.name for plate in plates.right}
     return [
         PlateBorder(

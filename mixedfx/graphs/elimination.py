@@ -11,23 +11,20 @@ George & Liu (1981), Computer Solution of Large Sparse Positive Definite Systems
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._display import StatsTable, Summary
-from mixedfx._typing import IntArray
+from mixedfx._typing import AnyArray, IntArray
 from mixedfx.criterion.assembly import TermRows, assemble
 from mixedfx.criterion.problem import is_solved_by_iteration
 from mixedfx.linalg.layout import Layout
 from mixedfx.models.base import MixedModel, checked_control
-
-if TYPE_CHECKING:
-    from mixedfx.matrices import RandomEffects
 
 __all__ = ["Elimination", "components_of", "elimination_of"]
 
@@ -112,7 +109,7 @@ def elimination_of(model: MixedModel[Any], control: Any = None) -> Elimination:
         order=tuple(names[f] for f in layout.chain),
         remainder=tuple(names[f] for f in layout.remainder),
         effects=effects,
-        nonzeros=_nonzeros(layout),
+        nonzeros=_nonzeros(layout) if len(model.design.grouped) == len(model.design.random) else _pattern(model),
         factor=effects + sum(int(d.sum()) for d in degrees),
         multiplications=sum(int((d * (d + 1) // 2).sum()) for d in degrees),
         stored=_stored(layout),
@@ -179,6 +176,19 @@ def _nonzeros(layout: Layout) -> int:
     return total
 
 
+def _pattern(model: MixedModel[Any]) -> int:
+    """The same by the pattern of ``Z'Z``, where a row has a part of several levels."""
+    blocks = []
+    for term in model.design.random:
+        n, q = term.matrix.shape
+        there = term.matrix != 0.0 if term.pooled is not None else np.ones((n, q), dtype=bool)
+        rows, columns = np.nonzero(there)
+        at = (rows, term.codes[rows] * q + columns)
+        blocks.append(sp.csr_array((np.ones(rows.size), at), shape=(n, term.n_levels * q)))
+    z = sp.csr_array(sp.hstack(blocks))
+    return (int(sp.csr_array(z.T @ z + sp.eye_array(z.shape[1])).nnz) + z.shape[1]) // 2
+
+
 def _stored(layout: Layout) -> int:
     """Numbers that the engine keeps."""
     total = 0
@@ -192,53 +202,65 @@ def _stored(layout: Layout) -> int:
 
 
 # ------------------------------------------------------------------ components
+@dataclass(frozen=True)
+class _Levels:
+    """Levels that are alike: which row has which, how many effects each has, and which are correlated a priori."""
+
+    name: str
+    levels: AnyArray
+    rows: IntArray
+    codes: IntArray
+    width: int
+    related: tuple[IntArray, IntArray]
+
+
 def components_of(model: MixedModel[Any]) -> pd.DataFrame:
     """Return what is independent given the data and the parameters, one row a component."""
     from scipy.sparse.csgraph import connected_components
 
-    design, n = model.design, len(model.design.index)
-    groups = {term.group: term for term in design.random}
+    n, every = len(model.design.index), list(_levels(model))
     residual = model.bound_residual
-    codes = [term.codes for term in groups.values()]
-    sizes = [term.n_levels for term in groups.values()]
-    if residual is not None and residual.groups is not None:
-        codes, sizes = [*codes, residual.groups], [*sizes, int(residual.groups.max()) + 1]
-    starts = n + np.concatenate([[0], np.cumsum(sizes, dtype=np.intp)])
-    tails = [np.arange(n)] * len(codes)
-    heads = [own + start for own, start in zip(codes, starts)]
-    for term, start in zip(groups.values(), starts):
-        for one, other in _related(design.random, term.group):
-            tails.append(one + start)
-            heads.append(other + start)
+    joint = None if residual is None else residual.groups
+    starts = n + np.concatenate([[0], np.cumsum([len(one.levels) for one in every], dtype=np.intp)])
+    tails = [one.rows for one in every] + [one.related[0] + start for one, start in zip(every, starts)]
+    heads = [one.codes + start for one, start in zip(every, starts)]
+    heads += [one.related[1] + start for one, start in zip(every, starts)]
+    if joint is not None:  # rows of a group with the first of them
+        first = np.unique(joint, return_index=True)[1]
+        tails, heads = [*tails, np.arange(n)], [*heads, first[joint]]
     ends = (np.concatenate([*tails, []]).astype(np.intp), np.concatenate([*heads, []]).astype(np.intp))
     size = int(starts[-1])
     joined = sp.coo_array((np.ones(len(ends[0])), ends), shape=(size, size))
-    _, label = connected_components(joined, directed=False)
-    return _component_table(label.astype(np.intp), n, groups, starts, design.random)
+    label = connected_components(joined, directed=False)[1].astype(np.intp)
+    return _component_table(label, n, every, starts)
 
 
-def _related(random: tuple[RandomEffects, ...], group: str) -> Iterator[tuple[IntArray, IntArray]]:
-    """Pairs of levels of a factor that are correlated a priori."""
-    for term in random:
-        if term.group == group and term.loading is not None:
-            one, other = np.nonzero(term.loading @ term.loading.T)
-            yield one, other
+def _levels(model: MixedModel[Any]) -> Iterator[_Levels]:
+    """The levels of every grouping factor; a smooth is one, and rows of ``mm(a, b)`` have several."""
+    random = model.design.random
+    for group in dict.fromkeys(term.group for term in random):
+        terms = [term for term in random if term.group == group]
+        one, width = terms[0], sum(term.n_columns for term in terms)
+        rows, codes = np.arange(len(one.codes)), one.codes
+        levels = one.levels
+        if one.pooled is not None and not one.is_smooth:
+            rows, codes = np.nonzero(one.matrix)
+            levels, width = one.shown_levels, 1
+        pairs = [np.nonzero(t.loading @ t.loading.T) for t in terms if t.loading is not None]
+        related = np.concatenate([np.empty((2, 0), dtype=np.intp), *map(np.asarray, pairs)], axis=1)
+        yield _Levels(group, np.asarray(levels), rows, codes, width, (related[0], related[1]))
 
 
-def _component_table(
-    label: IntArray, n: int, groups: dict[str, RandomEffects], starts: IntArray, random: tuple[RandomEffects, ...]
-) -> pd.DataFrame:
+def _component_table(label: IntArray, n: int, every: Sequence[_Levels], starts: IntArray) -> pd.DataFrame:
     _, first = np.unique(label, return_index=True)
-    rank = np.argsort(np.argsort(first))
-    number = rank[label]
+    number = np.argsort(np.argsort(first))[label]
     count = int(number.max(initial=-1)) + 1
     dimension = np.zeros(count, dtype=np.intp)
     columns: dict[str, Any] = {"rows": np.bincount(number[:n], minlength=count), "effects": dimension}
-    for (name, term), start in zip(groups.items(), starts):
-        own = number[start : start + term.n_levels]
-        width = sum(t.n_columns for t in random if t.group == name)
-        dimension += width * np.bincount(own, minlength=count)
+    for one, start in zip(every, starts):
+        own = number[start : start + len(one.levels)]
+        dimension += one.width * np.bincount(own, minlength=count)
         order = np.argsort(own, kind="stable")
-        parts = np.split(np.asarray(term.levels)[order], np.searchsorted(own[order], np.arange(1, count)))
-        columns[name] = [tuple(part) for part in parts]
+        parts = np.split(one.levels[order], np.searchsorted(own[order], np.arange(1, count)))
+        columns[one.name] = [tuple(part) for part in parts]
     return pd.DataFrame(columns, index=pd.RangeIndex(1, count + 1, name="component"))

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_choice, checked_flag, checked_names
-from mixedfx._typing import IntArray
+from mixedfx._typing import BoolArray, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import Formula
 from mixedfx.graphs.dag import DATA, EFFECT, PARAMETER, PREDICTOR, RESPONSE, Graph, Mark, Panel
-from mixedfx.graphs.plates import Links, Plate, Scheme, arrange, links_of, plates_of
+from mixedfx.graphs.plates import Links, Plate, Scheme, arrange, links_of, plates_of, pooled_plates
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.models.base import MixedModel
 from mixedfx.models.generalized import GeneralizedLinearMixedModel
@@ -134,6 +134,8 @@ class _Template:
         Of the levels.
     deterministic : bool
         Whether it is a function of its parents.
+    members : (n, m) or None
+        Which levels every row has a part of, where it has several.
     notes : tuple of str
     """
 
@@ -142,11 +144,12 @@ class _Template:
     codes: IntArray | None = None
     labels: tuple[str, ...] = ()
     deterministic: bool = False
+    members: BoolArray | None = None
     notes: tuple[str, ...] = ()
 
     def copies(self) -> list[str]:
         """Names of its nodes when unrolled."""
-        return [self.name] if self.codes is None else [unrolled_name(self.name, label) for label in self.labels]
+        return [self.name] if not self.labels else [unrolled_name(self.name, label) for label in self.labels]
 
 
 def unrolled_name(name: str, label: str) -> str:
@@ -189,6 +192,8 @@ class _Parts:
         every = [*self.plates, Plate("rows", len(self.rows.labels), np.arange(len(self.rows.labels)), ())]
         for plate in every:
             yield Panel(f"{plate.name}: {plate.count}", inside(plate))
+        for plate in pooled_plates(self.design):
+            yield Panel(f"{plate.name}: {plate.count}", tuple(self._effect_name(k) for k in plate.terms))
 
     def _scheme(self) -> Scheme | None:
         """What a picture of plates needs; None where some node has no place in it."""
@@ -206,7 +211,7 @@ class _Parts:
             self.predictor,
             tuple(self._effect_name(k) for k in terms),
             tuple(self._spread_name(k) for k in terms),
-            tuple(term.names for term in design.random),
+            tuple(_columns(term) for term in design.random),
             {k: self._slope_name(k) for k in self.links.means},
             tuple(shapes),
         )
@@ -243,6 +248,8 @@ class _Parts:
     def _copied(self, tail: str, head: str) -> Iterable[tuple[str, str]]:
         one, other = self.templates[tail], self.templates[head]
         tails, heads = one.copies(), other.copies()
+        if one.members is not None:
+            return [(tails[j], heads[i]) for i, j in zip(*np.nonzero(one.members))]
         if one.codes is None or other.codes is None:
             return [(a, b) for a in tails for b in heads]
         pairs = np.unique(one.codes * len(heads) + other.codes)
@@ -265,6 +272,9 @@ class _Parts:
         for plate in self.plates:
             for k in plate.terms:
                 self._effect(k, plate)
+        for plate in pooled_plates(self.design):
+            for k in plate.terms:
+                self._pooled(k)
         for term, others in self.links.shifts.items():
             self.edges += [(self._effect_name(k), self._effect_name(term)) for k in others]
         self.predictor = self._predictor()
@@ -294,7 +304,7 @@ class _Parts:
         return self._own(f"gamma[{self._label(k)}]")
 
     def _spread_name(self, k: int) -> str:
-        single = len(self.design.random[k].names) == 1
+        single = len(self.design.random[k].variances) == 1
         return self._own(f"{'sd' if single else 'Sigma'}[{self._label(k)}]")
 
     def _effect(self, k: int, plate: Plate) -> None:
@@ -307,6 +317,16 @@ class _Parts:
         for fixed in means:
             self._add(_Template(fixed, DATA, plate.codes, self.of_plate[plate.name]), name)
         self._add(_Template(name, EFFECT, plate.codes, self.of_plate[plate.name], notes=term.names))
+
+    def _pooled(self, k: int) -> None:
+        """The coefficients of a smooth as one vector; levels of which a row has several, each with its rows."""
+        term, name = self.design.random[k], self._effect_name(k)
+        self._add(_Template(self._spread_name(k), PARAMETER), name)
+        if term.is_smooth:
+            self._add(_Template(name, EFFECT, notes=term.shown_names))
+        else:
+            labels, members = _labels(term.shown_levels), term.matrix != 0.0
+            self._add(_Template(name, EFFECT, labels=labels, members=members, notes=term.shown_names))
 
     def _data(self, name: str, child: str) -> None:
         """A fixed term, once a level of the coarsest factor within whose levels it is constant."""
@@ -362,6 +382,11 @@ class _Parts:
             yield "sigma"
         if residual is not None and residual.start.size:
             yield "R"
+
+
+def _columns(term: RandomEffects) -> tuple[str, ...]:
+    """What a level has coefficients of."""
+    return (f"{term.n_columns} coefficients",) if term.is_smooth else term.shown_names
 
 
 def _labels(index: pd.Index[Any]) -> tuple[str, ...]:

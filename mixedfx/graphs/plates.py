@@ -10,7 +10,7 @@ import numpy as np
 from mixedfx._typing import Array, IntArray
 from mixedfx.matrices import Design, RandomEffects, nested_in
 
-__all__ = ["Arrangement", "Links", "Plate", "Scheme", "arrange", "links_of", "plates_of"]
+__all__ = ["Arrangement", "Links", "Plate", "Scheme", "arrange", "links_of", "plates_of", "pooled_plates"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,8 @@ class Arrangement:
         Further crossed chains, which only share the response with the rest.
     predictors : tuple of str
         Fixed terms that vary within every plate.
+    outside : tuple of Plate
+        Those in which no row lies.
     """
 
     outer: tuple[Plate, ...]
@@ -66,13 +68,15 @@ class Arrangement:
     inner: tuple[Plate, ...]
     apart: tuple[tuple[Plate, ...], ...]
     predictors: tuple[str, ...]
+    outside: tuple[Plate, ...] = ()
 
 
 def plates_of(design: Design) -> tuple[tuple[Plate, ...], tuple[str, ...]]:
     """Return the plates of a model, coarsest first, and the fixed terms that vary within all of them."""
     by_group: dict[str, list[int]] = {}
     for position, term in enumerate(design.random):
-        by_group.setdefault(term.group, []).append(position)
+        if term.pooled is None:
+            by_group.setdefault(term.group, []).append(position)
     plates = sorted((_plate(design.random, terms) for terms in by_group.values()), key=lambda plate: plate.count)
     columns = {name: list(at) for name, at in design.fixed.terms.items() if name != "Intercept" and at}
     out = []
@@ -85,8 +89,6 @@ def plates_of(design: Design) -> tuple[tuple[Plate, ...], tuple[str, ...]]:
 
 def _plate(random: Sequence[RandomEffects], terms: Sequence[int]) -> Plate:
     first = random[terms[0]]
-    if first.members is not None:  # a row stands where most of it is
-        return Plate(first.group, len(first.shown_levels), first.matrix.argmax(axis=1), tuple(terms))
     return Plate(first.group, first.n_levels, first.codes, tuple(terms))
 
 
@@ -95,6 +97,14 @@ def _constant(columns: Array, plate: Plate) -> bool:
     some_row = np.zeros(plate.count, dtype=np.intp)
     some_row[plate.codes] = np.arange(len(plate.codes))
     return bool(np.array_equal(columns, columns[some_row[plate.codes]]))
+
+
+def pooled_plates(design: Design) -> tuple[Plate, ...]:
+    """Return the plates in which no row lies: of coefficients of a smooth, and of levels of which a row has several."""
+    none = np.zeros(0, dtype=np.intp)
+    return tuple(
+        Plate(term.group, term.n_columns, none, (k,)) for k, term in enumerate(design.random) if term.pooled is not None
+    )
 
 
 def arrange(design: Design) -> Arrangement:
@@ -117,7 +127,8 @@ def arrange(design: Design) -> Arrangement:
         else:
             home.append(plate)
     left, right, *apart = (tuple(chain) for chain in [*chains, [], []])
-    return Arrangement(outer, left, right, inner[::-1], tuple(chain for chain in apart if chain), predictors)
+    further = tuple(chain for chain in apart if chain)
+    return Arrangement(outer, left, right, inner[::-1], further, predictors, pooled_plates(design))
 
 
 def _peeled(
@@ -180,7 +191,7 @@ def links_of(design: Design, *, centered: bool) -> Links:
         else:
             means[home] = plate.predictors
     shifts: dict[int, list[int]] = {}
-    direct = []
+    direct = [k for k, term in enumerate(design.random) if term.pooled is not None]
     for i, plate in enumerate(plates):
         finer = [other for other in plates[i + 1 :] if other.within(plate)]
         for k in plate.terms:

@@ -222,3 +222,49 @@ def test_the_order_of_rows_changes_no_statement(order):
     one, other = (mfx.graph(FORMULAS[3], d, view="unrolled") for d in (data, data.iloc[list(order)]))
     assert sorted(one.edges) == sorted(other.edges)
     assert one.deterministic == other.deterministic
+
+
+# ------------------------------------------------------------------ smooths and memberships
+def members(n=24, seed=4):
+    rng = np.random.default_rng(seed)
+    one, two = rng.integers(0, 3, n), rng.integers(0, 3, n)
+    block = np.arange(n) % 2
+    labels = np.array(list("abcdef"))
+    return pd.DataFrame(
+        {
+            "y": rng.normal(size=n),
+            "x": rng.uniform(size=n),
+            "one": labels[3 * block + one],
+            "two": labels[3 * block + two],
+            "g": block * 2 + rng.integers(0, 2, n),
+        }
+    )
+
+
+def test_rows_of_several_levels_have_all_of_them_as_parents():
+    data = members()
+    formula = "y ~ x + (1 | mm(one, two))"
+    rows = mfx.graph(formula, data, view="unrolled")
+    for i, (one, two) in enumerate(zip(data["one"], data["two"], strict=True)):
+        effects = {name for name in rows.parents[f"mu[{i}]"] if name.startswith("b[")}
+        assert effects == {f"b[mm(one, two): {label}]" for label in (one, two)}
+    plates = mfx.graph(formula, data)
+    assert plates.panels[-1].label == "mm(one, two): 6"
+    assert plates.panels[-1].nodes == ("b[mm(one, two)]",)
+    parts = rows.components()
+    assert sorted(parts["mm(one, two)"]) == [("a", "b", "c"), ("d", "e", "f")]
+    assert list(parts["effects"]) == [3, 3]
+    found = rows.elimination()
+    z = (mfx.LinearMixedModel(formula, data).design.random[0].matrix != 0).astype(int)
+    assert found.nonzeros == np.count_nonzero(np.tril(z.T @ z + np.eye(6)))
+    assert found.factor == 21
+
+
+def test_a_smooth_is_one_vector_that_all_rows_share():
+    dag = mfx.graph("y ~ s(x, k=5) + (1 | g)", members())
+    assert set(dag.parents["mu"]) == {"beta", "s(x, k=5)", "b[s(x)]", "b[g]"}
+    assert dag.parents["b[s(x)]"] == ("sd[s(x)]",)
+    rows = mfx.graph("y ~ s(x, k=5) + (1 | g)", members(), view="unrolled")
+    assert not rows.independent("y[0]", "y[1]")
+    assert len(rows.components()) == 1
+    assert len(mfx.graph("y ~ x + (1 | g)", members()).components()) > 1
