@@ -13,7 +13,7 @@ passes over the rows at the mode: one for the expansion of the likelihood, one f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +39,7 @@ from mixedfx.criterion.start import (
 from mixedfx.linalg.factor import BlockFactor, PatternInverse, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 from mixedfx.linalg.rowwise import RowMap
+from mixedfx.matrices import Design
 
 __all__ = [
     "Largest",
@@ -484,11 +485,14 @@ class PartitionedProblem(GeneralizedProblem):
         Family-wide parameters to begin with.
     log_precision : float
         Mean logarithm of the weights that divide the dispersion.
+    rebuilt : callable
+        From another design of the same rows to its problem.
     """
 
     model: PartitionedModel
     phi_start: Array = field(kw_only=True)
     log_precision: float = field(default=0.0, kw_only=True)
+    rebuilt: Callable[[Design], PartitionedProblem] = field(kw_only=True, repr=False)
 
     def log_weight(self, name: str) -> float:
         """Return the logarithm of a typical weight where ``name`` is what the weights divide, else 0."""
@@ -558,9 +562,9 @@ class PartitionedProblem(GeneralizedProblem):
                 return trial, there
         return None
 
-    def with_pieces(self, pieces: Pieces) -> PartitionedProblem:
-        """Return the problem of the same model whose rows come from other pieces."""
-        return replace(self, model=replace(self.model, pieces=pieces))
+    def with_design(self, design: Design) -> PartitionedProblem:
+        """Return the problem of the same model for ``design``, which differs in its random terms only."""
+        return self.rebuilt(design)
 
 
 def _least_squares(square: Array, side: Array) -> Array:

@@ -16,6 +16,7 @@ from mixedfx.criterion.problem import REMAINDERS
 from mixedfx.criterion.start import MEASURED
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, FamilyName, LinkName, family_for
+from mixedfx.families.links import EVERYWHERE
 from mixedfx.fitting import Control
 from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.partitioned import PartitionedFit, fit_partitioned, sums_of_arrays
@@ -103,12 +104,14 @@ def _of_source(
 def _unsuited(family: Family, said: Mapping[str, Any], nagq: Any) -> str:
     """Why a model is not fitted in passes; empty if it may be."""
     arrays = [name for name in ("weights", "offset") if said[name] is not None and not isinstance(said[name], str)]
+    link = family.mean_link
+    has_edge = family.has_intercept and link.domain(family.mean_range) != EVERYWHERE
     reasons = {
         "only the Laplace approximation (nagq=1) is computed in passes": nagq != 1 or isinstance(nagq, bool),
         f"{' and '.join(arrays)} of one number a row are no column of it": bool(arrays),
         "a family with further linear predictors is not fitted in passes": len(family.predictors) > 1,
         "ordered categories are not fitted in passes": not family.has_intercept,
-        f"the link {family.mean_link.name!r} is not fitted in passes": family.mean_link.name in MEASURED,
+        f"the link {link.name!r} is not fitted in passes": link.name in MEASURED or has_edge,
         "a penalty is not fitted in passes": bool(said["penalty"]),
     }
     return next((reason for reason, holds in reasons.items() if holds), "")
@@ -153,6 +156,9 @@ class PartitionedMixedModel(GeneralizedLinearMixedModel):
         self._recipe, self._tally = recipe, sums.sums.tally
 
     said: dict[str, Any] | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"source": None, "said": None}
 
     @property
     def problem(self) -> PartitionedProblem:

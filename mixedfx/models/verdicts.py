@@ -49,8 +49,11 @@ def warn_of(fit: Fit) -> None:
 
 def _edge_message(fit: Fit) -> str | None:
     """The warning if the search stopped where the link allows no larger or no smaller linear predictors."""
-    family, eta = fit.family, fitted_predictor(fit.design, fit.beta, fit.modes)
+    family = fit.family
     edges = [edge for edge in family.mean_link.domain(family.mean_range) if np.isfinite(edge)]
+    if not edges:
+        return None
+    eta = fitted_predictor(fit.design, fit.beta, fit.modes)
     size = max(float(np.abs(eta).mean()), np.finfo(float).tiny)
     near = sum(int(np.sum(np.abs(eta - edge) < AT_EDGE * size)) for edge in edges)
     if not near:

@@ -49,6 +49,8 @@ class TermColumns:
         """Return how the columns of ``terms`` are made of any data, and these columns (r, p) in the rows."""
         ordered = sorted(terms, key=len)
         settings = self.recipe.settings
+        if not ordered:
+            return PlainEncoder.of(ordered), np.zeros((self.rows.size, 0), order="F")
         if all(is_plain(factor, self.rows, settings) for term in ordered for factor in term):
             matrix = np.stack([self._product(term, [1] * len(term)) for term in ordered], axis=1)
             return PlainEncoder.of(ordered), np.asfortranarray(matrix)
@@ -128,7 +130,7 @@ class TermColumns:
 
     def _fixed_transforms(self, expressions: Sequence[Expression] | Mapping[Expression, None]) -> dict[str, Any]:
         """Splines with given knots and raw polynomials, which are the same whatever the rows."""
-        value = Evaluator(_one_row(self.recipe), self.recipe.settings.functions, {})
+        value = Evaluator(_one_row(self.recipe, self.moments), self.recipe.settings.functions, {})
         for text in expressions:
             numeric = self.recipe.numerics.get(text)
             if numeric is not None and not numeric.degree:
@@ -154,10 +156,13 @@ def _only(column: Array, j: int, numeric: Numeric) -> Value:
     return Basis(matrix, numeric.columns, numeric.spans_constant)
 
 
-def _one_row(recipe: Recipe) -> FrameRows:
+def _one_row(recipe: Recipe, moments: Mapping[str, Moments]) -> FrameRows:
+    """A row of values that the columns may have: splines refuse what lies outside their bounds."""
     from mixedfx.matrices.frame import as_frame
 
-    values: dict[str, list[Any]] = {name: [0.5] for name, kind in recipe.kinds.items() if kind == "number"}
+    numbers = [name for name, kind in recipe.kinds.items() if kind == "number"]
+    known = {name: moments.get(f"variable {name}") for name in numbers}
+    values: dict[str, list[Any]] = {name: [0.5 if one is None else one.low] for name, one in known.items()}
     values |= {name: ["a"] for name, kind in recipe.kinds.items() if kind != "number"}
     return FrameRows(as_frame(values))
 
@@ -182,7 +187,7 @@ def _learnt(numeric: Numeric, moments: Moments, recipe: Recipe) -> FittedTransfo
 
 def _scale_options(expression: Expression, recipe: Recipe) -> dict[str, Any]:
     tree: Any = expression.tree
-    value = Evaluator(_one_row(recipe), recipe.settings.functions, {})
+    value = Evaluator(_one_row(recipe, {}), recipe.settings.functions, {})
     names = ("x", "center", "scale", "ddof")
     given = dict(zip(names, map(value._visit, tree.args), strict=False))
     given |= {str(keyword.arg): value._visit(keyword.value) for keyword in tree.keywords}

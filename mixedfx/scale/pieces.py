@@ -256,6 +256,9 @@ class SourcePieces(Pieces):
     used: int
     fingerprint: int
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoPieces, (self.encoding.design,)  # a pickle has no source: what is open here is not open elsewhere
+
     def reduce(self, work: Work) -> Sums:
         """Return the sums over all rows of what ``work`` gives for each piece.
 
@@ -343,8 +346,35 @@ def partitioned_problem(
     )
     phi, log_precision = _first_phi(source, encoding) if family.phi_names else (np.zeros(0), 0.0)
     return PartitionedProblem(
-        design, assembly, (basis,), terms, family, nowhere, model, (), phi_start=phi, log_precision=log_precision
+        design,
+        assembly,
+        (basis,),
+        terms,
+        family,
+        nowhere,
+        model,
+        (),
+        phi_start=phi,
+        log_precision=log_precision,
+        rebuilt=_Rebuilt(recipe, family, information, source, tally),
     )
+
+
+@dataclass(frozen=True)
+class _Rebuilt:
+    """The problem of another design of the same rows; a pickle has no source."""
+
+    recipe: GeneralizedRecipe
+    family: Family
+    information: Information
+    source: Source | None
+    tally: Any
+
+    def __call__(self, design: Design) -> PartitionedProblem:
+        return partitioned_problem(design, self.recipe, self.family, self.information, self.source, self.tally)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Rebuilt, (self.recipe, self.family, self.information, None, self.tally)
 
 
 def _first_phi(source: Source | None, encoding: Encoding) -> tuple[Array, float]:

@@ -1,5 +1,6 @@
 """Generalised models take every source that can be read again, in passes over its rows."""
 
+import pickle
 import threading
 import tracemalloc
 
@@ -60,7 +61,7 @@ def in_any_order(formula, data, options):
 
 
 def nearest(fits, read):
-    return min(fits, key=lambda fit: np.abs(fit.params - read.params).max())
+    return min(fits, key=lambda fit: np.abs(fit.solution.x - read.solution.x).max())
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -69,6 +70,7 @@ def test_a_source_gives_the_fit_in_memory(data, source, tmp_path):
     assert_same(rows, mfx.glmer(FORMULA, source(data, tmp_path), family="binomial"))
 
 
+KNOWN = pd.DataFrame(0.3 + 0.7 * np.eye(25), index=range(25), columns=range(25))
 MODELS = {
     "one factor": ("y ~ x + f + (1 | g)", {"family": "binomial"}),
     "a slope": ("y ~ x + (1 + x | g)", {"family": "binomial", "link": "cloglog"}),
@@ -77,6 +79,13 @@ MODELS = {
     "nested factors and an offset": ("count ~ f + (1 | g / h)", {"family": "poisson", "offset": "shift"}),
     "weights of zero": ("count ~ x + offset(shift) + (1 | g)", {"family": "poisson", "weights": "w"}),
     "expected information": ("y ~ x + (1 | g)", {"family": "binomial", "link": "probit", "information": "expected"}),
+    "a structure of the covariance": ("y ~ x + cs(0 + f | g)", {"family": "binomial"}),
+    "known covariances of levels": ("y ~ f + known(1 | g, K)", {"family": "binomial", "functions": {"K": KNOWN}}),
+    "splines with knots": (
+        "y ~ bs(x, knots=[2000], lower_bound=1950, upper_bound=2050) + (1 | g:h)",
+        {"family": "binomial"},
+    ),
+    "no fixed effects": ("y ~ 0 + (1 | g)", {"family": "binomial"}),
     "contrasts": ("count ~ 0 + f + (1 | g)", {"family": "poisson", "contrasts": {"f": "sum"}}),
 }
 
@@ -160,7 +169,7 @@ def test_what_needs_no_rows_is_what_the_fit_in_memory_says(many, tmp_path, formu
     rows, read = mfx.glmer(formula, many, **options), mfx.glmer(formula, pieces(many), **options)
     read.save(tmp_path / "fit")
     new = many.dropna()[:6]
-    for fit in (read, mfx.load(tmp_path / "fit")):
+    for fit in (read, mfx.load(tmp_path / "fit"), pickle.loads(pickle.dumps(read))):
         assert str(fit.summary()) == str(rows.summary())
         for asked in (
             lambda fit: mfx.anova(fit),
@@ -192,6 +201,15 @@ def test_nested_fits_are_compared(many):
         apart = mfx.anova(fits[0], mfx.glmer("count ~ x + f + (1 | g)", source, family="poisson"))
         assert "offset" in str(apart)
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_a_search_that_is_cut_short_says_so(data):
+    texts = []
+    for source in (data, pieces(data)):
+        with pytest.warns(mfx.ConvergenceWarning):
+            fit = mfx.glmer(FORMULA, source, family="binomial", control=mfx.Control(max_iter=0))
+        texts.append(str(fit.certificate))
+    assert texts[0] == texts[1]
 
 
 def test_what_needs_rows_says_so(data):
@@ -258,11 +276,12 @@ def test_levels_with_one_outcome_each_are_found_in_the_rows():
         ({"penalty": 0.1}, "a penalty"),
         ({"zero_inflation": "~ 1", "family": "poisson"}, "further linear predictors"),
         ({"family": "gaussian"}, "the link 'identity'"),
+        ({"formula": "y ~ 1 + (1 | g)", "link": "log"}, "the link 'log'"),
         ({"control": mfx.Control(remainder="iterative"), "formula": "y ~ x + (1 | g) + (1 | h)"}, "by iteration"),
         ({"formula": "y ~ bs(x, df=4) + (1 | g)"}, "takes its knots from all rows"),
         ({"formula": "label ~ x + (1 | g)"}, "a response of labels"),
-        ({"formula": "y ~ s(x) + (1 | g)"}, "smooths"),
-        ({"formula": "y ~ x + (1 | mm(g, k))"}, "multiple memberships"),
+        ({"formula": "y ~ s(x) + (1 | g)"}, "s(x) takes its knots from all rows"),
+        ({"formula": "y ~ x + (1 | mm(g, k))"}, "(1 | mm(g, k)) has several"),
         ({"formula": "y ~ x"}, "no random effects"),
     ],
 )
@@ -327,7 +346,7 @@ def test_a_worker_that_is_killed_changes_nothing():
     data["y"] = rng.poisson(np.exp(0.3 * data.x + rng.normal(size=20)[data.g]))
     formula = "y ~ twice(x) + (1 | g)"
     options = {"family": "poisson", "functions": {"twice": lambda x: 2.0 * x}}
-    rows = in_any_order(formula, data, options)
+    rows = mfx.glmer(formula, data, **options)
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
@@ -337,7 +356,7 @@ def test_a_worker_that_is_killed_changes_nothing():
         killer.start()
         read = mfx.glmer(formula, source, **options)
         killer.join()
-    assert_same(nearest(rows, read), read)
+    assert_same(rows, read, rtol=1e-6)  # the last step is taken or not, by the rounding of the order of sums
 
 
 @pytest.mark.slow
