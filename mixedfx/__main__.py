@@ -42,6 +42,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"{self.prog}: {message} (mixedfx --help says what there is)\n")
 
 
+class _Lesson(argparse.Action):
+    """Write a lesson of the course as a notebook, open it where Jupyter is installed, and stop."""
+
+    def __call__(self, parser: argparse.ArgumentParser, _: Any, value: Any, option: str | None = None) -> NoReturn:
+        from mixedfx.command.lessons import write_lesson
+
+        try:
+            print(write_lesson(str(value)))
+        except (mfx.SpecificationError, OSError) as error:
+            parser.error(str(error))
+        parser.exit()
+
+
 class _Listing(argparse.Action):
     """Print the bundled data sets, and stop."""
 
@@ -64,6 +77,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--sep", metavar="SIGN", help="what divides the columns of a text file; guessed if omitted")
     parser.add_argument("--list", action=_Listing, nargs=0, help="list the bundled data sets and stop")
+    parser.add_argument(
+        "--lesson", action=_Lesson, metavar="N", help="write lesson N of the course as a notebook and stop"
+    )
     parser.add_argument("--version", action="version", version=f"mixedfx {mfx.__version__}")
     _add_model_options(parser.add_argument_group("model"))
     _add_output_options(parser.add_argument_group("output (FILE '-' or none: standard output instead of the summary)"))

@@ -291,3 +291,20 @@ def test_a_reader_that_has_had_enough_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+def test_a_lesson_is_written_and_never_written_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for arguments, code, words in (
+        (["--lesson", "1"], 0, "wrote lesson01.ipynb"),
+        (["--lesson", "1"], 2, "is there already"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        captured = capsys.readouterr()
+        assert words in captured.out + captured.err
+    assert json.loads((tmp_path / "lesson01.ipynb").read_text(encoding="utf-8"))["nbformat"] == 4
+    with pytest.raises(SystemExit):
+        main(["--lesson", "99"])
+    assert "there is no lesson '99'" in capsys.readouterr().err
