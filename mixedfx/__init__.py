@@ -93,6 +93,7 @@ _HOME = {
     "mean_squares": "analysis_of_variance",
     "options": "_display",
     "ranova": "analysis_of_variance",
+    "linearity_test": "analysis_of_variance",
     "register_covariance": "covariance",
     "simulate": "results.simulation",
     "trends": "marginal_means",
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from mixedfx.analysis_of_variance import batches as batches
     from mixedfx.analysis_of_variance import contextual_test as contextual_test
     from mixedfx.analysis_of_variance import drop1 as drop1
+    from mixedfx.analysis_of_variance import linearity_test as linearity_test
     from mixedfx.analysis_of_variance import mean_squares as mean_squares
     from mixedfx.analysis_of_variance import ranova as ranova
     from mixedfx.covariance import register_covariance as register_covariance

@@ -2,6 +2,7 @@
 
 from mixedfx.analysis_of_variance.anova import anova, drop1
 from mixedfx.analysis_of_variance.components.batches import Batches, batches
+from mixedfx.analysis_of_variance.components.linearity import linearity_test
 from mixedfx.analysis_of_variance.components.mean_squares import MeanSquares, mean_squares
 from mixedfx.analysis_of_variance.components.random_terms import ranova
 from mixedfx.analysis_of_variance.strata.aov import AovResults, aov
@@ -16,6 +17,7 @@ __all__ = [
     "batches",
     "contextual_test",
     "drop1",
+    "linearity_test",
     "mean_squares",
     "ranova",
 ]

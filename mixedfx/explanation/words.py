@@ -157,7 +157,8 @@ def _spread(group: str, name: str, sd: float, reading: Reading, where: str = "")
     start = f"Levels of {group} differ in {what}: standard deviation {number(sd)}"
     if not reading.ratio:
         return f"{start}; about two thirds lie within {number(sd)} of the average."
-    low, high = number(np.exp(-sd)), number(np.exp(sd))
+    with np.errstate(over="ignore"):  # of a fit that has run away
+        low, high = number(np.exp(-sd)), number(np.exp(sd))
     if name == "Intercept":
         return f"{start}; about two thirds have {low} to {high} times the {reading.quantity} of the average."
     return f"{start}; about two thirds have {low} to {high} times the {reading.ratio_name} of the average."

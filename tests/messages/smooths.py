@@ -57,6 +57,7 @@ CASES: dict[str, Case] = {
     "smooth of two values": (lmer("y ~ s(b)"), D, ("2 different values", "a line")),
     "smooth of a small basis": (lmer("y ~ s(x, k=2)"), S, ("at least 3", "bs='cr'")),
     "smooths of none": (smooth("y ~ x + (1 | g)", mfx.plots.smooth), S, ("no smooths", "s(x)")),
+    "linearity of none": (smooth("y ~ x + (1 | g)", mfx.linearity_test), S, ("no smooths", "s(x)")),
     "smooth of another name": (smooth("y ~ s(x)", lambda f: mfx.plots.smooth(f, "s(z)")), S, ("'s(z)'", "'s(x)'")),
     "smooths on one ax": (smooth("y ~ s(x) + s(p)", drawn_on_one_ax), S, ("s(x), s(p)", "leave out ax")),
     "smooths of sums": (lambda: mfx.cross_products(data(), "y ~ s(x) + (1 | g)"), S, ("s(x)", "knots")),
