@@ -1,6 +1,6 @@
 """Whether smooths are straight lines: the exact null distribution of the likelihood ratio of one variance.
 
-The ratio is that of a variance at the end of its range, and far from an even mixture of chi-squared distributions: it is
+The ratio is that of a variance at the end of its range, and not an even mixture of chi-squared distributions: it is
 zero in well over half of the samples. Crainiceanu and Ruppert (2004, JRSS B 66:165) have its distribution as that of
 the largest value of a function of one variable, drawn in a moment. Beside other random effects it is an approximation
 that takes these as known (Greven, Crainiceanu, Kuechenhoff and Peters 2008, JCGS 17:870).
