@@ -22,6 +22,7 @@ from mixedfx.graphs.plates import Links, Plate, Scheme, arrange, links_of, plate
 from mixedfx.matrices import Design, RandomEffects
 from mixedfx.models.base import MixedModel
 from mixedfx.models.generalized import GeneralizedLinearMixedModel
+from mixedfx.models.inputs import is_mismeasured
 from mixedfx.models.linear import LinearMixedModel
 from mixedfx.results.base import results_of_ours
 
@@ -72,7 +73,8 @@ def graph(
     Graph
         Nodes are ``beta`` (coefficients), ``gamma[g]`` (coefficients of predictors that enter at g), ``sd[g]`` or
         ``Sigma[g]``, ``b[g]`` or ``a[g]``, ``mu`` or ``eta``, parameters of the response such as ``sigma``, the terms
-        of the formula, and the response. A name that is taken gets an apostrophe.
+        of the formula, and the response; ``me(w)`` is a true value, whose measurements are its children. A name that
+        is taken gets an apostrophe.
 
     Raises
     ------
@@ -107,6 +109,10 @@ def _model_of(source: Any, data: Any, family: Any, options: dict[str, Any]) -> M
     if isinstance(source, str | Formula):
         if data is None:
             raise SpecificationError(f"the graph of a formula needs data: graph({str(source)!r}, data)")
+        if is_mismeasured(source, options.get("functions"), options.get("errors_in_variables")):
+            from mixedfx.models.errors_in_variables import ErrorsInVariablesModel
+
+            return ErrorsInVariablesModel(str(source), data, family=family, **options)
         if family is None or family == "gaussian":
             return LinearMixedModel(source, data, **options)
         return GeneralizedLinearMixedModel(source, data, family=family, **options)
@@ -163,10 +169,13 @@ class _Parts:
     def __init__(self, model: MixedModel[Any], links: Links) -> None:
         self.model, self.links = model, links
         self.design = model.design
+        self.plain_model: MixedModel[Any] = model if model.naive_model is None else model.naive_model
+        self.measured = {one.name: one for one in model.design.measured}
         self.plates, _ = plates_of(model.design)
         self.templates: dict[str, _Template] = {}
         self.edges: list[tuple[str, str]] = []
         self.taken = {model.design.response.name, *model.design.fixed.terms}
+        self.taken |= {name for one in self.measured.values() for name in one.columns}
         for component in model.components.values():
             self.taken |= set(component.terms)
         n = len(model.design.index)
@@ -201,7 +210,7 @@ class _Parts:
         response = self.templates[design.response.name]
         shapes = [name for name in self._parents(response.name) if self.templates[name].kind == PARAMETER]
         others = {self.predictor, *shapes}
-        if set(self._parents(response.name)) != others or design.offset is not None:
+        if set(self._parents(response.name)) != others or design.offset is not None or self.measured:
             return None
         return Scheme(
             arrange(design),
@@ -279,6 +288,7 @@ class _Parts:
             self.edges += [(self._effect_name(k), self._effect_name(term)) for k in others]
         self.predictor = self._predictor()
         self._response(self.predictor)
+        self._measurements()
 
     def _add(self, template: _Template, *children: str) -> str:
         """Add a node, and edges to nodes that stand already or will."""
@@ -315,7 +325,7 @@ class _Parts:
         if means:
             self._add(_Template(self._slope_name(k), PARAMETER), name)
         for fixed in means:
-            self._add(_Template(fixed, DATA, plate.codes, self.of_plate[plate.name]), name)
+            self._data(fixed, name)
         self._add(_Template(name, EFFECT, plate.codes, self.of_plate[plate.name], notes=term.names))
 
     def _pooled(self, k: int) -> None:
@@ -330,14 +340,34 @@ class _Parts:
 
     def _data(self, name: str, child: str) -> None:
         """A fixed term, once a level of the coarsest factor within whose levels it is constant."""
-        for plate in self.plates:
-            if name in plate.predictors:
-                self._add(_Template(name, DATA, plate.codes, self.of_plate[plate.name]), child)
-                return
-        self._add(_Template(name, DATA, self.rows.codes, self.rows.labels), child)
+        codes, labels = self.rows.codes, self.rows.labels
+        unit = self.model.data.term if name in self.measured else None
+        if unit is not None:
+            codes, labels = unit.codes, _labels(unit.levels)
+        else:
+            for plate in self.plates:
+                if name in plate.predictors:
+                    codes, labels = plate.codes, self.of_plate[plate.name]
+                    break
+        self._add(_Template(name, EFFECT if name in self.measured else DATA, codes, labels), child)
+
+    def _measurements(self) -> None:
+        """True values depend on the other predictors, and each of its measurements on its true value alone."""
+        others = [name for name in self.design.fixed.terms if name in self.templates and name not in self.measured]
+        before: list[str] = []
+        for name, one in self.measured.items():
+            template = self.templates[name]
+            self.edges += [(other, name) for other in (*others, *before)]
+            before.append(name)
+            for parameter in ("gamma", "sd"):
+                self._add(_Template(self._own(f"{parameter}[{name}]"), PARAMETER), name)
+            error = self._add(_Template(self._own(f"error[{name}]"), PARAMETER))
+            for column in one.columns:
+                self._add(_Template(column, RESPONSE, template.codes, template.labels))
+                self.edges += [(name, column), (error, column)]
 
     def _predictor(self) -> str:
-        normal = self.model.family is None
+        normal = self.plain_model.family is None
         name = self._own("mu" if normal else "eta")
         node = _Template(name, PREDICTOR, self.rows.codes, self.rows.labels, deterministic=True)
         if self.design.fixed.names and (self.links.predictors or self.design.fixed.has_intercept):
@@ -355,7 +385,7 @@ class _Parts:
         shaped = self._residuals(response)
         for parameter in self._parameters():
             self._add(_Template(self._own(parameter), PARAMETER), shaped)
-        for component, fixed in self.model.components.items():
+        for component, fixed in self.plain_model.components.items():
             name = self._own(f"eta[{component}]")
             self._add(_Template(self._own(f"beta[{component}]"), PARAMETER), name)
             for term, columns in fixed.terms.items():
@@ -367,18 +397,18 @@ class _Parts:
 
     def _residuals(self, response: str) -> str:
         """What the parameters of the residuals shape: the response, or a vector for each group of correlated rows."""
-        residual = self.model.bound_residual
+        residual = self.plain_model.bound_residual
         if residual is None or residual.groups is None:
             return response
         labels = tuple(str(i) for i in range(int(residual.groups.max()) + 1))
         return self._add(_Template(self._own("e"), EFFECT, residual.groups, labels), response)
 
     def _parameters(self) -> Iterable[str]:
-        family, residual = self.model.family, self.model.bound_residual
+        family, residual = self.plain_model.family, self.plain_model.bound_residual
         if family is not None:
             yield from family.phi_names if family.has_intercept else ["thresholds"]
             return
-        if self.model.sigma is None and (residual is None or residual.sigma is None):
+        if self.plain_model.sigma is None and (residual is None or residual.sigma is None):
             yield "sigma"
         if residual is not None and residual.start.size:
             yield "R"

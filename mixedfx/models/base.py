@@ -62,6 +62,8 @@ class MixedModel(ABC, Generic[R]):
         Of the response, around its mean; None where the residuals are normal.
     components : dict of str to FixedEffects
         Of linear predictors beside that of the mean.
+    naive_model : MixedModel or None
+        The model as if no predictor were measured with error, where some are.
     """
 
     design: Design
@@ -72,6 +74,8 @@ class MixedModel(ABC, Generic[R]):
     penalty: float = 0.0
     family: Family | None = None
     components: Mapping[str, FixedEffects] = MappingProxyType({})
+    naive_model: Any = None
+    data: Any = None  # the measurements of predictors that are measured with error
 
     # ---------------------------------------------------------------- what a kind of model adds
     @abstractmethod

@@ -268,3 +268,40 @@ def test_a_smooth_is_one_vector_that_all_rows_share():
     assert not rows.independent("y[0]", "y[1]")
     assert len(rows.components()) == 1
     assert len(mfx.graph("y ~ x + (1 | g)", members()).components()) > 1
+
+
+# ------------------------------------------------------------------ errors in variables
+def measured(n=40, seed=6):
+    rng = np.random.default_rng(seed)
+    x, z = rng.normal(size=(2, n))
+    truth = x + 0.5 * z
+    columns = {"w1": truth + 0.3 * rng.normal(size=n), "w2": truth + 0.3 * rng.normal(size=n), "z": z}
+    return pd.DataFrame(columns | {"y": truth + z + rng.normal(size=n), "g": np.arange(n) % 8})
+
+
+def test_a_predictor_measured_with_error_is_the_reference_graph():
+    dag = mfx.graph("y ~ me(w1, w2) + z", measured(), constant=(), view="unrolled").collapsed()
+    names = {"x": "me(w1, w2)[0]", "z": "z[0]", "w1": "w1[0]", "w2": "w2[0]", "y": "y[0]", "su": "error[me(w1, w2)]"}
+    edges = [(a, b) for a, b in dag.edges if a in names.values() and b in names.values()]
+    assert set(edges) == {(names[a], names[b]) for a, b in REFERENCE["errors_in_variables"]["edges"]}
+    small = mfx.Graph(edges)
+    for query in REFERENCE["errors_in_variables"]["queries"]:
+        known = [names[name] for name in query["given"]]
+        assert small.independent(names[query["x"]], names[query["y"]], known) is query["independent"]
+
+
+def test_measurements_of_a_fit_and_of_groups():
+    data = measured()
+    data["v"] = data.groupby("g")["w1"].transform("mean")
+    fit = mfx.lmer("y ~ me(w1, sd=0.3) + z + (1 | g)", data)
+    dag = mfx.graph(fit)
+    assert {"mu", "sigma", "me(w1)", "w1", "error[me(w1)]"} <= dag.parents.keys()
+    assert dag.kind("me(w1)") == "effect"
+    assert dag.independent("w1", "y", "me(w1)")
+    assert not dag.independent("w1", "y", "z")
+    assert dag.plot() is not None
+    grouped = mfx.graph("y ~ me(v, sd=0.1) + z + (1 | g)", data)
+    assert "v" in grouped.panels[0].nodes
+    assert "me(v)" in grouped.parents["a[g]"]
+    counts = data.assign(y=np.arange(40) % 4)
+    assert {"eta", "me(w1)"} <= mfx.graph("y ~ me(w1, sd=0.3) + (1 | g)", counts, family="poisson").parents.keys()
