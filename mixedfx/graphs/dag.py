@@ -42,7 +42,7 @@ VARIABLE, EFFECT, RESPONSE, PREDICTOR, DATA, PARAMETER = (
     *("data", "parameter"),
 )
 SHOWN = 6  # nodes that a message lists
-MOST_STEPS = 2e8  # nodes and edges that the search for all independences may look at
+MOST_STEPS = 3e6  # nodes and edges that the search for all independences may look at: some ten seconds
 
 
 @dataclass(frozen=True)
