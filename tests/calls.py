@@ -288,6 +288,7 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "obs": some(True, False, None, 3),
     "skip_single": some(True, False, 3),
     "combine_terms": some(None, "x", ["x"], ["nope"], 3),
+    "scales": some((2.0, 1.0, 0.1), [], [-1.0], [np.nan], 1.0, "a", None),
     "support": some(None, None, np.linspace(-2.0, 2.0, 30), [0.0], [1.0, 0.0], [np.nan], [], "a"),
     "basis": some(None, None, np.ones((100, 1)), np.ones((3, 1)), "a"),
     "penalty": some(None, 0.1, 0, -1, np.nan, "a"),

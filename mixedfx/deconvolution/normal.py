@@ -41,10 +41,10 @@ def normal_law(kernel: Kernel, weights: Array, near: NormalLaw | None = None) ->
     estimates, errors = linear.estimates
     unit = float(np.hypot(np.sqrt(np.cov(estimates, aweights=w, ddof=0)), _finite(float(errors.min()))))
     low, high = _reach(linear, unit)
-    if isinstance(linear, NormalErrors) or near is None or near.spread == 0:
-        spreads = unit * (SPREADS if isinstance(linear, NormalErrors) else SPREADS[::COARSE])
-    else:
-        spreads = np.array([near.spread])
+    fast = isinstance(linear, NormalErrors)
+    spreads = unit * (SPREADS if fast and near is None else SPREADS[::COARSE])
+    if near is not None and near.spread > 0:
+        spreads = np.append(spreads, near.spread) if fast else np.array([near.spread])
     trials = [_best_location(linear, w, float(spread)) for spread in spreads]
     start = max(trials, key=lambda point: -point.value)
     found = minimize(

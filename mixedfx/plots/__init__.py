@@ -34,6 +34,7 @@ from mixedfx.plots.means import (
     pairwise_pvalues_frame,
     plot_marginal_means,
 )
+from mixedfx.plots.modes import joint_and_marginal, joint_and_marginal_frame, modes_and_means, modes_and_means_frame
 from mixedfx.plots.parameters import plot_bootstrap, plot_profile
 from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
 from mixedfx.plots.smooths import smooth, smooth_frame
@@ -54,11 +55,15 @@ __all__ = [
     "influence",
     "interaction",
     "interaction_frame",
+    "joint_and_marginal",
+    "joint_and_marginal_frame",
     "likelihood_surface",
     "likelihood_surface_frame",
     "marginal_means_frame",
     "matrix_frame",
     "matrix_image",
+    "modes_and_means",
+    "modes_and_means_frame",
     "optimizer_path",
     "pairwise_pvalues",
     "pairwise_pvalues_frame",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ from mixedfx.results.components import (
     summary_tables,
 )
 from mixedfx.results.effects import effect_frames
+from mixedfx.results.joint_path import SCALES, checked_scales, joint_frame_of, log_volume
 from mixedfx.results.simulate import checked_count
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["GeneralizedLinearMixedResults", "compare_integrators", "joint_map_path"]
 
 ORDERS = (3, 7, 15, 31, 63)
-SCALES = (2.0, 1.0, 0.5, 0.2, 0.1, 0.01, 0.001)
 FEWEST_DRAWS = 100
-RANK = 1e-8  # singular value of a covariance's factor, relative to the largest, that counts as zero
 
 
 @hinting_methods
@@ -231,10 +230,22 @@ class GeneralizedLinearMixedResults(MixedResults):
         self.design.need_rows("another integral over the random effects")
         return compare_integrators(self.solution, checked_count(draws), seed)
 
-    def joint_map_path(self) -> pd.DataFrame:
-        """Follow the joint mode of fixed and random effects as the standard deviations shrink: it has no maximum."""
+    def joint_map_path(self, scales: Any = SCALES) -> pd.DataFrame:
+        """Follow the joint mode of fixed and random effects as the standard deviations shrink: it has no maximum.
+
+        Parameters
+        ----------
+        scales : sequence of float
+            Factors on all estimated standard deviations of the random effects.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by scale; ``joint``: log density of data and random effects at their joint mode; ``marginal``: the
+            Laplace log-likelihood at the same fixed effects.
+        """
         self.design.need_rows("the joint mode of fixed and random effects")
-        return joint_map_path(self.solution)
+        return joint_map_path(self.solution, checked_scales(scales))
 
 
 def compare_integrators(fit: GeneralizedFit, draws: int = 10_000, seed: int = 0) -> pd.DataFrame:
@@ -297,7 +308,7 @@ def joint_map_path(fit: GeneralizedFit, scales: tuple[float, ...] = SCALES) -> p
     model, state = fit.problem.model, fit.at.state
     rows = []
     start = (state.parts.beta, state.mode.b)
-    parts = [_log_volume(T) for T in state.factors]
+    parts = [log_volume(T) for T in state.factors]
     levels = model.space.rows.layout.levels
     dimension = sum(m * rank for m, (rank, _) in zip(levels, parts, strict=True))
     volume = sum(m * log_det for m, (_, log_det) in zip(levels, parts, strict=True))
@@ -313,15 +324,7 @@ def joint_map_path(fit: GeneralizedFit, scales: tuple[float, ...] = SCALES) -> p
         joint = value - 0.5 * float(mode.t @ mode.b) - 0.5 * (log_det + dimension * np.log(2.0 * np.pi))
         rows.append((joint, _laplace_value(fit, scale, mode.beta)))
         start = (mode.beta, mode.b)
-    index = pd.Index(scales, name="scale")
-    return pd.DataFrame(rows, index=index, columns=["joint", "marginal"])
-
-
-def _log_volume(factor: Array) -> tuple[int, float]:
-    """Return rank and log-determinant of a covariance ``T T'`` in the directions that vary at all."""
-    values = np.linalg.svd(factor, compute_uv=False)
-    values = values[values > RANK * values.max(initial=0.0)]
-    return values.size, 2.0 * float(np.log(values).sum())
+    return joint_frame_of(rows, scales)
 
 
 def _laplace_value(fit: GeneralizedFit, scale: float, beta: Array) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.reported import standard_error
 from mixedfx.results.base import MixedResults
 from mixedfx.results.components import further_table
+from mixedfx.results.joint_path import SCALES, checked_scales, linear_joint_path
 from mixedfx.results.responses import checked_responses
 
 if TYPE_CHECKING:
@@ -104,6 +105,39 @@ class LinearMixedResults(MixedResults):
         parameters = further.set_index("term")[list(names)].rename(columns=names)
         deviations = pd.DataFrame({"coef": by_kind.to_numpy()}, index=[f"sd, {label}" for label in by_kind.index])
         return pd.concat([deviations, parameters]) if len(deviations) else parameters
+
+    @property
+    def random_effects_mean(self) -> dict[str, pd.DataFrame]:
+        """Conditional means: group to DataFrame (levels x columns). They are the modes, :attr:`random_effects`.
+
+        Given the data and the parameters the random effects of a linear mixed model are jointly normal, so that mean
+        and mode are one. In generalised models they differ.
+        """
+        return self.random_effects
+
+    def joint_map_path(self, scales: Any = SCALES) -> pd.DataFrame:
+        """Follow the joint mode of fixed and random effects as the standard deviations shrink: it has no maximum.
+
+        Parameters
+        ----------
+        scales : sequence of float
+            Factors on all estimated standard deviations of the random effects.
+
+        Returns
+        -------
+        DataFrame
+            Indexed by scale; ``joint``: log density of data and random effects at their joint mode, the residual
+            variance held at its estimate; ``marginal``: the log-likelihood (not the restricted one) at the same fixed
+            effects.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Yield ~ 1 + (1 | Batch)", mfx.load_dataset("dyestuff"), reml=False)
+        >>> fit.joint_map_path([1.0, 0.1, 0.001]).round(1).to_numpy().tolist()
+        [[-186.9, -163.7], [-181.2, -167.9], [-153.9, -168.1]]
+        """
+        return linear_joint_path(self.solution, checked_scales(scales))
 
     @property
     def refits_together(self) -> bool:

@@ -34,13 +34,21 @@ def spline(**options: Any) -> Any:
     return law(sd=1.0, method="spline", **options)
 
 
-def picture(*given: Any, **options: Any) -> Any:
+def pictures() -> Any:
     import matplotlib as mpl
 
     mpl.use("Agg")
     from mixedfx import plots
 
-    return plots.deconvolution(*given, **options)
+    return plots
+
+
+def picture(*given: Any, **options: Any) -> Any:
+    return pictures().deconvolution(*given, **options)
+
+
+def without() -> Any:
+    return mfx.lmer("y ~ x", data())
 
 
 CASES: dict[str, Case] = {
@@ -94,6 +102,10 @@ CASES: dict[str, Case] = {
         S,
         ("weights", "whole numbers"),
     ),
+    "scales": (lambda: fit().joint_map_path([1.0, -1.0]), S, ("scales", "positive", "-1")),
+    "no effects": (lambda: pictures().modes_and_means(without()), S, ("no random effects", "modes")),
+    "no effects on a path": (lambda: pictures().joint_and_marginal(without()), S, ("no random effects",)),
+    "modes of nothing": (lambda: pictures().modes_and_means(fit(), "nope"), S, ("'nope'", "'g'")),
     "picture of a fit": (lambda: picture(fit()), TypeError, ("LinearMixedResults", "fit.deconvolve")),
     "picture on one panel": (lambda: picture(law(sd=1.0)(), ax=[None]), S, ("3 Axes", "1")),
 }
