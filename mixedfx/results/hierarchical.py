@@ -16,6 +16,7 @@ from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.fitting.hierarchical import HierarchicalFit
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
+from mixedfx.results.joint_path import SCALES
 
 if TYPE_CHECKING:
     from mixedfx.models.hierarchical import HierarchicalGeneralizedLinearModel
@@ -139,10 +140,10 @@ class HierarchicalGeneralizedLinearResults(GeneralizedLinearMixedResults):
         adjusted = adjusted_at(problem, NOTHING, state.x[model.n_fixed :], (state.parts.beta, state.mode.b))
         return pd.Series({"h": h, "p_v(h)": p_v, "p_bv(h)": -0.5 * adjusted.value}, name="h_likelihoods", dtype=float)
 
-    def joint_map_path(self) -> pd.DataFrame:
+    def joint_map_path(self, scales: Any = SCALES) -> pd.DataFrame:
         """Refuse where effects are not normal: the path scales normal effects down."""
         self.solution.check_normal("joint_map_path")
-        return super().joint_map_path()
+        return super().joint_map_path(scales)
 
     # ---------------------------------------------------------------- tables
     def _component_tables(self) -> dict[str, pd.DataFrame]:
