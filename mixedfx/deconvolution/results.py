@@ -311,8 +311,8 @@ class Deconvolution:
         Notes
         -----
         Both laws are estimated in every data set. Of random effects the fixed effects and variances of the fit count as
-        known, in the data and in the replicates, so that what their own estimation adds is left out. The test holds its
-        level closely (see the guide), and has little power where errors are as large as the spread of theta.
+        known, in the data and in the replicates, so that what their own estimation adds is left out. The size of the
+        test is near its level (see the guide), its power small where errors are as large as the spread of theta.
         """
         count, workers = checked_count(n), Workers(n_jobs, progress)
         if np.any(self.weights != np.round(self.weights)):
