@@ -122,7 +122,6 @@ REASONS: dict[str, tuple[tuple[str, str], ...]] = {
     "For families that users write.": (
         ("families/base.py", "has no categories"),
         ("families/base.py", "no distribution function"),
-        ("programs/description.py", "writes what lmer and glmer fit"),
         ("covariance/base.py", "lacks a method for the parameters"),
         ("results/simulation.py", "they draw nothing"),
     ),

@@ -178,11 +178,11 @@ def start_values(model: Description, *, centered: bool, partial: bool) -> dict[s
         if term.correlation is not None:
             L = term.correlation.start
             if not partial:
-                found[term.correlation.name] = L
+                found[term.correlation.name] = np.array(L)
             else:
                 found[term.correlation.partial] = factor_partial(L)
         effects = term.start if centered else np.linalg.solve(sd[:, None] * L, term.start.T).T
-        found[term.effect if centered else term.raw] = effects[:, 0] if term.size == 1 else effects
+        found[term.effect if centered else term.raw] = np.array(effects[:, 0] if term.size == 1 else effects)
     return found
 
 

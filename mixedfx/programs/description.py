@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -336,7 +336,16 @@ def describe(fit: MixedResults, method: str) -> Description:
         threshold_names,
         terms,
         {},
+        tuple(_left_out(fit)),
     )
+
+
+def _left_out(fit: MixedResults) -> Iterator[str]:
+    """Yield sentences on what the formula or the fit have, and the program has not."""
+    for one in fit.design.undetermined:
+        yield f"Without {one.what}: it {one.why}."
+    if getattr(fit.model, "penalty", 0.0):
+        yield "Without the penalty of the fit, whose place the priors of the coefficients take."
 
 
 def _check(fit: MixedResults, method: str) -> None:
@@ -344,7 +353,9 @@ def _check(fit: MixedResults, method: str) -> None:
     solution, family = fit.solution, fit.solution.family
     fit.design.need_rows("a program with its data")
     if solution.kind not in KINDS:
-        raise SpecificationError(f"{method} writes what lmer and glmer fit; this is a {solution.title.lower()}")
+        raise SpecificationError(
+            f"{method} writes linear and generalised linear mixed models; this is a {solution.title.lower()}"
+        )
     if solution.residual is not None:
         raise SpecificationError(f"{method} has no residual structures: fit without residual=")
     if family.link.name not in LINKS or family.link != LINKS[family.link.name]:

@@ -329,7 +329,7 @@ def _notes(fit: MixedResults, rows: list[_Row], source: _Draws, model: Descripti
     level = f"{100.0 * (1.0 - alpha):g} %"
     notes = [
         f"estimate, lower, upper: {how} with Wald limits; mean, mode, sd, post_lower, post_upper: of the draws, with "
-        f"limits of equal tails ({level}); shift: mean less estimate, in sd of the draws."
+        f"limits of equal tails ({level}), shown as [low high]; shift: mean less estimate, in sd of the draws."
     ]
     missing = [row.name for row in rows if row.draws is None]
     if missing:

@@ -58,6 +58,12 @@ class Program:
     notes: tuple[str, ...]
     model: Description = field(repr=False)
 
+    def __post_init__(self) -> None:
+        for name, values in self.data.items():
+            if isinstance(values, np.ndarray):  # some are those of the fit, which nobody shall change through here
+                self.data[name] = values.view()
+                self.data[name].flags.writeable = False
+
     @property
     def states_all(self) -> bool:
         """Whether :attr:`start` has all that :meth:`log_densities` asks for; a formula's language has its own names."""

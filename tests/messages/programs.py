@@ -53,6 +53,11 @@ CASES: dict[str, Case] = {
         S,
         ("(1 | b)", "2 levels", "'sd_Intercept|b'", "half_student_t"),
     ),
+    "another kind of model": (
+        written("to_pymc", lambda: mfx.hglm("s ~ x + (1 | g)", data(), family="poisson", random={"g": "gamma"})),
+        S,
+        ("to_pymc", "generalised linear mixed models", "hierarchical"),
+    ),
     "structure of residuals": (
         written("to_pymc", lmer("y ~ x + (1 | g)", residual=mfx.VarIdent("f"))),
         S,

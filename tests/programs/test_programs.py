@@ -130,6 +130,16 @@ def test_data_are_those_of_the_fit():
     assert counted["trials"].tolist() == data()["t"].tolist()
 
 
+def test_a_fit_cannot_be_changed_through_its_program():
+    fit = fitted("slopes")
+    program = fit.to_pymc()
+    with pytest.raises(ValueError, match="read-only"):
+        program.data["X"][0, 0] = 7.0
+    before = fit.random_effects["g"].to_numpy().copy()
+    program.start["u_g"][:] = 7.0
+    assert fit.to_pymc().start["u_g"] == pytest.approx(before)
+
+
 def test_programs_survive_saving(tmp_path):
     fit = fitted("slopes")
     fit.save(tmp_path / "fit")
@@ -155,6 +165,14 @@ def test_the_repr_says_what_it_is_and_notebooks_show_the_text():
     assert "Stan program" in repr(program)
     assert "y ~ 1 + x" in repr(program)
     assert program._repr_markdown_().startswith("```stan\n")
+
+
+def test_what_the_program_leaves_out_is_said():
+    frame = data()
+    fit = mfx.lmer("y ~ x + (1 | g) + (1 | twin)", frame.assign(twin=frame["g"]))
+    assert "# Without the variance of Intercept by twin" in fit.to_pymc().code
+    penalised = mfx.glmer("b ~ x + (1 | g)", frame, family="binomial", penalty=0.1)
+    assert "// Without the penalty of the fit" in penalised.to_stan().code
 
 
 def test_bambi_loses_correlations_and_says_so():

@@ -1,13 +1,19 @@
 """The generated PyMC models have the log density that the program states, where PyMC is installed."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from tests.programs.models import FITS, PRIORS, fitted, point
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+FOUND = find_spec("pymc") is not None
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(not FOUND, reason="PyMC is not installed: pip install 'mixedfx[ppl]'"),
+]
 STANDARDISED = ("three effects", "relationship", "memberships", "binomial")  # both ways
-pm = pytest.importorskip("pymc", reason="PyMC is not installed: pip install 'mixedfx[ppl]'")
 
 
 def built(program):
