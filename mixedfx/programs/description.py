@@ -303,7 +303,7 @@ def describe(fit: MixedResults, method: str) -> Description:
     _check(fit, method)
     design, solution, names = fit.design, fit.solution, Names()
     family = _family(fit)
-    weights = design.weights if family.precision_weights else None
+    weights = _weights(fit) if family.precision_weights else None
     observed = family.observe(design.response.values, trials=design.response.trials)
     for own in ("sigma", "shape", "df", "size", "excess", "precision", "zero_inflation", "thresholds", "eta", "beta"):
         names.own(own)
@@ -356,8 +356,9 @@ def _check(fit: MixedResults, method: str) -> None:
         raise SpecificationError(
             f"{method} writes linear and generalised linear mixed models; this is a {solution.title.lower()}"
         )
-    if solution.residual is not None:
-        raise SpecificationError(f"{method} has no residual structures: fit without residual=")
+    residual = solution.residual
+    if residual is not None and (residual.n_rho or residual.correlation is not None):
+        raise SpecificationError(f"{method} has no residual structures but mfx.KnownVariance: fit without residual=")
     if family.link.name not in LINKS or family.link != LINKS[family.link.name]:
         raise SpecificationError(f"{method} knows the links of the package; found {family.link.name!r}")
     if fit.design.weights is not None and not family.precision_weights and fit.design.response.trials is None:
@@ -375,8 +376,16 @@ def _check(fit: MixedResults, method: str) -> None:
 
 def _family(fit: MixedResults) -> Family:
     """The family; a residual standard deviation that is known is fixed in it."""
-    family, sigma = fit.solution.family, getattr(fit.model, "sigma", None)
+    family, sigma, residual = fit.solution.family, getattr(fit.model, "sigma", None), fit.solution.residual
+    if residual is not None:
+        sigma = residual.sigma
     return family if sigma is None else family.with_fixed(dispersion=float(sigma) ** 2)
+
+
+def _weights(fit: MixedResults) -> Array | None:
+    """What divides the dispersion in every row; one over the variances that are known."""
+    known = fit.solution.response.residual_variances() if fit.solution.residual is not None else None
+    return fit.design.weights if known is None else np.asarray(fit.solution.scale / known[0])
 
 
 def _predictor(

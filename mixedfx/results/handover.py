@@ -44,8 +44,9 @@ class HandedOver(Estimates):
         Raises
         ------
         SpecificationError
-            If the program cannot say what the model has (a residual structure, a covariance other than ``us``,
-            ``diag``, ``homdiag`` and ``known``, a family that it lacks), or a prior is wrong.
+            If the program cannot say what the model has (a residual structure other than ``KnownVariance``, a
+            covariance other than ``us``, ``diag``, ``homdiag`` and ``known``, a family that it lacks), or a prior is
+            wrong.
 
         Notes
         -----

@@ -65,6 +65,11 @@ FITS = {
     "no bars": lmer("y ~ x + f"),
     "known sigma": lmer("y ~ x + (1 | g)", sigma=0.7),
     "interaction of groups": lmer("y ~ x + (1 | g:h)"),
+    "known variances": lambda: mfx.lmer(
+        "y ~ 1 + (1 | school)",
+        mfx.load_dataset("eight_schools").assign(v=lambda d: d["se"] ** 2),
+        residual=mfx.KnownVariance("v"),
+    ),
     "bernoulli": glmer("b ~ x + (1 | g)", "binomial"),
     "binomial": glmer(COUNTED, "binomial"),
     "probit": glmer(COUNTED, "binomial", link="probit"),

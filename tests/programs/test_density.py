@@ -62,6 +62,16 @@ def test_cbpp_at_the_reference_point():
     assert found["effects: (1 | herd)"] == pytest.approx(CBPP["effects"], abs=1e-8)
 
 
+def test_eight_schools_have_the_errors_that_are_known():
+    program = fitted("known variances").to_stan()
+    schools = mfx.load_dataset("eight_schools")
+    effects = np.linspace(-5.0, 5.0, 8)
+    found = program.log_densities({"b_Intercept": 8.0, "sd_school_Intercept": 6.0, "u_school": effects})
+    z = (schools["y"] - 8.0 - effects) / schools["se"]
+    expected = -0.5 * np.sum(z**2) - np.log(schools["se"]).sum() - 4.0 * np.log(2.0 * np.pi)
+    assert found["likelihood"] == pytest.approx(expected, abs=1e-10)
+
+
 # ---------------------------------------------------------------- laws
 @pytest.mark.parametrize("name", FITS)
 def test_centred_and_standardised_effects_differ_by_their_volume(name):
