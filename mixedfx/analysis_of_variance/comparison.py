@@ -27,6 +27,7 @@ from mixedfx.results.settings import settings_of
 __all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihood_ratio_table", "unlike_rows"]
 
 SAME = 1e-8  # relative difference of responses, weights and offsets that counts as none
+JOINT = "joint likelihood"  # of responses and measurements: the one correction that has a likelihood
 INTEGRATED = (
     "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
     "all models with the same nagq (or method)."
@@ -89,6 +90,8 @@ class Candidate:
         The log-likelihood by each random probe; empty where it is exact.
     n_rows : int or None
         Number of rows where the arrays are not theirs.
+    measured : tuple of str
+        What else than the response the likelihood is of: the method of correction first; empty for the response alone.
     """
 
     formula: str
@@ -110,6 +113,7 @@ class Candidate:
     refitted: bool = False
     llfs: Array = field(default_factory=lambda: np.zeros(0), repr=False)
     n_rows: int | None = None
+    measured: tuple[str, ...] = ()
 
     @property
     def nobs(self) -> int:
@@ -133,7 +137,7 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
     """
     ours = results_of_ours(fit)
     if ours is not None:
-        again = refit and ours.reml
+        again = refit and ours.reml and not ours.solution.measured_by  # which are refused
         return replace(_of_mixed(_by_maximum_likelihood(ours) if again else ours), refitted=again)
     theirs = foreign_fit(fit)
     if theirs is not None:
@@ -179,6 +183,7 @@ def _of_mixed(fit: MixedResults) -> Candidate:
         solution.integration.split(",")[0],
         llfs=solution.llfs,
         n_rows=design.n_rows,
+        measured=solution.measured_by,
     )
 
 
@@ -241,6 +246,8 @@ def unlike_rows(models: Sequence[Candidate]) -> str | None:
             "only one of them uses?)"
         )
     first = models[0]
+    if reason := _unlike_measurements(models):
+        return reason
     for other in models[1:]:
         alike = np.allclose(other.response, first.response, rtol=SAME, atol=0.0)
         if alike and same_values(first.trials, other.trials, 1.0):
@@ -256,6 +263,25 @@ def unlike_rows(models: Sequence[Candidate]) -> str | None:
             "responses cannot be compared; a response and its logarithm are by family='lognormal' beside 'gaussian'"
         )
     return None
+
+
+def _unlike_measurements(models: Sequence[Candidate]) -> str:
+    """Return why likelihoods of measured predictors cannot be compared; empty if they can."""
+    corrected = [model for model in models if model.measured]
+    if not corrected:
+        return ""
+    calibrated = [model.measured[0] for model in corrected if model.measured[0] != JOINT]
+    if calibrated:
+        return (
+            f"errors of measurements were corrected for by {calibrated[0]}, which has no likelihood to compare: fit "
+            'with errors_in_variables="ml", or test coefficients with fit.wald_test'
+        )
+    if len({model.measured for model in models}) == 1:
+        return ""
+    return (
+        "the joint likelihood of a response and of measurements compares models with the same measurements and the "
+        "same other predictors, on which the true values depend too: test coefficients with fit.wald_test"
+    )
 
 
 def integration_note(models: Sequence[Candidate]) -> list[str]:

@@ -76,7 +76,7 @@ def translations(fit: MixedResults) -> dict[str, str]:
     """
     inputs = fit.model.inputs
     pooled = any(term.pooled is not None for term in fit.design.random)  # lme4 and its kin have no such terms
-    if inputs is None or inputs.stated.get("functions") or pooled:
+    if inputs is None or inputs.stated.get("functions") or pooled or fit.design.measured:
         return {}
     source = _Source.of(fit)
     candidates = {

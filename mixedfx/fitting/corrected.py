@@ -134,6 +134,12 @@ class CorrectedFit(Fit):
         return self.inner.is_relative
 
     @property
+    def measured_by(self) -> tuple[str, ...]:
+        """The method, the measurements, and the predictors that their law has."""
+        data = self.correction.data
+        return (METHODS[self.correction.method], *(one.source for one in data.measured), *data.z_names)
+
+    @property
     def not_linear(self) -> str:
         """Measurements have a likelihood of their own."""
         return "knows nothing of the errors of measurements; ask the fit without correction, fit.naive"

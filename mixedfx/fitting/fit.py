@@ -77,6 +77,11 @@ class Fit(ABC):
     nodes: int | None = None
 
     @property
+    def measured_by(self) -> tuple[str, ...]:
+        """What else than the response the likelihood is of: method, measurements and what these depend on."""
+        return ()
+
+    @property
     def not_linear(self) -> str:
         """Why a fit with normal residuals is none whose covariances alone are searched; empty where it is one."""
         return ""

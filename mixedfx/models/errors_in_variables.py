@@ -125,8 +125,9 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
         own: Design = self.naive_model.design
         check_places(own.formula, self.measured)
         self.design = replace(own, measured=self.measured)
-        self.family: Family = getattr(self.naive_model, "family", None) or family_for("gaussian")
         self.is_linear = family is None
+        self.family = None if self.is_linear else self.naive_model.family
+        self.distribution: Family = family_for("gaussian") if self.family is None else self.family
         self._check()
         self.data: Measurements = measurements_of(frame, self.design, self.measured)
         options = {"errors_in_variables": method, "family": family, "link": link, "reml": reml, "nagq": nagq}
@@ -135,7 +136,7 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
 
     def _check(self) -> None:
         """Refuse what is not fitted beside errors of measurements."""
-        family, design = self.family, self.design
+        family, design = self.distribution, self.design
         if design.undetermined:
             raise SpecificationError(f"{verdict_of(design.undetermined)} Beside me(…) leave out what it names")
         if not self.is_linear and self.naive_model.components:
@@ -186,23 +187,23 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
 
     def _fit(self, control: Control) -> CorrectedFit:
         if self.method == "moment":
-            return fit_moments(self.design, self.family, self.data, self._ordinary(control, reml=False))
+            return fit_moments(self.design, self.distribution, self.data, self._ordinary(control, reml=False))
         if self.method == "rc":
-            return fit_calibrated(self.design, self.family, self.data, self._ordinary(control, reml=self.reml))
+            return fit_calibrated(self.design, self.distribution, self.data, self._ordinary(control, reml=self.reml))
         if self.nagq != "auto":
             joint = self._joint(_checked_nodes(self.nagq))
-            return fit_joint(joint, self.design, self.family, self._start(joint), control, self.is_linear)
+            return fit_joint(joint, self.design, self.distribution, self._start(joint), control, self.is_linear)
         nodes, found = FIRST_NODES, None
         while True:
             joint = self._joint(nodes)
             start = self._start(joint) if found is None else found.correction.parameters
-            again = fit_joint(joint, self.design, self.family, start, control, self.is_linear)
+            again = fit_joint(joint, self.design, self.distribution, start, control, self.is_linear)
             if found is not None and (abs(again.llf - found.llf) < SETTLED or nodes >= MOST_NODES):
                 return again
             nodes, found = 2 * nodes + 1, again
 
     def _joint(self, nodes: int) -> JointProblem:
-        return joint_problem(self.design, self.family, self.data, nodes)
+        return joint_problem(self.design, self.distribution, self.data, nodes)
 
     def _ordinary(self, control: Control, *, reml: bool) -> Any:
         """How a design with calibrated values is fitted."""
@@ -211,8 +212,8 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
             if self.is_linear:
                 return fit_linear(linear_problem(design, reml=reml), control)
             response = design.response
-            observed = self.family.observe(response.values, trials=response.trials, weights=design.weights)
-            problem = generalized_problem(design, self.family, observed, information=OBSERVED)
+            observed = self.distribution.observe(response.values, trials=response.trials, weights=design.weights)
+            problem = generalized_problem(design, self.distribution, observed, information=OBSERVED)
             return fit_nodes(problem, control, _checked_nodes(self.nagq))
 
         return refit
@@ -235,7 +236,7 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
         if others.size and own.size:
             shift = self.data.at_rows(posterior.mean) @ user[places] - self.data.at_rows(self.data.means) @ before
             user[others] -= np.linalg.lstsq(self.design.fixed.matrix[:, others], shift, rcond=None)[0]
-        if self.family.precision_weights and self.is_linear and not joint.of_groups:
+        if self.distribution.precision_weights and self.is_linear and not joint.of_groups:
             left = float(np.mean(np.einsum("k,ikl,l->i", user[places], posterior.covariance, user[places])))
             user[-1] = np.log(max(np.exp(user[-1]) - left, SMALLEST_SHARE * np.exp(user[-1])))
         if joint.of_groups:
@@ -343,7 +344,7 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
         if self.method != "ml":
             return self._fit(Control())
         joint = self._joint(int(state["nodes"]))
-        return evaluated_joint(joint.evaluate(arrays["parameters"]), self.design, self.family, self.is_linear)
+        return evaluated_joint(joint.evaluate(arrays["parameters"]), self.design, self.distribution, self.is_linear)
 
 
 class _Placed:

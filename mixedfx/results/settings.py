@@ -15,8 +15,8 @@ def settings_of(fit: Estimates) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``Family, Link, Zero inflation, Dispersion, Residuals, Residual sd, Weights, Offset, Penalty``, as far as the
-        model has them. The offsets are those of the argument; ``offset(…)`` stands in the formula.
+        ``Family, Link, Zero inflation, Dispersion, Measurements, Residuals, Residual sd, Weights, Offset, Penalty``, as
+        far as the model has them. The offsets are those of the argument; ``offset(…)`` stands in the formula.
     """
     model: Any = fit.model
     options: dict[str, Any] = {} if model.inputs is None else model.inputs.stated
@@ -28,6 +28,8 @@ def settings_of(fit: Estimates) -> dict[str, str]:
         written = options.get(name)
         if written is not None:
             found[heading] = f"~ {str(written).strip().removeprefix('~').strip()}"
+    if fit.design.measured:
+        found["Measurements"] = ", ".join(one.source for one in fit.design.measured)
     if model.residual is not None:
         found["Residuals"] = str(model.residual)
     if model.sigma is not None:

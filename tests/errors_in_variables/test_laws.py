@@ -209,6 +209,21 @@ def test_errors_beyond_the_measurements_are_modified_or_said(data):
         mfx.lmer("y ~ me(w, sd=1.1) + z", noise, errors_in_variables="rc")
 
 
+def test_the_graph_has_the_true_value_between_measurements_and_response(data):
+    dag = mfx.graph(mfx.lmer("y ~ me(w1, w2) + z", data))
+    assert not dag.independent("w1", "w2")
+    assert dag.independent("w1", "w2", given="me(w1, w2)")
+    assert dag.independent("w1", "y", given="me(w1, w2)")
+    of_formula = mfx.graph("y ~ me(u, sd=0.4) + z + (1 | g)", data, view="unrolled")
+    assert of_formula.independent("u[g00]", "u[g01]")
+
+
+def test_comparisons_are_of_the_same_measurements(data):
+    small, large = (fitted("mixed", "me(w1, w2)", data), mfx.lmer("y ~ me(w1, w2) + z + (z | g)", data))
+    assert mfx.anova(small, large).shape[0] == 2
+    assert mfx.explain(small).code == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["ml", "rc", "moment"])
 def test_coverage(method):

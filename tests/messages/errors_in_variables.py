@@ -130,6 +130,18 @@ CASES: dict[str, Case] = {
         SpecificationError,
         ("ranova", "fit.naive"),
     ),
+    "comparison": (
+        lambda: mfx.anova(mfx.lmer("y ~ me(v1, v2)", frame()), mfx.lmer("y ~ me(v1, v2) + f", frame())),
+        DataError,
+        ("joint likelihood", "same", "wald_test"),
+    ),
+    "comparison of calibrated": (
+        lambda: mfx.anova(
+            mfx.lmer("y ~ me(v1, v2)", frame(), errors_in_variables="rc"), mfx.lmer("y ~ me(v1, v2)", frame())
+        ),
+        DataError,
+        ("regression calibration", '"ml"'),
+    ),
     # lines
     "pairs": (lambda: mfx.deming(THREE, [1.0, 2.0]), DataError, ("3", "2", "pairs")),
     "few points": (lambda: mfx.deming([1.0, 2.0], [1.0, 2.0]), DataError, ("3 points", "2")),
