@@ -57,7 +57,8 @@ def diagram_of(graph: Graph) -> Diagram:
 def _symbols(scheme: Scheme) -> Symbols:
     """Letters for the nodes, and as small print what they are called in the graph."""
     several = len(scheme.effects) > 1
-    singles = [name.startswith("sd[") for name in scheme.spreads]
+    spreads = {"sd": "σ" if several else "τ", "lambda": "λ"}
+    signs = [spreads.get(name.partition("[")[0], "Σ") for name in scheme.spreads]
     shown = Symbols.shown
     letters = numbered([name[0] for name in scheme.effects])
     described = [
@@ -69,7 +70,7 @@ def _symbols(scheme: Scheme) -> Symbols:
         predictor=f"{'μ' if scheme.predictor.startswith('mu') else 'η'}ᵢ",
         rows=f"rows: {scheme.n_rows}",
         letters=letters,
-        covariances=numbered([("σ" if several else "τ") if single else "Σ" for single in singles]),
+        covariances=numbered(signs),
         effects=tuple(shown([name]) for name in scheme.effects),
         spread=tuple(shown([name]) for name in scheme.spreads),
         scales=tuple((GREEK.get(name, "φ"), name) for name in scheme.shapes),

@@ -71,10 +71,10 @@ def graph(
     Returns
     -------
     Graph
-        Nodes are ``beta`` (coefficients), ``gamma[g]`` (coefficients of predictors that enter at g), ``sd[g]`` or
-        ``Sigma[g]``, ``b[g]`` or ``a[g]``, ``mu`` or ``eta``, parameters of the response such as ``sigma``, the terms
-        of the formula, and the response; ``me(w)`` is a true value, whose measurements are its children. A name that
-        is taken gets an apostrophe.
+        Nodes are ``beta`` (coefficients), ``gamma[g]`` (coefficients of predictors that enter at g), ``sd[g]``,
+        ``Sigma[g]`` or ``lambda[g]`` (of effects that are not normal), ``b[g]`` or ``a[g]``, ``mu`` or ``eta``,
+        parameters of the response such as ``sigma``, the terms of the formula, and the response; ``me(w)`` is a true
+        value, whose measurements are its children. A name that is taken gets an apostrophe.
 
     Raises
     ------
@@ -314,6 +314,8 @@ class _Parts:
         return self._own(f"gamma[{self._label(k)}]")
 
     def _spread_name(self, k: int) -> str:
+        if self.model.laws and self.model.laws[k] is not None:
+            return self._own(f"lambda[{self._label(k)}]")
         single = len(self.design.random[k].variances) == 1
         return self._own(f"{'sd' if single else 'Sigma'}[{self._label(k)}]")
 

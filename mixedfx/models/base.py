@@ -33,6 +33,7 @@ from mixedfx.models.verdicts import warn_of
 if TYPE_CHECKING:
     from mixedfx.covariance.residual.structure import BoundResidual
     from mixedfx.families import Family
+    from mixedfx.families.random_laws import Law
     from mixedfx.matrices import FixedEffects
     from mixedfx.models.sums import SumsInputs
 
@@ -62,6 +63,8 @@ class MixedModel(ABC, Generic[R]):
         Of the response, around its mean; None where the residuals are normal.
     components : dict of str to FixedEffects
         Of linear predictors beside that of the mean.
+    laws : tuple of Law or None
+        Of the random terms, None where it is the normal one; empty where all are normal.
     naive_model : MixedModel or None
         The model as if no predictor were measured with error, where some are.
     """
@@ -74,6 +77,7 @@ class MixedModel(ABC, Generic[R]):
     penalty: float = 0.0
     family: Family | None = None
     components: Mapping[str, FixedEffects] = MappingProxyType({})
+    laws: tuple[Law | None, ...] = ()
     naive_model: Any = None
     data: Any = None  # the measurements of predictors that are measured with error
 

@@ -305,3 +305,15 @@ def test_measurements_of_a_fit_and_of_groups():
     assert "me(v)" in grouped.parents["a[g]"]
     counts = data.assign(y=np.arange(40) % 4)
     assert {"eta", "me(w1)"} <= mfx.graph("y ~ me(w1, sd=0.3) + (1 | g)", counts, family="poisson").parents.keys()
+
+
+def test_effects_that_are_not_normal_have_a_dispersion():
+    rng = np.random.default_rng(2)
+    data = crossed().assign(y=rng.poisson(3.0, 18))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.hglm("y ~ x + (1 | g)", data, family="poisson", random={"g": "gamma"})
+    dag = mfx.graph(fit)
+    assert dag.parents["b[g]"] == ("lambda[g]",)
+    assert set(dag.parents["y"]) == {"eta"}
+    assert dag.plot() is not None
