@@ -55,14 +55,18 @@ class Layer:
 
 def layers_of(design: Design) -> list[Layer]:
     """Return the layers of a design, coarse ones first."""
+    return [_layer(design, child, parent) for child, parent in _pairs(design)]
+
+
+def _pairs(design: Design) -> Iterator[tuple[RandomEffects, RandomEffects | None]]:
+    """Every grouping factor with each of the next coarser ones that it lies within, or with none."""
     groups = {term.group: term for term in design.grouped}
     terms = sorted(groups.values(), key=lambda term: term.n_levels)
-    out = []
     for i, term in enumerate(terms):
         around = [other for other in terms[:i] if nested_in(term.codes, other.codes)]
         nearest = [a for a in around if not any(b is not a and _is_between(a, b, terms) for b in around)]
-        out += [_layer(design, term, parent) for parent in nearest] or [_layer(design, term, None)]
-    return out
+        parents: list[RandomEffects | None] = [*nearest] or [None]
+        yield from ((term, parent) for parent in parents)
 
 
 def _is_between(outer: RandomEffects, inner: RandomEffects, terms: list[RandomEffects]) -> bool:
@@ -89,7 +93,7 @@ def _between_children(X: Array, child: RandomEffects, home: IntArray | None) -> 
     """The columns that are constant within children, one row a child, beside the means of their parents."""
     row = np.zeros(child.n_levels, dtype=np.intp)
     row[child.codes] = np.arange(len(child.codes))
-    constant = np.all(X[row[child.codes]] == X, axis=0)
+    constant = np.array([np.array_equal(column[row][child.codes], column) for column in X.T], dtype=bool)
     values = X[np.ix_(row, constant)]
     if home is None:
         return np.asarray(values)
@@ -206,12 +210,12 @@ def flat_layers(fit: MixedResults) -> Iterator[Exchange]:
 def _neighbours(fit: MixedResults) -> Iterator[tuple[str, str]]:
     """Names of the deviations of the same coefficient in neighbouring layers."""
     terms = [term for term in fit.design.random if term.loading is None]
-    for layer in layers_of(fit.design) if len(terms) > 1 else []:
-        inner = [name for term in terms if term.group == layer.child for name in term.names]
-        outer = [name for term in terms if term.group == layer.parent for name in term.names]
+    for child, parent in _pairs(fit.design) if len(terms) > 1 else ():
+        inner = [name for term in terms if term.group == child.group for name in term.names]
+        outer = [name for term in terms if parent is not None and term.group == parent.group for name in term.names]
         for name in inner:
-            if name in outer:
-                yield f"sd_{name}|{layer.child}", f"sd_{name}|{layer.parent}"
+            if parent is not None and name in outer:
+                yield f"sd_{name}|{child.group}", f"sd_{name}|{parent.group}"
 
 
 def _is_told(fit: MixedResults, one: str, other: str) -> bool:
