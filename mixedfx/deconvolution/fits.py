@@ -55,6 +55,8 @@ def levels_of(results: MixedResults, group: Any) -> Levels:
     """
     design, fit = results.design, results.solution
     design.need_rows("a deconvolution")
+    if fit.not_linear:
+        raise SpecificationError(f"deconvolve {fit.not_linear}")
     place = _only_intercept(results, group)
     term = design.random[place]
     others = [other for k, other in enumerate(design.random) if k != place]
@@ -70,7 +72,7 @@ def levels_of(results: MixedResults, group: Any) -> Levels:
 def _only_intercept(results: MixedResults, group: Any) -> int:
     """The place of the one term of a factor, a random intercept."""
     terms = results.design.random
-    places = [k for k, term in enumerate(terms) if term.group == group]
+    places = [k for k, term in enumerate(terms) if isinstance(group, str) and term.group == group]
     if not places:
         known = ", ".join(dict.fromkeys(repr(term.group) for term in terms)) or "none"
         raise SpecificationError(f"there is no grouping factor {group!r} to deconvolve; the model has {known}")

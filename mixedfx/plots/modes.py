@@ -19,6 +19,14 @@ __all__ = ["joint_and_marginal", "joint_and_marginal_frame", "modes_and_means", 
 SCALES = np.geomspace(1e-3, 3.0, 30)
 
 
+def _with_modes(fit: Any, name: str) -> Any:
+    """Return results whose random effects have modes and means."""
+    results = mixed_results(fit, name)
+    if results.solution.not_linear:
+        raise SpecificationError(f"{name} {results.solution.not_linear}")
+    return results
+
+
 def modes_and_means_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
     """Return the numbers behind :func:`modes_and_means`.
 
@@ -34,7 +42,7 @@ def modes_and_means_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
     DataFrame
         Columns ``level, term, mode, mean, sd``: of the random effects given the data, the parameters held fixed.
     """
-    results: Any = mixed_results(fit, "modes_and_means")
+    results = _with_modes(fit, "modes_and_means")
     modes, means, sds = results.random_effects, results.random_effects_mean, results.random_effects_sd
     if not modes:
         raise SpecificationError("the model has no random effects, and so neither modes nor means of them")
@@ -104,7 +112,7 @@ def joint_and_marginal_frame(fit: Any, scales: Any = SCALES) -> pd.DataFrame:
     DataFrame
         Columns ``joint, marginal``, indexed by scale.
     """
-    results: Any = mixed_results(fit, "joint_and_marginal")
+    results = _with_modes(fit, "joint_and_marginal")
     if not results.random_effects:
         raise SpecificationError("the model has no random effects, and so neither modes nor means of them")
     path: pd.DataFrame = results.joint_map_path(scales)

@@ -17,6 +17,7 @@ from mixedfx.fitting.linear import LinearFit
 __all__ = ["SCALES", "checked_scales", "joint_frame_of", "linear_joint_path", "log_volume"]
 
 SCALES = (2.0, 1.0, 0.5, 0.2, 0.1, 0.01, 0.001)
+FARTHEST = 1e30
 RANK = 1e-8  # singular value of a covariance's factor, relative to the largest, that counts as zero
 
 
@@ -29,7 +30,7 @@ def checked_scales(scales: Any) -> tuple[float, ...]:
         If one is not.
     """
     values = np.atleast_1d(plain_numbers("scales", scales))
-    if values.ndim != 1 or not values.size or not np.all(np.isfinite(values) & (values > 0)):
+    if values.ndim != 1 or not values.size or not np.all((values > 1.0 / FARTHEST) & (values < FARTHEST)):
         raise SpecificationError(
             f"scales are positive numbers, factors on the standard deviations of the random effects; found {scales!r}"
         )

@@ -63,6 +63,12 @@ CASES: dict[str, Case] = {
         ("h has random effects too",),
     ),
     "tied levels": (lambda: known().deconvolve("g"), S, ("known(1 | g, K)", "correlates")),
+    "measurement errors": (lambda: fit("y ~ me(x, sd=0.1) + (1 | g)").deconvolve("g"), S, ("deconvolve", "fit.naive")),
+    "modes with measurement errors": (
+        lambda: pictures().modes_and_means(fit("y ~ me(x, sd=0.1) + (1 | g)")),
+        S,
+        ("modes_and_means", "fit.naive"),
+    ),
     "sums over rows": (
         lambda: mfx.lmer(None, mfx.cross_products(data(), "y ~ x + (1 | g)")).deconvolve("g"),
         S,
