@@ -46,6 +46,7 @@ __all__ = [
     "SecondOrder",
     "WholeRestricted",
     "adjusted_at",
+    "adjusted_here",
     "restricted",
 ]
 
@@ -466,11 +467,20 @@ class WholeRestricted:
 def adjusted_at(
     problem: HierarchicalProblem, correction: Correction, outer: Array, near: tuple[Array, Array]
 ) -> RestrictedEvaluation:
-    """Evaluate the adjusted likelihood at ``outer``, all parameters but the fixed effects."""
-    matrix = problem.bases[0].matrix
-    p = problem.model.n_fixed
-    constant = -2.0 * float(np.linalg.slogdet(matrix)[1]) - p * LOG_2PI if p else 0.0
-    return restricted(problem.model, outer, near, correction, constant)
+    """Evaluate the adjusted likelihood at ``outer``, all parameters but the fixed effects, which are the best ones."""
+    return restricted(problem.model, outer, near, correction, _adjustment_constant(problem))
+
+
+def adjusted_here(problem: HierarchicalProblem, state: ModeState) -> WholeRestricted:
+    """Evaluate the adjusted likelihood at the fixed effects of a state, whether they are the best ones or not."""
+    here = ProfiledEvaluation(LaplaceEvaluation(state))
+    return WholeRestricted(RestrictedEvaluation(here, NOTHING, _adjustment_constant(problem)))
+
+
+def _adjustment_constant(problem: HierarchicalProblem) -> float:
+    """Difference of the information's logarithm on the user's and the inner scale, and ``-p log 2 pi``."""
+    matrix, p = problem.bases[0].matrix, problem.model.n_fixed
+    return -2.0 * float(np.linalg.slogdet(matrix)[1]) - p * LOG_2PI if p else 0.0
 
 
 def restricted(

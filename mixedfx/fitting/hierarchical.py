@@ -190,6 +190,11 @@ class HierarchicalFit(GeneralizedFit):
         return out
 
     @cached_property
+    def at_limit(self) -> BoolArray:
+        """Parameters (k,) beside the mean that have run to a limit; none where equations were solved."""
+        return super().at_limit if self.solved is None else np.zeros(self.x.size, dtype=bool)
+
+    @cached_property
     def _at_lower(self) -> BoolArray:
         """Which laws have no variance at all."""
         problem = cast(HierarchicalProblem, self.problem)

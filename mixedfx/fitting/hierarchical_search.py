@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,18 +16,19 @@ from mixedfx.criterion.corrections import (
     WholeRestricted,
     adjusted_at,
 )
-from mixedfx.criterion.evaluation import MarginalEvaluation
+from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.hierarchical import HierarchicalProblem
 from mixedfx.criterion.mode import known_state
 from mixedfx.fitting.control import Control
 from mixedfx.fitting.generalized import unit_at
 from mixedfx.fitting.generalized_search import fit_generalized, not_computable, starting_point
-from mixedfx.fitting.hierarchical import HierarchicalFit, Strategy, corrected, integrator_of
+from mixedfx.fitting.hierarchical import LAPLACE, HierarchicalFit, Strategy, corrected, integrator_of
 from mixedfx.fitting.interconnected import fit_interconnected
 from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["fit_hierarchical", "refit_hierarchical", "restored_fit"]
 
+NEGLIGIBLE, OPENED = 1e-4, 0.01  # lambdas that may be none, and with which another criterion is tried
 STEP = 1e-4  # of the differences of the adjusted criterion's gradient, relative to 1 + |x|
 
 
@@ -52,13 +54,60 @@ def fit_hierarchical(
     """
     first = starting_point(problem, control) if start is None else start
     if strategy.name == "eql":
-        return fit_interconnected(problem, control, first, restricted=adjusted)
+        try:
+            return fit_interconnected(problem, control, first, restricted=adjusted)
+        except (FloatingPointError, np.linalg.LinAlgError) as error:
+            raise not_computable(problem, FloatingPointError(str(error))) from error
+    if start is None and (adjusted or strategy.name == "laplace2"):
+        first = _from_laplace(problem, control, strategy, first, adjusted=adjusted)
     if adjusted:
         return _fit_adjusted(problem, control, strategy, first)
     fit = fit_generalized(problem, control, integrator_of(strategy), first)
-    return HierarchicalFit(
-        problem, fit.integrate, fit.optimum, fit.at, fit.hessian, starts=fit.starts, strategy=strategy
-    )
+    at = _without_laws(problem, fit.at, fit.integrate)
+    return HierarchicalFit(problem, fit.integrate, fit.optimum, at, fit.hessian, starts=fit.starts, strategy=strategy)
+
+
+def _from_laplace(
+    problem: HierarchicalProblem, control: Control, strategy: Strategy, start: Array, *, adjusted: bool
+) -> Array:
+    """Parameters to begin a search with whose gradients are dear: those of the first order.
+
+    A lambda that is zero there is opened again if that is better by the criterion that is sought.
+    """
+    integrate = integrator_of(LAPLACE)
+    fit = fit_generalized(problem, replace(control, starts=1, verbose=False), integrate, start)
+    x = _without_laws(problem, fit.at, integrate).state.x
+
+    def value(at: Array) -> float:
+        try:
+            if adjusted:
+                p = problem.model.n_fixed
+                near = (at[:p], fit.at.state.mode.b)
+                return adjusted_at(problem, strategy.correction, at[p:], near).value
+            return problem.evaluate(at, integrator_of(strategy), fit.at.state).value
+        except FloatingPointError:
+            return np.inf
+
+    lower = problem.bounds[0]
+    for position in range(problem.lambda_slice.start, problem.lambda_slice.stop):
+        if x[position] <= lower[position]:
+            opened = x.copy()
+            opened[position] = np.log(OPENED)
+            x = opened if value(opened) < value(x) else x
+    return x
+
+
+def _without_laws(problem: HierarchicalProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:
+    """The evaluation with every lambda that makes no difference at its lower end, which stands for zero."""
+    lower, place = problem.bounds[0], problem.lambda_slice
+    for position in range(place.start, place.stop):
+        x = at.state.x
+        if lower[position] < x[position] < np.log(NEGLIGIBLE):
+            moved = x.copy()
+            moved[position] = lower[position]
+            trial = problem.evaluate(moved, integrate, at.state)
+            at = trial if trial.value <= at.value + CERTIFIED_GAP else at
+    return at
 
 
 @np.errstate(over="ignore", invalid="ignore")  # wild steps are judged by their value and taken back
@@ -115,6 +164,14 @@ def _outer_hessian(at: Any, point: RestrictedEvaluation, lower: Array, upper: Ar
 
 def _settled(problem: HierarchicalProblem, at: Any, point: RestrictedEvaluation) -> RestrictedEvaluation:
     """The evaluation with negligible variances set to exactly zero and theta in its canonical form."""
+    place, lower = problem.lambda_slice, problem.bounds[0]
+    for position in range(place.start, place.stop):
+        outer, j = point.outer, position - problem.model.n_fixed
+        if lower[position] < outer[j] < np.log(NEGLIGIBLE):
+            closed = outer.copy()
+            closed[j] = lower[position]
+            trial: RestrictedEvaluation = at(closed, (point.state.parts.beta, point.state.mode.b))
+            point = trial if trial.value <= point.value + CERTIFIED_GAP else point
     whole = WholeRestricted(point)
     theta = settled(problem.covariance, whole, unit_at(whole))
     if np.array_equal(theta, whole.theta):

@@ -25,7 +25,7 @@ import scipy.sparse as sp
 
 from mixedfx._typing import Array
 from mixedfx.criterion.boundary import VarianceVerdict
-from mixedfx.criterion.corrections import NOTHING, CorrectedEvaluation, WholeRestricted, adjusted_at
+from mixedfx.criterion.corrections import NOTHING, CorrectedEvaluation, adjusted_here
 from mixedfx.criterion.evaluation import MarginalEvaluation
 from mixedfx.criterion.hierarchical import AugmentedLikelihood, HierarchicalProblem
 from mixedfx.criterion.laplace import LaplaceEvaluation
@@ -45,6 +45,8 @@ MOST_STEPS = 100  # of the regression for given dispersions
 MOST_ROUNDS = 2000  # of dispersions
 SOLVED = 1e-11  # relative change of all parameters
 LEAST_FREE = 1e-10  # of one minus a leverage
+SHORTEST, ROUNDING = 1e-6, 1e-12  # share of a step at which halving ends; of the deviance, relatively
+LARGEST_START = 1.0  # lambda to begin with
 
 
 @dataclass(frozen=True)
@@ -109,40 +111,57 @@ class _Equations:
         return deviation, weight, deviance
 
     def regression(self, T: sp.csr_array, x: Array, sizes: Array, effects: Array) -> _Regression:
-        """Solve the augmented regression by iterative re-weighting, from ``effects`` (p + q,)."""
+        """Solve the augmented regression by iterative re-weighting, from ``effects`` (p + q,), with halved steps."""
         problem, likelihood, n = self.problem, self.likelihood, self.n
         p = problem.model.n_fixed
-        offset = problem.model.offset[:n]
         auxiliary = problem.model.auxiliary_values(problem.model.parts(x).extra)
-        family, observed = likelihood.family, likelihood.observed
-        padding = np.zeros(problem.model.X.shape[0] - n)
-        by_level = np.concatenate(
-            [np.full(span.stop - span.start, size) for span, size in zip(self.spans(), sizes, strict=True)]
-        )
+        by_level = np.repeat(sizes, [span.stop - span.start for span in self.spans()])
+        place, matrix = self.dispersion_design()
+        dispersion = np.ones(n) if matrix is None else np.exp(matrix @ x[place])
+        scale = np.concatenate([dispersion, by_level])
+
+        def deviances(effects: Array) -> Array:
+            eta, v = self.predictors(T, effects)
+            arguments = likelihood.arguments(self.padded(eta), auxiliary)
+            return np.concatenate([likelihood.family.unit_deviance(likelihood.observed, *arguments), self.quasi(v)[2]])
+
+        current = float((deviances(effects) / scale).sum())
         for _ in range(MOST_STEPS):
-            linear = T @ effects
-            eta, v = linear[:n] + offset, linear[n:]
-            arguments = likelihood.arguments(np.concatenate([eta, padding]), auxiliary)
-            _, slope, _ = family.mean_derivatives(observed, *arguments, order=2)
-            data = np.maximum(family.expected_weights(observed, *arguments), np.finfo(float).tiny)
+            eta, v = self.predictors(T, effects)
+            arguments = likelihood.arguments(self.padded(eta), auxiliary)
+            _, slope, _ = likelihood.family.mean_derivatives(likelihood.observed, *arguments, order=2)
+            data = likelihood.family.expected_weights(likelihood.observed, *arguments)
+            data = np.maximum(data, np.finfo(float).tiny)
             deviation, weight, _ = self.quasi(v)
             weights = np.concatenate([data, weight / by_level])
-            working = np.concatenate([linear[:n] + slope / data, v + deviation])
             weighted = sp.diags_array(weights) @ T
             information = np.asarray((T.T @ weighted).todense())
-            moved = np.linalg.solve(information, weighted.T @ working)
+            score = T.T @ np.concatenate([slope, weight * deviation / by_level])
+            step = np.linalg.solve(information, score)
+            fraction = 1.0
+            while fraction > SHORTEST:
+                moved = effects + fraction * step
+                trial = float((deviances(moved) / scale).sum())
+                if trial <= current + ROUNDING * (1.0 + abs(current)):
+                    break
+                fraction *= 0.5
             change = float(np.max(np.abs(moved - effects) / (1.0 + np.abs(effects)), initial=0.0))
-            effects = moved
+            effects, current = moved, trial
             if change < SOLVED:
                 break
-        linear = T @ effects
-        eta, v = linear[:n] + offset, linear[n:]
-        arguments = likelihood.arguments(np.concatenate([eta, padding]), auxiliary)
-        deviances = np.concatenate([family.unit_deviance(observed, *arguments), self.quasi(v)[2]])
         inverse = np.linalg.inv(information)
         pulled = inverse if self.restricted or p == 0 else _without_fixed(information, p)
         leverages = weights * np.asarray((T @ pulled) * T.toarray()).sum(axis=1)
-        return _Regression(effects, inverse, np.clip(leverages, 0.0, 1.0 - LEAST_FREE), deviances)
+        return _Regression(effects, inverse, np.clip(leverages, 0.0, 1.0 - LEAST_FREE), deviances(effects))
+
+    def predictors(self, T: sp.csr_array, effects: Array) -> tuple[Array, Array]:
+        """Linear predictors (n,) of the data, offset included, and effects v (q,)."""
+        linear = T @ effects
+        return linear[: self.n] + self.problem.model.offset[: self.n], linear[self.n :]
+
+    def padded(self, eta: Array) -> Array:
+        """Linear predictors of the data as the likelihood of all rows takes them."""
+        return np.concatenate([eta, np.zeros(self.problem.model.X.shape[0] - self.n)])
 
     def dispersions(self, x: Array, sizes: Array, fitted: _Regression) -> tuple[Array, Array]:
         """Return the parameters and the lambdas that solve the gamma models of the deviances."""
@@ -250,6 +269,8 @@ def fit_interconnected(
             float(np.max(np.abs(moved[place.stop :] - x[place.stop :]), initial=0.0)),
             float(np.max(np.abs(np.log(new / sizes)), initial=0.0)),
         )
+        if not np.isfinite(change):
+            raise FloatingPointError("the interconnected models run off")
         x, sizes, effects = moved, new, fitted.effects
     fitted = equations.regression(T, x, sizes, effects)
     x[:p] = fitted.effects[:p]
@@ -258,11 +279,11 @@ def fit_interconnected(
 
 
 def _sizes(problem: HierarchicalProblem, x: Array) -> Array:
-    """Variances of the normal terms and lambdas of the others, at inner parameters."""
+    """Variances of the normal terms and lambdas of the others to begin with, from inner parameters."""
     out = np.array([float(root[0, 0] ** 2) for root in problem.roots(x)])
     for placed, value in zip(problem.laws, x[problem.lambda_slice], strict=True):
         out[placed.term] = np.exp(value)
-    return np.asarray(np.maximum(out, SMALLEST_LAMBDA))
+    return np.asarray(np.clip(out, SMALLEST_LAMBDA, LARGEST_START))
 
 
 def _with_sizes(problem: HierarchicalProblem, x: Array, sizes: Array) -> Array:
@@ -288,11 +309,8 @@ def _fit_at(
 ) -> HierarchicalFit:
     p, n = problem.model.n_fixed, equations.n
     state = mode_state(problem.model, x)
-    at: MarginalEvaluation
-    if restricted:
-        at = WholeRestricted(adjusted_at(problem, NOTHING, x[p:], (x[:p], state.mode.b)))
-    else:
-        at = CorrectedEvaluation(LaplaceEvaluation(state), NOTHING)
+    plain: MarginalEvaluation = CorrectedEvaluation(LaplaceEvaluation(state), NOTHING)
+    at = adjusted_here(problem, state) if restricted else plain
     free = 1.0 - fitted.leverages
     hessian = np.zeros((x.size, x.size))
     hessian[:p, :p] = 2.0 * np.linalg.inv(fitted.inverse[:p, :p])

@@ -234,6 +234,31 @@ def test_without_variance_it_is_the_generalised_linear_model(method):
     assert fit.llf == pytest.approx(plain.llf, abs=1e-4)
 
 
+@pytest.mark.parametrize(("method", "criterion"), [("laplace", "ml"), ("laplace2", "ml"), ("laplace", "reml")])
+def test_a_second_factor_without_variance_changes_nothing(method, criterion):
+    asked = {"family": "poisson", "method": method, "criterion": criterion}
+    alone = mfx.hglm("y ~ x + (1 | g)", counts(), random={"g": "gamma"}, **asked)
+    with pytest.warns(mfx.SingularFitWarning):
+        both = mfx.hglm("y ~ x + (1 | g) + (1 | h)", counts(), random={"g": "gamma", "h": "beta"}, **asked)
+    assert both.converged
+    assert both.random_variances["h"] == 0.0
+    assert both.random_variances["g"] == pytest.approx(alone.random_variances["g"], rel=1e-3)
+    np.testing.assert_allclose(both.params, alone.params, atol=1e-4)
+    assert both.llf == pytest.approx(alone.llf, abs=1e-4)
+    assert (both.random_effects_u["h"]["mean"] == 0.5).all()
+
+
+def test_without_bars_it_is_the_generalised_linear_model():
+    data = counts()
+    plain = mfx.glmer("y ~ x", data, family="poisson")
+    for method in ("exact", "laplace", "eql"):
+        fit = mfx.hglm("y ~ x", data, family="poisson", method=method, criterion="ml")
+        np.testing.assert_allclose(fit.params, plain.params, atol=1e-7)
+        assert fit.llf == pytest.approx(plain.llf, abs=1e-8)
+    linear = mfx.lmer("normal ~ x", data)
+    assert mfx.hglm("normal ~ x", data, family="gaussian", criterion="reml").llf == pytest.approx(linear.llf, abs=1e-8)
+
+
 def test_normal_effects_are_those_of_glmer_and_lmer():
     data = counts()
     ours = mfx.hglm("y ~ x + (1 | g)", data, family="poisson", random={"g": "normal"})
