@@ -133,7 +133,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
         "zeros": lambda: _zeros(residuals),
         "residuals": lambda: _extremes(results),
         "equal spread": lambda: _spread(results),
-        "random effects": lambda: [_normality(results)],
+        "random effects": lambda: _normality(results),
         "within and between": lambda: _independence(results),
         "levels": lambda: _levels(results),
         "collinearity": lambda: _collinearity(results),
@@ -278,14 +278,18 @@ def _spread(fit: MixedResults) -> Iterator[Finding]:
     yield Finding("equal spread", LOOK if uneven else WELL, f"{words} (rank correlation {correlation:.2f})")
 
 
-def _normality(fit: MixedResults) -> Finding:
+def _normality(fit: MixedResults) -> Iterator[Finding]:
+    laws = fit.solution.laws
+    if laws and all(term.group in laws for term in fit.design.random):
+        return
     frame = random_effects_normality(fit).to_frame()
     far = frame[frame["p"] < SUSPICIOUS]
     if far.empty:
-        return Finding("random effects", WELL, _calm(frame))
+        yield Finding("random effects", WELL, _calm(frame))
+        return
     labels = [f"{term} of {group}" for group, term in far.index]
     names = ", ".join(f"{label} (p = {p:.2g})" for label, p in zip(labels, far["p"], strict=True))
-    return Finding("random effects", LOOK, f"not normal: {names}")
+    yield Finding("random effects", LOOK, f"not normal: {names}")
 
 
 def _calm(frame: pd.DataFrame) -> str:

@@ -102,8 +102,13 @@ def random_effects_normality(fit: Any) -> StatsTable:
     >>> mfx.random_effects_normality(fit).to_frame()["W"].between(0.9, 1).tolist()
     [True, True]
     """
-    rows = {}
-    for effects in _effects(mixed_results(fit, "random_effects_normality")):
+    rows, results = {}, mixed_results(fit, "random_effects_normality")
+    laws = results.solution.laws
+    if all(term.group in laws for term in results.design.random):
+        results.solution.check_normal("random_effects_normality")
+    for effects in _effects(results):
+        if effects.term.group in laws:
+            continue
         values = effects.values[np.isfinite(effects.values)][:MOST_LEVELS]
         enough = values.size >= FEWEST_LEVELS and _varies(values)
         test = stats.shapiro(values) if enough else (np.nan, np.nan)

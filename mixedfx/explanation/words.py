@@ -199,6 +199,8 @@ def _closing(fit: MixedResults, further: Further) -> Iterator[str]:
 
 def method_sentence(fit: MixedResults) -> str:
     """Say how the model was fitted."""
+    if fit.solution.how:
+        return fit.solution.how
     nodes = fit.solution.nodes if fit.design.random else None
     if nodes is None:
         return f"Fitted by {'restricted maximum likelihood (REML)' if fit.reml else 'maximum likelihood'}."

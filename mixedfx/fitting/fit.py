@@ -138,6 +138,11 @@ class Fit(ABC):
         return ()
 
     @property
+    def how(self) -> str:
+        """How the model was fitted, in a sentence, where that is neither maximum nor restricted likelihood alone."""
+        return ""
+
+    @property
     def as_ml(self) -> dict[str, Any]:
         """Arguments of the model's ``fit`` by which it maximises the likelihood, whatever this fit did."""
         return {"reml": False}

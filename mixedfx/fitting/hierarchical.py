@@ -156,6 +156,17 @@ class HierarchicalFit(GeneralizedFit):
         return tuple((name, value) for name, value in (*named, ("Criterion", self.integration)) if value)
 
     @property
+    def how(self) -> str:
+        """How the model was fitted, in a sentence."""
+        if self.strategy.name == "eql":
+            return "Fitted by Lee and Nelder's interconnected generalised linear models (extended quasi-likelihood)."
+        which = "maximum likelihood adjusted for the fixed effects" if self.restricted else "maximum likelihood"
+        ways = {"laplace": "Laplace's approximation", "laplace2": "Laplace's approximation of second order"}
+        words = ways.get(self.strategy.name)
+        rest = f"; the random effects are integrated out by {words}" if words else ", which is known in closed form"
+        return f"Fitted by {which}{rest if self.design.random else ''}."
+
+    @property
     def as_ml(self) -> dict[str, Any]:
         """Arguments of the model's ``fit`` by which it maximises the likelihood, integrated as here."""
         return {"method": self.strategy.name, "criterion": "ml"}

@@ -563,6 +563,7 @@ class MixedResults(Shortcuts, HandedOver):
             components=self._component_tables(),
             ratio=RATIOS.get(fit.link.name, "exp(coef)") if exp else None,
             tests=tests,
+            is_explained=not fit.laws,
         )
 
     def _residual_table(self, alpha: float) -> pd.DataFrame | None:

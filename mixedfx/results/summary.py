@@ -125,6 +125,7 @@ def summarize(
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
     tests: RowTests | None = None,
+    is_explained: bool = True,
 ) -> Summary:
     """Return the summary of a fit.
 
@@ -150,6 +151,8 @@ def summarize(
         If given, the fixed effects are exponentiated and called this: ``"odds ratio"``, ``"rate ratio"``.
     tests : RowTests, optional
         Tests of the fixed effects by a method that is not the usual one of the model.
+    is_explained : bool
+        Whether ``explain`` knows the kind of model.
 
     Returns
     -------
@@ -175,12 +178,13 @@ def summarize(
         tuple(blocks),
         title=title,
         notes=(*_notes(results, tests, ratio), *_residual_notes(residual, known=known_residuals)),
-        following=_next_step(results) if options.next_steps else "",
+        following=_next_step(results, is_explained=is_explained) if options.next_steps else "",
     )
 
 
-def _next_step(results: FittedModel) -> str:
-    return NEXT_STEP if results.converged else NEXT_STEP_OF_A_FAILURE
+def _next_step(results: FittedModel, *, is_explained: bool) -> str:
+    step = NEXT_STEP if results.converged else NEXT_STEP_OF_A_FAILURE
+    return step if is_explained else f"{step[: step.rindex(',')]}."
 
 
 def coefficient_table(

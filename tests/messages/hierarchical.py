@@ -77,6 +77,7 @@ CASES: dict[str, Case] = {
         ("'g'", "beta", "simulate"),
     ),
     "for normal effects": (after(lambda fit: fit.joint_map_path(), **GAMMA), S, ("joint_map_path", "'g'", "gamma")),
+    "normality": (after(mfx.random_effects_normality, **GAMMA), S, ("random_effects_normality", "'g'", "gamma")),
     "explained": (after(mfx.explain, **GAMMA), S, ("explain", "'g'", "gamma")),
     "deconvolved": (after(lambda fit: fit.deconvolve("g"), **GAMMA), S, ("deconvolve", "'g'", "gamma")),
     "influence": (after(mfx.influence, **GAMMA), S, ("out of reach",)),

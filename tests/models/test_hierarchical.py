@@ -404,6 +404,21 @@ def test_everything_that_follows_a_fit(tmp_path, method, criterion):
     assert np.all(fixed + random < 1.0)
 
 
+def test_words_say_what_was_done():
+    data = counts()
+    texts = {
+        "exact": "known in closed form",
+        "laplace": "Laplace's approximation",
+        "laplace2": "second order",
+        "eql": "interconnected",
+    }
+    for method, words in texts.items():
+        fit = mfx.hglm(data=data, **GAMMA_COUNTS, method=method)
+        assert words in fit.report()
+        assert "explain" not in fit.summary().as_text()
+        assert "no departure from the normal" not in str(fit.check())
+
+
 def test_intervals_by_profile_and_bootstrap():
     data = counts()
     fit = mfx.hglm(data=data, **GAMMA_COUNTS)
