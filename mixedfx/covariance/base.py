@@ -94,6 +94,11 @@ class Covariance(ABC):
     def rescale(self, theta: Array, scale: Array) -> Array:
         """Return the parameters of ``diag(scale) T(theta)``; needs equal scales if not closed under scaling."""
 
+    @property
+    def is_correlated(self) -> bool:
+        """Whether the effects of a level may be correlated."""
+        return True
+
     def parameters(self, factor: Array) -> Array:
         """Return the parameters (n_theta,) of the covariance ``factor @ factor.T``, for any ``factor`` (q, k).
 

@@ -36,6 +36,11 @@ class DiagonalCovariance(Covariance):
         return basis
 
     @property
+    def is_correlated(self) -> bool:
+        """Return False."""
+        return False
+
+    @property
     def n_theta(self) -> int:
         """One parameter a column."""
         return self.size
@@ -113,6 +118,11 @@ class HomogeneousDiagonalCovariance(Covariance):
     array([[2., 0.],
            [0., 2.]])
     """
+
+    @property
+    def is_correlated(self) -> bool:
+        """Return False."""
+        return False
 
     @property
     def n_theta(self) -> int:

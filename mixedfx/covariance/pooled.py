@@ -44,6 +44,11 @@ class PooledDiagonalCovariance(Covariance):
         return tuple(accumulate(self.counts, initial=0))[:-1]
 
     @property
+    def is_correlated(self) -> bool:
+        """Return False."""
+        return False
+
+    @property
     def n_theta(self) -> int:
         """One parameter a block."""
         return len(self.counts)

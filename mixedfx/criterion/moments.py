@@ -20,6 +20,7 @@ import numpy as np
 
 from mixedfx._lazy import cached_property
 from mixedfx._typing import Array, IntArray
+from mixedfx.covariance import PooledDiagonalCovariance
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.linalg.gram import Gram
 
@@ -38,14 +39,15 @@ def moment_start(gram: Gram, model: CovarianceModel, n: int) -> Array:
     start = model.start.copy()
     if not model.terms:
         return start
-    moments = _Moments(gram, n)
+    moments = _Moments(gram, n, _ties(gram, model))
     if moments.relative_variances is None:
         return start
     layout = gram.layout
     effects = sum(m * size for m, size in zip(layout.levels, layout.sizes, strict=True))
     factor = FROM_ABOVE if effects < MANY_EFFECTS else 1.0
     for term in model.terms:
-        start[term.theta] = term.covariance.near(factor * moments.covariance(term.factor, term.coefficients))
+        own = moments.covariance(term.factor, term.coefficients, correlated=term.covariance.is_correlated)
+        start[term.theta] = term.covariance.near(factor * own)
     return start
 
 
@@ -55,12 +57,31 @@ def _below_diagonal(size: int) -> tuple[IntArray, IntArray]:
     return np.tril_indices(size, -1)
 
 
+def _ties(gram: Gram, model: CovarianceModel) -> IntArray:
+    """Number the unknown variance (k,) of each coefficient of each factor: one for those that are equal in blocks."""
+    starts = list(accumulate(gram.layout.sizes, initial=0))
+    is_new = np.ones(starts[-1], dtype=np.intp)
+    for term in model.terms:
+        if isinstance(term.covariance, PooledDiagonalCovariance):
+            own = starts[term.factor] + np.arange(term.coefficients.start, term.coefficients.stop)
+            is_new[own] = 0
+            is_new[own[list(term.covariance.firsts)]] = 1
+    return np.asarray(np.cumsum(is_new) - 1)
+
+
+def _solved(matrix: Array, forms: Array) -> Array:
+    """Least squares for moments, each in its own size."""
+    scale = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
+    return np.asarray(np.linalg.lstsq(matrix / (scale * scale[:, None]), forms / scale, rcond=None)[0] / scale)
+
+
 @dataclass(frozen=True)
 class _Moments:
-    """Quadratic forms of the data and their expectations, one for each coefficient of each factor."""
+    """Quadratic forms of the data and their expectations, one for each coefficient of each factor; ``ties`` (k,)."""
 
     gram: Gram
     n: int
+    ties: IntArray
 
     @cached_property
     def starts(self) -> list[int]:
@@ -137,8 +158,11 @@ class _Moments:
         matrix = np.empty((forms.size, forms.size))
         matrix[0, 0], matrix[0, 1:], matrix[1:, 0] = self.n - self._beta.size, self._traces, self._traces
         matrix[1:, 1:] = self._expectations
-        scale = np.sqrt(np.maximum(matrix.diagonal(), np.finfo(float).tiny))
-        return np.asarray(np.linalg.lstsq(matrix / (scale * scale[:, None]), forms / scale, rcond=None)[0] / scale)
+        if self.ties[-1] < self.ties.size - 1:  # one unknown for coefficients of one variance
+            member = np.zeros((forms.size, int(self.ties[-1]) + 2))
+            member[0, 0] = member[np.arange(1, forms.size), 1 + self.ties] = 1.0
+            return np.asarray(member @ _solved(member.T @ matrix @ member, member.T @ forms))
+        return _solved(matrix, forms)
 
     @cached_property
     def relative_variances(self) -> Array | None:
@@ -152,12 +176,12 @@ class _Moments:
         smallest = SMALLEST_SHARE * levels / np.maximum(self._traces, np.finfo(float).tiny)
         return np.asarray(np.maximum(variances[1:] / variances[0], np.minimum(smallest, 1.0)))
 
-    def covariance(self, f: int, coefficients: slice) -> Array:
+    def covariance(self, f: int, coefficients: slice, *, correlated: bool) -> Array:
         """Relative covariance (q, q) of coefficients of a factor: variances from all factors, the rest from its own."""
         assert self.relative_variances is not None
         start = self.starts[f]
         out = np.diag(self.relative_variances[start : self.starts[f + 1]][coefficients])
-        if len(out) == 1:
+        if len(out) == 1 or not correlated:
             return out
         rows, columns = _below_diagonal(len(out))
         expected, excess = self._products(f, coefficients)

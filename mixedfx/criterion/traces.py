@@ -18,6 +18,8 @@ from mixedfx.linalg.small import apply, multiply
 if TYPE_CHECKING:
     from mixedfx.criterion.linear import LinearEvaluation
 
+MANY_COLUMNS = 24  # of a level: with more, tables of the fourth power of their number are larger than the work
+
 __all__ = ["dense_traces", "has_intercepts_only", "traces_of_blocks", "traces_of_intercepts"]
 
 
@@ -27,12 +29,27 @@ def traces_of_blocks(at: LinearEvaluation) -> Array:
         return np.zeros((0, 0))
     d, e = at.sigma_derivatives[0], at.information[0]
     size, _, m = e.shape
+    if size > MANY_COLUMNS:
+        return _traces_of_wide_blocks(at)
     flat = less = e.reshape(size * size, m)
     restricted = at.criterion.reml and at.criterion.n_fixed > 0
     if restricted:
         zx = at.z_vinv_x[0]
         less = flat - 2.0 * np.einsum("amr,bmr->abm", zx @ at.unscaled_cov, zx).reshape(size * size, m)
     trace = _contract(d, d, (flat @ less.T).reshape(size, size, size, size))
+    return trace + _fixed_part(at) if restricted else trace
+
+
+def _traces_of_wide_blocks(at: LinearEvaluation) -> Array:
+    """The same for blocks of many columns, level by level: without a table of the fourth power of their number."""
+    d, e = at.sigma_derivatives[0], at.information[0].transpose(2, 0, 1)  # (m, q, q)
+    restricted = at.criterion.reml and at.criterion.n_fixed > 0
+    less = e
+    if restricted:
+        zx = at.z_vinv_x[0].transpose(1, 0, 2)
+        less = e - 2.0 * (zx @ at.unscaled_cov @ zx.swapaxes(1, 2))
+    left, right = ([part @ one for one in d] for part in (e, less))
+    trace = np.array([[float(np.sum(a * b.swapaxes(1, 2))) for b in right] for a in left])
     return trace + _fixed_part(at) if restricted else trace
 
 
@@ -60,6 +77,13 @@ def dense_traces(at: LinearEvaluation) -> Array:
         for g, other in enumerate(model.by_factor[: f + 1]):
             block = whole[starts[f] : starts[f + 1], starts[g] : starts[g + 1]]
             q, r = layout.sizes[f], layout.sizes[g]
+            if q * r > MANY_COLUMNS**2:
+                table = block.reshape(q, -1, r, layout.levels[g])
+                left_moved = [np.tensordot(one, table, axes=1) for one in at.sigma_derivatives[f]]
+                right_moved = [np.einsum("ambn,bc->amcn", table, two) for two in at.sigma_derivatives[g]]
+                trace[np.ix_(positions, other)] = [[np.vdot(a, b) for b in right_moved] for a in left_moved]
+                trace[np.ix_(other, positions)] = trace[np.ix_(positions, other)].T
+                continue
             flat = block.reshape(q, layout.levels[f], r, layout.levels[g]).transpose(0, 2, 1, 3).reshape(q * r, -1)
             pairs = (flat @ flat.T).reshape(q, r, q, r).transpose(2, 0, 1, 3).reshape(q * q, r * r)
             left, right = at.sigma_derivatives[f].reshape(-1, q * q), at.sigma_derivatives[g].reshape(-1, r * r)

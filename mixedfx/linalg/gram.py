@@ -331,6 +331,9 @@ def _block_squares(matrix: Array | sp.csr_array | OperatorSquare, starts: IntArr
 def _diagonal(rows: Rows, weighted: Sequence[Sequence[Array]], f: int) -> Array:
     codes, m, size = rows.layout.codes[f], rows.layout.levels[f], rows.layout.sizes[f]
     out = np.empty((size, size, m))
+    if m == 1 and size > 1:  # one level: smooths, memberships
+        out[..., 0] = np.stack(weighted[f]) @ rows.z[f].T
+        return out
     for a in range(size):
         for b in range(a + 1):
             out[a, b] = out[b, a] = np.bincount(codes, weights=rows.times(weighted[f][a], f, b), minlength=m)
