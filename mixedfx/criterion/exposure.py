@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.matrices.measured import Measurements
 
 __all__ = ["Exposure", "Posterior"]
@@ -113,24 +113,18 @@ class Exposure:
         """Return the true values given their measurements, and the likelihood of these, at ``psi``, real or complex."""
         data, K = self.data, self.n_values
         gamma, S, errors = self.parts(psi)
-        fitted = self._basis[0] @ gamma
-        D = errors / data.counts
+        first, kinds = self._kinds
+        fitted = _times(self._basis[0], gamma)
         residual = self.W - fitted
-        if K == 1:
-            total = S[0, 0] + D[:, 0]
-            solved = residual[:, 0] / total
-            llf = -0.5 * (np.log(total).sum() + (residual[:, 0] * solved).sum())
-            m = fitted + (S[0, 0] * solved)[:, None]
-            V = (S[0, 0] * D[:, 0] / total)[:, None, None]
-        else:
-            C = S + D[:, :, None] * np.eye(K)
-            inverse = np.linalg.inv(C)
-            solved = np.einsum("ukl,ul->uk", inverse, residual)
-            llf = -0.5 * (np.log(np.linalg.det(C)).sum() + (residual * solved).sum())
-            m = fitted + solved @ S
-            V = S - S @ inverse @ S
+        C = S + (errors[first] / data.counts[first])[:, :, None] * np.eye(K)
+        inverse = np.linalg.inv(C)
+        logs = np.log(C[:, 0, 0] if K == 1 else np.linalg.det(C))
+        solved = residual * inverse[kinds, 0] if K == 1 else np.einsum("ukl,ul->uk", inverse[kinds], residual)
+        llf = -0.5 * (self._sizes @ logs + (residual * solved).sum())
+        m = fitted + (solved * S[0, 0] if K == 1 else solved @ S)
+        V = (S - S @ inverse @ S)[kinds]
         spare = data.estimated & (data.spare > 0)
-        one = errors[0]
+        one = errors[0]  # those that are estimated are the same for all
         for k in np.flatnonzero(spare):
             llf = llf - 0.5 * (data.spare[k] * np.log(one[k]) + data.within[k] / self.scale[k] ** 2 / one[k])
         return Posterior(llf + self._constant, m * self.scale + self.centre, V * (self.scale[:, None] * self.scale))
@@ -158,6 +152,20 @@ class Exposure:
         sizes = np.where(has_error, data.variances[:, k] / self.scale[k] ** 2, 1.0)
         spread = data.within_units[:, k] / self.scale[k] ** 2 * has_error
         return float(-0.5 * ((data.counts[:, k] - 1.0) @ np.log(sizes) + (spread / sizes).sum()))
+
+    @cached_property
+    def _kinds(self) -> tuple[IntArray, IntArray]:
+        """The first unit of every kind of replication and of known error, and the kind (U,) of every unit."""
+        data = self.data
+        _, first, kinds = np.unique(
+            np.hstack([data.counts, np.nan_to_num(data.variances)]), axis=0, return_index=True, return_inverse=True
+        )
+        return first, kinds.ravel()
+
+    @cached_property
+    def _sizes(self) -> IntArray:
+        """Number of units of every kind."""
+        return np.bincount(self._kinds[1])
 
     def slopes(self, psi: Array) -> Posterior:
         """Return the derivatives of :meth:`posterior`, (k,), (k, U, K) and (k, U, K, K)."""
@@ -287,6 +295,11 @@ class Exposure:
     def natural_slopes(self, psi: Array) -> Array:
         """Return the derivatives (k, k) of :meth:`natural`."""
         return np.array([np.imag(self.natural(psi + 1j * STEP * row)) / STEP for row in np.eye(self.n_psi)]).T
+
+
+def _times(matrix: Array, vectors: Any) -> Any:
+    """A real matrix (U, p) times vectors (p, K) that may be complex, by real products, which are quicker."""
+    return matrix @ vectors.real + 1j * (matrix @ vectors.imag) if np.iscomplexobj(vectors) else matrix @ vectors
 
 
 def _positive(S: Array) -> Array:

@@ -10,7 +10,7 @@ of the error is free of the parameters of the measurements, which the response t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,8 +26,11 @@ from mixedfx.criterion.mode import mode_state
 __all__ = ["JointEvaluation", "JointProblem", "RowsEvaluation"]
 
 SMALLEST_LOG_SD = -12.0  # of true values and errors, relative to the measurements: a variance of zero
-STEP = 1e-6  # of differences of the gradient, relative to a parameter …
-VALUE_STEP = 1e-4  # … and of the value
+STEP, CENTRAL_STEP = 1e-6, 1e-4  # of differences of the gradient, relative to a parameter …
+VALUE_STEP = 1e-3  # … and of the value, by a five-point rule
+STENCIL = ((-2.0, 1.0), (-1.0, -8.0), (1.0, 8.0), (2.0, -1.0))  # offsets and weights / 12
+FAR = 0.1  # change of the criterion, by a Hessian, beyond which that is computed again
+SAME = 1e-12  # relative difference of the errors of groups that are equal
 LEAST_SIZE = 0.1  # a parameter below this size moves as if it had it
 
 
@@ -174,10 +177,11 @@ class JointProblem:
         """Evaluate minus twice the joint log-likelihood."""
         posterior = self.exposure.posterior(x[self.n_own :])
         model, whole = self.model_at(x, posterior), self.whole(x)
+        known = None if near is None else near.known_hessian
         if not self.problem.design.random:
-            return JointEvaluation(self, x, posterior, RowsEvaluation(model, whole))
+            return JointEvaluation(self, x, posterior, RowsEvaluation(model, whole), known)
         state = mode_state(model, whole, None if near is None else near.response.state)
-        return JointEvaluation(self, x, posterior, self.integrate(state))
+        return JointEvaluation(self, x, posterior, self.integrate(state), known)
 
 
 @dataclass(frozen=True)
@@ -192,12 +196,15 @@ class JointEvaluation:
         The true values given their measurements.
     response
         The evaluation of the response given the measurements.
+    known : tuple of (k,) and (k, k), or None
+        Where a Hessian was computed nearby, and that Hessian.
     """
 
     joint: JointProblem
     x: Array
     posterior: Posterior
     response: Any
+    known: tuple[Array, Array] | None = field(default=None, repr=False)
 
     @cached_property
     def value(self) -> float:
@@ -214,7 +221,7 @@ class JointEvaluation:
         by_psi = np.einsum("juk,k,u->j", slopes.mean, b, rows) - 2.0 * slopes.llf
         if joint.of_groups:
             by_b = by_b + np.sign(b) * whole[joint._latent] * joint.unit
-            by_psi = by_psi + self._by_spread()
+            by_psi = by_psi + self._by_spread(slopes)
         else:
             V, s = self.posterior.covariance, joint.spread(b, self.posterior.covariance)
             errors = np.divide(self.response.auxiliary_slopes[joint._error], s, out=np.zeros_like(s), where=s > 0)
@@ -223,38 +230,56 @@ class JointEvaluation:
         whole[: joint.problem.model.n_fixed] += joint.problem.bases[0].matrix[data.places].T @ by_b
         return np.concatenate([whole[joint.own], by_psi])
 
-    def _by_spread(self) -> Array:
+    def _by_spread(self, slopes: Posterior) -> Array:
         """Derivative in psi (k,) through the size of a group's error alone."""
-        joint, start = self.joint, self.joint.n_own
-        out = np.zeros(joint.exposure.n_psi)
+        joint, v = self.joint, self.posterior.covariance[:, 0, 0]
+        if np.ptp(v) <= SAME * v.max():  # one size for all groups: as if the term's standard deviation changed
+            at = joint._latent
+            size = float(joint.whole(self.x)[at])
+            moved = 0.5 * slopes.covariance[:, 0, 0, 0] / max(float(v[0]), np.finfo(float).tiny)
+            return np.asarray(self.response.gradient[at] * size * moved)
+        out, start = np.zeros(joint.exposure.n_psi), joint.n_own
         whole, state = joint.whole(self.x), self.response.state
         for j in range(joint.exposure.n_gamma, out.size):
-            values = []
-            for sign in (1.0, -1.0):
+            for offset, weight in STENCIL:
                 psi = self.x[start:].copy()
-                psi[j] += sign * VALUE_STEP
+                psi[j] += offset * VALUE_STEP
                 moved = replace(self.posterior, covariance=joint.exposure.posterior(psi).covariance)
-                model = joint.model_at(self.x, moved)
-                values.append(joint.integrate(mode_state(model, whole, state)).value)
-            out[j] = (values[0] - values[1]) / (2.0 * VALUE_STEP)
+                there = joint.integrate(mode_state(joint.model_at(self.x, moved), whole, state))
+                out[j] += weight * there.value / (12.0 * VALUE_STEP)
         return out
 
     @cached_property
+    def anchor(self) -> tuple[Array, Array]:
+        """Where a Hessian (k, k) near here was computed, and that Hessian: here, if the last one is too far away."""
+        if self.known is not None:
+            moved = self.x - self.known[0]
+            if abs(float(moved @ self.known[1] @ moved)) < FAR:
+                return self.known
+        return self.x, self.hessian(central=False)
+
+    @property
+    def known_hessian(self) -> tuple[Array, Array] | None:
+        """:attr:`anchor`, if it was asked for: that of a point which a search accepted."""
+        found: tuple[Array, Array] | None = self.__dict__.get("anchor")
+        return found
+
+    @property
     def curvature(self) -> Array:
-        """Hessian (k, k) by forward differences of the gradient."""
-        return self.hessian(central=False)
+        """Hessian (k, k) nearby, by forward differences of the gradient."""
+        return self.anchor[1]
 
     @property
     def curvature_is_exact(self) -> bool:
-        """Whether :attr:`curvature` is the Hessian itself, but for the differences."""
-        return True
+        """Whether :attr:`curvature` is the Hessian itself."""
+        return False
 
     def hessian(self, *, central: bool = True) -> Array:
         """Return the Hessian (k, k) by differences of the gradient."""
         lower, upper = self.joint.bounds
         rows = []
         for j in range(self.x.size):
-            step = STEP * max(abs(self.x[j]), LEAST_SIZE) * (10.0 if central else 1.0)
+            step = (CENTRAL_STEP if central else STEP) * max(abs(self.x[j]), LEAST_SIZE)
             ends = []
             for sign in (1.0, -1.0) if central else (1.0,):
                 moved = self.x.copy()

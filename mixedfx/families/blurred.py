@@ -29,8 +29,13 @@ from mixedfx.families.parameters import Parameter
 
 __all__ = ["Blurred", "BlurredGaussian", "blurred"]
 
-NODES = 50
-STEPS = 12  # towards the mode of the integrand; it need not be met, the nodes cover its surroundings
+NODES = 50  # for means of the response
+ORDERS = ((0.5, 24), (1.0, 40))  # largest standard deviation of the error, Gauss-Hermite nodes of the density
+STEP, LARGE = 0.14, 1.2  # of the trapezoidal rule for larger errors; smaller yet beyond
+REACH = 9.0  # standard deviations of the error from the mode: the integrand of a log-concave density is below 1e-17
+LOG_PI, ROOT2 = float(np.log(np.pi)), float(np.sqrt(2.0))
+STEPS = 30  # towards the mode of the integrand; it need not be met, the nodes cover its surroundings
+CLOSE = 1e-3  # change of the mode, in standard deviations of the error, that ends them
 LONGEST = 3.0  # step, in standard deviations of the error
 
 
@@ -174,12 +179,13 @@ class Blurred(BlurredFamily):
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """``log sum_k w_k f(y | eta + s t_k)``."""
         *inner, s = parameters
-        eta, rule = mean.eta, hermite_rule(NODES, 1)
+        eta = mean.eta
         centre, spread = self._place(observed, eta.value, [one.value for one in inner], s.value)
+        size = float(np.max(np.abs(s.value), initial=0.0))
+        places, log_factors = _rule(size, float(np.min(spread, initial=1.0)))
         shape = (-1, *[1] * eta.value.ndim)
-        z = rule.nodes[:, 0].reshape(shape)
-        nodes = centre + np.sqrt(2.0) * spread * z
-        log_weights = rule.log_weights.reshape(shape) + np.log(spread) - 0.5 * nodes**2 - 0.5 * float(np.log(np.pi))
+        nodes = centre + spread * places.reshape(shape)
+        log_weights = log_factors.reshape(shape) + np.log(spread) - 0.5 * nodes**2
         at = Mean(mean.link, _lifted(eta) + _lifted(s) * nodes)
         lifted = [_lifted(one) for one in inner]
         terms = self.base.log_density(observed, at, *lifted) + self.base.log_normaliser(observed, *lifted) + log_weights
@@ -189,15 +195,19 @@ class Blurred(BlurredFamily):
         return density
 
     def _place(self, observed: Observed, eta: Array, inner: list[Array], s: Array) -> tuple[Array, Array]:
-        """Centre and spread (…) of the integrand, by damped Newton steps in the error."""
+        """Centre and spread (…) of the integrand, by Newton steps in the error, inside of the bracket known so far."""
         t = np.zeros(np.broadcast_shapes(eta.shape, np.shape(s), observed.y.shape))
-        information = np.zeros_like(t)
+        information, low, high = np.zeros_like(t), np.full_like(t, -np.inf), np.full_like(t, np.inf)
         for _ in range(STEPS):
             slope, curvature = self._slopes(observed, eta + s * t, inner)
+            rise = slope * s - t
             information = np.maximum(-curvature * s * s, 0.0)
-            step = np.clip((slope * s - t) / (1.0 + information), -LONGEST, LONGEST)
-            t = t + np.where(np.isfinite(step), step, 0.0)
-            if np.max(np.abs(step), initial=0.0) < 1e-3:
+            low, high = np.where(rise > 0, t, low), np.where(rise < 0, t, high)
+            new = t + np.clip(rise / (1.0 + information), -LONGEST, LONGEST)
+            beyond = ((new <= low) | (new >= high)) & np.isfinite(low) & np.isfinite(high)
+            new = np.where(beyond, 0.5 * (low + high), new)
+            step, t = np.abs(new - t), np.where(np.isfinite(new), new, t)
+            if not np.max(step, initial=0.0) > CLOSE:
                 break
         return t, np.where(np.isfinite(information), 1.0 / np.sqrt(1.0 + information), 1.0)
 
@@ -207,6 +217,22 @@ class Blurred(BlurredFamily):
         parameters = [constant(value, jet.space) for value in inner]
         density = self.base.log_density(observed, Mean(self.mean_link, jet), *parameters)
         return density.part((0,)), density.part((0, 0))
+
+
+def _rule(size: float, narrowest: float) -> tuple[Array, Array]:
+    """Return the nodes (c,) in units of the spread, and the logarithms (c,) of what their weights have beside it.
+
+    Gauss-Hermite for small errors. For large ones the poles of a logit come near, and peaks may be much narrower than
+    the error: the trapezoidal rule in u, ``t = sinh(u)``, is dense in the middle and reaches the tails.
+    """
+    for limit, order in ORDERS:
+        if size <= limit:
+            rule = hermite_rule(order, 1)
+            return ROOT2 * rule.nodes[:, 0], rule.log_weights - 0.5 * LOG_PI
+    step = min(STEP, STEP * LARGE / size)
+    count = int(np.ceil(np.arcsinh(REACH / narrowest) / step))
+    u = step * np.arange(-count, count + 1.0)
+    return np.sinh(u), np.log(step * np.cosh(u)) - 0.5 * (LOG_PI + np.log(2.0))
 
 
 def _lifted(jet: Jet) -> Jet:

@@ -117,16 +117,27 @@ def fit_joint(
         If the likelihood cannot be computed where the search begins.
     """
     last: list[JointEvaluation] = []
+    accepted: list[JointEvaluation] = []
 
     def function(x: Array) -> JointEvaluation:
-        point = joint.evaluate(x, last[0] if last else None)
-        if np.isfinite(point.value):
-            last[:] = [point]
+        if last and last[0].known_hessian is not None:  # the search went on from there
+            accepted[:] = last
+        point = joint.evaluate(x, accepted[0] if accepted else None)
+        last[:] = [point]
         return point
+
+    def hessian(point: JointEvaluation) -> Array:
+        return point.hessian(central=False)
 
     try:
         optimum = minimize(
-            function, start, *joint.bounds, tol=control.tol, max_iter=control.max_iter, callback=control.callback(_same)
+            function,
+            start,
+            *joint.bounds,
+            tol=control.tol,
+            max_iter=control.max_iter,
+            callback=control.callback(_same),
+            hessian=hessian,
         )
         point = _settled(joint, optimum.point)
     except FloatingPointError as error:
