@@ -305,7 +305,18 @@ def describe(fit: MixedResults, method: str) -> Description:
     family = _family(fit)
     weights = _weights(fit) if family.precision_weights else None
     observed = family.observe(design.response.values, trials=design.response.trials)
-    for own in ("sigma", "shape", "df", "size", "excess", "precision", "zero_inflation", "thresholds", "eta", "beta"):
+    for own in (
+        "sigma",
+        "shape",
+        "df",
+        "concentration",
+        "excess",
+        "precision",
+        "zero_inflation",
+        "thresholds",
+        "eta",
+        "beta",
+    ):
         names.own(own)
     coefficients = dict(zip(design.fixed.names, solution.beta))
     mean = _predictor("mean", design.fixed.names, coefficients, design.fixed.matrix, names, design.offset)

@@ -70,7 +70,7 @@ NUMBERS: dict[str, tuple[FamilyNumber, ...]] = {
     "lognormal": (SIGMA,),
     "gamma": (SHAPE,),
     "inverse_gaussian": (SHAPE,),
-    "nbinom2": (FamilyNumber("dispersion", "size", "family: dispersion", 1.0, HALF_CAUCHY),),
+    "nbinom2": (FamilyNumber("dispersion", "concentration", "family: dispersion", 1.0, HALF_CAUCHY),),
     "nbinom1": (FamilyNumber("dispersion", "excess", "family: dispersion", 1.0, HALF_CAUCHY),),
     "beta": (FamilyNumber("dispersion", "precision", "family: dispersion", 1.0, "half_cauchy(10.0)"),),
     "beta_binomial": (FamilyNumber("dispersion", "precision", "family: dispersion", 1.0, "half_cauchy(10.0)"),),

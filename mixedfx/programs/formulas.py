@@ -26,7 +26,7 @@ BAMBI = {
     "beta_binomial": "beta_binomial",
     "student_t": "t",
 }
-BAMBI_NUMBERS = {"sigma": "sigma", "df": "nu", "shape": "alpha", "size": "alpha", "precision": "kappa"}
+BAMBI_NUMBERS = {"sigma": "sigma", "df": "nu", "shape": "alpha", "concentration": "alpha", "precision": "kappa"}
 BAMBI_LINKS = {
     "gaussian": ("identity", "log", "inverse"),
     "student_t": ("identity", "log", "inverse"),
@@ -53,7 +53,7 @@ BRMS_NUMBERS = {
     "sigma": "sigma",
     "df": "nu",
     "shape": "shape",
-    "size": "shape",
+    "concentration": "shape",
     "precision": "phi",
     "zero_inflation": "zi",
 }

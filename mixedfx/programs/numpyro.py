@@ -148,7 +148,7 @@ def _likelihood(model: Description) -> Iterator[str]:
         yield "    probabilities = jnp.diff(cumulative, axis=1, prepend=0.0, append=1.0)"
     trials = "1" if model.is_binary else 'data["trials"]'
     beta = "mu * precision, (1.0 - mu) * precision"
-    counts = "NegativeBinomialLogits(size, jnp.log(mu / size))"
+    counts = "NegativeBinomialLogits(concentration, jnp.log(mu / concentration))"
     laws = {  # of the negative binomials the one without betaln, which JAX has to six digits only
         "gaussian": f"Normal(mu, {sigma})",
         "student_t": f"StudentT(df, mu, {sigma})",

@@ -161,11 +161,13 @@ def _response(model: Description) -> str:
         "gamma": f'Gamma("y", alpha={shape}, beta=({shape}) / mu',
         "inverse_gaussian": f'Wald("y", mu=mu, lam={shape}',
         "poisson": 'Poisson("y", mu=mu',
-        "nbinom2": 'NegativeBinomial("y", mu=mu, alpha=size',
+        "nbinom2": 'NegativeBinomial("y", mu=mu, alpha=concentration',
         "nbinom1": 'NegativeBinomial("y", mu=mu, alpha=mu / excess',
         "beta": 'Beta("y", alpha=mu * precision, beta=(1.0 - mu) * precision',
         "zero_inflated_poisson": 'ZeroInflatedPoisson("y", psi=1.0 - zero_inflation, mu=mu',
-        "zero_inflated_nbinom2": 'ZeroInflatedNegativeBinomial("y", psi=1.0 - zero_inflation, mu=mu, alpha=size',
+        "zero_inflated_nbinom2": (
+            'ZeroInflatedNegativeBinomial("y", psi=1.0 - zero_inflation, mu=mu, alpha=concentration'
+        ),
         "beta_binomial": (
             f'BetaBinomial("y", alpha=mu * precision, beta=(1.0 - mu) * precision, n={"1" if model.is_binary else n}'
         ),

@@ -273,7 +273,7 @@ def _likelihood(model: Description) -> Iterator[str]:
         yield f"target += {law};"
         return
     if family in ("poisson", "nbinom2") and link == "log":
-        law = "poisson_log_lpmf(y | eta)" if family == "poisson" else "neg_binomial_2_log_lpmf(y | eta, size)"
+        law = "poisson_log_lpmf(y | eta)" if family == "poisson" else "neg_binomial_2_log_lpmf(y | eta, concentration)"
         yield f"target += {law};"
         return
     yield from RESPONSES[family](model)
@@ -306,7 +306,7 @@ def _poisson(model: Description) -> Iterator[str]:
 
 
 def _nbinom2(model: Description) -> Iterator[str]:
-    yield "target += neg_binomial_2_lpmf(y | mu, size);"
+    yield "target += neg_binomial_2_lpmf(y | mu, concentration);"
 
 
 def _nbinom1(model: Description) -> Iterator[str]:
@@ -333,7 +333,7 @@ def _beta_binomial(model: Description) -> Iterator[str]:
 def _zero_inflated(law: str, size: bool) -> Any:
     def lines(model: Description) -> Iterator[str]:
         zero = "zero_inflation[n]" if _is_vector(model, "zero_inflation") else "zero_inflation"
-        further = "" if not size else ", size[n]" if _is_vector(model, "size") else ", size"
+        further = "" if not size else ", concentration[n]" if _is_vector(model, "concentration") else ", concentration"
         yield "for (n in 1:N) {"
         yield f"    real density = log1m({zero}) + {law}(y[n] | mu[n]{further});"
         yield f"    target += y[n] == 0 ? log_sum_exp(log({zero}), density) : density;"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.programs.models import fitted, point
+from tests.programs.models import FITS, fitted, point
 
 pytestmark = [pytest.mark.slow]
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ def run(script, *arguments, **environment):
     command = ["Rscript", str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def plain(values):
@@ -59,6 +60,16 @@ def test_rstan_has_the_log_density_of_the_program(name, centered, tmp_path):
     run("log_prob.R", tmp_path, R_MAKEVARS_USER=str(tmp_path / "Makevars"))
     theirs = float((tmp_path / "log_prob.txt").read_text())
     assert theirs == pytest.approx(program.log_density(values), abs=1e-8)
+
+
+def test_the_parser_of_rstan_takes_every_program(tmp_path):
+    """An old one, of Stan 2.21, which wants declarations first and has other reserved words."""
+    if not has("rstan"):
+        pytest.skip("R has no rstan")
+    for number, name in enumerate(FITS):
+        for centered in (True, False):
+            (tmp_path / f"{number}{centered}.stan").write_text(older(fitted(name).to_stan(centered=centered).code))
+    assert run("parsed.R", tmp_path) == ""
 
 
 @pytest.fixture(scope="module")
