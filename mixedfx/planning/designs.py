@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from mixedfx.matrices.frame import as_frame, plain_frame
 __all__ = ["design", "extend"]
 
 Factor = tuple[str, tuple[Any, ...]]
+BalanceName: TypeAlias = Literal["latin"]
+BALANCES = {"latin": "moves over subjects and items"}
 
 
 def design(
@@ -33,7 +35,7 @@ def design(
     between: Mapping[str, Any] | None = None,
     within: Mapping[str, Any] | None = None,
     between_items: Mapping[str, Any] | None = None,
-    counterbalance: str | None = None,
+    counterbalance: BalanceName | None = None,
     clusters: Mapping[str, int] | None = None,
     between_clusters: Mapping[str, Any] | None = None,
     blocks: int | None = None,
@@ -132,7 +134,7 @@ def design(
     if counterbalance is None:
         rows = _crossed(rows, conditions)
     else:
-        checked_choice("counterbalance", counterbalance, {"latin": None})
+        checked_choice("counterbalance", counterbalance, BALANCES)
         rows = _rotated(rows, conditions, [name for name, _ in _factors("between", between)])
     if not len(rows.columns):
         raise SpecificationError("there is nothing to lay out: give subjects=, clusters=, blocks= or square=")

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Power", "power"]
 
 MethodName: TypeAlias = Literal["analytic", "simulate"]
-TESTS = ("satterthwaite", "kenward-roger", "z", "lrt")
+METHODS = {"analytic": "by formula", "simulate": "by simulation"}
+TestName: TypeAlias = Literal["satterthwaite", "kenward-roger", "z", "lrt"]
+TESTS = {
+    "satterthwaite": "degrees of freedom by Satterthwaite",
+    "kenward-roger": "degrees of freedom by Kenward and Roger",
+    "z": "z tests",
+    "lrt": "likelihood ratios of maximum likelihood",
+}
 OFTEN = 0.05  # share of studies with a variance at zero above which the formula is not to be trusted
 LOOKED_AT = 200  # simulated studies that say how often
 FEW = 50  # of them where each takes long
@@ -87,7 +94,9 @@ class Power:
                 "the smallest size is one of several: ask for power(…, along='Subject', sizes=[…])"
             )
         names = list(dict.fromkeys(self.frame["effect"]))
-        chosen = names if effect is None else [checked_choice("effect", effect, {name: name for name in names})]
+        if effect is not None and effect not in names:
+            raise SpecificationError(f"effect is one of {', '.join(map(repr, names))}; found {effect!r}")
+        chosen = names if effect is None else [effect]
 
         def reaches(frame: pd.DataFrame) -> bool:
             return bool((frame.loc[frame["effect"].isin(chosen), "power"] >= wanted).all())
@@ -139,7 +148,7 @@ def power(
     *,
     params: Mapping[str, Any] | None = None,
     effect: Any,
-    test: str = "satterthwaite",
+    test: TestName = "satterthwaite",
     method: MethodName = "analytic",
     alpha: float = 0.05,
     n_sim: int = 1000,
@@ -217,8 +226,8 @@ def power(
     Stroup (1999), Mixed model procedures to assess power, precision, and sample size; Green and MacLeod (2016), Methods
     in Ecology and Evolution 7, 493, for simulation. Wilson (1927), JASA 22, 209, for the intervals.
     """
-    checked_choice("test", test, dict.fromkeys(TESTS))
-    checked_choice("method", method, dict.fromkeys(("analytic", "simulate")))
+    said = checked_choice("test", test, TESTS)
+    checked_choice("method", method, METHODS)
     level, draws = checked_alpha(alpha), checked_whole("n_sim", n_sim, 10)
     study = study_of(formula_or_fit, data, params, effect, family=family, link=link, weights=weights)
     sizes = _checked_sizes(study, along, sizes)
@@ -226,22 +235,15 @@ def power(
     notes: dict[str, None] = {}
     frames = []
     with closing(watched(map(plan.at, sizes), len(sizes), "Power", progress)) as parts:
-        for frame, said in parts:
+        for frame, remarks in parts:
             frames.append(frame)
-            notes |= dict.fromkeys(said)
-    told = [f"Tests at level {level:g}{': ' + study.family_name if study.family_name else ''}; {_said(test, study)}."]
+            notes |= dict.fromkeys(remarks)
+    tests = TESTS["z"] if study.is_generalized and test != "lrt" else said
+    told = [f"Tests at level {level:g}{': ' + study.family_name if study.family_name else ''}; {tests}."]
     whole = pd.concat(frames, ignore_index=True)
     if along != EFFECT:
         whole["size"] = whole["size"].astype(np.int64)
     return Power(whole, along, level, (*told, *notes), lambda size: plan.at(size)[0])
-
-
-def _said(test: str, study: Study) -> str:
-    if test == "lrt":
-        return "likelihood ratios of maximum likelihood"
-    if study.is_generalized or test == "z":
-        return "z tests"
-    return "degrees of freedom by " + ("Satterthwaite" if test == "satterthwaite" else "Kenward and Roger")
 
 
 def _checked_sizes(study: Study, along: str | None, sizes: Any) -> list[float]:

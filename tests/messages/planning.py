@@ -84,6 +84,7 @@ CASES: dict[str, Case] = {
     "no sizes": (lambda: power(along="g", sizes=[]), S, ("sizes=", "empty")),
     "along nothing": (lambda: power(along="nope", sizes=[3]), S, ("'nope'", "'g'")),
     "smallest of one": (lambda: power().smallest(), S, ("along=", "sizes=")),
+    "smallest for no effect": (lambda: curve().smallest(0.8, "nope"), S, ("effect", "'x'", "'nope'")),
     "smallest of too few": (lambda: curve().smallest(0.9999), S, ("0.9999", "larger")),
     "ratio of no term": (
         lambda: power("y ~ f + (1 | g)", params=FACTOR, effect="f[T.b]", test="lrt"),
