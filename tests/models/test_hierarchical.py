@@ -128,9 +128,11 @@ def test_gradients_are_derivatives_of_values(options, law):
     assert np.all((lower < x) & (x < upper))
 
 
-@pytest.mark.parametrize(
-    ("options", "law"), [(o, law) for o, law in MODELS if o["family"] != "gaussian"], ids=lambda value: str(value)[:40]
-)
+CONJUGATE_OR_BETA = [(options, law) for options, law in MODELS[:6:2]]
+OTHERS = [pytest.param(options, law, marks=pytest.mark.slow) for options, law in MODELS[1:6:2]]
+
+
+@pytest.mark.parametrize(("options", "law"), [*CONJUGATE_OR_BETA, *OTHERS], ids=lambda value: str(value)[:40])
 def test_the_integral_over_u_is_what_is_approximated(options, law):
     """Quadrature on v, with its Jacobian, against integration over u; the second order is nearer than the first."""
     model = built(options, law)
@@ -234,7 +236,14 @@ def test_without_variance_it_is_the_generalised_linear_model(method):
     assert fit.llf == pytest.approx(plain.llf, abs=1e-4)
 
 
-@pytest.mark.parametrize(("method", "criterion"), [("laplace", "ml"), ("laplace2", "ml"), ("laplace", "reml")])
+@pytest.mark.parametrize(
+    ("method", "criterion"),
+    [
+        ("laplace", "ml"),
+        pytest.param("laplace2", "ml", marks=pytest.mark.slow),
+        pytest.param("laplace", "reml", marks=pytest.mark.slow),
+    ],
+)
 def test_a_second_factor_without_variance_changes_nothing(method, criterion):
     asked = {"family": "poisson", "method": method, "criterion": criterion}
     alone = mfx.hglm("y ~ x + (1 | g)", counts(), random={"g": "gamma"}, **asked)
@@ -373,7 +382,10 @@ def test_the_equations_of_the_interconnected_models_hold():
 
 
 # ---------------------------------------------------------------- what follows a fit
-@pytest.mark.parametrize(("method", "criterion"), METHODS)
+@pytest.mark.parametrize(
+    ("method", "criterion"),
+    [pytest.param(*one, marks=pytest.mark.slow) if one[0] == "laplace2" else one for one in METHODS],
+)
 def test_everything_that_follows_a_fit(tmp_path, method, criterion):
     data = counts()
     fit = mfx.hglm(data=data, **GAMMA_COUNTS, method=method, criterion=criterion)
