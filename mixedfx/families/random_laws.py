@@ -30,7 +30,7 @@ from scipy import special as sp
 from mixedfx._typing import Array
 from mixedfx.calculus.gamma_functions import stirling
 from mixedfx.calculus.jets import Jet, seeds
-from mixedfx.calculus.special import exp_excess, softplus
+from mixedfx.calculus.special import exp_excess
 
 __all__ = ["BETA", "GAMMA", "INVERSE_GAMMA", "LAWS", "Law", "LawName"]
 
@@ -213,7 +213,7 @@ class Beta(Law):
         """``a log u + a log(1 - u) - log B(a, a)``, a = 1 / (2 lambda)."""
         half = np.exp(-log_lambda) * 0.5
         log_half = -log_lambda - LOG_2
-        shape = v - 2.0 * softplus(v) + 2.0 * LOG_2  # log(4 u (1 - u))
+        shape = -np.log1p(-0.25 * np.expm1(v) * np.expm1(-v))  # log(4 u (1 - u)), exact next to v = 0 too
         constant = 0.5 * log_half - 0.5 * LOG_2 - HALF_LOG_2PI - 2.0 * stirling(log_half) + stirling(-log_lambda)
         density: Jet = half * shape + constant
         return density
@@ -247,7 +247,7 @@ class Beta(Law):
         """Deviations, weights and deviances of a proportion of mean 1/2."""
         u = sp.expit(v)
         spread = u * (1.0 - u)
-        return (0.5 - u) / spread, spread, -np.log(4.0 * spread)
+        return (0.5 - u) / spread, spread, np.log1p(-0.25 * np.expm1(v) * np.expm1(-v))
 
 
 GAMMA, INVERSE_GAMMA, BETA = Gamma(), InverseGamma(), Beta()

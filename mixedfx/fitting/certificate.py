@@ -202,6 +202,8 @@ class Certificate:
                 "This is the optimum: by the curvature of the likelihood, -2 log L cannot fall by more than "
                 f"{bound:.0e}."
             )
+        if self.equations:
+            return f"These are not the estimates: the equations are not solved after {self.iterations} rounds."
         if self.separated:
             return (
                 f"There is no optimum: the outcomes are told apart by {self.culprits}, and the likelihood rises "

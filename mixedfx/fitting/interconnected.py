@@ -237,6 +237,7 @@ def check_interconnected(problem: HierarchicalProblem) -> None:
         )
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # wild steps are judged by their deviance
 def fit_interconnected(
     problem: HierarchicalProblem, control: Control, start: Array, *, restricted: bool
 ) -> HierarchicalFit:

@@ -13,6 +13,7 @@ from mixedfx.criterion.corrections import NOTHING, adjusted_at
 from mixedfx.criterion.effect_moments import effect_moments
 from mixedfx.criterion.hierarchical import HierarchicalProblem
 from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.families.random_laws import LARGEST_LAMBDA
 from mixedfx.fitting.hierarchical import HierarchicalFit
 from mixedfx.results.effects import effect_frames
 from mixedfx.results.generalized import GeneralizedLinearMixedResults
@@ -172,6 +173,8 @@ class HierarchicalGeneralizedLinearResults(GeneralizedLinearMixedResults):
                 continue
             if size == 0.0:
                 notes.append(f"the effects of {term.group} do not vary: lambda has run to zero")
+            elif np.isclose(size, LARGEST_LAMBDA):
+                notes.append(f"lambda of {term.group} has run to the end of the range in which it is sought")
             elif not np.isfinite(law.variance(float(size))):
                 notes.append(f"lambda of {term.group} is {size:.3g}: from 1 on the inverse gamma law has no variance")
         if fit.laws:

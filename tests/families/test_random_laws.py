@@ -78,6 +78,9 @@ def test_a_law_of_no_variance_is_computed_without_loss(law):
     size = 1e-9
     at = law.derivatives(np.array([0.0]), np.log(size))
     assert at[(1,)][0] == pytest.approx(-0.5, abs=1e-7)  # of the normal density that it is there
+    v = 1e-9 * np.array([0.0, 1.0, 2.0])  # far less than a standard deviation
+    change = law.derivatives(v, np.log(size))[()] - at[()][0]
+    np.testing.assert_allclose(change, at[(0,)][0] * v + 0.5 * at[0, 0][0] * v**2, atol=4e-15)
     start = law.start(1e-4)
     assert law.predictor_moments(start)[1] == pytest.approx(1e-4, rel=0.01)
 
