@@ -201,3 +201,27 @@ def test_radon_against_the_reference():
     centred = mfx.deconvolve(table["estimate"], sd=table["se"], method="normal")
     assert centred.llf >= reference["loglik"]  # the reference has its mean at zero
     assert centred.sd == pytest.approx(reference["tau"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_workers_change_nothing():
+    law = mfx.lmer("y ~ x + (1 | g)", panel(12)).deconvolve("g")
+    one, two = (law.normality_test(20, seed=3, n_jobs=jobs).replicates for jobs in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_what_is_shown_is_a_screenful():
+    rng = np.random.default_rng(13)
+    many = mfx.deconvolve(100.0 * np.arange(40), sd=1.0)
+    smooth = mfx.deconvolve(rng.normal(size=60), sd=0.5, method="spline")
+    normal = mfx.deconvolve(rng.normal(size=60), sd=0.5, method="normal")
+    for law in (many, smooth, normal):
+        text = str(law)
+        assert text.count("\n") <= 50
+        assert max(map(len, text.splitlines())) <= 80
+        assert "array(" not in text
+        assert len(law._repr_html_()) < 20_000
+    assert "15 further atoms are not shown" in str(many)
+    assert len(many.law_frame()) == 40
+    with pytest.raises(mfx.SpecificationError, match=r"'npmle' has no se; it has atoms"):
+        many.se  # noqa: B018
