@@ -117,6 +117,7 @@ class Estimates:
                 tuple(name for name, _ in term.variances),
                 term.shown_covariance(matrix),
                 correlated=term.pooled is None and written.covariance != "diag",
+                smooth=term.is_smooth,
             )
             for term, written, matrix in zip(
                 self.design.random, self.design.formula.random, self.solution.covariances, strict=True

@@ -358,7 +358,10 @@ def _boundaries(varcorr: VarCorr) -> list[str]:
 
 def _boundaries_of(term: TermCovariance) -> Iterator[str]:
     for name, sd in zip(term.names, term.sd):
-        if sd == 0:
+        if sd == 0 and term.smooth:
+            where = "" if len(term.names) == 1 else f" of {name}"
+            yield f"the smooth {term.group}{where} is estimated as a straight line, without any variance about it"
+        elif sd == 0:
             yield f"the variance of {name} by {term.group} is estimated as zero"
     if term.correlated:
         correlation = np.tril(np.nan_to_num(term.correlation), -1)

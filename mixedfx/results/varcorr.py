@@ -32,12 +32,15 @@ class TermCovariance:
         Their covariance.
     correlated : bool
         Whether the covariances are parameters; false for ``(x || g)``.
+    smooth : bool
+        Whether the effects are those of a smooth, which is a straight line without them.
     """
 
     group: str
     names: tuple[str, ...]
     matrix: Array
     correlated: bool = True
+    smooth: bool = False
 
     def __post_init__(self) -> None:
         size = len(self.names)

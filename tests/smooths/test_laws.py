@@ -103,6 +103,7 @@ def test_a_straight_relation_is_fitted_by_a_straight_line():
     with pytest.warns(mfx.SingularFitWarning):
         bent = mfx.lmer("y ~ s(x)", data)
     assert bent.smooths["edf"].tolist() == pytest.approx([1.0])
+    assert "straight line" in " ".join(str(bent.summary()).split())
     slope, intercept = np.polyfit(data["x"], data["y"], 1)
     assert bent.fittedvalues.to_numpy() == pytest.approx(intercept + slope * data["x"].to_numpy(), abs=1e-6)
     assert bent.params["s(x)[linear]"] == pytest.approx(slope)
