@@ -32,7 +32,7 @@ from mixedfx.fitting.mismeasured import calibrated_design
 from mixedfx.matrices import Design
 from mixedfx.matrices.measured import Measurements
 
-__all__ = ["fit_calibrated", "fit_moments"]
+__all__ = ["check_reliable", "fit_calibrated", "fit_moments"]
 
 STEP = 1e-4  # of a parameter of the first stage, on its standardised scale, in differences of the second
 SANDWICH = "Standard errors: sandwich of the stacked estimating equations of calibration and regression."
@@ -46,7 +46,7 @@ NOT_JOINT = (
 )
 DEGENERATE = (
     "the measurements of {names} vary hardly more than their errors do (reliability {reliability:.3f}): there is "
-    "nothing to calibrate by. Is the size of the error right? It is on the scale of the measurements"
+    "nothing to tell the true values by. Is the size of the error right? It is on the scale of the measurements"
 )
 
 Refit = Callable[[Design], Fit]
@@ -70,9 +70,7 @@ def fit_calibrated(design: Design, family: Family, data: Measurements, refit: Re
         If the measurements vary no more than their errors do.
     """
     exposure = Exposure(data)
-    if exposure.is_degenerate():
-        names, share = ", ".join(data.names), 1.0 - float(np.max(_error_shares(exposure)))
-        raise DataError(DEGENERATE.format(names=names, reliability=share))
+    check_reliable(exposure)
     psi = exposure.moments()
     influence = exposure.influence(psi)
     outer = calibrated_design(design, data, exposure.posterior(psi).mean)
@@ -92,6 +90,18 @@ def fit_calibrated(design: Design, family: Family, data: Measurements, refit: Re
         own = _row_influence(fit) + data.at_rows(influence) @ moved.T
         covariance, note = own.T @ own, SANDWICH
     return _corrected("rc", fit, outer, family, exposure, psi, influence, covariance, (note, NOT_JOINT))
+
+
+def check_reliable(exposure: Exposure) -> None:
+    """Refuse measurements that vary no more than their errors do.
+
+    Raises
+    ------
+    DataError
+    """
+    if exposure.is_degenerate():
+        names, share = ", ".join(exposure.data.names), 1.0 - float(np.max(_error_shares(exposure)))
+        raise DataError(DEGENERATE.format(names=names, reliability=share))
 
 
 def _error_shares(exposure: Exposure) -> Array:

@@ -175,7 +175,10 @@ def evaluated_joint(
     ended = (np.abs(hessian.diagonal()) < FLAT) & (np.abs(point.gradient) < FLAT)
     free = (point.x > lower) & (point.x < upper) & ~ended
     covariance = np.zeros_like(hessian)
-    covariance[np.ix_(free, free)] = 2.0 * np.nan_to_num(inverse_information(hessian[np.ix_(free, free)]))
+    covariance[np.ix_(free, free)] = 2.0 * inverse_information(hessian[np.ix_(free, free)])
+    unknown = np.isnan(covariance.diagonal())
+    unknown[joint.problem.model.n_fixed :] = False
+    covariance = np.nan_to_num(covariance)
     inner = _inner(point, design)
     psi = point.x[joint.n_own :]
     moved = joint.exposure.natural_slopes(psi)
@@ -185,6 +188,9 @@ def evaluated_joint(
         moved @ covariance[joint.n_own :, joint.n_own :] @ moved.T,
     )
     into = _into_whole(point)
+    whole = into @ covariance @ into.T
+    lost = np.abs(into) @ unknown > 0  # fixed effects without information keep their nan
+    whole[lost], whole[:, lost] = np.nan, np.nan
     outer = calibrated_design(design, data, point.posterior.mean)
     correction = Correction(
         "ml",
@@ -193,7 +199,7 @@ def evaluated_joint(
         point.posterior.mean,
         point.posterior.covariance,
         joint.exposure.mean_errors(psi),
-        into @ covariance @ into.T,
+        whole,
         family,
         _response(point, outer, family),
         -0.5 * float(point.value),

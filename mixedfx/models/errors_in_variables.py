@@ -12,6 +12,7 @@ import numpy as np
 from mixedfx._arguments import checked_choice, checked_flag
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
+from mixedfx.criterion.exposure import Exposure
 from mixedfx.criterion.generalized_problem import generalized_problem
 from mixedfx.criterion.linear_problem import linear_problem
 from mixedfx.criterion.marginal import OBSERVED
@@ -20,7 +21,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family, family_for
 from mixedfx.families.links import EVERYWHERE
 from mixedfx.fitting import Control, Fit, fit_linear
-from mixedfx.fitting.calibrated import fit_calibrated, fit_moments
+from mixedfx.fitting.calibrated import check_reliable, fit_calibrated, fit_moments
 from mixedfx.fitting.corrected import METHODS, CorrectedFit
 from mixedfx.fitting.integrators import fit_nodes
 from mixedfx.fitting.mismeasured import evaluated_joint, fit_joint, joint_problem
@@ -190,6 +191,7 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
             return fit_moments(self.design, self.distribution, self.data, self._ordinary(control, reml=False))
         if self.method == "rc":
             return fit_calibrated(self.design, self.distribution, self.data, self._ordinary(control, reml=self.reml))
+        check_reliable(Exposure(self.data))
         if self.nagq != "auto":
             joint = self._joint(_checked_nodes(self.nagq))
             return fit_joint(joint, self.design, self.distribution, self._start(joint), control, self.is_linear)

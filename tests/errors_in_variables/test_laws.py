@@ -205,8 +205,9 @@ def test_errors_beyond_the_measurements_are_modified_or_said(data):
     fit = mfx.lmer("y ~ me(w, sd=1.0) + z", noise, errors_in_variables="moment")
     assert any("modified" in note for note in fit.notes)
     assert np.isfinite(fit.params).all()
-    with pytest.raises(mfx.DataError, match="reliability"):
-        mfx.lmer("y ~ me(w, sd=1.1) + z", noise, errors_in_variables="rc")
+    for method in ("ml", "rc"):
+        with pytest.raises(mfx.DataError, match="reliability"):
+            mfx.lmer("y ~ me(w, sd=1.1) + z", noise, errors_in_variables=method)
 
 
 def test_the_graph_has_the_true_value_between_measurements_and_response(data):
