@@ -372,8 +372,8 @@ _ENTRIES = (
         "classroom_like",
         "Simulated, not the data: gain in mathematics of 1190 pupils in 312 classes of 107 schools, with faults for a "
         "lesson on diagnostics built in.",
-        "The design is that of West, Welch and Galecki (2014), Linear Mixed Models, 2nd ed., chapter 4, from Hill, Rowan "
-        "and Ball (2005); all values are simulated",
+        "The design is that of West, Welch and Galecki (2014), Linear Mixed Models, 2nd ed., chapter 4, from Hill, "
+        "Rowan and Ball (2005); all values are simulated",
         _SIMULATED,
         {"school": (), "classid": (), "sex": ("boy", "girl")},
     ),
