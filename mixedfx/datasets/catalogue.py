@@ -377,6 +377,31 @@ _ENTRIES = (
         _SIMULATED,
         {"school": (), "classid": (), "sex": ("boy", "girl")},
     ),
+    Dataset(
+        "ratpup_like",
+        "Simulated, not the data: weight (g) of 322 rat pups in 27 litters of 2 to 18 (size), whose mothers had one "
+        "of 3 treatments (10 control, 10 low, 7 high dose).",
+        "The design is that of Dempster, Patel, Selwyn and Roth (1984), Applied Statistics 33, 203-214; all values "
+        "are simulated",
+        _SIMULATED,
+        {"litter": (), "treatment": ("Control", "Low", "High"), "sex": ("Male", "Female")},
+    ),
+    Dataset(
+        "kb07_like",
+        "Simulated, not the data: time (ms) of 56 subjects to pick the object that a speaker names, 32 items, each "
+        "pair once in one of 2 x 2 x 2 conditions (new or old speaker, precedent maintained or broken, with or "
+        "without a load).",
+        "The design is that of Kronmueller and Barr (2007), Journal of Memory and Language 56, 436-455, experiment 2;"
+        " all values are simulated",
+        _SIMULATED,
+        {
+            "subject": (),
+            "item": (),
+            "speaker": ("new", "old"),
+            "precedent": ("break", "maintain"),
+            "load": ("no", "yes"),
+        },
+    ),
 )
 
 CATALOGUE: Mapping[str, Dataset] = {entry.name: entry for entry in _ENTRIES}

@@ -28,3 +28,21 @@ def test_the_classroom_has_the_size_of_the_study():
     assert (len(data), data["classid"].nunique(), data["school"].nunique()) == (1190, 312, 107)
     assert data.groupby("classid", observed=True).size().max() <= 10
     assert data.drop_duplicates("classid").groupby("school", observed=True).size().max() <= 9
+
+
+def test_the_pups_have_the_design_of_the_study():
+    pups = mfx.load_dataset("ratpup_like")
+    litters = pups.drop_duplicates("litter")
+    assert litters["treatment"].value_counts().to_dict() == {"Control": 10, "Low": 10, "High": 7}
+    assert (litters["size"].min(), litters["size"].max(), litters["size"].sum()) == (2, 18, 322)
+    assert (pups.groupby("litter", observed=True).size() == litters.set_index("litter")["size"]).all()
+
+
+def test_the_times_have_the_design_of_the_study():
+    times = mfx.load_dataset("kb07_like")
+    conditions = ["speaker", "precedent", "load"]
+    assert (times["subject"].nunique(), times["item"].nunique()) == (56, 32)
+    assert set(times.groupby(["subject", "item"], observed=False).size()) == {1}
+    assert set(times.groupby(["item", *conditions], observed=False).size()) == {7}
+    assert set(times.groupby(["subject", *conditions], observed=False).size()) == {4}
+    assert times["rt"].min() > 300

@@ -62,7 +62,58 @@ def classroom_like():
     )
 
 
-TWINS: Mapping[str, Callable[[], pd.DataFrame]] = {"classroom_like": classroom_like}
+def ratpup_like():
+    """27 litters of 2 to 18 pups, 322 in all: 10 control, 10 low, 7 high (Dempster et al. 1984)."""
+    rng = np.random.default_rng(1984)
+    sizes = np.zeros(27, dtype=int)
+    while (sizes.sum(), sizes.min(), sizes.max()) != (322, 2, 18):
+        sizes = np.clip(rng.normal(12.0, 4.0, 27).round().astype(int), 2, 18)
+    litter = np.repeat(np.arange(27), sizes)
+    treatment = np.repeat(["Control", "Low", "High"], [10, 10, 7])[litter]
+    sex = rng.choice(["Male", "Female"], litter.size)
+    shift = pd.Series(treatment).map({"Control": 0.0, "Low": -0.4, "High": -0.8}).to_numpy()
+    mean = 7.9 + shift - 0.13 * (sizes[litter] - 12) - 0.35 * (sex == "Female")
+    weight = mean + rng.normal(0.0, 0.3, 27)[litter] + rng.normal(0.0, 0.4, litter.size)
+    return pd.DataFrame(
+        {"litter": litter + 1, "treatment": treatment, "size": sizes[litter], "sex": sex, "weight": weight.round(2)}
+    )
+
+
+def correlated(rng, count, first, second, correlation):
+    """Draw pairs (count, 2) of normal values with these standard deviations."""
+    z = rng.normal(size=(count, 2))
+    rest = np.sqrt(1.0 - correlation**2)
+    return np.column_stack([first * z[:, 0], second * (correlation * z[:, 0] + rest * z[:, 1])])
+
+
+def kb07_like():
+    """56 subjects by 32 items, each pair once, in one of 8 conditions by a Latin square (Kronmueller and Barr 2007)."""
+    rng = np.random.default_rng(2007)
+    subject, item = np.repeat(np.arange(56), 32), np.tile(np.arange(32), 56)
+    condition = (subject + item) % 8
+    speaker, precedent, load = condition // 4, condition // 2 % 2, condition % 2
+    people = correlated(rng, 56, 250.0, 120.0, 0.0)  # level, effect of the load
+    things = correlated(rng, 32, 300.0, 250.0, -0.6)  # level, effect of the precedent
+    mean = 2700.0 - 130.0 * speaker - 600.0 * precedent + 150.0 * load
+    time = mean + people[subject, 0] + people[subject, 1] * (load - 0.5)
+    time += things[item, 0] + things[item, 1] * precedent + rng.normal(0.0, 450.0, subject.size)
+    return pd.DataFrame(
+        {
+            "subject": [f"s{k + 1:02d}" for k in subject],
+            "item": [f"i{k + 1:02d}" for k in item],
+            "speaker": np.array(["new", "old"])[speaker],
+            "precedent": np.array(["break", "maintain"])[precedent],
+            "load": np.array(["no", "yes"])[load],
+            "rt": time.round().astype(int),
+        }
+    )
+
+
+TWINS: Mapping[str, Callable[[], pd.DataFrame]] = {
+    "classroom_like": classroom_like,
+    "kb07_like": kb07_like,
+    "ratpup_like": ratpup_like,
+}
 
 
 def packed(name):
