@@ -23,7 +23,7 @@ def _sizes(rng, groups, total, most):
 
 
 def classroom_like():
-    """Pupils in classes in schools; five things that a plain linear mixed model does not expect are built in."""
+    """Pupils in classes in schools; four things that a plain mixed model does not expect are built in."""
     rng = np.random.default_rng(1190)
     school = np.repeat(np.arange(107), _sizes(rng, 107, 312, 9))  # of each class
     classroom = np.repeat(np.arange(312), _sizes(rng, 312, 1190, 10))  # of each pupil
