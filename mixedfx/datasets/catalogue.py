@@ -402,6 +402,16 @@ _ENTRIES = (
             "load": ("no", "yes"),
         },
     ),
+    Dataset(
+        "tlc_like",
+        "Simulated, not the data: blood lead (micrograms per decilitre) of 100 children at weeks 0, 1, 4 and 6 of a "
+        "trial of succimer; lead misses the visits after a child has left, lead_all has them.",
+        "The design is that of the children of the Treatment of Lead-Exposed Children trial in Fitzmaurice, Laird and "
+        "Ware (2011), Applied Longitudinal Analysis, 2nd ed., from Treatment of Lead-Exposed Children Trial Group "
+        "(2000), Pediatric Research 48, 593-599; that children leave was added; all values are simulated",
+        _SIMULATED,
+        {"child": (), "treatment": ("placebo", "succimer")},
+    ),
 )
 
 CATALOGUE: Mapping[str, Dataset] = {entry.name: entry for entry in _ENTRIES}

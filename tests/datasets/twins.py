@@ -109,10 +109,42 @@ def kb07_like():
     )
 
 
+def tlc_like():
+    """Blood lead of 100 children at weeks 0, 1, 4, 6; those whose lead stays high tend to miss the later visits."""
+    rng = np.random.default_rng(2001)
+    weeks = np.array([0, 1, 4, 6])
+    start = rng.normal(26.0, 5.0, 100)
+    while (outside := (start < 20.0) | (start > 44.0)).any():  # who could enter the trial
+        start[outside] = rng.normal(26.0, 5.0, outside.sum())
+    treated = np.repeat([False, True], 50)
+    change = np.where(treated[:, None], [0.0, -12.0, -10.0, -6.0], [0.0, -1.0, -2.0, -2.5])
+    lead = start[:, None] + change
+    error = np.zeros(100)
+    for visit in (1, 2, 3):
+        kept = 0.8 ** (weeks[visit] - weeks[visit - 1]) if visit > 1 else 0.0
+        error = kept * error + 3.5 * np.sqrt(1.0 - kept**2) * rng.normal(size=100)
+        lead[:, visit] += error
+    seen = np.ones((100, 4), dtype=bool)
+    for visit in (2, 3):
+        leaves = rng.random(100) < 1.0 / (1.0 + np.exp((31.0 - lead[:, visit - 1]) / 3.0))
+        seen[:, visit] = seen[:, visit - 1] & ~leaves
+    lead = lead.round(1)
+    return pd.DataFrame(
+        {
+            "child": np.repeat(np.arange(1, 101), 4),
+            "treatment": np.repeat(np.where(treated, "succimer", "placebo"), 4),
+            "week": np.tile(weeks, 100),
+            "lead": np.where(seen, lead, np.nan).ravel(),
+            "lead_all": lead.ravel(),
+        }
+    )
+
+
 TWINS: Mapping[str, Callable[[], pd.DataFrame]] = {
     "classroom_like": classroom_like,
     "kb07_like": kb07_like,
     "ratpup_like": ratpup_like,
+    "tlc_like": tlc_like,
 }
 
 
