@@ -366,7 +366,10 @@ def plain_frame(data: Any) -> pd.DataFrame:
     frame, columns = as_frame(data), {}
     for name in frame.names:
         column = frame.column(name)
-        if column.is_factor or isinstance(column, TimeColumn):
+        if isinstance(column, FactorColumn):  # the order of the levels says what a coefficient compares
+            labels = column.labels
+            columns[name] = pd.Series(pd.Categorical.from_codes(labels.codes, labels.levels), index=frame.index)
+        elif column.is_factor or isinstance(column, TimeColumn):
             values = pd.Series(column.labels.levels.to_numpy().astype(object)).reindex(column.labels.codes)
             columns[name] = values.set_axis(frame.index)
         elif column.missing is None:

@@ -67,6 +67,16 @@ def test_a_fit_and_its_parameters_written_out_agree(sleep):
 
 
 # ---------------------------------------------------------------- by simulation
+def test_a_fit_keeps_the_order_of_its_categories():
+    formula, effect = "y ~ arm * visit + (1 | subject)", "arm[T.drug]:visit"
+    plan = mfx.design(subjects=12, visits=3, between={"arm": ["usual", "drug"]})
+    values = {"Intercept": 0, "arm[T.drug]": 0, "visit": 0, effect: 1, "sd_Intercept|subject": 2, "sigma": 1}
+    fit = mfx.lmer(formula, plan.assign(y=mfx.simulate(formula, plan, params=values, seed=1)[0]))
+    asked = {"params": values, "effect": effect, "along": "subject", "sizes": [12, 30], "seed": 1}
+    of_fit = mfx.power(fit, **asked).to_frame()
+    pd.testing.assert_frame_equal(of_fit, mfx.power(formula, plan, **asked).to_frame())
+
+
 def test_simulation_is_that_of_refits_by_hand(sleep):
     found = mfx.power(sleep, effect={"Days": 5.0}, method="simulate", n_sim=200, seed=4).to_frame().iloc[0]
     values = {
