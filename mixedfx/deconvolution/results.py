@@ -294,9 +294,9 @@ class Deconvolution:
         seed : int, SeedSequence or Generator, optional
             The same seed gives the same p-value.
         n_jobs : int, optional
-            Processes; -1 for one each core.
+            Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
         progress : bool, optional
-            Whether to show a progress bar.
+            Whether to show a progress bar; if omitted, where it can be seen and the work takes more than a few seconds.
 
         Returns
         -------

@@ -111,6 +111,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
             self.design.formula, frame, options | {"sigma": self.sigma, "residual": residual}, extra
         )
         check_linear(self.design)
+        self.has_bars = bool(self.design.random)
         self._bound = None
         if residual is not None:
             self.residual_columns = used_columns(frame, extra, self.design.keep)
@@ -129,6 +130,7 @@ class LinearMixedModel(MixedModel[LinearMixedResults]):
         self.sigma, self.residual, self._bound = checked_sigma(sigma), None, None
         self.design = sums.design()
         check_linear(self.design)
+        self.has_bars = bool(self.design.random)
         self.inputs = SumsInputs(sums, {"sigma": self.sigma})
         self.design = identified_linear(self.design, self.sigma, None)
         if self.sigma is None:
@@ -232,7 +234,7 @@ def lmer(
     Parameters
     ----------
     formula : str
-        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page. Without bars the model is fitted by least squares.
+        As in lme4: ``"y ~ x + (x | g)"``; see the grammar page.
     data : data frame or dict of arrays
         pandas, polars, pyarrow or anything that narwhals reads.
     reml : bool
@@ -294,6 +296,11 @@ def lmer(
         sigma=sigma,
         functions=functions,
     )
+    if residual is None and not model.has_bars:
+        raise SpecificationError(
+            "the formula has no random effects: add a term such as (1 | group), or give residual=; a regression is "
+            "mfx.LinearMixedModel(formula, data).fit(), mfx.glmer(formula, data, family='gaussian') or statsmodels' ols"
+        )
     return model.fit(reml=reml, control=control)
 
 

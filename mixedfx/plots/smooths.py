@@ -56,7 +56,7 @@ def smooth_frame(fit: Any, name: str | None = None, *, alpha: float = 0.05) -> p
     >>> fit = mfx.lmer("Reaction ~ s(Days, k=5) + (Days | Subject)", mfx.load_dataset("sleepstudy"))
     >>> mfx.plots.smooth_frame(fit)[["x", "fit", "lower", "upper"]].iloc[[0, 100]].round(0)
            x   fit  lower  upper
-    0    0.0 -46.0  -60.0  -33.0
+    0    0.0 -46.0  -60.0  -32.0
     100  9.0  48.0   34.0   62.0
     """
     results = mixed_results(fit, "smooth")

@@ -148,4 +148,5 @@ CASES: dict[str, Case] = {
     "test of nothing": (fitted(lambda fit: fit.t_test("nope = 0")), SpecificationError, ("nope",)),
     "emmeans of nothing": (fitted(lambda fit: mfx.emmeans(fit, "nope")), SpecificationError, ("nope",)),
     "no such option": (lambda: setattr(mfx.options, "nope", True), SpecificationError, ("'nope'", "'next_steps'")),
+    "no random effects": (lmer("y ~ x"), SpecificationError, ("(1 | group)", "glmer", "ols")),
 }

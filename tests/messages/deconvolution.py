@@ -48,7 +48,7 @@ def picture(*given: Any, **options: Any) -> Any:
 
 
 def without() -> Any:
-    return mfx.lmer("y ~ x", data())
+    return mfx.LinearMixedModel("y ~ x", data()).fit()
 
 
 CASES: dict[str, Case] = {

@@ -264,7 +264,7 @@ def test_without_bars_it_is_the_generalised_linear_model():
         fit = mfx.hglm("y ~ x", data, family="poisson", method=method, criterion="ml")
         np.testing.assert_allclose(fit.params, plain.params, atol=1e-7)
         assert fit.llf == pytest.approx(plain.llf, abs=1e-8)
-    linear = mfx.lmer("normal ~ x", data)
+    linear = mfx.LinearMixedModel("normal ~ x", data).fit()
     assert mfx.hglm("normal ~ x", data, family="gaussian", criterion="reml").llf == pytest.approx(linear.llf, abs=1e-8)
 
 

@@ -46,7 +46,7 @@ def rows():
 # ---------------------------------------------------------------- against statsmodels
 @pytest.mark.parametrize("weights", [None, "w"])
 def test_least_squares(rows, weights):
-    fit = mfx.lmer("normal ~ x + f", rows, weights=weights)
+    fit = mfx.LinearMixedModel("normal ~ x + f", rows, weights=weights).fit()
     expected = smf.wls("normal ~ x + f", rows, weights=1.0 if weights is None else rows[weights]).fit()
     for ours, theirs in ((fit.params, expected.params), (fit.bse, expected.bse), (fit.pvalues, expected.pvalues)):
         np.testing.assert_allclose(ours, theirs[fit.params.index], rtol=1e-8)
@@ -213,7 +213,7 @@ def test_separation_is_said(rows):
 
 
 def test_the_summary_of_least_squares(rows):
-    text = mfx.lmer("normal ~ x + f", rows).summary().as_text()
+    text = mfx.LinearMixedModel("normal ~ x + f", rows).fit().summary().as_text()
     assert "Linear model\n" in text
     assert "the residual degrees of freedom" in " ".join(text.split())
     assert "variance is positive" not in text
@@ -224,7 +224,7 @@ def test_a_variance_of_zero_is_the_model_without_bars(rows):
     data["normal"] -= data.groupby("g")["normal"].transform("mean")  # no variance between groups
     with pytest.warns(mfx.SingularFitWarning):
         mixed = mfx.lmer("normal ~ 1 + (1 | g)", data, reml=False)
-    plain = mfx.lmer("normal ~ 1", data, reml=False)
+    plain = mfx.LinearMixedModel("normal ~ 1", data).fit(reml=False)
     assert mixed.llf == pytest.approx(plain.llf, abs=1e-9)
     np.testing.assert_allclose(mixed.params, plain.params, atol=1e-9)
 

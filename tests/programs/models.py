@@ -62,7 +62,7 @@ FITS = {
     "smooth": lmer("y ~ s(x, k=6) + (1 | g)"),
     "smooths of a factor": lmer("y ~ f + s(x, by=f, k=4) + (1 | g)"),
     "memberships": lmer("y ~ x + (1 | mm(g, h))"),
-    "no bars": lmer("y ~ x + f"),
+    "no bars": lambda: mfx.LinearMixedModel("y ~ x + f", data()).fit(),
     "known sigma": lmer("y ~ x + (1 | g)", sigma=0.7),
     "interaction of groups": lmer("y ~ x + (1 | g:h)"),
     "known variances": lambda: mfx.lmer(

@@ -43,6 +43,7 @@ class FakeFit:
     is_singular: bool = False
     certificate: object = "The criterion could fall by at most 3e-13."
     notes: tuple = ()
+    smooths: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def params(self):

@@ -98,7 +98,7 @@ def check(name, source, folder):
     stats = mfx.cross_products(source(data, folder), formula, **given)
 
     def reordered():
-        return mfx.lmer(formula, data[::-1], reml=case["REML"], **given)
+        return [mfx.lmer(formula, data[::-1], reml=case["REML"], **given)]
 
     assert_same(rows, mfx.lmer(None, stats, reml=case["REML"]), reordered)
 
