@@ -40,6 +40,7 @@ toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
+html_context = {"default_mode": "auto"}  # else the theme's script complains on each page
 html_theme = "pydata_sphinx_theme"
 html_title = "mixedfx"
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2, "secondary_sidebar_items": ["page-toc"]}
