@@ -1,8 +1,15 @@
 """The lessons of the course as notebooks: ``python -m tests.lessons`` writes those that the package ships anew."""
 
+import ast
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "course").glob("lesson*.md"))
@@ -53,6 +60,41 @@ def notebook(page):
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     content = {"cells": found, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+NUMBER = re.compile(r"(?<![\w.])[-−]?\d*\.\d+")
+
+
+def ran(page):
+    """Run the cells of a page and return all that they show."""
+    names, shown = {}, []
+    for is_code, text, _ in cells(page):
+        if not is_code:
+            continue
+        *body, last = ast.parse(text).body
+        is_value = isinstance(last, ast.Expr) and not text.rstrip().endswith(";")
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(ast.Module(body if is_value else [*body, last], []), page.stem, "exec"), names)
+            value = eval(compile(ast.Expression(last.value), page.stem, "eval"), names) if is_value else None
+        shown += [printed.getvalue(), "" if value is None else str(value)]
+    return "\n".join(shown)
+
+
+def unshown(page):
+    """Run a page and return the decimal numbers in its text that no cell shows."""
+    mpl.use("Agg")
+    with pd.option_context("display.width", 200, "display.max_columns", 50):
+        shown = {float(number.replace("−", "-")) for number in NUMBER.findall(ran(page))}
+    plt.close("all")
+    prose = "".join(text for is_code, text, _ in cells(page) if not is_code)
+    prose = re.sub(r"```(?!\{dropdown\}).*?```", "", prose, flags=re.DOTALL)
+    missing = []
+    for said in NUMBER.findall(prose):
+        digits = len(said.partition(".")[2])
+        value = float(said.replace("−", "-"))
+        if not any(abs(round(abs(number), digits) - abs(value)) < 10.0**-digits / 2 for number in shown):
+            missing.append(said)
+    return missing
 
 
 def main():
