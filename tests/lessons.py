@@ -76,6 +76,7 @@ def ran(page):
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(ast.Module(body if is_value else [*body, last], []), page.stem, "exec"), names)
             value = eval(compile(ast.Expression(last.value), page.stem, "eval"), names) if is_value else None
+        getattr(value, "_repr_html_", str)()  # what the page shows, and may fail
         shown += [printed.getvalue(), "" if value is None else str(value)]
     return "\n".join(shown)
 
