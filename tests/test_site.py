@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 
+import mixedfx as mfx
 from tests.lessons import unshown
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +128,45 @@ def test_a_page_runs_and_its_numbers_come_from_its_cells(page):
     if page == "from-csv-to-report":
         pytest.importorskip("great_tables", reason="the page shows it; it comes with the extra of the documentation")
     assert unshown(DOCS / f"{page}.md") == [], "numbers in the text that no cell shows"
+
+
+CALLS = sorted(
+    {
+        call.replace("\\|", "|")
+        for row in re.findall(r"^\|.*\|$", (DOCS / "coming-from.md").read_text(encoding="utf-8"), re.MULTILINE)
+        for call in re.findall(r"`((?:mfx|fit)\.[^`]+)`", re.split(r"(?<!\\)\|", row)[2])
+    }
+)
+
+
+@cache
+def invented():
+    """Data with every column that the tables of ``coming-from.md`` name, and a fit."""
+    d = mfx.design(clusters={"school": 6, "class": 2}, subjects=4, within={"treat": ["a", "b"]}, visits=3)
+    d["f"] = np.array(["p", "q", "r"])[np.arange(len(d)) // 2 % 3]
+    d = d.rename(columns={"visit": "time"})
+    draw = np.random.default_rng(1).normal
+    d["x"] = draw(size=len(d))
+    shift = {
+        column: draw(size=d[column].nunique())[d[column].astype("category").cat.codes] for column in ("school", "class")
+    }
+    slope = draw(size=6)[d["school"].astype("category").cat.codes]
+    person = draw(size=d["subject"].nunique())[d["subject"].astype("category").cat.codes]
+    d["item"] = np.arange(len(d)) % 7
+    seen = shift["school"] + shift["class"] + slope * d["x"] + person + draw(size=7)[d["item"]]
+    d["y"] = seen + draw(size=len(d)) * (1 + (d["f"] == "q"))
+    d["yes"] = (seen + draw(size=len(d)) > 0).astype(int)
+    d["count"] = np.random.default_rng(2).negative_binomial(2, 0.5 / (0.5 + np.exp(seen / 4)))
+    return d, mfx.lmer("y ~ x * treat + f + (x | school)", d)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("call", CALLS)
+def test_calls_of_those_who_come_from_elsewhere_run(call):
+    d, fit = invented()
+    rows = d[d["treat"] == "a"] if "residual=" in call else d  # one row a visit
+    assert eval(call, {"mfx": mfx, "d": rows, "fit": fit}) is not None
 
 
 def luminance(colour):
