@@ -66,13 +66,13 @@ def test_the_response_of_the_notebook_as_lme4(model, criterion, houses):
 def test_complete_and_no_pooling(houses):
     theirs = numbers("radon_results")
     pooled, own = theirs["pooled_ols"], theirs["unpooled_intercepts"]
-    complete = mfx.lmer("log_radon ~ floor", houses)
+    complete = mfx.LinearMixedModel("log_radon ~ floor", houses).fit()
     assert complete.params.to_numpy() == pytest.approx(list(pooled["coef"].values()), rel=RELATIVE)
     assert complete.bse.to_numpy() == pytest.approx(list(pooled["se"].values()), rel=RELATIVE)
     assert complete.sigma == pytest.approx(pooled["sigma"], rel=RELATIVE)
-    llf = mfx.lmer("log_radon ~ floor", houses, reml=False).llf
+    llf = mfx.LinearMixedModel("log_radon ~ floor", houses).fit(reml=False).llf
     assert llf == pytest.approx(pooled["logLik"], abs=1e-8)
-    unpooled = mfx.lmer("log_radon ~ 0 + floor + C(county)", houses)
+    unpooled = mfx.LinearMixedModel("log_radon ~ 0 + floor + C(county)", houses).fit()
     names = [name.replace("C(county)[", "county").replace("]", "") for name in unpooled.params.index]
     for ours, key in ((unpooled.params, "coef"), (unpooled.bse, "se")):
         assert ours.to_numpy() == pytest.approx([own[key][name] for name in names], rel=RELATIVE)
@@ -124,10 +124,10 @@ def test_houses_left_out_by_leverage(houses):
 @pytest.mark.parametrize("formula", ["log_radon ~ floor", "log_radon ~ floor + u + (1 | county)"])
 def test_counties_left_out_by_influence(formula, houses):
     """The estimates of ``influence`` are those of fits without the county, and predict it as those fits do."""
-    params = mfx.influence(mfx.lmer(formula, houses), houses["county"]).params
+    params = mfx.influence(mfx.LinearMixedModel(formula, houses).fit(), houses["county"]).params
     for name in ("CASS", "ST LOUIS", "MURRAY"):
         without = houses["county"] == name
-        refit = mfx.lmer(formula, houses[~without].reset_index(drop=True))
+        refit = mfx.LinearMixedModel(formula, houses[~without].reset_index(drop=True)).fit()
         assert params.loc[name].to_numpy() == pytest.approx(refit.params.to_numpy(), abs=1e-6)
 
 
@@ -143,7 +143,7 @@ def test_the_order_of_models_by_errors_of_counties_left_out(houses):
     """Uranium helps most for counties that were not seen; partial pooling alone does not help by houses."""
 
     def error(formula):
-        fit = mfx.lmer(formula, houses)
+        fit = mfx.LinearMixedModel(formula, houses).fit()
         params = mfx.influence(fit, houses["county"]).params.loc[houses["county"]].to_numpy()
         return houses["log_radon"] - (fit.model.exog * params).sum(axis=1)
 
