@@ -267,7 +267,7 @@ class VisitCorrelation(BoundCorrelation):
         C = correlation(rho, self.size)
         result = np.empty_like(M)
         for batch in self.batches:
-            inverse = np.linalg.inv(np.linalg.cholesky(batch.blocks(C)))
+            inverse = np.linalg.inv(_factors(batch.blocks(C)))
             result[batch.rows] = inverse[batch.pattern] @ M[batch.rows]
         return result
 
@@ -276,7 +276,7 @@ class VisitCorrelation(BoundCorrelation):
         C = correlation(rho, self.size)
         result = np.empty_like(M)
         for batch in self.batches:
-            result[batch.rows] = np.linalg.cholesky(batch.blocks(C))[batch.pattern] @ M[batch.rows]
+            result[batch.rows] = _factors(batch.blocks(C))[batch.pattern] @ M[batch.rows]
         return result
 
     def whiten_derivative(self, rho: Array, M: Array) -> Array:
@@ -288,7 +288,7 @@ class VisitCorrelation(BoundCorrelation):
         C, dC = correlation(rho, self.size), correlation_derivative(rho, self.size)
         result = np.empty((len(rho), *M.shape))
         for batch in self.batches:
-            inverse = np.linalg.inv(np.linalg.cholesky(batch.blocks(C)))
+            inverse = np.linalg.inv(_factors(batch.blocks(C)))
             middle = inverse @ batch.blocks(dC) @ inverse.swapaxes(-1, -2)
             half = np.tril(middle) - middle * np.eye(middle.shape[-1]) / 2
             white = inverse[batch.pattern] @ M[batch.rows]
@@ -300,7 +300,7 @@ class VisitCorrelation(BoundCorrelation):
         """Return ``log |C|``."""
         C, total = correlation(rho, self.size), 0.0
         for batch in self.batches:
-            diagonals = np.diagonal(np.linalg.cholesky(batch.blocks(C)), axis1=-2, axis2=-1)
+            diagonals = np.diagonal(_factors(batch.blocks(C)), axis1=-2, axis2=-1)
             total += 2.0 * float(batch.counts @ np.log(diagonals).sum(axis=1))
         return total
 
@@ -340,6 +340,14 @@ class PairCorrelations(NaturalMap):
         """Return their derivatives (n_rho, n_rho)."""
         rows, columns = np.tril_indices(self.size, -1)
         return np.asarray(correlation_derivative(rho, self.size)[:, rows, columns].T)
+
+
+def _factors(blocks: Array) -> Array:
+    """Return the Cholesky factors; FloatingPointError, which the optimiser steps back from, at correlations of one."""
+    try:
+        return np.asarray(np.linalg.cholesky(blocks))
+    except np.linalg.LinAlgError as error:
+        raise FloatingPointError("a correlation matrix is singular in floating point") from error
 
 
 def _root(rho: Array, size: int) -> tuple[Array, Array]:
