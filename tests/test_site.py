@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 BUILT = Path(os.environ.get("MIXEDFX_SITE", DOCS / "_build" / "html"))
 NOT_PAGES = {"_build", "_templates", "jupyter_execute"}
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not NOT_PAGES & set(page.relative_to(DOCS).parts))
-EXECUTED = ("choosing-structure", "faq", "from-csv-to-report")
+EXECUTED = ("choosing-structure", "comparison", "faq", "from-csv-to-report", "glossary")
 READABLE = 4.5  # WCAG 2.2, level AA, text of usual size
 SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 
