@@ -168,8 +168,10 @@ class Deconvolution:
         Returns
         -------
         float or array
+            Missing where ``t`` is.
         """
-        found = self.law.cdf(plain_numbers("t", t))
+        at = plain_numbers("t", t)
+        found = np.where(np.isnan(at), np.nan, np.minimum(self.law.cdf(at), 1.0))
         return float(found) if np.ndim(found) == 0 else found
 
     def law_frame(self) -> pd.DataFrame:

@@ -50,8 +50,9 @@ def _doubts(fit: MixedResults) -> str:
 
 def _methods(fit: MixedResults) -> Iterator[str]:
     solution = fit.solution
-    kind = solution.title[:1].lower() + solution.title[1:]
-    law = f" ({solution.family.name} family, {solution.link.name} link)" if solution.integration else ""
+    kind = solution.heading[:1].lower() + solution.heading[1:]
+    pair = (solution.family.name, solution.link.name)
+    law = "" if pair == ("gaussian", "identity") else f" ({pair[0]} family, {pair[1]} link)"
     sizes = " and ".join(f"{count} levels of {group}" for group, count in fit.n_groups.items())
     name = fit.design.response.name
     yield f"A {kind}{law} was fitted to {fit.nobs} observations of {name}{f' in {sizes}' if sizes else ''}:"

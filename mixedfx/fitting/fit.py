@@ -88,7 +88,7 @@ class Fit(ABC):
 
     def _lacks(self, what: str) -> SpecificationError:
         """Return the error of a question that this kind of fit has no answer to."""
-        return SpecificationError(f"this is out of reach: a fit by {self.title.lower()} has no {what}")
+        return SpecificationError(f"this is out of reach: a fit by {self.heading.lower()} has no {what}")
 
     # ---------------------------------------------------------------- the model
     @property
@@ -166,7 +166,7 @@ class Fit(ABC):
             Naming the grouping factor and its law.
         """
         for group, law in self.laws.items():
-            raise SpecificationError(f"{what} is for normal random effects; those of {group!r} follow a {law} law")
+            raise SpecificationError(f"{what} is for normal random effects; those of {group!r} have another law: {law}")
 
     # ---------------------------------------------------------------- estimates
     @property

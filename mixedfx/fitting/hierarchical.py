@@ -275,8 +275,8 @@ class HierarchicalFit(GeneralizedFit):
         for term, law, columns in zip(self.design.random, self.laws_of_terms, integrated, strict=True):
             if law is not None and columns.any() and not (self.link.name == "log" and law.name in UNIT_MEAN):
                 raise SpecificationError(
-                    f"means are averaged over normal random effects; those of {term.group!r} follow a "
-                    f"{law.name.replace('_', ' ')} law: average over fit.simulate(…), or write random=False without "
+                    f"means are averaged over normal random effects; those of {term.group!r} have another law "
+                    f"({law.name.replace('_', ' ')}): average over fit.simulate(…), or write random=False without "
                     "integrate=True for a group whose effect is the average one"
                 )
             out.append(columns if law is None else np.zeros_like(columns))

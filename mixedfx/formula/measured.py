@@ -125,7 +125,12 @@ def check_places(formula: Formula, measured: Iterable[Measured]) -> None:
                 "error of the measurement, and correcting it as if it were would be wrong. Use it as a term of its own"
             )
         for bar in formula.random:
-            if any(own in factor.identifiers for term in bar.terms for factor in term) or one.name in bar.group:
+            if one.name in bar.group:
+                raise SpecificationError(
+                    f"{one.name} stands right of a bar, {bar}: a value measured with error has no levels to group by. "
+                    "Use it as a term of its own in the fixed part, with (1 | group)"
+                )
+            if any(own in factor.identifiers for term in bar.terms for factor in term):
                 raise SpecificationError(
                     f"{one.name} stands left of a bar, {bar}: a random slope of a value measured with error is not "
                     "fitted. Use it as a term of its own in the fixed part, with (1 | group)"

@@ -25,7 +25,7 @@ from mixedfx.fitting.calibrated import check_reliable, fit_calibrated, fit_momen
 from mixedfx.fitting.corrected import METHODS, CorrectedFit
 from mixedfx.fitting.integrators import fit_nodes
 from mixedfx.fitting.mismeasured import evaluated_joint, fit_joint, joint_problem
-from mixedfx.formula import Formula
+from mixedfx.formula import Formula, parse
 from mixedfx.formula.measured import Measured, check_places, split_measured
 from mixedfx.matrices import Design, as_frame, verdict_of
 from mixedfx.matrices.frame import Frame
@@ -118,13 +118,14 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
         frame = with_means(raw, self.measured, errors=True)
         shared = {"weights": weights, "offset": offset, "contrasts": contrasts, "missing": missing}
         shared |= {"functions": functions}
+        # before the columns are made: a logarithm of true values is refused as such, whatever numbers it has
+        check_places(parse(text, columns=frame.names, functions=functions or ()), self.measured)
         self.naive_model: Any = (
             LinearMixedModel(text, frame, **shared)
             if family is None
             else GeneralizedLinearMixedModel(text, frame, family=family, link=link, **shared)
         )
         own: Design = self.naive_model.design
-        check_places(own.formula, self.measured)
         self.design = replace(own, measured=self.measured)
         self.is_linear = family is None
         self.family = None if self.is_linear else self.naive_model.family

@@ -329,9 +329,14 @@ def _laws(random: Any, terms: tuple[RandomEffects, ...]) -> tuple[Law | None, ..
         words = law.name.replace("_", " ")
         alone = sum(other.group == term.group for other in terms) == 1
         if tuple(term.names) != ("Intercept",) or not alone:
+            others = [str(other.term) for other in terms if other.group == term.group and other is not term]
+            if term.members is not None:
+                why = f"the labels of {term.group} share their rows"
+            else:
+                why = f"{term.group!r} has " + " and ".join(f"{one}" for one in (term.term, *others))
             raise SpecificationError(
-                f"effects with a {words} law are intercepts, (1 | {term.group}); {term.term} is none: write "
-                f"random={{{term.group!r}: 'normal'}}, or an intercept of independent levels"
+                f"effects with the law {words!r} are the only ones of their group, and intercepts; {why}: write "
+                f"random={{{term.group!r}: 'normal'}}, or (1 | group) alone, with independent levels"
             )
         if term.loading is not None:
             raise SpecificationError(

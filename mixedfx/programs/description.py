@@ -365,7 +365,7 @@ def _check(fit: MixedResults, method: str) -> None:
     fit.design.need_rows("a program with its data")
     if solution.kind not in KINDS:
         raise SpecificationError(
-            f"{method} writes linear and generalised linear mixed models; this is a {solution.title.lower()}"
+            f"{method} writes linear and generalised linear mixed models; this is a {solution.heading.lower()}"
         )
     residual = solution.residual
     if residual is not None and (residual.n_rho or residual.correlation is not None):

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._suggestions import hinting_methods
+from mixedfx.calculus.quadrature import hermite_rule
 from mixedfx.criterion.corrections import NOTHING, adjusted_at
-from mixedfx.criterion.effect_moments import effect_moments
+from mixedfx.criterion.effect_moments import NODES, effect_moments
 from mixedfx.criterion.hierarchical import HierarchicalProblem
 from mixedfx.criterion.laplace import LaplaceEvaluation
+from mixedfx.criterion.quadrature import Moments, QuadratureEvaluation
 from mixedfx.families.random_laws import LARGEST_LAMBDA
 from mixedfx.fitting.hierarchical import HierarchicalFit
 from mixedfx.results.effects import effect_frames
@@ -103,8 +105,20 @@ class HierarchicalGeneralizedLinearResults(GeneralizedLinearMixedResults):
             out[term.group] = pd.concat([out[term.group], frame], axis=1) if term.group in out else frame
         return out
 
+    @cached_property
+    def _moments(self) -> tuple[Moments, ...] | None:
+        """Moments of normal intercepts of one factor, by the quadrature that effects of other laws have."""
+        state, rows = self.solution.at.state, self.design.random
+        layout = state.model.space.rows.layout
+        alone = len(rows) == 1 and rows[0].n_columns == 1 and layout.n_factors == 1 and layout.sizes[0] == 1
+        alone = alone and not state.model.space.rows.loadings
+        if not alone or self.solution.laws_of_terms[0] is not None:
+            return super()._moments
+        return (QuadratureEvaluation(state, hermite_rule(NODES, 1)).moments(np.eye(1)),)
+
     def _normal_effects(self, group: str, names: list[str]) -> pd.DataFrame:
-        parts = {"mean": self.random_effects_mean, "mode": self.random_effects, "sd": self.random_effects_sd}
+        sd = self.random_effects_sd if self._moments is None else self.random_effects_moments["sd"]
+        parts = {"mean": self.random_effects_mean, "mode": self.random_effects, "sd": sd}
         columns = {
             (kind if len(names) == 1 else f"{kind} {name}"): frames[group][name]
             for name in names

@@ -8,6 +8,14 @@ from scipy import stats
 import mixedfx as mfx
 from tests.deconvolution.reference import data, numbers
 
+
+@pytest.mark.parametrize("method", ["npmle", "spline", "normal"])
+def test_probabilities_of_nothing_are_missing(method):
+    found = mfx.deconvolve([1.0, 2.5, 3.0, 5.0, 9.0], sd=1.0, method=method).cdf([-np.inf, np.nan, 4.0, np.inf])
+    assert np.isnan(found[1])
+    assert found[0] == 0.0 < found[2] < found[3] == 1.0
+
+
 # ---------------------------------------------------------------- reference numbers
 
 

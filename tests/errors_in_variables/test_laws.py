@@ -121,6 +121,16 @@ def test_a_missing_replicate_is_not_a_missing_row(data):
     assert sd.loc[0] > sd.loc[20]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_report_is_of_the_model(data, kind):
+    """Mixed with random effects alone, and with a family where it is not the linear model."""
+    _, formula, options = KINDS[kind]
+    first = fitted(kind, "me(w1, w2)", data).report().split(" was fitted")[0]
+    assert ("mixed" in first) == ("|" in formula)
+    assert ("family" in first) == ("family" in options)
+    assert options.get("family", "") in first
+
+
 def test_a_group_has_one_true_value(data):
     for formula in ("y ~ me(u, sd=0.4) + z + (1 | g)", "y ~ z + me(u, sd=0.4) + (1 | g)"):
         fit = mfx.lmer(formula, data)

@@ -43,6 +43,16 @@ CASES: dict[str, Case] = {
     "no such group": (hglm(random={"nope": "gamma"}), S, ("'nope'", "'g'")),
     "no such law": (hglm(random={"g": "cauchy"}), S, ("random['g']", "'gamma'", "'beta'")),
     "law of slopes": (hglm("s ~ x + (x | g)", **GAMMA), S, ("(1 + x | g)", "intercept", "'normal'")),
+    "law beside slopes": (
+        hglm("s ~ x + (1 | g) + (0 + x | g)", **GAMMA),
+        S,
+        ("'gamma'", "'g' has (1 | g) and (0 + x | g)", "'normal'"),
+    ),
+    "law of memberships": (
+        hglm("s ~ x + (1 | mm(g, h))", random={"mm(g, h)": "gamma"}, data=data().assign(h=list(data().g[::-1]))),
+        S,
+        ("mm(g, h)", "share their rows", "'normal'"),
+    ),
     "law of correlated levels": (
         hglm("s ~ x + known(1 | g, K)", functions={"K": related()}, **GAMMA),
         S,

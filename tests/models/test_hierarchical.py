@@ -335,6 +335,24 @@ def test_quadrature_confirms_effects_on_u():
     np.testing.assert_allclose(np.exp(exact.random_effects["g"]["Intercept"]), u["mean"], rtol=1e-9)
 
 
+@pytest.mark.parametrize("method", ["laplace", "laplace2"])
+def test_moments_of_normal_effects_are_integrals(method):
+    """Mean and standard deviation given the data, the parameters known: sums over a fine grid."""
+    data = counts()
+    fit = mfx.hglm(data=data, **GAMMA_COUNTS | {"random": {"g": "normal"}}, method=method)
+    v, eta = np.linspace(-8.0, 8.0, 4001), np.log(fit.predict(data, random=False).to_numpy())
+    spread = np.sqrt(fit.random_variances["g"])
+    for level, found in fit.random_effects_u["g"].iloc[:4].iterrows():
+        rows = (data["g"].astype(str) == str(level)).to_numpy()
+        mu = np.exp(eta[rows, None] + v)
+        log_p = stats.poisson.logpmf(data["y"].to_numpy()[rows, None], mu).sum(0) + stats.norm.logpdf(v, 0, spread)
+        p = np.exp(log_p - log_p.max())
+        mean = np.sum(p * v) / p.sum()
+        assert found["mean"] == pytest.approx(mean, abs=1e-8)
+        assert found["sd"] == pytest.approx(np.sqrt(np.sum(p * (v - mean) ** 2) / p.sum()), rel=1e-8)
+        assert fit.random_effects_mean["g"].loc[level, "Intercept"] == found["mean"]
+
+
 def test_a_dispersion_of_its_own():
     data = counts()
     options = {"family": "gamma", "random": {"g": "inverse_gamma"}, "dispersion": "~ z"}
