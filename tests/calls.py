@@ -284,6 +284,7 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "width": some(80, 0, -1, "a", None),
     "correction": some("gg", "hf", "none", None, "nope", 3),
     "alternative": some("two-sided", "less", "greater", "nope", None, 3),
+    "panels": some(None, None, "f", "x", "nope", 3),
     "xname": some(None, ["a"], "a", 3),
     "obs": some(True, False, None, 3),
     "skip_single": some(True, False, 3),

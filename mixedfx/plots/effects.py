@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_flag, checked_mapping, checked_name
+from mixedfx._typing import BoolArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices.encoder import Variable, read_variable
@@ -38,6 +39,7 @@ QUANTILES = (0.1, 0.5, 0.9)  # of a numeric by: a line for each
 JITTER = 0.12
 YES_OR_NO = 0.02  # jitter of responses of 0 and 1
 TITLE_WIDTH = 64  # letters of a line
+WIDTH, HEIGHT = 3.4, 3.6  # inches of one panel of several
 
 
 def effect_frame(
@@ -125,40 +127,96 @@ def effect(
     x: str,
     by: str | None = None,
     *,
+    panels: str | None = None,
     at: Mapping[str, Any] | None = None,
     alpha: float = 0.05,
     data: bool = True,
     ax: Axes | None = None,
-) -> Axes:
+) -> Any:
     """Draw the expected response along a variable, with intervals and the data.
 
     Parameters
     ----------
     fit, x, by, at, alpha
         As for :func:`effect_frame`.
+    panels : str, optional
+        A third variable: a panel for each of its levels, for three quantiles if it is numeric. Each has the responses
+        of its level, or of the rows that are nearest to its quantile.
     data : bool
         Whether the responses are drawn as well.
     ax : matplotlib Axes, optional
+        Of a picture without panels.
 
     Returns
     -------
     matplotlib Axes
+        A list of them if there are panels.
+
+    Raises
+    ------
+    SpecificationError
+        If a name is no variable of the fixed effects, or comes twice, or ``ax`` is given for several panels.
 
     Notes
     -----
     The title says where the other predictors stand: at their mean, or at the commonest level of a factor.
     """
-    with_rows = checked_flag("data", data)
+    with_rows, results = checked_flag("data", data), mixed_results(fit, "effect")
+    if panels is None:
+        return _panel(results, x, by, at, alpha, with_rows, one_panel(ax))
+    if ax is not None:
+        raise SpecificationError("a picture with panels= makes its own Axes: leave ax out")
+    if checked_name("panels", panels) in (x, by):
+        raise SpecificationError(f"{panels!r} stands for two of x, by and panels: take another variable")
+    effect_frame(results, panels)  # refuses what is no variable
+    from matplotlib import pyplot as plt
+
+    variable = _variables(results)[panels]
+    levels = _spread(variable, len(QUANTILES))
+    _, drawn = plt.subplots(
+        1, len(levels), sharey=True, squeeze=False, figsize=(WIDTH * len(levels), HEIGHT), layout="constrained"
+    )
+    for panel, level in zip(drawn[0], levels, strict=True):
+        is_last = panel is drawn[0][-1]
+        fixed = {**(at or {}), panels: level}
+        _panel(results, x, by, fixed, alpha, with_rows, panel, _rows_of(variable, level, levels), legend=is_last)
+        panel.set_title(f"{panels} = {_shown(level)}", fontsize="medium")
+        if panel is not drawn[0][0]:
+            panel.set_ylabel("")
+    return list(drawn[0])
+
+
+def _rows_of(variable: Variable, level: Any, levels: list[Any]) -> BoolArray:
+    """The rows of a level, or those that are nearer to it than to the other values."""
+    if variable.labels is not None:
+        return np.asarray(variable.labels.codes == variable.levels.index(level))
+    apart = np.abs(np.asarray(variable.numbers)[:, None] - np.asarray(levels, dtype=float))
+    return np.asarray(apart.argmin(axis=1) == levels.index(level))
+
+
+def _panel(
+    fit: MixedResults,
+    x: str,
+    by: str | None,
+    at: Mapping[str, Any] | None,
+    alpha: float,
+    with_rows: bool,
+    panel: Axes,
+    shown_rows: BoolArray | None = None,
+    *,
+    legend: bool = True,
+) -> Axes:
     frame = effect_frame(fit, x, by, at=at, alpha=alpha)
-    panel = one_panel(ax)
     variables = _variables(fit)
+    mask = np.ones(fit.design.n_rows, dtype=bool) if shown_rows is None else shown_rows
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
     for k, level in enumerate(groups):
         rows = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         label = None if by is None else f"{level:.3g}" if isinstance(level, float) else str(level)
         if with_rows:
-            _responses(panel, fit, variables[x], None if by is None else (variables[by], level), colour, k, len(groups))
+            line = None if by is None else (variables[by], level)
+            _responses(panel, fit, variables[x], line, colour, k, len(groups), mask)
         if variables[x].is_factor:
             shift = _shift(k, len(groups))
             places = np.arange(len(rows)) + shift
@@ -171,7 +229,7 @@ def effect(
             panel.plot(rows["x"].astype(float), rows["mean"], color=colour, linewidth=2.0, label=label)
     if variables[x].is_factor:
         name_levels(panel, variables[x].levels)
-    if by is not None:
+    if by is not None and legend:
         legend_beside(panel, by)
     categories = ordered_categories(fit)
     if categories:  # the mean of their numbers
@@ -206,15 +264,22 @@ def _shift(k: int, count: int) -> float:
 
 
 def _responses(
-    panel: Axes, fit: MixedResults, variable: Variable, by: tuple[Variable, Any] | None, colour: str, k: int, count: int
+    panel: Axes,
+    fit: MixedResults,
+    variable: Variable,
+    by: tuple[Variable, Any] | None,
+    colour: str,
+    k: int,
+    count: int,
+    mask: BoolArray,
 ) -> None:
     """Draw the responses of the rows that belong to one line; all rows once if the lines are values of a number."""
     y = fit.design.response.values
     if np.isin(y, (0.0, 1.0)).all():  # points of the same two heights would hide each other
         y = y + np.random.default_rng(1).uniform(-YES_OR_NO, YES_OR_NO, size=len(y))
-    rows = np.ones(len(y), dtype=bool)
+    rows = mask
     if by is not None and by[0].labels is not None:
-        rows = by[0].labels.codes == by[0].levels.index(by[1])
+        rows = mask & (by[0].labels.codes == by[0].levels.index(by[1]))
     elif by is not None and k > 0:
         return
     if variable.labels is None:

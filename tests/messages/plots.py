@@ -25,6 +25,11 @@ def fit() -> Any:
 
 
 @cache
+def three() -> Any:
+    return mfx.lmer("y ~ x * f + b + (1 | g)", data())
+
+
+@cache
 def replicates(n: int = 12) -> Any:
     return mfx.bootstrap(fit(), n, seed=1)
 
@@ -109,4 +114,6 @@ CASES: dict[str, Case] = {
     "quantiles of no term": (lambda: plots().qq(fit(), "g", "nope"), S, ("g", "'nope'", "'x'")),
     "surface of no parameter": (lambda: plots().likelihood_surface(fit(), (0, 9)), S, ("0 to 2", "9")),
     "picture of a fit": (lambda: fit().plot("nope"), S, ("kind", "'nope'", "'effect'")),
+    "panels of an effect in Axes": (lambda: plots().effect(three(), "x", panels="f", ax=axes()), S, ("panels=", "ax")),
+    "one variable twice": (lambda: plots().effect(three(), "x", "f", panels="f"), S, ("'f'", "panels")),
 }

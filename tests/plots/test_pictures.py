@@ -257,3 +257,17 @@ def test_pictures_of_what_is_computed_take_the_fit_or_say_what_to_pass(sleep):
         with pytest.raises(mfx.SpecificationError) as error:
             draw(sleep)
         assert f"{draw.__name__}({made}" in str(error.value)
+
+
+def test_an_effect_in_panels_has_each_row_once():
+    data = mfx.load_dataset("sleepstudy").assign(
+        half=lambda d: np.where(d["Subject"].cat.codes % 2 == 0, "even", "odd"), late=lambda d: d["Days"] > 4
+    )
+    fit = mfx.lmer("Reaction ~ Days * half * late + (1 | Subject)", data)
+    panels = plots.effect(fit, "Days", "late", panels="half")
+    assert [panel.get_title() for panel in panels] == ["half = even", "half = odd"]
+    points = [line for panel in panels for line in panel.lines if line.get_marker() == "o" and line.get_alpha() == 0.35]
+    assert sum(len(line.get_xdata()) for line in points) == 180
+    growth = mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"))
+    assert len(plots.effect(growth, "Sex", panels="age")) == 3
+    pyplot.close("all")
