@@ -37,6 +37,7 @@ from mixedfx.plots.means import (
 from mixedfx.plots.modes import joint_and_marginal, joint_and_marginal_frame, modes_and_means, modes_and_means_frame
 from mixedfx.plots.parameters import plot_bootstrap, plot_profile
 from mixedfx.plots.pooling import group_panels, group_panels_frame, shrinkage, shrinkage_frame
+from mixedfx.plots.predictive import predictive, predictive_frame
 from mixedfx.plots.smooths import smooth, smooth_frame
 
 __all__ = [
@@ -71,6 +72,8 @@ __all__ = [
     "plot_bootstrap",
     "plot_marginal_means",
     "plot_profile",
+    "predictive",
+    "predictive_frame",
     "qq",
     "qq_frame",
     "quantiles",

@@ -271,3 +271,17 @@ def test_an_effect_in_panels_has_each_row_once():
     growth = mfx.lmer("distance ~ age * Sex + (1 | Subject)", mfx.load_dataset("orthodont"))
     assert len(plots.effect(growth, "Sex", panels="age")) == 3
     pyplot.close("all")
+
+
+def test_the_model_draws_what_was_seen(sleep):
+    frame = plots.predictive_frame(sleep, 200, seed=1)
+    inside = (frame["observed"] >= frame["lower"]) & (frame["observed"] <= frame["upper"])
+    assert inside.mean() > 0.9
+    assert frame["observed"].iloc[-1] == 1.0
+    counts = mfx.load_dataset("salamanders")
+    wrong = mfx.glmer("count ~ mined + (1 | site)", counts, family="poisson")
+    frame = plots.predictive_frame(wrong, 200, seed=1)
+    zero = frame[frame["x"] == 0].iloc[0]
+    assert zero["observed"] == pytest.approx(float((counts["count"] == 0).mean()))
+    assert zero["observed"] > zero["upper"]  # more zeros than a Poisson model draws
+    pyplot.close("all")
