@@ -23,6 +23,7 @@ from mixedfx.fitting.starts import (
     Found,
     NarrowerModel,
     Starts,
+    exchanged_thetas,
     has_free_correlation,
     narrower_models,
     random_thetas,
@@ -51,9 +52,31 @@ def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None =
         return fit_by_probes(problem, control)
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
-    optimum = _from_within(problem, _opened(problem, optimum, control), control, effort)
+    optimum = _from_other_end(problem, _opened(problem, optimum, control), control)
+    optimum = _from_within(problem, optimum, control, effort)
     optimum, starts = _from_elsewhere(problem, optimum, control)
     return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
+
+
+def _from_other_end(
+    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
+    """Search again where a variance of zero may be one that a nearly exchangeable term has taken over."""
+    k = problem.covariance.n_theta
+    for _ in range(RESTARTS):
+        best = found
+        for theta in () if found.cut else exchanged_thetas(problem.design, problem.to_user(found.x[:k])):
+            try:
+                start = np.concatenate([problem.to_inner(theta), found.x[k:]])
+                again = _opened(problem, _minimize(problem, start, control), control)
+            except FloatingPointError:
+                continue
+            if again.point.value < best.point.value - NEGLIGIBLE_FALL:
+                best = again
+        if best is found:
+            break
+        found = best
+    return found
 
 
 def _from_elsewhere(

@@ -12,6 +12,8 @@ from mixedfx._typing import Array
 from mixedfx.covariance.base import Contained
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.matrices import Design
+from mixedfx.matrices.labels import nearly_same
+from mixedfx.matrices.random import RandomEffects
 
 __all__ = [
     "NUDGES",
@@ -20,6 +22,7 @@ __all__ = [
     "Found",
     "NarrowerModel",
     "Starts",
+    "exchanged_thetas",
     "has_free_correlation",
     "narrower_models",
     "random_thetas",
@@ -31,6 +34,9 @@ INSIDE = 0.9  # share of its interval that a random correlation is drawn from
 SAME = 1e-4  # of the log-likelihood: the same maximum
 NUDGES = (0.1, 0.03, 0.01, 0.003)  # standard deviations to open a direction by, in units of the residual's
 SMALL_SD = 1e-4  # one that may as well be zero
+MOVED = 0.9  # share of a variance that a term hands over to one that is nearly the same and has none
+NO_SHARE = 1e-4  # of the other term's variance: a term with less has none
+NO_VARIANCE = 1e-6  # of the residual's: a term with less in the mean row has nothing to hand over
 
 
 @dataclass(frozen=True)
@@ -227,3 +233,57 @@ def has_free_correlation(model: CovarianceModel, theta: Array, zero: float) -> b
         if covariance.contained() and np.any(small | (own >= upper) | ((own <= lower) & (lower != 0))):
             return True
     return False
+
+
+def exchanged_thetas(design: Design, theta: Array) -> Iterator[Array]:
+    """Yield parameters with most of a variance moved to a term of nearly the same groups that has none.
+
+    Such terms share the sum of their variances: the likelihood is a ridge between them, with a maximum at either end
+    or before it, and the slopes at one end do not tell of the other.
+
+    Parameters
+    ----------
+    design : Design
+    theta : (n_theta,)
+        Covariance parameters on the user's scale.
+    """
+    terms = design.random
+    if len(terms) == 1:
+        return
+    stops = np.cumsum([term.covariance.n_theta for term in terms])
+    slots = [slice(stop - term.covariance.n_theta, stop) for term, stop in zip(terms, stops, strict=True)]
+    covariances = [term.covariance.covariance(theta[slot]) for term, slot in zip(terms, slots, strict=True)]
+    for i, empty in enumerate(terms):
+        for j, full in enumerate(terms):
+            columns = _movable(empty, full, covariances[i], covariances[j])
+            if i == j or not columns or not _are_nearly_exchangeable(empty, full):
+                continue
+            into, out = (np.array(place, dtype=np.intp) for place in zip(*columns, strict=True))
+            more, kept = covariances[i].copy(), np.ones(full.n_columns)
+            more[np.ix_(into, into)] += MOVED * covariances[j][np.ix_(out, out)]
+            kept[out] = np.sqrt(1.0 - MOVED)
+            moved = theta.copy()
+            moved[slots[i]] = empty.covariance.near(more)
+            moved[slots[j]] = full.covariance.near(covariances[j] * np.outer(kept, kept))
+            yield moved
+
+
+def _movable(empty: RandomEffects, full: RandomEffects, has: Array, gives: Array) -> list[tuple[int, int]]:
+    """Positions of the columns that vary in one term and not, or not in all directions, in the other."""
+    columns = []
+    for i, name in enumerate(empty.names):
+        j = full.names.index(name) if name in full.names else None
+        if j is not None and gives[j, j] * float(np.mean(np.square(full.matrix[:, j]))) > NO_VARIANCE:
+            columns.append((i, j))
+    if not columns:
+        return []
+    into, out = (list(place) for place in zip(*columns, strict=True))
+    size = np.sqrt(gives.diagonal()[out])
+    shares = np.linalg.eigvalsh(has[np.ix_(into, into)] / np.outer(size, size))
+    return columns if shares[0] <= NO_SHARE else []
+
+
+def _are_nearly_exchangeable(one: RandomEffects, other: RandomEffects) -> bool:
+    """Whether two terms group nearly the same rows, their levels independent."""
+    plain = all(term.pooled is None and term.loading is None for term in (one, other))
+    return plain and nearly_same(one.codes, other.codes)

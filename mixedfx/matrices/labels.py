@@ -17,6 +17,7 @@ __all__ = [
     "combine",
     "compress",
     "factorize",
+    "nearly_same",
     "nested_in",
     "numerals",
     "ordered_levels",
@@ -27,6 +28,7 @@ __all__ = [
 #: A table over the range of the integers beats hashing while the range is below this multiple of their number.
 DENSE_RANGE = 4
 SHOWN = 3  # culprits that a message lists
+NEARLY_SAME = 1.5  # combinations of two factors for each level: with fewer, most levels of one are levels of the other
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,25 @@ def nested_in(inner: IntArray, outer: IntArray) -> bool:
     home = np.full(int(inner.max()) + 1, -1, dtype=np.intp)
     home[inner] = outer
     return bool(np.array_equal(home[inner], outer))
+
+
+def nearly_same(one: IntArray, other: IntArray) -> bool:
+    """Say whether two factors (codes of the same rows) group the rows in nearly the same way.
+
+    There are not many more combinations of their levels than levels of either: most levels of one are levels of the
+    other.
+
+    Examples
+    --------
+    >>> family, child, half = np.arange(8) // 2, np.array([0, 0, 1, 1, 2, 2, 3, 4]), np.arange(8)
+    >>> nearly_same(family, child), nearly_same(family, half)
+    (True, False)
+    """
+    if len(one) == 0:
+        return True
+    m, k = int(one.max()) + 1, int(other.max()) + 1
+    few = NEARLY_SAME * min(m, k)
+    return bool(max(m, k) <= few and np.unique(one * k + other).size <= few)
 
 
 def restarts(ids: Labels, factor: Labels) -> bool:
