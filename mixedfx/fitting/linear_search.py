@@ -27,6 +27,7 @@ from mixedfx.fitting.starts import (
     has_free_correlation,
     narrower_models,
     random_thetas,
+    similar_terms,
     starts_report,
 )
 from mixedfx.optimize import Optimum, minimize
@@ -62,10 +63,12 @@ def _from_other_end(
     problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control
 ) -> Optimum[GaussianEvaluation]:
     """Search again where a variance of zero may be one that a nearly exchangeable term has taken over."""
+    if found.cut or not similar_terms(problem.design):
+        return found
     k = problem.covariance.n_theta
     for _ in range(RESTARTS):
         best = found
-        for theta in () if found.cut else exchanged_thetas(problem.design, problem.to_user(found.x[:k])):
+        for theta in exchanged_thetas(problem.design, problem.to_user(found.x[:k])):
             try:
                 start = np.concatenate([problem.to_inner(theta), found.x[k:]])
                 again = _opened(problem, _minimize(problem, start, control), control)

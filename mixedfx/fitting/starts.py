@@ -12,7 +12,7 @@ from mixedfx._typing import Array
 from mixedfx.covariance.base import Contained
 from mixedfx.criterion.assembly import CovarianceModel
 from mixedfx.matrices import Design
-from mixedfx.matrices.labels import nearly_same
+from mixedfx.matrices.labels import NEARLY_SAME, nearly_same
 from mixedfx.matrices.random import RandomEffects
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "has_free_correlation",
     "narrower_models",
     "random_thetas",
+    "similar_terms",
     "starts_report",
 ]
 
@@ -235,6 +236,21 @@ def has_free_correlation(model: CovarianceModel, theta: Array, zero: float) -> b
     return False
 
 
+def similar_terms(design: Design) -> list[tuple[int, int]]:
+    """Return the pairs of terms, either first, that may group nearly the same rows: as far as few numbers tell."""
+    terms = design.random
+    if len(terms) == 1:
+        return []
+    plain = [k for k, term in enumerate(terms) if term.pooled is None and term.loading is None]
+    counts = [len(term.levels) for term in terms]
+    return [
+        (i, j)
+        for i in plain
+        for j in plain
+        if i != j and counts[i] <= NEARLY_SAME * counts[j] <= NEARLY_SAME**2 * counts[i]
+    ]
+
+
 def exchanged_thetas(design: Design, theta: Array) -> Iterator[Array]:
     """Yield parameters with most of a variance moved to a term of nearly the same groups that has none.
 
@@ -248,24 +264,25 @@ def exchanged_thetas(design: Design, theta: Array) -> Iterator[Array]:
         Covariance parameters on the user's scale.
     """
     terms = design.random
-    if len(terms) == 1:
+    pairs = similar_terms(design)
+    if not pairs:
         return
     stops = np.cumsum([term.covariance.n_theta for term in terms])
     slots = [slice(stop - term.covariance.n_theta, stop) for term, stop in zip(terms, stops, strict=True)]
     covariances = [term.covariance.covariance(theta[slot]) for term, slot in zip(terms, slots, strict=True)]
-    for i, empty in enumerate(terms):
-        for j, full in enumerate(terms):
-            columns = _movable(empty, full, covariances[i], covariances[j])
-            if i == j or not columns or not _are_nearly_exchangeable(empty, full):
-                continue
-            into, out = (np.array(place, dtype=np.intp) for place in zip(*columns, strict=True))
-            more, kept = covariances[i].copy(), np.ones(full.n_columns)
-            more[np.ix_(into, into)] += MOVED * covariances[j][np.ix_(out, out)]
-            kept[out] = np.sqrt(1.0 - MOVED)
-            moved = theta.copy()
-            moved[slots[i]] = empty.covariance.near(more)
-            moved[slots[j]] = full.covariance.near(covariances[j] * np.outer(kept, kept))
-            yield moved
+    for i, j in pairs:
+        empty, full = terms[i], terms[j]
+        columns = _movable(empty, full, covariances[i], covariances[j])
+        if not columns or not nearly_same(empty.codes, full.codes):
+            continue
+        into, out = (np.array(place, dtype=np.intp) for place in zip(*columns, strict=True))
+        more, kept = covariances[i].copy(), np.ones(full.n_columns)
+        more[np.ix_(into, into)] += MOVED * covariances[j][np.ix_(out, out)]
+        kept[out] = np.sqrt(1.0 - MOVED)
+        moved = theta.copy()
+        moved[slots[i]] = empty.covariance.near(more)
+        moved[slots[j]] = full.covariance.near(covariances[j] * np.outer(kept, kept))
+        yield moved
 
 
 def _movable(empty: RandomEffects, full: RandomEffects, has: Array, gives: Array) -> list[tuple[int, int]]:
@@ -281,9 +298,3 @@ def _movable(empty: RandomEffects, full: RandomEffects, has: Array, gives: Array
     size = np.sqrt(gives.diagonal()[out])
     shares = np.linalg.eigvalsh(has[np.ix_(into, into)] / np.outer(size, size))
     return columns if shares[0] <= NO_SHARE else []
-
-
-def _are_nearly_exchangeable(one: RandomEffects, other: RandomEffects) -> bool:
-    """Whether two terms group nearly the same rows, their levels independent."""
-    plain = all(term.pooled is None and term.loading is None for term in (one, other))
-    return plain and nearly_same(one.codes, other.codes)

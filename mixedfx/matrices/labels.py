@@ -13,6 +13,7 @@ from mixedfx._typing import AnyArray, BoolArray, IntArray
 from mixedfx.exceptions import DataError
 
 __all__ = [
+    "NEARLY_SAME",
     "Labels",
     "combine",
     "compress",
