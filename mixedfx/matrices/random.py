@@ -120,7 +120,8 @@ class RandomEffects:
         """Return the variance (n,) that the columns (n, q) of rows have with a covariance (q, q)."""
         if self.pooled is not None:  # independent effects
             return np.asarray(np.square(columns) @ covariance.diagonal())
-        return np.asarray(np.einsum("ia,ab,ib->i", columns, covariance, columns))
+        found = np.einsum("ia,ab,ib->i", columns, covariance, columns)
+        return np.maximum(found, 0.0)  # less is rounding, where huge variances and correlations of 1 cancel
 
     def level_variances(self, codes: IntArray) -> Array:
         """Return the factor (n,) of the known covariance in the variance of each level; its mean for unknown ones."""
