@@ -121,7 +121,7 @@ class RandomEffects:
         if self.pooled is not None:  # independent effects
             return np.asarray(np.square(columns) @ covariance.diagonal())
         found = np.einsum("ia,ab,ib->i", columns, covariance, columns)
-        return np.maximum(found, 0.0)  # less is rounding, where huge variances and correlations of 1 cancel
+        return np.asarray(np.maximum(found, 0.0))  # less is rounding, where huge variances and correlations of 1 cancel
 
     def level_variances(self, codes: IntArray) -> Array:
         """Return the factor (n,) of the known covariance in the variance of each level; its mean for unknown ones."""
