@@ -82,6 +82,7 @@ def test_code_is_copied(site):
 
 def opened_live(site, name, width):
     page, address = site
+    assert f"course/live-{name}.html" in PAGES
     page.size(width)
     page.go(f"{address}/course/live-{name}.html")
     page.wait("document.querySelectorAll('.live').length && !document.querySelector('.live:not([data-ready])')")
