@@ -40,6 +40,8 @@ DOUBLE = 2  # evaluations in narrower structures all together, in units of those
 NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
 LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
 FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
+NEAR_BOUND = 0.25  # share of its range: a parameter of the residuals that is so near to its bound has run away
+LESS = 0.3  # of the moments' standard deviations: what correlated residuals leave to the random effects
 WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
 
 
@@ -53,6 +55,7 @@ def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None =
         return fit_by_probes(problem, control)
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
+    optimum = _from_inside(problem, optimum, control)
     optimum = _from_other_end(problem, _opened(problem, optimum, control), control)
     optimum = _from_within(problem, optimum, control, effort)
     optimum, starts = _from_elsewhere(problem, optimum, control)
@@ -218,6 +221,30 @@ def _second_search(
         return first
     better = second.converged and second.point.value < first.point.value - NEGLIGIBLE_FALL
     return second if better else first
+
+
+def _from_inside(
+    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control
+) -> Optimum[GaussianEvaluation]:
+    """Search again from inside of the range of a residual parameter that has run to its bound.
+
+    Random slopes and correlated residuals describe the same data in part: where one takes all, there may be a higher
+    maximum on the other side.
+    """
+    k, criterion = problem.covariance.n_theta, problem.criterion
+    rho, lower, upper = found.x[k:], criterion.search_lower[k:], criterion.upper[k:]
+    at_bound = np.minimum(rho - lower, upper - rho) < NEAR_BOUND * (upper - lower)
+    if found.cut or control.start is not None or not at_bound.any():
+        return found
+    inside = np.where(at_bound, 0.5 * (lower + upper), rho)
+    for share in (1.0, LESS):
+        try:
+            again = _minimize(problem, np.concatenate([share * criterion.start[:k], inside]), control)
+        except FloatingPointError:
+            continue
+        if again.converged and again.point.value < found.point.value - NEGLIGIBLE_FALL:
+            found = again
+    return found
 
 
 def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[GaussianEvaluation]]:
