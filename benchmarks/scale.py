@@ -217,7 +217,7 @@ def picture(record: list[dict[str, Any]], path: Path) -> None:
     """Time against the number of rows, a line an engine."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     lines: dict[tuple[str, str], list[tuple[int, float]]] = {}
     for entry in record:
@@ -227,7 +227,7 @@ def picture(record: list[dict[str, Any]], path: Path) -> None:
         rows, seconds = zip(*sorted(points), strict=True)
         axes.loglog(rows, seconds, "--o" if kind == "Bernoulli" else "-o", label=f"{engine}, {kind}")
     axes.set(xlabel="rows", ylabel="CPU seconds, one thread", title="Crossed factors with many levels")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside right upper", frameon=False)
     figure.savefig(path, dpi=150)
 
 
