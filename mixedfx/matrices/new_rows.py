@@ -412,7 +412,8 @@ def _new_term(term: RandomEffects, frame: Frame, *, used: bool, whole: bool) -> 
     if used:
         return term.encode(frame)
     n, q = len(frame), term.n_columns
-    has_levels = whole and all(name in frame for name in term.factors)
+    names = term.factors if term.members is None else term.members.variables
+    has_levels = whole and all(name in frame for name in names)
     codes = term.encode_codes(frame) if has_levels else np.full(n, -1, dtype=np.intp)
     if whole and all(name in frame for name in term.encoder.variables):
         return codes, term.encoder.encode(frame)

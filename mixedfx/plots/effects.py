@@ -161,7 +161,8 @@ def effect(
     -----
     The title says where the other predictors stand: at their mean, or at the commonest level of a factor.
     """
-    with_rows, results = checked_flag("data", data), mixed_results(fit, "effect")
+    results = mixed_results(fit, "effect")
+    with_rows = checked_flag("data", data) and results.design.represented is None  # sums over rows have no points
     if panels is None:
         return _panel(results, x, by, at, alpha, with_rows, one_panel(ax))
     if ax is not None:

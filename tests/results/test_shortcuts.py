@@ -1,5 +1,6 @@
 """What stands on the face of a fit: methods that are functions, the suited picture, the report, the last line."""
 
+import contextlib
 import re
 
 import matplotlib.pyplot as plt
@@ -99,3 +100,28 @@ def test_the_last_line_can_be_switched_off(sleep):
         assert "Next: " not in str(sleep.summary()) + sleep.summary().as_html()
     finally:
         mfx.options.next_steps = True
+
+
+SLEEP = mfx.load_dataset("sleepstudy").assign(other=lambda d: np.roll(d["Subject"].astype(str), 3))
+TICKS = mfx.load_dataset("grouseticks")
+KINDS = {
+    "sums": lambda: mfx.lmer(None, mfx.cross_products(SLEEP, "Reaction ~ Days + (1 | Subject)")),
+    "pieces": lambda: mfx.glmer("TICKS ~ YEAR + (1 | BROOD)", [TICKS], family="poisson"),
+    "memberships": lambda: mfx.lmer("Reaction ~ Days + (1 | mm(Subject, other))", SLEEP),
+    "smooth": lambda: mfx.lmer("Reaction ~ s(Days, k=5) + (1 | Subject)", SLEEP),
+    "gamma": lambda: mfx.hglm("TICKS ~ YEAR + (1 | BROOD)", TICKS, family="poisson", random={"BROOD": "gamma"}),
+    "errors": lambda: mfx.lmer("Reaction ~ me(Days, sd=0.5) + (1 | Subject)", SLEEP),
+}
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_fit_leads_on_or_says_why_not(kind):
+    """A method of the face does what it promises, or says in a sentence why not; a picture and a report always are."""
+    fit = KINDS[kind]()
+    for name in ("plot", "report", "anova"):
+        assert getattr(fit, name)() is not None
+    for name in ("check", "explain"):
+        with contextlib.suppress(mfx.SpecificationError):
+            assert getattr(fit, name)() is not None
+    plt.close("all")
