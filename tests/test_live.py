@@ -104,7 +104,7 @@ def test_a_drawn_study_is_analysed_as_the_model_does(javascript, sleep):
         assert found["inside"]
         data = sleep.sort_values(["Subject", "Days"]).assign(Reaction=np.ravel(Y))
         fit = mfx.lmer("Reaction ~ Days + (Days | Subject)", data)
-        pooled = mfx.lmer("Reaction ~ Days", data)
+        pooled = mfx.LinearMixedModel("Reaction ~ Days", data).fit()
         said = [found["estimate"], found["se"], found["df"], found["sePooled"]]
         assert_allclose(said, [fit.params["Days"], fit.bse["Days"], fit.df["Days"], pooled.bse["Days"]], rtol=1e-8)
         reach = javascript(f"m.tTwoSided(0.95, {found['df']})") * found["se"]

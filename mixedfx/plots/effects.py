@@ -164,7 +164,7 @@ def effect(
     results = mixed_results(fit, "effect")
     with_rows = checked_flag("data", data) and results.design.represented is None  # sums over rows have no points
     if panels is None:
-        return _panel(results, x, by, at, alpha, with_rows, one_panel(ax))
+        return _panel(results, x, by, at, alpha, with_rows, ax)
     if ax is not None:
         raise SpecificationError("a picture with panels= makes its own Axes: leave ax out")
     if checked_name("panels", panels) in (x, by):
@@ -202,12 +202,13 @@ def _panel(
     at: Mapping[str, Any] | None,
     alpha: float,
     with_rows: bool,
-    panel: Axes,
+    ax: Axes | None,
     shown_rows: BoolArray | None = None,
     *,
     legend: bool = True,
 ) -> Axes:
     frame = effect_frame(fit, x, by, at=at, alpha=alpha)
+    panel = one_panel(ax)
     variables = _variables(fit)
     mask = np.ones(fit.design.n_rows, dtype=bool) if shown_rows is None else shown_rows
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
