@@ -264,7 +264,8 @@ class UnstructuredCovariance(Covariance):
     def near(self, covariance: Array) -> Array:
         """Return the parameters with correlations cut until the matrix is well positive definite."""
         sd = np.sqrt(covariance.diagonal())
-        values, vectors = np.linalg.eigh(covariance / (sd * sd[:, None]))
+        unit = np.where(sd > 0, sd, 1.0)  # an effect without variance has no correlations
+        values, vectors = np.linalg.eigh(covariance / (unit * unit[:, None]))
         return self.parameters(sd[:, None] * vectors * np.sqrt(np.maximum(values, SMALLEST_EIGENVALUE)))
 
     def labels(self, columns: Sequence[str]) -> tuple[str, ...]:

@@ -56,3 +56,13 @@ def test_unknown_keyword_is_refused_with_the_choices():
 def test_a_term_without_columns_is_refused():
     with pytest.raises(SpecificationError, match="at least one column"):
         UnstructuredCovariance(0)
+
+
+@pytest.mark.parametrize("kind", [UnstructuredCovariance, DiagonalCovariance, HomogeneousDiagonalCovariance])
+def test_a_start_near_a_covariance_may_have_effects_without_variance(kind):
+    covariance = np.diag([4.0, 0.0, 1.0])
+    covariance[0, 2] = covariance[2, 0] = 0.5
+    near = kind(3).covariance(kind(3).near(covariance))
+    assert np.isfinite(near).all()
+    if kind is UnstructuredCovariance:
+        np.testing.assert_allclose(near, covariance, atol=1e-8)
