@@ -307,10 +307,8 @@ class _Plan:
 
     def _by_formula(self, study: Study, size: float) -> pd.DataFrame:
         template = study.template(self.seed)
-        expected = Expected(template, study.theta(template), study.sigma, self.test == "z")
-        found = [
-            expected.power(one.rows(template), one.value(study.params, template), self.alpha) for one in study.effects
-        ]
+        expected = Expected(template, study.theta, study.sigma, self.test == "z")
+        found = [expected.power(one.rows(template), one.value(study.params), self.alpha) for one in study.effects]
         return pd.DataFrame(
             {
                 "size": size,

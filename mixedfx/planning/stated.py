@@ -15,7 +15,7 @@ from scipy import special
 from mixedfx._arguments import checked_mapping, checked_names
 from mixedfx._typing import Array
 from mixedfx.exceptions import MixedfxWarning, SpecificationError
-from mixedfx.matrices import build_predictors
+from mixedfx.matrices import Predictors, build_predictors
 from mixedfx.matrices.frame import plain_frame
 from mixedfx.models import glmer, lmer
 from mixedfx.results.base import MixedResults, results_of_ours
@@ -40,7 +40,7 @@ class Effect:
         names = list(fit.params.index)
         return np.asarray(np.eye(len(names))[[names.index(name) for name in self.names]])
 
-    def value(self, params: Mapping[str, Any], fit: MixedResults) -> Array:
+    def value(self, params: Mapping[str, Any]) -> Array:
         """Return the true values (r,)."""
         return np.array([float(params[name]) for name in self.names])
 
@@ -107,7 +107,7 @@ class Study:
 
     def labels_beside(self, along: str) -> list[str]:
         """Return the columns whose numbers are labels of groups."""
-        groups = {name for term in self.template(0).design.random for name in term.factors}
+        groups = {name for term in self._predictors.random for name in term.factors}
         return [name for name in self.data.columns if name in groups and name != along]
 
     @cached_property
@@ -124,13 +124,19 @@ class Study:
             f"{self.response} {self.formula}", self.data, params=self.params, n=count, seed=seed, **self.options
         )
 
-    def template(self, seed: Any, formula: str | None = None, **changes: Any) -> MixedResults:
-        """Return the fit of one simulated study; its model is that of all."""
-        return self._fitted(self.draws(1, seed).iloc[:, 0], formula, **changes)
+    @cached_property
+    def _predictors(self) -> Predictors:
+        """The right side of the formula in the rows of the design."""
+        own = {name: value for name, value in self.options.items() if name not in ("family", "link")}
+        return build_predictors(f"{self.response} {self.formula}", self.data, **own)
 
-    def _fitted(self, y: pd.Series[Any], formula: str | None = None, **changes: Any) -> MixedResults:
+    def template(self, seed: Any) -> MixedResults:
+        """Return the fit of one simulated study; its model is that of all."""
+        return self._fitted(self.draws(1, seed).iloc[:, 0])
+
+    def _fitted(self, y: pd.Series[Any], **changes: Any) -> MixedResults:
         data = self.data.assign(**{self.response: y})
-        written = f"{self.response} {self.formula if formula is None else formula}"
+        written = f"{self.response} {self.formula}"
         options = {**self.options, **self.fitting, **changes}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MixedfxWarning)
@@ -145,8 +151,8 @@ class Study:
         template = self._fitted(Y.iloc[:, 0])
         return float(self._many(template, Y if template.refits_grouped else Y.iloc[:, :few]).singular.mean())
 
-    def _refits(self, Y: pd.DataFrame, formula: str | None = None, **changes: Any) -> tuple[MixedResults, ManyFits]:
-        template = self._fitted(Y.iloc[:, 0], formula, **changes)
+    def _refits(self, Y: pd.DataFrame, **changes: Any) -> tuple[MixedResults, ManyFits]:
+        template = self._fitted(Y.iloc[:, 0], **changes)
         return template, self._many(template, Y)
 
     def _many(self, template: MixedResults, Y: pd.DataFrame) -> ManyFits:
@@ -154,10 +160,10 @@ class Study:
             warnings.simplefilter("ignore", MixedfxWarning)
             return template.refit_many(Y.loc[template.design.index])
 
-    def theta(self, fit: MixedResults) -> Array:
-        """Return the covariance parameters relative to sigma, on the user's scale, in the order of ``fit.theta``."""
-        own = {name: value for name, value in self.options.items() if name not in ("family", "link")}
-        design = build_predictors(f"{self.response} {self.formula}", self.data, **own)
+    @property
+    def theta(self) -> Array:
+        """The covariance parameters relative to sigma, on the user's scale, in the order of ``fit.theta``."""
+        design = self._predictors
         roots = stated(self.params, design, None).roots
         found = [term.covariance.parameters(root / self.sigma) for term, root in zip(design.random, roots, strict=True)]
         return np.concatenate(found) if found else np.zeros(0)
@@ -249,7 +255,7 @@ def study_of(
     wanted = dict(checked_mapping("effect", effect, "{'Days': 5.0}")) if isinstance(effect, Mapping) else None
     names = tuple(wanted) if wanted is not None else checked_names("effect", effect)
     if wanted is not None:
-        _check_known(study, wanted)
+        _check_known(wanted)
         study = replace(study, params={**study.params, **{name: float(value) for name, value in wanted.items()}})
     if not names:
         raise SpecificationError("effect= names nothing: give a coefficient, a term, or several")
@@ -257,7 +263,7 @@ def study_of(
     return replace(study, effects=tuple(_effect(template, name) for name in names))
 
 
-def _check_known(study: Study, wanted: Mapping[str, Any]) -> None:
+def _check_known(wanted: Mapping[str, Any]) -> None:
     for name, value in wanted.items():
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
             raise SpecificationError(f"effect: the value of {name!r} is a number, found {value!r}")
