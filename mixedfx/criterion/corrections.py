@@ -271,8 +271,36 @@ def _slopes(function: Callable[[Array], float], x: Array) -> Array:
 
 
 # ---------------------------------------------------------------- criteria
+class _Corrected(ABC):
+    """What evaluations of a corrected likelihood share: neither probes nor nodes."""
+
+    @property
+    @abstractmethod
+    def state(self) -> ModeState:
+        """The joint mode."""
+
+    @property
+    def x(self) -> Array:
+        """All parameters."""
+        return self.state.x
+
+    @property
+    def covariance_deviations(self) -> tuple[Array, ...]:
+        """Empty: there are no probes."""
+        return ()
+
+    @property
+    def gradient_deviations(self) -> Array:
+        """Empty (0, k): there are no probes."""
+        return np.zeros((0, self.x.size))
+
+    def moments(self, matrix: Array) -> None:
+        """Return None: there are no nodes."""
+        return
+
+
 @dataclass(frozen=True)
-class CorrectedEvaluation:
+class CorrectedEvaluation(_Corrected):
     """Minus twice the corrected log-likelihood at one point, in all parameters."""
 
     inner: LaplaceEvaluation
@@ -282,11 +310,6 @@ class CorrectedEvaluation:
     def state(self) -> ModeState:
         """The conditional mode."""
         return self.inner.state
-
-    @property
-    def x(self) -> Array:
-        """All parameters."""
-        return self.inner.x
 
     @property
     def theta(self) -> Array:
@@ -318,19 +341,6 @@ class CorrectedEvaluation:
     def covariance_gradient(self) -> tuple[Array, ...]:
         """That of the Laplace approximation."""
         return self.inner.covariance_gradient
-
-    @property
-    def covariance_deviations(self) -> tuple[Array, ...]:
-        """Empty: there are no probes."""
-        return ()
-
-    @property
-    def gradient_deviations(self) -> Array:
-        """Empty (0, k): there are no probes."""
-        return np.zeros((0, self.x.size))
-
-    def moments(self, matrix: Array) -> None:
-        """Return None: there are no nodes."""
 
     def lighten(self) -> None:
         """Compute what a search asks of a point, and drop the rest of what has the length of the data."""
@@ -405,7 +415,7 @@ class RestrictedEvaluation:
 
 
 @dataclass(frozen=True)
-class WholeRestricted:
+class WholeRestricted(_Corrected):
     """The adjusted log-likelihood as a function of all parameters, the fixed effects at their best for the others."""
 
     point: RestrictedEvaluation
@@ -414,11 +424,6 @@ class WholeRestricted:
     def state(self) -> ModeState:
         """The joint mode."""
         return self.point.state
-
-    @property
-    def x(self) -> Array:
-        """All parameters."""
-        return self.state.x
 
     @property
     def theta(self) -> Array:
@@ -449,19 +454,6 @@ class WholeRestricted:
     def covariance_gradient(self) -> tuple[Array, ...]:
         """That of the Laplace approximation."""
         return self.point.inner.inner.covariance_gradient
-
-    @property
-    def covariance_deviations(self) -> tuple[Array, ...]:
-        """Empty: there are no probes."""
-        return ()
-
-    @property
-    def gradient_deviations(self) -> Array:
-        """Empty (0, k): there are no probes."""
-        return np.zeros((0, self.x.size))
-
-    def moments(self, matrix: Array) -> None:
-        """Return None: there are no nodes."""
 
 
 def adjusted_at(
