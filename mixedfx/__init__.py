@@ -82,6 +82,8 @@ _HOME = {
     "augment": "explanation.tables",
     "glance": "explanation.tables",
     "tidy": "explanation.tables",
+    "Pooled": "results.pool",
+    "pool": "results.pool",
     "Power": "planning",
     "power": "planning",
     "profile": "results.profile",
@@ -181,6 +183,8 @@ if TYPE_CHECKING:
     from mixedfx.programs import compare_draws as compare_draws
     from mixedfx.results.bootstrap import Bootstrap as Bootstrap
     from mixedfx.results.bootstrap import bootstrap as bootstrap
+    from mixedfx.results.pool import Pooled as Pooled
+    from mixedfx.results.pool import pool as pool
     from mixedfx.results.profile import Profile as Profile
     from mixedfx.results.profile import profile as profile
     from mixedfx.results.ratio_bootstrap import bootstrap_test as bootstrap_test
@@ -231,7 +235,7 @@ if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
         else:
             from mixedfx._suggestions import unknown_name
 
-            raise unknown_name("module 'mixedfx'", name, __dir__(), {})
+            raise unknown_name("module 'mixedfx'", name, __dir__())
         globals()[name] = value
         return value
 
@@ -246,4 +250,4 @@ def _published(function: FunctionType) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*_HOME, *_ROOMS, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"})
+    return sorted({*_HOME, "plots", "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"})

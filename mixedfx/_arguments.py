@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import meant, way_out
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
 
@@ -27,15 +28,17 @@ __all__ = [
     "checked_whole",
     "is_number",
     "plain_numbers",
+    "written",
 ]
 
+IN_FULL = 1e5  # numbers from here on keep all digits of their whole part
 LONG = 60  # letters of a value that a message shows
 
 V = TypeVar("V")
 
 
 def checked_alpha(alpha: Any) -> float:
-    """Return one minus the level of an interval as a number between 0 and 1, both excluded.
+    """Return the level of a test, one minus that of an interval, as a number between 0 and 1, both excluded.
 
     Raises
     ------
@@ -52,7 +55,10 @@ def checked_alpha(alpha: Any) -> float:
     if not is_number(alpha):
         raise TypeError(f"alpha is a number between 0 and 1, found {type(alpha).__name__}")
     if not 0.0 < float(alpha) < 1.0:
-        raise SpecificationError(f"alpha is one minus the level, between 0 and 1 (0.05 for 95 %); found {alpha}")
+        raise SpecificationError(
+            "alpha lies between 0 and 1: the level of a test, one minus that of an interval (0.05 for 95 %); "
+            f"found {alpha}"
+        )
     return float(alpha)
 
 
@@ -82,14 +88,30 @@ def checked_choice(argument: str, word: Any, choices: Mapping[str, V], besides: 
     """
     if not isinstance(word, str) or word not in choices:
         words = [repr(known) for known in choices]
+        says = way_out(argument, word, choices) or (meant(word, choices) if isinstance(word, str) else "")
         listed = f"one of {', '.join(words)}" if len(words) > 2 else " or ".join(words)
-        raise SpecificationError(f"{argument} is {listed}{besides}; found {word!r}")
+        raise SpecificationError(f"{argument} is {listed}{besides}; found {word!r}{says and f': {says}'}")
     return choices[word]
 
 
 def is_number(value: Any) -> bool:
     """Whether a value is one number, and not True or False."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_)
+
+
+def written(value: Any) -> str:
+    """Return a value of the data as messages show it: text in quotes, whole numbers in full and without a ``.0``.
+
+    Examples
+    --------
+    >>> [written(value) for value in ("a", 3.0, 20240101.0, 2024000.5, 0.123456789, True)]
+    ["'a'", '3', '20240101', '2024000.5', '0.123457', 'True']
+    """
+    if not is_number(value):
+        return repr(value)
+    if isinstance(value, int | np.integer):
+        return str(value)
+    return f"{value:.15g}" if abs(value) >= IN_FULL else f"{value:g}"
 
 
 def checked_number(argument: str, value: Any, where: str = "", *, count: str = "a") -> float:
@@ -133,9 +155,11 @@ def checked_flag(name: str, value: Any) -> bool:
 
 
 def checked_name(argument: str, name: Any) -> str:
-    """Return a name, or raise a TypeError."""
+    """Return a name, or raise a TypeError; a SpecificationError if it is empty."""
     if not isinstance(name, str):
         raise TypeError(f"{argument} is a name; found {name!r}")
+    if not name:
+        raise SpecificationError(f"{argument} is a name; found an empty one")
     return name
 
 

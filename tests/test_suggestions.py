@@ -2,19 +2,22 @@
 
 import ast
 import copy
-import inspect
 import pickle
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import mixedfx as mfx
-from mixedfx import _suggestions as table
+from mixedfx._suggestions import plain, way_out
+from mixedfx.exceptions import UnknownArgumentError
+from tests.ways_out import CODE, World, table
 
 FORMULA = "Reaction ~ Days + (Days | Subject)"
+TABLE = table()
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "index.md"
 
 
@@ -51,35 +54,175 @@ def test_rooms_are_the_packages_and_dir_shows_public_names_only():
     assert set(mfx._ROOMS) >= modules
     assert set(mfx._ROOMS) - modules <= folders
     seen = {name for name in dir(mfx) if not name.startswith("__")}
-    assert seen == set(mfx.__all__) | set(mfx._ROOMS)
+    assert seen == {*mfx.__all__, "plots"}
+    assert set(dir(mfx.plots)) - {"__doc__", "__name__"} == set(mfx.plots.__all__)
 
 
-@pytest.mark.parametrize(("name", "written"), [*table.NAMES.items(), *table.OF_FITS.items()])
-def test_suggested_names_exist(name, written, fit, counts):
-    for owner, path in re.findall(r"\b(mfx|fit)\.([A-Za-z_0-9.]*[A-Za-z_0-9])", written):
-        place = mfx if owner == "mfx" else counts
-        for part in path.split("."):
-            assert hasattr(place, part), written
-            place = getattr(place, part)
-    assert not hasattr(fit, name) or name == "varcorr"  # R's VarCorr; of another name no suggestion is needed
+@pytest.fixture(scope="module")
+def world():
+    return World()
 
 
-def test_suggested_arguments_exist():
-    """Every ``name=`` of a hint belongs to a function whose arguments include the hint's own condition."""
-    functions = [getattr(mfx, name) for name in mfx.__all__ if callable(getattr(mfx, name))]
-    classes = (
-        mfx.results.linear.LinearMixedResults,
-        mfx.results.generalized.GeneralizedLinearMixedResults,
-        mfx.marginal_means.MarginalMeans,
-        mfx.LinearMixedModel,
-    )
-    functions += [method for cls in classes for _, method in inspect.getmembers(cls, callable)]
-    known = {p for f in functions if inspect.isfunction(inspect.unwrap(f)) for p in inspect.signature(f).parameters}
-    known |= set(inspect.signature(mfx.Control).parameters) | set(inspect.signature(mfx.AR1).parameters)
-    for hints in table.KEYWORDS.values():
-        for hint in hints:
-            named = set(re.findall(r"\b([a-z_]+)=", hint.says))
-            assert {hint.has, *named} <= known | {""}, hint
+@pytest.mark.parametrize(
+    ("place", "together", "has", "says"), TABLE, ids=[f"{place}: {together} {has}" for place, together, has, _ in TABLE]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_the_code_of_every_hint_runs(place, together, has, says, world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    world.data.to_csv("data.csv")
+    if "parquet" in says:
+        pytest.importorskip("pyarrow")
+        world.data.to_parquet("data.parquet")
+    if "xlsx" in says:
+        pytest.importorskip("openpyxl")
+    world.run(CODE.findall(says), place, has)
+
+
+def test_code_stands_in_back_quotes_and_is_shown_without():
+    for place, together, _, says in TABLE:
+        outside = CODE.sub("", says)
+        assert "`" not in outside, (place, together)
+        assert not re.search(r"\b(mfx|fit|data|model|aov)\.\w+\(", outside) or "first, data." in outside, (
+            place,
+            together,
+        )
+    assert way_out("name", "fixef") == "write fit.params"
+
+
+def test_every_word_stands_once_in_its_table_as_it_is_looked_up():
+    seen = [
+        (place, plain(word)) for place, together in dict.fromkeys(row[:2] for row in TABLE) for word in together.split()
+    ]
+    assert sorted({word for word in seen if seen.count(word) > 1}) == []
+    assert [word for _, word in seen if not word] == []
+
+
+def test_names_that_are_there_need_no_hint(fit):
+    asked = {word for place, together, _, _ in TABLE if place in ("name", "of a fit") for word in together.split()}
+    there = {name for name in asked if hasattr(fit, name)}
+    assert there <= {"varcorr", "report", "emmeans", "to_html", "robust"}, (
+        there
+    )  # R's VarCorr; the others are hints for other objects
+
+
+def test_words_come_before_spelling(data, fit):
+    """What a word means is said, and nothing that is merely spelt alike."""
+    asked = {
+        "argument": lambda word: mfx.lmer(FORMULA, data, **{word: 1}),
+        "family": lambda word: mfx.glmer(FORMULA, data, family=word),
+        "link": lambda word: mfx.glmer(FORMULA, data, family="gamma", link=word),
+        "function": lambda word: mfx.aov(f"Reaction ~ {word}(Days) + Error(Subject)", data),
+        "structure": lambda word: mfx.lmer(f"Reaction ~ Days + {word}(Days | Subject)", data),
+        "column": lambda word: mfx.lmer(FORMULA, data, weights=word),
+        "residual": lambda word: mfx.lmer(FORMULA, data, residual=word),
+        "ddf": lambda word: fit.t_test("Days", ddf=word),
+        "adjust": lambda word: mfx.emmeans(fit, "Days", at={"Days": [1, 2]}).pairs(adjust=word),
+        "contrasts": lambda word: mfx.emmeans(fit, "Days", at={"Days": [1, 2]}).contrast(word),
+        "method": lambda word: fit.conf_int(method=word),
+        "kind": lambda word: fit.plot(word),
+        "name": lambda word: getattr(mfx, word),
+        "of a fit": lambda word: getattr(fit, word),
+        "of a model": lambda word: getattr(fit.model, word),
+    }
+    for place, together, has, says in TABLE:
+        for word in together.split() if place in asked and not has else ():
+            if place == "name" and hasattr(mfx, word):
+                continue
+            with pytest.raises((ValueError, TypeError, AttributeError)) as error:
+                asked[place](word)
+            assert says.replace("`", "") in str(error.value), (place, word)
+            assert "did you mean" not in str(error.value)
+
+
+def test_objects_of_every_public_class_say_what_a_name_is_called():
+    paths = re.findall(r"(?m)^   ((?:\w+\.)*[A-Z]\w+)$", REFERENCE.read_text(encoding="utf-8"))
+    classes = [attrgetter(path)(mfx) for path in paths]
+    objects = [cls for cls in classes if not issubclass(cls, Exception)]
+    objects += [mfx.results.varcorr.VarCorr, mfx.results.prediction.Prediction, mfx.fitting.certificate.Certificate]
+    assert [cls for cls in objects if not hasattr(cls, "__getattr__")] == []
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda d, f: mfx.anova(f).as_docx, ".as_html()"),
+        (lambda d, f: f.as_docx, "fit.summary().as_html()"),
+        (lambda d, f: mfx.emmeans(f, "Days").report, "fit.report()"),
+        (lambda d, f: mfx.aov("Reaction ~ C(Days) + Error(Subject)", d).report, "mixed_model().report()"),
+        (lambda d, f: mfx.profile(f).confint, "did you mean 'conf_int'"),
+        (lambda d, f: f.varcorr.to_docx, ".summary().as_html()"),
+        (lambda d, f: f.model.L, "model.Lambda(fit.theta)"),
+        (lambda d, f: f.varcorr.to_framee, "did you mean 'to_frame'"),
+    ],
+)
+def test_other_objects_say_what_a_name_is_called(call, said, data, fit):
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        call(data, fit)
+
+
+@pytest.mark.parametrize(
+    "name", ["AR1", "CAR1", "CompoundSymmetry", "KnownVariance", "Unstructured", "VarExp", "VarIdent", "VarPower"]
+)
+@pytest.mark.parametrize("call", [{}, {"form": "x"}, {"rho": 0.5}, {"nope": 1}, (1, 2, 3, 4)])
+def test_residual_structures_say_what_they_are_made_of(name, call):
+    if name == "AR1" and call == {}:
+        return  # the one that needs nothing
+    with pytest.raises(UnknownArgumentError, match=name) as error:
+        getattr(mfx, name)(**call) if isinstance(call, dict) else getattr(mfx, name)(*call)
+    assert "__init__" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda d, f, g: mfx.ranova(g), "mfx.anova(fit0, fit1)"),
+        (lambda d, f, g: mfx.conditional_aic(g), "mfx.compare([fit0, fit1])"),
+        (lambda d, f, g: mfx.overdispersion(f), "mfx.check(fit)"),
+        (lambda d, f, g: mfx.plots.optimizer_path(g), "fit.certificate"),
+        (lambda d, f, g: mfx.ranova(mfx.aov("Reaction ~ C(Days) + Error(Subject)", d)), "aov.mixed_model()"),
+    ],
+)
+def test_functions_for_other_fits_name_the_way_out(call, said, data, fit, counts):
+    with pytest.raises(TypeError, match=re.escape(said)):
+        call(data, fit, counts)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda d, f: f.conf_int(method="boot"), "fit.conf_int(method='bootstrap', n=20)"),
+        (lambda d, f: f.conf_int(method="Profile"), "did you mean 'profile'?"),
+        (lambda d, f: f.plot("effct"), "did you mean 'effect'?"),
+        (lambda d, f: f.plot("interaction", x="Days"), "mfx.plots.interaction(fit.emmeans("),
+        (lambda d, f: f.plot("group_panels", x="days"), "did you mean 'Days'?"),
+        (lambda d, f: f.t_test("Days", ddf="between-within"), "between-within degrees of freedom are not computed"),
+        (lambda d, f: mfx.emmeans(f, "Days", at={"Days": [1, 2]}).pairs(adjust="nope"), "'mvt'"),
+        (
+            lambda d, f: mfx.glmer("Days ~ 1 + (1 | Subject)", d, family="poisson", zero_inflation="~ (1 | Subject)"),
+            "brms",
+        ),
+        (lambda d, f: mfx.glmer("Days ~ 1 + (1 | Subject)", d, family="nbinom2", dispersion="~ (1 | Subject)"), "brms"),
+    ],
+)
+def test_other_words_name_the_nearest_that_there_is(call, said, data, fit):
+    with pytest.raises(mfx.SpecificationError, match=re.escape(said)):
+        call(data, fit)
+
+
+def test_data_that_are_no_frame_name_what_to_call(data):
+    polars, dask, duckdb = (pytest.importorskip(name) for name in ("polars", "dask.dataframe", "duckdb"))
+    kinds = {
+        "data.collect()": polars.from_pandas(data).lazy(),
+        "data.compute()": dask.from_pandas(data, npartitions=2),
+        "data.df()": duckdb.from_df(data),
+    }
+    for said, source in kinds.items():
+        with pytest.raises(TypeError, match=re.escape(said)) as error:
+            mfx.lmer(FORMULA, source)
+        assert "mfx.lmer(None, mfx.cross_products(data, formula))" in str(error.value)
+        frame = eval(said, {"data": source})
+        assert mfx.lmer(FORMULA, frame).llf == pytest.approx(mfx.lmer(FORMULA, data).llf)
+        assert mfx.lmer(None, mfx.cross_products(source, FORMULA)).llf == pytest.approx(mfx.lmer(FORMULA, data).llf)
 
 
 @pytest.mark.parametrize(
@@ -177,14 +320,6 @@ def test_families_that_are_meant(family):
         mfx.families.family_for(family)
     named = re.findall(r"'([a-z_0-9]+)'", str(error.value).partition(":" if ": " in str(error.value) else ";")[2])
     assert named[0] in mfx.families.FAMILIES
-
-
-def test_every_family_that_is_meant_exists():
-    from mixedfx.families.resolve import FAMILIES, MEANT
-
-    assert not set(MEANT) & set(FAMILIES)
-    for said in MEANT.values():
-        assert all(name in FAMILIES for name in re.findall(r"family='([a-z_0-9]+)'", said))
 
 
 # ---------------------------------------------------------------- notebooks
