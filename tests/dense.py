@@ -195,12 +195,16 @@ def _vcov(model: DenseModel, factors: Factors, sigma: float) -> Array:
     return sigma**2 * np.linalg.inv(A)
 
 
-def satterthwaite_df(model: DenseModel, factors_of: FactorsOf, theta: Array, sigma: float, row: Array) -> float:
-    """Degrees of freedom of ``row @ beta``."""
+def satterthwaite_df(model: DenseModel, factors_of: FactorsOf, theta: Array, sigma: float, rows: Array) -> Array:
+    """Degrees of freedom (q,) of ``rows @ beta`` for ``rows`` (q, p)."""
     A = varpar_covariance(model, factors_of, theta, sigma)
-    slopes = jacobian(lambda g: row @ _vcov(model, factors_of(g[:-1]), g[-1]) @ row, np.append(theta, sigma))
-    variance = row @ _vcov(model, factors_of(theta), sigma) @ row
-    return float(2 * variance**2 / (slopes @ A @ slopes))
+
+    def variances(g: Array) -> Array:
+        return np.einsum("ij,jk,ik->i", rows, _vcov(model, factors_of(g[:-1]), g[-1]), rows)
+
+    at = np.append(theta, sigma)
+    slopes = jacobian(variances, at)
+    return 2 * variances(at) ** 2 / np.einsum("ij,jk,ik->i", slopes, A, slopes)
 
 
 def satterthwaite_f(
@@ -211,7 +215,7 @@ def satterthwaite_f(
     values, vectors = np.linalg.eigh(L @ _vcov(model, factors_of(theta), sigma) @ L.T)
     rows = vectors.T @ L
     F = float(np.mean((rows @ beta) ** 2 / values))
-    dfs = np.array([satterthwaite_df(model, factors_of, theta, sigma, row) for row in rows])
+    dfs = satterthwaite_df(model, factors_of, theta, sigma, rows)
     if len(dfs) == 1:
         return F, float(dfs[0])
     above = dfs[dfs > 2]

@@ -104,7 +104,7 @@ def test_criterion_and_satterthwaite_are_those_of_lme4_and_lmertest(name):
     fit = dense.estimate(model, dense.unstructured(model, theta))
     assert fit.modes[0][0] == pytest.approx(np.array(case["ranef"]["Subject"]["values"][0]), rel=1e-6)
     assert fit.mode_covariance[0][0] == pytest.approx(np.array(case["ranef"]["Subject"]["cond_var_first"]), rel=1e-6)
-    df = dense.satterthwaite_df(model, lambda t: dense.unstructured(model, t), theta, sigma, np.array([0.0, 1.0]))
+    df = dense.satterthwaite_df(model, lambda t: dense.unstructured(model, t), theta, sigma, np.array([[0.0, 1.0]]))
     assert df == pytest.approx(case["fixef"]["Days"]["df_satterthwaite"], rel=1e-6)
     V = dense.varpar_covariance(model, lambda t: dense.unstructured(model, t), theta, sigma)
     assert pytest.approx(np.array(case["vcov_varpar"]["matrix"]), rel=1e-4) == V

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from mixedfx._arguments import checked_choice
+from mixedfx._suggestions import advised
 from mixedfx.covariance.base import Covariance
 from mixedfx.covariance.correlation import Correlation, HeterogeneousCovariance, HomogeneousCovariance
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance, UnstructuredCovariance
@@ -86,10 +87,9 @@ def covariance_for(keyword: str, size: int) -> Covariance:
     """
     makers = structures()
     if keyword not in makers:
-        raise SpecificationError(
-            f"unknown covariance {keyword!r}; choose from {sorted(makers)}, or give one of your own to "
-            "mfx.register_covariance"
-        )
+        own = ", or give one of your own to mfx.register_covariance"
+        advice = advised("structure", keyword, sorted(makers), own)
+        raise SpecificationError(f"unknown covariance {keyword!r}; {advice}")
     return makers[keyword](size)
 
 

@@ -422,6 +422,22 @@ class BatchPoint:
         slopes = np.einsum("rcp,rkpq,rcq->rkc", whitened, forms.of_columns, whitened, optimize=True)
         return np.square(whitened).sum(axis=2), slopes, forms.response
 
+    def contrast_covariances(self, rows: Array) -> tuple[Array, Array, Array]:
+        """Return what joint tests need of ``rows @ beta``: as :meth:`contrast_variances`, with covariances.
+
+        Returns
+        -------
+        covariance : (R, c, c)
+            Relative to sigma squared.
+        slopes : (R, k, c, c)
+            Its derivatives with respect to theta.
+        response : (R, k)
+            Minus the derivatives of the residual sum of squares ``r2``.
+        """
+        whitened, forms = rows @ self._whitener, self._slope_forms
+        slopes = np.einsum("rcp,rkpq,rdq->rkcd", whitened, forms.of_columns, whitened, optimize=True)
+        return whitened @ whitened.swapaxes(1, 2), slopes, forms.response
+
     def scoring_step(self, directions: Array) -> Array:
         """Return the relative covariances ``c`` (R, j), ``Sigma = sum of c_j directions_j``, after one scoring step.
 

@@ -6,14 +6,17 @@ derivative ``N`` with respect to the *covariance*, in a direction without varian
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.assembly import CovarianceModel, TermSlot
 from mixedfx.criterion.evaluation import Evaluation
-from mixedfx.optimize import eigen, equilibrium
+from mixedfx.matrices.random import RandomEffects
+from mixedfx.optimize import eigen, equilibrium, minimize
 
 __all__ = [
     "CERTIFIED_GAP",
@@ -22,9 +25,10 @@ __all__ = [
     "VarianceVerdict",
     "curvature_verdict",
     "flattest",
+    "followed",
     "reopened",
     "settled",
-    "variance_verdict",
+    "variance_verdicts",
     "widened",
 ]
 
@@ -40,6 +44,8 @@ TINY = float(np.finfo(float).tiny)
 NUDGE = 0.1  # relative standard deviation at which a restart re-opens a variance
 MARGIN = 3.0  # Monte Carlo errors that the sign of a slope must exceed
 FAR = 1.0  # … and at which one looks for another optimum
+STEPS = 4.0 ** -np.arange(10)  # moves along a direction of negative curvature, relative to the size of the parameters
+FOLLOWED = 30  # iterations of the search from there
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,14 @@ def settled(model: CovarianceModel, at: Evaluation, unit: float = 1.0) -> Array:
     return theta
 
 
-def variance_verdict(model: CovarianceModel, at: Evaluation, k: int, label: str, unit: float = 1.0) -> VarianceVerdict:
-    """Return the verdict on term k."""
+def variance_verdicts(
+    model: CovarianceModel, at: Evaluation, random: Sequence[RandomEffects], unit: float = 1.0
+) -> tuple[VarianceVerdict, ...]:
+    """Return the verdicts on the terms ``random``, the first of the model."""
+    return tuple(_variance_verdict(model, at, k, term.term, unit) for k, term in enumerate(random))
+
+
+def _variance_verdict(model: CovarianceModel, at: Evaluation, k: int, label: str, unit: float) -> VarianceVerdict:
     covariance, _ = _term_covariance(model, at, k, unit)
     _, rest = _null_space(covariance)
     size, rank = len(covariance), rest.shape[1]
@@ -181,12 +193,29 @@ class CurvatureVerdict:
     """How far the criterion could still fall, and the numbers of negative and flat directions.
 
     ``whole_gap`` counts flat directions as well, as if they were just curved: a search that was cut answers for them.
+    ``ways`` (k, d) are the directions of which a parabola says too much, moves by the size of the parameters: first
+    the ``negative`` ones, then flat ones with a slope. ``rest`` is ``gap`` and ``whole_gap`` without them. ``cleared``
+    says that there were negative ones, and that the criterion does not fall along any of them.
     """
 
     gap: float
     negative: int
     flat: int
     whole_gap: float
+    ways: Array
+    rest: tuple[float, float] = (0.0, 0.0)
+    cleared: bool = False
+
+    def closing(self, own: slice) -> BoolArray:
+        """Return the parameters (k,), those among ``own`` that move most along the cleared directions."""
+        out = np.zeros(len(self.ways), dtype=bool)
+        if self.cleared:
+            out[own.start + np.abs(self.ways[own]).argmax(axis=0)] = True
+        return out
+
+    def confirming(self, verdicts: Iterable[VarianceVerdict]) -> tuple[VarianceVerdict, ...]:
+        """Return the verdicts with those confirmed that were in doubt for a slope along which nothing falls."""
+        return tuple(replace(verdict, confirmed=verdict.confirmed or self.cleared) for verdict in verdicts)
 
 
 def curvature_verdict(
@@ -208,16 +237,16 @@ def curvature_verdict(
     coefficient that diverges.
     """
     if not free.any():
-        return CurvatureVerdict(0.0, 0, 0, 0.0)
+        return CurvatureVerdict(0.0, 0, 0, 0.0, np.zeros((free.size, 0)))
+    h, g, of_all = hessian, gradient, np.flatnonzero(free)
     if not free.all():
-        hessian, gradient, at = hessian[np.ix_(free, free)], gradient[free], at[free]
+        h, g, at = hessian[np.ix_(free, free)], gradient[free], at[free]
         counted = None if counted is None else counted[free]
-    h, g = hessian, gradient
     if not (np.isfinite(h).all() and np.isfinite(g).all()):
-        return CurvatureVerdict(np.inf, 0, 0, np.inf)
+        return CurvatureVerdict(np.inf, 0, 0, np.inf, np.zeros((free.size, 0)))
     size = np.maximum(np.abs(at), 1.0)
-    sizes, ways = eigen(h * (size * size[:, None]))
-    unknown = _count(ways[:, np.abs(sizes) <= UNKNOWABLE], counted)
+    sizes, directions = eigen(h * (size * size[:, None]))
+    unknown = _count(directions[:, np.abs(sizes) <= UNKNOWABLE], counted)
     scale = equilibrium(h)
     values, vectors = eigen((h / scale) / scale[:, None])
     along = vectors.T @ (g / scale)
@@ -227,18 +256,71 @@ def curvature_verdict(
     if known_flat:
         vanishing |= flattest(values, known_flat)
     with np.errstate(over="ignore"):  # a gap beyond all numbers is infinite
-        gap = 0.5 * float((along[~vanishing] ** 2 / curved[~vanishing]).sum())
-        whole = 0.5 * float((along**2 / np.maximum(curved, FLAT * largest)).sum())
+        falls = 0.5 * along**2 / np.maximum(curved, FLAT * largest)
     radius = max(float(np.linalg.norm(at * scale)), TINY)
     in_valley = min(CURVED * float(np.abs(along).max()) / radius, FLAT_AT_MOST * largest)
     reach = np.square(vectors / (scale * size)[:, None]).sum(axis=0)  # squared, of a unit move in sizes of parameters
     flat = vanishing | (curved <= in_valley) | (curved <= UNKNOWABLE * reach)
+    negative = ~flat & (values < 0)
+    order = np.concatenate([np.flatnonzero(negative), np.flatnonzero(flat & (falls > CERTIFIED_GAP))])
+    moves = (vectors / scale[:, None])[:, order]
+    ways = np.zeros((free.size, order.size))
+    ways[of_all] = moves / np.abs(moves / size[:, None]).max(axis=0, initial=TINY)
+    plain = np.ones(falls.size, dtype=bool)
+    plain[order] = False
     return CurvatureVerdict(
-        gap,
-        int(np.count_nonzero(values[~flat] < 0)),
+        float(falls[~vanishing].sum()),
+        int(np.count_nonzero(negative)),
         max(_count(vectors[:, flat] / scale[:, None], counted), unknown),
-        whole,
+        float(falls.sum()),
+        ways,
+        (float(falls[plain & ~vanishing].sum()), float(falls[plain].sum())),
     )
+
+
+def followed(
+    found: CurvatureVerdict, function: Callable[[Array], Any], x: Array, value: float, lower: Array, upper: Array
+) -> CurvatureVerdict:
+    """Return the verdict after its doubtful directions were followed: how far the criterion does fall along them.
+
+    Next to the boundary the curvature in a standard deviation is twice a slope in its variance, which vanishes where
+    the data are about to close the direction: its sign says that the criterion falls, not that it falls by anything
+    worth mentioning. Along a flat, curved valley a parabola promises a fall that is not there.
+
+    Parameters
+    ----------
+    found : CurvatureVerdict
+        At ``x`` (k,), where the criterion is ``value``.
+    function : callable
+        Gives the criterion with its derivatives at parameters (k,) between ``lower`` and ``upper``.
+    """
+    if found.ways.size == 0:
+        return found
+    falls = np.array([_fall(function, x, value, way, lower, upper) for way in found.ways.T])
+    gap, whole = (rest + float(falls.max()) for rest in found.rest)
+    real = int(np.count_nonzero(falls[: found.negative] > CERTIFIED_GAP))
+    ways, cleared = found.ways[:, : found.negative], found.negative > real == 0
+    return replace(found, gap=gap, whole_gap=whole, negative=real, ways=ways, cleared=cleared)
+
+
+def _fall(function: Callable[[Array], Any], x: Array, value: float, way: Array, lower: Array, upper: Array) -> float:
+    """How far the criterion falls in a search from the lowest place on a line (k,) through ``x`` (k,); 0 if nowhere."""
+    lowest, start = value, None
+    for move in (sign * step for step in STEPS for sign in (1.0, -1.0)):
+        place = np.clip(x + move * way, lower, upper)
+        try:
+            there = function(place).value
+        except FloatingPointError:
+            continue
+        if there < lowest:
+            lowest, start = there, place
+    if start is None:
+        return 0.0
+    try:
+        end = minimize(function, start, lower, upper, max_iter=FOLLOWED)
+    except FloatingPointError:
+        return float(value - lowest)
+    return float(value - end.point.value + end.decrement)
 
 
 def flattest(values: Array, known: int) -> BoolArray:

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.criterion.batch import BlockMap
 from mixedfx.criterion.marginal import FamilyLikelihood
+from mixedfx.criterion.newton import positive_weight
 from mixedfx.families.observed import Observed
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.small import multiply, resolvent_of
@@ -235,9 +236,12 @@ class _Search:
 
     def newton(self, at: _Iterates) -> tuple[Array, Array, Array]:
         """``t`` and ``eta`` after a full step, and its squared length; nan where there is none."""
-        rows = self.rows
-        resolvent, _, _, good = resolvents(rows.gram(at.weight), self.sigma, self.factor)
-        side = rows.collect(at.gradient + at.weight * (at.eta - self.fixed))
+        rows, weight = self.rows, at.weight
+        resolvent, _, _, good = resolvents(rows.gram(weight), self.sigma, self.factor)
+        if not good.all():
+            weight = np.where(good, weight, positive_weight(weight))
+            resolvent, _, _, good = resolvents(rows.gram(weight), self.sigma, self.factor)
+        side = rows.collect(at.gradient + weight * (at.eta - self.fixed))
         t = apply(resolvent, side)
         b = times(self.sigma, t)
         eta = self.fixed + rows.spread(b)

@@ -123,8 +123,9 @@ class GeneralizedProblem(Problem):
             If the family cannot have such a response.
         """
         response = replace(self.design.response, values=y)
-        observed = self.family.observe(y, trials=response.trials, weights=self.design.weights)
-        return replace(self.with_observed(observed), design=replace(self.design, response=response))
+        design = self.design
+        observed = self.family.observe(y, trials=response.trials, weights=design.weights, rows=design.index)
+        return replace(self.with_observed(observed), design=replace(design, response=response))
 
     def with_design(self, design: Design) -> GeneralizedProblem:
         """Return the problem of the same model for ``design``, which differs in its random terms only."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.criterion.newton import CLIPPED_WEIGHT, TOLERANCE, Iterate, Mode, Quadratic, search
+from mixedfx.criterion.newton import TOLERANCE, Iterate, Mode, Quadratic, positive_weight, search
 from mixedfx.linalg.factor import BlockFactor
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.linalg.small import left_multiply
@@ -62,12 +62,12 @@ def find_mode_roughly(
 
 
 def _change(space: RowMap, factorized: Callable[[Array], BlockFactor], weight: Array, side: Array) -> Array:
-    """Solve with the observed weights, or with clipped ones where those are not positive definite."""
+    """Solve with the observed weights, or with positive ones where those are not positive definite."""
     try:
         return space.solve(factorized(weight), side)[1]
     except FloatingPointError:
-        clipped = np.maximum(weight, CLIPPED_WEIGHT * float(np.abs(weight).mean()))
-        return space.solve(factorized(clipped), side)[1]
+        positive = positive_weight(weight)
+        return space.solve(factorized(positive), side)[1]
 
 
 def _times_covariance(space: RowMap, factors: Sequence[Array], t: Array) -> Array:

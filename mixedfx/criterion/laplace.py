@@ -120,6 +120,18 @@ class LaplaceEvaluation:
             out.append(information.sum(axis=2) - t_f @ t_f.T + cross + cross.T)
         return tuple(out)
 
+    @property
+    def level_slopes(self) -> tuple[Array, ...]:
+        """Derivatives (k, m) of :attr:`value` in the covariance parameters of each factor, by level of the factor."""
+        state, space, out = self.state, self.model.space, []
+        t, r = space.split(state.mode.t), space.split(self.adjoint.r)
+        parts = zip(state.determinant_factor.information(), t, r, state.sigma_derivatives, strict=True)
+        for information, t_f, r_f, derivative in parts:
+            cross = r_f[:, None] * t_f[None]
+            by_level = information - t_f[:, None] * t_f[None] + cross + cross.swapaxes(0, 1)
+            out.append(np.tensordot(derivative, by_level, axes=2))
+        return tuple(out)
+
     @cached_property
     def gradient(self) -> Array:
         """Exact gradient (len(x),)."""

@@ -217,7 +217,7 @@ def _check_heavy(design: Design, weights: Array) -> None:
     if largest / HEAVIEST > usual:
         row = design.index[int(np.argmax(weights))]
         raise DataError(
-            f"row {row!r} weighs {largest:.3g}, the median weight is {usual:.3g}: what the other rows say is lost in "
+            f"row {row} weighs {largest:.3g}, the median weight is {usual:.3g}: what the other rows say is lost in "
             "rounding beside it. A weight of 1e8 times the others already fits a row exactly: make it no larger"
         )
 

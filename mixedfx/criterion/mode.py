@@ -22,7 +22,7 @@ from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.criterion.inexact import find_mode_roughly
 from mixedfx.criterion.marginal import Expansion, MarginalModel, Parts
-from mixedfx.criterion.newton import CLIPPED_WEIGHT, TOLERANCE, Iterate, Mode, Quadratic, search
+from mixedfx.criterion.newton import TOLERANCE, Iterate, Mode, Quadratic, positive_weight, search
 from mixedfx.linalg.factor import BlockFactor, factorize
 from mixedfx.linalg.gram import Gram, cross_products
 from mixedfx.linalg.probes import Nearby
@@ -41,6 +41,7 @@ __all__ = [
     "working_curvature",
 ]
 
+LOST = -1e12  # a penalised log-likelihood below it: the start led to where only short steps lead back from
 BATCH_CELLS = 100_000  # rows times points whose likelihood is expanded at a time
 
 
@@ -64,7 +65,7 @@ def find_mode(
     factors : sequence of (Q, Q)
         ``T`` of every grouping factor.
     start : ((q,), (q,)), optional
-        Effects ``b`` and ``t`` to start from; zero if omitted.
+        Effects ``b`` and ``t`` to start from; zero if omitted, or if they lead nowhere.
     tolerance : float
         Newton decrement before the last step; the log-likelihood at the mode is then wrong by about as much.
     """
@@ -75,9 +76,14 @@ def find_mode(
         b, t = space.solve(factor, space.collect(working[:, None]))
         return Mode(b[:, 0], t[:, 0], fixed + space.spread(b[:, 0]), converged=False)
 
+    def newton_nearby(state: Iterate) -> Mode:
+        if state.value < LOST:
+            raise FloatingPointError("the start leads too far away")
+        return newton(state)
+
     if start is not None and start[0].any():
         b, t = start
-        mode = search(newton, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
+        mode = search(newton_nearby, quadratic, Mode(b, t, fixed + space.spread(b), converged=False), tolerance)
         if mode.converged:
             return mode
     zero = np.zeros(space.n_effects)
@@ -122,12 +128,12 @@ def find_joint_mode(
 
 
 def _factor(space: RowMap, weight: Array, factors: Sequence[Array]) -> tuple[BlockFactor, Array]:
-    """Factorise with the observed weights, or with clipped ones where those are not positive definite."""
+    """Factorise with the observed weights, or with positive ones where those are not positive definite."""
     try:
         return factorize(cross_products(space.rows, weight), factors), weight
     except FloatingPointError:
-        clipped = np.maximum(weight, CLIPPED_WEIGHT * float(np.abs(weight).mean()))
-        return factorize(cross_products(space.rows, clipped), factors), clipped
+        positive = positive_weight(weight)
+        return factorize(cross_products(space.rows, positive), factors), positive
 
 
 def _solved(information: Array, side: Array) -> Array:

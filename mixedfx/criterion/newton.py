@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfx._typing import Array
 
-__all__ = ["CLIPPED_WEIGHT", "TOLERANCE", "Iterate", "Mode", "Quadratic", "ascend", "search"]
+__all__ = ["TOLERANCE", "Iterate", "Mode", "Quadratic", "ascend", "positive_weight", "search"]
 
 MAX_STEPS = 50
 STUCK = 6  # so many steps in a row that are cut below a thousandth mean that there is no mode to be reached
@@ -19,6 +19,17 @@ TOLERANCE = 1e-12  # of the Newton decrement before the last step, which squares
 SMALLEST_FRACTION = 1e-8  # give up halving below
 RISE = 1e-12  # relative rounding of the penalised log-likelihood
 CLIPPED_WEIGHT = 1e-2  # smallest weight, relative to the mean absolute one, where the observed ones are not positive
+
+
+def positive_weight(weight: Array, mean: Array | float | None = None) -> Array:
+    """Return weights (n, …) for a step where the observed ones are not positive definite: their sizes.
+
+    Where a log-density bends upwards, as in heavy tails, its curvature still says how far a step may go. None is less
+    than a share of the ``mean`` size, which is that of these rows unless it is given.
+    """
+    size = np.abs(weight)
+    return np.maximum(size, CLIPPED_WEIGHT * (size.mean(axis=0) if mean is None else mean))
+
 
 Quadratic = Callable[[Array], tuple[Array, Array, Array]]
 

@@ -25,7 +25,7 @@ from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.laplace import Adjoint, LaplaceEvaluation
 from mixedfx.criterion.marginal import Expansion, MarginalModel
 from mixedfx.criterion.mode import ModeState
-from mixedfx.criterion.newton import CLIPPED_WEIGHT, TOLERANCE, Mode, ascend
+from mixedfx.criterion.newton import TOLERANCE, Mode, ascend, positive_weight
 from mixedfx.criterion.start import (
     GAINED,
     HALVINGS,
@@ -105,17 +105,17 @@ class Point:
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The quadratic approximation of a penalised log-likelihood; weights below ``floor`` are raised to it."""
+    """The quadratic approximation of a penalised log-likelihood, with positive weights where ``mean_size`` is given."""
 
     point: Point
-    floor: float = -np.inf
+    mean_size: float | None = None
 
     def __call__(self, rows: MarginalModel) -> Sums:
         """Return the share of some rows."""
         eta = self.point.eta(rows)
         with np.errstate(over="ignore", invalid="ignore"):  # a wild step is judged by its value and taken back
             value, gradient, weight = rows.likelihood.quadratic(eta, rows.auxiliary_values(self.point.extra))
-            weight = np.maximum(weight, self.floor) if np.isfinite(self.floor) else weight
+            weight = weight if self.mean_size is None else positive_weight(weight, self.mean_size)
             working = gradient + weight * rows.space.spread(self.point.b)
             return {
                 "value": float(value.sum()),
@@ -336,8 +336,7 @@ def _mode(
         try:
             factor, side = factorize(place.gram, factors), place.side
         except FloatingPointError:
-            clipped = Quadratic(Point(beta, extra, place.mode.b), CLIPPED_WEIGHT * place.mean_weight)
-            sums = model.pieces.reduce(clipped)
+            sums = model.pieces.reduce(Quadratic(Point(beta, extra, place.mode.b), place.mean_weight))
             factor, side = factorize(model.gram_of(sums["gram"]), factors), sums["side"]
         b, t = space.solve(factor, side)
         return Mode(b[:, 0], t[:, 0], none, converged=False)

@@ -240,24 +240,29 @@ class QuadratureEvaluation:
     def gradient(self) -> Array:
         """Exact gradient (k,) of :attr:`value`."""
         state, model = self.state, self.state.model
-        _, a, c, v = self._movement
         beta = model.X.T @ self.row_slopes
         extra = [m.T @ slope for m, slope in zip(model.auxiliary_matrices, self.auxiliary_slopes, strict=True)]
-        by_factor = self._factor_slope(self._information_slope, a, c, v)
-        (derivatives,) = model.covariance.derivatives(self.theta)
         (positions,) = model.covariance.by_factor
         theta = np.zeros(model.covariance.n_theta)
-        theta[positions] = np.tensordot(derivatives, by_factor, axes=2)
-        return np.concatenate([model.penalty.gradient(state.parts.beta) + beta, -2.0 * theta, *extra])
+        theta[positions] = self.level_slopes[0].sum(axis=1)
+        return np.concatenate([model.penalty.gradient(state.parts.beta) + beta, theta, *extra])
 
-    def _factor_slope(self, slope: Array, a: Array, c: Array, v: Array) -> Array:
-        """Derivative (q, q) of the log-likelihood in ``T``."""
-        state, sums, T = self.state, self.sums, self.factor
+    @property
+    def level_slopes(self) -> tuple[Array, ...]:
+        """Derivatives (k, m) of :attr:`value` in the covariance parameters of the factor, by its levels."""
+        (derivatives,) = self.state.model.covariance.derivatives(self.theta)
+        return (-2.0 * np.tensordot(derivatives, self._factor_slopes, axes=2),)
+
+    @property
+    def _factor_slopes(self) -> Array:
+        """Derivative (q, q, m) of the log-likelihood of every level in ``T``."""
+        state, sums, T, slope = self.state, self.sums, self.factor, self._information_slope
+        _, a, c, v = self._movement
         (t,) = state.model.space.split(state.mode.t)
         weighted = self._level_sums(sums.score + a - state.expansion.observed.weight * v)
-        nodes = ROOT2 * np.einsum("adm,bdm->ab", self._score_nodes, self.root)
-        scale = 2.0 * np.einsum("abm,bdm->ad", state.gram.diagonal[0], left_multiply(T, slope))
-        return np.asarray(weighted @ self.u.T + nodes + scale + t @ c.T)
+        nodes = ROOT2 * np.einsum("adm,bdm->abm", self._score_nodes, self.root)
+        scale = 2.0 * multiply(state.gram.diagonal[0], left_multiply(T, slope))
+        return np.asarray(weighted[:, None] * self.u[None] + nodes + scale + t[:, None] * c[None])
 
     @property
     def covariance_deviations(self) -> tuple[Array, ...]:

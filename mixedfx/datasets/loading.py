@@ -52,6 +52,8 @@ def _resolve(name: str) -> str:
     wanted = name.casefold()
     if wanted in CATALOGUE:
         return wanted
+    if re.search(r"[.]\w+\Z|[/\\]", name):
+        raise SpecificationError(f"there is no bundled data set {name!r}; a file is read by pandas, pandas.read_csv(…)")
     near = difflib.get_close_matches(wanted, CATALOGUE, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "list_datasets() names those there are"
     raise SpecificationError(f"there is no bundled data set {name!r}; {hint}")

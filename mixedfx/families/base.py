@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self, final
+from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from mixedfx._typing import Array
 from mixedfx.calculus.jets import Jet
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import SpecificationError
 from mixedfx.families import evaluate, moments
 from mixedfx.families.links import LINKS, MEAN_INTERVALS, Link, Mean, MeanInterval, MeanRange, link_for
 from mixedfx.families.moments import VarianceName
-from mixedfx.families.observed import REAL, Observed, Support, first_offender, numeric
+from mixedfx.families.observed import REAL, ImpossibleValueError, Observed, Support, numeric, refuse
 from mixedfx.families.parameters import Parameter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Family"]
 
@@ -54,6 +57,8 @@ class Family(ABC):
         Whether the response is a proportion of trials, held as successes.
     has_intercept : bool
         Whether the mean has an intercept; thresholds take its place in an ordinal family.
+    information_is_bound : bool
+        Whether :meth:`information` is the least that the variance leaves, because the exact one has no closed form.
     many_responses : bool
         Whether the methods take several responses to the same rows at once, ``observed.y`` (R, n) and parameters
         (R, 1): ``fit.refit_many`` then fits them together.
@@ -105,6 +110,7 @@ class Family(ABC):
     exponential_dispersion: bool = False
     proportions: bool = False
     has_intercept: bool = True
+    information_is_bound: bool = False
     many_responses: bool = False
     latent: bool = False
     n_categories: int = 0
@@ -292,7 +298,14 @@ class Family(ABC):
     # What an engine asks.
 
     @final
-    def observe(self, y: ArrayLike, *, trials: ArrayLike | None = None, weights: ArrayLike | None = None) -> Observed:
+    def observe(
+        self,
+        y: ArrayLike,
+        *,
+        trials: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
+        rows: pd.Index[Any] | None = None,
+    ) -> Observed:
         """Check a response and keep what does not depend on any parameter.
 
         Parameters
@@ -304,12 +317,20 @@ class Family(ABC):
         weights : array of shape (n,), optional
             They divide the dispersion where the family has ``precision_weights``, otherwise they multiply the
             log-likelihood.
+        rows : Index (n,), optional
+            What errors call the rows; their numbers from 0 if omitted.
 
         Raises
         ------
         DataError
             If a value cannot be one of this family: it names the value and its row.
         """
+        try:
+            return self._observed(y, trials, weights)
+        except ImpossibleValueError as error:
+            raise error if rows is None else error.in_rows(rows) from None
+
+    def _observed(self, y: ArrayLike, trials: ArrayLike | None, weights: ArrayLike | None) -> Observed:
         values = numeric(y, f"the response of family {self.name!r}")
         counts = np.broadcast_to(1.0, values.shape) if trials is None else numeric(trials, "the column of trials")
         scaled = self.check_response(values, counts)
@@ -322,9 +343,7 @@ class Family(ABC):
         if weights is None:
             return None, None
         values = np.broadcast_to(numeric(weights, "the column of weights"), shape)
-        problem = first_offender((values >= 0) & np.isfinite(values), values)
-        if problem:
-            raise DataError(f"weights must be non-negative numbers; found {problem}")
+        refuse((values >= 0) & np.isfinite(values), values, "weights must be non-negative numbers; found")
         if not self.precision_weights:
             return values, None
         present = values > 0
@@ -334,11 +353,8 @@ class Family(ABC):
     def check_response(self, y: Array, trials: Array) -> Array:
         """Return the response on the family's own scale; DataError if a value is impossible."""
         empty = (trials == 0) & self.proportions
-        problem = first_offender(self.support.contains(y) | empty, y)
-        if problem:
-            raise DataError(
-                f"family {self.name!r} needs {self.support.description}; found {problem}{self.support.hint}"
-            )
+        what = f"family {self.name!r} needs {self.support.description}; found"
+        refuse(self.support.contains(y) | empty, y, what, self.support.hint)
         return self.own_scale(np.where(empty, 0.0, y), trials)
 
     @final

@@ -12,7 +12,8 @@ from mixedfx.calculus.gamma_functions import stirling
 from mixedfx.calculus.jets import Jet
 from mixedfx.calculus.special import exp, exp_excess, expm1, log1p, softplus
 from mixedfx.families.base import Family
-from mixedfx.families.links import LINKS, Mean
+from mixedfx.families.evaluate import CLOSED_FORMS, settled
+from mixedfx.families.links import IDENTITY, LINKS, Mean
 from mixedfx.families.observed import POSITIVE, Observed
 from mixedfx.families.parameters import DEGREES_OF_FREEDOM, DISPERSION
 
@@ -303,3 +304,20 @@ class LogNormal(Family):
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """Variance of ``log y``."""
         return (log_variance(np.log(observed.y)),)
+
+
+def _student_t_identity(observed: Observed, eta: Array, parameters: list[Array], order: int) -> tuple[Array, ...]:
+    """Student's t with an identity link, in residuals of the unit ``sqrt(nu phi)``."""
+    with np.errstate(all="ignore"):  # settled() answers for what overflows
+        log_phi, log_df = parameters
+        per_unit = np.exp(-0.5 * (log_phi + log_df))
+        z = (observed.y - eta) * per_unit
+        square = z * z
+        weight = (np.exp(log_df) + 1.0) / (1.0 + square)
+        bend = per_unit * per_unit * weight / (1.0 + square)
+        third = 2 * per_unit * z * bend * (square - 3) / (1.0 + square)
+        parts = [-0.5 * (np.exp(log_df) + 1.0) * np.log1p(square), per_unit * weight * z, bend * (square - 1), third]
+        return tuple(settled(parts[: order + 1]))
+
+
+CLOSED_FORMS[StudentT, IDENTITY] = _student_t_identity

@@ -178,6 +178,7 @@ class NegativeBinomial1(CountFamily):
     """Negative binomial with ``Var = mu (1 + phi)``: the size is ``mu/phi``."""
 
     name = "nbinom1"
+    information_is_bound = True
     many_responses = True
     limit = "poisson"
     parameters = (DISPERSION,)

@@ -32,6 +32,7 @@ __all__ = [
     "mean_derivatives",
     "phi_derivatives",
     "plain_parameters",
+    "settled",
 ]
 
 ClosedForm: TypeAlias = Callable[[Observed, Array, list[Array], int], tuple[Array, ...]]
@@ -75,7 +76,7 @@ def plain_parameters(family: Family, eta: Array, phi: ArrayLike, log_precision: 
     return [np.asarray(values[parameter.name]) for parameter in family.parameters]
 
 
-def _settle(parts: list[Array], inside: BoolArray | None) -> list[Array]:
+def settled(parts: list[Array], inside: BoolArray | None = None) -> list[Array]:
     """Turn what cannot be represented into a log-likelihood of -inf with zero derivatives."""
     good = np.isfinite(sum(parts[1:], parts[0]))
     if inside is not None:
@@ -96,14 +97,11 @@ def _closed_form(family: Family, observed: Observed) -> ClosedForm | None:
 
 
 def _normaliser(family: Family, observed: Observed, phi: ArrayLike) -> Array:
-    """Terms of the log-density with family-wide parameters only."""
-    numbers: dict[str, Jet] = {}
-    if family.parameters:
-        space = Space(1, 0)
-        numbers = {name: constant(value, space) for name, value in zip(family.phi_names, np.asarray(phi, dtype=float))}
-        numbers |= {name: constant(np.asarray(value), space) for name, value in family.fixed.items()}
+    """Terms of the log-density without the mean, of a family with one predictor."""
+    space = Space(1, 0)
+    numbers = plain_parameters(family, np.zeros(observed.n), phi, observed.log_precision)
     with np.errstate(all="ignore"):  # a Gamma function that overflows makes the likelihood infinite
-        result = family.log_normaliser(observed, *(numbers[parameter.name] for parameter in family.parameters))
+        result = family.log_normaliser(observed, *(constant(number, space) for number in numbers))
     return result.value if isinstance(result, Jet) else np.asarray(result)
 
 
@@ -111,18 +109,19 @@ def derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLike, 
     """See :meth:`Family.derivatives`."""
     closed = _closed_form(family, observed)
     if closed is not None and len(family.predictors) == 1:
-        value, *slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi), order)
+        plain = plain_parameters(family, eta, phi, observed.log_precision)
+        value, *slopes = closed(observed, np.asarray(eta, dtype=float), plain, order)
         return (value + (_normaliser(family, observed, phi) + observed.constant), *slopes)
     inside, predictors = _safe_columns(family, eta)
-    with np.errstate(all="ignore"):  # _settle answers for what overflows
+    with np.errstate(all="ignore"):  # settled() answers for what overflows
         jets, _ = seeds(predictors, [], order)
         space = jets[0].space
         numbers = [constant(value, space) for value in np.asarray(phi, dtype=float)]
         parameters = _arrange(family, observed, jets, numbers)
         jet = _log_likelihood(family, observed, Mean(family.mean_link, jets[0]), parameters)
         keys = list(space)
-        settled = _settle([jet.part(key) for key in keys], inside)
-    return _tensors(dict(zip(keys, settled)), len(predictors), order)
+        representable = settled([jet.part(key) for key in keys], inside)
+    return _tensors(dict(zip(keys, representable)), len(predictors), order)
 
 
 def _safe_columns(family: Family, eta: Array) -> tuple[BoolArray | None, list[Array]]:
@@ -154,14 +153,14 @@ def mean_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayL
         first = columns(family, eta)[0]
         return closed(observed, first, plain_parameters(family, eta, phi, observed.log_precision), order)
     inside, (first, *others) = _safe_columns(family, eta)
-    with np.errstate(all="ignore"):  # _settle answers for what overflows
+    with np.errstate(all="ignore"):  # settled() answers for what overflows
         space = Space(1, order)
         jets = [seeds([first], [], order)[0][0], *(constant(value, space) for value in others)]
         numbers = [constant(value, space) for value in np.asarray(phi, dtype=float)]
         parameters = _arrange(family, observed, jets, numbers)
         jet = family.log_density(observed, Mean(family.mean_link, jets[0]), *parameters)
         jet = jet if observed.multiplier is None else jet * observed.multiplier
-        return tuple(_settle([jet.part((0,) * degree) for degree in range(order + 1)], inside))
+        return tuple(settled([jet.part((0,) * degree) for degree in range(order + 1)], inside))
 
 
 def phi_derivatives(family: Family, observed: Observed, eta: Array, phi: ArrayLike, order: int) -> tuple[Array, ...]:
@@ -198,9 +197,9 @@ def all_derivatives(
         parameters = _arrange(family, observed, jets, numbers)
         jet = _log_likelihood(family, observed, Mean(family.mean_link, jets[0]), parameters)
         keys = list(Space(n_predictors, 3))
-        settled = _settle([jet.part(key) for key in keys], inside)
+        representable = settled([jet.part(key) for key in keys], inside)
         slices = [_phi_slice(jet, n_predictors, n_predictors + j, 2, inside) for j in range(len(values))]
-    parts = _tensors(dict(zip(keys, settled)), n_predictors, 3)
+    parts = _tensors(dict(zip(keys, representable)), n_predictors, 3)
     return parts, tuple(np.stack(slopes, axis=-1) for slopes in zip(*slices))
 
 
@@ -208,7 +207,7 @@ def _closed_slopes(family: Family, observed: Observed, eta: Array, phi: Array) -
     closed = CLOSED_SLOPES.get((type(family), family.link))
     if closed is None or len(phi) != 1:
         return phi_derivatives(family, observed, eta, phi, 2)
-    slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi))
+    slopes = closed(observed, np.asarray(eta, dtype=float), plain_parameters(family, eta, phi, observed.log_precision))
     return tuple(slope[..., None] for slope in slopes)
 
 
@@ -216,8 +215,8 @@ def _phi_slice(jet: Jet, n_predictors: int, variable: int, order: int, inside: B
     keys = list(Space(n_predictors, order))
     parts = [jet.part((*key, variable)) for key in keys]
     good = np.isfinite(jet.value) if inside is None else np.isfinite(jet.value) & inside
-    settled = {key: np.where(good & np.isfinite(part), part, 0.0) for key, part in zip(keys, parts)}
-    return _tensors(settled, n_predictors, order)
+    finite = {key: np.where(good & np.isfinite(part), part, 0.0) for key, part in zip(keys, parts)}
+    return _tensors(finite, n_predictors, order)
 
 
 def expected_weights(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -> Array:

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from scipy import special as sp
 
+from mixedfx._suggestions import advised
 from mixedfx._typing import Array, BoolArray
 from mixedfx.calculus.jets import ONE, Derivatives, Jet, Primitive
 from mixedfx.calculus.special import (
@@ -344,7 +345,7 @@ def link_for(link: object) -> Link:
     else:
         raise TypeError(f"link must be a name or a link object, not {type(link).__name__}")
     if name not in LINKS:
-        raise SpecificationError(f"unknown link {name!r}; choose from {', '.join(map(repr, LINKS))}")
+        raise SpecificationError(f"unknown link {name!r}; {advised('link', name, LINKS)}")
     return LINKS[name]
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from mixedfx._arguments import written
 from mixedfx._typing import AnyArray, Array, BoolArray
 from mixedfx.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "COUNTS",
@@ -20,10 +24,11 @@ __all__ = [
     "POSITIVE_COUNTS",
     "PROPORTIONS",
     "REAL",
+    "ImpossibleValueError",
     "Observed",
     "Support",
-    "first_offender",
     "numeric",
+    "refuse",
 ]
 
 Atoms: TypeAlias = Literal["none", "zero", "integers"]
@@ -109,13 +114,27 @@ def numeric(y: Any, what: str) -> Array:
         raise DataError(f"{what} must be numeric; found {text!r}") from error
 
 
-def first_offender(good: BoolArray, values: Array) -> str | None:
-    """Describe the first bad value and its row, or None if there is none."""
+class ImpossibleValueError(DataError):
+    """A value that a family cannot have: what is said before and after the place (n,) at which it stands."""
+
+    def __init__(self, before: str, place: int, after: str) -> None:
+        super().__init__(before, place, after)
+        self.before, self.place, self.after = before, place, after
+
+    def __str__(self) -> str:
+        return f"{self.before} in row {self.place}{self.after}"
+
+    def in_rows(self, rows: pd.Index[Any]) -> DataError:
+        """Return the error with the name of the row in place of its number."""
+        return DataError(f"{self.before} in row {rows[self.place]}{self.after}")
+
+
+def refuse(good: BoolArray, values: Array, what: str, hint: str = "") -> None:
+    """Raise an error that names the first bad value and where it stands, if there is one."""
     bad = np.flatnonzero(~good)
-    if not bad.size:
-        return None
-    more = f" (and {bad.size - 1} more)" if bad.size > 1 else ""
-    return f"{values[bad[0]]:g} in row {bad[0]}{more}"
+    if bad.size:
+        more = f" (and {bad.size - 1} more)" if bad.size > 1 else ""
+        raise ImpossibleValueError(f"{what} {written(values[bad[0]])}", int(bad[0]), f"{more}{hint}")
 
 
 @dataclass(frozen=True)

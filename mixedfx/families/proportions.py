@@ -11,12 +11,11 @@ from mixedfx._typing import Array
 from mixedfx.calculus.gamma_functions import log_rising, stirling
 from mixedfx.calculus.jets import Jet, Primitive, Space, constant
 from mixedfx.calculus.special import exp, log_expit_derivatives, log_ndtr_derivatives
-from mixedfx.exceptions import DataError
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import LOG_2PI
 from mixedfx.families.evaluate import CLOSED_FORMS
 from mixedfx.families.links import LOGIT, PROBIT, Mean
-from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, first_offender
+from mixedfx.families.observed import OPEN_UNIT, PROPORTIONS, Observed, refuse
 from mixedfx.families.parameters import DISPERSION
 
 __all__ = ["Beta", "BetaBinomial", "Binomial"]
@@ -29,17 +28,16 @@ LARGEST_LOG_PRECISION = 200.0
 
 def successes(y: Array, trials: Array) -> Array:
     """Whole numbers of successes from proportions; DataError if they are not whole."""
-    problem = first_offender((trials >= 0) & np.isfinite(trials) & np.equal(trials, np.floor(trials)), trials)
-    if problem:
-        raise DataError(f"binomial trials must be whole numbers; found {problem}")
+    whole = (trials >= 0) & np.isfinite(trials) & np.equal(trials, np.floor(trials))
+    refuse(whole, trials, "binomial trials must be whole numbers; found")
     counts = y * trials
-    problem = first_offender(np.abs(counts - np.round(counts)) <= ROUNDING_OF_SUCCESSES, y)
-    if problem:
-        raise DataError(
-            f"proportion times trials must be a whole number of successes; found the proportion {problem}: "
-            "write cbind(successes, failures) with whole numbers; are the weights the trials? Fractions that are no "
-            "counts are of family='beta'"
-        )
+    refuse(
+        np.abs(counts - np.round(counts)) <= ROUNDING_OF_SUCCESSES,
+        y,
+        "proportion times trials must be a whole number of successes; found the proportion",
+        ": write cbind(successes, failures) with whole numbers; are the weights the trials? Fractions that are no "
+        "counts are of family='beta'",
+    )
     return np.asarray(np.round(counts))
 
 
@@ -107,6 +105,7 @@ class BetaBinomial(Family):
     """Successes among trials whose probability is Beta(mu phi, (1 - mu) phi) distributed: ``phi`` is a precision."""
 
     name = "beta_binomial"
+    information_is_bound = True
     many_responses = True
     limit = "binomial"
     default_link = "logit"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
+from mixedfx._suggestions import way_out
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
 from mixedfx.families.continuous import Gamma, Gaussian, InverseGaussian, LogNormal, StudentT
@@ -98,38 +99,6 @@ ALIASES = {
     "t_family": "student_t",
     "inversegaussian": "inverse_gaussian",
 }
-MEANT = {
-    "logistic": "logistic regression is family='binomial'",
-    "logit": "logistic regression is family='binomial' (link='logit' is its default)",
-    "probit": "probit regression is family='binomial', link='probit'",
-    "cloglog": "write family='binomial', link='cloglog'",
-    "binary": "yes-or-no responses are family='binomial'",
-    "count": "counts are family='poisson', with extra spread family='nbinom2'",
-    "counts": "counts are family='poisson', with extra spread family='nbinom2'",
-    "log": "that is a link: write family='poisson' or family='gamma' with link='log'",
-    "quasibinomial": "a likelihood is needed: family='beta_binomial', or a random effect of every row",
-    "quasipoisson": "a likelihood is needed: family='nbinom1' has a variance proportional to the mean",
-    "negbin": "write family='nbinom2' (variance mu + mu²/size) or family='nbinom1' (variance mu (1 + phi))",
-    "nb": "write family='nbinom2' (variance mu + mu²/size) or family='nbinom1' (variance mu (1 + phi))",
-    "nb1": "write family='nbinom1'",
-    "nb2": "write family='nbinom2'",
-    "nbinom": "write family='nbinom2' (variance mu + mu²/size) or family='nbinom1' (variance mu (1 + phi))",
-    "zip": "write family='zero_inflated_poisson', or family='poisson' with zero_inflation='~ 1'",
-    "zinb": "write family='zero_inflated_nbinom2', or family='nbinom2' with zero_inflation='~ 1'",
-    "zero_inflated": "write family='zero_inflated_poisson', or a family with zero_inflation='~ 1'",
-    "hurdle": "write family='hurdle_poisson', 'hurdle_nbinom1' or 'hurdle_nbinom2'",
-    "cumulative": "ordered categories are family='ordinal' (link='logit' or 'probit')",
-    "clm": "ordered categories are family='ordinal' (link='logit' or 'probit')",
-    "clmm": "ordered categories are family='ordinal' (link='logit' or 'probit')",
-    "polr": "ordered categories are family='ordinal' (link='logit' or 'probit')",
-    "ordered": "ordered categories are family='ordinal' (link='logit' or 'probit')",
-    "multinomial": "unordered categories are not supported; model one against the others by family='binomial'",
-    "categorical": "ordered categories are family='ordinal', two categories family='binomial'",
-    "exponential": "write family='gamma' (its dispersion is 1 for an exponential distribution)",
-    "lm": "normal responses are fitted by mfx.lmer",
-    "linear": "normal responses are fitted by mfx.lmer",
-}
-"""What people mean by names that are no families; spelt as :func:`_named` spells."""
 STATSMODELS_FAMILIES: dict[str, type[Family]] = {
     "Gaussian": Gaussian,
     "Binomial": Binomial,
@@ -166,8 +135,9 @@ def _choices() -> str:
 
 
 def _unknown(family: str, name: str) -> SpecificationError:
-    if name in MEANT:
-        return SpecificationError(f"unknown family {family!r}: {MEANT[name]}")
+    says = way_out("family", name)
+    if says:
+        return SpecificationError(f"unknown family {family!r}: {says}")
     close = get_close_matches(name, [*FAMILIES, *ALIASES], n=1)
     meant = f"did you mean {ALIASES.get(close[0], close[0])!r}? The others are " if close else "choose from "
     return SpecificationError(f"unknown family {family!r}; {meant}{_choices()}")

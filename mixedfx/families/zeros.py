@@ -196,18 +196,22 @@ class ZeroInflated(ExtraZeros):
         return self.base.constant(y, trials)
 
     def expected_information(self, observed: Observed, mean: Mean, *parameters: Jet) -> Array:
-        """``(1 - pi) (I - f(0) g² w)``: g the score of a zero of the base, w the probability that a zero is not."""
+        """``(1 - pi) (I - f(0) g² w)``: g the score of a zero of the base, w the probability that a zero is not.
+
+        Where that of the base is only a bound, so is this one, from the variance of the mixture.
+        """
         *inner, logit = parameters
+        if self.base.information_is_bound:
+            values = [parameter.value for parameter in parameters]
+            average, variance = self.moments(mean.value.value, observed.trials, *values)
+            return np.asarray(np.square(average * mean.log.part((0,))) / variance)
         nothing = np.zeros(observed.y.shape)
         zeros = Observed(nothing, observed.trials, nothing)
         density = self.base.log_density(zeros, mean, *inner)
         structural = sp.expit(logit.value - density.value)
         lost = np.exp(density.value) * structural * density.part((0,)) ** 2
         exact = sp.expit(-logit.value) * (self.base.expected_information(zeros, mean, *inner) - lost)
-        values = [parameter.value for parameter in parameters]
-        average, variance = self.moments(mean.value.value, observed.trials, *values)
-        bound = np.square(average * mean.log.part((0,))) / variance  # where that of the base is only a bound
-        return np.fmax(np.fmax(exact, bound), 0.0)
+        return np.fmax(exact, 0.0)
 
     def cumulative(self, y: Array, mu: Array, trials: Array, *parameters: Array) -> Array:
         """``pi + (1 - pi) F(y)``."""

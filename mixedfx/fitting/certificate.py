@@ -8,11 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx.criterion.boundary import CERTIFIED_GAP, VarianceVerdict
 from mixedfx.fitting.monte_carlo import TOLERATED, MonteCarlo
 from mixedfx.fitting.starts import Starts
 
-__all__ = ["Certificate", "Sampling"]
+__all__ = ["Certificate", "Sampling", "held_notes"]
+
+
+def held_notes(held: Sequence[str]) -> list[str]:
+    """Return a note for every parameter at the end of its range."""
+    return [f"at the end of the range in which it is sought: {text}" for text in held]
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Sampling:
         )
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Certificate:
     """How sure it is that the optimum was found.
@@ -79,7 +86,7 @@ class Certificate:
     obstacle : str
         What a search that found no optimum ran into, where that is known.
     held : tuple of str
-        Parameters of the family at the end of their range, such as one degree of freedom.
+        Parameters of the family, of residuals and of a user's structure at the end of their range.
     unseen : tuple of str
         Fixed effects whose curvature is lost in rounding.
     levels : tuple of str
@@ -90,6 +97,8 @@ class Certificate:
         What each of several searches found: :class:`Control` with ``starts``.
     sampling : Sampling, optional
         What random probes leave open of an iterative fit; None if all is exact.
+    exhausting : tuple of str
+        Random terms that take all of the residual variance, which is estimated as zero.
     equations : str
         What was solved where the estimates maximise no likelihood.
 
@@ -118,6 +127,7 @@ class Certificate:
     levels: tuple[str, ...] = ()
     starts: Starts | None = None
     sampling: Sampling | None = None
+    exhausting: tuple[str, ...] = ()
     equations: str = ""
 
     @property
@@ -150,14 +160,17 @@ class Certificate:
 
     @property
     def is_identified(self) -> bool:
-        """Whether the data determine the variances: no flat direction but those of a zero variance or a separation."""
-        explained = self.is_singular or bool(self.separated or self.divided)
+        """Whether the data determine the variances: no flat direction but those of a zero variance or a separation.
+
+        Where an obstacle ended the search, the curvature does not tell.
+        """
+        explained = self.is_singular or bool(self.separated or self.divided or self.obstacle)
         return not self.undetermined and (self.flat_directions == 0 or explained)
 
     @property
     def is_singular(self) -> bool:
-        """Whether some variance is zero or some correlation is -1 or 1."""
-        return any(v.rank < v.size for v in self.variances)
+        """Whether some variance is zero, of random effects or residuals, or some correlation is -1 or 1."""
+        return bool(self.exhausting) or any(v.rank < v.size for v in self.variances)
 
     @property
     def culprits(self) -> str:
@@ -239,6 +252,9 @@ class Certificate:
             )
         if not self.variances:
             return ""
+        if self.exhausting:
+            taken = f"The residual variance is estimated as zero: {' and '.join(self.exhausting)} takes all of it."
+            return f"{taken} {self._zero(zero)}" if zero else taken
         return self._zero(zero) if zero else "Every variance is positive and no correlation is at -1 or 1."
 
     @staticmethod

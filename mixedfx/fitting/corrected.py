@@ -116,6 +116,7 @@ class CorrectedFit(Fit):
     """
 
     kind = "errors_in_variables"
+    has_draws = False
 
     inner: Fit
     outer: Design
@@ -170,6 +171,21 @@ class CorrectedFit(Fit):
     def integration(self) -> str:
         """How the random effects were integrated out, in words."""
         return self.inner.integration
+
+    @property
+    def method(self) -> str:
+        """How the parameters were estimated, in a word."""
+        return "moments" if self.correction.method == "moment" else super().method
+
+    @property
+    def how(self) -> str:
+        """How the errors were corrected for, in a sentence."""
+        likelihood = "restricted maximum likelihood (REML)" if self.reml else "maximum likelihood"
+        return {
+            "ml": "Fitted by maximum likelihood of the response and the measurements together.",
+            "rc": f"Fitted by {likelihood} to what the measurements lead one to expect (regression calibration).",
+            "moment": "Fitted by the moments of the response and the measurements (Fuller 1987).",
+        }[self.correction.method]
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:

@@ -61,6 +61,8 @@ class Fit(ABC):
         The methods that this kind of fit supports.
     is_relative : bool
         Whether :attr:`theta` is relative to sigma.
+    has_draws : bool
+        Whether there are draws given the data, which a check looks at.
     problem
         What was solved: design, criterion, and the maps between the inner and the user's scale.
     nodes : int or None
@@ -73,8 +75,14 @@ class Fit(ABC):
     default_ddf: ClassVar[str] = "z"
     ddf_methods: ClassVar[tuple[str, ...]] = ("z",)
     is_relative: ClassVar[bool] = False
+    has_draws: ClassVar[bool] = True
     problem: Any
     nodes: int | None = None
+
+    @property
+    def robust_kinds(self) -> tuple[str, ...]:
+        """The kinds of cluster-robust covariances that can be had, the usual one last."""
+        return ()
 
     @property
     def measured_by(self) -> tuple[str, ...]:
@@ -138,6 +146,11 @@ class Fit(ABC):
         return ()
 
     @property
+    def method(self) -> str:
+        """How the parameters were estimated, in a word."""
+        return "REML" if self.reml else "ML"
+
+    @property
     def how(self) -> str:
         """How the model was fitted, in a sentence, where that is neither maximum nor restricted likelihood alone."""
         return ""
@@ -156,6 +169,12 @@ class Fit(ABC):
     def laws(self) -> dict[str, str]:
         """The laws of the random effects that are not normal, by grouping factor."""
         return {}
+
+    @property
+    def unanswered(self) -> frozenset[str]:
+        """The methods of results, of ``check`` and ``explain``, that have no answer for this fit."""
+        is_checked = self.has_draws and self.design.represented is None
+        return frozenset([*([] if is_checked else ["check"]), *(["explain"] if self.laws else [])])
 
     def check_normal(self, what: str) -> None:
         """Refuse what is for normal random effects only.

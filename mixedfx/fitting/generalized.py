@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -14,13 +14,13 @@ import scipy.sparse as sp
 from mixedfx._lazy import higher
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
 from mixedfx._workers import Workers
-from mixedfx.criterion.boundary import UNKNOWABLE, curvature_verdict, variance_verdict
+from mixedfx.criterion.boundary import UNKNOWABLE, CurvatureVerdict, curvature_verdict, followed, variance_verdicts
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem, generalized_problem
 from mixedfx.criterion.laplace import LaplaceEvaluation, first_order_mean
 from mixedfx.criterion.mode import mode_covariance
 from mixedfx.criterion.separation import divided_factors, looks_separated, nearly_folded, separating_direction
-from mixedfx.criterion.start import response_unit, start_phi
+from mixedfx.criterion.start import response_unit
 from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate, Sampling
 from mixedfx.fitting.control import Control
@@ -28,9 +28,10 @@ from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generali
 from mixedfx.fitting.fit import SAMPLED_LIKELIHOOD, Fit
 from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood, inverse_information
 from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
+from mixedfx.fitting.obstacles import obstacle_at
 from mixedfx.fitting.reported import Reported, family_names, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
-from mixedfx.fitting.starts import Starts
+from mixedfx.fitting.starts import Starts, ended
 from mixedfx.fitting.working import WorkingModel
 from mixedfx.matrices import Design, FixedEffects, Undetermined, verdict_of
 from mixedfx.matrices.fixed import Reference, full_rank
@@ -41,22 +42,13 @@ if TYPE_CHECKING:
     from mixedfx.fitting.without import Without
 
 __all__ = [
-    "COLLAPSE",
-    "FOLD",
     "GeneralizedFit",
-    "collapsed",
     "inverse_information",
     "unit_at",
 ]
 
 SEPARATED = 1e-3  # share of the largest effect that makes a column take part in a separation
 AT_LIMIT = 1e-5  # curvature and slope of -2 log L in an unbounded parameter below which it is at infinity
-LOG_COLLAPSE = float(np.log(1e-10))  # a dispersion so far below that of the response has gone to zero
-COLLAPSE = "the dispersion goes to 0, where the mean passes through some rows exactly and the likelihood has no maximum"
-FOLD = (
-    "the search ran to where the density of the random effects is about to split into several modes, which is beyond "
-    "the Laplace approximation; fewer random effects or lighter tails are needed, or information='expected'"
-)
 THETA_STEP = 1e-5  # of the difference of the random effects' variance in theta
 
 
@@ -117,6 +109,11 @@ class GeneralizedFit(Fit):
         """Family, link, and how the random effects were integrated out."""
         named = (("Family", self.family.name), ("Link", self.link.name), ("Integration", self.integration))
         return tuple((name, value) for name, value in named if value)
+
+    @property
+    def robust_kinds(self) -> tuple[str, ...]:
+        """Those by the scores of the marginal likelihood, where it is maximised in all parameters."""
+        return ("CR0", "CR1") if self.nodes > 0 and not self.problem.is_iterative else ()
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -439,12 +436,26 @@ class GeneralizedFit(Fit):
         flat = (np.abs(self.hessian.diagonal()) < AT_LIMIT) & (np.abs(self.at.gradient) < AT_LIMIT)
         return np.asarray(beyond & flat)
 
+    @cached_property
+    def _signature(self) -> CurvatureVerdict:
+        problem, at = self.problem, self.at
+        counted = np.isin(np.arange(self.x.size), np.arange(self.x.size)[problem.theta_slice])
+        point = (self.hessian, at.gradient, self.free, self.x)
+        found = curvature_verdict(*point, known_flat=self._known_flat, counted=counted)
+        if self.remaining is not None or not np.isfinite(at.value):
+            return found
+        nearby = partial(problem.evaluate, integrate=self.integrate, near=at.state)
+        return followed(found, nearby, self.x, at.value, *problem.bounds)
+
     @property
     def unnoticed(self) -> BoolArray:
-        """Covariance parameters (k,) whose own size the likelihood does not notice: correlations of no variance."""
-        found, own = np.zeros(self.x.size, dtype=bool), self.problem.theta_slice
+        """Covariance parameters (k,) whose own size the likelihood does not notice: correlations of no variance.
+
+        That of a direction that is just about to open or to close, with a curvature next to zero from below, is too.
+        """
+        found, own = self._signature.closing(self.problem.theta_slice), self.problem.theta_slice
         size = np.maximum(np.abs(self.x[own]), 1.0)
-        found[own] = np.abs(self.hessian.diagonal()[own]) * size**2 <= UNKNOWABLE
+        found[own] |= np.abs(self.hessian.diagonal()[own]) * size**2 <= UNKNOWABLE
         return found
 
     @property
@@ -471,24 +482,15 @@ class GeneralizedFit(Fit):
     @cached_property
     def certificate(self) -> Certificate:
         """From the Hessian at the estimate."""
-        covariance = self.problem.covariance
-        variances = np.zeros(self.x.size, dtype=bool)
-        variances[self.problem.theta_slice] = True
-        signature = curvature_verdict(
-            self.hessian, self.at.gradient, self.free, self.x, known_flat=self._known_flat, counted=variances
-        )
-        labels, unit = [term.term for term in self.problem.design.random], unit_at(self.at)
-        verdicts = tuple(variance_verdict(covariance, self.at, k, label, unit) for k, label in enumerate(labels))
-        o = self.optimum
+        problem, at, o, signature = self.problem, self.at, self.optimum, self._signature
+        verdicts = signature.confirming(variance_verdicts(problem.covariance, at, self.design.random, unit_at(at)))
         gap = signature.whole_gap if o.cut else signature.gap
         gap = gap if self.remaining is None else self.remaining
-        gap = gap if self.at.state.mode.converged else np.inf
+        gap = gap if at.state.mode.converged else np.inf
         counts = (o.cut, o.iterations, o.evaluations)
-        said = verdict_of(self.undetermined)
         apart = (self.separated, self.divided)
-        own = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, *apart)
-        own = replace(own, undetermined=said, levels=self.separated_levels)
-        own = replace(own, starts=self.starts)
+        own = Certificate(gap, signature.negative, signature.flat, verdicts, *counts, *apart, starts=self.starts)
+        own = replace(own, undetermined=verdict_of(self.undetermined), levels=self.separated_levels)
         if self.problem.is_iterative:
             errors = relative_errors(self.reported, self.x, self.monte_carlo.covariance, self.phi_covariance)
             own = replace(own, sampling=Sampling.of(self.monte_carlo, errors))
@@ -516,13 +518,14 @@ class GeneralizedFit(Fit):
 
     @cached_property
     def held(self) -> tuple[str, ...]:
-        """Family-wide parameters held at a bound, with their values there."""
+        """Family-wide parameters, and those of users' structures, held at a bound, with their values there."""
         family = self.problem.family
         own = self.x[self.x.size - len(family.phi_names) :]
         lower, upper = (end + self.problem.phi_log_weights for end in family.phi_bounds)
         at_bound = (own <= lower) | (own >= upper)
-        values = family.natural(own)[0]
-        return tuple(f"{name} = {values[name]:.3g}" for name, held in zip(family.phi_names, at_bound) if held)
+        natural, values = {one.name: one.natural for one in family.parameters}, zip(family.phi_names, own, at_bound)
+        family_wide = [f"{name} = {natural[name](value):.3g}" for name, value, held in values if held]
+        return (*family_wide, *ended(self.design, self.problem.covariance, self.at.theta))
 
     def _unseen(self) -> tuple[str, ...]:
         """Names of the fixed effects without a standard error, where floating point lost their curvature."""
@@ -532,9 +535,7 @@ class GeneralizedFit(Fit):
 
     def _obstacle(self) -> str:
         """What a search that found no optimum ran into, in words; empty where nothing is known."""
-        if collapsed(self.problem, self.x):
-            return COLLAPSE
-        return FOLD if nearly_folded(self.at.state) else ""
+        return obstacle_at(self.problem, self.x, lambda: nearly_folded(self.at.state))
 
     @cached_property
     def divided(self) -> tuple[str, ...]:
@@ -584,15 +585,6 @@ class GeneralizedFit(Fit):
             if np.all((share == 0) | (share == 1)):
                 return tuple(f"{name} = {levels[int(k)]!r}" for k in np.flatnonzero(share == 1))
         return ()
-
-
-def collapsed(problem: GeneralizedProblem, x: Array) -> bool:
-    """Whether the dispersion has gone to zero, next to the one to start from: some rows are fitted exactly."""
-    family = problem.family
-    if not family.precision_weights or "dispersion" not in family.phi_names:
-        return False
-    at = family.phi_names.index("dispersion") - len(family.phi_names)
-    return bool(x[at] < start_phi(problem)[at] + LOG_COLLAPSE)
 
 
 def unit_at(at: MarginalEvaluation) -> float:

@@ -87,12 +87,14 @@ def _observed(problem: GeneralizedProblem, Y: Array) -> tuple[dict[int, Observed
     A constant one that an intercept takes up leaves a dispersion to go to zero, however long one searches.
     """
     hopeless = _dispersed(problem) & (Y[:1] == Y).all(axis=0)
-    trials, weights, shift = problem.design.response.trials, problem.design.weights, problem.shift
+    design, shift = problem.design, problem.shift
     out: dict[int, Observed] = {}
     words = np.where(hopeless, CONSTANT, "").astype(object)
     for k in np.flatnonzero(~hopeless):
         try:
-            observed = problem.family.observe(Y[:, k], trials=trials, weights=weights)
+            observed = problem.family.observe(
+                Y[:, k], trials=design.response.trials, weights=design.weights, rows=design.index
+            )
             out[int(k)] = replace(observed, y=observed.y - shift) if shift else observed
         except DataError as error:
             words[k] = str(error)
@@ -125,15 +127,14 @@ def _one(earlier: GeneralizedFit, y: Array) -> Refits:
     try:
         fit = refit_generalized(earlier, earlier.problem.with_response(y))
         certificate = fit.certificate
-        errors = np.sqrt(fit.beta_covariance.diagonal())
+        covariance = fit.beta_covariance
     except (DataError, ArithmeticError, np.linalg.LinAlgError) as error:
         return _nothing(earlier, np.array([str(error)], dtype=object))
     words = "" if certificate.converged else certificate.verdict
     verdicts = (certificate.converged, certificate.is_singular, words)
-    df = np.full(errors.size, np.inf)
-    return Refits.of(
-        fit.theta, fit.beta, float(np.sqrt(fit.scale)), -2.0 * fit.llf, *verdicts, _further(earlier, fit.x), errors, df
-    )
+    df = np.full(len(covariance), np.inf)
+    estimated = (fit.theta, fit.beta, float(np.sqrt(fit.scale)), -2.0 * fit.llf)
+    return Refits.of(*estimated, *verdicts, _further(earlier, fit.x), covariance, df)
 
 
 def _further(earlier: GeneralizedFit, x: Array) -> Array:
@@ -427,12 +428,12 @@ def _refits(earlier: GeneralizedFit, found: _Found, covariance: Array, good: Boo
     """The estimates on the user's scale."""
     problem, x, user = earlier.problem, found.x, _to_user(earlier.problem, found.x)
     p, basis, precision = problem.model.n_fixed, problem.bases[0].matrix, problem.model.penalty.precision
-    errors = np.sqrt(np.einsum("rii->ri", basis @ covariance[:, :p, :p] @ basis.T))
+    own = basis @ covariance[:, :p, :p] @ basis.T
     values = found.value - np.einsum("ri,ij,rj->r", x[:, :p], precision, x[:, :p])
     words, singular = np.full(len(x), "", dtype=object), np.asarray(found.closed.any(axis=1))
     estimated = (user[:, problem.theta_slice], user[:, :p], _sigmas(earlier, user), values)
     further = np.array([_further(earlier, one) for one in x])
-    return Refits(*estimated, good, singular, words, further, errors, np.full(errors.shape, np.inf))
+    return Refits(*estimated, good, singular, words, further, own, np.full(own.shape[:2], np.inf))
 
 
 def _to_user(problem: GeneralizedProblem, x: Array) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.mode import TOLERANCE
-from mixedfx.exceptions import DataError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
@@ -22,6 +23,7 @@ from mixedfx.fitting.generalized import (
     unit_at,
 )
 from mixedfx.fitting.starts import (
+    FEW_EFFECTS,
     NUDGES,
     SMALL_SD,
     Effort,
@@ -32,6 +34,7 @@ from mixedfx.fitting.starts import (
     narrower_models,
     random_thetas,
     starts_report,
+    station_thetas,
 )
 from mixedfx.optimize import Optimum, minimize
 
@@ -42,11 +45,13 @@ SEARCH_TOLERANCE = 1e-8  # decrement at which the search with approximate curvat
 LARGEST_SPAN = 50.0  # of an offset on a link's scale; 22 magnitudes between two rows are a forgotten logarithm
 POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
+NEXT_TO = 1e-4  # relative distance of a parameter from the end of its range, which is tried too
+EXPLORING, EXPLORED = 1e-3, 8  # decrement, and steps, at which a search elsewhere is asked what it may find
 SEARCHES = 2  # that a boundary usually asks for, where the narrower structures are counted
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see inner_tolerance
 DIFFERENCE_STEP = 1e-6  # of forward differences of the exact gradient, relative to the size of a parameter …
-SHARE_OF_WIDTH = 1e-3  # … but no more than this share of the width of the likelihood …
+SHARE_OF_WIDTH = 1e-4  # … but no more than this share of the width of the likelihood …
 SPACINGS = 64.0  # … and no less than so many distances between floating-point numbers
 
 
@@ -55,24 +60,43 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation, stretch: f
 
     ``stretch`` multiplies the usual steps: what another one changes is rounding.
 
-    The error of the predicted mode is of second order in the step, as is that of the difference itself. Parameters at
-    an upper bound move down. The Hessian is nan where floating point cannot compute it.
+    The error of the predicted mode is of second order in the step, as is that of the difference itself. Covariance
+    parameters move one by one, those at an upper bound down; the others along directions that the approximate curvature
+    tells apart, so that coefficients which nearly make up for each other (thresholds and that of a predictor far from
+    zero) cost no digits. The Hessian is nan where floating point cannot compute it.
     """
     x, gradient = at.state.x, at.gradient
-    width = 1.0 / np.sqrt(np.maximum(np.abs(at.curvature.diagonal()), np.finfo(float).tiny))
-    steps = np.minimum(DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1), SHARE_OF_WIDTH * width)
-    steps = np.maximum(steps, SPACINGS * np.spacing(np.maximum(np.abs(x), np.finfo(float).tiny)))
-    steps *= stretch
-    own, upper = at.state.model.theta_slice, at.state.model.covariance.upper
-    steps[own] *= np.where(x[own] + steps[own] > upper, -1.0, 1.0)
-    moved = x + np.diag(steps)
-    taken = moved.diagonal() - x
+    moved = x + stretch * _moves(at)
+    taken = moved - x
     try:
         states = at.state.predicted(list(moved))
-        jacobian = np.array([integrate(state).gradient - gradient for state in states]) / taken[:, None]
-    except FloatingPointError:
+        changes = np.array([integrate(state).gradient - gradient for state in states])
+        inner = taken @ changes.T
+        left = np.linalg.solve(taken, 0.5 * (inner + inner.T))
+        hessian = np.linalg.solve(taken, left.T)
+    except (FloatingPointError, np.linalg.LinAlgError):
         return np.full((x.size, x.size), np.nan)
-    return np.asarray(0.5 * (jacobian + jacobian.T))
+    return np.asarray(0.5 * (hessian + hessian.T))
+
+
+def _moves(at: MarginalEvaluation) -> Array:
+    """Steps (k, k) from the parameters, one a row."""
+    x, own, upper = at.state.x, at.state.model.theta_slice, at.state.model.covariance.upper
+    directions = np.diag(1.0 / np.sqrt(np.maximum(np.abs(at.curvature.diagonal()), np.finfo(float).tiny)))
+    others = np.delete(np.arange(x.size), own)
+    square = np.ix_(others, others)
+    with suppress(np.linalg.LinAlgError):  # a curvature that is none: one by one
+        directions[square] = np.linalg.inv(np.linalg.cholesky(at.curvature[square]))
+    size, largest = np.abs(directions), DIFFERENCE_STEP * np.maximum(np.abs(x), 0.1)
+    ratio = np.full_like(size, np.inf)
+    with np.errstate(over="ignore"):  # a direction that moves a parameter by next to nothing sets no limit, and one
+        # that moves it by all there is is seen
+        share = np.minimum(np.divide(largest, size, out=ratio, where=size > 0).min(axis=1), SHARE_OF_WIDTH)
+        seen = (size / np.spacing(np.maximum(np.abs(x), np.finfo(float).tiny))).max(axis=1)
+    moves = np.maximum(share, SPACINGS / seen)[:, None] * directions
+    steps = moves[own, own].diagonal()
+    moves[own, own] *= np.where(x[own] + steps > upper, -1.0, 1.0)[:, None]
+    return np.asarray(moves)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # wild steps are judged by their value and taken back
@@ -104,6 +128,8 @@ def fit_generalized(
     try:
         first = starting_point(problem, control) if start is None else start
         optimum = _searched(problem, control, integrate, first, hessian)
+        if start is None:
+            optimum = _from_stations(problem, control, integrate, first, optimum)
         optimum, starts = _from_elsewhere(problem, control, integrate, first, optimum)
     except FloatingPointError as error:
         raise not_computable(problem, error) from error
@@ -115,6 +141,34 @@ def fit_generalized(
         )
     at, hessian = _polished(problem, _settled(problem, at, integrate), control, integrate)
     return GeneralizedFit(problem, integrate, optimum, _settled(problem, at, integrate), hessian, starts=starts)
+
+
+def _from_stations(
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    start: Array,
+    found: Optimum[MarginalEvaluation],
+) -> Optimum[MarginalEvaluation]:
+    """Search small models again from elsewhere in the ranges of correlations, for a higher maximum there."""
+    layout, own = problem.assembly.rows.layout, problem.theta_slice
+    few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
+    if found.cut or control.start is not None or not few or not np.isfinite(found.point.value):
+        return found
+    coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
+    for theta in station_thetas(problem.covariance, start[own]):
+        begin = start.copy()
+        begin[own] = theta
+        try:
+            again = _minimize(problem, begin, coarse, integrate)
+            if again.point.value - 2.0 * again.decrement < found.point.value - CERTIFIED_GAP:
+                again = _minimize(problem, again.x, control, integrate)
+                again = _beyond_boundaries(problem, control, integrate, again)
+        except (FloatingPointError, SpecificationError):
+            continue
+        if again.converged and again.point.value < found.point.value - CERTIFIED_GAP:
+            found = again
+    return found
 
 
 def not_computable(problem: GeneralizedProblem, reason: FloatingPointError) -> DataError:
@@ -354,11 +408,16 @@ def inner_tolerance(x: Array, last: Sequence[MarginalEvaluation]) -> float:
 
 
 def _settled(problem: GeneralizedProblem, at: MarginalEvaluation, integrate: Integrator) -> MarginalEvaluation:
-    """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
-    theta = settled(problem.covariance, at, unit_at(at))
-    if np.array_equal(theta, at.theta):
+    """The evaluation with negligible directions set to exactly zero and theta in its canonical form.
+
+    A parameter next to the end of its range, where the derivatives may be lost in rounding, is put there.
+    """
+    x = _with_theta(problem, at, settled(problem.covariance, at, unit_at(at)))
+    for bound in problem.bounds:
+        x = np.where(np.abs(x - bound) < NEXT_TO * np.abs(bound), bound, x)
+    if np.array_equal(x, at.state.x):
         return at
-    moved = problem.evaluate(_with_theta(problem, at, theta), integrate, at.state)
+    moved = problem.evaluate(x, integrate, at.state)
     return moved if moved.value <= at.value + CERTIFIED_GAP and _is_smooth(moved) else at
 
 

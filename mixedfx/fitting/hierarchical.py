@@ -133,6 +133,11 @@ class HierarchicalFit(GeneralizedFit):
         return tuple(problem.law_of(k) for k in range(len(problem.design.random)))
 
     @property
+    def robust_kinds(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
     def laws(self) -> dict[str, str]:
         """The laws of the random effects that are not normal, by grouping factor."""
         pairs = zip(self.design.random, self.laws_of_terms, strict=True)
@@ -154,6 +159,11 @@ class HierarchicalFit(GeneralizedFit):
         words = self.strategy.words if self.design.random else ""
         named = (("Family", self.family.name), ("Link", self.link.name), ("Integration", words))
         return tuple((name, value) for name, value in (*named, ("Criterion", self.integration)) if value)
+
+    @property
+    def method(self) -> str:
+        """How the parameters were estimated, in a word."""
+        return "EQL" if self.strategy.name == "eql" else super().method
 
     @property
     def how(self) -> str:

@@ -14,7 +14,14 @@ from mixedfx._lazy import cached_property, higher
 from mixedfx._typing import AnyArray, Array, IntArray
 from mixedfx._workers import Workers
 from mixedfx.covariance.residual.structure import BoundResidual
-from mixedfx.criterion.boundary import CurvatureVerdict, VarianceVerdict, curvature_verdict, variance_verdict
+from mixedfx.criterion.boundary import (
+    CERTIFIED_GAP,
+    CurvatureVerdict,
+    VarianceVerdict,
+    curvature_verdict,
+    followed,
+    variance_verdicts,
+)
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear import LinearEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
@@ -34,7 +41,7 @@ from mixedfx.fitting.likelihood import (
 from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
 from mixedfx.fitting.reported import Reported, linear_reported
 from mixedfx.fitting.response import GaussianResponse
-from mixedfx.fitting.starts import Starts
+from mixedfx.fitting.starts import Starts, ended
 from mixedfx.fitting.working import linear_leverage
 from mixedfx.matrices import Design, Undetermined, verdict_of
 from mixedfx.matrices.new_rows import PredictedRows, fitted_predictor
@@ -45,6 +52,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LinearFit"]
 
+OUTWEIGHS = 1e4  # a variance of random effects so many times that of the residuals …
+FURTHER = 10.0  # … may be 100 times as large beside it, where there is no residual variance
+AT_END = 1e-4  # share of its range: a parameter of the residuals so near to an end lies there
 MOST_ROWS = 400  # up to which the rank of all columns together is computed
 UNBOUNDED = (
     "the fixed and random effects together fit every row exactly, so that the likelihood rises without end as the "
@@ -112,6 +122,11 @@ class LinearFit(Fit):
     def rho(self) -> Array:
         """Parameters (r,) of the residual structure on their unbounded scales."""
         return self.point.x[self.at.theta.size :]
+
+    @property
+    def robust_kinds(self) -> tuple[str, ...]:
+        """All: the working covariance is known in closed form."""
+        return ("CR0", "CR1", "CR2")
 
     # ---------------------------------------------------------------- estimates
     @property
@@ -350,8 +365,7 @@ class LinearFit(Fit):
     @cached_property
     def verdicts(self) -> tuple[VarianceVerdict, ...]:
         """What can be said of every term's boundary without the Hessian."""
-        labels = [term.term for term in self.problem.design.random]
-        return tuple(variance_verdict(self.problem.covariance, self.at, k, label) for k, label in enumerate(labels))
+        return variance_verdicts(self.problem.covariance, self.at, self.problem.design.random)
 
     @property
     def undetermined(self) -> tuple[Undetermined, ...]:
@@ -375,6 +389,8 @@ class LinearFit(Fit):
     def _signature(self, hessian: Array) -> CurvatureVerdict:
         point, criterion = self.point, self.problem.criterion
         free = (point.x > criterion.search_lower) & (point.x < criterion.upper)
+        if self.residual is not None:
+            free[self.at.theta.size :] &= ~self.residual.parameters.at_ends(self.rho, AT_END)
         known = sum(finding.column is None for finding in self.undetermined)
         return curvature_verdict(hessian, point.gradient, free, point.x, known_flat=known)
 
@@ -403,17 +419,50 @@ class LinearFit(Fit):
     @cached_property
     def certificate(self) -> Certificate:
         """From the exact Hessian at the estimate; from the average information where traces are sampled."""
-        signature = self._signature(self.point.hessian)
-        o = self.optimum
+        point, criterion, o = self.point, self.problem.criterion, self.optimum
+        bounds = criterion.search_lower, criterion.upper
+        signature = followed(self._signature(point.hessian), self.problem.evaluate, point.x, point.value, *bounds)
         counts = (o.cut, o.iterations, o.evaluations)
         said = verdict_of(self.undetermined)
         gap = signature.whole_gap if o.cut else signature.gap
-        found = Certificate(gap, signature.negative, signature.flat, self.verdicts, *counts)
+        found = Certificate(gap, signature.negative, signature.flat, signature.confirming(self.verdicts), *counts)
         if self.is_unbounded:
             found = replace(found, gap=np.inf, obstacle=UNBOUNDED)
         elif not found.converged and self._is_saturated:
             found = replace(found, obstacle=NO_RESIDUAL)
-        return replace(found, undetermined=said, starts=self.starts, sampling=self._sampling)
+        if found.flat_directions and not said:
+            found = replace(found, exhausting=self._exhausting)
+        return replace(found, undetermined=said, starts=self.starts, sampling=self._sampling, held=self.held)
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Parameters of residuals and of users' structures at the end of their range, with their values there."""
+        held = ended(self.problem.design, self.problem.covariance, self.inner_theta)
+        if self.residual is not None:
+            natural = self.residual.natural(self.rho)
+            places = np.flatnonzero(self.residual.parameters.at_ends(self.rho, AT_END))
+            held += [f"{self.residual.names[j]} of the residuals = {natural[j]:.3g}" for j in places]
+        return tuple(held)
+
+    @property
+    def _exhausting(self) -> tuple[str, ...]:
+        """Terms beside whose variance that of the residuals is nothing, if the likelihood does not miss the rest of it.
+
+        The direction in which all variances grow beside that of the residuals is then flat, and no other need be.
+        """
+        theta, terms, large = self.inner_theta.copy(), self.problem.covariance.terms, []
+        for term, slot in zip(self.problem.design.random, terms, strict=True):
+            structure, own = slot.covariance, theta[slot.theta]
+            if structure.covariance(own).max() > OUTWEIGHS:
+                large.append(term.term)
+            theta[slot.theta] = structure.rescale(own, np.full(structure.size, FURTHER))
+        if not (large and self.has_sigma):
+            return ()
+        try:
+            beyond = self.problem.evaluate(np.concatenate([theta, self.rho])).value
+        except FloatingPointError:
+            return ()
+        return tuple(large) if beyond <= self.point.value + CERTIFIED_GAP else ()
 
     @property
     def _sampling(self) -> Sampling | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from mixedfx._typing import Array
 from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE, reopened, settled
 from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.linear_problem import LinearProblem
-from mixedfx.exceptions import DataError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.iterative_search import fit_by_probes, near_optimum
 from mixedfx.fitting.linear import LinearFit
 from mixedfx.fitting.starts import (
+    FEW_EFFECTS,
     NUDGES,
     SMALL_SD,
     Effort,
@@ -29,19 +31,21 @@ from mixedfx.fitting.starts import (
     random_thetas,
     similar_terms,
     starts_report,
+    station_thetas,
 )
 from mixedfx.optimize import Optimum, minimize
 
-__all__ = ["fit_linear"]
+__all__ = ["fit_linear", "settled_point"]
 
 TINY_RESIDUAL = 1e-7  # of the response's variance: below it, digits of the residual sum of squares are lost
 RESTARTS = 3  # restarts from a doubtful boundary at the most
 DOUBLE = 2  # evaluations in narrower structures all together, in units of those of the search, away from boundaries
 NEGLIGIBLE_FALL = 1e-8  # of -2 log L: the same valley
 LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from quadratic and may have another valley
-FEW_EFFECTS = 500  # random effects; with more, the likelihood of crossed factors is close to quadratic
-NEAR_BOUND = 0.25  # share of its range: a parameter of the residuals that is so near to its bound has run away
+NEAR_BOUND = 0.25  # share of its range: a parameter of the residuals that is so near to its bound has run away …
+NEAR_END = 0.02  # … or so near to the end of the range of its natural value
 LESS = 0.3  # of the moments' standard deviations: what correlated residuals leave to the random effects
+EXPLORING, PROMISING, EXPLORED = 1e-6, 1e-5, 30  # decrement, gain, and steps at which a search elsewhere is given up
 WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
 
 
@@ -55,11 +59,11 @@ def fit_linear(problem: LinearProblem, control: Control, effort: Effort | None =
         return fit_by_probes(problem, control)
     problem, optimum = _searched(problem, control)
     optimum = _second_search(problem, optimum, control)
-    optimum = _from_inside(problem, optimum, control)
+    optimum = _from_stations(problem, optimum, control, effort)
     optimum = _from_other_end(problem, _opened(problem, optimum, control), control)
     optimum = _from_within(problem, optimum, control, effort)
     optimum, starts = _from_elsewhere(problem, optimum, control)
-    return LinearFit(problem, optimum, _settled(problem, optimum.point), starts)
+    return LinearFit(problem, optimum, settled_point(problem, optimum.point), starts)
 
 
 def _from_other_end(
@@ -213,8 +217,9 @@ def _second_search(
         return first
     if not _has_few_effects(problem):
         return first
-    start, k = problem.criterion.start, problem.covariance.n_theta
-    free = np.where(problem.covariance.lower < 0, 0.0, WIDER * start[:k])
+    start, model = problem.criterion.start, problem.covariance
+    k = model.n_theta
+    free = np.where(model.lower < 0, 0.0, np.where(np.isfinite(model.upper), start[:k], WIDER * start[:k]))
     try:
         second = _minimize(problem, np.concatenate([free, start[k:]]), control)
     except FloatingPointError:
@@ -223,28 +228,45 @@ def _second_search(
     return second if better else first
 
 
-def _from_inside(
-    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control
+def _from_stations(
+    problem: LinearProblem, found: Optimum[GaussianEvaluation], control: Control, effort: Effort | None
 ) -> Optimum[GaussianEvaluation]:
-    """Search again from inside of the range of a residual parameter that has run to its bound.
+    """Search again from elsewhere in the ranges of correlations: there may be a higher maximum on the other side.
 
-    Random slopes and correlated residuals describe the same data in part: where one takes all, there may be a higher
-    maximum on the other side.
+    Every search is given up as soon as it is seen to end no higher than what was found.
     """
-    k, criterion = problem.covariance.n_theta, problem.criterion
-    rho, lower, upper = found.x[k:], criterion.search_lower[k:], criterion.upper[k:]
-    at_bound = np.minimum(rho - lower, upper - rho) < NEAR_BOUND * (upper - lower)
-    if found.cut or control.start is not None or not at_bound.any():
+    if (found.cut and found.decrement > EXPLORING) or control.start is not None or effort is not None:
         return found
-    inside = np.where(at_bound, 0.5 * (lower + upper), rho)
-    for share in (1.0, LESS):
+    coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
+    for start in _stations(problem, found):
         try:
-            again = _minimize(problem, np.concatenate([share * criterion.start[:k], inside]), control)
-        except FloatingPointError:
+            again = _opened(problem, _minimize(problem, start, coarse), coarse)
+            if again.point.value - 2.0 * again.decrement < found.point.value - PROMISING:
+                again = _opened(problem, _minimize(problem, again.x, control), control)
+        except (FloatingPointError, SpecificationError):
             continue
-        if again.converged and again.point.value < found.point.value - NEGLIGIBLE_FALL:
+        if again.decrement <= EXPLORING and again.point.value < found.point.value - NEGLIGIBLE_FALL:
             found = again
     return found
+
+
+def _stations(problem: LinearProblem, found: Optimum[GaussianEvaluation]) -> Iterator[Array]:
+    """Places to search from: of structured random effects, and of residual parameters that have run to a bound.
+
+    Random slopes and correlated residuals describe the same data in part: where one takes all, the other starts small.
+    """
+    model, criterion = problem.covariance, problem.criterion
+    k = model.n_theta
+    theta, rho = np.split(criterion.start, [k])
+    if _has_few_effects(problem) or has_free_correlation(model, found.x[:k], SMALL_SD):
+        yield from (np.concatenate([station, rho]) for station in station_thetas(model, theta))
+    rho, lower, upper = found.x[k:], criterion.search_lower[k:], criterion.upper[k:]
+    at_bound = np.minimum(rho - lower, upper - rho) < NEAR_BOUND * (upper - lower)
+    if problem.residual is not None:
+        at_bound |= problem.residual.parameters.at_ends(rho, NEAR_END)
+    if at_bound.any():
+        inside = np.where(at_bound, 0.5 * (lower + upper), rho)
+        yield from (np.concatenate([share * theta, inside]) for share in (1.0, LESS))
 
 
 def _searched(problem: LinearProblem, control: Control) -> tuple[LinearProblem, Optimum[GaussianEvaluation]]:
@@ -291,8 +313,8 @@ def _minimize(problem: LinearProblem, start: Array, control: Control) -> Optimum
     )
 
 
-def _settled(problem: LinearProblem, point: GaussianEvaluation) -> GaussianEvaluation:
-    """The evaluation with negligible directions set to exactly zero and theta in its canonical form."""
+def settled_point(problem: LinearProblem, point: GaussianEvaluation) -> GaussianEvaluation:
+    """Return the evaluation with negligible directions set to exactly zero and theta in its canonical form."""
     theta = settled(problem.covariance, point.linear)
     if np.array_equal(theta, point.linear.theta):
         return point

@@ -14,7 +14,7 @@ import numpy as np
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance import covariance_for
-from mixedfx.criterion.boundary import curvature_verdict, settled, variance_verdict
+from mixedfx.criterion.boundary import curvature_verdict, followed, settled, variance_verdicts
 from mixedfx.criterion.exposure import Exposure
 from mixedfx.criterion.generalized_problem import Component, generalized_problem
 from mixedfx.criterion.laplace import LaplaceEvaluation
@@ -248,11 +248,10 @@ def _certificate(point: JointEvaluation, hessian: Array, free: BoolArray, optimu
     """From the Hessian of the joint likelihood at the estimate."""
     joint = point.joint
     signature = curvature_verdict(hessian, point.gradient, free, point.x)
+    signature = followed(signature, lambda x: joint.evaluate(x, point), point.x, point.value, *joint.bounds)
     shown = joint.problem.design.random[: -1 if joint.of_groups else None]
     unit = unit_at(point.response) if shown else 1.0
-    verdicts = tuple(
-        variance_verdict(joint.problem.covariance, point.response, k, term.term, unit) for k, term in enumerate(shown)
-    )
+    verdicts = signature.confirming(variance_verdicts(joint.problem.covariance, point.response, shown, unit))
     counts = (False, 0, 0) if optimum is None else (optimum.cut, optimum.iterations, optimum.evaluations)
     gap = signature.whole_gap if counts[0] else signature.gap
     return Certificate(gap, signature.negative, signature.flat if shown else 0, verdicts, *counts)

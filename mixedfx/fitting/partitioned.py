@@ -26,9 +26,10 @@ from mixedfx.criterion.partitioned_separation import (
     separating_direction,
 )
 from mixedfx.fitting.control import Control
-from mixedfx.fitting.generalized import COLLAPSE, FOLD, GeneralizedFit, collapsed
+from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import fit_generalized
 from mixedfx.fitting.likelihood import inverse_information
+from mixedfx.fitting.obstacles import obstacle_at
 from mixedfx.matrices import Design
 
 __all__ = ["PartitionedFit", "fit_partitioned", "sums_arrays", "sums_of_arrays"]
@@ -42,6 +43,11 @@ class PartitionedFit(GeneralizedFit):
 
     problem: PartitionedProblem
     at: PartitionedEvaluation
+
+    @property
+    def robust_kinds(self) -> tuple[str, ...]:
+        """None: scores need rows."""
+        return ()
 
     @property
     def unprofilable(self) -> str:
@@ -141,9 +147,7 @@ class PartitionedFit(GeneralizedFit):
 
     @cached_property
     def _run_into(self) -> str:
-        if collapsed(self.problem, self.x):
-            return COLLAPSE
-        return FOLD if nearly_folded(self.at.state) else ""
+        return obstacle_at(self.problem, self.x, lambda: nearly_folded(self.at.state))
 
 
 def fit_partitioned(problem: PartitionedProblem, control: Control) -> PartitionedFit:

@@ -25,7 +25,7 @@ BLOCK_WORK = 4e6  # multiplications an evaluation, above which one fit after the
 PARAMETER_CELLS = 1e6  # numbers that the products of the factor's derivatives may take
 SMALLEST_SHARE = 1e-2  # starting variances are at least this share of the largest of their term
 CHUNK_CELLS = 4e6  # numbers in the largest array of a batch
-NOTHING = np.zeros(0)
+NOTHING, NO_MATRIX = np.zeros(0), np.zeros((0, 0))
 CONSTANT = "all its values are the same: there is no residual to estimate a variance from"
 UNKNOWN = "the likelihood cannot be computed"
 
@@ -118,8 +118,8 @@ class Refits:
         What a search that found no optimum ran into; empty for the others.
     further : (R, f)
         Coefficients of further linear predictors and the family's own numbers, of generalised models.
-    errors, df : (R, p), or (R, 0)
-        Standard errors of the fixed effects and their degrees of freedom, where they come with the fit.
+    covariance, df : (R, p, p) and (R, p), or (R, 0, 0) and (R, 0)
+        Of the fixed effects, and the degrees of freedom of each, where they come with the fit.
     """
 
     theta: Array
@@ -130,8 +130,13 @@ class Refits:
     singular: BoolArray
     words: AnyArray
     further: Array
-    errors: Array
+    covariance: Array
     df: Array
+
+    @property
+    def errors(self) -> Array:
+        """Standard errors (R, p) of the fixed effects, where they come with the fit."""
+        return np.asarray(np.sqrt(np.einsum("rii->ri", self.covariance)))
 
     @classmethod
     def of(
@@ -144,14 +149,14 @@ class Refits:
         singular: bool,
         words: str = "",
         further: Array = NOTHING,
-        errors: Array = NOTHING,
+        covariance: Array = NO_MATRIX,
         df: Array = NOTHING,
     ) -> Refits:
         """Return one fit."""
         said = np.array([words], dtype=object)
         verdicts = (np.array([converged]), np.array([singular]), said)
         estimated = (theta[None], beta[None], np.array([sigma]), np.array([value]))
-        return cls(*estimated, *verdicts, further[None], errors[None], df[None])
+        return cls(*estimated, *verdicts, further[None], covariance[None], df[None])
 
     @classmethod
     def failed(
@@ -169,12 +174,14 @@ class Refits:
         theta, beta, further, tests = (
             np.full((count, width), np.nan) for width in (n_parameters, n_fixed, n_further, n_tests)
         )
-        return cls(theta, beta, nothing, nothing, no, no, np.full(count, words, dtype=object), further, tests, tests)
+        covariance = np.full((count, n_tests, n_tests), np.nan)
+        said = np.full(count, words, dtype=object)
+        return cls(theta, beta, nothing, nothing, no, no, said, further, covariance, tests)
 
     def among(self, which: IntArray, words: AnyArray) -> Refits:
         """Return these fits as number ``which`` of several; of the others there is only why they failed (R,)."""
         sizes = (self.theta.shape[1], self.beta.shape[1])
-        further, tests = self.further.shape[1], self.errors.shape[1]
+        further, tests = self.further.shape[1], self.df.shape[1]
         nothing = Refits.failed(len(words), *sizes, words, n_further=further, n_tests=tests)
         return nothing.replaced(which, self)
 
@@ -280,7 +287,8 @@ def _fit(
     values = values + problem.constants(inner)
     converged = optima.converged & confirmed
     words, none = np.where(converged, "", UNKNOWN).astype(object), np.zeros((sigma.size, 0))
-    return Refits(problem.to_user(theta), beta, sigma, values, converged, singular, words, none, none, none)
+    estimated = (problem.to_user(theta), beta, sigma, values)
+    return Refits(*estimated, converged, singular, words, none, np.zeros((sigma.size, 0, 0)), none)
 
 
 def _scored(problem: LinearProblem, blocks: BlockMap, at: BatchPoint) -> Array:

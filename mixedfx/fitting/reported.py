@@ -151,26 +151,36 @@ class Reported:
         """Return the number at the inner parameters ``phi`` (k,); nan if the likelihood profiles it out."""
         return np.nan if self.quantity is None else self.quantity.value(phi)
 
-    def wald_limits(self, phi: Array, covariance: Array, reach: float) -> tuple[float, float]:
-        """Return the estimate minus and plus ``reach`` standard errors on its scale, as natural values.
+    def on_scale(self, phi: Array, covariance: Array) -> tuple[float, float]:
+        """Return the estimate and its standard error on its scale; nan where there is none.
 
         Parameters
         ----------
         phi, covariance : (k,), (k, k)
             Estimates of the inner parameters and their covariance, nan for those that have none.
-        reach : float
-            Quantile of the normal distribution.
         """
         if self.quantity is None:
             return np.nan, np.nan
-        with np.errstate(all="ignore"):  # no limits without a standard error; one beyond all numbers is infinite
+        with np.errstate(all="ignore"):  # an estimate at the end of its range
             if self.unbounded is not None:
-                at, error = self.unbounded.value(phi), standard_error(self.unbounded, phi, covariance)
-            else:
-                at = self.scale.unbounded(self.quantity.value(phi))
-                error = standard_error(self.quantity, phi, covariance) / abs(self.scale.slope(at))
-            if not (np.isfinite(at) and np.isfinite(error)):
-                return np.nan, np.nan
+                return self.unbounded.value(phi), standard_error(self.unbounded, phi, covariance)
+            at = self.scale.unbounded(self.quantity.value(phi))
+            return at, standard_error(self.quantity, phi, covariance) / abs(self.scale.slope(at))
+
+    def wald_limits(self, phi: Array, covariance: Array, reach: float) -> tuple[float, float]:
+        """Return the estimate minus and plus ``reach`` standard errors on its scale, as natural values.
+
+        Parameters
+        ----------
+        phi, covariance
+            As for :meth:`on_scale`.
+        reach : float
+            Quantile of the normal distribution.
+        """
+        at, error = self.on_scale(phi, covariance)
+        if not (np.isfinite(at) and np.isfinite(error)):
+            return np.nan, np.nan
+        with np.errstate(all="ignore"):  # a limit beyond all numbers is infinite
             ends = self.scale.natural(at - reach * error), self.scale.natural(at + reach * error)
         return min(ends), max(ends)
 

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
-from mixedfx.covariance.base import Contained
+from mixedfx._typing import Array, BoolArray
+from mixedfx.covariance.base import Contained, Covariance
 from mixedfx.criterion.assembly import CovarianceModel
+from mixedfx.criterion.boundary import NEGLIGIBLE_VARIANCE
+from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import Design
 from mixedfx.matrices.labels import NEARLY_SAME, nearly_same
 from mixedfx.matrices.random import RandomEffects
 
 __all__ = [
+    "FEW_EFFECTS",
     "NUDGES",
     "SMALL_SD",
     "Effort",
     "Found",
     "NarrowerModel",
     "Starts",
+    "boxed",
+    "ended",
     "exchanged_thetas",
     "has_free_correlation",
     "narrower_models",
+    "random_theta",
     "random_thetas",
     "similar_terms",
     "starts_report",
+    "station_thetas",
 ]
 
+FEW_EFFECTS = 500  # random effects; with more, the likelihood is close to quadratic
 SPREAD = 1.5  # standard deviation of the logarithms of random standard deviations
 INSIDE = 0.9  # share of its interval that a random correlation is drawn from
 SAME = 1e-4  # of the log-likelihood: the same maximum
@@ -38,6 +47,9 @@ SMALL_SD = 1e-4  # one that may as well be zero
 MOVED = 0.9  # share of a variance that a term hands over to one that is nearly the same and has none
 NO_SHARE = 1e-4  # of the other term's variance: a term with less has none
 NO_VARIANCE = 1e-6  # of the residual's: a term with less in the mean row has nothing to hand over
+STATIONS = ((0.02, 1.0), (0.5, 0.3), (0.5, 1.0), (0.98, 1.0))  # shares of the way between ends, of the usual sds …
+APART = 0.1  # … of which those of the usual size are left out that lie no further from the usual start
+WAY = (1e-5, 1e-4, 1e-3, 0.01, *np.linspace(0.03, 0.97, 16), 0.99, 0.999, 1 - 1e-4, 1 - 1e-5)  # shares of a range
 
 
 @dataclass(frozen=True)
@@ -142,19 +154,24 @@ def random_thetas(model: CovarianceModel, count: int, seed: int, unit: float = 1
     for _ in range(count):
         theta = model.start.copy()
         for slot in model.terms:
-            covariance, q = slot.covariance, slot.covariance.size
-            free = rng.standard_normal((q + 2, q))
-            size = np.sqrt(np.square(free).sum(axis=0))
-            sds = unit * np.exp(SPREAD * rng.standard_normal(q))
-            if not covariance.closed_under_scaling():
-                sds = np.full(q, sds[0])
-            own = covariance.rescale(covariance.near((free.T @ free) / np.outer(size, size)), sds)
-            lower, upper = covariance.lower(), covariance.upper()
-            boxed = np.isfinite(lower) & np.isfinite(upper)
-            share = rng.uniform(0.5 - 0.5 * INSIDE, 0.5 + 0.5 * INSIDE, own.size)
-            own[boxed] = (lower + share * np.where(boxed, upper - lower, 0.0))[boxed]
-            theta[slot.theta] = own
+            theta[slot.theta] = random_theta(slot.covariance, rng, unit)
         yield theta
+
+
+def random_theta(covariance: Covariance, rng: np.random.Generator, unit: float = 1.0) -> Array:
+    """Return random parameters of a covariance: standard deviations around ``unit``, any correlations."""
+    q = covariance.size
+    free = rng.standard_normal((q + 2, q))
+    size = np.sqrt(np.square(free).sum(axis=0))
+    sds = unit * np.exp(SPREAD * rng.standard_normal(q))
+    if not covariance.closed_under_scaling():
+        sds = np.full(q, sds[0])
+    own = covariance.rescale(covariance.near((free.T @ free) / np.outer(size, size)), sds)
+    lower, upper = covariance.lower(), covariance.upper()
+    boxed = np.isfinite(lower) & np.isfinite(upper)
+    share = rng.uniform(0.5 - 0.5 * INSIDE, 0.5 + 0.5 * INSIDE, own.size)
+    own[boxed] = (lower + share * np.where(boxed, upper - lower, 0.0))[boxed]
+    return np.asarray(own)
 
 
 @dataclass(frozen=True)
@@ -229,11 +246,75 @@ def has_free_correlation(model: CovarianceModel, theta: Array, zero: float) -> b
     """Whether a structured term has a zero standard deviation or a correlation at its end: searches get lost there."""
     for slot in model.terms:
         own, covariance = theta[slot.theta], slot.covariance
-        lower, upper = covariance.lower(), covariance.upper()
+        lower, upper, ended = covariance.lower(), covariance.upper(), boxed(covariance)
         small = (lower == 0) & (np.abs(own) <= zero)
-        if covariance.contained() and np.any(small | (own >= upper) | ((own <= lower) & (lower != 0))):
+        if ended.any() and np.any(small | (ended & ((own >= upper) | (own <= lower)))):
             return True
     return False
+
+
+def station_thetas(model: CovarianceModel, start: Array) -> Iterator[Array]:
+    """Yield ``start`` (n_theta,) with the correlations of one term elsewhere: near either end, or half-way.
+
+    A likelihood may have a maximum on either side of a correlation of zero, and a user's parameter may be one that
+    says nothing in most of its range: places are told by the way that the covariance goes, not by the parameter.
+    """
+    for slot in model.terms:
+        moving = boxed(slot.covariance)
+        for station, size in _stations(slot.covariance):
+            theta = start.copy()
+            theta[slot.theta] = np.where(moving, station, size * start[slot.theta])
+            yield theta
+
+
+def boxed(covariance: Covariance) -> BoolArray:
+    """Which parameters (n_theta,) have two ends: correlations."""
+    return np.isfinite(covariance.lower()) & np.isfinite(covariance.upper())
+
+
+def ended(design: Design, model: CovarianceModel, theta: Array) -> list[str]:
+    """Say which parameters of structured terms lie at an end of their range, where no correlation is -1 or 1."""
+    out = []
+    for term, slot in zip(design.random, model.terms, strict=True):
+        own, covariance = theta[slot.theta], slot.covariance
+        at_end = boxed(covariance) & ((own <= covariance.lower()) | (own >= covariance.upper()))
+        spread = np.linalg.eigvalsh(covariance.covariance(own))
+        if spread[0] > NEGLIGIBLE_VARIANCE * spread[-1]:
+            out += [f"{term.theta_labels[j]} of {term.term} = {own[j]:.3g}" for j in np.flatnonzero(at_end)]
+    return out
+
+
+def _stations(covariance: Covariance) -> list[tuple[Array, float]]:
+    """Parameters (n_theta,) that lie elsewhere, with the share of the usual standard deviations to start with.
+
+    Where several parameters say the correlations, those of the structures within that have one, if there are such.
+    """
+    (places,) = np.nonzero(boxed(covariance))
+    narrower = [within for within in covariance.contained() if np.count_nonzero(boxed(within.covariance)) == 1]
+    if places.size > 1 and narrower:
+        return [(one.embed(station), size) for one in narrower for station, size in _stations(one.covariance)]
+    return [station for j in places.tolist() for station in _along(covariance, j)]
+
+
+def _along(covariance: Covariance, j: int) -> list[tuple[Array, float]]:
+    """Stations where parameter j alone has moved."""
+    start, lower, upper = covariance.start(), covariance.lower()[j], covariance.upper()[j]
+    values, seen = [], []
+    for value in sorted([start[j], *(lower + (upper - lower) * np.array(WAY))]):
+        try:
+            seen.append(covariance.covariance(np.where(np.arange(start.size) == j, value, start)))
+        except (SpecificationError, FloatingPointError, np.linalg.LinAlgError):  # a user's pattern may end before
+            continue
+        values.append(value)
+    gone = np.append(0.0, np.cumsum([np.linalg.norm(b - a) for a, b in pairwise(seen)]))
+    usual, way = gone[values.index(start[j])], gone[-1]
+    out = []
+    for share, size in STATIONS:
+        if size < 1.0 or abs(share * way - usual) > APART * way:
+            station = start.copy()
+            station[j] = np.interp(share * way, gone, values)
+            out.append((station, size))
+    return out
 
 
 def similar_terms(design: Design) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx._workers import Workers
 from mixedfx.criterion.batch import BlockMap, block_map
 from mixedfx.criterion.boundary import reopened
+from mixedfx.criterion.evaluation import GaussianEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
 from mixedfx.criterion.mode import mode_state
@@ -36,11 +38,11 @@ from mixedfx.fitting.generalized import GeneralizedFit
 from mixedfx.fitting.generalized_search import difference_hessian
 from mixedfx.fitting.integrators import refit_generalized
 from mixedfx.fitting.linear import LinearFit
-from mixedfx.fitting.linear_search import fit_linear
+from mixedfx.fitting.linear_search import fit_linear, settled_point
 from mixedfx.linalg.gram import Rows
 from mixedfx.linalg.layout import parents_of
 from mixedfx.matrices import Design
-from mixedfx.optimize import minimize, minimize_many
+from mixedfx.optimize import Optimum, minimize, minimize_many
 
 __all__ = ["Without", "generalized_without", "linear_without"]
 
@@ -53,6 +55,7 @@ NUDGE = 1e-2  # where a standard deviation of zero starts, relative to the large
 TOLERANCE = 1e-12
 SETTLED = 1e-3  # length of the last step in standard errors; the error left is about its square
 MOST_STEPS = 6
+MOST_LEARNT = 12  # steps that begin with the Hessian of all rows
 LONGEST = 2.0  # longest step, in standard errors, for which the estimate with all rows is a good start
 MOST_REFITTED = 2e9  # rows of all fits that are made one by one: hours
 NEAR_ZERO = 1e-3  # relative standard deviation below which a new fit has to settle the boundary
@@ -300,8 +303,9 @@ def _one_by_one(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, wo
     full = X.T @ (X if weights is None else X * weights[:, None])
     which = np.flatnonzero(estimable(full - outer_sums(X, weights, sets, count), full, ESTIMABLE))
     check_refits(which.size, problem.design)
-    tasks = [(int(number),) for number in which]
-    return _filled(_empty(count, problem), which, workers.run(_linear_refit, (fit, sets, columns), tasks, "influence"))
+    hessian = None if fit.residual is None or fit.is_doubtful else fit.point.curvature
+    shared, tasks = (fit, hessian, sets, columns), [(int(number),) for number in which]
+    return _filled(_empty(count, problem), which, workers.run(_linear_refit, shared, tasks, "influence"))
 
 
 def check_refits(count: int, design: Design) -> None:
@@ -326,12 +330,14 @@ def _filled(out: Without, which: IntArray, found: list[Without | None]) -> Witho
     return out.filled(np.array([number for number, _ in some]), Without.concatenated([one for _, one in some]))
 
 
-def _linear_refit(fit: LinearFit, sets: IntArray, columns: pd.DataFrame | None, number: int) -> Without | None:
+def _linear_refit(
+    fit: LinearFit, hessian: Array | None, sets: IntArray, columns: pd.DataFrame | None, number: int
+) -> Without | None:
     """Fit anew without one set; None where that cannot be done."""
     control = replace(fit.same_way, start=fit.theta) if fit.inner_theta.all() else fit.same_way
     try:
         other = _problem_of(fit, sets != number, columns)
-        refit = _warm_fit(fit, other) or fit_linear(other, control)
+        refit = _warm_fit(fit, other, hessian) or fit_linear(other, control)
     except (DataError, ArithmeticError, np.linalg.LinAlgError):
         return None
     further = refit.rho if refit.residual is None else refit.residual.natural(refit.rho)
@@ -348,12 +354,40 @@ def _problem_of(fit: LinearFit, kept: BoolArray, columns: pd.DataFrame | None) -
     return linear_problem(_rows_of(fit.design, kept), reml=fit.reml, sigma=sigma, residual=residual)
 
 
-def _warm_fit(fit: LinearFit, other: LinearProblem) -> LinearFit | None:
-    """Minimise from all parameters of ``fit``; None near a boundary, or where no optimum is found."""
+@dataclass(frozen=True)
+class _Near:
+    """The criterion without a set at one place, where the Hessian with all rows stands in for one that is dear."""
+
+    at: GaussianEvaluation
+    curvature: Array
+    curvature_is_exact = False
+
+    @property
+    def value(self) -> float:
+        return self.at.value
+
+    @property
+    def gradient(self) -> Array:
+        return self.at.gradient
+
+
+def _warm_fit(fit: LinearFit, other: LinearProblem, hessian: Array | None) -> LinearFit | None:
+    """Minimise from all parameters of ``fit``; None where a boundary is to be settled, or no optimum is found.
+
+    Where the ``hessian`` (k, k) of the fit is given, the search goes by it and what its steps tell of its change.
+    """
     start = np.concatenate([other.to_inner(fit.theta), fit.rho])
-    optimum = minimize(other.evaluate, start, other.criterion.search_lower, other.criterion.upper, tol=TOLERANCE)
-    refit = LinearFit(other, optimum, optimum.point)
-    return refit if refit.is_plain else None
+    bounds = other.criterion.search_lower, other.criterion.upper
+    if hessian is None:
+        optimum = minimize(other.evaluate, start, *bounds, tol=TOLERANCE)
+        refit = LinearFit(other, optimum, optimum.point)
+        return refit if refit.is_plain else None
+    found = minimize(lambda x: _Near(other.evaluate(x), hessian), start, *bounds, tol=TOLERANCE, max_iter=MOST_LEARNT)
+    point = settled_point(other, found.point.at)
+    refit = LinearFit(other, replace(cast("Optimum[Any]", found), point=point), point)
+    ranks = [(verdict.rank, verdict.rank == verdict.size or verdict.confirmed) for verdict in refit.verdicts]
+    alike = ranks == [(verdict.rank, True) for verdict in fit.verdicts]
+    return refit if found.converged and alike else None
 
 
 def _rows_of(design: Design, kept: BoolArray) -> Design:

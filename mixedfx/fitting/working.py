@@ -113,6 +113,7 @@ class WorkingModel:
     ----------
     space : RowMap
     X : (n, p)
+        Columns that move the linear predictor: those of the model, and the common level of thresholds.
     weights : (n,)
     factor : BlockFactor
         The equations of its random effects.
@@ -131,7 +132,10 @@ class WorkingModel:
         predictors = response.predictors(eta, response.matrices)
         weights = fit.family.expected_weights(problem.observed, predictors, response.phi)
         factor = factorize(cross_products(space.rows, weights), fit.at.state.factors)
-        return cls(space, problem.model.X, weights, factor)
+        X = problem.model.X
+        if not fit.family.has_intercept:
+            X = np.column_stack([np.ones(len(X)), X])
+        return cls(space, X, weights, factor)
 
     def predicted(self, weighted: Array) -> Array:
         """Return ``Z b`` (n, c) predicted from responses times their weights (n, c)."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from mixedfx._suggestions import way_out
 from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.grammar import OPENERS, Token, mistake
@@ -24,7 +25,6 @@ from mixedfx.formula.whitelist import (
     ELEMENTWISE,
     FUNCTIONS,
     PATSY_CONTRASTS,
-    REPLACEMENTS,
     Refused,
     Whitelist,
 )
@@ -250,11 +250,15 @@ def _refusal(name: str) -> str:
         return f"{name}(…) can only be added to the other terms"
     if name in structures():
         return f"{name}(…) needs a bar: {name}(x | g)"
-    if name in REPLACEMENTS:
-        return f"{name}(…) is not a function of formulas; write {REPLACEMENTS[name]}"
+    says = way_out("function", name.removeprefix("np."))
+    if says:
+        return f"{name}(…) is not a function of formulas; {says}"
     if keyword.iskeyword(name):
         return f"{name!r} is not allowed in a formula"
     if "." in name:
-        return f"{name}(…) is not allowed: a formula has no methods, attributes or modules (but np.log and the like)"
+        return (
+            f"{name}(…) is not allowed: a formula has no methods, attributes or modules (but np.log and the like); a "
+            "column whose name has such signs is written in back-quotes"
+        )
     known = ", ".join(sorted(FUNCTIONS))
     return f"{name}(…) is not a function of formulas ({known}); give your own in functions={{{name!r}: …}}"

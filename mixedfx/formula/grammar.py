@@ -10,8 +10,10 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple, TypeAlias
 
+from mixedfx._suggestions import advised, way_out
 from mixedfx.covariance.registry import structures
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula.whitelist import FUNCTIONS
@@ -346,14 +348,8 @@ class _TermParser:
     def call(self, name: Token) -> Node:
         opening, closing = self.index, self.closing(self.index)
         if self.has_bar(opening, closing):
-            if name.text in FUNCTIONS - structures().keys():
-                raise self.error(f"a bar inside {name.text}(…) is not allowed; random terms stand outside", name.start)
             if name.text not in structures():
-                message = (
-                    f"unknown covariance structure {name.text!r} around a bar; choose from {', '.join(structures())}, "
-                    "or give one of your own to mfx.register_covariance"
-                )
-                raise self.error(message, name.start)
+                raise self.error(_no_structure(name.text), name.start)
             self.index = opening + 1
             inner = self.bar_left() if self.at("|", "||") else self.sum()
             return self.bar(inner, name.text, name.start)
@@ -450,6 +446,21 @@ class _TermParser:
             )
         elif token.text in ("[", "{"):
             message = f"{token.text!r} is not allowed: a formula has no subscripts; make a column first"
+        elif token.kind == self.tokens[self.index - 1].kind == "name":
+            words = " ".join(word.text for word in takewhile(lambda one: one.kind == "name", self.tokens[self.index :]))
+            whole = f"{self.tokens[self.index - 1].text} {words}"
+            message = (
+                f"syntax error: expected an operator such as '+', found {token.text!r}; a column whose name has spaces "
+                f"is written in back-quotes: `{whole}`"
+            )
         else:
             message = f"syntax error: expected an operator such as '+', found {token.text!r}"
         return self.error(message, token.start)
+
+
+def _no_structure(name: str) -> str:
+    """Say what to write instead of a name around a bar that is no covariance structure."""
+    if name in FUNCTIONS and not way_out("structure", name):
+        return f"a bar inside {name}(…) is not allowed; random terms stand outside"
+    own = ", or give one of your own to mfx.register_covariance"
+    return f"unknown covariance structure {name!r} around a bar; {advised('structure', name, structures(), own)}"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 from mixedfx.formula.whitelist import CONSTANTS
 
@@ -19,9 +21,12 @@ RESERVED = frozenset({"TRUE", "FALSE", "contr", "np", *CONSTANTS})
 WORDS = frozenset({"TRUE", "FALSE", "True", "False", "None"})
 """Names that are never a column unless quoted."""
 
+SEPARATORS = ";\t|,"  # of the columns of a text file, the likeliest to be overlooked first
+
 _ENCODED = re.compile(rf"\b{PREFIX}((?:[0-9a-f]{{2}})+)\b")
 _WHOLE_FACTOR = re.compile(rf"(?<![^:]){PREFIX}((?:[0-9a-f]{{2}})+)(?![^:\[])")
 _READABLE = re.compile(r"(?:[^\W\d]|\.(?=[^\W\d]))[\w.]*\Z")
+_NUMBERED = r"[\W_]*[^\W\d_]{0,4}[\W_]*\d+"  # what a name goes on with in a wide table: _t1, .time2, 3
 _PLAIN = re.compile(r"[^\W\d]\w*\Z")
 
 
@@ -69,6 +74,35 @@ def quote(name: str) -> str:
     if readable and name not in WORDS and name not in CONSTANTS:
         return name
     return "`" + name.replace("`", "``") + "`"
+
+
+def meant_by(name: str, columns: Sequence[str]) -> str:
+    """Return what somebody who wrote ``name`` may have meant, or how the table came to have other columns.
+
+    Examples
+    --------
+    >>> meant_by("math", ["school", "math score"])
+    "; did you mean 'math score'? (in a formula: `math score`)"
+    >>> meant_by("y", ["x;y;z"])
+    "; the whole first line was read as one name: divide the columns at ';' (pandas.read_csv(…, sep=';'))"
+    """
+    signs = [sign for sign in SEPARATORS if len(columns) == 1 and sign in columns[0]]
+    if signs:
+        cure = f"divide the columns at {signs[0]!r} (pandas.read_csv(…, sep={signs[0]!r}))"
+        return f"; the whole first line was read as one name: {cure}"
+    numbered = [one for one in columns if re.fullmatch(re.escape(name) + _NUMBERED, one)]
+    if len(numbered) > 1:
+        listed = ", ".join(map(repr, numbered[:3])) + (", …" if len(numbered) > 3 else "")
+        return (
+            f"; if {listed} are one measurement in several columns, make the table long, one row a measurement: "
+            f"data.melt(id_vars=[…], value_vars=[…], value_name={name!r})"
+        )
+    longer = [one for one in columns if one.casefold().startswith(name.casefold())]
+    near = [*get_close_matches(name, columns, n=1), *longer]
+    if not near:
+        return ""
+    odd = f" (in a formula: {quote(near[0])})" if quote(near[0]) != near[0] else ""
+    return f"; did you mean {near[0]!r}?{odd}"
 
 
 def display(text: str) -> str:

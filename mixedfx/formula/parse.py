@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -22,7 +21,7 @@ from mixedfx.formula.grammar import (
     read,
     tokenize,
 )
-from mixedfx.formula.names import column, display, identifier
+from mixedfx.formula.names import column, display, identifier, meant_by
 from mixedfx.formula.right_side import RightSide, Splitter, group_terms
 from mixedfx.formula.terms import Expression, Formula, RandomTerm, Term, is_smooth, smooth_by, sum_text
 
@@ -232,8 +231,7 @@ def _new_response(tree: Tree, old: Formula, scope: Scope) -> Expression:
 
 def _missing(missing: UnknownColumn, text: str, columns: Sequence[str] | None) -> DataError:
     names = [name for name in columns or () if isinstance(name, str)]
-    near = difflib.get_close_matches(missing.name, names[:1000], n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+    meant = meant_by(missing.name, names[:1000])
     shown = ", ".join(map(repr, names[:12])) + (", …" if len(names) > 12 else "")
     hint = f" ({missing.hint})" if missing.hint else ""
     message = f"the data have no column {missing.name!r}{meant}{hint} (columns: {shown or 'none with a name'})"

@@ -12,19 +12,26 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mixedfx._suggestions import way_out
+
 CONSTANTS: dict[str, float] = {"pi": 3.141592653589793}
 
 ELEMENTWISE = frozenset(
-    {"log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor", "ceil"}
+    {"log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "tanh", "floor", "ceil"}
 )
-"""Functions of one argument; ``np.`` may stand before them."""
+"""Functions of one argument (``log`` may have a base); ``np.`` may stand before them."""
+
+TOGETHER = {"pmin": "pmin(x, 5)", "pmax": "pmax(x - 5, 0)", "where": "where(x > 5, x, 5)"}
+"""Functions of several expressions, row by row, with an example that has as many as are needed."""
 
 _KNOTS = {"df": "count", "knots": "numbers"}
 _BOUNDS = {"lower_bound": "number", "upper_bound": "number"}
 _CUBIC = {**_KNOTS, **_BOUNDS, "constraints": "constraint", "extrapolation": "outside"}
 
 SIGNATURES: dict[str, dict[str, str]] = {
-    **{name: {} for name in sorted(ELEMENTWISE)},
+    **{name: {} for name in sorted(ELEMENTWISE | {"logit", "expit"})},
+    "log": {"base": "base"},
+    **{name: {} for name in TOGETHER},
     "round": {"decimals": "count"},
     "I": {},
     "C": {"contrasts": "contrasts", "levels": "labels"},
@@ -70,22 +77,6 @@ PATSY_CONTRASTS = {
 
 CHOICES = {"constraint": ("center",), "basis": ("cr", "tp", "ps"), "outside": ("raise", "clip", "na", "zero", "extend")}
 """Words that an argument of the kind may be."""
-
-REPLACEMENTS = {
-    "factor": "C(x)",
-    "as.factor": "C(x)",
-    "log10p": "log10(1 + x)",
-    "standardize": "scale(x)",
-    "ifelse": "a column made beforehand",
-    "as.numeric": "a numeric column made beforehand",
-    "relevel": "C(x, contr.treatment(base='b'))",
-    "te": "s(x) + s(z)",
-    "ti": "s(x) + s(z)",
-    "mm": "(1 | mm(a, b))",
-    "me": "it in lmer or glmer, which alone take predictors measured with error",
-}
-"""What to write instead of functions known from elsewhere."""
-
 
 MAX_EXPONENT = 100.0
 MAX_COUNT = 1_000.0
@@ -202,6 +193,8 @@ class Whitelist:
             raise Refused("only a function can be called, not a column", node)
         if name == "cbind":
             raise Refused("cbind(…) can only be the whole left side of '~': cbind(successes, failures) ~ x", node)
+        if name in TOGETHER:
+            return self._together(node, name, depth)
         if name in WHOLE:
             raise Refused(f"{name}(…) is a term of its own and cannot stand inside an expression", node)
         return self._known_call(node, name, depth)
@@ -215,11 +208,20 @@ class Whitelist:
         values = [self.value(a, depth + 1) for a in arguments if not isinstance(a, ast.List)]
         return Constancy(any(value.varies for value in values))
 
+    def _together(self, node: ast.Call, name: str, depth: int) -> Constancy:
+        _refuse_unpacking(node)
+        wanted = TOGETHER[name].count(",") + 1
+        if node.keywords or len(node.args) < wanted or (name == "where" and len(node.args) > wanted):
+            more = "" if name == "where" else " or more"
+            raise Refused(f"{name}(…) takes {wanted} expressions{more}: {TOGETHER[name]}", node)
+        values = [self.value(argument, depth + 1) for argument in node.args]
+        return Constancy(any(value.varies for value in values))
+
     def _known_call(self, node: ast.Call, name: str, depth: int) -> Constancy:
         if not node.args:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
         value = self.value(node.args[0], depth + 1)
-        if not value.varies and name not in ELEMENTWISE:
+        if not value.varies and name not in ELEMENTWISE | {"logit", "expit"}:
             raise Refused(f"{name}(…) needs a column as its first argument", node)
         self._options(node, node.args[1:], name, SIGNATURES[name])
         return Constancy(value.varies)
@@ -247,8 +249,8 @@ class Whitelist:
         _refuse_unpacking(node)
         places = [option for option in kinds if option not in KEYWORD_ONLY]
         if name == "s" and positional:
-            message = "s(…) smooths one variable: write s(x) + s(z) for two, and the options by name: s(x, k=10, by=f)"
-            raise Refused(message, positional[0])
+            message = "s(…) smooths one variable, and its options have names: s(x, k=10, by=f)"
+            raise Refused(f"{message}; {way_out('function', 'te')}", positional[0])
         if len(positional) > len(places):
             known = f"one column and {', '.join(kinds)}" if kinds else "one argument only"
             raise Refused(f"too many arguments for {name}(…), which takes {known}", positional[len(places)])
@@ -268,7 +270,8 @@ class Whitelist:
         if kind == "contrasts":
             self._contrasts(node)
         elif not (isinstance(node, ast.Name) and node.id in self.functions) and not _KINDS[kind](self, node):
-            raise Refused(_EXPECTED[kind], node)
+            says = way_out(kind, node.value) if isinstance(node, ast.Constant) else ""
+            raise Refused(_EXPECTED[kind] + (says and f"; {says}"), node)
 
     def _contrasts(self, node: ast.expr) -> None:
         if isinstance(node, ast.Name) and node.id in self.functions:
@@ -355,6 +358,7 @@ def _is_label(check: Whitelist, node: ast.expr) -> bool:
 _KINDS: dict[str, Callable[[Whitelist, ast.expr], bool]] = {
     "count": Whitelist.is_count,
     "number": lambda check, node: check.number(node) is not None,
+    "base": lambda check, node: (check.number(node) or 0.0) > 0.0 and check.number(node) != 1.0,
     "numbers": Whitelist.are_numbers,
     "breaks": Whitelist.are_breaks,
     "flag": lambda check, node: check.number(node) is not None,
@@ -366,6 +370,7 @@ _KINDS: dict[str, Callable[[Whitelist, ast.expr], bool]] = {
 _EXPECTED = {
     "count": f"expected a number of at most {MAX_COUNT:g}",
     "number": "expected a number",
+    "base": "expected the base of a logarithm: a positive number other than 1",
     "numbers": "expected a number or a list of numbers such as [1, 2, 3]",
     "breaks": f"expected a list of numbers such as [0, 1, 2], or a number of intervals of at most {MAX_COUNT:g}",
     "flag": "expected True or False",

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array, BoolArray
+from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance import Covariance, DiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Formula, RandomTerm, parse, parse_predictors
 from mixedfx.formula.measured import Measured
+from mixedfx.formula.names import quote
 from mixedfx.matrices.encoder import SelectedEncoder, Settings, Variable, learn_encoder, read_variables
 from mixedfx.matrices.evaluate import Evaluator
-from mixedfx.matrices.fixed import FixedEffects, build_fixed
-from mixedfx.matrices.frame import Frame, FrameRows, as_frame, text_notes, unnamed_hint
+from mixedfx.matrices.fixed import FixedEffects, build_fixed, full_rank
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame, slip_notes, text_notes, unnamed_hint
 from mixedfx.matrices.identification import Identification, Undetermined, identify
 from mixedfx.matrices.pooled import memberless
 from mixedfx.matrices.quadratic_forms import NO_NOISE, Noise
@@ -138,6 +139,14 @@ class Design:
         return len(self.response.values) if self.represented is None else self.represented.n_rows
 
     @property
+    def written(self) -> str:
+        """The formula as it is written, without the quotes of what the data have no column of: true values."""
+        text = str(self.formula)
+        for one in self.measured:
+            text = text.replace(quote(one.name), one.name)
+        return text
+
+    @property
     def grouped(self) -> tuple[RandomEffects, ...]:
         """The random terms of grouping factors, with one level for each row: neither smooths nor memberships."""
         return tuple(term for term in self.random if term.pooled is None)
@@ -178,6 +187,27 @@ class Design:
         if self.has_weights:
             self.need_rows("averages over rows of unequal weight")
         return float(self.represented.counts @ squares) / self.n_rows
+
+    def taken(self, rows: IntArray, random: Sequence[RandomEffects]) -> Design:
+        """Return the design of some rows, repeated or not, with what its random terms are in these rows.
+
+        Raises
+        ------
+        DataError
+            If the fixed effects cannot all be estimated from them.
+        """
+        self.need_rows("a fit to some of the rows")
+        return replace(
+            self,
+            response=self.response.taken(rows),
+            fixed=replace(self.fixed, matrix=full_rank(self.fixed.matrix[rows], self.fixed.names)),
+            random=tuple(random),
+            weights=None if self.weights is None else self.weights[rows],
+            offset=None if self.offset is None else self.offset[rows],
+            index=pd.RangeIndex(rows.size),
+            keep=None,
+            variables={name: variable.taken(rows) for name, variable in self.variables.items()},
+        )
 
     @property
     def has_weights(self) -> bool:
@@ -263,7 +293,7 @@ def build_design(
     complete = used_rows(parsed, frame, settings, prior, shift, extra)
     complete.enforce(missing)
     if response_kind == "binomial" and is_cbind(parsed.response):
-        value = Evaluator(FrameRows(frame, complete.keep), settings.functions, {})
+        value = Evaluator(FrameRows(frame, complete.keep), settings.functions, {}, new_rows=False)
         complete = complete.without(without_trials(parsed.response, value), "they have no trials")
         complete.enforce(missing)
     return _Assembly(parsed, FrameRows(frame, complete.keep), settings, prior, shift).design(complete, response_kind)
@@ -421,7 +451,7 @@ class _Assembly:
     def design(self, complete: Completeness, response_kind: str) -> Design:
         """Build the parts."""
         weights = None if self.prior is None else self.prior.used(self.rows.keep)
-        value = Evaluator(self.rows, self.settings.functions, {})
+        value = Evaluator(self.rows, self.settings.functions, {}, new_rows=False)
         response = read_response(self.formula.response, value, response_kind, weights)
         fixed, redundant = build_fixed(self.formula.fixed_terms, self.rows, self.settings)
         builder = RandomBuilder(self.rows, self.settings)
@@ -429,7 +459,9 @@ class _Assembly:
             builder.reuse(self.formula.fixed_terms, fixed.encoder, fixed.matrix)
         random = tuple(builder.build(term) for term in self.formula.random)
         offset, encoder = self._offset()
-        texts = text_notes(self.rows, fixed.encoder.variables)
+        measured = dict.fromkeys((*self.formula.response.columns, *fixed.encoder.variables))
+        groups = dict.fromkeys(name for term in random for name in term.factors)
+        texts = [*text_notes(self.rows, fixed.encoder.variables), *slip_notes(self.rows, measured, groups)]
         notes = (*complete.notes(), *texts, redundant, *map(double_bar, random))
         return Design(
             self.formula,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import DataError
 from mixedfx.formula import Expression, Term, coefficient_name, columns_in, display
 from mixedfx.matrices.evaluate import Evaluator
@@ -144,8 +144,11 @@ class PlainEncoder(Encoder):
 
     def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, p)."""
-        matrix = np.empty((rows.size, len(self.products)), order="F")
-        value = Evaluator(rows, {}, {}, ({}, {}))
+        return self.values(Evaluator(rows, {}, {}, ({}, {})))
+
+    def values(self, value: Evaluator) -> Array:
+        """Return the columns (n, p) by the values of their factors."""
+        matrix = np.empty((value.rows.size, len(self.products)), order="F")
         for j, term in enumerate(self.products):
             matrix[:, j] = value.numbers(term[0]) if term else 1.0
             for factor in term[1:]:
@@ -256,7 +259,7 @@ def learn_encoder(
     if all(is_plain(factor, rows, settings) for term in ordered for factor in term):
         plain = PlainEncoder.of(ordered)
         check_columns(part, dict.fromkeys(plain.names, 1), rows.size)
-        return plain, plain.columns(rows)
+        return plain, plain.values(Evaluator(rows, {}, {}))
     return _learn_formulaic(ordered, rows, settings, part, within_only)
 
 
@@ -335,6 +338,12 @@ class Variable:
     numbers: Array | None
     labels: Labels | None
     is_logical: bool = False
+
+    def taken(self, rows: IntArray) -> Variable:
+        """Return the variable in some rows, repeated or not; a factor keeps all its levels."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        labels = None if self.labels is None else Labels(self.labels.codes[rows], self.labels.levels)
+        return replace(self, numbers=numbers, labels=labels)
 
     @property
     def is_factor(self) -> bool:

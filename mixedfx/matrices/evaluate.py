@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import plain_numbers, written
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, Expression, display
@@ -21,6 +22,7 @@ from mixedfx.formula.names import column
 from mixedfx.matrices.columns import column_from_pandas
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.labels import Labels, combine, factorize, ordered_levels, recoded
+from mixedfx.matrices.row_by_row import check_row_by_row
 from mixedfx.matrices.transforms import (
     ELEMENTWISE,
     LEARN_SPLINE,
@@ -47,7 +49,7 @@ __all__ = [
 ]
 
 #: Numbers beyond this overflow when they are squared and summed.
-LARGEST = 1e140
+LARGEST, SMALLEST = 1e140, 1e-140
 
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -163,6 +165,8 @@ class Evaluator:
         ``(transforms, levels)`` of the evaluator that learnt; None to learn from these rows.
     within_only : bool
         Whether ``wb(x, g)`` learns to give the deviations only.
+    new_rows : bool
+        Whether the values will be made of other rows, too: all but those of a response.
     """
 
     def __init__(
@@ -173,9 +177,10 @@ class Evaluator:
         learnt: tuple[dict[str, FittedTransform], dict[str, pd.Index[Any]]] | None = None,
         *,
         within_only: bool = False,
+        new_rows: bool = True,
     ) -> None:
         self.rows, self.functions, self.codings = rows, functions, codings
-        self.learning, self.within_only = learnt is None, within_only
+        self.learning, self.within_only, self.new_rows = learnt is None, within_only, new_rows
         self.transforms, self.levels = ({}, {}) if learnt is None else learnt
 
     def __call__(self, expression: Expression) -> Value:
@@ -231,10 +236,15 @@ class Evaluator:
         return numbers
 
     def check_finite(self, expression: Expression, numbers: Array) -> None:
-        """Refuse infinities and NaNs in the value (n,) of an expression, with a row for an example."""
+        """Refuse what cannot be computed with in the value (n,) of an expression, with a row for an example."""
         with np.errstate(over="ignore", invalid="ignore"):
-            if np.dot(numbers, numbers) <= LARGEST**2:  # one pass without a temporary array
-                return
+            square = np.dot(numbers, numbers)  # one pass without a temporary array
+        if SMALLEST**2 <= square <= LARGEST**2:
+            return
+        if square <= LARGEST**2:
+            too_small = (numbers != 0) & (self.learning and np.abs(numbers).max(initial=0.0) < SMALLEST)
+            self._refuse(expression, too_small, f"at most {SMALLEST:g} in size, too small to be squared")
+            return
         self._refuse(expression, np.isinf(numbers), "infinite (inf)")
         self._refuse(expression, np.abs(numbers) > LARGEST, f"beyond {LARGEST:g} in size, too large to be squared")
         self._refuse(expression, np.isnan(numbers), "not a number (NaN)")
@@ -247,12 +257,12 @@ class Evaluator:
         shown, first = display(expression), bad[0]
         names = [name for name in expression.row_columns if name in self.rows.frame]
         where = ", ".join(
-            f"{name} = {self.rows.numbers(name)[first]:g}"
+            f"{name} = {written(self.rows.numbers(name)[first])}"
             for name in names
             if not self._is_factor(name) and name != shown
         )
         raise DataError(
-            f"{shown} is {what} in {bad.size} row{'s' * (bad.size > 1)}; the first is row {self.rows.index[first]!r}"
+            f"{shown} is {what} in {bad.size} row{'s' * (bad.size > 1)}; the first is row {self.rows.index[first]}"
             + (f", where {where}" if where else "")
         )
 
@@ -444,19 +454,38 @@ class Evaluator:
         """Call a function of the user with arrays (factors as pandas Categoricals)."""
         values = [_for_user(self._visit(argument)) for argument in node.args]
         options = {str(keyword.arg): _for_user(self._visit(keyword.value)) for keyword in node.keywords}
-        result = self.functions[name](*values, **options)
+        value = self._made(name, node, self.functions[name](*values, **options))
+        if self.learning and self.new_rows:
+            arguments, shown = [*values, *options.values()], display(ast.unparse(node))
+            check_row_by_row(name, shown, value, arguments, self.rows.size, lambda some: self._on_some(node, some))
+        return value
+
+    def _made(self, name: str, node: ast.Call, result: Any) -> Value:
+        """Return what a function of the user gave as a number, a column, a factor or several columns."""
         shown = display(ast.unparse(node))
-        if np.ndim(result) == 0:
-            return float(result)
+        try:
+            dimensions = np.ndim(result)
+        except ValueError as error:
+            raise DataError(f"the rows of {shown} are not of one length: give one value a row, or a table") from error
+        if dimensions > 2:
+            raise DataError(f"{shown} has {dimensions} dimensions: give one value a row, or a table")
+        if dimensions == 0:
+            return float(plain_numbers(f"the result of {shown}", result))
         if np.shape(result)[0] != self.rows.size:
             raise DataError(f"{name} returned {np.shape(result)[0]} values for {self.rows.size} rows")
-        if np.ndim(result) == 2:
+        if dimensions == 2:
             columns = tuple(result.columns) if isinstance(result, pd.DataFrame) else tuple(range(np.shape(result)[1]))
-            return Basis(np.asarray(result, dtype=np.float64), columns)
+            return Basis(plain_numbers(f"the columns of {shown}", result), columns)
         converted = column_from_pandas(shown, pd.Series(result))
         if not converted.is_factor:
             return converted.numbers
         return self._factor(shown, shown, converted.labels, TreatmentCoding())
+
+    def _on_some(self, node: ast.Call, some: BoolArray) -> Value:
+        """Return the value of a call for some of the rows, as for new data."""
+        learnt = self.transforms, self.levels
+        value: Value = Evaluator(self.rows.some(some), self.functions, self.codings, learnt)._visit(node)
+        return value
 
 
 def _for_user(value: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import way_out
 from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError
 from mixedfx.matrices.columns import (
@@ -22,7 +23,8 @@ from mixedfx.matrices.columns import (
     column_from_array,
     column_from_pandas,
 )
-from mixedfx.matrices.labels import Labels, numerals
+from mixedfx.matrices.dates import style_of
+from mixedfx.matrices.labels import Labels, cased, numerals, spaced
 
 __all__ = [
     "DictFrame",
@@ -32,11 +34,14 @@ __all__ = [
     "PandasFrame",
     "as_frame",
     "missing_column",
+    "slip_notes",
     "text_notes",
     "unnamed_hint",
     "used_columns",
 ]
 
+CODES = frozenset({9.0, 99.0, 999.0, 9999.0, 99999.0})  # that stand for missing values, most often with a minus
+LEVELS_OF_NUMBERS = tuple(f"all of its values are numbers{sign} (" for sign in ("", " with a percent sign"))
 MANY_LEVELS = 10  # of text, all of them numbers, from which on a note is worth its place
 
 
@@ -98,6 +103,8 @@ def missing_column(absent: Sequence[str], names: Sequence[str], unnamed: Sequenc
     """Return the error for columns that the data don't have, with close names."""
     listed = ", ".join(map(repr, absent))
     for name in absent:
+        if says := way_out("column", name):
+            return DataError(f"the data have no column {name!r}: {says}")
         if (meant := _computed(name, names)) is not None:
             return DataError(
                 f"the data have no column {name!r}; what is computed is given as numbers, {meant}, or as a column of "
@@ -213,14 +220,12 @@ def _column_of_series(name: str, series: Any) -> DataColumn:
 
     dtype = series.dtype
     text = str(dtype)
+    if dtype == nw.String or (dtype == nw.Categorical and not _keeps_category_order(series)):
+        return column_from_array(name, np.array(series.cast(nw.String()).to_list(), dtype=object))
     if dtype == nw.Categorical or dtype == nw.Enum:
         levels = pd.Index(series.cat.get_categories().to_list(), dtype=object)
-        if dtype == nw.Categorical and not _keeps_category_order(series):
-            levels = levels.sort_values()
         codes = pd.Categorical(series.cast(nw.String()).to_list(), categories=levels).codes
         return FactorColumn(name, text, np.asarray(codes), levels)
-    if dtype == nw.String:
-        return column_from_array(name, np.array(series.to_list(), dtype=object))
     if dtype.is_nested() or dtype == nw.Object:
         return RefusedColumn(name, text, "nested values are not supported; take one value a row")
     if dtype.is_numeric() and not dtype.is_decimal() and series.null_count() == 0:
@@ -231,7 +236,7 @@ def _column_of_series(name: str, series: Any) -> DataColumn:
 
 
 def _keeps_category_order(series: Any) -> bool:
-    """Say whether the categories have an order (polars' Categorical lists them as they appear)."""
+    """Say whether the categories have an order; polars' Categorical, which has none, is text stored as numbers."""
     import narwhals.stable.v1 as nw
 
     return series.implementation is not nw.Implementation.POLARS
@@ -265,10 +270,11 @@ def as_frame(data: Any) -> Frame:
     try:
         return NarwhalsFrame(nw.from_native(data, eager_only=True))
     except TypeError as error:
-        lazy = " (collect a lazy frame first)" if hasattr(data, "collect") else ""
+        kind = f"{type(data).__module__.partition('.')[0]}.{type(data).__name__}".removeprefix("builtins.")
+        says = way_out("data", "lazy", dir(data))
         raise TypeError(
             "data must be a data frame (pandas, polars, pyarrow, …) or a dict of arrays, "
-            f"found {type(data).__name__}{lazy}"
+            f"found {kind}{says and f': {says}'}"
         ) from error
 
 
@@ -279,7 +285,7 @@ def _short(text: str) -> str:
 def _meant_by(text: str) -> str:
     if "~" in text:
         return "the formula comes first, then the data"
-    return "read a file first (pandas.read_csv), bundled data are mfx.load_dataset(name)"
+    return way_out("data", text.rpartition(".")[2]) or way_out("data", "text")
 
 
 class FrameRows:
@@ -307,6 +313,14 @@ class FrameRows:
     def all(self) -> FrameRows:
         """Return all rows of the frame."""
         return self if self.keep is None else FrameRows(self.frame)
+
+    def some(self, chosen: BoolArray) -> FrameRows:
+        """Return those of the rows where ``chosen`` (n,) holds."""
+        if self.keep is None:
+            return FrameRows(self.frame, chosen)
+        keep = np.zeros(len(self.keep), dtype=bool)
+        keep[self.keep] = chosen
+        return FrameRows(self.frame, keep)
 
     def is_factor(self, name: str) -> bool:
         """Say whether a formula reads the column as a factor."""
@@ -353,10 +367,59 @@ def text_notes(rows: FrameRows, names: Sequence[str]) -> list[str]:
         if name not in rows.frame or not isinstance(rows.frame.column(name), TextColumn):
             continue
         labels = rows.labels(name)
-        said, count = numerals(labels), len(labels.levels)
-        if said and not (said.startswith("all of its values are numbers (") and count < MANY_LEVELS):
+        said, count = numerals(labels, rows.index), len(labels.levels)
+        if said and not (said.startswith(LEVELS_OF_NUMBERS) and count < MANY_LEVELS):
             out.append(f"{name} is text and was taken as a factor of {count} levels; {said}")
+        texts = list(map(str, labels.levels))
+        style = style_of(texts)
+        if style is not None and (count >= MANY_LEVELS or not style.is_sorted(texts)):
+            order = "" if style.is_sorted(texts) else " in the order of their letters"
+            said = f"all of its values are dates ({style.cure(name, texts)} makes them numbers)"
+            out.append(f"{name} is text and was taken as a factor of {count} levels{order}; {said}")
     return out
+
+
+def slip_notes(rows: FrameRows, measured: Iterable[str], groups: Iterable[str]) -> list[str]:
+    """Return a note for each column whose labels differ in spaces or capitals alone, or that has a code for missing."""
+    known = [name for name in measured if name in rows.frame]
+    factors = dict.fromkeys([*(name for name in known if rows.is_factor(name)), *groups])
+    out = []
+    for name in factors:
+        if twins := spaced(rows.labels(name)):
+            listed = ", ".join(f"{text!r} beside {text.strip()!r}" for text in twins[:3])
+            out.append(
+                f"{name} has levels that differ in spaces alone: {listed}{', …' if len(twins) > 3 else ''}; "
+                f"data[{name!r}].str.strip() makes them the same"
+            )
+        if words := cased(rows.labels(name)):
+            listed = ", ".join(" beside ".join(map(repr, same)) for same in words[:3])
+            out.append(
+                f"{name} has levels that differ in capitals alone: {listed}{', …' if len(words) > 3 else ''}; "
+                f"data[{name!r}].str.lower() makes them the same"
+            )
+    numeric = [name for name in known if name not in factors and not isinstance(rows.frame.column(name), TimeColumn)]
+    for name in numeric:
+        values = rows.numbers(name)
+        if (code := _missing_code(values)) is not None:
+            count = int(np.sum(values == code))
+            out.append(
+                f"{name} is {code:g} in {count} row{'s' * (count > 1)}, far from all other values: if this is a code "
+                f"for missing values, make it one (pandas.read_csv(…, na_values={code:g}))"
+            )
+    return out
+
+
+def _missing_code(values: Array) -> float | None:
+    """Return the least or greatest value if it is a usual code and further from the others than these from each other.
+
+    Two values alone are a contrast, such as -9 and 9, and no code among others.
+    """
+    for end in (values.min(), values.max()) if values.size else ():
+        if abs(end) in CODES:
+            others = values[values != end]
+            if others.size and np.ptp(others) > 0 and np.abs(others - end).min() > np.ptp(others):
+                return float(end)
+    return None
 
 
 def plain_frame(data: Any) -> pd.DataFrame:

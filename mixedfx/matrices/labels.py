@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import AnyArray, BoolArray, IntArray
 from mixedfx.exceptions import DataError
+from mixedfx.matrices.notation import COMMA, NOTATIONS, POINT, Notation
 
 __all__ = [
     "NEARLY_SAME",
@@ -28,6 +29,7 @@ __all__ = [
 
 #: A table over the range of the integers beats hashing while the range is below this multiple of their number.
 DENSE_RANGE = 4
+WORD = 3  # letters that make a word
 SHOWN = 3  # culprits that a message lists
 NEARLY_SAME = 1.5  # combinations of two factors for each level: with fewer, most levels of one are levels of the other
 
@@ -248,31 +250,73 @@ def ordered_levels(name: str, labels: Labels, wanted: Any) -> pd.Index[Any]:
     return labels.levels[[present.index(level) for level in dict.fromkeys(listed) if level in present]]
 
 
-def _number(text: str) -> bool:
-    try:
-        return bool(np.isfinite(float(text)))
-    except ValueError:
-        return False
+def spaced(labels: Labels) -> list[str]:
+    """Return the levels that another level is but for spaces at its ends, which nobody sees.
+
+    Examples
+    --------
+    >>> spaced(factorize("arm", np.array(["drug", "drug ", "placebo"], dtype=object)))
+    ['drug ']
+    """
+    if labels.levels.dtype.kind in "biuf":
+        return []
+    texts = [level for level in labels.levels if isinstance(level, str)]
+    padded = [text for text in texts if text != text.strip()]
+    return [text for text in padded if text.strip() in texts]
 
 
-def numerals(labels: Labels) -> str:
+def cased(labels: Labels) -> list[list[str]]:
+    """Return the levels that are the same word but for capitals, by which shorter ones, as of alleles, may be told.
+
+    Examples
+    --------
+    >>> cased(factorize("arm", np.array(["Drug", "drug", "placebo", "AA", "Aa"], dtype=object)))
+    [['Drug', 'drug']]
+    """
+    if labels.levels.dtype.kind in "biuf":
+        return []
+    texts = [level for level in labels.levels if isinstance(level, str)]
+    if len(set(map(str.casefold, texts))) == len(texts):
+        return []
+    words: dict[str, list[str]] = {}
+    for text in texts:
+        if sum(map(str.isalpha, text)) >= WORD:
+            words.setdefault(text.casefold(), []).append(text)
+    return [same for same in words.values() if len(same) > 1]
+
+
+def numerals(labels: Labels, rows: pd.Index[Any]) -> str:
     """Say what keeps text that looks like numbers from being some; empty if most levels do not look so.
 
-    Rows are counted from 0, as everywhere.
+    Parameters
+    ----------
+    labels : Labels
+    rows : Index
+        The names of their rows in the data.
     """
     levels = [str(level).strip() for level in labels.levels]
-    plain = [_number(level) for level in levels]
-    comma = [_number(level.replace(",", ".", 1)) for level in levels]
-    if not levels or 2 * sum(comma) <= len(levels):
+    bare = [text.removesuffix("%").rstrip() for text in levels]
+    signed = 2 * sum(text.endswith("%") for text in levels) > len(levels)
+    levels = bare if signed else levels
+    point, comma = (one.reads(levels) for one in NOTATIONS)
+    if not levels or 2 * max(sum(point), sum(comma)) <= len(levels):
         return ""
-    commas = sum(comma) > sum(plain)
-    read = comma if commas else plain
-    culprits = [k for k, one in enumerate(read) if not one]
-    written = "numbers with a decimal comma" if commas else "numbers"
+    notation, read = (COMMA, comma) if sum(comma) > sum(point) else (POINT, point)
+    texts = [text for text, good in zip(levels, read, strict=True) if good]
+    written = "numbers"
+    ways: tuple[Notation, ...] = (notation,)
+    if any("," in text for text in texts):
+        if point == comma:
+            written, ways = "numbers with a comma, before decimals or between thousands", (COMMA, POINT)
+        else:
+            written += " with a decimal comma" if notation is COMMA else " with commas between thousands"
+    if signed:
+        written += f" {'and' if ' with' in written else 'with'} a percent sign"
+    culprits = [k for k, good in enumerate(read) if not good]
     if not culprits:
-        cure = ".str.replace(',', '.').astype(float)" if commas else ".astype(float)"
-        return f"all of its values are {written} ({cure} makes them numbers)"
+        cures = [(".str.rstrip(' %')" if signed else "") + one.cure(texts) for one in ways]
+        return f"all of its values are {written} ({' or '.join(cures)} makes them numbers)"
     shown = ", ".join(
-        f"{labels.levels[k]!r} (row {int(np.flatnonzero(labels.codes == k)[0])})" for k in culprits[:SHOWN]
+        f"{labels.levels[k]!r} (row {rows[np.flatnonzero(labels.codes == k)[0]]})" for k in culprits[:SHOWN]
     )
     return f"all of its values but {shown}{', …' if len(culprits) > SHOWN else ''} are {written}"

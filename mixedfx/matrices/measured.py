@@ -225,7 +225,7 @@ def _sizes(frame: Frame, design: Design, one: Measured, values: Array) -> Array:
     if bad.size:
         raise DataError(
             f"the errors of {one.source}, column {one.size!r}, must be finite and not negative; found {size[bad[0]]:g} "
-            f"in row {design.index[bad[0]]!r}"
+            f"in row {design.index[bad[0]]}"
         )
     return np.asarray(size**2 if one.error == "sd" else size, dtype=float)
 

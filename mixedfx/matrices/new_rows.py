@@ -17,7 +17,7 @@ from mixedfx.matrices.build import Design
 from mixedfx.matrices.encoder import term_label
 from mixedfx.matrices.evaluate import Evaluator
 from mixedfx.matrices.fixed import FixedEffects, estimable_rows
-from mixedfx.matrices.frame import Frame, FrameRows, as_frame
+from mixedfx.matrices.frame import Frame, FrameRows, as_frame, missing_column
 from mixedfx.matrices.measured import with_means
 from mixedfx.matrices.pooled import MemberEncoder
 from mixedfx.matrices.random import RandomEffects
@@ -410,6 +410,9 @@ def refuse_offset(offset: Any) -> None:
 def _new_term(term: RandomEffects, frame: Frame, *, used: bool, whole: bool) -> tuple[IntArray, Array]:
     """Return the levels (n,) and columns (n, q) of a term for new data; without use, no column is needed."""
     if used:
+        if absent := [name for name in term.factors if name not in frame]:
+            missing = missing_column(absent, frame.names, frame.unnamed)
+            raise DataError(f"{missing}; a prediction for the population, random=False, needs no groups")
         return term.encode(frame)
     n, q = len(frame), term.n_columns
     names = term.factors if term.members is None else term.members.variables

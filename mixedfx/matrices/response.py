@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
+from mixedfx._suggestions import way_out
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Expression, display
@@ -49,9 +50,19 @@ class Response:
     trials: Array | None = None
     categories: tuple[Hashable, ...] | None = None
 
+    @property
+    def words(self) -> str:
+        """The name in a sentence, where a column alone needs no back-quotes."""
+        bare = self.name[1:-1]
+        return bare if self.name == f"`{bare}`" and "`" not in bare else self.name
+
     def with_trials(self, weights: Array | None) -> Response:
         """Return the response with prior ``weights`` read as numbers of trials."""
         return self if weights is None else replace(self, trials=weights)
+
+    def taken(self, rows: IntArray) -> Response:
+        """Return the response of some rows, repeated or not."""
+        return replace(self, values=self.values[rows], trials=None if self.trials is None else self.trials[rows])
 
     def __repr__(self) -> str:
         kind = "" if self.categories is None else f" in {len(self.categories)} categories"
@@ -102,10 +113,11 @@ def read_response(expression: Expression, value: Evaluator, kind: str, weights: 
 def _read_numeric(expression: Expression, value: Evaluator, weights: Array | None) -> Response:
     name = display(expression)
     if is_cbind(expression):
-        raise SpecificationError(f"the response {name} counts successes and failures: it needs family='binomial'")
+        says = f"the response {name} counts successes and failures: it needs family='binomial'"
+        raise SpecificationError(f"{says}; of several responses, {way_out('function', 'mvbind')}")
     content = value(expression)
     if isinstance(content, Factor):
-        said = numerals(content.labels)
+        said = numerals(content.labels, value.rows.index)
         if said:
             raise DataError(f"the response {name!r} is not numeric (it is text): {said}; correct it, then convert it")
         family = "'binomial'" if len(content.labels.levels) <= 2 else "'ordinal', if they have an order"
@@ -190,7 +202,8 @@ def _read_ordinal(expression: Expression, value: Evaluator, weights: Array | Non
             )
             raise DataError(
                 f"the ordinal response {name!r} is text, which has no order of its own ({shown}): say which category "
-                f"comes first, data[{name!r}] = pd.Categorical(data[{name!r}], categories=[…], ordered=True)"
+                f"comes first, data[{name!r}] = pd.Categorical(data[{name!r}], categories=[…], ordered=True), or in "
+                f"polars pl.col({name!r}).cast(pl.Enum([…]))"
             )
         _check_categories(name, len(content.levels))
         return Response(1.0 + content.labels.codes.astype(np.float64), name, None, content.levels)

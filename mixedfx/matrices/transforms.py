@@ -6,13 +6,16 @@ an immutable, picklable function that is applied to those values and, later, to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
@@ -56,9 +59,19 @@ def _identity(x: Any) -> Any:
     return x
 
 
+def _log(x: Any, base: float = math.e) -> Any:
+    return EXACT_LOGARITHMS[base](x) if base in EXACT_LOGARITHMS else np.log(x) / np.log(base)
+
+
+def _where(condition: Any, yes: Any, no: Any) -> Any:
+    return np.where(np.asarray(condition) != 0, yes, no)
+
+
+EXACT_LOGARITHMS = {np.e: np.log, 2.0: np.log2, 10.0: np.log10}
+
 #: Functions of each row alone.
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "log": np.log,
+    "log": _log,
     "log10": np.log10,
     "log2": np.log2,
     "log1p": np.log1p,
@@ -69,6 +82,12 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "sin": np.sin,
     "cos": np.cos,
     "tan": np.tan,
+    "tanh": np.tanh,
+    "logit": special.logit,
+    "expit": special.expit,
+    "pmin": lambda *values: reduce(np.minimum, values),
+    "pmax": lambda *values: reduce(np.maximum, values),
+    "where": _where,
     "round": _round,
     "floor": np.floor,
     "ceil": np.ceil,

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_flag, checked_positive
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, SpecificationError
 
@@ -32,6 +33,7 @@ ITERATIONS = 500
 TOLERANCE = 1e-14  # relative change of the slope that ends the iteration
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Line:
     """A straight line through points with errors in both coordinates.

@@ -13,21 +13,22 @@ import pandas as pd
 
 from mixedfx._arguments import checked_whole
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import Formula
 from mixedfx.matrices import Design
 from mixedfx.matrices.frame import Frame
 from mixedfx.scale.design import Building
 from mixedfx.scale.recipe import Recipe, make_recipe
-from mixedfx.scale.shifted import in_units_of
 from mixedfx.scale.sources import Source, as_source
-from mixedfx.scale.sums import Sums
+from mixedfx.scale.sums import Sums, in_units_of
 
 __all__ = ["CrossProducts", "cross_products", "recipe_of"]
 
 SHOWN = 3  # small cells that a message names
 
 
+@hinting_methods
 class CrossProducts:
     """Sums over rows, of everything that a linear mixed model needs: cross-products by cells of labels.
 

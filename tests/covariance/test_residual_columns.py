@@ -132,7 +132,7 @@ def test_missing_values_are_refused():
 
 
 def test_levels_and_times_that_the_fit_did_not_have_are_refused():
-    with pytest.raises(DataError, match=r"level\(s\) \['x'\], unknown to the fitted"):
+    with pytest.raises(DataError, match=r"level\(s\) 'x', unknown to the fitted"):
         VarIdent("sex").bind(DATA).rebind({"sex": ["x", "m"]})
     between = AR1("age", "id").bind(DATA).rebind({"age": [8, 9], "id": ["a", "a"]})
     with pytest.raises(DataError, match="not whole steps of 2 apart"):

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfx as mfx
@@ -15,6 +15,7 @@ from mixedfx.criterion.generalized_modes import stacked
 from mixedfx.criterion.laplace import LaplaceEvaluation
 from mixedfx.fitting.generalized_search import difference_hessian
 from mixedfx.models.generalized import GeneralizedLinearMixedModel
+from tests.examples import examples
 
 FAMILIES = {
     "binomial": {},
@@ -74,7 +75,7 @@ def draw(family, rng, frame):
 
 @pytest.mark.parametrize("name", FAMILIES)
 @given(term=st.sampled_from(TERMS), seed=st.integers(0, 10_000))
-@settings(max_examples=5)
+@examples(5)
 def test_the_batch_is_the_criterion_of_each_response(name, term, seed):
     problem, Y = problem_of(name, term, seed)
     problems = [problem.with_response(y) for y in Y.T]

@@ -5,7 +5,7 @@ Two random directions hold all components of a gradient at the price of two deri
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given
 from hypothesis import strategies as st
 
 from mixedfx.criterion.laplace import LaplaceEvaluation
@@ -13,6 +13,7 @@ from mixedfx.criterion.marginal import EXPECTED
 from mixedfx.criterion.mode import mode_state
 from tests.criterion.generalized import build
 from tests.differences import derivative
+from tests.examples import examples
 from tests.families.catalogue import CASES, DISPERSED
 from tests.strategies import designs
 
@@ -30,8 +31,8 @@ STRUCTURES = {  # name: (kind of design, covariance of every term)
     "nested": ("nested", "us"),
 }
 ALL = (*CASES, *DISPERSED)
-ONCE = settings(
-    max_examples=1,
+ONCE = examples(
+    1,
     derandomize=True,
     deadline=None,
     phases=[Phase.generate],

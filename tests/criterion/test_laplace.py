@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.criterion.laplace import LaplaceEvaluation, profiled
 from mixedfx.criterion.marginal import EXPECTED
-from mixedfx.criterion.mode import mode_state, predicted_states
+from mixedfx.criterion.mode import find_mode, mode_state, predicted_states
 from tests import dense_glmm
 from tests.criterion.generalized import build
-from tests.differences import gradient, jacobian
+from tests.differences import assert_gradient, jacobian
+from tests.examples import examples
 from tests.strategies import KINDS, RandomDesign, _frame, designs
 
 DENSE = [
@@ -41,7 +42,7 @@ FAMILIES = [
     ("hurdle_poisson", "log"),
     ("truncated_poisson", "log"),
 ]
-FEW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = examples(6)
 SOME_KINDS = ("one factor", "slopes", "nested slopes", "crossed", "crossed and nested")
 DISPERSIONS = {"nbinom2": np.exp(0.3), "gamma": np.exp(0.3), "beta": np.exp(0.3)}
 
@@ -60,9 +61,7 @@ def test_value_is_the_dense_definition(name, link, design, seed):
 
 
 def check_gradient(case):
-    at = evaluate(case, case.x)
-    expected = gradient(lambda x: evaluate(case, x).value, case.x, step=2e-3)
-    np.testing.assert_allclose(at.gradient, expected, rtol=1e-6, atol=1e-7 * (1 + np.abs(expected).max()))
+    assert_gradient(lambda x: evaluate(case, x).value, case.x, evaluate(case, case.x).gradient, 1e-7)
 
 
 @pytest.mark.parametrize("name, link", FAMILIES)
@@ -74,7 +73,7 @@ def test_gradient(name, link, design, seed):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 @given(data=st.data(), seed=st.integers(0, 100))
-@settings(max_examples=3, deadline=None)
+@examples(3)
 def test_gradient_of_every_structure(kind, data, seed):
     check_gradient(build(data.draw(designs((kind,), weights=False)), "nbinom2", "log", seed))
 
@@ -131,8 +130,7 @@ def test_gradient_with_profiled_fixed_effects(design, seed):
     p = case.model.n_fixed
     near = (case.x[:p], np.zeros(case.model.space.n_effects))
     at = profiled(case.model, case.x[p:], near)
-    expected = gradient(lambda outer: profiled(case.model, outer, near).value, case.x[p:], step=2e-3)
-    np.testing.assert_allclose(at.gradient, expected, rtol=1e-6, atol=1e-6 * (1 + np.abs(expected).max()))
+    assert_gradient(lambda outer: profiled(case.model, outer, near).value, case.x[p:], at.gradient, 1e-6)
 
 
 def test_zero_variance_is_a_legal_value():
@@ -145,3 +143,24 @@ def test_zero_variance_is_a_legal_value():
     value = LaplaceEvaluation(state).value
     assert value == pytest.approx(-2 * case.family.loglik(case.observed, eta).sum(), abs=1e-10)
     assert np.all(np.isfinite(LaplaceEvaluation(state).gradient))
+
+
+def test_a_start_that_leads_far_away_costs_little():
+    """Without weights the first step goes to where the next ones only creep back: the search begins anew at zero."""
+    frame = _frame(np.random.default_rng(1), 40, (5, 3, 4), balanced=True).assign(y=0.0)
+    space = build(RandomDesign("one factor", frame, (), KINDS["one factor"], None), "poisson", "log").model.space
+    steps = []
+
+    def quadratic(eta):
+        steps.append(eta)
+        mean = np.exp(eta)
+        return 5 * eta - mean, 5 - mean, mean
+
+    fixed, factors = np.zeros(len(frame)), [np.array([[1.4]])]
+    expected = find_mode(space, quadratic, fixed, factors)
+    from_zero = len(steps)
+    away = np.full(space.n_effects, -30.0)
+    found = find_mode(space, quadratic, fixed, factors, (away, away / 1.4**2))
+    assert min(np.sum(5 * eta - np.exp(eta)) for eta in steps) < -1e20
+    assert len(steps) <= 2 * from_zero + 5
+    np.testing.assert_allclose(found.b, expected.b, rtol=1e-9)

@@ -28,7 +28,7 @@ PROBLEMS = {
 }
 
 
-@pytest.fixture(params=PROBLEMS)
+@pytest.fixture(params=PROBLEMS, scope="module")
 def problem(request):
     return PROBLEMS[request.param]()
 

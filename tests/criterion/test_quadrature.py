@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.calculus.quadrature import hermite_rule
@@ -12,7 +12,8 @@ from mixedfx.criterion.quadrature import QuadratureEvaluation
 from tests import dense_glmm
 from tests.criterion import exact_cases
 from tests.criterion.generalized import build
-from tests.differences import gradient
+from tests.differences import assert_gradient
+from tests.examples import examples
 from tests.strategies import designs
 
 ONE_FACTOR = ("one factor", "slopes", "slope only", "three columns", "two terms on one factor")
@@ -23,7 +24,7 @@ FAMILIES = [
     ("nbinom2", "log"),
     ("ordinal", "logit"),
 ]
-FEW = settings(max_examples=5, deadline=None)
+FEW = examples(5)
 
 
 def evaluate(case, x, order):
@@ -32,7 +33,7 @@ def evaluate(case, x, order):
 
 
 @given(order=st.integers(1, 300), dimension=st.integers(1, 2))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_rule_integrates_the_gaussian(order, dimension):
     rule = hermite_rule(min(order, 300 if dimension == 1 else 40), dimension)
     squares = np.sum(rule.nodes**2, axis=1)
@@ -63,16 +64,14 @@ def test_one_node_is_laplace(design, seed):
 @pytest.mark.parametrize("order", [2, 3, 5])
 @pytest.mark.parametrize("name, link", FAMILIES)
 @given(design=designs(ONE_FACTOR, weights=False), seed=st.integers(0, 100))
-@settings(max_examples=3, deadline=None)
+@examples(3)
 def test_gradient_is_that_of_the_value(name, link, order, design, seed):
     case = build(design, name, link, seed)
-    expected = gradient(lambda x: evaluate(case, x, order).value, case.x, step=2e-3)
-    found = evaluate(case, case.x, order).gradient
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7 * (1 + np.abs(expected).max()))
+    assert_gradient(lambda x: evaluate(case, x, order).value, case.x, evaluate(case, case.x, order).gradient, 1e-7)
 
 
 @given(design=designs(ONE_FACTOR, weights=False), seed=st.integers(0, 100))
-@settings(max_examples=3, deadline=None)
+@examples(3)
 def test_nodes_in_portions_give_the_same(design, seed):
     from unittest import mock
 

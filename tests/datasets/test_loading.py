@@ -129,7 +129,7 @@ def test_a_warm_load_reads_no_file():
 
 
 def test_case_is_ignored():
-    pd.testing.assert_frame_equal(mfx.load_dataset("InstEval"), mfx.load_dataset("insteval"))
+    pd.testing.assert_frame_equal(mfx.load_dataset("SleepStudy"), mfx.load_dataset("sleepstudy"))
 
 
 def test_unknown_names_get_suggestions():

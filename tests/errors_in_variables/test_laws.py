@@ -1,6 +1,7 @@
 """What must hold of corrections for errors of measurements, whatever the data."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,8 @@ import pytest
 import mixedfx as mfx
 
 
-@pytest.fixture(scope="module")
-def data():
+@cache
+def drawn():
     rng = np.random.default_rng(11)
     n, m = 180, 20
     g = np.arange(n) % m
@@ -24,6 +25,11 @@ def data():
     frame["y"], frame["t"] = eta + rng.normal(size=n), (rng.uniform(size=n) < 1 / (1 + np.exp(1 - eta))).astype(int)
     frame["c"] = rng.poisson(np.exp(0.4 * eta))
     return frame
+
+
+@pytest.fixture
+def data():
+    return drawn()
 
 
 KINDS = {
@@ -42,9 +48,15 @@ def fitted(kind, me, data):
     return function(formula.format(me=me), data, **options)
 
 
+@cache
+def fit_of(kind, me):
+    """The fit to the data as they were drawn, made once."""
+    return fitted(kind, me, drawn())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_error_the_fit_is_the_naive_one(data, kind):
-    fit = fitted(kind, "me(w, sd=1e-5)", data)
+    fit = fit_of(kind, "me(w, sd=1e-5)")
     function, formula, options = KINDS[kind]
     options = {k: v for k, v in options.items() if k != "errors_in_variables"}
     options |= {"reml": False} if kind in ("linear", "mixed") else {}
@@ -60,7 +72,7 @@ def test_without_error_the_fit_is_the_naive_one(data, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_correction_undoes_attenuation(data, kind):
-    fit = fitted(kind, "me(w1, w2)", data)
+    fit = fit_of(kind, "me(w1, w2)")
     assert fit.params["me(w1, w2)"] > fit.naive.params["me(w1, w2)"] > 0
     assert 0 < fit.reliability["me(w1, w2)"] < 1
     assert fit.converged
@@ -68,7 +80,7 @@ def test_the_correction_undoes_attenuation(data, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_of_the_measurements(data, kind):
-    one, other = fitted(kind, "me(w, sd=0.7)", data), fitted(kind, "me(w, sd=7)", data.assign(w=10 * data.w + 300))
+    one, other = fit_of(kind, "me(w, sd=0.7)"), fitted(kind, "me(w, sd=7)", data.assign(w=10 * data.w + 300))
     assert other.params["me(w)"] == pytest.approx(one.params["me(w)"] / 10, rel=1e-5)
     assert other.bse["me(w)"] == pytest.approx(one.bse["me(w)"] / 10, rel=1e-4)
     if one.method == "ml":
@@ -88,7 +100,7 @@ SPELLINGS = [
 @pytest.mark.parametrize("kind", ["linear", "calibrated", "moments", "logistic"])
 def test_two_spellings_of_one_error(data, kind, spellings):
     one, other = (text.format(noise=0.2 * data.w.var()) for text in spellings)
-    one, other = fitted(kind, one, data), fitted(kind, other, data)
+    one, other = fit_of(kind, one), fit_of(kind, other)
     np.testing.assert_allclose(one.params.to_numpy(), other.params.to_numpy(), rtol=1e-6)
     np.testing.assert_allclose(one.bse.to_numpy(), other.bse.to_numpy(), rtol=1e-5)
 
@@ -97,14 +109,27 @@ def test_two_spellings_of_one_error(data, kind, spellings):
 def test_the_order_of_rows_and_labels_does_not_matter(data, kind):
     shuffled = data.sample(frac=1, random_state=1)
     shuffled["g"] = shuffled.g.map(lambda name: f"h{99 - int(name[1:])}")
-    one, other = fitted(kind, "me(w1, w2)", data), fitted(kind, "me(w1, w2)", shuffled)
+    one, other = fit_of(kind, "me(w1, w2)"), fitted(kind, "me(w1, w2)", shuffled)
     np.testing.assert_allclose(one.params, other.params, rtol=1e-6)
     np.testing.assert_allclose(one.bse, other.bse, rtol=1e-5)
     assert one.llf == pytest.approx(other.llf, abs=1e-7)
 
 
+HOW = {"ml": ("ML", "together"), "rc": ("REML", "regression calibration"), "moment": ("moments", "Fuller 1987")}
+
+
+@pytest.mark.parametrize("method", HOW)
+def test_tables_say_how_it_was_fitted_and_the_formula_as_it_is_read(data, method):
+    fit, words = mfx.lmer("y ~ me(w1, w2) + z", data, errors_in_variables=method), HOW[method]
+    facts = fit.summary().tables[0]["value"]
+    assert facts["Method"] == words[0]
+    assert facts["Formula"] == "y ~ 1 + me(w1, w2) + z"
+    assert words[1] in fit.report()
+    assert "`" not in fit.report()
+
+
 def test_calibration_is_moments_where_all_is_linear(data):
-    one, other = fitted("moments", "me(w1, w2)", data), mfx.lmer("y ~ me(w1, w2) + z", data, errors_in_variables="rc")
+    one, other = fit_of("moments", "me(w1, w2)"), mfx.lmer("y ~ me(w1, w2) + z", data, errors_in_variables="rc")
     np.testing.assert_allclose(one.params, other.params, rtol=1e-9)
     np.testing.assert_allclose(one.bse, other.bse, rtol=0.1)
 
@@ -115,7 +140,7 @@ def test_a_missing_replicate_is_not_a_missing_row(data):
     holes.loc[5:6, "w1"] = np.nan
     fit = fitted("mixed", "me(w1, w2)", holes)
     assert fit.nobs == len(data) - 2
-    whole = fitted("mixed", "me(w1, w2)", data)
+    whole = fit_of("mixed", "me(w1, w2)")
     assert fit.params["me(w1, w2)"] == pytest.approx(whole.params["me(w1, w2)"], abs=whole.bse["me(w1, w2)"])
     sd = fit.true_values["me(w1, w2)", "sd"]
     assert sd.loc[0] > sd.loc[20]
@@ -125,10 +150,10 @@ def test_a_missing_replicate_is_not_a_missing_row(data):
 def test_the_report_is_of_the_model(data, kind):
     """Mixed with random effects alone, and with a family where it is not the linear model."""
     _, formula, options = KINDS[kind]
-    first = fitted(kind, "me(w1, w2)", data).report().split(" was fitted")[0]
+    first = fit_of(kind, "me(w1, w2)").report().split(" was fitted")[0]
     assert ("mixed" in first) == ("|" in formula)
     assert ("family" in first) == ("family" in options)
-    assert options.get("family", "") in first
+    assert options.get("family", "") in first.lower()
 
 
 def test_a_group_has_one_true_value(data):
@@ -155,7 +180,7 @@ def test_laplace_and_quadrature_agree_as_groups_grow(data):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_saved_and_loaded(data, kind, tmp_path):
-    fit = fitted(kind, "me(w1, w2)", data)
+    fit = fit_of(kind, "me(w1, w2)")
     fit.save(tmp_path / "fit.mfx")
     again = mfx.load(tmp_path / "fit.mfx")
     for other in (again, pickle.loads(pickle.dumps(fit))):
@@ -167,7 +192,7 @@ def test_saved_and_loaded(data, kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_take_true_values(data, kind):
-    fit = fitted(kind, "me(w1, w2)", data)
+    fit = fit_of(kind, "me(w1, w2)")
     new = pd.DataFrame({"me(w1, w2)": [1.0, 2.0], "z": 0.0, "g": "g03"})
     eta = fit.predict(new, random=False, which="linear")
     assert np.diff(eta).item() == pytest.approx(fit.params["me(w1, w2)"])
@@ -181,16 +206,16 @@ def test_predictions_take_true_values(data, kind):
 
 
 def test_residuals_of_fitted_rows_have_the_variance_that_they_should(data):
-    fit = fitted("linear", "me(w1, w2)", data)
+    fit = fit_of("linear", "me(w1, w2)")
     assert np.var(fit.residuals("pearson")) == pytest.approx(1.0, abs=0.02)
     draws = fit.simulate(500, seed=1)
     assert draws.to_numpy().std() == pytest.approx(data.y.std(), rel=0.1)
-    logistic = fitted("logistic", "me(w1, w2)", data)
+    logistic = fit_of("logistic", "me(w1, w2)")
     assert logistic.fittedvalues.mean() == pytest.approx(data.t.mean(), abs=0.02)
 
 
 def test_update(data):
-    fit = fitted("mixed", "me(w1, w2)", data)
+    fit = fit_of("mixed", "me(w1, w2)")
     assert list(fit.update("~ . - z").params.index) == ["Intercept", "me(w1, w2)"]
     assert list(fit.update("~ . + me(u, sd=0.1) - (1 | g)").params.index)[-1] == "me(u)"
     plain = fit.update("~ . - `me(w1, w2)`")
@@ -233,7 +258,7 @@ def test_the_graph_has_the_true_value_between_measurements_and_response(data):
 
 
 def test_comparisons_are_of_the_same_measurements(data):
-    small, large = (fitted("mixed", "me(w1, w2)", data), mfx.lmer("y ~ me(w1, w2) + z + (z | g)", data))
+    small, large = (fit_of("mixed", "me(w1, w2)"), mfx.lmer("y ~ me(w1, w2) + z + (z | g)", data))
     assert mfx.anova(small, large).shape[0] == 2
     assert mfx.explain(small).code == {}
 

@@ -2,21 +2,38 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.calculus.jets import Space
 from mixedfx.families.evaluate import CLOSED_FORMS
-from tests.differences import derivative
+from tests.differences import LEVELS, derivative
+from tests.examples import examples
 from tests.families.catalogue import CASES, DISPERSED, samples
 
-STEP = 1e-2
-FEW = settings(max_examples=6, deadline=None)
+STEP = 5e-3
+FEW = examples(6)
 
 
 def close(exact, numerical, scale=1.0):
     size = np.max(np.abs(numerical), initial=1.0)
     assert exact == pytest.approx(numerical, rel=2e-7, abs=2e-8 * size * scale)
+
+
+def derivatives_of(arrays, like):
+    """Derivatives at 0 of a function of one number that returns arrays of the shapes of ``like``."""
+    flat = derivative(lambda t: np.concatenate([np.ravel(array) for array in arrays(t)]), 0.0, STEP)
+    pieces = np.split(flat, np.cumsum([array.size for array in like])[:-1])
+    return [piece.reshape(array.shape) for piece, array in zip(pieces, like)]
+
+
+def along_a_predictor(s, place):
+    """Derivatives of the arrays of all orders along one linear predictor; the rows at all steps are one call."""
+    steps = [side * STEP / 2**level for level in range(LEVELS) for side in (1, -1)]
+    eta = np.stack([shifted(s.eta, place, step) for step in steps])
+    orders = s.family.derivatives(s.observed, eta, s.phi)
+    at = {step: [order[k] for order in orders] for k, step in enumerate(steps)}
+    return derivatives_of(at.__getitem__, at[STEP])
 
 
 def shifted(eta, place, step):
@@ -38,13 +55,9 @@ def test_each_order_is_the_derivative_of_the_order_below(case, data):
     exact = s.family.derivatives(s.observed, s.eta, s.phi)
     assert exact[0] == pytest.approx(s.family.loglik(s.observed, s.eta, s.phi), rel=1e-13, abs=1e-13)
     for place in range(n_predictors):
+        below = along_a_predictor(s, place)
         for order in (1, 2, 3):
-            numerical = derivative(
-                lambda t, k=place, d=order: s.family.derivatives(s.observed, shifted(s.eta, k, t), s.phi)[d - 1],
-                0.0,
-                STEP,
-            )
-            close(component(exact[order], place, n_predictors), numerical)
+            close(component(exact[order], place, n_predictors), below[order - 1])
 
 
 @pytest.mark.parametrize("case", [*CASES, *DISPERSED], ids=str)
@@ -53,17 +66,16 @@ def test_each_order_is_the_derivative_of_the_order_below(case, data):
 def test_derivatives_in_phi(case, data):
     s = data.draw(samples(case))
     exact = s.family.phi_derivatives(s.observed, s.eta, s.phi)
+    below = s.family.derivatives(s.observed, s.eta, s.phi)
     n_predictors = len(s.family.predictors)
     for order, array in enumerate(exact):
         axes = () if n_predictors == 1 else (n_predictors,) * order
         assert array.shape == (s.observed.n, *axes, s.phi.size)
     for place in range(s.phi.size):
         unit = np.eye(s.phi.size)[place]
+        numerical = derivatives_of(lambda t, u=unit: s.family.derivatives(s.observed, s.eta, s.phi + t * u), below)
         for order in (0, 1, 2):
-            numerical = derivative(
-                lambda t, u=unit, d=order: s.family.derivatives(s.observed, s.eta, s.phi + t * u)[d], 0.0, STEP
-            )
-            close(exact[order][..., place], numerical)
+            close(exact[order][..., place], numerical[order])
 
 
 @pytest.mark.parametrize("case", [*CASES, *DISPERSED], ids=str)
@@ -112,20 +124,24 @@ def test_leading_axes_are_broadcast(case):
 
 
 @pytest.mark.parametrize("pair", CLOSED_FORMS, ids=lambda pair: f"{pair[0].__name__}-{pair[1].name}")
-def test_closed_forms_are_the_density_differentiated_automatically(pair):
+@pytest.mark.parametrize("trials", [1.0, 7.0])
+def test_closed_forms_are_the_density_differentiated_automatically(pair, trials, monkeypatch):
     family = pair[0](pair[1])
     rng = np.random.default_rng(5)
-    eta = rng.normal(size=60) * 3
-    phi = np.full(len(family.phi_names), 0.4)
-    for trials in (np.ones(60), np.full(60, 7.0)):
-        observed = family.observe(family.simulate(rng, eta, phi, trials=trials), trials=trials)
-        weighted = family.observe(
-            observed.y / (trials if family.proportions else 1.0), trials=trials, weights=np.ones(60)
-        )
-        closed = family.derivatives(observed, eta, phi)
-        automatic = family.derivatives(weighted, eta, phi)  # a weighted response takes the general way
-        for left, right in zip(closed, automatic, strict=True):
-            assert left == pytest.approx(right, rel=1e-10, abs=1e-10)
+    eta, phi = rng.normal(size=60) * 3, np.full(len(family.phi_names), 0.4)
+    drawn = family.simulate(rng, eta, phi, trials=np.full(60, trials))
+    weights = rng.uniform(0.2, 3.0, 60) if family.precision_weights else None
+    observed = family.observe(drawn, trials=np.full(60, trials), weights=weights)
+
+    def everything():
+        inner = family.mean_derivatives(observed, eta, phi)
+        both = family.all_derivatives(observed, eta, phi)
+        return [*family.derivatives(observed, eta, phi), inner[1], inner[2], *both[0], *both[1]]
+
+    closed = everything()
+    monkeypatch.delitem(CLOSED_FORMS, pair)
+    for left, right in zip(closed, everything(), strict=True):
+        assert left == pytest.approx(right, rel=1e-10, abs=1e-10)
 
 
 def test_a_space_without_parameters_holds_all_partial_derivatives():

@@ -4,9 +4,11 @@ import copy
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 
+import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
 from mixedfx.families import (
     FAMILIES,
@@ -226,3 +228,26 @@ def test_natural_parameters():
     held = family_for("student_t").with_fixed(df=4)
     assert held.phi_names == ("dispersion",)
     assert held.natural([0.0])[0] == {"dispersion": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("family", "bad", "good", "options"),
+    [
+        ("poisson", -3.0, 1.0, {}),
+        ("gamma", 0.0, 1.0, {}),
+        ("binomial", 0.35, 0.5, {"weights": "w"}),
+        ("beta", 1.0, 0.5, {}),
+        ("nbinom2", 0.5, 1.0, {}),
+    ],
+)
+@pytest.mark.parametrize("names", [None, "r"])
+def test_rows_are_those_of_the_data_whatever_was_left_out(family, bad, good, options, names):
+    """A value that cannot be is named with its row in the data, in a fit and in a new response."""
+    y = np.tile([good, good, good * 0.5 if family in ("gamma", "beta") else good], 8)
+    data = pd.DataFrame({"y": y, "x": np.arange(24.0), "w": 10, "g": np.repeat(list("abcd"), 6)})
+    data.index = data.index if names is None else names + data.index.astype(str)
+    data.iloc[[2, 5], 1] = np.nan
+    data.iloc[9, 0] = bad
+    row = 9 if names is None else "r9"
+    with pytest.raises(DataError, match=f"found.* {bad:g} in row {row}"):
+        mfx.glmer("y ~ x + (1 | g)", data, family=family, **options)

@@ -37,27 +37,28 @@ def parameters(case, value):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_result_is_a_number(case):
     family, rng = case.family, np.random.default_rng(0)
-    others = [rng.choice(ETA, ETA.size) for _ in family.predictors[1:]]
-    eta = np.column_stack([ETA, *others]) if others else ETA
-    trials = np.full(ETA.size, 2.0 if family.proportions else 1.0)
-    for y in responses(case):
-        observed = family.observe(np.full(ETA.size, y), trials=trials)
-        for value in UNBOUNDED if family.phi_names else (0.0,):
-            phi = parameters(case, value)
-            log_density, *slopes = family.derivatives(observed, eta, phi)
-            assert not np.isnan(log_density).any()
-            assert np.all(log_density < np.inf)
-            in_phi = family.phi_derivatives(observed, eta, phi)
-            inner = family.mean_derivatives(observed, eta, phi, order=3)
-            assert all(np.isfinite(array).all() for array in (*slopes, *in_phi, *inner[1:]))
-            weights = family.expected_weights(observed, eta, phi)
-            assert np.all(np.isfinite(weights) & (weights >= 0))
-            deviance = family.unit_deviance(observed, eta, phi)
-            assert np.all(deviance >= 0)
-            lower, upper = family.cdf_limits(observed, eta, phi)
-            assert np.all((lower >= 0) & (lower <= upper) & (upper <= 1))
-            family.simulate(rng, eta, phi, trials=trials)
-            family.variance(eta, phi, trials=trials)
+    y = responses(case)
+    means, y = np.tile(ETA, len(y)), np.repeat(y, ETA.size)
+    others = [np.tile(rng.choice(ETA, ETA.size), y.size // ETA.size) for _ in family.predictors[1:]]
+    eta = np.column_stack([means, *others]) if others else means
+    trials = np.full(y.size, 2.0 if family.proportions else 1.0)
+    observed = family.observe(y, trials=trials)
+    for value in UNBOUNDED if family.phi_names else (0.0,):
+        phi = parameters(case, value)
+        log_density, *slopes = family.derivatives(observed, eta, phi)
+        assert not np.isnan(log_density).any()
+        assert np.all(log_density < np.inf)
+        in_phi = family.phi_derivatives(observed, eta, phi)
+        inner = family.mean_derivatives(observed, eta, phi, order=3)
+        assert all(np.isfinite(array).all() for array in (*slopes, *in_phi, *inner[1:]))
+        weights = family.expected_weights(observed, eta, phi)
+        assert np.all(np.isfinite(weights) & (weights >= 0))
+        deviance = family.unit_deviance(observed, eta, phi)
+        assert np.all(deviance >= 0)
+        lower, upper = family.cdf_limits(observed, eta, phi)
+        assert np.all((lower >= 0) & (lower <= upper) & (upper <= 1))
+        family.simulate(rng, eta, phi, trials=trials)
+        family.variance(eta, phi, trials=trials)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every mistake is a SpecificationError that says what to write and marks the place."""
 
+import re
 import sys
 
 import pytest
@@ -91,7 +92,15 @@ MISTAKES = [
     ("y ~ ‸I(2)", "needs a column"),
     ("y ~ ‸log(2)", "needs a column"),
     ("y ~ ‸I(pi)", "needs a column"),
-    ("y ~ log(x, ‸2)", "too many arguments"),
+    ("y ~ exp(x, ‸2)", "too many arguments"),
+    ("y ~ log(x, ‸1)", "base of a logarithm"),
+    ("y ~ log(x, ‸-2)", "base of a logarithm"),
+    ("y ~ log(x, ‸z)", "base of a logarithm"),
+    ("y ~ ‸pmin(x)", r"pmin\(x, 5\)"),
+    ("y ~ ‸pmax(x, na=1)", r"pmax\(x - 5, 0\)"),
+    ("y ~ ‸where(x > 1, 1)", r"where\(x > 5, x, 5\)"),
+    ("y ~ ‸where(x > 1, 1, 2, 3)", r"where\(x > 5, x, 5\)"),
+    ("y ~ s(x, bs=‸'re')", r"\(1 \| group\)"),
     ("y ~ C(f, contr.sum, ‸['a'])", "too many arguments"),
     ("y ~ scale(x, foo=‸1)", "no argument 'foo'"),
     ("y ~ poly(x, 2, degree=‸3)", "twice"),
@@ -165,6 +174,22 @@ def test_missing_columns_are_named_with_a_neighbour(text, column):
         parse(text, columns=["y", "x", "g", "a_b"])
     assert "did you mean" in str(caught.value)
     assert "^" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("math ~ x", ["x", "math score"], "in a formula: `math score`"),
+        ("score ~ x", ["x", "score_t1", "score_t2"], "data.melt"),
+        ("y ~ x", ["y;x;g"], r"sep=';'"),
+        ("math score ~ x", ["x", "math score"], "`math score`"),
+        ("y ~ x + (1 | the school id)", None, "`the school id`"),
+        ("size.(mm) ~ x", None, "back-quotes"),
+    ],
+)
+def test_names_as_files_have_them_are_told_how_to_be_written(text, columns, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        parse(text, columns=columns)
 
 
 @pytest.mark.parametrize("formula", [None, 3, b"y ~ x", ["y ~ x"]])

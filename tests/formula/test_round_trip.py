@@ -3,14 +3,15 @@
 import ast
 import keyword
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import CONSTANTS, FUNCTIONS, parse
+from tests.examples import examples
 from tests.formula.strategies import formulas
 
 
-@settings(max_examples=400)
+@examples(120)
 @given(formulas())
 def test_round_trip(text):
     try:
@@ -29,7 +30,7 @@ def test_round_trip(text):
     assert parse(text, columns=list(formula.variables)) == formula
 
 
-@settings(max_examples=200)
+@examples(60)
 @given(formulas())
 def test_evaluable_text_holds_columns_and_whitelisted_functions_only(text):
     try:

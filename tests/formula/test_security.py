@@ -295,27 +295,35 @@ def test_functions_must_be_given_by_name():
             parse(f"y ~ {text}", functions={"half": abs})
 
 
+HOSTILE = [  # how often something is written, and the text
+    (9000, lambda n: "(a+b)^" + "9" * n),
+    (30, lambda n: "I(" * n + "x" + ")" * n + "+(" * 40),
+    (99_000, lambda n: "x" * n),
+    (1000, lambda n: "(a+b)*" * n + "c"),
+    (4000, lambda n: ":".join(f"v{i}" for i in range(n))),
+    (2000, lambda n: "(" + "+".join(f"v{i}" for i in range(n)) + ")^2"),
+    (2000, lambda n: "(1 | " + "/".join(f"v{i}" for i in range(n)) + ")"),
+    (1200, lambda n: "+".join("(x | g)" for _ in range(n))),
+    (49, lambda n: "I(" + "(" * n + "x" + ")" * n + ")"),
+    (900, lambda n: "poly(x, " + "1+" * n + "1)"),
+    (5001, lambda n: "`" * n),
+    (5001, lambda n: "'" * n),
+    (5000, lambda n: "~" * n),
+    (5000, lambda n: "|" * n),
+    (20_000, lambda n: "-" * n),
+    (2000, lambda n: "+".join(f"(1|g{i})" for i in range(n))),
+    (5100, lambda n: "+".join(f"v{i}" for i in range(n))),
+    (1500, lambda n: "+".join(f"v{i}" for i in range(n)) + "-".join(f"v{i}" for i in range(n))),
+    (1500, lambda n: "+".join(f"offset(v{i})" for i in range(n))),
+    (4000, lambda n: "a" + "-(a+b)" * n),
+]
+
+
 def test_the_work_is_proportionate_to_the_text():
-    hostile = [
-        "y ~ " + "(a+b)^" + "9" * 9000,
-        "y ~ " + "I(" * 30 + "x" + ")" * 30 + "+(" * 40,
-        "y ~ " + "x" * 99_000,
-        "y ~ " + "(a+b)*" * 2000 + "c",
-        "y ~ " + ":".join(f"v{i}" for i in range(10_000)),
-        "y ~ (" + "+".join(f"v{i}" for i in range(5000)) + ")^2",
-        "y ~ (1 | " + "/".join(f"v{i}" for i in range(2000)) + ")",
-        "y ~ " + "+".join("(x | g)" for _ in range(5000)),
-        "y ~ I(" + "(" * 49 + "x" + ")" * 49 + ")",
-        "y ~ poly(x, " + "1+" * 900 + "1)",
-        "y ~ " + "`" * 5001,
-        "y ~ " + "'" * 5001,
-        "~" * 5000,
-        "y ~ " + "|" * 5000,
-        "y ~ " + "-" * 90_000,
-        "y ~ " + "+".join(f"(1|g{i})" for i in range(9_000)),
-        "y ~ " + "+".join(f"v{i}" for i in range(7_000)) + "-".join(f"v{i}" for i in range(7_000)),
-        "y ~ " + "+".join(f"offset(v{i})" for i in range(6_000)),
-        "y ~ a" + "-(a+b)" * 15_000,
-    ]
-    for text in hostile:
-        assert calls(refused, lambda text=text: parse(text)) < 20_000 + 300 * len(text), text[:40]
+    """In calls: few for each character, and no more than twice as many (and a bit) for twice the text."""
+    for n, text in HOSTILE:
+        half, whole = (f"y ~ {text(m)}" for m in (n // 2, n))
+        work = calls(refused, lambda text=whole: parse(text))
+        assert work < 20_000 + 300 * len(whole), whole[:40]
+        few = work < 20_000  # then half the text says no more
+        assert few or work < 20_000 + 2.5 * calls(refused, lambda text=half: parse(text)), whole[:40]

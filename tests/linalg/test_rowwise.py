@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.covariance import UnstructuredCovariance
@@ -12,6 +12,7 @@ from mixedfx.linalg.factor import factorize
 from mixedfx.linalg.gram import cross_products
 from mixedfx.linalg.rowwise import RowMap
 from mixedfx.linalg.small import weighted_resolvent
+from tests.examples import examples
 from tests.strategies import designs
 
 
@@ -41,7 +42,7 @@ def storage(request, monkeypatch):
 
 @pytest.mark.parametrize("loaded", [False, True])
 @given(data=st.data(), seed=st.integers(0, 100))
-@settings(max_examples=15, deadline=None)
+@examples(15)
 def test_against_dense(loaded, data, seed):
     space, Z, factors = setting(data.draw(designs()), seed, loaded)
     rng = np.random.default_rng(seed)

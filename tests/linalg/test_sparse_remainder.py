@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mixedfx.covariance import UnstructuredCovariance
@@ -12,6 +12,7 @@ from mixedfx.criterion.linear import LinearCriterion
 from mixedfx.linalg import elimination
 from mixedfx.linalg import layout as layout_module
 from mixedfx.linalg.gram import cross_products
+from tests.examples import examples
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_sparse_remainder_is_the_dense_one(eager, seed, n_factors, theta):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(3, 60), st.floats(0.02, 0.3))
-@settings(max_examples=50)
+@examples(50)
 def test_every_entry_of_the_pattern_has_a_cell_of_its_own(seed, n, density):
     rng = np.random.default_rng(seed)
     graph = sp.csr_array((rng.random((n, n)) < density).astype(float))

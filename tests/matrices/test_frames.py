@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import mixedfx as mfx
 from mixedfx.exceptions import DataError
 from mixedfx.matrices import as_frame, build_design
 from tests.matrices.frames import small
@@ -149,6 +150,18 @@ def test_polars_nulls_and_nans_are_missing():
         polars.when(polars.int_range(24) == 7).then(None).otherwise(polars.col("g")).alias("g"),
     )
     assert build_design(FORMULA, data).index.tolist() == [row for row in range(24) if row not in (3, 5, 7)]
+
+
+def test_categories_without_an_order_are_the_text_that_they_are():
+    """What text cannot do, such as to be an ordinal response, polars' Categorical cannot do either; an Enum can."""
+    words = polars.Series(["low", "mid", "high"] * 8)
+    data = polars.DataFrame({"x": DATA.x.tolist(), "g": DATA.g.tolist(), "v": words})
+    for kind in (polars.String, polars.Categorical):
+        with pytest.raises(mfx.DataError, match=r"'v' is text, which has no order.*pl\.Enum"):
+            mfx.glmer("v ~ x + (1 | g)", data.with_columns(polars.col("v").cast(kind)), family="ordinal")
+    enum = polars.Enum(["low", "mid", "high"])
+    fit = mfx.glmer("v ~ x + (1 | g)", data.with_columns(polars.col("v").cast(enum)), family="ordinal")
+    assert fit.design.response.categories == ("low", "mid", "high")
 
 
 def test_polars_integers_and_booleans_with_nulls():

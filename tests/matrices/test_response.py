@@ -160,3 +160,66 @@ def test_text_that_was_meant_to_be_numbers_is_named():
     with pytest.raises(DataError, match=r"x is text.*decimal comma"):
         build_design("y ~ x + (1 | g)", commas)
     assert build_design("y ~ g + (1 | g)", frame).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("texts", "said", "cures"),
+    [
+        (["1.5", "2"], "are numbers (", [[1.5, 2.0]]),
+        (["1,5", "2"], "with a decimal comma", [[1.5, 2.0]]),
+        (["1.234,5", "2"], "with a decimal comma", [[1234.5, 2.0]]),
+        (["1,234.5", "2"], "with commas between thousands", [[1234.5, 2.0]]),
+        (["1,234,567", "2"], "with commas between thousands", [[1234567.0, 2.0]]),
+        (["1'234", "2"], "are numbers (", [[1234.0, 2.0]]),
+        (["80 %", "5%"], "are numbers with a percent sign", [[80.0, 5.0]]),
+        (["80,5 %", "5 %"], "with a decimal comma and a percent sign", [[80.5, 5.0]]),
+        (["1,234", "2"], "with a comma, before decimals or between thousands", [[1.234, 2.0], [1234.0, 2.0]]),
+    ],
+)
+def test_what_is_said_of_numbers_as_text_makes_them_numbers(texts, said, cures):
+    """The cures in parentheses are run as they stand."""
+    frame = pd.DataFrame({"y": texts * 6, "g": list("abcdef") * 2})
+    with pytest.raises(DataError) as told:
+        build_design("y ~ 1 + (1 | g)", frame)
+    message = str(told.value)
+    assert said in message
+    written = message[message.index("(.") + 1 : message.index(" makes them")]
+    assert [eval(f"column{cure}", {"column": pd.Series(texts)}).tolist() for cure in written.split(" or ")] == cures
+
+
+@pytest.mark.parametrize(
+    "style", ["%d.%m.%Y", "%d.%m.%y", "%m/%d/%y", "%m/%d/%Y", "%Y-%m-%d", "%Y-%m-%d %H:%M", "%d-%m-%Y", "%Y-%m-%d bare"]
+)
+@pytest.mark.parametrize("count", [3, 14])
+def test_what_is_said_of_dates_as_text_makes_days_of_them(style, count):
+    """The cure in parentheses is run as it stands; a few dates whose letters are in order may be meant as levels."""
+    days = pd.date_range("2023-09-25", periods=count, freq="23D")
+    texts = days.strftime(style.removesuffix(" bare")).tolist()
+    texts = [text.replace("-0", "-") for text in texts] if style.endswith("bare") else texts
+    frame = pd.DataFrame({"day": texts * 6, "g": np.repeat(list("abcdef"), count)})
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    (told,) = [note for note in build_design("y ~ day + (1 | g)", frame).notes if "dates" in note] or [""]
+    is_ordered = sorted(texts) == texts
+    assert bool(told) == (count > 9 or not is_ordered)
+    assert ("in the order of their letters" in told) == (bool(told) and not is_ordered)
+    if told:
+        value, name = told[told.index("(") + 1 : told.index(" makes them")].split(" of date = ")
+        date = eval(name, {"pd": pd, "data": frame})
+        assert eval(value, {"date": date}).tolist() == [23.0 * k for k in range(count)] * 6
+
+
+@pytest.mark.parametrize(
+    "texts", [["1.2.10", "1.2.3", "1.10.1"], ["a", "2024"], ["31.31.2024", "1.1.2024"], ["12/5", "3/4"]]
+)
+def test_labels_that_are_no_dates_are_not_called_so(texts):
+    frame = pd.DataFrame({"x": texts * 12, "g": np.repeat(list("abcd"), 3 * len(texts))})
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    assert not any("dates" in note for note in build_design("y ~ x + (1 | g)", frame).notes)
+
+
+def test_rows_are_those_of_the_data_whatever_was_left_out():
+    for index in (None, [f"r{k}" for k in range(24)]):
+        frame = pd.DataFrame({"y": map(str, range(24)), "g": np.repeat(list("abcd"), 6), "x": np.arange(24.0)}, index)
+        frame.iloc[9, 0], frame.iloc[3, 2], frame.iloc[5, 2] = "-", np.nan, np.nan
+        with pytest.raises(DataError, match=rf"'-' \(row {9 if index is None else 'r9'}\)"):
+            build_design("y ~ x + (1 | g)", frame)

@@ -170,7 +170,7 @@ def test_what_needs_no_rows_is_what_the_fit_in_memory_says(many, tmp_path, formu
     read.save(tmp_path / "fit")
     new = many.dropna()[:6]
     for fit in (read, mfx.load(tmp_path / "fit"), pickle.loads(pickle.dumps(read))):
-        assert str(fit.summary()) == str(rows.summary())
+        assert str(fit.summary()) == str(rows.summary()).replace(" .check() its assumptions,", "")  # it needs the rows
         for asked in (
             lambda fit: mfx.anova(fit),
             lambda fit: mfx.emmeans(fit, "f"),

@@ -14,7 +14,8 @@ from mixedfx.scale.sources import grouped_rows
 from tests.scale.test_cross_products import CASES, arguments_of, assert_same, pieces
 
 pyarrow = pytest.importorskip("pyarrow")
-pytest.importorskip("pyarrow.parquet")
+for _name in ("parquet", "dataset"):
+    pytest.importorskip(f"pyarrow.{_name}")
 
 
 def parquet_folder(data, folder):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
+from mixedfx._arguments import written
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.exceptions import DataError
 
-__all__ = ["Columns", "Levels", "group_codes", "group_names", "numbers", "read"]
+__all__ = ["Columns", "Levels", "group_codes", "group_names", "numbers", "place", "read"]
 
 Columns: TypeAlias = Mapping[str, Any] | pd.DataFrame
 """Column name to the values of the rows in use: arrays, Series or Categoricals, all of one length."""
@@ -55,6 +56,11 @@ def level_label(value: Any) -> str:
     """Return what a level is called; whole numbers that are stored as floating point without their ``.0``."""
     whole = isinstance(value, float) and value.is_integer()
     return f"{value:.0f}" if whole else str(value)
+
+
+def place(columns: Columns, names: Sequence[str], row: int) -> str:
+    """Say where a row is: the names of some columns and its values there."""
+    return ", ".join(f"{name} {written(read(columns, name).tolist()[row])}" for name in names)
 
 
 @dataclass(frozen=True)
@@ -103,10 +109,10 @@ class Levels:
         values = read(columns, self.name)
         codes = self.values.get_indexer(pd.Index(values.to_numpy()))
         if np.any(codes < 0):
-            unknown = values[codes < 0].unique().tolist()
+            unknown, known = values[codes < 0].unique().tolist(), self.values.tolist()
             raise DataError(
-                f"column {self.name!r} has the level(s) {unknown}, unknown to the fitted residual structure; "
-                f"known are {self.values.tolist()}"
+                f"column {self.name!r} has the level(s) {', '.join(map(written, unknown))}, unknown to the fitted "
+                f"residual structure; known are {', '.join(map(written, known))}"
             )
         return Levels(self.name, self.values, codes.astype(np.intp))
 

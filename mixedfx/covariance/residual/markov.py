@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import solve_banded
 
+from mixedfx._arguments import written
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
-from mixedfx.covariance.residual.columns import Columns, group_codes, group_names, numbers, read
+from mixedfx.covariance.residual.columns import Columns, group_codes, group_names, numbers, place, read
 from mixedfx.covariance.residual.scales import LOGIT_REACH, Bounded, DecayRate, Parameters
 from mixedfx.covariance.residual.structure import BoundCorrelation, CorrelationStructure, check_group, check_name
 from mixedfx.exceptions import DataError, SpecificationError
@@ -44,7 +46,7 @@ class GridTimes(Times):
         if np.any(times != np.round(times)):
             between = times[times != np.round(times)][0]
             raise DataError(
-                f"AR1: times must be integers, column {self.name!r} contains {between:g}; "
+                f"AR1: times must be integers, column {self.name!r} contains {written(between)}; "
                 f"use CAR1({self.name!r}, …) for times in between"
             )
         return times
@@ -111,9 +113,11 @@ class TimeOrder:
         gaps = (t[order[follows]] - t[order[follows - 1]]).astype(np.float64)
         if np.any(gaps == 0):
             row = order[follows[gaps == 0][0]]
-            where = "".join(f", {name} {read(columns, name).tolist()[row]!r}" for name in within)
+            where = f", {place(columns, within, row)}" if within else ""
             remedy = "" if within else ", as all rows are one: name the groups, group=…"
-            raise DataError(f"column {names[0]!r} has the same time {t[row]:g} twice in one group{where}{remedy}")
+            raise DataError(
+                f"column {names[0]!r} has the same time {written(t[row])} twice in one group{where}{remedy}"
+            )
         return cls(names, within, times, groups, order, follows, gaps)
 
     def again(self, columns: Columns) -> TimeOrder:
@@ -121,6 +125,7 @@ class TimeOrder:
         return TimeOrder.sort(columns, self.names, self.group_names, self.times)
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class AR1(CorrelationStructure):
     """First-order autoregression: the correlation is ``phi ** steps``, ``-1 < phi < 1``.
@@ -172,6 +177,7 @@ class AR1(CorrelationStructure):
         return f"AR(1) over {self.time or 'rows'}" + _within(self.group)
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class CAR1(CorrelationStructure):
     """Continuous-time autoregression (Ornstein-Uhlenbeck): the correlation is ``phi ** distance``, ``0 < phi < 1``.

@@ -9,8 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.special import expit
 
+from mixedfx._arguments import written
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
-from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names, level_label, read
+from mixedfx.covariance.residual.columns import Columns, Levels, group_codes, group_names, level_label, place, read
 from mixedfx.covariance.residual.scales import LOGIT_REACH, Bounded, NaturalMap, Parameters, ParameterScale
 from mixedfx.covariance.residual.structure import BoundCorrelation, CorrelationStructure, check_group, check_name
 from mixedfx.covariance.residual.variance import LevelVariance
@@ -19,6 +21,7 @@ from mixedfx.exceptions import DataError
 __all__ = ["CompoundSymmetry", "Unstructured"]
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class CompoundSymmetry(CorrelationStructure):
     """Correlation ``rho`` between any two rows of a group, ``-1 / (n - 1) < rho < 1`` with n the largest group.
@@ -147,6 +150,7 @@ REACH = 1e5
 """A single parameter takes a correlation at most 5e-11 away from 1."""
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Unstructured(CorrelationStructure):
     """A standard deviation for each visit and a correlation for each pair of visits within a group.
@@ -385,9 +389,8 @@ def _check_distinct(visits: Levels, names: tuple[str, ...], codes: IntArray, col
     distinct, first, count = np.unique(key, return_index=True, return_counts=True)
     if len(distinct) < len(key):
         row = first[count > 1][0]
-        where = ", ".join(f"{name} {read(columns, name).tolist()[row]!r}" for name in names)
-        visit = visits.values.tolist()[visits.codes[row]]
-        raise DataError(f"column {visits.name!r} has the visit {visit!r} twice in {where}")
+        visit = written(visits.values.tolist()[visits.codes[row]])
+        raise DataError(f"column {visits.name!r} has the visit {visit} twice in {place(columns, names, row)}")
 
 
 def _check_pairs(correlation: VisitCorrelation) -> None:
@@ -398,6 +401,6 @@ def _check_pairs(correlation: VisitCorrelation) -> None:
         i, j = np.argwhere(~together)[0]
         names, values = ":".join(correlation.names), correlation.visits.values.tolist()
         raise DataError(
-            f"no group of {names} has both {correlation.visits.name} {values[i]!r} and {values[j]!r}: "
+            f"no group of {names} has both {correlation.visits.name} {written(values[i])} and {written(values[j])}: "
             "their correlation cannot be estimated"
         )

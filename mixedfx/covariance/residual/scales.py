@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 
 __all__ = [
     "LOGIT_REACH",
@@ -42,6 +42,10 @@ class ParameterScale(ABC):
     @abstractmethod
     def real(self, value: float) -> float:
         """Return the ``x`` of a natural ``value`` strictly inside its range."""
+
+    def position(self, value: float) -> float:
+        """Return the share of its range that lies below a natural ``value``; a half where the range is infinite."""
+        return 0.5
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,10 @@ class Bounded(ParameterScale):
         """Return ``log((value - lower) / (upper - value))``."""
         return float(np.log((value - self.lower) / (self.upper - value)))
 
+    def position(self, value: float) -> float:
+        """Return the share of the interval below ``value``."""
+        return (value - self.lower) / (self.upper - self.lower)
+
 
 @dataclass(frozen=True)
 class DecayRate(ParameterScale):
@@ -115,6 +123,10 @@ class DecayRate(ParameterScale):
     def real(self, value: float) -> float:
         """Return ``log(-unit log(value))``."""
         return float(np.log(-self.unit * np.log(value)))
+
+    def position(self, value: float) -> float:
+        """Return the correlation at the distance ``unit``, whatever distances are measured in."""
+        return float(value**self.unit)
 
 
 class NaturalMap(ABC):
@@ -206,6 +218,12 @@ class Parameters:
     def n_rho(self) -> int:
         """Number of parameters."""
         return len(self.names)
+
+    def at_ends(self, rho: Array, share: float) -> BoolArray:
+        """Say which natural parameters (n_rho,) lie within this share of a finite range from one of its ends."""
+        natural = self.map.natural(rho).tolist()
+        positions = [scale.position(value) for scale, value in zip(self.map.scales, natural, strict=True)]
+        return np.asarray(np.abs(np.array(positions) - 0.5) > 0.5 - share, dtype=bool)
 
 
 def join(parts: Sequence[Parameters]) -> Parameters:

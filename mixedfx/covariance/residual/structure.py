@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.covariance.residual.columns import Columns, read
 from mixedfx.covariance.residual.scales import Parameters, join
@@ -23,6 +24,7 @@ __all__ = [
     "ResidualStructure",
     "check_group",
     "check_name",
+    "factors_of",
 ]
 
 
@@ -250,6 +252,7 @@ class BoundResidual:
         return np.concatenate([np.zeros((0, self.n)), *parts])
 
 
+@hinting_methods
 class ResidualStructure(ABC):
     """Variances and correlations of the residuals; multiply two to combine them.
 
@@ -300,7 +303,7 @@ class ResidualStructure(ABC):
     def __mul__(self, other: object) -> Combined:
         if not isinstance(other, ResidualStructure):
             return NotImplemented
-        return Combined((*_factors(self), *_factors(other)))
+        return Combined((*factors_of(self), *factors_of(other)))
 
 
 @dataclass(frozen=True)
@@ -344,7 +347,8 @@ class CorrelationStructure(ResidualStructure):
     """A structure with a correlation between rows of a group."""
 
 
-def _factors(structure: ResidualStructure) -> tuple[ResidualStructure, ...]:
+def factors_of(structure: ResidualStructure) -> tuple[ResidualStructure, ...]:
+    """Return the structures that a product is made of; one that is no product is its only factor."""
     return structure.factors if isinstance(structure, Combined) else (structure,)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance.residual.columns import Columns, Levels, level_label, numbers
 from mixedfx.covariance.residual.scales import Parameters, Positive, Unlimited
@@ -30,6 +31,7 @@ class VarianceStructure(ResidualStructure):
         return None
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class VarIdent(VarianceStructure):
     """A residual standard deviation for each level of a factor.
@@ -109,6 +111,7 @@ class LevelVariance(BoundVariance):
         return LevelVariance(self.levels.of(columns), self.parameters)
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class VarPower(VarianceStructure):
     """``sd = sigma |v|**power``, with a power for each level of ``group`` if given.
@@ -149,6 +152,7 @@ class VarPower(VarianceStructure):
         return f"standard deviation a power of {self.column}" + (f" by {self.group}" if self.group else "")
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class VarExp(VarianceStructure):
     """``sd = sigma exp(rate v)``, with a rate for each level of ``group`` if given.
@@ -263,6 +267,7 @@ class LogLinearVariance(BoundVariance):
         return LogLinearVariance(self.source, self.source.values(columns), levels, self.parameters)
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class KnownVariance(VarianceStructure):
     """Residual variances that are known, sigma being 1: the sampling variances of a meta-analysis.
