@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
+from mixedfx._suggestions import advised
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
 from mixedfx.inference.denominator import NORMAL, Denominator, asymptotic, residual
@@ -35,18 +36,18 @@ DDF: dict[str, Callable[[Any], Denominator]] = {
     "residual": residual,
     "z": asymptotic,
 }
-ALIASES = {"kr": "kenward-roger", "between-within": "containment"} | dict.fromkeys(NORMAL, "z")
+ALIASES = {"kr": "kenward-roger"} | dict.fromkeys(NORMAL, "z")
 
 
-def denominator_of(fit: Fit, word: str | None = None) -> Denominator:
+def denominator_of(fit: Fit, word: str | Denominator | None = None) -> Denominator:
     """Return what calibrates the tests of a fit; the only place where a method is a string.
 
     Parameters
     ----------
     fit : Fit
         It says which methods it has, and which is the usual one.
-    word : str, optional
-        As the user wrote it.
+    word : str or Denominator, optional
+        As the user wrote it; or what it would become, such as a robust covariance.
 
     Raises
     ------
@@ -57,6 +58,8 @@ def denominator_of(fit: Fit, word: str | None = None) -> Denominator:
     """
     if word is None:
         return DDF[fit.default_ddf](fit)
+    if isinstance(word, Denominator):
+        return word
     if not isinstance(word, str):
         raise TypeError(f"ddf is the name of a method, such as {fit.default_ddf!r}; found {type(word).__name__}")
     key = word.strip().lower().replace("_", "-").replace(" ", "-")
@@ -67,4 +70,4 @@ def denominator_of(fit: Fit, word: str | None = None) -> Denominator:
         raise SpecificationError(
             f"ddf={word!r} is for linear mixed models: the tests of this fit are asymptotic (ddf='z')"
         )
-    raise SpecificationError(f"unknown ddf {word!r}; choose from {', '.join(map(repr, fit.ddf_methods))}")
+    raise SpecificationError(f"unknown ddf {word!r}; {advised('ddf', word, fit.ddf_methods)}")

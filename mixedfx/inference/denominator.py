@@ -53,8 +53,8 @@ class Denominator(ABC):
         return f"<{type(self).__name__}: denominator df by {self.label}, of {len(self.covariance)} coefficients>"
 
 
-def fai_cornelius(df: Array) -> float:
-    """Return the denominator df of an F that is the mean of independent squared t statistics with ``df`` (r,).
+def fai_cornelius(df: Array) -> Array:
+    """Return the denominator df (…,) of F that are means of independent squared t statistics with ``df`` (…, r).
 
     Its mean is matched: ``E = sum nu / (nu - 2)``, ``2 E / (E - r)``; 2 where some ``nu`` is not above 2.
 
@@ -62,15 +62,13 @@ def fai_cornelius(df: Array) -> float:
     ----------
     Fai & Cornelius (1996), J. Stat. Comput. Simul. 54, 363.
     """
-    if np.isnan(df).any():
-        return np.nan
-    if np.ptp(df) <= EQUAL * float(df.max()) if np.isfinite(df).all() else np.isinf(df).all():
-        return float(df.mean())
-    if (df <= 2.0).any():
-        return 2.0
-    finite = df[np.isfinite(df)]
-    excess = float(np.sum(2.0 / (finite - 2.0)))  # E - r
-    return 2.0 * (excess + df.size) / excess
+    finite = np.isfinite(df)
+    known = np.where(finite, df, 4.0)  # any number above 2
+    excess = np.where(finite & (df > 2.0), 2.0 / np.where(known > 2.0, known - 2.0, 1.0), 0.0).sum(axis=-1)  # E - r
+    pooled = np.divide(2.0 * (excess + df.shape[-1]), excess, out=np.full(excess.shape, np.inf), where=excess > 0)
+    alike = finite.all(axis=-1) & (np.ptp(known, axis=-1) <= EQUAL * known.max(axis=-1))
+    out = np.where(alike, known.mean(axis=-1), np.where((df <= 2.0).any(axis=-1), 2.0, pooled))
+    return np.where(np.isnan(df).any(axis=-1), np.nan, out)
 
 
 @dataclass(frozen=True, repr=False)

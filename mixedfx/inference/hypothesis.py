@@ -15,7 +15,16 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import factors_of
 
-__all__ = ["NUMBER", "Constraint", "Hypothesis", "continues", "hypothesis_from", "parse_constraints", "spellings_of"]
+__all__ = [
+    "NUMBER",
+    "Constraint",
+    "Hypothesis",
+    "continues",
+    "hypothesis_from",
+    "joint_hypothesis",
+    "parse_constraints",
+    "spellings_of",
+]
 
 NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 SYMBOLS = "+-*/()=,"
@@ -299,6 +308,23 @@ def hypothesis_from(constraints: Any, names: Sequence[str]) -> Hypothesis:
         if np.ndim(matrix) == 2 or np.ndim(rhs) == 0:
             return _from_matrix(matrix, rhs, names)
     return _from_matrix(constraints, 0.0, names)
+
+
+def joint_hypothesis(constraints: Any, names: Sequence[str]) -> Hypothesis:
+    """Return the hypothesis of a joint test: as :func:`hypothesis_from`, and it says something.
+
+    Raises
+    ------
+    SpecificationError
+        If all rows are zero, too.
+    """
+    hypothesis = hypothesis_from(constraints, names)
+    if not hypothesis.L.any():
+        raise SpecificationError(
+            "the constraints are zero in every coefficient, and test nothing: give a row with a number that is not "
+            "zero, or text such as 'x = 0'"
+        )
+    return hypothesis
 
 
 def _from_text(texts: Sequence[str], names: Sequence[str]) -> Hypothesis:

@@ -17,14 +17,72 @@ from scipy.sparse.csgraph import connected_components
 from mixedfx._typing import Array, IntArray
 from mixedfx.criterion.residual import ResidualEvaluation
 from mixedfx.exceptions import SpecificationError
+from mixedfx.linalg.gram import Rows
 
-__all__ = ["MarginalBlocks", "RandomDirection"]
+__all__ = ["MarginalBlocks", "RandomDirection", "RowBlocks", "shared_effects"]
 
 MOST_NUMBERS = 60_000_000  # that the derivatives of the residual covariance may hold at once: half a gigabyte
-AT_ONCE = 4_000_000  # numbers of all derivatives of V in one batch of blocks
+AT_ONCE = 4_000_000  # numbers of all matrices of one batch of blocks
 STEP = 1e-4  # of central differences of exact first derivatives; the parameters are of order one
 
 RandomDirection = tuple[int, Array]  # factor, and the change (Q, Q) of its relative covariance
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """The rows of every block.
+
+    Attributes
+    ----------
+    labels : (n,)
+        Block of every row: 0, 1, …
+    """
+
+    labels: IntArray
+
+    @cached_property
+    def _order(self) -> IntArray:
+        return np.argsort(self.labels, kind="stable")
+
+    @cached_property
+    def _sizes(self) -> IntArray:
+        return np.bincount(self.labels)
+
+    @property
+    def _starts(self) -> IntArray:
+        return np.cumsum(self._sizes) - self._sizes
+
+    @property
+    def widest(self) -> int:
+        """Number of rows of the largest block."""
+        return int(self._sizes.max(initial=0))
+
+    @property
+    def seats(self) -> Array:
+        """Indicators (n, k) of the place of every row in its block: a block-diagonal identity."""
+        seat = np.empty(len(self._order), dtype=np.intp)
+        seat[self._order] = np.arange(len(seat)) - np.repeat(self._starts, self._sizes)
+        return np.asarray(np.eye(self.widest)[seat])
+
+    def batches(self, n_matrices: int) -> Iterator[IntArray]:
+        """Yield rows (b, k) of blocks of equal size k, few enough for ``n_matrices`` (k, k) of each at once."""
+        for size in np.unique(self._sizes[self._sizes > 0]):
+            chosen = self._starts[self._sizes == size]
+            step = max(1, AT_ONCE // int(max(n_matrices, 1) * size**2))
+            for first in range(0, len(chosen), step):
+                yield self._order[chosen[first : first + step, None] + np.arange(size)]
+
+
+def shared_effects(rows: Rows, factor: int, matrix: Array, index: IntArray) -> Array:
+    """Return ``Z D Z'`` (b, k, k) of blocks of rows (b, k), for the relative covariance D (Q, Q) of one factor."""
+    z = rows.z[factor][:, index].transpose(1, 2, 0)
+    codes = rows.layout.codes[factor][index]
+    loading = rows.loadings.get(factor)
+    if loading is None:
+        shared = (codes[:, :, None] == codes[:, None, :]).astype(float)
+    else:
+        shared = (loading @ loading.T)[codes[:, :, None], codes[:, None, :]]
+    return np.asarray((z @ matrix @ z.swapaxes(1, 2)) * shared)
 
 
 @dataclass(frozen=True)
@@ -53,33 +111,22 @@ class MarginalBlocks:
         return np.asarray(connected_components(graph, directed=False)[1][:n], dtype=np.intp)
 
     @cached_property
-    def _sorted(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Rows in order of block (n,), first place of each block, and size of each block."""
-        sizes = np.bincount(self._labels)
-        return np.argsort(self._labels, kind="stable"), np.cumsum(sizes) - sizes, sizes
+    def _blocks(self) -> RowBlocks:
+        return RowBlocks(self._labels)
 
     @cached_property
     def _seats(self) -> Array:
-        """Indicators (n, k) of the place of every row in its block: a block-diagonal identity."""
-        order, starts, sizes = self._sorted
-        n, widest, n_rho = len(order), int(sizes.max()), self.point.criterion.residual.n_rho
+        n, widest, n_rho = len(self._labels), self._blocks.widest, self.point.criterion.residual.n_rho
         if n * widest * (n_rho + 2) > MOST_NUMBERS:
             raise SpecificationError(
                 f"Kenward and Roger's method with a residual structure works on blocks of correlated rows; the largest "
                 f'block of this model has {widest} of {n} rows, too many: take ddf="satterthwaite"'
             )
-        seat = np.empty(n, dtype=np.intp)
-        seat[order] = np.arange(n) - np.repeat(starts, sizes)
-        return np.asarray(np.eye(widest)[seat])
+        return self._blocks.seats
 
     def batches(self, n_directions: int) -> Iterator[IntArray]:
         """Yield rows (b, k) of blocks of equal size k, few enough for ``n_directions`` derivatives at once."""
-        order, starts, sizes = self._sorted
-        for size in np.unique(sizes):
-            chosen = starts[sizes == size]
-            step = max(1, AT_ONCE // int(max(n_directions, 1) * size**2))
-            for first in range(0, len(chosen), step):
-                yield order[chosen[first : first + step, None] + np.arange(size)]
+        return self._blocks.batches(n_directions)
 
     def columns(self, index: IntArray) -> Array:
         """Return ``X`` (b, k, p) of blocks."""
@@ -87,16 +134,7 @@ class MarginalBlocks:
 
     def random(self, direction: RandomDirection, index: IntArray) -> Array:
         """Return ``Z D Z'`` (b, k, k) of blocks for a change of the relative covariance of one factor."""
-        factor, matrix = direction
-        rows = self.point.criterion.rows
-        z = rows.z[factor][:, index].transpose(1, 2, 0)
-        codes = rows.layout.codes[factor][index]
-        loading = rows.loadings.get(factor)
-        if loading is None:
-            shared = (codes[:, :, None] == codes[:, None, :]).astype(float)
-        else:
-            shared = (loading @ loading.T)[codes[:, :, None], codes[:, None, :]]
-        return np.asarray((z @ matrix @ z.swapaxes(1, 2)) * shared)
+        return shared_effects(self.point.criterion.rows, *direction, index)
 
     @cached_property
     def _root(self) -> Array:

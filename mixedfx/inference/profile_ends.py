@@ -17,10 +17,12 @@ MAX_HOLDS = 60  # constrained minima per end
 MAX_FAILURES = 2  # how many of them may fail
 NEAR = 1.5  # a minimum whose zeta is at most this multiple of the target is a good start for the next search
 FURTHER = 4.0  # largest ratio of one step outwards to the last
+NO_FURTHER = 2.0  # the same once the profile has stopped rising: what is to be seen is that it still does not
 LEVEL = 1e-6  # growth of the rise, relative to the wanted one, that is none while the distance doubles (or that to a …
-LEVEL_STEPS = 2  # … bound halves) so many times: the profile has levelled off
+LEVEL_STEPS = 2  # … bound or a failed search halves) so many times: the profile has levelled off
 SEEN = 1e-3  # share of the target zeta below which the profile counts as flat
 JUMP = 1e-12  # relative distance below which two points are the same
+BARRED = 1e-3  # distance to a failed search, relative to that of the estimate, at which the profile is given up
 FLAT_STEPS = 14  # steps outwards on a flat profile before giving up
 
 
@@ -105,7 +107,8 @@ def find_end(profile: _Followed, best: float, zeta: float) -> End:
     Notes
     -----
     Newton steps in the root, kept between the points known to be inside and outside, and at most :data:`FURTHER` times
-    as far out as the last one. A search that ends above its minimum but below the target still marks a point inside.
+    as far out as the last one. A search that ends above its minimum but below the target still marks a point inside;
+    one that fails says nothing of its point, so that an end is looked for before it and never assumed at it.
     A profile that levels off below the wanted rise, or never rises, has an open end.
     """
     side, target = float(np.sign(zeta)), abs(zeta)
@@ -122,7 +125,7 @@ def find_end(profile: _Followed, best: float, zeta: float) -> End:
             failures += 1
             if failures > MAX_FAILURES:
                 break
-            walk.outside = value
+            walk.failed_at(value)
             value = 0.5 * (walk.inside + value)
             continue
         if held.converged and abs(reached - target) <= ROOT_TOLERANCE * target:
@@ -133,9 +136,10 @@ def find_end(profile: _Followed, best: float, zeta: float) -> End:
             if at_bound or walk.levelled:
                 return End(bound, side * reached, False, held.state)
         else:
-            walk.outside = value
-            walk.state = held.state if reached < NEAR * target else walk.state
-        newton = value + (target - reached) * 2.0 * reached / held.slope if held.slope * side > 0 else np.nan
+            walk.outwards(value, held.state if reached < NEAR * target else walk.state)
+        newton = _newton(value, reached, target, held.slope) if held.slope * side > 0 else np.nan
+        if walk.is_barred:
+            break
         if walk.is_jump:
             return End(value, side * target, True, walk.state)
         value = walk.between(newton)
@@ -154,6 +158,7 @@ class _Walk:
     rise: float = 0.0
     level_steps: int = 0
     flat_steps: int = 0
+    failed: bool = False
 
     def __post_init__(self) -> None:
         self.origin, self.bound = self.inside, self.outside
@@ -161,18 +166,31 @@ class _Walk:
     def inwards(self, value: float, share: float, state: Array) -> None:
         """Note a point inside, with the share of the wanted zeta that is reached there."""
         doubled = abs(value - self.origin) >= 1.99 * abs(self.inside - self.origin)
-        halved = np.isfinite(self.bound) and abs(self.bound - value) <= 0.51 * abs(self.bound - self.inside)
-        if self.outside == self.bound and (doubled or halved) and self.inside != self.origin:
+        halved = np.isfinite(self.outside) and abs(self.outside - value) <= 0.51 * abs(self.outside - self.inside)
+        if (self.outside == self.bound or self.failed) and (doubled or halved) and self.inside != self.origin:
             grown = share**2 - self.rise > LEVEL
             seen = share > SEEN
             self.level_steps = self.level_steps + 1 if seen and not grown else 0
             self.flat_steps = self.flat_steps + 1 if not seen else 0
         self.inside, self.rise, self.state = value, share**2, state
 
+    def outwards(self, value: float, state: Array) -> None:
+        """Note a point outside."""
+        self.outside, self.state, self.failed = value, state, False
+
+    def failed_at(self, value: float) -> None:
+        """Note a point beyond which nothing is known, as the search there has failed."""
+        self.outside, self.failed = value, True
+
     @property
     def levelled(self) -> bool:
         """Whether the profile has stopped rising, or never will."""
         return self.level_steps >= LEVEL_STEPS or self.flat_steps >= FLAT_STEPS
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the profile has been followed up to where its search fails."""
+        return self.failed and abs(self.outside - self.inside) <= BARRED * abs(self.inside - self.origin)
 
     @property
     def is_jump(self) -> bool:
@@ -182,7 +200,7 @@ class _Walk:
     def between(self, newton: float) -> float:
         """Newton's value if it lies between the points known to be inside and outside, else a cautious one."""
         distance = max(abs(self.inside - self.origin), 0.1 * self.se)
-        furthest = self.inside + self.side * (FURTHER - 1.0) * distance
+        furthest = self.inside + self.side * ((NO_FURTHER if self.level_steps else FURTHER) - 1.0) * distance
         if np.isfinite(newton) and (newton - self.inside) * self.side > 0 and (self.outside - newton) * self.side > 0:
             return float(newton if (furthest - newton) * self.side > 0 else self._before_bound(furthest))
         if np.isfinite(self.outside) and self.outside != self.bound:
@@ -193,6 +211,12 @@ class _Walk:
         """The value, or halfway to what is known to be outside if it lies beyond."""
         beyond = (value - self.outside) * self.side >= 0
         return 0.5 * (self.inside + self.outside) if beyond else float(value)
+
+
+def _newton(value: float, reached: float, target: float, slope: float) -> float:
+    """Where the tangent of the root of the rise reaches the target: infinitely far on a profile that has levelled off."""
+    with np.errstate(over="ignore"):
+        return float(value + (target - reached) * 2.0 * np.float64(reached) / slope)
 
 
 def _guess(profile: _Followed, zeta: float, bound: float) -> float:

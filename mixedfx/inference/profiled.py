@@ -264,6 +264,11 @@ def _profile(fit: Fit, around: Likelihood, number: Reported) -> HeldProfile:
     return MappedProfile.of(inner, number)
 
 
+def _opened_but(opening: Callable[[Array], Array], kept: BoolArray, phi: Array) -> Array:
+    """Return ``phi`` (k,) opened, except what is ``kept``."""
+    return np.where(kept, phi, opening(phi))
+
+
 def _quantity_profile(around: Likelihood, quantity: Quantity, largest: float = np.inf) -> HeldProfile:
     """The profile of a quantity; a standard error above ``largest`` says nothing."""
     estimate, gradient = quantity.value(around.phi), quantity.gradient(around.phi)
@@ -274,8 +279,7 @@ def _quantity_profile(around: Likelihood, quantity: Quantity, largest: float = n
     size = min(se, largest) if np.isfinite(se) and se > 0.0 else 1.0
     estimate, ended = float(np.nan_to_num(estimate)), around.ended & (gradient == 0.0)
 
-    def opening(phi: Array) -> Array:
-        return np.where(around.ended & ~ended, phi, around.opening(phi))
+    opening = partial(_opened_but, around.opening, around.ended & ~ended)
 
     def searched(held: BoolArray) -> QuantityProfile:
         bounds = np.where(held, around.phi, around.lower), np.where(held, around.phi, around.upper)

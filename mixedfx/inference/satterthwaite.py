@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from mixedfx._typing import Array
-from mixedfx.criterion.batch import BatchCriterion
+from mixedfx._typing import Array, IntArray
+from mixedfx.criterion.batch import BatchPoint
 from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.fitting import LinearFit, Refits
 from mixedfx.fitting.likelihood import inverse_on_range
@@ -16,7 +18,7 @@ from mixedfx.inference.denominator import Denominator, fai_cornelius
 from mixedfx.matrices.basis import InnerResponses
 from mixedfx.optimize import Optimum
 
-__all__ = ["Satterthwaite", "many_denominators"]
+__all__ = ["Satterthwaite", "many_denominators", "many_joint_denominators"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,7 +58,7 @@ class Satterthwaite(Denominator):
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the degrees of freedom of uncorrelated combinations, pooled; F is not scaled."""
         _, vectors = np.linalg.eigh(rows @ self.covariance @ rows.T)
-        return fai_cornelius(self.of_rows(vectors.T @ rows)), 1.0
+        return float(fai_cornelius(self.of_rows(vectors.T @ rows))), 1.0
 
 
 def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple[Array, Array]:
@@ -76,58 +78,95 @@ def many_denominators(problem: LinearProblem, Y: Array, refits: Refits) -> tuple
     coefficient depends on theta in both ways. This gives the variance of the single fit without the Hessian in
     ``(theta, sigma)``.
     """
-    blocks = blocks_of(problem)
-    if blocks is None:
-        return _one_by_one(problem, Y, refits)
-    errors, df = np.empty(refits.beta.shape), np.empty(refits.beta.shape)
-    for which, criterion, inner in batch_chunks(problem, blocks, Y, problem.covariance.n_theta):
-        chosen = refits.taken(which)
-        try:
-            errors[which], df[which] = _at_once(problem, criterion, inner, chosen.theta)
-        except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that could not be fitted
-            errors[which], df[which] = _one_by_one(problem, Y[:, which], chosen)
-    return errors, df
+    p = refits.beta.shape[1]
+    return _in_chunks(problem, Y, refits, _of_coefficients, _of_coefficients_of_one, ((p,), (p,)))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # responses without a residual
-def _at_once(
-    problem: LinearProblem, criterion: BatchCriterion, inner: InnerResponses, theta: Array
+def many_joint_denominators(problem: LinearProblem, Y: Array, refits: Refits, rows: Array) -> tuple[Array, Array]:
+    """Return the covariances (R, r, r) of ``rows @ beta`` and the denominator df (R,) of the joint tests of ``rows``.
+
+    Parameters
+    ----------
+    problem, Y, refits
+        As for :func:`many_denominators`.
+    rows : (r, p)
+        Independent contrasts of the fixed effects.
+    """
+
+    def together(problem: LinearProblem, at: BatchPoint, inner: InnerResponses) -> tuple[Array, Array]:
+        covariance, slopes, along_sigma = at.contrast_covariances(rows @ problem.basis.matrix)
+        variance, vectors = np.linalg.eigh(covariance)
+        turned = np.einsum("rac,rkab,rbc->rkc", vectors, slopes, vectors, optimize=True)
+        scale = at.sigma2 * inner.scale**2
+        return covariance * scale[:, None, None], fai_cornelius(_satterthwaite(at, variance, turned, along_sigma))
+
+    def of_one(denominator: Satterthwaite) -> tuple[Array, Array]:
+        return rows @ denominator.covariance @ rows.T, np.array(denominator.joint(rows)[0])
+
+    return _in_chunks(problem, Y, refits, together, of_one, ((len(rows), len(rows)), ()))
+
+
+def _in_chunks(
+    problem: LinearProblem,
+    Y: Array,
+    refits: Refits,
+    together: Callable[[LinearProblem, BatchPoint, InnerResponses], tuple[Array, Array]],
+    of_one: Callable[[Satterthwaite], tuple[Array, Array]],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> tuple[Array, Array]:
-    at = criterion.at(problem.to_inner(theta), np.arange(len(theta)))
+    """Two things of every fit (R, …) at once, or one fit after the other where that cannot be; nan without a fit."""
+    count, blocks = len(refits.beta), blocks_of(problem)
+    first, second = (np.full((count, *shape), np.nan) for shape in shapes)
+
+    def apart(which: IntArray) -> None:
+        for k in which[np.isfinite(refits.theta[which]).all(axis=1)]:
+            with suppress(np.linalg.LinAlgError, FloatingPointError):
+                first[k], second[k] = of_one(_denominator(problem, Y[:, k], refits.theta[k]))
+
+    if blocks is None:
+        apart(np.arange(count))
+        return first, second
+    for which, criterion, inner in batch_chunks(problem, blocks, Y, problem.covariance.n_theta):
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # responses without a residual
+                at = criterion.at(problem.to_inner(refits.theta[which]), np.arange(which.size))
+                first[which], second[which] = together(problem, at, inner)
+        except (np.linalg.LinAlgError, FloatingPointError):  # one response of the chunk that could not be fitted
+            apart(which)
+    return first, second
+
+
+def _of_coefficients(problem: LinearProblem, at: BatchPoint, inner: InnerResponses) -> tuple[Array, Array]:
     variance, slopes, along_sigma = at.contrast_variances(problem.basis.matrix)
+    errors = np.sqrt(variance * at.sigma2[:, None]) * inner.scale[:, None]
+    return errors, _satterthwaite(at, variance, slopes, along_sigma)
+
+
+def _satterthwaite(at: BatchPoint, variance: Array, slopes: Array, along_sigma: Array) -> Array:
+    """Degrees of freedom (R, c) of contrasts with relative variances (R, c) and their slopes (R, k, c)."""
     inverse = 2.0 * np.stack([_inverse(hessian) for hessian in at.hessian])
     spread = np.zeros_like(variance)
-    if criterion.responses.sigma2 is None:
+    if at.responses.sigma2 is None:
         slopes = slopes - variance[:, None, :] * (along_sigma / at.r2[:, None])[:, :, None]
-        spread = 2.0 * variance**2 / criterion.nu
+        spread = 2.0 * variance**2 / at.criterion.nu
     spread = spread + np.einsum("rki,rkl,rli->ri", slopes, inverse, slopes)
-    errors = np.sqrt(variance * at.sigma2[:, None]) * inner.scale[:, None]
     known = np.full(variance.shape, np.inf)
-    return errors, np.divide(2.0 * variance**2, spread, out=known, where=~(spread <= 0))
+    return np.asarray(np.divide(2.0 * variance**2, spread, out=known, where=~(spread <= 0)))
 
 
 def _inverse(hessian: Array) -> Array:
     return inverse_on_range(hessian) if np.isfinite(hessian).all() else np.full_like(hessian, np.nan)
 
 
-def _one_by_one(problem: LinearProblem, Y: Array, refits: Refits) -> tuple[Array, Array]:
-    rows = [_one(problem, y, theta) for y, theta in zip(Y.T, refits.theta, strict=True)]
-    shape = (len(rows), refits.beta.shape[1])
-    return np.array([se for se, _ in rows]).reshape(shape), np.array([df for _, df in rows]).reshape(shape)
+def _of_coefficients_of_one(denominator: Satterthwaite) -> tuple[Array, Array]:
+    errors = np.sqrt(denominator.covariance.diagonal())
+    return errors, denominator.of_rows(np.eye(errors.size))
 
 
-def _one(problem: LinearProblem, y: Array, theta: Array) -> tuple[Array, Array]:
-    """Standard errors (p,) and df (p,) of one fit; nan where there is none."""
-    k, nothing = problem.covariance.n_theta, np.full(problem.basis.matrix.shape[0], np.nan)
-    if not np.isfinite(theta).all():
-        return nothing, nothing
-    again = problem.with_response(y)
+def _denominator(problem: LinearProblem, y: Array, theta: Array) -> Satterthwaite:
+    """What calibrates the tests of the fit to one response, with estimates ``theta`` (k,)."""
+    k, again = problem.covariance.n_theta, problem.with_response(y)
     inner = np.concatenate([again.to_inner(theta[:k]), theta[k:]])
-    try:
-        point = again.criterion(inner)
-        fit = LinearFit(again, Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,)), point)
-        denominator = Satterthwaite(fit)
-        errors = np.sqrt(denominator.covariance.diagonal())
-        return errors, denominator.of_rows(np.eye(errors.size))
-    except (np.linalg.LinAlgError, FloatingPointError):
-        return nothing, nothing
+    point = again.criterion(inner)
+    optimum = Optimum(inner, point, 0.0, 0, 1, converged=True, cut=False, path=(inner,))
+    return Satterthwaite(LinearFit(again, optimum, point))

@@ -12,11 +12,14 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Column, Each, Numbers, Summary, Table, format_df, format_p
 from mixedfx._typing import Array
+from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import chi2_tail, f_tail, quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
 
 __all__ = ["JointTest", "RowTests", "joint_test", "row_tests"]
+
+SINGULAR = 1e-14  # smallest eigenvalue of a correlation matrix that is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,14 +213,28 @@ def joint_test(
 ) -> JointTest:
     """Return the F test of all rows of ``hypothesis`` at the estimates ``beta`` (p,).
 
-    ``write`` gives the combinations of independent rows (r, p) on which pooled degrees of freedom are to rest.
+    A SpecificationError says that the covariance is singular: a sandwich of few clusters. ``write`` gives the
+    combinations of independent rows (r, p) on which pooled degrees of freedom are to rest.
     """
     independent = hypothesis.independent()
     L = independent.L
     if len(L) == 0:
         return JointTest(np.nan, 0, np.nan, 1.0, denominator.label)
     difference = L @ beta - independent.rhs
-    wald = float(difference @ np.linalg.solve(L @ denominator.covariance @ L.T, difference))
+    wald = float(difference @ np.linalg.solve(_of_full_rank(L @ denominator.covariance @ L.T), difference))
     pooled = write is not None and len(L) > 1 and denominator.depends_on_rows
     df, scaling = denominator.joint(write(L) if write is not None and pooled else L)
     return JointTest(wald, len(L), df, scaling, denominator.label)
+
+
+def _of_full_rank(covariance: Array) -> Array:
+    """The covariance (r, r) of what is tested together, which a sandwich of few clusters does not know in full."""
+    if not np.isfinite(covariance).all():
+        return covariance
+    sd = np.sqrt(np.maximum(covariance.diagonal(), np.finfo(float).tiny))
+    if np.linalg.eigvalsh(covariance / np.outer(sd, sd))[0] > SINGULAR:
+        return covariance
+    raise SpecificationError(
+        f"the covariance of {len(covariance)} coefficients that are tested together is singular, as that of robust "
+        "standard errors is with as few clusters as coefficients: test fewer together, or take smaller clusters"
+    )

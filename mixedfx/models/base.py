@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._suggestions import OF_MODELS, hinting_methods, unknown_name
+from mixedfx._suggestions import hinting_methods, names_of
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual.structure import ResidualStructure
 from mixedfx.exceptions import DataError, SpecificationError
@@ -220,6 +220,11 @@ class MixedModel(ABC, Generic[R]):
         return self.design.formula
 
     @property
+    def written(self) -> str:
+        """The formula as text, as tables of results show it."""
+        return self.design.written
+
+    @property
     def endog(self) -> Array:
         """Response (n,)."""
         self.design.need_rows("the response")
@@ -344,12 +349,7 @@ class MixedModel(ABC, Generic[R]):
         return np.asarray(-0.5 * self.objective(parameters, **options)[1])
 
     if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what a name is called here that is no attribute."""
-            if hasattr(type(self), name):  # a property failed inside: its own error is the true one
-                return object.__getattribute__(self, name)
-            raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_MODELS)
+        __getattr__ = names_of("of a model")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.formula}, {self.design.n_rows} observations>"

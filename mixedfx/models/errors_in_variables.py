@@ -215,7 +215,9 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
             if self.is_linear:
                 return fit_linear(linear_problem(design, reml=reml), control)
             response = design.response
-            observed = self.distribution.observe(response.values, trials=response.trials, weights=design.weights)
+            observed = self.distribution.observe(
+                response.values, trials=response.trials, weights=design.weights, rows=design.index
+            )
             problem = generalized_problem(design, self.distribution, observed, information=OBSERVED)
             return fit_nodes(problem, control, _checked_nodes(self.nagq))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mixedfx._arguments import checked_choice
 from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting_methods
+from mixedfx._suggestions import hinting_methods, way_out
 from mixedfx._typing import AnyArray, Array
 from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem, generalized_problem
 from mixedfx.criterion.marginal import EXPECTED, OBSERVED, Information
@@ -176,7 +176,9 @@ class GeneralizedLinearMixedModel(MixedModel[GeneralizedLinearMixedResults]):
 
     def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> GeneralizedProblem:
         response = self.design.response
-        observed = self.family.observe(response.values, trials=response.trials, weights=self.design.weights)
+        observed = self.family.observe(
+            response.values, trials=response.trials, weights=self.design.weights, rows=self.design.index
+        )
         return generalized_problem(
             self.design,
             self.family,
@@ -417,7 +419,8 @@ class _PredictorFormulas:
             raise TypeError(f"{name} is a formula such as '~ x', found {type(text).__name__}")
         parsed = parse(text, columns=self.frame.names, functions=self.settings.functions)
         if parsed.response or parsed.random or parsed.offsets:
-            raise SpecificationError(f"{name}={text!r} is a formula of fixed effects only, such as '~ x'")
+            says = f"{name}={text!r} is a formula of fixed effects only, such as '~ x'"
+            raise SpecificationError(says + (f"; {way_out(name, 'random')}" if parsed.random else ""))
         return parsed
 
     def fixed(self, formula: Formula, design: Design) -> FixedEffects:

@@ -102,7 +102,9 @@ class HierarchicalGeneralizedLinearModel(GeneralizedLinearMixedModel):
 
     def _prepared(self, reml: bool, most_exact: float = REMAINDERS["auto"]) -> HierarchicalProblem:
         response = self.design.response
-        observed = self.family.observe(response.values, trials=response.trials, weights=self.design.weights)
+        observed = self.family.observe(
+            response.values, trials=response.trials, weights=self.design.weights, rows=self.design.index
+        )
         components = [Component(name, fixed) for name, fixed in self.components.items()]
         return hierarchical_problem(self.design, self.family, observed, self.laws, components)
 

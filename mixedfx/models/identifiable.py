@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixedfx._arguments import written
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family
@@ -53,7 +54,9 @@ def _check_terms(design: Design, model: str) -> None:
 def _check_varies(design: Design) -> None:
     y = design.response.values
     if np.ptp(y) == 0:
-        raise DataError(f"the response {design.response.name!r} is constant ({y[0]:g} in all rows): nothing to model")
+        raise DataError(
+            f"the response {design.response.name!r} is constant ({written(y[0])} in all rows): nothing to model"
+        )
 
 
 # --------------------------------------------------------------------------- variances
@@ -92,10 +95,17 @@ def _check_levels(design: Design, term: RandomEffects) -> None:
     m, q, n = term.n_levels, term.n_columns, design.n_rows
     if m * q >= n:
         what = f"{m} levels" if q == 1 else f"{m} levels with {q} effects each"
+        instead = ""
+        if np.all(np.count_nonzero(term.matrix, axis=1) == 1) and q > 1:
+            instead = (
+                f". An effect for every row is a residual: equal variances and correlations are (1 | {term.group}) or "
+                f"residual=mfx.CompoundSymmetry({term.group!r}), others mfx.VarIdent, mfx.AR1, mfx.Unstructured"
+            )
         raise DataError(
             f"the grouping factor {term.group!r} has {what} for {n} observations: its variance cannot be told from "
-            "the residual variance; is it a row identifier? (give sigma= if the residual variance is known, "
-            "residual=mfx.KnownVariance(…) if it is known row by row, as in a meta-analysis)"
+            "the residual variance; is it a row identifier, or are the measurements of a level side by side in columns "
+            "(data.melt(…) makes them rows)? (give sigma= if the residual variance is known, "
+            f"residual=mfx.KnownVariance(…) if it is known row by row, as in a meta-analysis){instead}"
         )
 
 
@@ -107,7 +117,10 @@ def residual_problem(design: Design, *, fixed: bool = True) -> str:
     """
     X, shift = design.fixed.matrix, 0.0 if design.offset is None else design.offset
     columns, names = (X, design.fixed.names) if fixed else (X[:, :0], ())
-    reason = no_residual(design.response.name, design.response.values - shift, columns, names, design.random)
+    y = design.response.values - shift
+    if not np.all(np.isfinite(y)):  # the family refuses the response, and names the row
+        return ""
+    reason = no_residual(design.response.name, y, columns, names, design.random)
     if not reason:
         return ""
     return (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixedfx._arguments import checked_flag
-from mixedfx._suggestions import hinting_methods
+from mixedfx._suggestions import hinting_methods, way_out
 from mixedfx._typing import AnyArray, Array
 from mixedfx.covariance.residual.structure import ResidualStructure
 from mixedfx.criterion.linear_problem import LinearProblem, linear_problem
@@ -323,7 +323,6 @@ def columns_of_residual(residual: Any) -> tuple[str, ...]:
     if residual is None:
         return ()
     if not isinstance(residual, ResidualStructure):
-        raise TypeError(
-            f"residual is a structure such as mfx.VarIdent('sex') or mfx.AR1('age', group='id'); found {residual!r}"
-        )
+        says, such = way_out("residual", residual), "such as mfx.VarIdent('sex') or mfx.AR1('age', group='id')"
+        raise TypeError(f"residual is a structure {such}; found {residual!r}{says and f': {says}'}")
     return residual.columns

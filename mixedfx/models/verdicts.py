@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mixedfx.criterion.boundary import VarianceVerdict
 from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFitWarning, warn
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting import Fit
@@ -44,7 +45,19 @@ def warn_of(fit: Fit) -> None:
         warn(message, SeparationWarning)
     if certificate.is_singular or not certificate.is_identified:
         sentence = str(certificate).splitlines()[1]
-        warn(f"singular fit. {sentence}" if certificate.is_identified else sentence, SingularFitWarning)
+        simpler = "; ".join(_simpler(verdict) for verdict in certificate.variances if verdict.rank < verdict.size)
+        compare = f"; to compare it with a simpler model: {simpler}" if simpler else ""
+        advice = f" This is an estimate, not a failure{compare}."
+        warn(f"singular fit. {sentence}{advice}" if certificate.is_identified else sentence, SingularFitWarning)
+
+
+def _simpler(verdict: VarianceVerdict) -> str:
+    """What to write in the place of a term that has directions without variance."""
+    if verdict.rank == 0:
+        return f"leave out {verdict.term}"
+    if verdict.term.startswith("(") and " | " in verdict.term:
+        return f"write {verdict.term.replace(' | ', ' || ')}"
+    return f"take an effect out of {verdict.term}"
 
 
 def _edge_message(fit: Fit) -> str | None:

@@ -13,7 +13,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Summary
 from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting_methods
+from mixedfx._suggestions import hinting_methods, wrong_fit
 from mixedfx._typing import Array
 from mixedfx._workers import Workers
 from mixedfx.fitting import Refits
@@ -26,7 +26,7 @@ from mixedfx.matrices.new_rows import (
 from mixedfx.results.handover import HandedOver
 from mixedfx.results.prediction import Prediction, prediction
 from mixedfx.results.responses import checked_response
-from mixedfx.results.settings import factors_of, settings_of
+from mixedfx.results.settings import factors_of, ratio_name, settings_of
 from mixedfx.results.shortcuts import Shortcuts
 from mixedfx.results.simulate import (
     DrawnLevelsName,
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 __all__ = ["MixedResults", "checked_fit", "results_of_ours"]
 
 PredictedName: TypeAlias = Literal["mean", "linear", "marginal", "probabilities", "dispersion", "zero_inflation"]
-RATIOS = {"logit": "odds ratio", "log": "rate ratio", "cloglog": "hazard ratio"}
 IN_FACTS = ("Family", "Link", "Penalty")  # settings that a summary shows elsewhere
 
 
@@ -547,8 +546,7 @@ class MixedResults(Shortcuts, HandedOver):
         Summary
             Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
-        alpha, fit = checked_alpha(alpha), self.solution
-        exp = checked_flag("exp", exp)
+        alpha, exp, fit = checked_alpha(alpha), checked_flag("exp", exp), self.solution
         tests = None if ddf is None else self.t_test(np.eye(len(self.params)), ddf=ddf)
         settings = {name: text for name, text in settings_of(self).items() if name not in IN_FACTS}
         laws = {"Random laws": ", ".join(f"{group} {law}" for group, law in fit.laws.items())} if fit.laws else {}
@@ -556,14 +554,15 @@ class MixedResults(Shortcuts, HandedOver):
             self,
             alpha,
             title=fit.heading,
+            method=fit.method,
             facts=fit.facts,
             settings=factors_of(self) | laws | settings,
             residual=self._residual_table(alpha),
             known_residuals=fit.residual is not None and fit.residual.sigma is not None,
             components=self._component_tables(),
-            ratio=RATIOS.get(fit.link.name, "exp(coef)") if exp else None,
+            ratio=(ratio_name(fit) or "exp(coef)") if exp else None,
             tests=tests,
-            is_explained=not fit.laws,
+            unanswered=fit.unanswered,
         )
 
     def _residual_table(self, alpha: float) -> pd.DataFrame | None:
@@ -596,5 +595,5 @@ def checked_fit(fit: Any, function: str, words: str = "takes a fitted mixed mode
     """
     results = results_of_ours(fit)
     if results is None:
-        raise TypeError(f"{function} {words}, found {type(fit).__name__}")
+        raise wrong_fit(function, words, fit)
     return results

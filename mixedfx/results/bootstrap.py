@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_name
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._suggestions import hinting_methods
@@ -22,7 +22,6 @@ from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
 from mixedfx.inference.bootstrap_intervals import LimitName, Sample, acceleration, limits_for
 from mixedfx.results.base import MixedResults, checked_fit
 from mixedfx.results.quantities import EVERY_PART, WhichName, checked_which, quantities
-from mixedfx.results.replication import replicated
 from mixedfx.results.resampling import (
     BootstrapName,
     Clusters,
@@ -32,6 +31,7 @@ from mixedfx.results.resampling import (
     clusters_of,
     outcome_of,
     refit_rows,
+    replicated,
     scheme_for,
 )
 from mixedfx.results.simulate import checked_count
@@ -67,6 +67,8 @@ class Bootstrap:
         How.
     asked : int
         Replicates asked for: more than there are if the work was stopped (Ctrl-C, killed workers).
+    cluster : str or None
+        What was named as the clusters.
     """
 
     fit: MixedResults
@@ -78,6 +80,7 @@ class Bootstrap:
     measure: Measure
     workers: Workers
     asked: int
+    cluster: str | None = None
 
     @property
     def n(self) -> int:
@@ -162,7 +165,7 @@ class Bootstrap:
     def _acceleration(self) -> Array:
         """Acceleration (k,) of every quantity, leaving out one of the outermost clusters after the other."""
         try:
-            clusters = clusters_of(self.fit, None)
+            clusters = clusters_of(self.fit, self.cluster)
         except SpecificationError as error:
             raise SpecificationError(
                 'kind="bca" leaves out one independent cluster after the other, and this model has none: use '
@@ -266,8 +269,8 @@ def bootstrap(
     statistic : callable, optional
         From a fit to a number, vector, dict or Series, instead of all variance parameters and fixed effects.
     cluster : str, optional
-        The grouping factor whose levels ``method="cluster"`` draws, if there is no outermost one or another is meant;
-        levels of factors that are crossed with it stay as they are.
+        The grouping factor, or any column of the data, whose levels ``method="cluster"`` draws, if the model has no
+        outermost factor or another one is meant; levels of factors that are crossed with it stay as they are.
     n_jobs : int, optional
         Processes; -1 for one each core. If omitted, what ``joblib.parallel_config`` says around the call, else 1.
     progress : bool, optional
@@ -314,8 +317,9 @@ def bootstrap(
     count, workers = checked_count(n), Workers(n_jobs, progress)
     if statistic is not None and not callable(statistic):
         raise TypeError(f"statistic is a function of a fit, found {type(statistic).__name__}")
-    measure, scheme = Measure(statistic), scheme_for(method, fit, cluster)
-    estimate = measure.named(fit)
+    scheme = scheme_for(method, fit, None if cluster is None else checked_name("cluster", cluster))
+    estimate = Measure(statistic).named(fit)
+    measure = Measure(statistic, len(estimate))
     outcomes = replicated(fit, scheme, measure, count, seed, workers)
     values = np.concatenate([outcome.values for outcome in outcomes])
     failures = Counter(reason for outcome in outcomes for reason in outcome.failures)
@@ -323,4 +327,6 @@ def bootstrap(
         warn(f"stopped: {len(values)} of {count} replicates were finished, and are kept", ConvergenceWarning)
     frame = pd.DataFrame(values, columns=estimate.index, index=pd.RangeIndex(len(values), name="replicate"))
     singular = int(sum(outcome.singular.sum() for outcome in outcomes))
-    return Bootstrap(fit, estimate, frame, scheme.description, dict(failures), singular, measure, workers, count)
+    return Bootstrap(
+        fit, estimate, frame, scheme.description, dict(failures), singular, measure, workers, count, cluster
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array
+from mixedfx.fitting.certificate import held_notes
 from mixedfx.fitting.reported import family_names
 from mixedfx.inference.distributions import two_sided
 from mixedfx.inference.wald import JointTest
@@ -108,8 +109,7 @@ def limit_notes(fit: GeneralizedFit, estimate: Array) -> list[str]:
     """Return a sentence for every parameter that has run to a limit, or was never sought."""
     limits = limit_words(fit, estimate)
     notes = list(limits.values())
-    held = [text for text in fit.held if text.split(" = ")[0] not in limits]
-    notes += [f"at the end of the range in which it is sought: {text}" for text in held]
+    notes += held_notes([text for text in fit.held if text.split(" = ")[0] not in limits])
     for name, columns in fit.separated_components.items():
         notes.append(f"no finite estimate in the {name.replace('_', ' ')}: {', '.join(columns)} (separation)")
     family = fit.problem.family
@@ -154,17 +154,16 @@ def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Arr
 
 
 def term_tests(
-    f_test: Callable[..., JointTest],
+    f_test: Callable[[Array], JointTest],
     terms: Mapping[str, Sequence[int]],
     size: int,
     skip_single: bool,
-    ddf: str | None,
 ) -> pd.DataFrame:
     """Return the test of every term's columns among ``size`` coefficients: F, or chi-squared without denominator df."""
     identity, rows = np.eye(size), {}
     for term, columns in terms.items():
         if len(columns) > int(skip_single):
-            test = f_test(identity[list(columns)], ddf=ddf)
+            test = f_test(identity[list(columns)])
             z = np.isinf(test.df_denom)
             statistic = test.fvalue * test.df_num if z else test.fvalue
             rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)

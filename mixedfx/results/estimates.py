@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,16 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._arguments import checked_flag
-from mixedfx._suggestions import OF_FITS, hinting_methods, unknown_name
+from mixedfx._suggestions import hinting_methods, names_of
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Certificate, Fit
+from mixedfx.fitting.certificate import held_notes
 from mixedfx.inference.ddf import denominator_of
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
-from mixedfx.inference.hypothesis import hypothesis_from
+from mixedfx.inference.hypothesis import hypothesis_from, joint_hypothesis
 from mixedfx.inference.smooths import FittedSmooth, fitted_smooths
 from mixedfx.inference.variance_scales import VarianceScaleName, variance_estimates
 from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
@@ -59,12 +60,7 @@ class Estimates:
         self.asked = dict(asked)
 
     if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
-
-        def __getattr__(self, name: str) -> Any:
-            """Say what a name is called here that is no attribute."""
-            if hasattr(type(self), name):  # a property failed inside: its own error is the true one
-                return object.__getattribute__(self, name)
-            raise unknown_name(f"{type(self).__name__!r} object", name, dir(type(self)), OF_FITS)
+        __getattr__ = names_of("of a fit")
 
     @property
     def design(self) -> Design:
@@ -284,12 +280,7 @@ class Estimates:
         >>> fit.f_test("Days = 0", ddf="kenward-roger")
         F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
         """
-        hypothesis = hypothesis_from(constraints, list(self.params.index))
-        if not hypothesis.L.any():
-            raise SpecificationError(
-                "the constraints are zero in every coefficient, and test nothing: give a row with a number that is not "
-                "zero, or text such as 'x = 0'"
-            )
+        hypothesis = joint_hypothesis(constraints, list(self.params.index))
         beta = np.asarray(self.params, dtype=float)
         return joint_test(hypothesis, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
 
@@ -338,7 +329,7 @@ class Estimates:
         Days           45.85     0.0              1      17.0
         """
         checked_flag("skip_single", skip_single)
-        return term_tests(self.f_test, self.design.fixed.terms, len(self.params), skip_single, ddf)
+        return term_tests(partial(self.f_test, ddf=ddf), self.design.fixed.terms, len(self.params), skip_single)
 
     @cached_property
     def _canonical_rows(self) -> CanonicalRows:
@@ -586,7 +577,9 @@ class Estimates:
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """Remarks in plain words: variances that nothing determines, rows that were dropped, redundant columns."""
-        return (*self._identification_notes(), *self.certificate.monte_carlo_note, *self.design.notes)
+        certificate = self.certificate
+        held = held_notes(certificate.held)
+        return (*self._identification_notes(), *certificate.monte_carlo_note, *self.design.notes, *held)
 
     @property
     def separation_notes(self) -> tuple[str, ...]:

@@ -62,7 +62,7 @@ def linear_joint_path(fit: LinearFit, scales: Sequence[float]) -> pd.DataFrame:
     -------
     DataFrame
         Indexed by scale; ``joint``: log density of data and random effects at their joint mode, the residual variance
-        held at its estimate; ``marginal``: log-likelihood at the same fixed effects.
+        held at its estimate; ``marginal``: log-likelihood at the same fixed effects. nan where rounding hides both.
 
     Notes
     -----
@@ -82,8 +82,12 @@ def linear_joint_path(fit: LinearFit, scales: Sequence[float]) -> pd.DataFrame:
         theta = fit.theta.copy()
         for slot in problem.covariance.terms:
             theta[slot.theta] = slot.covariance.rescale(theta[slot.theta], np.full(slot.covariance.size, scale))
-        at: Any = problem.evaluate(problem.to_inner(np.append(theta, fit.rho)))
-        marginal = -0.5 * float(at.value)
+        try:
+            at: Any = problem.evaluate(problem.to_inner(np.append(theta, fit.rho)))
+            marginal = -0.5 * float(at.value)
+        except FloatingPointError:  # residuals that vanish beside the responses
+            rows.append((np.nan, np.nan))
+            continue
         relative = volume + dimension * (2.0 * np.log(scale) - np.log(fit.scale))  # log|G / sigma**2|
         integral = float(at.linear.factor.logdet) - relative - dimension * np.log(2.0 * np.pi * fit.scale)
         rows.append((marginal + 0.5 * integral, marginal))

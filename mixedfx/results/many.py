@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.fitting import Refits
-from mixedfx.inference.distributions import two_sided
-from mixedfx.inference.satterthwaite import many_denominators
+from mixedfx.inference.distributions import f_tail, two_sided
+from mixedfx.inference.satterthwaite import many_denominators, many_joint_denominators
 from mixedfx.results.base import MixedResults
 from mixedfx.results.many_responses import Responses
 from mixedfx.results.quantities import WhichName, estimates, quantities, refitted_estimates
@@ -31,6 +32,7 @@ __all__ = [
     "estimate_names",
     "fitted_responses",
     "joined",
+    "joint_pvalues",
 ]
 
 SHOWN = 10  # rows of the text
@@ -40,6 +42,7 @@ VERDICTS = ("llf", "converged", "singular", "verdict")
 OPTIMUM, BOUNDARY = "the optimum", "the optimum, on the boundary"
 
 
+@hinting_methods
 class ManyFits(ABC):
     """Fits of one model to many responses; each table has a row for every response.
 
@@ -329,7 +332,7 @@ def joined(found: Sequence[FittedResponses]) -> FittedResponses:
 
 def _fitted(fit: MixedResults, Y: Array) -> Refits:
     """Fit every column of ``Y`` (n, r); one with missing values has no estimates."""
-    words = missing_values(Y)
+    words = missing_values(Y, fit.design.index)
     which = np.flatnonzero(words == "")
     if which.size == 0:
         return _nothing(fit, words)
@@ -354,7 +357,7 @@ def _one(fit: MixedResults, y: Array) -> Refits:
         words = "" if certificate.converged else certificate.verdict
         found = (np.concatenate([own.theta, own.rho]), own.beta, again.sigma, -2.0 * again.llf)
         further = estimates(again)[quantities(fit).chosen("family")]
-        tests = (np.asarray(again.bse, dtype=float), np.asarray(again.df, dtype=float))
+        tests = (again.solution.beta_covariance, np.asarray(again.df, dtype=float))
         return Refits.of(*found, certificate.converged, certificate.is_singular, words, further, *tests)
     except (DataError, ArithmeticError, np.linalg.LinAlgError) as error:
         return _nothing(fit, np.array([str(error)], dtype=object))
@@ -373,14 +376,40 @@ def _tests(fit: MixedResults, Y: Array, refits: Refits) -> tuple[Array, Array]:
     """Standard errors and degrees of freedom (R, p), computed now if they did not come with the fits."""
     if not fit.refits_together:
         return refits.errors, refits.df
-    which = np.flatnonzero(np.isfinite(refits.beta).all(axis=1))
-    shape = refits.beta.shape
-    errors, df = np.full(shape, np.nan), np.full(shape, np.nan)
-    if which.size:
-        whole = which.size == shape[0]
-        of = (Y, refits) if whole else (Y[:, which], refits.taken(which))
-        errors[which], df[which] = many_denominators(fit.solution.problem, *of)
-    return errors, df
+    return many_denominators(fit.solution.problem, Y, refits)
+
+
+def joint_pvalues(many: FittedResponses, L: Array, rhs: Array, *, is_z: bool) -> Array:
+    """Return the p values (R,) of the joint test of ``L @ beta = rhs`` in every fit, as of ``fit.f_test``.
+
+    Parameters
+    ----------
+    many : FittedResponses
+        Of a generalised model, or of a linear one whose fits are made together.
+    L : (r, p)
+        Independent rows.
+    rhs : (r,)
+    is_z : bool
+        Whether the degrees of freedom are infinite, as in generalised models, or Satterthwaite's.
+    """
+    rows = L if is_z or len(L) == 1 else many.fit._canonical_rows.usual(L)
+    pairs = zip(many.responses, many.parts, strict=True)
+    covariance, df = map(np.concatenate, zip(*(_joint(many.fit, Y, part, rows) for Y, part in pairs), strict=True))
+    turn = np.linalg.lstsq(L.T, rows.T, rcond=None)[0].T
+    difference = (many.beta @ L.T - rhs) @ turn.T
+    found = np.full(len(many), np.nan)
+    fitted = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(difference).all(axis=1)
+    solved = np.linalg.solve(covariance[fitted], difference[fitted][:, :, None])[:, :, 0]
+    wald = np.einsum("ri,ri->r", difference[fitted], solved)
+    found[fitted] = f_tail(wald / len(L), len(L), np.inf if is_z else df[fitted])
+    return found
+
+
+def _joint(fit: MixedResults, Y: Array, refits: Refits, rows: Array) -> tuple[Array, Array]:
+    """Covariances (R, r, r) of contrasts and the degrees of freedom (R,) of their joint tests."""
+    if fit.refits_together:
+        return many_joint_denominators(fit.solution.problem, Y, refits, rows)
+    return rows @ refits.covariance @ rows.T, np.full(len(refits.beta), np.inf)
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ def _need_pyarrow() -> None:
 def _replacing(path: Path) -> Iterator[Path]:
     """The name of a file beside ``path`` that takes its place once it is whole, and vanishes otherwise."""
     beside = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
+    beside.touch(exist_ok=False)  # a file that cannot be made is told of by the system, not by the library that writes
     try:
         yield beside
         os.replace(beside, path)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.families.base import Family
@@ -174,6 +175,7 @@ class Effects:
     slope: Array
 
 
+@hinting_methods
 @dataclass(frozen=True, repr=False)
 class Prediction:
     """Predicted means with intervals that never leave the range of the mean; made by ``fit.get_prediction``.

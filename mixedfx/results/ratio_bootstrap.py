@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, DataError, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.inference.likelihood_ratio import LikelihoodRatio, likelihood_ratio
 from mixedfx.results.base import MixedResults, checked_fit
-from mixedfx.results.replication import groups_of
-from mixedfx.results.resampling import Block, Measure, Outcome, attempt, reasons_of
+from mixedfx.results.nesting import MEAN, Columns, Contents, contents_of, difference
+from mixedfx.results.resampling import Block, Measure, Outcome, attempt, groups_of, reasons_of
 from mixedfx.results.simulate import checked_count
 
 __all__ = ["BootstrapTest", "bootstrap_test"]
@@ -29,6 +30,7 @@ SAME = 1e-8  # relative difference of responses that counts as none
 NOISE = 1e-6  # likelihood ratios that differ by less are equal
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class BootstrapTest:
     """A likelihood-ratio test; made by :func:`bootstrap_test`.
@@ -136,7 +138,7 @@ def bootstrap_test(
     Raises
     ------
     SpecificationError, DataError
-        If the models cannot be compared.
+        If the models cannot be compared: they have other rows, or the larger one does not contain the smaller one.
 
     Warns
     -----
@@ -192,6 +194,7 @@ class _Null(ABC):
 
     formula: str
     response: Array
+    contents: Contents
     llf: float
     llfs: Array
     n_parameters: int
@@ -210,6 +213,7 @@ class _Mixed(_Null):
         self.fit = fit
         self.formula, self.n_parameters = str(fit.design.formula), fit.n_parameters
         self.llf, self.llfs = fit.llf, fit.solution.llfs
+        self.contents = contents_of(fit, fit.design.weights, fit.design.offset)
         self.response = np.asarray(fit.design.response.values, dtype=float)
 
     def simulate(self, count: int, seed: np.random.SeedSequence) -> Array:
@@ -225,6 +229,8 @@ class _Ordinary(_Null):
     def __init__(self, fit: Any) -> None:
         self.formula = str(getattr(fit.model, "formula", type(fit.model).__name__))
         self.X, self.response = np.asarray(fit.model.exog, dtype=float), np.asarray(fit.model.endog, dtype=float)
+        columns = {MEAN: Columns(self.X, tuple(map(str, fit.model.exog_names)))}
+        self.contents = Contents(None, None, None, columns, normal=True)
         self.mean = self.X @ np.asarray(fit.params, dtype=float)
         self.sigma = float(np.sqrt(np.mean((self.response - self.mean) ** 2)))
         self.llf, self.llfs, self.n_parameters = float(fit.llf), np.zeros(0), self.X.shape[1] + 1
@@ -264,8 +270,17 @@ def _check_nested(small: _Null, large: MixedResults) -> None:
             f"the first model has {small.n_parameters} parameters, the second {large.n_parameters}: give the "
             "smaller one first"
         )
+    found = difference(small.contents, contents_of(large, large.design.weights, large.design.offset))
+    if found:
+        raise SpecificationError(
+            f"{found.words('the first model', 'the second')}: they are not nested, and there is no test; compare their "
+            "AIC (mfx.compare)"
+        )
     if _ratio(small, large).is_negative(2.0 * NOISE):
-        raise SpecificationError("the larger model has the smaller likelihood: the models are not nested")
+        raise SpecificationError(
+            "the larger model has the smaller likelihood: the models are not nested, or a search ended short of its "
+            "maximum (fit the larger one with control=mfx.Control(starts=5))"
+        )
 
 
 def _ratio(small: _Null, large: MixedResults) -> LikelihoodRatio:

@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_choice
-from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
+from mixedfx._arguments import checked_choice, checked_seed, plain_numbers
+from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._workers import Workers
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
 from mixedfx.fitting.refit import UNKNOWN, Refits
-from mixedfx.matrices import Design, RandomEffects, nested_in
-from mixedfx.matrices.fixed import full_rank
+from mixedfx.matrices import RandomEffects, nested_in
+from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.new_rows import fitted_predictor
 from mixedfx.results.base import MixedResults
 from mixedfx.results.linear import LinearMixedResults
@@ -30,17 +31,27 @@ __all__ = [
     "Outcome",
     "Scheme",
     "attempt",
+    "blocks_for",
     "clusters_of",
+    "groups_of",
+    "labelled_rows",
+    "named_clusters",
     "outcome_of",
     "reasons_of",
     "refit_rows",
     "reflated",
+    "replicated",
     "scheme_for",
+    "seed_sequence",
 ]
 
 BootstrapName: TypeAlias = Literal["parametric", "residual", "cluster", "case"]
 UNCONVERGED = "the fit did not converge"
 DOUBTS = ("This is not the optimum", "Whether this is the optimum", UNKNOWN)  # words of searches that found none
+FEWEST = 2  # clusters of which some can be drawn
+TOGETHER = 200  # replicates of a block that is fitted all at once
+ONE_BY_ONE = 1  # replicates of a block whose fits follow one another
+GROUP = 100  # replicates with a seed each that are fitted at once
 NEGLIGIBLE = 1e-10  # variance of the modes in a direction, relative to the largest, that counts as none
 
 
@@ -52,9 +63,12 @@ class Measure:
     ----------
     statistic : callable, optional
         From a fit to a number, array, dict or Series.
+    size : int, optional
+        How many numbers it gave for the fit itself.
     """
 
     statistic: Callable[[Any], Any] | None = None
+    size: int | None = None
 
     def named(self, fit: MixedResults) -> pd.Series[float]:
         """Return the values of one fit with their names."""
@@ -62,17 +76,49 @@ class Measure:
             return pd.Series(estimates(fit), index=list(quantities(fit).names), dtype=float)
         found = self.statistic(fit)
         if isinstance(found, pd.Series | dict):
-            series = pd.Series(found, dtype=float)
-            return series.set_axis([_flat(label) for label in series.index])
-        values: AnyArray = np.asarray(found, dtype=float)
-        if values.ndim > 1:
-            raise SpecificationError(f"a statistic is a number, a vector or a Series; found shape {values.shape}")
+            series = pd.Series(found)
+            return pd.Series(_numbers(series.to_numpy()), index=[_flat(label) for label in series.index], dtype=float)
+        values = _numbers(found)
         names = ["statistic"] if values.ndim == 0 else [f"statistic[{i}]" for i in range(values.size)]
         return pd.Series(np.atleast_1d(values), index=names, dtype=float)
 
     def values(self, fit: MixedResults) -> Array:
-        """Return the values (k,) of one fit."""
-        return estimates(fit) if self.statistic is None else np.asarray(self.named(fit), dtype=np.float64)
+        """Return the values (k,) of one fit.
+
+        Raises
+        ------
+        SpecificationError
+            If a statistic gives no numbers, or not as many as for the fit itself.
+        """
+        if self.statistic is None:
+            return estimates(fit)
+        found = np.asarray(self.named(fit), dtype=np.float64)
+        if self.size is not None and found.size != self.size:
+            raise SpecificationError(
+                f"the statistic gave {self.size} numbers for the fit, and {found.size} for a replicate: it must give "
+                "as many for every fit"
+            )
+        return found
+
+
+def _numbers(found: Any) -> Array:
+    """What a statistic gave, a number or a vector.
+
+    Raises
+    ------
+    SpecificationError
+        If it is something else.
+    """
+    kinds = "a statistic is a number, a vector, a dict or a Series of numbers"
+    if found is None:
+        raise SpecificationError(f"{kinds}; found None: does the function return something?")
+    try:
+        values = plain_numbers("its values", found)
+    except DataError as error:
+        raise SpecificationError(f"{kinds}: {error}") from error
+    if values.ndim > 1:
+        raise SpecificationError(f"{kinds}; found shape {values.shape}: flatten it")
+    return values
 
 
 def _flat(label: Any) -> str:
@@ -231,6 +277,52 @@ def scheme_for(method: BootstrapName, fit: MixedResults, cluster: str | None) ->
     return checked_choice("method", method, SCHEMES)(fit, cluster)
 
 
+# ---------------------------------------------------------------- blocks: the same numbers with any number of workers
+def seed_sequence(seed: Any) -> np.random.SeedSequence:
+    """Return the sequence from which the seeds of the blocks are spawned, fresh ones however often it was used."""
+    if isinstance(seed, np.random.SeedSequence):
+        return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key)
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence(seed.integers(2**63, size=4).tolist())
+    checked = checked_seed(seed)
+    return np.random.SeedSequence(None if checked is None else int(checked))
+
+
+def blocks_for(n: int, size: int, seed: Any) -> list[Block]:
+    """Cut ``n`` replicates into blocks of ``size``, the last one smaller."""
+    counts = [min(size, n - start) for start in range(0, n, size)]
+    seeds = seed_sequence(seed).spawn(len(counts))
+    return [Block(count, own) for count, own in zip(counts, seeds, strict=True)]
+
+
+def groups_of(fit: MixedResults, n: int, seed: Any, *, usual: bool) -> list[tuple[Block, ...]]:
+    """Return the blocks of ``n`` replicates, grouped by what is worked on at once.
+
+    ``usual`` says that nothing but the usual quantities of new responses is wanted.
+    """
+    blocks = blocks_for(n, TOGETHER if usual and fit.refits_together else ONE_BY_ONE, seed)
+    size = GROUP if usual and fit.refits_grouped and not fit.refits_together else 1
+    return [tuple(blocks[start : start + size]) for start in range(0, len(blocks), size)]
+
+
+def replicated(
+    fit: MixedResults, scheme: Scheme, measure: Measure, n: int, seed: Any, workers: Workers
+) -> list[Outcome]:
+    """Return the outcomes of all blocks in their order; of those that were finished, if the work was stopped.
+
+    Raises
+    ------
+    KeyboardInterrupt, DataError
+        If it was stopped before any block was finished.
+    """
+    groups = groups_of(fit, n, seed, usual=scheme.of_responses and measure.statistic is None)
+    tasks, counts = [(group,) for group in groups], [sum(block.count for block in group) for group in groups]
+    found = workers.run_as_far(scheme.replicate, (fit, measure), tasks, "bootstrap", counts)
+    if found.stopped is not None and not found.results:
+        raise found.stopped
+    return found.in_order()
+
+
 # ---------------------------------------------------------------- clusters
 @dataclass(frozen=True)
 class Clusters:
@@ -259,13 +351,37 @@ class Clusters:
         return order[starts[drawn][position] + within], position
 
 
+def labelled_rows(fit: MixedResults, argument: str, labels: Any) -> tuple[IntArray, pd.Index[Any], str]:
+    """Return the set (n,) of every row by labels that a user gives, the labels of the sets, and their name.
+
+    Raises
+    ------
+    DataError
+        If there is not one label for every row.
+    """
+    if np.ndim(labels) > 1:
+        raise DataError(f"{argument} has labels of shape {np.shape(labels)}: give one label for every row")
+    series = labels if isinstance(labels, pd.Series) else pd.Series(np.asarray(labels))
+    keep = fit.design.keep
+    if keep is not None and len(series) == keep.size:
+        series = series[keep]
+    if len(series) != fit.nobs:
+        raise DataError(f"{argument} has {len(series)} labels for {fit.nobs} rows: give one label for every row")
+    codes, levels = pd.factorize(series, sort=True)
+    if np.any(codes < 0):
+        raise DataError(f"{int(np.sum(codes < 0))} labels of {argument} are missing: every row needs one")
+    return codes.astype(np.intp), pd.Index(levels), str(series.name or "set")
+
+
 def clusters_of(fit: MixedResults, group: str | None) -> Clusters:
-    """Return the clusters of the grouping factor in whose levels those of all others lie, or of the one named.
+    """Return the clusters of the grouping factor in whose levels those of all others lie, or of the column named.
 
     Raises
     ------
     SpecificationError
         If there is none, or the rows of different levels are not independent.
+    DataError
+        If the column named has missing values.
     """
     terms = fit.design.grouped
     if fit.solution.residual is not None:
@@ -276,20 +392,52 @@ def clusters_of(fit: MixedResults, group: str | None) -> Clusters:
         raise SpecificationError(
             'rows that are in several levels of mm(…) do not fall into clusters: use method="parametric"'
         )
+    if group is not None:
+        return named_clusters(fit, group)
     if not terms:
         raise SpecificationError(
-            'the model has no grouping factor whose levels could be resampled: use method="parametric"'
+            'the model has no grouping factor whose levels could be resampled: use method="parametric", or name a '
+            "column of the data, cluster=…"
         )
-    names = list(dict.fromkeys(term.group for term in terms))
-    if group is not None and group not in names:
-        raise SpecificationError(f"cluster is one of {', '.join(map(repr, names))}; found {group!r}")
-    chosen = [term for term in terms if term.group == group] if group is not None else _outermost(terms)
+    chosen = _outermost(terms)
     if not chosen:
+        names = list(dict.fromkeys(term.group for term in terms))
         raise SpecificationError(
             f"the grouping factors {', '.join(names)} are crossed, so that no level is independent of the others: use "
             f'method="parametric", or cluster={names[0]!r} to resample its levels as they are'
         )
     return Clusters(chosen[0].group, chosen[0].codes, chosen[0].n_levels)
+
+
+def named_clusters(fit: MixedResults, name: str) -> Clusters:
+    """Return the clusters of a grouping factor of the model, or of another column of its data.
+
+    Raises
+    ------
+    SpecificationError
+        If there is neither.
+    DataError
+        If the column has missing values, or one value only.
+    """
+    inputs, design = fit.model.inputs, fit.design
+    for term in design.grouped:
+        if term.group == name:
+            return Clusters(name, term.codes, term.n_levels)
+    design.need_rows("clusters of rows")
+    if inputs is None or name not in inputs.source:
+        groups = dict.fromkeys(repr(term.group) for term in design.grouped)
+        of_model = f"a grouping factor of the model ({', '.join(groups)}), or " if groups else ""
+        raise SpecificationError(
+            f"the data have no column {name!r}: cluster= is {of_model}a column of the data that were fitted, of which "
+            "a file keeps those of the model"
+        )
+    labels = FrameRows(inputs.source, design.keep).labels(name)
+    missing = int(np.sum(labels.codes < 0))
+    if missing:
+        raise DataError(f"cluster={name!r} is missing in {missing} of the {design.n_rows} rows used: fill it in")
+    if len(labels.levels) < FEWEST:
+        raise DataError(f"cluster={name!r} has one value only: there are no clusters to draw")
+    return Clusters(name, labels.codes, len(labels.levels))
 
 
 def _outermost(terms: tuple[RandomEffects, ...]) -> list[RandomEffects]:
@@ -305,27 +453,9 @@ def refit_rows(fit: MixedResults, clusters: Clusters, drawn: IntArray) -> MixedR
         If the fixed effects cannot all be estimated from them.
     """
     rows, position = clusters.rows(drawn)
-    design = _taken(fit.design, clusters, rows, position)
+    random = [_regrouped(term, clusters, rows, position) for term in fit.design.random]
+    design = fit.design.taken(rows, random)
     return fit._refitted(fit.solution.on_rows(design, rows))
-
-
-def _taken(design: Design, clusters: Clusters, rows: IntArray, position: IntArray) -> Design:
-    response = replace(
-        design.response,
-        values=design.response.values[rows],
-        trials=None if design.response.trials is None else design.response.trials[rows],
-    )
-    matrix = full_rank(design.fixed.matrix[rows], design.fixed.names)
-    return replace(
-        design,
-        response=response,
-        fixed=replace(design.fixed, matrix=matrix),
-        random=tuple(_regrouped(term, clusters, rows, position) for term in design.random),
-        weights=None if design.weights is None else design.weights[rows],
-        offset=None if design.offset is None else design.offset[rows],
-        index=pd.RangeIndex(rows.size),
-        keep=None,
-    )
 
 
 def _regrouped(term: RandomEffects, clusters: Clusters, rows: IntArray, position: IntArray) -> RandomEffects:

@@ -37,13 +37,13 @@ def responses_in_rows(design: Design, values: Any) -> Array:
     return Y
 
 
-def missing_values(Y: Array) -> AnyArray:
+def missing_values(Y: Array, rows: pd.Index[Any]) -> AnyArray:
     """Say of every response (n, R) how many values are missing or infinite (R,); empty where none is."""
     words = np.full(Y.shape[1], "", dtype=object)
     for column in np.flatnonzero(~np.isfinite(Y).all(axis=0)):
         absent = np.flatnonzero(~np.isfinite(Y[:, column]))
-        several = f"{absent.size} values are missing or infinite, the first in row {absent[0]}"
-        words[column] = several if absent.size > 1 else f"the value in row {absent[0]} is missing or infinite"
+        several = f"{absent.size} values are missing or infinite, the first in row {rows[absent[0]]}"
+        words[column] = several if absent.size > 1 else f"the value in row {rows[absent[0]]} is missing or infinite"
     return words
 
 
@@ -58,7 +58,7 @@ def checked_responses(design: Design, values: Any) -> Array:
     Y = responses_in_rows(design, values)
     missing = int(np.sum(~np.isfinite(Y)))
     if missing:
-        first = int(np.flatnonzero(~np.isfinite(Y).all(axis=1))[0])
+        first = design.index[int(np.flatnonzero(~np.isfinite(Y).all(axis=1))[0])]
         raise DataError(
             f"{missing} values of the new responses are missing or infinite, the first in row {first}: a response "
             f"needs one finite number for each of the {design.n_rows} rows of the fit"

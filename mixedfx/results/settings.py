@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mixedfx.fitting import Fit
 from mixedfx.results.estimates import Estimates
 
-__all__ = ["factors_of", "settings_of", "success_of"]
+__all__ = ["factors_of", "ratio_name", "settings_of", "success_of"]
+
+RATIOS = {"logit": "odds ratio", "log": "ratio of means", "cloglog": "hazard ratio"}
 
 
 def settings_of(fit: Estimates) -> dict[str, str]:
@@ -52,15 +55,24 @@ def factors_of(fit: Estimates) -> dict[str, str]:
     return {"Factors": ", ".join(f"{name} ({size})" for name, size in sizes.items())} if sizes else {}
 
 
+def ratio_name(fit: Fit) -> str:
+    """Return what an exponentiated coefficient is called: a ratio of odds, hazards, rates …; empty where it is none."""
+    if fit.link.name == "log" and fit.family.proportions:
+        return "ratio of probabilities"
+    if fit.link.name == "log" and fit.family.support.atoms == "integers":
+        return "rate ratio"
+    return RATIOS.get(fit.link.name, "")
+
+
 def success_of(fit: Estimates) -> str:
     """Return what counts as success in a model of proportions, in words."""
     response = fit.design.response
     if response.categories is not None:
-        return f"{response.name} = {response.categories[1]!r}"
+        return f"{response.words} = {response.categories[1]!r}"
     counts = counted(response.name)
     if counts is not None:
         return counts
-    return f"{response.name} = 1" if response.trials is None else "success"
+    return f"{response.words} = 1" if response.trials is None else "success"
 
 
 def counted(name: str) -> str | None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting
 
 if TYPE_CHECKING:
     from mixedfx._display import StatsTable
     from mixedfx.deconvolution import Deconvolution
     from mixedfx.deconvolution.estimate import InformationName, MethodName
+    from mixedfx.inference.cluster_robust import KindName
+    from mixedfx.results.robust import Robust
 
 __all__ = ["Shortcuts"]
 
 # What other rooms ask of a fit, or statsmodels' users type: there, but no help to somebody who presses Tab.
 INSIDE = frozenset(
     {"L", "asked", "denominator", "design", "df_modelwc", "limits", "refits_grouped", "refits_together", "solution"}
-    | {"separation_notes"}
+    | {"separation_notes", "bse_fe", "fe_params", "fitted_smooths", "vcomp"}
 )
 
 
@@ -97,6 +101,7 @@ class Shortcuts:
         text: str = higher("report")(self)
         return text
 
+    @hinting
     def plot(self, kind: str | None = None, **options: Any) -> Any:
         """Draw the picture that suits the model, or the one that is named.
 
@@ -200,6 +205,67 @@ class Shortcuts:
             ``seed``, ``method``, ``statistic``, ``cluster``, ``n_jobs``, ``progress``.
         """
         return higher("bootstrap")(self, n, **options)
+
+    @hinting
+    def robust(self, cluster: str | Sequence[Any] | None = None, kind: KindName | None = None) -> Robust:
+        """Return tests of the fixed effects with cluster-robust standard errors (sandwich, Huber–White).
+
+        They hold with any covariance within the clusters: where variances differ, random slopes are left out, or
+        residuals are correlated. The estimates stay those of the fit.
+
+        Parameters
+        ----------
+        cluster : str or sequence, optional
+            Rows of different clusters must be independent: a grouping factor of the model in whose levels those of all
+            others lie (the outermost one, by default), a column of the data, or a label for every row.
+        kind : {"CR0", "CR1", "CR2"}, optional
+            ``"CR2"`` (the default of linear models): without bias where the model is right, for few clusters too;
+            ``"CR0"``: as it is for many clusters; ``"CR1"`` (the default of generalised models, which have no CR2):
+            that times m / (m - 1), m the number of clusters.
+
+        Returns
+        -------
+        Robust
+            ``params, bse, df, tvalues, pvalues, conf_int(), cov_params()``, ``t_test("a = b")``, ``wald_test("a = b =
+            0")``, ``wald_test_terms()``, ``anova()``, ``emmeans("f")``, ``to_frame()``, ``summary()``.
+
+        Raises
+        ------
+        SpecificationError
+            If rows of different clusters share random effects (crossed factors) or correlated residuals, or the fit has
+            no such standard errors.
+        DataError
+            If there are fewer than two clusters, or one of them has more than 2000 rows.
+
+        Notes
+        -----
+        Linear models: ``M (sum X_j' V_j^-1 A_j e_j e_j' A_j' V_j^-1 X_j) M`` with the estimated V and ``M = (X'V^-1
+        X)^-1``. Tests of one row are t tests with the Satterthwaite degrees of freedom of Pustejovsky and Tipton
+        (2018); tests of several rows are their approximate Hotelling tests (HTZ). Few degrees of freedom say that few
+        clusters determine a coefficient, however many rows there are.
+
+        Generalised models: scores of the marginal likelihood (by Laplace or quadrature) in all parameters, the
+        variances among them, by cluster; t and F tests have m - 1 degrees of freedom. In a nonlinear model a wrong
+        random part changes what the coefficients mean: robust standard errors do not mend that.
+
+        References
+        ----------
+        Liang & Zeger (1986), Biometrika 73, 13-22. Bell & McCaffrey (2002), Surv. Methodol. 28, 169-181. Pustejovsky &
+        Tipton (2018), J. Bus. Econ. Stat. 36, 672-683.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> fit = mfx.lmer("Reaction ~ Days + (1 | Subject)", mfx.load_dataset("sleepstudy"))
+        >>> fit.bse.round(2).tolist()  # as if all slopes were the same
+        [9.75, 0.8]
+        >>> fit.robust().to_frame()[["estimate", "se", "df"]].round(2)
+                   estimate    se    df
+        Intercept    251.41  6.82  17.0
+        Days          10.47  1.55  17.0
+        """
+        found: Robust = higher("robust")(self, cluster, kind)
+        return found
 
     def influence(self, group: Any = None, **options: Any) -> Any:
         """Say what the fit would be without each row, or each level of a group: :func:`mixedfx.influence`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Protocol
@@ -33,8 +33,6 @@ from mixedfx.results.varcorr import TermCovariance, VarCorr
 __all__ = ["FittedModel", "Specification", "coefficient_table", "summarize"]
 
 UNDEFINED = "—"
-NEXT_STEP = "Next: .plot() shows the fit, .check() its assumptions, .explain() every line."
-NEXT_STEP_OF_A_FAILURE = "Next: .certificate says what is wrong, .explain() what the model assumes."
 PERFECT = 1 - 1e-4  # a correlation beyond this is called one
 
 SINGULAR_MEANING = (
@@ -63,8 +61,8 @@ class Specification(Protocol):
     """The model of a fit, as far as a summary speaks of it."""
 
     @property
-    def formula(self) -> object:
-        """Formula as text, or an object that prints as it."""
+    def written(self) -> str:
+        """Formula as text."""
 
 
 class FittedModel(Protocol):
@@ -118,6 +116,7 @@ def summarize(
     alpha: float = 0.05,
     *,
     title: str = "Linear mixed model",
+    method: str = "ML",
     facts: Sequence[tuple[str, object]] = (),
     settings: Mapping[str, str] = MappingProxyType({}),
     residual: pd.DataFrame | None = None,
@@ -125,7 +124,7 @@ def summarize(
     components: Mapping[str, pd.DataFrame] | None = None,
     ratio: str | None = None,
     tests: RowTests | None = None,
-    is_explained: bool = True,
+    unanswered: Collection[str] = (),
 ) -> Summary:
     """Return the summary of a fit.
 
@@ -137,6 +136,8 @@ def summarize(
         One minus the level of the confidence intervals.
     title : str
         Heading; the kind of the model.
+    method : str
+        How the parameters were estimated, in a word.
     facts : sequence of (str, object)
         Further entries of the model block: family, link, integration.
     settings : mapping of str to str, optional
@@ -151,8 +152,8 @@ def summarize(
         If given, the fixed effects are exponentiated and called this: ``"odds ratio"``, ``"rate ratio"``.
     tests : RowTests, optional
         Tests of the fixed effects by a method that is not the usual one of the model.
-    is_explained : bool
-        Whether ``explain`` knows the kind of model.
+    unanswered : collection of str
+        The methods, ``"check"`` and ``"explain"``, that have no answer for this kind of fit.
 
     Returns
     -------
@@ -160,7 +161,10 @@ def summarize(
         Model block, random effects, fixed effects, components, and notes.
     """
     random = results.varcorr.table()
-    blocks: list[Block] = [_model_block(results, facts, settings), *([random] if len(random.to_frame()) else [])]
+    blocks: list[Block] = [
+        _model_block(results, method, facts, settings),
+        *([random] if len(random.to_frame()) else []),
+    ]
     if residual is not None:
         blocks.append(coefficient_table("Residuals", residual, alpha))
     if len(results.params):
@@ -178,13 +182,16 @@ def summarize(
         tuple(blocks),
         title=title,
         notes=(*_notes(results, tests, ratio), *_residual_notes(residual, known=known_residuals)),
-        following=_next_step(results, is_explained=is_explained) if options.next_steps else "",
+        following=_next_step(results.converged, unanswered) if options.next_steps else "",
     )
 
 
-def _next_step(results: FittedModel, *, is_explained: bool) -> str:
-    step = NEXT_STEP if results.converged else NEXT_STEP_OF_A_FAILURE
-    return step if is_explained else f"{step[: step.rindex(',')]}."
+def _next_step(converged: bool, unanswered: Collection[str]) -> str:
+    """The methods that have an answer for this fit."""
+    steps = {"plot": ".plot() shows the fit", "check": ".check() its assumptions", "explain": ".explain() every line"}
+    if not converged:
+        steps = {"": ".certificate says what is wrong", "explain": ".explain() what the model assumes"}
+    return f"Next: {', '.join(text for name, text in steps.items() if name not in unanswered)}."
 
 
 def coefficient_table(
@@ -284,9 +291,11 @@ def _formats(estimates: pd.DataFrame) -> dict[str, ColumnFormat]:
     }
 
 
-def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]], settings: Mapping[str, str]) -> Facts:
+def _model_block(
+    results: FittedModel, method: str, extra: Sequence[tuple[str, object]], settings: Mapping[str, str]
+) -> Facts:
     left = [
-        Fact("Method", "REML" if results.reml else "ML"),
+        Fact("Method", method),
         *(Fact(label, value) for label, value in extra),
         Fact("Observations", results.nobs),
         Fact("Residual df", results.df_resid, format_count(results.df_resid)),
@@ -298,7 +307,7 @@ def _model_block(results: FittedModel, extra: Sequence[tuple[str, object]], sett
     ]
     pairs = zip_longest(left, right, fillvalue=Fact("", ""))
     groups = ", ".join(f"{name} ({size})" for name, size in results.n_groups.items())
-    wide = [("Formula", results.model.formula), ("Groups", groups), ("Converged", _verdict(results))]
+    wide = [("Formula", results.model.written), ("Groups", groups), ("Converged", _verdict(results))]
     formula, sizes, verdict = (Fact(label, str(value), wide=True) for label, value in wide)
     told = (Fact(label, text, wide=True) for label, text in settings.items())
     above = (formula, *([sizes] if groups else []), *told)
@@ -321,7 +330,7 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
         separated = bool(getattr(results.certificate, "separated", ()))
         yield NO_FINITE_ESTIMATES if separated else NOT_CONVERGED
     if results.is_singular:
-        yield f"Singular fit: {'; '.join(_boundaries(results.varcorr))}. {SINGULAR_MEANING}"
+        yield f"Singular fit: {'; '.join(_boundaries(results))}. {SINGULAR_MEANING}"
     yield from results.notes
     if len(results.smooths):
         yield SMOOTH_NOTE
@@ -350,9 +359,11 @@ def _residual_notes(residual: pd.DataFrame | None, *, known: bool) -> Iterator[s
         )
 
 
-def _boundaries(varcorr: VarCorr) -> list[str]:
+def _boundaries(results: FittedModel) -> list[str]:
     """Say which variances are zero and which correlations one."""
-    found = [sentence for term in varcorr.terms for sentence in _boundaries_of(term)]
+    found = [sentence for term in results.varcorr.terms for sentence in _boundaries_of(term)]
+    if taking := getattr(results.certificate, "exhausting", ()):
+        found.append(f"the residual variance is estimated as zero: {' and '.join(taking)} takes all of it")
     return found or ["some combination of the random effects has no variance"]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import Column, Numbers, OnceOnly, Summary, Table, Text
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 
 __all__ = ["TermCovariance", "VarCorr"]
@@ -76,6 +77,7 @@ class TermCovariance:
         return variances + covariances
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class VarCorr:
     """Variances and correlations of the random effects, and the residual variance.

@@ -80,6 +80,22 @@ def test_scale_of_the_predictors_does_not_matter():
     assert far.bse["x"] == pytest.approx(1e4 * near.bse["x"], rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("random", ["(1 | g)", "(1 | g) + (1 | h)", "(x | g)"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_origin_of_a_predictor_of_ordered_categories_does_not_matter(random, seed):
+    """No intercept takes it up: the thresholds do, and their errors and those of the coefficient nearly cancel."""
+    rng = np.random.default_rng(seed)
+    g, h, x = np.repeat(np.arange(15), 8), rng.integers(0, 5, 120), rng.normal(size=120)
+    latent = 0.5 * x + rng.normal(size=15)[g] + 0.5 * rng.normal(size=5)[h] + rng.logistic(size=120)
+    frame = pd.DataFrame({"y": np.digitize(latent, [-1.0, 0.0, 1.5]) + 1, "x": x, "g": g, "h": h})
+    near, far = (mfx.glmer(f"y ~ x + {random}", data, family="ordinal") for data in (frame, frame.assign(x=x + 1000.0)))
+    assert far.llf == pytest.approx(near.llf, abs=1e-6)
+    assert far.bse["x"] == pytest.approx(near.bse["x"], rel=1e-4)
+    found, expected = (fit.get_prediction().summary_frame()["mean_se"] for fit in (far, near))
+    assert found.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-3)
+
+
 def test_no_variance_is_found_and_confirmed():
     rng = np.random.default_rng(5)
     frame = pd.DataFrame({"g": np.repeat(np.arange(20), 10), "x": rng.normal(size=200)})
@@ -422,3 +438,16 @@ def test_zero_inflation_at_its_limit_is_minus_infinity_and_the_note_is_true_of_e
     notes = " ".join(both.notes)
     assert "in 120 of 240 rows every response is zero" in notes
     assert "the data show none" not in notes
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_where_several_modes_end_the_search_nothing_is_said_of_identification(seed):
+    rng = np.random.default_rng(seed)
+    g, x = rng.integers(0, 11, 51), rng.normal(size=51)
+    y = 0.5 * x + 3 * rng.normal(size=11)[g] + 2 * rng.standard_t(1, size=51)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.glmer("y ~ x + (x | g)", pd.DataFrame({"y": y, "x": x, "g": g}), family="student_t")
+    assert "split into several modes" in str(fit.certificate)
+    assert fit.certificate.is_identified
+    assert "not identified" not in str(fit.certificate)

@@ -14,7 +14,7 @@ SLEEP = VarCorr.from_terms(
 
 @dataclass(frozen=True)
 class FakeModel:
-    formula: str = "Reaction ~ Days + (Days | Subject)"
+    written: str = "Reaction ~ Days + (Days | Subject)"
 
 
 def series(names, values):

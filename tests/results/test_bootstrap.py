@@ -4,12 +4,14 @@ import copy
 import os
 import signal
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.matrices import build_design
 from mixedfx.results.quantities import estimates, quantities
 from mixedfx.results.resampling import clusters_of, refit_rows, reflated, residual_draws
 
@@ -122,6 +124,86 @@ def test_clusters_drawn_twice_are_two(sleep):
     np.testing.assert_allclose(found.params, expected.params, rtol=1e-8)
 
 
+ROWS, TAKEN = 47, 31  # no other lengths
+
+
+def lengths(value, seen=None):
+    """The first lengths of all arrays in a value, however deep."""
+    seen = set() if seen is None else seen
+    if id(value) in seen or isinstance(value, str | bytes | type):
+        return
+    seen.add(id(value))
+    if isinstance(value, np.ndarray | pd.Index) and not isinstance(value, pd.RangeIndex):
+        yield value.shape[0] if value.ndim else 0
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    for part in (*parts, *getattr(value, "__dict__", {}).values()):
+        yield from lengths(part, seen)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options"),
+    [
+        ("y ~ x + f + (x | g) + (1 | g:h)", {"weights": "w", "offset": "x"}),
+        ("y ~ wb(x, g) + C(h) + offset(x) + (1 | g)", {}),
+        ("y ~ f + s(x, k=6) + (1 | g)", {}),
+        ("y ~ x + (1 | mm(g, h))", {}),
+        ("cbind(k, n) ~ f + poly(x, 2) + (1 | g)", {"response_kind": "binomial"}),
+        ("f ~ x + (1 | g)", {"response_kind": "ordinal"}),
+    ],
+)
+def test_everything_of_a_row_is_taken_with_it(formula, options):
+    """No part of a design of some rows has the length of the old ones."""
+    r = np.random.default_rng(3)
+    data = pd.DataFrame({"y": r.normal(size=ROWS), "x": r.normal(size=ROWS), "w": r.uniform(1, 2, ROWS)})
+    data["f"] = pd.Categorical(np.array(list("abc"))[r.integers(0, 3, ROWS)], ordered=True)
+    data["g"], data["h"] = ([f"{a}{i}" for i in r.integers(0, 6, ROWS)] for a in "gh")
+    data["k"], data["n"] = r.integers(1, 5, ROWS), r.integers(1, 5, ROWS)
+    design = build_design(formula, data, **options)
+    rows = r.integers(0, ROWS, TAKEN)
+    random = [replace(term, codes=term.codes[rows], matrix=term.matrix[rows]) for term in design.random]
+    taken = design.taken(rows, random)
+    assert ROWS in set(lengths(design))
+    assert ROWS not in set(lengths(taken))
+    assert taken.n_rows == len(taken.index) == TAKEN
+    for name, variable in taken.variables.items():
+        old = design.variables[name]
+        if old.is_factor:
+            assert list(variable.labels.levels[variable.labels.codes]) == list(
+                old.labels.levels[old.labels.codes[rows]]
+            )
+        else:
+            np.testing.assert_array_equal(variable.numbers, old.numbers[rows])
+
+
+def test_clusters_of_separated_data_are_failures_with_their_reason():
+    fit = mfx.glmer(
+        "cbind(incidence, size - incidence) ~ period + (1 | herd)", mfx.load_dataset("cbpp"), family="binomial"
+    )
+    found = mfx.bootstrap(fit, 30, seed=1, method="cluster")
+    assert 0 < found.n_failed < 10
+    assert all("told apart by period[T.4]" in reason for reason in found.failures)
+
+
+def test_any_column_of_the_data_can_be_the_clusters():
+    """Draws of whole clusters of a model without random effects: least squares, Poisson regression of those rows."""
+    r = np.random.default_rng(6)
+    data = pd.DataFrame({"x": r.normal(size=60), "g": np.repeat(list("abcdefghij"), 6), "c": r.poisson(2, 60)})
+    data["y"] = data["x"] + r.normal(size=10)[np.repeat(range(10), 6)] + r.normal(size=60)
+    drawn = np.array([0, 0, 3, 4, 4, 4, 6, 7, 8, 9])
+    frame = pd.concat([data[data["g"] == "abcdefghij"[j]] for j in drawn], ignore_index=True)
+    for one, other in (
+        (mfx.LinearMixedModel("y ~ x", data).fit(), mfx.LinearMixedModel("y ~ x", frame).fit()),
+        (mfx.glmer("c ~ x", data, family="poisson"), mfx.glmer("c ~ x", frame, family="poisson")),
+    ):
+        found = refit_rows(one, clusters_of(one, "g"), drawn)
+        np.testing.assert_allclose(found.params, other.params, rtol=1e-6)
+        replicates = mfx.bootstrap(one, 40, seed=1, method="cluster", cluster="g")
+        assert "levels of g drawn" in replicates.description
+        assert np.isfinite(replicates.conf_int(kind="bca").to_numpy()).all()
+        with pytest.raises(mfx.SpecificationError, match="name a column of the data"):
+            mfx.bootstrap(one, 5, method="cluster")
+
+
 def test_nested_levels_go_with_their_cluster_in_generalised_fits():
     data = pd.DataFrame({"a": np.repeat(list("abcdefgh"), 12), "b": np.tile(np.repeat(list("xyz"), 4), 8)})
     rng = np.random.default_rng(2)
@@ -146,7 +228,7 @@ def test_crossed_factors_need_a_named_cluster():
     assert mfx.bootstrap(fit, 5, method="cluster", cluster="plate", seed=1).n_failed == 0
     with pytest.raises(mfx.SpecificationError, match="independent cluster"):
         mfx.bootstrap(fit, 5, seed=1).conf_int(kind="bca")
-    with pytest.raises(mfx.SpecificationError, match="'plate', 'sample'"):
+    with pytest.raises(mfx.SpecificationError, match="'plate', 'sample'\\), or a column of the data"):
         mfx.bootstrap(fit, 5, method="cluster", cluster="dish")
 
 

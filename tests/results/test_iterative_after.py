@@ -351,6 +351,7 @@ def test_hours_of_fits_are_refused(fit: Any, monkeypatch: pytest.MonkeyPatch) ->
         without.check_refits(60, fit.design)
 
 
+@pytest.mark.slow
 def test_influence_of_a_small_design_is_that_of_the_exact_fit(data: pd.DataFrame) -> None:
     one, other = (mfx.lmer(FORMULA, data, control=control) for control in (ITERATIVE, None))
     found, expected = (mfx.influence(fit, "i").cooks_distance for fit in (one, other))

@@ -85,5 +85,5 @@ def test_of_mean_squares():
     table = mfx.mean_squares("y ~ part * operator", mfx.load_dataset("gage"))
     for alpha in WRONG:
         for asked in (table.variance_components, lambda alpha: table.combination({"operator": 1}, alpha=alpha)):
-            with pytest.raises(mfx.SpecificationError, match="alpha is one minus the level"):
+            with pytest.raises(mfx.SpecificationError, match="alpha lies between 0 and 1"):
                 asked(alpha=alpha)

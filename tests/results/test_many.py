@@ -283,3 +283,17 @@ def test_a_response_that_is_not_there_is_told(sleep):
         many["gene99"]
     with pytest.raises(mfx.SpecificationError, match="to_frame"):
         many["llf"]
+
+
+def test_rows_of_missing_responses_are_those_of_the_data():
+    frame = counted()
+    frame.loc[[1, 4], "x"] = np.nan
+    frame.index = "r" + frame.index.astype(str)
+    frame["y"] = np.random.default_rng(1).normal(size=len(frame))
+    fit = mfx.lmer("y ~ x + (1 | g)", frame)
+    Y = frame[["y"]].assign(z=frame["y"])
+    Y.iloc[9, 1] = np.nan
+    with pytest.raises(mfx.DataError, match="first in row r9"):
+        fit.refit(Y["z"])
+    with pytest.warns(mfx.ConvergenceWarning, match="the value in row r9 is missing"):
+        fit.refit_many(Y)

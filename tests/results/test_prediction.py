@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 import mixedfx as mfx
 from tests import dense
@@ -10,7 +10,6 @@ from tests.strategies import designs
 
 
 @given(design=designs())
-@settings(max_examples=40)
 @pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
 def test_standard_errors_are_those_of_the_joint_covariance(design):
     try:

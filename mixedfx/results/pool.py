@@ -1,0 +1,375 @@
+"""Multiple imputation: fits of one model to several imputed data sets put together by Rubin's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mixedfx._arguments import checked_alpha
+from mixedfx._display import Column, Numbers, Summary
+from mixedfx._suggestions import hinting_methods
+from mixedfx._typing import Array
+from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
+from mixedfx.fitting.reported import IDENTITY, Reported
+from mixedfx.inference.ddf import denominator_of
+from mixedfx.inference.distributions import quantile, two_sided
+from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.rubin import Combined, combined, joint_statistic
+from mixedfx.inference.wald import JointTest, RowTests
+from mixedfx.results.base import MixedResults, checked_fit, results_of_ours
+from mixedfx.results.settings import settings_of
+from mixedfx.results.summary import coefficient_table
+from mixedfx.results.tested import TestedCoefficients
+from mixedfx.results.varcorr import VarCorr
+
+if TYPE_CHECKING:
+    from mixedfx.inference.ddf import DdfName
+
+__all__ = ["Pooled", "pool"]
+
+FURTHER = frozenset({"structure", "family"})  # components whose numbers are no coefficients
+KNOWN = frozenset({"conditional", "covariance", "residual"})  # components that have tables of their own
+SAME = 1e-6  # a difference of estimates in standard errors that two searches of one optimum may have
+SHOWN = {"estimate": "coef", "se": "bse", "t": "statistic"}  # names of the columns of tables of coefficients
+RULES = "{} imputations, put together by Rubin's rules; degrees of freedom by Barnard and Rubin (1999)."
+MISSING = "fmi: fraction of the information that is missing."
+VARIANCES = "Variances and covariances of the random effects are means over the imputations, without a test."
+EQUAL = (
+    "All fits have the same estimates: the data sets do not differ in what the model uses. Were the imputed values "
+    "given to it?"
+)
+
+
+@hinting_methods
+@dataclass(frozen=True, eq=False, repr=False)
+class Pooled(TestedCoefficients):
+    """Fits to imputed data sets put together by Rubin's rules; made by :func:`pool`.
+
+    Attributes
+    ----------
+    fits : tuple of results
+        One for each imputed data set.
+    ddf : str, optional
+        Whose standard errors and complete-data degrees of freedom they have; their own by default.
+    """
+
+    fits: tuple[MixedResults, ...]
+    ddf: DdfName | None = None
+
+    # ---------------------------------------------------------------- fixed effects
+    @cached_property
+    def _betas(self) -> Array:
+        """Fixed effects (m, p) of every fit."""
+        return np.array([np.asarray(fit.params, dtype=float) for fit in self.fits])
+
+    @cached_property
+    def _denominators(self) -> tuple[Any, ...]:
+        return tuple(denominator_of(fit.solution, self.ddf) for fit in self.fits)
+
+    @cached_property
+    def _covariances(self) -> Array:
+        """Covariances (m, p, p) of the fixed effects of every fit."""
+        return np.array([denominator.covariance for denominator in self._denominators])
+
+    def _combined(self, L: Array) -> Combined:
+        """Combinations ``L`` (r, p) of the fixed effects put together."""
+        variances = np.einsum("rp,mpq,rq->mr", L, self._covariances, L)
+        complete = np.array([denominator.of_rows(L) for denominator in self._denominators])
+        return combined(self._betas @ L.T, np.maximum(variances, 0.0), complete)
+
+    @cached_property
+    def _of_coefficients(self) -> Combined:
+        return self._combined(np.eye(len(self.params)))
+
+    @property
+    def n_imputations(self) -> int:
+        """Number of fits."""
+        return len(self.fits)
+
+    @property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects (p,): means over the fits."""
+        return pd.Series(self._betas.mean(axis=0), index=self.fits[0].params.index, name="params")
+
+    def cov_params(self) -> pd.DataFrame:
+        """Return the total covariance (p, p) of the fixed effects: ``W + (1 + 1/m) B``."""
+        return self.cov_within + (1.0 + 1.0 / self.n_imputations) * self.cov_between
+
+    @property
+    def cov_within(self) -> pd.DataFrame:
+        """Mean covariance (p, p) of the fixed effects within the imputations, W."""
+        return self._matrix(self._covariances.mean(axis=0))
+
+    @property
+    def cov_between(self) -> pd.DataFrame:
+        """Covariance (p, p) of the estimates between the imputations, B."""
+        return self._matrix(np.cov(self._betas, rowvar=False).reshape(2 * [len(self.params)]))
+
+    def _matrix(self, values: Array) -> pd.DataFrame:
+        return pd.DataFrame(values, index=self.params.index, columns=self.params.index)
+
+    @property
+    def fmi(self) -> pd.Series[float]:
+        """Fraction of missing information (p,) about every fixed effect."""
+        return self._series(self._of_coefficients.missing, "fmi")
+
+    @property
+    def riv(self) -> pd.Series[float]:
+        """Relative increase in variance (p,) of every fixed effect because of what is missing."""
+        return self._series(self._of_coefficients.increase, "riv")
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether the fits are all the same."""
+        errors = np.sqrt(self._of_coefficients.within)
+        return bool(errors.size and (np.ptp(self._betas, axis=0) <= SAME * errors).all())
+
+    # ---------------------------------------------------------------- tests
+    def _single(self, hypothesis: Hypothesis) -> RowTests:
+        found = self._combined(hypothesis.L)
+        label = "Barnard and Rubin"
+        return RowTests(found.estimate, np.sqrt(found.variance), hypothesis.rhs, found.df, hypothesis.names, label)
+
+    def _joint(self, hypothesis: Hypothesis) -> JointTest:
+        """``D1`` of Li, Raghunathan and Rubin, with Reiter's degrees of freedom."""
+        own = hypothesis.independent()
+        L, label = own.L, "Reiter" if len(own.L) > 1 else "Barnard and Rubin"
+        complete = np.array([fit.f_test(own, ddf=self.ddf).df_denom for fit in self.fits])
+        values = self._betas @ L.T - own.rhs
+        wald, df = joint_statistic(values, np.einsum("rp,mpq,sq->mrs", L, self._covariances, L), complete)
+        return JointTest(wald, len(L), df, 1.0, label)
+
+    @property
+    def _terms(self) -> Mapping[str, Sequence[int]]:
+        return self.fits[0].design.fixed.terms
+
+    # ---------------------------------------------------------------- what else is estimated
+    @cached_property
+    def varcorr(self) -> VarCorr:
+        """Variances and covariances of the random effects, and of the residual: means over the fits."""
+        each = [fit.varcorr for fit in self.fits]
+        terms = tuple(
+            replace(same[0], matrix=np.mean([term.matrix for term in same], axis=0))
+            for same in zip(*(one.terms for one in each), strict=True)
+        )
+        residuals = [one.residual for one in each if one.residual is not None]
+        return VarCorr(terms, float(np.mean(residuals)) if residuals else None)
+
+    @cached_property
+    def _further(self) -> tuple[tuple[Reported, ...], Combined]:
+        """What is estimated beside fixed effects and random effects, on the scales of their intervals."""
+        places = [k for k, one in enumerate(self.fits[0].solution.reported) if one.component not in KNOWN]
+        found = np.zeros((self.n_imputations, len(places), 2))
+        for row, fit in zip(found, self.fits, strict=True):
+            entries = fit.solution.reported
+            for cell, k in zip(row, places, strict=True):
+                cell[:] = entries[k].on_scale(fit.solution.likelihood.phi, fit.solution.phi_covariance)
+        whole = combined(found[:, :, 0], found[:, :, 1] ** 2, np.full(found.shape[:2], np.inf))
+        return tuple(self.fits[0].solution.reported[k] for k in places), whole
+
+    def _further_frame(self, alpha: float) -> pd.DataFrame:
+        entries, found = self._further
+        at, error = found.estimate, np.sqrt(found.variance)
+        half = quantile(1.0 - 0.5 * alpha, found.df) * error
+        natural = [
+            [one.scale.natural(v) for one, v in zip(entries, x, strict=True)] for x in (at, at - half, at + half)
+        ]
+        slopes = np.array([abs(one.scale.slope(value)) for one, value in zip(entries, at, strict=True)])
+        tested = [one.scale is IDENTITY and one.component not in FURTHER for one in entries]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(tested, at / error, np.nan)
+        return pd.DataFrame(
+            {
+                "estimate": natural[0],
+                "se": slopes * error,
+                "df": found.df,
+                "t": t,
+                "pvalue": two_sided(t, found.df),
+                "lower": np.minimum(natural[1], natural[2]),
+                "upper": np.maximum(natural[1], natural[2]),
+                "fmi": found.missing,
+                "riv": found.increase,
+            },
+            index=[one.name for one in entries],
+        )
+
+    # ---------------------------------------------------------------- tables
+    def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the pooled numbers, a coefficient a row.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the limits.
+
+        Returns
+        -------
+        DataFrame
+            ``estimate, se, df, t, pvalue, lower, upper, fmi, riv``: the fixed effects; then coefficients of further
+            linear predictors (``zero_inflation: x``), family-wide parameters and thresholds (``family: df``), and
+            parameters of a residual structure, by the names of :meth:`MixedResults.conf_int`. What is no coefficient is
+            pooled on the scale of its Wald interval, and has no test.
+        """
+        frame = self._coefficients.to_frame(checked_alpha(alpha)).rename(columns={"z": "t"})
+        frame = frame.assign(fmi=self.fmi, riv=self.riv)
+        further = self._further_frame(alpha)
+        return pd.concat([frame, further]) if len(further) else frame
+
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the tables: random effects, and all that has a standard error.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the limits.
+
+        Returns
+        -------
+        Summary
+            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
+        """
+        frame = self.to_frame(alpha).rename(columns=SHOWN)
+        title = "Fixed effects" if len(frame) == len(self.params) else "Estimates"
+        table = coefficient_table(title, frame, alpha, use_t=True)
+        table = replace(table, columns=(*table.columns, Column("fmi", tuple(frame["fmi"]), Numbers(3, (1.0,)))))
+        varcorr, first = self.varcorr, self.fits[0]
+        random = (varcorr.table(),) if varcorr.terms or varcorr.residual is not None else ()
+        notes = [first.design.written, RULES.format(self.n_imputations), MISSING, *([VARIANCES] if random else [])]
+        unsure = _unconverged(self.fits)
+        notes += [f"{unsure}."] if unsure else []
+        notes += [EQUAL] if self._is_idle else []
+        return Summary((*random, table), title="Pooled estimates", notes=tuple(notes))
+
+
+def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:
+    """Put fits of one model to several imputed data sets together by Rubin's rules.
+
+    Parameters
+    ----------
+    fits : iterable of results, or dict of them
+        Fits of :func:`mixedfx.lmer` or :func:`mixedfx.glmer` by the same call, one for each of at least two data sets
+        in which the missing values were filled in (by any program of multiple imputation). A generator will do.
+    ddf : str, optional
+        Whose standard errors and degrees of freedom the fits are taken with: their own, as in ``fit.summary()``, by
+        default; ``"kenward-roger"``, … as for ``fit.t_test``.
+
+    Returns
+    -------
+    Pooled
+        ``params, bse, df, tvalues, pvalues, fmi, riv``, ``conf_int()``, ``t_test("a = b")``,
+        ``wald_test("a = b = 0")``, ``wald_test_terms()``, ``varcorr``, ``to_frame()``, ``summary()``.
+
+    Raises
+    ------
+    SpecificationError
+        If there are fewer than two fits, or they are of different models.
+    DataError
+        If they have different numbers of rows, or a level of a factor is missing in some of them.
+    TypeError
+        If something is not a fitted mixed model.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If some fits did not converge: they count all the same.
+
+    Notes
+    -----
+    With estimates ``b_i``, squared standard errors ``U_i`` and m fits: the estimate is the mean, its variance
+    ``W + (1 + 1/m) B``, W the mean of ``U_i`` and B the variance of ``b_i`` (Rubin 1987). The degrees of freedom of
+    Barnard and Rubin (1999) never exceed those of complete data; these are the harmonic mean of the fits' own
+    (Satterthwaite's in linear mixed models, infinite in generalised ones). A test of several coefficients is ``D1`` of
+    Li, Raghunathan and Rubin (1991) with Reiter's (2007) degrees of freedom. Covariances of random effects are pooled
+    as they are, entry by entry: a mean of covariance matrices is one. Correlations, standard deviations follow.
+
+    Twenty imputations are seldom too few; the imputation model must know the groups (a multilevel imputation), and
+    have in it all that the fitted model has.
+
+    References
+    ----------
+    Rubin (1987), Multiple Imputation for Nonresponse in Surveys. Li, Raghunathan & Rubin (1991), J. Am. Stat. Assoc.
+    86, 1065-1073. Barnard & Rubin (1999), Biometrika 86, 948-955. Reiter (2007), Biometrika 94, 502-508.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> data = mfx.load_dataset("sleepstudy")
+    >>> gone = data.index % 7 == 0  # as if a seventh of the responses were missing
+    >>> known = mfx.lmer("Reaction ~ Days + (Days | Subject)", data[~gone])
+    >>> drawn = known.simulate(5, seed=1, data=data[gone], random="fitted")  # real imputations draw the parameters too
+    >>> fits = [known.update(data=data.assign(Reaction=data["Reaction"].mask(gone, drawn[i]))) for i in range(5)]
+    >>> pooled = mfx.pool(fits)
+    >>> pooled.to_frame()[["estimate", "se", "df", "fmi"]].round(2)
+               estimate    se     df   fmi
+    Intercept    250.57  6.89  14.31  0.16
+    Days          10.39  1.78  14.74  0.14
+    """
+    models = _fits_of(fits)
+    _check_alike(models)
+    unsure = _unconverged(models)
+    if unsure:
+        warn(f"{unsure}: the pooled numbers rest on them all the same; look at fit.certificate", ConvergenceWarning)
+    for fit in models:
+        denominator_of(fit.solution, ddf)  # refuses what is no method of these fits
+    return Pooled(models, ddf)
+
+
+def _fits_of(fits: Any) -> tuple[MixedResults, ...]:
+    if results_of_ours(fits) is not None:
+        raise SpecificationError(
+            "pool takes a list of fits, one for each imputed data set; found one fit, whose own summary has its tests"
+        )
+    try:
+        given = list(fits.values() if isinstance(fits, Mapping) else fits)
+    except TypeError:
+        raise SpecificationError(f"fits is a list of fitted mixed models, found {type(fits).__name__}") from None
+    models = tuple(checked_fit(fit, "pool", "takes a list of fitted mixed models") for fit in given)
+    if len(models) < 2:
+        raise SpecificationError(
+            f"pool needs the fits of at least two imputed data sets, found {len(models)}: the variance between the "
+            "imputations says how much is unknown because values are missing"
+        )
+    return models
+
+
+def _check_alike(models: Sequence[MixedResults]) -> None:
+    """Refuse fits that are not of one model, and of rows that cannot be the same."""
+    first, *others = (_description(fit) for fit in models)
+    for i, other in enumerate(others, 2):
+        for heading in first | other:
+            one, two = (found.get(heading, "none") for found in (first, other))
+            if one != two:
+                raise SpecificationError(
+                    f"the fits are of different models: {heading} of fit 1 is {one!r}, of fit {i} {two!r}. Fit the "
+                    "same call to every imputed data set; mfx.compare sets different models side by side"
+                )
+    counts = [fit.nobs for fit in models]
+    if len(set(counts)) > 1:
+        raise DataError(
+            f"the fits were made from {', '.join(map(str, dict.fromkeys(counts)))} rows: pool is for fits of the same "
+            "rows, in all of which every missing value was filled in"
+        )
+    names = [[entry.name for entry in fit.solution.reported] for fit in models]
+    for i, own in enumerate(names[1:], 2):
+        if own != names[0]:
+            unlike = [name for name in dict.fromkeys([*names[0], *own]) if (name in names[0]) != (name in own)] or own
+            raise DataError(
+                f"fit 1 and fit {i} have different parameters ({', '.join(map(repr, unlike))}): has a factor the same "
+                "levels in the same order in every imputed data set? Make it a category with all its levels"
+            )
+
+
+def _description(fit: MixedResults) -> dict[str, str]:
+    """What two fits of one model have in common, by heading."""
+    known = {"the formula": fit.design.written, "the kind": fit.solution.title, "the method": fit.solution.method}
+    return known | {f"the {heading.lower()}": text for heading, text in settings_of(fit).items()}
+
+
+def _unconverged(models: Sequence[MixedResults]) -> str:
+    places = [str(i) for i, fit in enumerate(models, 1) if not fit.converged]
+    return f"{len(places)} of {len(models)} fits did not converge (number {', '.join(places)})" if places else ""

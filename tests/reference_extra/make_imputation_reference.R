@@ -1,0 +1,51 @@
+## make_imputation_reference.R -- Rubin's rules by mitml and mice, of fits of lme4 and glmmTMB to imputed data sets.
+## Rscript make_imputation_reference.R     (R packages lme4, glmmTMB, mice, mitml, broom.mixed, jsonlite; deterministic; no network)
+## Data are simulated and imputed here, written to data/imputed.csv (z1 ... z6 are the imputed covariate) and read back.
+suppressWarnings(suppressPackageStartupMessages({library(lme4); library(glmmTMB); library(mice); library(mitml); library(broom.mixed); library(jsonlite)}))
+options(digits = 15)
+M <- 6
+simulate_data <- function() {
+  set.seed(20261130)
+  m <- 24; n <- m * 10; school <- rep(seq_len(m), each = 10)
+  x <- round(rnorm(n), 3); f <- sample(c("a", "b", "c"), n, replace = TRUE); z <- round(0.5 * x + rnorm(n), 3)
+  y <- round(1 + 0.4 * x + 0.6 * z + c(a = 0, b = 0.5, c = -0.2)[f] + rnorm(m, 0, 0.7)[school] + z * rnorm(m, 0, 0.6)[school] + rnorm(n), 4)
+  gone <- runif(n) < plogis(-0.8 + 0.8 * x)
+  X <- cbind(1, x, y, f == "b", f == "c"); own <- X[!gone, ]; V <- solve(crossprod(own)); b <- V %*% crossprod(own, z[!gone])
+  rest <- sum((z[!gone] - own %*% b)^2); df <- sum(!gone) - ncol(own)
+  frame <- data.frame(school = paste0("s", school), x, f, y, count = rnbinom(n, mu = exp(0.4 + 0.3 * z + rnorm(m, 0, 0.6)[school]), size = 2) * rbinom(n, 1, 0.8))
+  for (i in seq_len(M)) {
+    s2 <- rest / rchisq(1, df); beta <- b + t(chol(V)) %*% rnorm(ncol(own)) * sqrt(s2)
+    filled <- z; filled[gone] <- round(X[gone, ] %*% beta + rnorm(sum(gone)) * sqrt(s2), 3)
+    frame[[paste0("z", i)]] <- filled
+  }
+  frame
+}
+write.csv(simulate_data(), "data/imputed.csv", row.names = FALSE, quote = FALSE)
+D <- read.csv("data/imputed.csv"); D$school <- factor(D$school, unique(D$school)); D$f <- factor(D$f)
+frames <- lapply(seq_len(M), function(i) transform(D, z = D[[paste0("z", i)]]))
+as_list <- function(fits) structure(fits, class = c("mitml.result", "list"))
+tight <- lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))
+linear <- as_list(lapply(frames, function(d) lmer(y ~ x + f + z + (z | school), data = d, control = tight)))
+counts <- lapply(frames, function(d) glmmTMB(count ~ x + z + (1 | school), data = d, family = poisson))  # exact Hessians
+qhat <- lapply(counts, function(fit) fixef(fit)$cond); uhat <- lapply(counts, function(fit) vcov(fit)$cond)
+rubin <- function(fits, df.com = NULL) {
+  found <- testEstimates(fits, df.com = df.com, extra.pars = TRUE)
+  list(estimates = found$estimates[, c("Estimate", "Std.Error", "df", "RIV", "FMI")], names = rownames(found$estimates),
+       extra = as.list(found$extra.pars[, 1]))
+}
+joint <- function(fits, constraints, df.com = NULL)
+  as.list(testConstraints(fits, constraints = constraints, method = "D1", df.com = df.com)$test[1, c("F.value", "df1", "df2", "RIV")])
+by_mice <- function(fits, dfcom) {
+  found <- summary(pool(as.mira(unclass(fits)), dfcom = dfcom))
+  found[, c("estimate", "std.error", "df")]
+}
+RESIDUAL <- nrow(D) - 5
+out <- list(
+  software = c(list(R = paste(R.version$major, R.version$minor, sep = ".")),
+    sapply(c("lme4", "glmmTMB", "mice", "mitml"), function(p) as.character(packageVersion(p)), simplify = FALSE)),
+  linear = list(z = rubin(linear), residual = rubin(linear, RESIDUAL), joint_z = joint(linear, c("fb", "fc")),
+    joint_residual = joint(linear, c("fb", "fc"), RESIDUAL), joint_all = joint(linear, c("x", "fb - fc", "z"), RESIDUAL)),
+  counts = list(z = list(estimates = testEstimates(qhat = qhat, uhat = uhat)$estimates[, c("Estimate", "Std.Error", "df", "RIV", "FMI")]),
+    joint_z = as.list(testConstraints(qhat = qhat, uhat = uhat, constraints = c("x", "z"), method = "D1")$test[1, c("F.value", "df1", "df2")])))
+out$linear$mice <- by_mice(linear, RESIDUAL)
+write_json(out, "inference/imputation.json", digits = NA, auto_unbox = TRUE, pretty = TRUE)
