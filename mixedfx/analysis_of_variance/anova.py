@@ -43,8 +43,10 @@ def anova(
         PR(>chi2)``, a term a row. Several: ``n_params, aic, bic, llf, deviance, chi2, df, PR(>chi2)``, a model a row,
         and ``PR(boundary)`` where a variance, a zero inflation, or the spread of a larger family (negative binomial
         beside Poisson, beta-binomial beside binomial, Student's t beside normal) is tested: under the null hypothesis
-        it lies at the end of its range. Models of which none contains the other (other weights, link, family, or an
-        offset that is no predictor) are listed without a test.
+        it lies at the end of its range. Models of which none contains the other (a column or a random term that only
+        the smaller one has, other weights, link, family, or an offset that is no predictor) are listed without a test,
+        and so are models of the same number of parameters; a note says why. What counts is what columns span, not how
+        they are written: ``poly(x, 2)`` is ``x + I(x^2)``.
 
     Notes
     -----

@@ -16,23 +16,31 @@ from mixedfx._display import StatsTable
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extension, chi_bar_square_tail, extension_of
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
-from mixedfx.families import Family, parameters_at_limit
+from mixedfx.families import parameters_at_limit
 from mixedfx.inference.distributions import chi2_tail
 from mixedfx.inference.likelihood_ratio import likelihood_ratio
 from mixedfx.matrices import Design
 from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.foreign import ForeignFit, foreign_fit
+from mixedfx.results.nesting import Contents, Difference, contents_of, difference, same_values
 from mixedfx.results.settings import settings_of
 
-__all__ = ["Candidate", "candidate", "integration_note", "labels_of", "likelihood_ratio_table", "unlike_rows"]
+__all__ = [
+    "Candidate",
+    "candidate",
+    "integration_note",
+    "labels_of",
+    "likelihood_ratio_table",
+    "unlike_criteria",
+    "unlike_rows",
+]
 
-SAME = 1e-8  # relative difference of responses, weights and offsets that counts as none
+SAME = 1e-8  # relative difference of responses that counts as none
 JOINT = "joint likelihood"  # of responses and measurements: the one correction that has a likelihood
 INTEGRATED = (
     "The log-likelihoods are not approximated alike ({}): part of the difference is that of the approximations. Fit "
     "all models with the same nagq (or method)."
 )
-OUTSIDE = 1e-8  # part of an offset outside of the columns of a model, relative to its size, that counts as none
 NOISE = 1e-6  # a likelihood ratio above minus this is zero to rounding
 SHORT_OF_LIMIT = 1e-4  # the same where a search ends short of the limit of its family: at 1e8 degrees of freedom of a t
 REFITTED = (
@@ -44,7 +52,10 @@ BOUNDARY = (
     "boundary, PR(boundary), takes into account that {} cannot be negative: an even mixture of chi-squared "
     "distributions with one df less and with df (Self and Liang 1987, Stram and Lee 1994)."
 )
-NOT_NESTED = "The larger model has the smaller likelihood: the models are not nested, and there is no test."
+NOT_NESTED = (
+    "The larger model has the smaller likelihood: the models are not nested, or a search ended short of its maximum. "
+    "There is no test."
+)
 SAMPLED = (
     "chi2_error is the Monte Carlo standard deviation of chi2: likelihoods were estimated by random probes, the same "
     "for all models."
@@ -55,7 +66,8 @@ LIMITS = {
     "dispersion": "the extra spread of the larger family",
     "df": "the inverse of the degrees of freedom",
 }
-UNLIKE = "{} differ in their {}: they are not nested, and there is no test."
+UNLIKE = "{}: they are not nested, and there is no test. Compare their AIC (mfx.compare)."
+SAME_SIZE = "{} and {} have the same number of parameters: there is no test. Compare their AIC (mfx.compare)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +81,16 @@ class Candidate:
         What the formula does not say, by heading.
     llf : float
     n_params : int
-    response, trials, weights, offset : (n,) or None
+    response, trials : (n,) or None
+    contents : Contents
+        What says whether another model contains it.
     rows : array or None
         Labels of the rows used, where they are known.
     designs : tuple of Design
         None for a model of statsmodels.
     reml : bool
-    X : (n, p) or None
-        Columns of the fixed part, where they are known.
     columns : tuple of str
-        Their names.
-    family : Family or None
+        Names of the columns of the fixed part.
     sizes : dict of str to int
         Number of coefficients of each parameter of the family that has a linear predictor of its own.
     integration : str
@@ -100,14 +111,11 @@ class Candidate:
     n_params: int
     response: Array
     trials: Array | None
-    weights: Array | None
-    offset: Array | None
+    contents: Contents
     rows: Any
     designs: tuple[Design, ...]
     reml: bool
-    X: Array | None = field(repr=False)
     columns: tuple[str, ...]
-    family: Family | None
     sizes: Mapping[str, int]
     integration: str = ""
     refitted: bool = False
@@ -165,20 +173,17 @@ def _of_mixed(fit: MixedResults) -> Candidate:
     if design.represented is not None and design.represented.read_in_pieces:
         weights = _named(design.weights_column)
     return Candidate(
-        str(design.formula),
+        design.written,
         {"Family": family.name, "Link": family.link.name} | settings_of(fit),
         fit.llf,
         fit.n_parameters,
         _moments(design) if summed else np.asarray(design.response.values, dtype=float),
         trials,
-        weights,
-        offset,
+        contents_of(fit, weights, offset),
         None if summed else design.index,
         (design,),
         fit.reml,
-        None if summed else design.fixed.matrix,
         tuple(design.fixed.names),
-        family,
         {name: len(fixed.names) for name, fixed in solution.components.items()},
         solution.integration.split(",")[0],
         llfs=solution.llfs,
@@ -206,24 +211,13 @@ def _of_foreign(fit: ForeignFit) -> Candidate:
         fit.n_parameters,
         fit.response,
         fit.trials,
-        fit.weights,
-        fit.offset,
+        Contents(fit.family, fit.weights, fit.offset),
         None,
         (),
         fit.reml,
-        None,
         fit.columns,
-        fit.family,
         {},
     )
-
-
-def same_values(one: Array | None, other: Array | None, usual: float) -> bool:
-    """Whether two arguments with a value for each row are equal; none given means the ``usual`` value everywhere."""
-    if one is None and other is None:
-        return True
-    a, b = (np.asarray(usual) if values is None else values for values in (one, other))
-    return bool(np.allclose(a, b, rtol=SAME, atol=0.0))
 
 
 def labels_of(models: Sequence[Candidate]) -> list[str]:
@@ -265,6 +259,16 @@ def unlike_rows(models: Sequence[Candidate]) -> str | None:
     return None
 
 
+def unlike_criteria(models: Sequence[Candidate]) -> str | None:
+    """Return why likelihoods of the same rows cannot be compared: restricted ones are among them; None if they can."""
+    restricted = [model for model in models if model.reml]
+    if restricted and len(restricted) < len(models):
+        return "some of the models have restricted likelihoods (REML) and some full ones, which do not compare"
+    if len({frozenset(model.columns) for model in restricted}) > 1:
+        return "restricted likelihoods compare models with the same fixed effects only"
+    return None
+
+
 def _unlike_measurements(models: Sequence[Candidate]) -> str:
     """Return why likelihoods of measured predictors cannot be compared; empty if they can."""
     corrected = [model for model in models if model.measured]
@@ -301,8 +305,8 @@ class _Comparison:
         p-value where a parameter lies at the end of its range under the null hypothesis.
     at_limit : tuple of str
         What is tested there, a name for each parameter.
-    unlike : str
-        In what the models differ so that neither contains the other.
+    unlike : Difference
+        Why the larger model does not contain the smaller one.
     error : float
         Monte Carlo standard deviation of ``chi2``; 0 between exact fits.
     doubt : str
@@ -314,7 +318,7 @@ class _Comparison:
     p: float
     boundary: float = np.nan
     at_limit: tuple[str, ...] = ()
-    unlike: str = ""
+    unlike: Difference = field(default_factory=Difference)
     error: float = 0.0
     doubt: str = ""
 
@@ -348,7 +352,9 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
         else []
     )
     notes += integration_note(models)
-    notes += [UNLIKE.format(f"Models {i + 1} and {i + 2}", step.unlike) for i, step in enumerate(steps) if step.unlike]
+    numbers = [(f"Model {i + 1}", f"model {i + 2}") for i in range(len(steps))]
+    notes += [UNLIKE.format(s.unlike.words(*pair)) for pair, s in zip(numbers, steps, strict=True) if s.unlike]
+    notes += [SAME_SIZE.format(*pair) for pair, s in zip(numbers, steps, strict=True) if not (s.df or s.unlike)]
     if any(np.isnan(step.p) and step.df > 0 and not (step.unlike or step.doubt) for step in steps):
         notes.append(NOT_NESTED)
     notes += [SAMPLED] if any(step.error for step in steps) else []
@@ -370,14 +376,15 @@ def likelihood_ratio_table(fits: Sequence[Any], *, refit: bool = True) -> StatsT
 def _step(small: Candidate, large: Candidate) -> _Comparison:
     df = large.n_params - small.n_params
     ratio = likelihood_ratio((large.llf, large.llfs), (small.llf, small.llfs))
-    unlike = _unlike(small, large)
+    unlike = difference(small.contents, large.contents)
     of_family = _at_limit(small, large)
     if df == 0 or unlike or ratio.is_negative(SHORT_OF_LIMIT if of_family else NOISE):
         return _Comparison(ratio.value if df else np.nan, df, np.nan, unlike=unlike, error=ratio.error if df else 0.0)
     chi2, doubt = max(ratio.value, 0.0), ratio.doubt(df)
     if doubt:
         return _Comparison(chi2, df, np.nan, error=ratio.error, doubt=doubt)
-    extension = extension_of(small.designs, large.designs[0], df) if large.designs else None
+    in_residuals = any(one not in large.contents.factors for one in small.contents.factors)  # what may be a variance
+    extension = extension_of(small.designs, large.designs[0], df) if large.designs and not in_residuals else None
     at_limit = ("a variance",) * (extension.variances if extension else 0) + of_family
     if extension is None or not at_limit:
         return _Comparison(chi2, df, chi2_tail(chi2, df), error=ratio.error)
@@ -388,48 +395,17 @@ def _step(small: Candidate, large: Candidate) -> _Comparison:
 
 def _at_limit(small: Candidate, large: Candidate) -> tuple[str, ...]:
     """The parameters of the larger family that are at the end of their range where it is the smaller one."""
-    if small.family is None or large.family is None:
+    one, other = small.contents.family, large.contents.family
+    if one is None or other is None:
         return ()
-    names = [name for name in parameters_at_limit(small.family, large.family) or () if name not in large.family.fixed]
+    names = [name for name in parameters_at_limit(one, other) or () if name not in other.fixed]
     return tuple(LIMITS.get(name, f"a {name}") for name in names for _ in range(large.sizes.get(name, 1)))
-
-
-def _unlike(small: Candidate, large: Candidate) -> str:
-    """In what two models differ so that none contains the other: an offset that is no predictor, for one."""
-    differences = [] if same_values(small.weights, large.weights, 1.0) else ["weights"]
-    if small.family is not None and large.family is not None:
-        if small.family.link != large.family.link:
-            differences.append("links")
-        elif parameters_at_limit(small.family, large.family) is None:
-            differences.append("families")
-    differences += [] if _offset_is_a_predictor(small, large) else ["offsets"]
-    return " and ".join(differences)
-
-
-def _offset_is_a_predictor(small: Candidate, large: Candidate) -> bool:
-    """Whether the larger model can have the offset of the smaller one: equal, or made of its columns."""
-    if same_values(small.offset, large.offset, 0.0):
-        return True
-    if large.X is None:
-        return False
-    own, other = (np.zeros(large.nobs) if o is None else o for o in (small.offset, large.offset))
-    size = np.linalg.norm(large.X, axis=0)
-    X = large.X / np.where(size > 0, size, 1.0)
-    difference = own - other
-    left = difference - X @ np.linalg.lstsq(X, difference, rcond=None)[0]
-    return bool(np.linalg.norm(left) <= OUTSIDE * np.linalg.norm(difference))
 
 
 def _check_comparable(models: Sequence[Candidate]) -> None:
     reason = unlike_rows(models)
     if reason is not None:
         raise DataError(reason)
-    first = models[0]
-    for other in models[1:]:
-        if other.reml != first.reml:
-            raise SpecificationError("a REML fit and a fit by maximum likelihood cannot be compared: leave refit=True")
-        if other.reml and set(other.columns) != set(first.columns):
-            raise SpecificationError(
-                "REML fits with different fixed effects cannot be compared: leave refit=True, which fits them by "
-                "maximum likelihood"
-            )
+    reason = unlike_criteria(models)
+    if reason is not None:
+        raise SpecificationError(f"{reason}: leave refit=True, which fits all of them by maximum likelihood")

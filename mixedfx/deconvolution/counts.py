@@ -16,6 +16,7 @@ __all__ = ["BinomialCounts", "PoissonCounts"]
 
 SERIES = 1e-2  # below it differences of nearly equal numbers are taken from their series
 NEWTON_STEPS = 60
+SMALLEST_SLOPE = 1e-15  # of a function whose root and slope are zero together
 
 
 def _log(x: Array) -> Array:
@@ -209,5 +210,6 @@ def _untruncated(y: Array) -> Array:
     """Return the mean ``m`` of the Poisson law of which ``y`` is the mean given that it is not zero."""
     mean = np.maximum(y, 1.0 + 1e-12)
     for _ in range(NEWTON_STEPS):  # of m = y (1 - exp(-m)), which is concave: Newton from above is monotone
-        mean = mean - (mean + y * np.expm1(-mean)) / (1.0 - y * np.exp(-mean))
-    return np.where(y > 1.0, np.maximum(mean, 0.0), 0.0)
+        slope = np.maximum(1.0 - y * np.exp(-mean), SMALLEST_SLOPE)
+        mean = np.maximum(mean - (mean + y * np.expm1(-mean)) / slope, 0.0)
+    return np.where(y > 1.0, mean, 0.0)

@@ -10,16 +10,18 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.deconvolution.estimate import Options, Sample, estimated
 from mixedfx.deconvolution.grouped import FamilyGroups
 from mixedfx.deconvolution.kernels import IDENTITY, Kernel, NormalErrors
 from mixedfx.deconvolution.laws import NormalLaw
+from mixedfx.deconvolution.results import Deconvolution
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
 from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.matrices.new_rows import fixed_part
 from mixedfx.results.base import MixedResults
 
-__all__ = ["Levels", "levels_of"]
+__all__ = ["Levels", "deconvolved", "levels_of"]
 
 PLUG_IN = "The fixed effects and the variances of the fit count as known."
 NESTED = "The effects of {names}, within {group}, count as normal with the variances of the fit."
@@ -157,3 +159,12 @@ def _family_levels(fit: Any, term: RandomEffects) -> FamilyGroups:
     return FamilyGroups(
         response.family, fit.problem.observed.take(order), predictors[order], response.phi, starts, *prior
     )
+
+
+def deconvolved(results: MixedResults, group: Any, method: Any, *options: Any) -> Deconvolution:
+    """Estimate the law of the random intercepts of ``group``; see ``fit.deconvolve``."""
+    results.solution.check_normal("deconvolve")
+    levels = levels_of(results, group)
+    weights = np.ones(levels.kernel.size)
+    sample = Sample(levels.kernel, weights, levels.index, str(group), levels.law, levels.notes)
+    return estimated(sample, method, Options(*options))

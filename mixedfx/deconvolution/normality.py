@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx._workers import Workers
 from mixedfx.deconvolution.kernels import Kernel
@@ -22,6 +23,7 @@ NOISE = 1e-8  # statistics that differ by less are equal
 AT_ONCE = 10  # replicates of a task
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class NormalityTest:
     """A test of the normality of theta; made by :meth:`mixedfx.deconvolution.Deconvolution.normality_test`.

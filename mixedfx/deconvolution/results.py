@@ -12,6 +12,7 @@ import pandas as pd
 from mixedfx._arguments import is_number, plain_numbers
 from mixedfx._display import Column, Fact, Facts, Numbers, Summary, Table
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
 from mixedfx._workers import Workers
 from mixedfx.deconvolution.kernels import Kernel
@@ -51,6 +52,7 @@ HEAVY = 0.2  # artificial information, relative to that of the data, that is wor
 FLAT = "The penalty holds the law at the same probability for all points: no standard errors; lower penalty=."
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class Deconvolution:
     """The law of theta, estimated from observations with error; made by :func:`mixedfx.deconvolve`.

@@ -11,7 +11,7 @@ from mixedfx._typing import Array
 from mixedfx.deconvolution.kernels import Kernel
 from mixedfx.deconvolution.npmle import npmle
 from mixedfx.matrices.transforms import learn_ns
-from mixedfx.optimize import minimize
+from mixedfx.optimize import Optimum, minimize
 
 __all__ = ["Smooth", "smooth", "spline_basis"]
 
@@ -147,7 +147,7 @@ def smooth(
     best = min(found, key=lambda optimum: optimum.point.value)
     flat = np.zeros(basis.shape[1])
     is_flat = problem.value(flat) <= best.point.value + FLAT * float(w.sum())
-    alpha = flat if is_flat else best.x
+    alpha = flat if is_flat else _one_step_on(problem, best)
     g = _softmax(basis @ alpha)
     if expected_over is None:
         information = _information(problem.P, w, g, basis)
@@ -156,6 +156,17 @@ def smooth(
         information = _information(P, float(w.sum()) * (P @ g), g, basis)
     llf = float(w @ (np.log(problem.P @ g) + problem.best))
     return Smooth(grid, basis, alpha, penalty, information, llf, bool(is_flat or best.converged))
+
+
+def _one_step_on(problem: _Problem, optimum: Optimum[_Point]) -> Array:
+    """The coefficients after one more Newton step, if that brings the gradient nearer to zero.
+
+    The likelihood without the penalty still rises at the optimum: there an error of the coefficients is one of it.
+    """
+    step = np.linalg.pinv(optimum.point.curvature, hermitian=True) @ optimum.point.gradient
+    after = problem.at(optimum.x - step)
+    nearer = np.linalg.norm(after.gradient) < np.linalg.norm(optimum.point.gradient)
+    return np.asarray(optimum.x - step if np.isfinite(after.value) and nearer else optimum.x)
 
 
 def _unbounded(size: int) -> tuple[Array, Array]:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import wrong_fit
 from mixedfx._typing import IntArray
-from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.exceptions import SpecificationError
 from mixedfx.results.base import MixedResults, checked_fit
+from mixedfx.results.resampling import labelled_rows
 
 if TYPE_CHECKING:
     from mixedfx.results.linear import LinearMixedResults
@@ -27,7 +29,7 @@ def linear_results(fit: Any, name: str, words: str = "is for linear mixed models
     """Return ``fit`` if it is a linear mixed model: normal residuals around the linear predictor."""
     results = mixed_results(fit, name, words)
     if not results.solution.response.has_normal_residuals:
-        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
+        raise wrong_fit(name, words, fit)
     if results.solution.not_linear:
         raise SpecificationError(f"{name} {results.solution.not_linear}")
     return results
@@ -46,7 +48,7 @@ def generalized_results(fit: Any, name: str) -> MixedResults:
     words = "is for generalised linear mixed models (glmer)"
     results = mixed_results(fit, name, words)
     if results.solution.response.has_normal_residuals:
-        raise TypeError(f"{name} {words}, found {type(fit).__name__}")
+        raise wrong_fit(name, words, fit)
     return results
 
 
@@ -69,17 +71,4 @@ def row_sets(fit: MixedResults, group: str | Sequence[Any] | None) -> tuple[IntA
             f"the model has no grouping factor {group!r}; it has {known}. For other sets of rows give their labels: "
             f"group=data[{group!r}]"
         )
-    return _labelled_sets(fit, group)
-
-
-def _labelled_sets(fit: MixedResults, group: Sequence[Any]) -> tuple[IntArray, pd.Index[Any], str]:
-    labels = group if isinstance(group, pd.Series) else pd.Series(np.asarray(group))
-    keep = fit.design.keep
-    if keep is not None and len(labels) == keep.size:
-        labels = labels[keep]
-    if len(labels) != fit.nobs:
-        raise DataError(f"group has {len(labels)} labels for {fit.nobs} rows: give one label for every row")
-    codes, levels = pd.factorize(labels, sort=True)
-    if np.any(codes < 0):
-        raise DataError(f"{int(np.sum(codes < 0))} labels of group are missing: every row needs one")
-    return codes.astype(np.intp), pd.Index(levels), str(labels.name or "set")
+    return labelled_rows(fit, "group", group)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable, Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.diagnostics.layers import layer_remarks, layer_table, layers_of, single_outcomes, spare_rows
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families import Family, FamilyName, family_for
+from mixedfx.formula import Expression, quote
 from mixedfx.linalg.layout import parents_of
-from mixedfx.matrices import Design, Frame, RandomEffects, as_frame, build_design, identified_twin
-from mixedfx.matrices.frame import used_columns
+from mixedfx.matrices import Design, Frame, RandomEffects, as_frame, build_design, build_predictors, identified_twin
+from mixedfx.matrices.frame import missing_column, plain_frame, used_columns
 from mixedfx.matrices.labels import Labels, restarts
 from mixedfx.models.identifiable import (
     generalized_noise,
@@ -33,9 +35,13 @@ from mixedfx.models.linear import checked_sigma, columns_of_residual
 __all__ = ["DesignCheck", "check_design"]
 
 FEW_LEVELS = 5  # a variance from fewer levels is hardly known
+CODES = 3, 6  # so many whole numbers from 1 may be codes of categories; with two the slope is the difference
+RESPONSE = "the response"  # of a study that is planned
+PREDICTING = ("weights", "offset", "contrasts", "functions")
 CONSTANT = 1e-10  # share of a column's sum of squares below which it does not vary
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class DesignCheck:
     """What a design can and cannot tell; made by :func:`check_design`.
@@ -99,6 +105,7 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     Parameters
     ----------
     formula : str
+        That of the model; ``"~ x + (1 | g)"`` where the responses are still to be collected: nothing is said of them.
     data : data frame
     family : str or Family, optional
         That of :func:`mixedfx.glmer`; without one (or ``"gaussian"``) the model is that of :func:`mixedfx.lmer`.
@@ -124,9 +131,16 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     True
     >>> found.relations["relation"].tolist()
     ['batch:cask is nested in batch']
+
+    A study that is planned:
+
+    >>> plan = mfx.design(subjects=12, within={"dose": ["low", "high"]})
+    >>> print(mfx.check_design("~ dose + (dose | subject)", plan).problems[0].split(": ")[1])
+    there are 24 random effects for 24 rows
     """
     given = _checked(options)
-    frame = as_frame(data)
+    planned = str(formula).lstrip().startswith("~")
+    frame = as_frame(_with_responses(data) if planned else data)
     residual, sigma = given.pop("residual", None), checked_sigma(given.pop("sigma", None))
     linear = family is None or family == "gaussian"
     if not linear and (residual is not None or sigma is not None):
@@ -137,14 +151,21 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
     extra = columns_of_residual(residual)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they say is among the remarks
-        design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **given)
+        if planned:
+            build_predictors(formula, data, **{name: given.get(name) for name in PREDICTING})  # errors in these words
+            design = build_design(f"`{RESPONSE}` {formula}", frame, extra=extra, **given)
+        else:
+            _check_response(formula, frame)
+            design = build_design(formula, frame, response_kind=_kind(chosen), extra=extra, **given)
     bound = None if residual is None else residual.bind(used_columns(frame, extra, design.keep))
-    problems = _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen)
+    problems = (
+        _linear_problems(design, sigma, bound) if chosen is None else _generalized_problems(design, chosen, planned)
+    )
     factors = {term.group: term for term in design.grouped}
     relations = [_relation(a, b) for a, b in combinations(factors.values(), 2)]
     layers = layers_of(design)
     return DesignCheck(
-        str(design.formula),
+        str(replace(design.formula, response=Expression()) if planned else design.formula),
         {"total": design.n_rows + design.n_dropped, "used": design.n_rows},
         _factor_table(factors),
         _relation_table(relations),
@@ -158,10 +179,26 @@ def check_design(formula: str, data: Any, *, family: FamilyName | Any = None, **
             *(spare_rows(design) if linear and residual is None else ()),
             *_between(design),
             *_restarting(design, frame),
+            *_coded(design, frame),
             *_lost(design, frame),
             *_both(design, problems),
         ),
     )
+
+
+def _check_response(formula: str, frame: Frame) -> None:
+    """Refuse a response that is no column, and say how a study is written that has none yet."""
+    left, _, right = str(formula).partition("~")
+    name = left.strip()
+    if name.isidentifier() and name not in frame:
+        reason = missing_column([name], frame.names, frame.unnamed)
+        raise DataError(f"{reason}; where responses are still to be collected the left side is left out: '~{right}'")
+
+
+def _with_responses(data: Any) -> pd.DataFrame:
+    """The data with responses that suit every family and leave a residual wherever one could."""
+    frame = plain_frame(data)
+    return frame.assign(**{RESPONSE: np.random.default_rng(0).uniform(size=len(frame))})
 
 
 def _kind(family: Family | None) -> str:
@@ -177,7 +214,7 @@ def _linear_problems(design: Design, sigma: float | None, residual: BoundResidua
     return [*_sentences(twin), *filter(None, [residual_problem(twin)] if noise.diagonals else [])]
 
 
-def _generalized_problems(design: Design, family: Family) -> list[str]:
+def _generalized_problems(design: Design, family: Family, planned: bool) -> list[str]:
     """What a generalised model would say of this design and response."""
     noise = generalized_noise(family, design, {})
     twin = identified_twin(design, noise)
@@ -186,13 +223,13 @@ def _generalized_problems(design: Design, family: Family) -> list[str]:
         reason = residual_problem(transformed(twin, family))
     elif has_residual(family):
         reason = residual_problem(twin, fixed=False)
-    return [*_sentences(twin), *filter(None, [reason]), *_of_single_outcomes(twin, family)]
+    return [*_sentences(twin), *filter(None, [reason]), *_of_single_outcomes(twin, family, planned)]
 
 
-def _of_single_outcomes(design: Design, family: Family) -> list[str]:
-    """A single 0/1 or a single category has no variance that its mean does not say."""
+def _of_single_outcomes(design: Design, family: Family, planned: bool) -> list[str]:
+    """A single 0/1 or a single category has no variance that its mean does not say; a plan has no trials yet."""
     trials = design.response.trials
-    binary = family.name == "binomial" and (trials is None or bool(np.all(trials == 1)))
+    binary = family.name == "binomial" and not planned and (trials is None or bool(np.all(trials == 1)))
     return single_outcomes(design) if binary or not family.has_intercept else []
 
 
@@ -314,6 +351,22 @@ def _restarting(design: Design, frame: Frame) -> list[str]:
                     f"{name} varies within every level of {group}, whose labels count from {ids.levels[0]}: if {group} "
                     f"begins again in every {name} and they are different units, write {name}:{group}"
                 )
+    return out
+
+
+def _coded(design: Design, frame: Frame) -> list[str]:
+    """Predictors 1, 2, … k that enter as numbers: perhaps they are codes of categories."""
+    out = []
+    for name in design.fixed.encoder.variables:
+        if name not in frame or name not in design.fixed.names or frame.column(name).is_factor:
+            continue
+        values = np.unique(used_columns(frame, [name], design.keep)[name])
+        k = values.size
+        if CODES[0] <= k <= CODES[1] and np.array_equal(values, np.arange(1, k + 1)):
+            out.append(
+                f"{name} has the values 1 to {k} and enters as a number, with one slope: if they are codes of "
+                f"categories, write C({quote(name)})"
+            )
     return out
 
 

@@ -20,10 +20,16 @@ from mixedfx.diagnostics.residuals import leverage
 from mixedfx.fitting.without import Without
 from mixedfx.results.base import MixedResults
 
-__all__ = ["Influence", "influence"]
+__all__ = ["LARGE", "Influence", "influence", "outstanding"]
 
 MOST_SHOWN = 10
+LARGE = 1.0  # Cook's distance of a set that moves the estimates by a standard error or so
 CONVENTIONAL = 4.0  # Cook's distance is remarkable above this number divided by the number of sets
+
+
+def outstanding(sets: int) -> float:
+    """Return the Cook's distance above which one of ``sets`` stands out: what moves the estimates much always does."""
+    return min(CONVENTIONAL / max(sets, 1), LARGE)
 
 
 @hinting_methods
@@ -128,19 +134,25 @@ class Influence:
     def _known(self) -> BoolArray:
         return np.isfinite(self.estimates.sigma2)
 
+    @cached_property
+    def _has_errors(self) -> BoolArray:
+        """Where the covariance without the set is known, too."""
+        return np.asarray(self._known & np.isfinite(self.estimates.covariance).all(axis=(1, 2)))
+
     @property
     def mdffits(self) -> pd.Series[float]:
         """The same by the covariance without the set."""
-        change, out = self.dfbeta.to_numpy()[self._known], np.full(len(self.labels), np.nan)
-        solved = np.linalg.solve(self.estimates.covariance[self._known], change[..., None])[..., 0]
-        out[self._known] = np.einsum("rp,rp->r", change, solved) / max(len(self.fit.params), 1)
+        known, out = self._has_errors, np.full(len(self.labels), np.nan)
+        change = self.dfbeta.to_numpy()[known]
+        solved = np.linalg.solve(self.estimates.covariance[known], change[..., None])[..., 0]
+        out[known] = np.einsum("rp,rp->r", change, solved) / max(len(self.fit.params), 1)
         return self._series(out, "mdffits")
 
     @property
     def covratio(self) -> pd.Series[float]:
         """Determinant of the fixed effects' covariance without the set over that with it: above 1, the set helps."""
         out = np.full(len(self.labels), np.nan)
-        out[self._known] = np.linalg.slogdet(self.estimates.covariance[self._known])[1]
+        out[self._has_errors] = np.linalg.slogdet(self.estimates.covariance[self._has_errors])[1]
         return self._series(np.exp(out - np.linalg.slogdet(self.fit.cov_params().to_numpy())[1]), "covratio")
 
     @property
@@ -157,8 +169,8 @@ class Influence:
 
     @property
     def is_remarkable(self) -> pd.Series[bool]:
-        """Whether Cook's distance exceeds four divided by the number of sets, a convention."""
-        return self.cooks_distance > CONVENTIONAL / len(self.labels)
+        """Whether Cook's distance exceeds four divided by the number of sets, a convention, or 1."""
+        return self.cooks_distance > outstanding(len(self.labels))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a set: ``n, cooks_distance, mdffits, covtrace, covratio, leverage, sigma`` and all DFBETAS.
@@ -181,7 +193,7 @@ class Influence:
         unit = "rows" if self.name == "row" else f"levels of {self.name}"
         notes = [
             f"{int(self.is_remarkable.sum())} of {len(self.labels)} {unit} have a Cook's distance above "
-            f"{CONVENTIONAL / len(self.labels):.2g} (4 divided by their number).",
+            f"{outstanding(len(self.labels)):.2g}{' (4 divided by their number)' * (len(self.labels) > CONVENTIONAL)}.",
         ]
         if not self._known.all():
             notes.append(
@@ -234,7 +246,8 @@ def influence(
     In a linear model the cross-products of the rows are taken off exactly. The variances are estimated anew by Newton
     steps for all sets at once: to convergence where that is affordable, else by one step to third order, checked for
     what it leaves. Where the design does not fall into small blocks (crossed factors with many levels), or the
-    residuals have a structure, the sets are fitted one by one.
+    residuals have a structure, each set has a search of its own from the estimate with all rows; with a structure it
+    borrows their Hessian, too, and mends it by secants.
 
     In a generalised model weights of zero take the rows out. Newton steps in all parameters (coefficients, variances,
     dispersion) follow the exact gradient of the likelihood of the other rows, integrated as for the fit, until the

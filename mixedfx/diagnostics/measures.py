@@ -139,10 +139,11 @@ def aicc(fit: Any) -> float:
     ----------
     Hurvich & Tsai (1989), Biometrika 76, 297.
     """
-    k, n = fit.n_parameters, fit.nobs
+    results = mixed_results(fit, "aicc")
+    k, n = results.n_parameters, results.nobs
     if n - k - 1 <= 0:
         raise SpecificationError(f"AICc needs more than {k + 1} observations for {k} parameters, found {n}")
-    return float(fit.aic + 2.0 * k * (k + 1) / (n - k - 1))
+    return float(results.aic + 2.0 * k * (k + 1) / (n - k - 1))
 
 
 def conditional_aic(fit: Any, *, corrected: bool = True) -> pd.Series[float]:

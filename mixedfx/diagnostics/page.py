@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,15 @@ import pandas as pd
 from scipy import special, stats
 
 from mixedfx._display import StatsTable
-from mixedfx._lazy import higher
+from mixedfx._lazy import cached_property, higher
+from mixedfx._suggestions import hinting_methods
+from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import mixed_results
-from mixedfx.diagnostics.influence import influence
+from mixedfx.diagnostics.findings import LOOK, MARKS, SUSPICIOUS, WELL, WRONG, Finding, p_words, verdict
+from mixedfx.diagnostics.influence import LARGE, Influence, influence, outstanding
 from mixedfx.diagnostics.layers import flat_layers
 from mixedfx.diagnostics.measures import vif
+from mixedfx.diagnostics.patterns import can_spread, patterns
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
 from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
 from mixedfx.diagnostics.simulated import QuantileResiduals, sampled_residuals
@@ -24,15 +29,16 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import generator
 
-__all__ = ["Check", "check", "is_quick", "page_residuals"]
+__all__ = ["Check", "check"]
 
 
-WELL, LOOK, WRONG = "well", "look", "wrong"
-SUSPICIOUS = 0.01  # p-values below are worth a look: several tests are made
+UNCORRELATED = 1.05
 INFLATED = 3.0  # standard errors this many times longer than without collinearity
-LARGE_COOK = 1.0  # Cook's distance of a set that moves the estimates by a standard error or so
-UNEVEN = 0.2  # rank correlation of the size of the residuals with the fitted values
+FAR_OUT = 3.5  # standard deviations
+SKEWED = 0.5  # skewness beyond which a distribution is called skew
+RELIABLE = 0.85  # share of an effect's variance that its modes show: below, those of a family are far from normal
 FEW_LEVELS = 5
+SHOWING = 10  # levels: fewer show little of a distribution
 MOST_NAMED = 4  # rows that a sentence lists
 DRAWS = 250
 MOST_SETS = 5000  # groups, beyond which the page leaves influence out …
@@ -40,15 +46,7 @@ MOST_REFITTED = 1e7  # … or rows of all fits, where it takes a fit a group
 MOST_ROWS = 20_000  # whose simulated residuals are looked at
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the page."""
-
-    topic: str
-    verdict: str
-    words: str
-
-
+@hinting_methods
 @dataclass(frozen=True)
 class Check:
     """The findings about a fit; made by :func:`check`. Prints as a page; ``plot()`` draws the pictures."""
@@ -63,9 +61,51 @@ class Check:
         return all(finding.verdict == WELL for finding in self.findings)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return ``verdict`` ("well", "look", "wrong") and ``found`` by topic."""
-        rows = {f.topic: (f.verdict, f.words) for f in self.findings}
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "found"]).rename_axis("topic")
+        """Return ``verdict`` ("well", "look", "wrong"), ``found`` and ``advice`` (empty without need) by topic."""
+        rows = {f.topic: (f.verdict, f.words, f.advice) for f in self.findings}
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "found", "advice"]).rename_axis("topic")
+
+    def panels(self) -> pd.DataFrame:
+        """Return what stands under each picture of ``plot()``: ``topic, verdict, line``, by ``panel``.
+
+        Where several findings belong to a picture, the first that needs a look.
+        """
+        shown = {finding.topic: finding for finding in self.findings}
+        rows = {}
+        for panel in (*PANELS, self.last_but_one, "dispersion"):
+            topics = [shown[topic] for topic in PANELS.get(panel, (panel,)) if topic in shown]
+            if topics:
+                found = next((finding for finding in topics if finding.verdict != WELL), topics[0])
+                rows[panel] = (found.topic, found.verdict, found.sentence)
+            else:
+                rows[panel] = ("", "", self._untold(panel))
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["topic", "verdict", "line"]).rename_axis("panel")
+
+    @property
+    def last_but_one(self) -> str:
+        """What the last picture but one shows: influence where that can be had, else zeros if there are any."""
+        if self.influence is not None:
+            return "influence"
+        return "zeros" if any(finding.topic == "zeros" for finding in self.findings) else "outliers"
+
+    @cached_property
+    def influence(self) -> Influence | None:
+        """Influence of the levels of the factor with the fewest; None where the page leaves it out."""
+        try:
+            return _influence(self.fit)
+        except TROUBLE:
+            return None
+
+    def _untold(self, panel: str) -> str:
+        """What is said of a picture of which nothing was tested."""
+        if panel == "dispersion":
+            reason = str(untestable(self.fit))
+            return f"{reason[:1].upper()}{reason[1:]}."
+        if panel == "random effects" and self.fit.design.random:
+            return "Not tested: the model does not take these effects for normal."
+        if panel == "spread" and not can_spread(self.fit):
+            return "Nothing to test: single zeros and ones cannot spread more or less."
+        return "Nothing to test: all fitted values are the same."
 
     def table(self) -> StatsTable:
         """Return the page as a table."""
@@ -76,12 +116,15 @@ class Check:
 
     def plot(self) -> Any:
         """Draw the pictures of the page; see :func:`mixedfx.plots.dashboard`."""
-        return higher("dashboard")(self.fit, self.residuals)
+        return higher("dashboard")(self)
 
     def __str__(self) -> str:
         width = max(len(f.topic) for f in self.findings) + 2
-        lines = [f"Check of {self.fit.design.formula}", ""]
-        lines += [f"{f'[{MARKS[f.verdict]}]':8}{f.topic.ljust(width)}{f.words}" for f in self.findings]
+        lines = [f"Check of {self.fit.design.written}", ""]
+        for f in self.findings:
+            lines.append(f"{f'[{MARKS[f.verdict]}]':8}{f.topic.ljust(width)}{f.words}")
+            if f.advice:
+                lines.append(f"{'':8}{'':{width}}→ {f.advice}")
         return "\n".join([*lines, "", *self.table().notes])
 
     __repr__ = __str__
@@ -90,7 +133,13 @@ class Check:
         return self.table()._repr_html_()
 
 
-MARKS = {WELL: "ok", LOOK: "look", WRONG: "wrong"}
+PANELS = {
+    "residuals": ("bends",),
+    "spread": ("equal spread",),
+    "quantiles": ("distribution", "residuals", "outliers"),
+    "random effects": ("random effects",),
+}
+"""Topics that the first pictures show; the last two show what their names say."""
 
 
 def check(fit: Any, *, seed: Any = 0) -> Check:
@@ -105,14 +154,16 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     Returns
     -------
     Check
-        Prints as one page; ``to_frame()``, ``ok``, ``plot()``.
+        Prints as one page; ``to_frame()``, ``ok``, ``plot()``, ``panels()`` (the line under each picture).
 
     Notes
     -----
     The distribution is tested by Anderson and Darling's statistic of residuals that are independent and normal if the
     model holds: of a linear model conditional residuals in their own standard deviations, of a generalised one
     quantile residuals about a draw of the linear predictor given the data. Dispersion, outliers and zeros are compared
-    with draws from the model about such a draw, the dispersion where the family has none that was estimated.
+    with draws from the model about such a draw, the dispersion where the family has none that was estimated. Bends and
+    unequal spread are looked for along the fitted values, every column of the fixed effects and (the spread) every
+    grouping factor with ten rows a level or more; their p-values count all of these.
 
     Examples
     --------
@@ -122,7 +173,7 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
     'well'
     """
     results = mixed_results(fit, "check")
-    residuals = _simulated(results, seed)
+    residuals, seen = _simulated(results, seed), cache(lambda: patterns(results, seed))
     topics: dict[str, Callable[[], Iterable[Finding]]] = {
         "convergence": lambda: [_convergence(results)],
         "variances": lambda: [_boundary(results)],
@@ -132,12 +183,13 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
         "outliers": lambda: [_outliers(residuals)],
         "zeros": lambda: _zeros(residuals),
         "residuals": lambda: _extremes(results),
-        "equal spread": lambda: _spread(results),
+        "bends": lambda: seen().bend(),
+        "equal spread": lambda: seen().spread(),
         "random effects": lambda: _normality(results),
         "within and between": lambda: _independence(results),
         "levels": lambda: _levels(results),
         "collinearity": lambda: _collinearity(results),
-        "influence": lambda: _influence(results),
+        "influence": lambda: _moved(_influence(results)),
     }
     findings = tuple(finding for topic, found in topics.items() for finding in _examined(topic, found))
     return Check(results, findings, residuals)
@@ -146,21 +198,24 @@ def check(fit: Any, *, seed: Any = 0) -> Check:
 def _simulated(fit: MixedResults, seed: Any) -> QuantileResiduals:
     """Residuals about a draw given the data; about the estimate, if that is too near singular."""
     try:
-        return page_residuals(fit, seed)
+        return _page_residuals(fit, seed)
     except DataError:
-        return page_residuals(fit, seed, "fitted")
+        return _page_residuals(fit, seed, "fitted")
 
 
-def page_residuals(fit: MixedResults, seed: Any, random: str = "posterior") -> QuantileResiduals:
+def _page_residuals(fit: MixedResults, seed: Any, random: str = "posterior") -> QuantileResiduals:
     """Return simulated residuals; of a random sample of the rows if there are very many."""
     return sampled_residuals(fit, DRAWS, generator(seed), random, MOST_ROWS)
+
+
+TROUBLE = (ArithmeticError, np.linalg.LinAlgError, DataError, SpecificationError)
 
 
 def _examined(topic: str, found: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """The findings; where the fit is too near singular to be examined, that."""
     try:
         return list(found())
-    except (ArithmeticError, np.linalg.LinAlgError, DataError, SpecificationError) as reason:
+    except TROUBLE as reason:
         return [Finding(topic, LOOK, f"could not be examined, the fit is too near singular ({reason})")]
 
 
@@ -175,7 +230,8 @@ def _boundary(fit: MixedResults) -> Finding:
         return Finding("variances", WRONG, str(fit.certificate).splitlines()[1])
     if not fit.is_singular:
         return Finding("variances", WELL, "none is zero, no correlation is -1 or 1")
-    return Finding("variances", LOOK, "some variance is zero or some correlation -1 or 1: a smaller random part may do")
+    words = "some variance is zero or some correlation -1 or 1"
+    return Finding("variances", LOOK, words, "a smaller random part may do")
 
 
 def _layers(fit: MixedResults) -> Iterator[Finding]:
@@ -184,9 +240,9 @@ def _layers(fit: MixedResults) -> Iterator[Finding]:
         if found.is_better:
             words = (
                 f"{found.one} and {found.other} share a ridge with another maximum: -2 log L falls by {found.fall:.2g} "
-                "along it; fit again with control=mfx.Control(starts=5)"
+                "along it"
             )
-            yield Finding("layers", WRONG, words)
+            yield Finding("layers", WRONG, words, "fit again with control=mfx.Control(starts=5)")
         else:
             words = (
                 f"the profile is flat: {found.one} and {found.other} can be exchanged for each other, from none to all "
@@ -197,50 +253,70 @@ def _layers(fit: MixedResults) -> Iterator[Finding]:
 
 def _distribution(fit: MixedResults, seed: Any) -> Finding:
     """Anderson and Darling's test of residuals that are independent and normal if the model holds."""
-    statistic, pvalue = anderson_darling(standardized_residuals(fit, seed=seed))
+    values = standardized_residuals(fit, seed=seed)
+    statistic, pvalue = anderson_darling(values)
     if np.isnan(pvalue):
         return Finding("distribution", WELL, "too few residuals to tell their distribution")
-    return Finding(
-        "distribution",
-        _verdict(pvalue),
-        f"residuals {_agree(pvalue)} the distribution of the model (Anderson-Darling A = {statistic:.2f}, p = "
-        f"{pvalue:.2g})",
-    )
+    test = f"Anderson-Darling A = {statistic:.2f}, {p_words(pvalue)}"
+    if verdict(pvalue) == WELL:
+        return Finding("distribution", WELL, f"no departure of the residuals from the model is seen ({test})")
+    shape, advice = _shape(fit, values[np.isfinite(values)])
+    return Finding("distribution", LOOK, f"residuals {shape} ({test})", advice)
+
+
+def _shape(fit: MixedResults, values: Array) -> tuple[str, str]:
+    """How residuals depart from their distribution, and what to do."""
+    near = values[np.abs(values) < FAR_OUT]  # one row far out makes no distribution skew
+    skewness, linear = float(stats.skew(near)), fit.solution.response.has_normal_residuals
+    if abs(skewness) > SKEWED:
+        side = "right" if skewness > 0 else "left"
+        other = "look at bends and spread first, then try another scale of the response"
+        return f"are skewed to the {side}", other if linear else OTHER_FAMILY
+    if stats.kurtosis(values) > 0:
+        tails = "look at the rows far out"
+        tails += ', then try glmer(…, family="student_t")' if fit.solution.residual is None else ""
+        return "have longer tails than the model says", tails if linear else OTHER_FAMILY
+    short = "look at the quantiles: values may be rounded, bounded or of two kinds"
+    return "do not follow the distribution of the model", short if linear else OTHER_FAMILY
+
+
+OTHER_FAMILY = "look at dispersion, zeros, bends and spread first, then try another family"
 
 
 def _dispersion(fit: MixedResults, residuals: QuantileResiduals) -> Iterator[Finding]:
     """A test of the dispersion, for families that do not estimate one."""
-    if untestable(fit) is None:
-        test = residuals.dispersion()
-        words = f"the data vary {test['statistic']:.2f} times as much as the family says (p = {test['pvalue']:.2g})"
-        yield Finding("dispersion", _verdict(test["pvalue"]), words)
+    if untestable(fit) is not None:
+        return
+    test = residuals.dispersion()
+    ratio, p = float(test["statistic"]), p_words(test["pvalue"])
+    words = f"the data vary {ratio:.2f} times as much as the family says"
+    if verdict(test["pvalue"]) == WELL:
+        yield Finding("dispersion", WELL, f"{words}, as chance could make it ({p})")
+    elif ratio > 1.0:
+        more = {"poisson": 'try family="nbinom2"', "binomial": 'try family="beta_binomial"'}
+        yield Finding("dispersion", LOOK, f"{words} ({p})", more.get(fit.solution.family.name, "try another family"))
+    else:
+        yield Finding("dispersion", LOOK, f"{words} ({p})", "standard errors are longer than they need be")
 
 
 def _outliers(residuals: QuantileResiduals) -> Finding:
-    return Finding(
-        "outliers",
-        _verdict(residuals.outliers()["pvalue"]),
-        f"{int(residuals.outside.sum())} of {residuals.outside.size}{residuals.sampled} responses lie beyond all "
-        f"{residuals.n_draws} draws",
+    count, expected = int(residuals.outside.sum()), float(residuals.drawn_outside.mean())
+    words = (
+        f"{count} of {residuals.outside.size}{residuals.sampled} responses {'lies' if count == 1 else 'lie'} beyond "
+        f"all {residuals.n_draws} draws, where about {expected:.1f} would"
     )
+    found = verdict(residuals.outliers()["pvalue"])
+    return Finding("outliers", found, words, "look at these rows, and at the dispersion" if found == LOOK else "")
 
 
 def _zeros(residuals: QuantileResiduals) -> Iterator[Finding]:
     if residuals.zeros or residuals.drawn_zeros.any():
         zeros = residuals.zero_counts()
-        yield Finding(
-            "zeros",
-            _verdict(zeros["pvalue"]),
-            f"{zeros['statistic']:.2f} times as many zeros as in draws from the model (p = {zeros['pvalue']:.2g})",
-        )
-
-
-def _verdict(pvalue: float) -> str:
-    return LOOK if pvalue < SUSPICIOUS else WELL
-
-
-def _agree(pvalue: float) -> str:
-    return "do not follow" if pvalue < SUSPICIOUS else "follow"
+        found, many = verdict(zeros["pvalue"]), zeros["statistic"] > 1.0
+        words = f"{zeros['statistic']:.2f} times as many zeros as in draws from the model ({p_words(zeros['pvalue'])})"
+        more = 'try zero_inflation="~ 1", or a family with more dispersion'
+        advice = more if many else "find out why: zeros may not have been recorded"
+        yield Finding("zeros", found, words, advice if found == LOOK else "")
 
 
 def _extremes(fit: MixedResults) -> Iterator[Finding]:
@@ -251,7 +327,7 @@ def _extremes(fit: MixedResults) -> Iterator[Finding]:
     limit = float(special.ndtri(1.0 - 0.5 * SUSPICIOUS / max(len(size), 1)))
     far = size[size > limit].sort_values(ascending=False)
     if far.empty:
-        yield Finding("residuals", WELL, f"the largest is {size.max():.1f} standard deviations: no outlier")
+        yield Finding("residuals", WELL, f"the largest is {size.max():.1f} standard deviations, which is not far")
         return
     names = ", ".join(str(row) for row in far.index[:MOST_NAMED])
     more = ", …" if len(far) > MOST_NAMED else ""
@@ -260,27 +336,18 @@ def _extremes(fit: MixedResults) -> Iterator[Finding]:
         "residuals",
         LOOK,
         f"{len(far)} {verb} beyond {limit:.1f} standard deviations, where none should be: row {names}{more}",
+        "see whether the values are right; report the fit with and without them",
     )
-
-
-def _spread(fit: MixedResults) -> Iterator[Finding]:
-    if not fit.solution.response.has_normal_residuals:
-        return
-    residuals, fitted = np.abs(fit.residuals("pearson").to_numpy()), fit.fittedvalues.to_numpy()
-    used = np.isfinite(residuals)
-    if np.ptp(fitted[used]) == 0:
-        return
-    test = stats.spearmanr(residuals[used], fitted[used])
-    correlation, pvalue = float(test.statistic), float(test.pvalue)
-    uneven = abs(correlation) > UNEVEN and pvalue < SUSPICIOUS
-    trend = "grow" if correlation > 0 else "shrink"
-    words = f"residuals {trend} with the fitted values" if uneven else "residuals are as large for all fitted values"
-    yield Finding("equal spread", LOOK if uneven else WELL, f"{words} (rank correlation {correlation:.2f})")
 
 
 def _normality(fit: MixedResults) -> Iterator[Finding]:
     laws = fit.solution.laws
     if laws and all(term.group in laws for term in fit.design.random):
+        return
+    shown = _shown(fit)
+    if shown < RELIABLE:
+        words = f"not tested: the rows of a level show only {100 * shown:.0f} % of the variance of its effect"
+        yield Finding("random effects", WELL, words)
         return
     frame = random_effects_normality(fit).to_frame()
     far = frame[frame["p"] < SUSPICIOUS]
@@ -289,7 +356,24 @@ def _normality(fit: MixedResults) -> Iterator[Finding]:
         return
     labels = [f"{term} of {group}" for group, term in far.index]
     names = ", ".join(f"{label} (p = {p:.2g})" for label, p in zip(labels, far["p"], strict=True))
-    yield Finding("random effects", LOOK, f"not normal: {names}")
+    yield Finding("random effects", LOOK, f"not normal: {names}", "look at the levels far out: what sets them apart?")
+
+
+def _shown(fit: MixedResults) -> float:
+    """Smallest mean share of the variance of effects that their modes show; 1 where modes are normal whatever it is.
+
+    If little is known of a level, the mode of its effect is a function of few different responses, far from normal
+    where these are counts.
+    """
+    if fit.solution.response.has_normal_residuals:
+        return 1.0
+    shares = [1.0]
+    for group, known in fit.random_effects_sd.items():
+        if group in fit.varcorr.covariances:
+            variances = fit.varcorr.covariances[group].to_numpy().diagonal()
+            kept = variances > 0
+            shares += (1.0 - np.mean(np.square(known.to_numpy()[:, kept]), axis=0) / variances[kept]).tolist()
+    return float(min(shares))
 
 
 def _calm(frame: pd.DataFrame) -> str:
@@ -298,9 +382,11 @@ def _calm(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "there are none"
     if untested.empty:
-        return "no departure from the normal distribution"
+        fewest = int(frame["levels"].min())
+        little = f"; {fewest} levels show little" if fewest < SHOWING else ""
+        return f"no departure from the normal distribution is seen{little}"
     names = ", ".join(f"{term} of {group}" for group, term in untested.index)
-    rest = "" if len(untested) == len(frame) else "; no departure from the normal distribution elsewhere"
+    rest = "" if len(untested) == len(frame) else "; no departure from the normal distribution is seen elsewhere"
     return f"nothing can be told of {names} (no variance, or fewer than {FEWEST_LEVELS} levels){rest}"
 
 
@@ -310,13 +396,14 @@ def _independence(fit: MixedResults) -> Iterator[Finding]:
         return
     related = frame[frame["p"] < SUSPICIOUS / len(frame)]
     if related.empty:
-        yield Finding("within and between", WELL, "random effects are unrelated to group means of the predictors")
+        yield Finding("within and between", WELL, "no relation of random effects with means of predictors is seen")
         return
     pairs = ", ".join(f"{predictor} ({group})" for group, _, predictor in related.index)
     yield Finding(
         "within and between",
         LOOK,
         f"random effects go with the group means of {pairs}: its effect may differ within and between groups",
+        "split the predictor: wb(predictor, group)",
     )
 
 
@@ -324,7 +411,8 @@ def _levels(fit: MixedResults) -> Iterator[Finding]:
     few = {group: m for group, m in fit.n_groups.items() if m < FEW_LEVELS}
     if few:
         names = ", ".join(f"{group} ({m})" for group, m in few.items())
-        yield Finding("levels", LOOK, f"few levels: {names}; their variance is hardly known")
+        words = f"few levels: {names}; their variance is hardly known"
+        yield Finding("levels", LOOK, words, "a fixed effect may serve better")
 
 
 def _collinearity(fit: MixedResults) -> Iterator[Finding]:
@@ -335,26 +423,44 @@ def _collinearity(fit: MixedResults) -> Iterator[Finding]:
         yield Finding("collinearity", LOOK, "it cannot be told: some predictor is all but determined by the others")
         return
     worst = str(scaled.idxmax())
-    words = f"standard errors are at most {scaled.max():.1f} times longer for it ({worst})"
-    yield Finding("collinearity", LOOK if scaled.max() > INFLATED else WELL, words)
+    words = f"correlation of the terms makes standard errors up to {scaled.max():.1f} times as long ({worst})"
+    if scaled.max() < UNCORRELATED:
+        words = "the terms are all but uncorrelated"
+    if scaled.max() > INFLATED:
+        advice = "centre numbers that are multiplied or squared; else no term is wrong, but little is known of each"
+        yield Finding("collinearity", LOOK, words, advice)
+    else:
+        yield Finding("collinearity", WELL, words)
 
 
-def is_quick(fit: MixedResults, count: int) -> bool:
+def _is_quick(fit: MixedResults, count: int) -> bool:
     """Whether a page can wait for the influence of so many groups: crossed designs are fitted anew without each."""
     crossed = fit.solution.problem.assembly.rows.layout.n_remainder > 0
     return count <= MOST_SETS and (not crossed or count * fit.nobs <= MOST_REFITTED)
 
 
-def _influence(fit: MixedResults) -> Iterator[Finding]:
+def _influence(fit: MixedResults) -> Influence | None:
+    """The fit without each level of the factor with the fewest; None where that is not looked at."""
     if not fit.solution.response.has_normal_residuals or fit.solution.residual is not None or not fit.n_groups:
-        return
+        return None
     group, count = min(fit.n_groups.items(), key=lambda pair: pair[1])
-    if not is_quick(fit, count) or not len(fit.params):
+    if not _is_quick(fit, count) or not len(fit.params):
+        return None
+    found = influence(fit, group)
+    return None if found.cooks_distance.isna().all() else found
+
+
+def _moved(found: Influence | None) -> Iterator[Finding]:
+    if found is None:
         return
-    distance = influence(fit, group).cooks_distance
-    if distance.isna().all():
+    distance, group = found.cooks_distance, found.name
+    count, sets = int(found.is_remarkable.sum()), len(found.labels)
+    some = f"; {count} of {sets} stand{'s' if count == 1 else ''} out (above {outstanding(sets):.2g})" if count else ""
+    if distance.max() > LARGE:
+        words = (
+            f"{group} {distance.idxmax()} moves the fixed effects a lot (Cook's distance {distance.max():.2g}){some}"
+        )
+        yield Finding("influence", LOOK, words, "report the result with and without it")
         return
-    words = f"no {group} moves the fixed effects much: the largest Cook's distance is {distance.max():.2g}"
-    if distance.max() > LARGE_COOK:
-        words = f"{group} {distance.idxmax()} moves the fixed effects a lot (Cook's distance {distance.max():.2g})"
-    yield Finding("influence", LOOK if distance.max() > LARGE_COOK else WELL, f"{words}")
+    words = f"no {group} moves the fixed effects much: the largest Cook's distance is {distance.max():.2g}{some}"
+    yield Finding("influence", WELL, words)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,38 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods, meant
 from mixedfx._typing import Array, BoolArray, IntArray
-from mixedfx.diagnostics.checks import independent_results
+from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.level_estimates import (
+    SPAN,
+    estimates_by_level,
+    fit_of_rows,
+    sums_by_level,
+    told_by_level,
+)
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects, nested_in
 from mixedfx.matrices.new_rows import PredictedRows
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.results.base import MixedResults
 
 __all__ = ["LevelFits", "LevelRows", "Pooling", "fit_levels", "least_squares", "pooling"]
 
-SPAN = 1e-8  # relative size of an eigenvalue, or of what is left of a column, that counts as none
+SCORES, SMALLEST_FRACTION = 200, 1e-6  # steps of Fisher scoring, smallest share of one
+NAMED = 6  # levels in a note
+ROUNDING, LEAST_WEIGHT = 1e-12, 1e-30
 COMPLETE = "complete: least squares on all rows, without groups."
 NO = (
     "no: least squares with these coefficients of their own for every {group}, the other predictors in common; one "
     "residual variance."
 )
+LIKELIEST = (
+    "complete: maximum likelihood on all rows, without groups.",
+    "no: maximum likelihood with these coefficients of their own for every {group}, the other predictors in common.",
+)
+LINK_SCALE = "All coefficients are on the scale of the link ({link}); the family's other parameters are the model's."
+LACKING = "Not determined by the rows of a {group} alone (nan): {names}."
+INFINITE = "No finite estimate of their own (-inf, inf): {names}."
 PARTIAL = (
     "partial: fixed plus random effects of the model; the standard errors are those of both together, the variances "
     "taken as known."
@@ -61,16 +78,12 @@ class LevelRows:
     n_rows: int
 
     def sums(self, values: Array) -> Array:
-        """Return the sum (m,) of values (n,) by level."""
-        return np.asarray(np.bincount(self.codes, weights=values, minlength=self.n_levels), dtype=np.float64)
+        """Return the sums (m, …) of values (n, …) by level."""
+        return sums_by_level(self.codes, self.n_levels, values)
 
     def cross(self, columns: Array) -> Array:
         """Return ``Z' W columns`` (m, q, r) by level."""
-        out = np.empty((self.n_levels, self.Z.shape[1], columns.shape[1]))
-        for a, z in enumerate(self.Z.T):
-            for b, column in enumerate(columns.T):
-                out[:, a, b] = self.sums(self.weights * z * column)
-        return out
+        return np.stack([self.sums((self.weights * z)[:, None] * columns) for z in self.Z.T], axis=1)
 
     def fitted(self, coefficients: Array) -> Array:
         """Return ``Z c`` (n, r) of coefficients (m, q, r)."""
@@ -84,7 +97,7 @@ class LevelFits:
     Attributes
     ----------
     coefficients, variances : (m, q) arrays
-        nan where a level has too few rows.
+        nan where the rows of a level do not determine a coefficient.
     common : (p,) array
         Coefficients of the columns of X that the levels leave over; zero for the others.
     shares : (m, q, p) array
@@ -101,11 +114,13 @@ class LevelFits:
     fitted_values: Array
 
 
-def fit_levels(rows: LevelRows, X: Array, names: Sequence[str], y: Array) -> LevelFits:
-    """Fit ``y`` (n,) by Z level by level, and by those columns of X (n, p) that Z does not span in the levels."""
-    gram = rows.cross(rows.Z)
-    inverse = np.linalg.pinv(gram, rcond=SPAN, hermitian=True)
-    values = np.linalg.eigvalsh(gram)
+def fit_levels(rows: LevelRows, X: Array, names: Sequence[str], y: Array, scale: float | None = None) -> LevelFits:
+    """Fit ``y`` (n,) by Z level by level, and by those columns of X (n, p) that Z does not span in the levels.
+
+    The residual variance is estimated unless it is known, ``scale``. Coefficients that the rows of a level do not
+    determine are nan.
+    """
+    inverse, ranks, known = told_by_level(rows.cross(rows.Z))
     projected = inverse @ rows.cross(np.column_stack([X, y]))
     left = np.column_stack([X, y]) - rows.fitted(projected)
     root = np.sqrt(rows.weights)[:, None]
@@ -115,12 +130,12 @@ def fit_levels(rows: LevelRows, X: Array, names: Sequence[str], y: Array) -> Lev
     slopes = projected[:, :, :-1][:, :, varying]
     coefficients = projected[:, :, -1] - slopes @ common
     rest = root[:, 0] * (left[:, -1] - left[:, :-1][:, varying] @ common)
-    df = rows.n_rows - int(np.sum(values > SPAN * values[:, -1:])) - rank
-    scale = rest @ rest / df if df > 0 else np.nan
+    df = rows.n_rows - int(ranks.sum()) - rank
+    if scale is None:
+        scale = float(rest @ rest) / df if df > 0 else np.nan
     variances = scale * (np.einsum("mqq->mq", inverse) + np.einsum("mqa,ab,mqb->mq", slopes, unscaled, slopes))
     fitted = rows.fitted(coefficients[:, :, None])[:, 0]
-    short = ~(values[:, 0] > SPAN * values[:, -1])
-    coefficients[short], variances[short] = np.nan, np.nan
+    coefficients[~known], variances[~known] = np.nan, np.nan
     full = np.zeros(len(names))
     full[varying] = common
     return LevelFits(coefficients, variances, full, _shares(rows, X, names, projected[:, :, :-1], varying), fitted)
@@ -148,16 +163,60 @@ def _shares(rows: LevelRows, X: Array, names: Sequence[str], projected: Array, v
     return shares
 
 
-def least_squares(X: Array, y: Array, weights: Array, n_rows: int) -> tuple[Array, Array]:
+def least_squares(X: Array, y: Array, weights: Array, n_rows: int, scale: float | None = None) -> tuple[Array, Array]:
     """Return the coefficients (p,) and their covariance (p, p) of one regression for all ``n_rows`` rows."""
     root = np.sqrt(weights)
     Q, R = np.linalg.qr(root[:, None] * X)
     beta = np.linalg.solve(R, Q.T @ (root * y))
     left = root * (y - X @ beta)
     inverse = np.linalg.inv(R)
-    return beta, (left @ left / (n_rows - X.shape[1])) * inverse @ inverse.T
+    return beta, (left @ left / (n_rows - X.shape[1]) if scale is None else scale) * inverse @ inverse.T
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Fisher scoring: regressions of working responses until the linear predictor of the rows with information stays.
+
+    Attributes
+    ----------
+    fit : Fit
+        A generalised model, whose dispersion, thresholds and further linear predictors are held.
+    offset : (n,) array
+    """
+
+    fit: Any
+    offset: Array
+
+    def working(self, eta: Array) -> tuple[Array, Array, float]:
+        """Return working responses and weights (n,) at a linear predictor, and the log-likelihood."""
+        response, observed = self.fit.response, self.fit.problem.observed
+        predictors = response.predictors(eta, response.matrices)
+        value, slope = response.family.derivatives(observed, predictors, response.phi, order=1)
+        slope = slope if predictors.ndim == 1 else slope[:, 0]
+        weights = np.maximum(response.family.expected_weights(observed, predictors, response.phi), LEAST_WEIGHT)
+        return eta - self.offset + slope / weights, weights, float(np.sum(value))
+
+    def solve(self, regress: Callable[[Array, Array], tuple[Array, Any]], eta: Array) -> Any:
+        """Return what the last of the regressions gives, each from (y, weights) to (linear predictor, result)."""
+        y, weights, _ = self.working(eta)
+        eta = regress(y, weights)[0] + self.offset  # the first may fall: the start need not be such a predictor
+        y, weights, value = self.working(eta)
+        for _ in range(SCORES):
+            step = regress(y, weights)[0] + self.offset - eta
+            fraction = 1.0
+            while fraction > SMALLEST_FRACTION:
+                y, weights, trial = self.working(eta + fraction * step)
+                if np.isfinite(trial) and trial >= value - ROUNDING * abs(value):
+                    break
+                fraction *= 0.5
+            eta = eta + fraction * step
+            gain, value = trial - value, trial
+            if abs(gain) <= ROUNDING * abs(value):
+                break
+        return regress(y, weights)[1]
+
+
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class Pooling:
     """Coefficients of every group by complete, no and partial pooling: made by :func:`mixedfx.pooling`.
@@ -168,12 +227,12 @@ class Pooling:
         One row a level and coefficient: ``n, complete, complete_se, no, no_se, partial, partial_se``.
     group : str
         The grouping factor.
-    fit : LinearMixedResults
+    fit : MixedResults
     """
 
     table: StatsTable
     group: str
-    fit: LinearMixedResults
+    fit: MixedResults
     _levels: LevelFits
     _complete: Array
 
@@ -194,7 +253,8 @@ class Pooling:
         Returns
         -------
         DataFrame
-            Columns ``level, pooling, intercept, slope``, the other predictors at their means in the level.
+            Columns ``level, pooling, intercept, slope``, of the linear predictor, the other predictors and the offset
+            at their means in the level.
         """
         design, term, j = self.fit.design, _terms(self.fit, self.group)[0], _predictor(self.fit, x)
         design.need_rows("the lines of levels")
@@ -204,7 +264,7 @@ class Pooling:
         fitted = {
             "complete": (X @ self._complete + offset, self._complete),
             "no": (self._levels.fitted_values + X @ self._levels.common + offset, self._levels.common),
-            "partial": (self.fit.fittedvalues.to_numpy(), beta),
+            "partial": (self.fit.predict(which="linear").to_numpy(), beta),
         }
         mean_x = np.bincount(term.codes, weights=X[:, j], minlength=len(counts)) / counts
         parts = []
@@ -257,8 +317,8 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
 
     Parameters
     ----------
-    fit : LinearMixedResults
-        A linear mixed model without a residual structure.
+    fit : MixedResults
+        A mixed model without a residual structure or thresholds.
     group : str, optional
         A grouping factor; the first one if omitted.
 
@@ -275,8 +335,10 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
 
     Notes
     -----
-    No pooling fits one least-squares model with a separate value of every coefficient that the model lets vary, the
-    others in common (as Gelman and Hill's indicators for counties). A level with too few rows has none. Predictors that
+    No pooling fits one model without random effects, with a separate value of every coefficient that the model lets
+    vary, the others in common (as Gelman and Hill's indicators for counties): by least squares, or in a generalised
+    model by maximum likelihood with the dispersion and further linear predictors of the model. What the rows of a level
+    do not determine is nan, what they drive to infinity (successes only, counts of zero) -inf or inf. Predictors that
     do not vary within levels then are part of the coefficients; so that the three can be compared, their effects are
     added to those of complete and partial pooling, at the level's own values.
 
@@ -298,16 +360,20 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
     partial         253.66 19.67
     partial_se       12.25  2.34
     """
-    results = independent_results(fit, "pooling")
-    terms = _terms(results, group)
+    results = mixed_results(fit, "pooling")
+    terms, is_normal = _terms(results, group), results.solution.response.has_normal_residuals
+    solution = fit_of_rows(results, "pooling", sums=is_normal and results.solution.residual is None)
+    if solution.residual is not None or solution.family.has_categories:
+        raise SpecificationError(
+            "pooling is for models without residual= and without thresholds: plots.shrinkage draws each level's own "
+            "estimate beside the model's"
+        )
     design = results.design
     names = tuple(name for term in terms for name in term.names)
-    weights = np.ones(len(design.response.values)) if design.weights is None else design.weights
     Z = np.column_stack([term.matrix for term in terms])
-    rows = LevelRows(terms[0].codes, len(terms[0].levels), Z, names, weights, results.nobs)
-    y = design.response.values if design.offset is None else design.response.values - design.offset
-    levels = fit_levels(rows, design.fixed.matrix, list(design.fixed.names), y)
-    beta, covariance = least_squares(design.fixed.matrix, y, weights, results.nobs)
+    rows = LevelRows(terms[0].codes, len(terms[0].levels), Z, names, np.ones(len(Z)), results.nobs)
+    find = _by_least_squares if is_normal else _by_likelihood
+    levels, beta, covariance = find(results, rows)
     complete = np.einsum("mqa,ab,mqb->mq", levels.shares, covariance, levels.shares)
     columns = {
         "n": np.repeat(np.rint(rows.sums(design.counts)).astype(np.intp), len(names)),
@@ -324,7 +390,52 @@ def pooling(fit: Any, group: str | None = None) -> Pooling:
     return Pooling(table, terms[0].group, results, levels, beta)
 
 
-def _terms(fit: LinearMixedResults, group: str | None) -> list[RandomEffects]:
+def _by_least_squares(results: MixedResults, rows: LevelRows) -> tuple[LevelFits, Array, Array]:
+    """No pooling; coefficients and their covariance of complete pooling: in a linear model."""
+    design = results.design
+    weights = rows.weights if design.weights is None else design.weights
+    y = design.response.values if design.offset is None else design.response.values - design.offset
+    X, names = design.fixed.matrix, list(design.fixed.names)
+    levels = fit_levels(replace(rows, weights=weights), X, names, y)
+    return (levels, *least_squares(X, y, weights, results.nobs))
+
+
+def _by_likelihood(results: MixedResults, rows: LevelRows) -> tuple[LevelFits, Array, Array]:
+    """The same in a generalised model, by Fisher scoring."""
+    design = results.design
+    X, names = design.fixed.matrix, list(design.fixed.names)
+    offset = np.zeros(len(X)) if design.offset is None else design.offset
+    scored, start = Scored(results.solution, offset), results.predict(which="linear").to_numpy()
+
+    def of_levels(y: Array, weights: Array) -> tuple[Array, LevelFits]:
+        levels = fit_levels(replace(rows, weights=weights), X, names, y, 1.0)
+        return levels.fitted_values + X @ levels.common, levels
+
+    def of_all(y: Array, weights: Array) -> tuple[Array, tuple[Array, Array]]:
+        beta, covariance = least_squares(X, y, weights, results.nobs, 1.0)
+        return X @ beta, (beta, covariance)
+
+    levels = scored.solve(of_levels, start)
+    rest = offset + X @ levels.common
+    own = estimates_by_level(
+        results.solution, rows.codes, rows.n_levels, rows.Z, rest, np.nan_to_num(_started(results, rows, rest))
+    )
+    finite = np.isfinite(own)
+    levels = replace(
+        levels,
+        coefficients=np.where(finite, levels.coefficients, own),
+        variances=np.where(finite, levels.variances, np.nan),
+    )
+    return (levels, *scored.solve(of_all, start))
+
+
+def _started(results: MixedResults, rows: LevelRows, rest: Array) -> Array:
+    """Coefficients (m, q) by which the linear predictor of the fit is met as well as they can."""
+    left = results.predict(which="linear").to_numpy() - rest
+    return np.asarray((told_by_level(rows.cross(rows.Z))[0] @ rows.cross(left[:, None]))[:, :, 0])
+
+
+def _terms(fit: MixedResults, group: str | None) -> list[RandomEffects]:
     """The terms of a grouping factor."""
     grouped = fit.design.grouped
     if not grouped:
@@ -337,7 +448,7 @@ def _terms(fit: LinearMixedResults, group: str | None) -> list[RandomEffects]:
     return found
 
 
-def _surrounding(fit: LinearMixedResults, terms: list[RandomEffects]) -> list[bool]:
+def _surrounding(fit: MixedResults, terms: list[RandomEffects]) -> list[bool]:
     """Which random terms are part of the levels' coefficients: their own, and those of groups in which they lie."""
     names = {name for term in terms for name in term.names}
     return [
@@ -347,7 +458,7 @@ def _surrounding(fit: LinearMixedResults, terms: list[RandomEffects]) -> list[bo
     ]
 
 
-def _partial(fit: LinearMixedResults, terms: list[RandomEffects], shares: Array) -> tuple[Array, Array]:
+def _partial(fit: MixedResults, terms: list[RandomEffects], shares: Array) -> tuple[Array, Array]:
     """Estimates and standard errors of fixed plus random effects (m q,)."""
     m, q, p = shares.shape
     names = [name for term in terms for name in term.names]
@@ -372,9 +483,16 @@ def _index(term: RandomEffects, names: tuple[str, ...]) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([*parts, np.tile(names, len(term.levels))], names=[*term.factors, "term"])
 
 
-def _notes(fit: LinearMixedResults, terms: list[RandomEffects], levels: LevelFits) -> list[str]:
+def _notes(fit: MixedResults, terms: list[RandomEffects], levels: LevelFits) -> list[str]:
     group, own = terms[0].group, {name for term in terms for name in term.names}
     notes = [COMPLETE, NO.format(group=group), PARTIAL]
+    if not fit.solution.response.has_normal_residuals:
+        notes[:2] = (note.format(group=group) for note in LIKELIEST)
+        notes.append(LINK_SCALE.format(link=fit.solution.link.name))
+    labels, coefficients = [name for term in terms for name in term.names], levels.coefficients
+    for note, where in ((LACKING, np.isnan(coefficients)), (INFINITE, np.isinf(coefficients))):
+        found = [f"{label} of {_shortly(terms[0].levels[own])}" for label, own in zip(labels, where.T) if own.any()]
+        notes += [note.format(group=group, names="; ".join(found))] if found else []
     shared = [
         name
         for j, name in enumerate(fit.design.fixed.names)
@@ -389,11 +507,18 @@ def _notes(fit: LinearMixedResults, terms: list[RandomEffects], levels: LevelFit
     return [*notes, OTHERS.format(names=", ".join(others))] if others else notes
 
 
-def _predictor(fit: LinearMixedResults, x: str) -> int:
+def _shortly(levels: pd.Index[Any]) -> str:
+    """Name some levels, and how many more there are."""
+    shown = [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in levels[:NAMED]]
+    return ", ".join(shown) + (f" and {len(levels) - NAMED} more" if len(levels) > NAMED else "")
+
+
+def _predictor(fit: MixedResults, x: str) -> int:
     names = list(fit.design.fixed.names)
     if x not in names or x == "Intercept":
         known = ", ".join(repr(name) for name in names if name != "Intercept") or "none"
-        raise SpecificationError(f"there is no fixed effect {x!r} to draw against; the model has {known}")
+        advice = meant(x, names) or f"the model has {known}"
+        raise SpecificationError(f"there is no fixed effect {x!r} to draw against; {advice}")
     return names.index(x)
 
 

@@ -20,7 +20,14 @@ from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.results.base import MixedResults
 from mixedfx.results.simulate import conditional_columns, generator, random_parts, simulated_rows
 
-__all__ = ["anderson_darling", "drawn_predictor", "least_confounded_residuals", "leverage", "standardized_residuals"]
+__all__ = [
+    "anderson_darling",
+    "drawn_predictor",
+    "independent_residuals",
+    "least_confounded_residuals",
+    "leverage",
+    "standardized_residuals",
+]
 
 LEAST_SHARE = 1e-8  # of the error that is left in a residual: below, the fit goes through the row
 FEWEST_VALUES = 8  # the approximation of the p-value is for so many or more
@@ -98,6 +105,18 @@ def _near_singular(reason: str) -> DataError:
     )
 
 
+def independent_residuals(fit: MixedResults, seed: Any) -> tuple[Array, Array]:
+    """Return a draw of the linear predictor (n,) given the data, and the residuals (n,) about it.
+
+    The residuals are standard normal, independent of each other and of the draw if the model holds: whitened ones of a
+    linear model, randomised quantile residuals of a generalised one.
+    """
+    rng, response = generator(seed), fit.solution.response
+    eta = drawn_predictor(fit, rng)
+    kind = "normalized" if response.has_normal_residuals else "quantile"
+    return eta, response.residuals(kind, response.predictors(eta, response.matrices), rng)
+
+
 def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
     """Return residuals (n,) that are standard normal if the model holds; nan where the fit leaves none.
 
@@ -118,11 +137,9 @@ def standardized_residuals(fit: Any, *, seed: Any = 0) -> Array:
     Stat. 5, 236.
     """
     results = mixed_results(fit, "standardized_residuals")
-    solution, response = results.solution, results.solution.response
-    if not response.has_normal_residuals:
-        rng = generator(seed)
-        predictors = response.predictors(drawn_predictor(results, rng), response.matrices)
-        return response.residuals("quantile", predictors, rng)
+    solution = results.solution
+    if not solution.response.has_normal_residuals:
+        return independent_residuals(results, seed)[1]
     values = results.residuals("normalized").to_numpy()
     share = 1.0 - leverage(results)["total"].to_numpy()
     if solution.residual is not None:

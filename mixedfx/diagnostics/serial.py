@@ -13,6 +13,7 @@ from scipy import special
 from mixedfx._arguments import checked_alpha, checked_whole, plain_numbers
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import mixed_results, row_sets
 from mixedfx.exceptions import DataError, SpecificationError
@@ -27,6 +28,7 @@ DECADE = 10.0  # lags are shown up to so many times the decimal logarithm of the
 INTERVALS = 20  # of distance, if there are more distinct ones
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class SerialCorrelation:
     """How residuals of a group hang together; made by :func:`acf` and :func:`variogram`.

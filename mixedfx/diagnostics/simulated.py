@@ -13,6 +13,7 @@ from scipy import special
 from mixedfx._arguments import checked_choice
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.diagnostics.residuals import drawn_predictor
@@ -33,6 +34,7 @@ SIDES: dict[str, Callable[[float, float], float]] = {
 }
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class QuantileResiduals:
     """Quantile residuals with what the draws say about spread and zeros; made by :func:`quantile_residuals`.

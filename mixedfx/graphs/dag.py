@@ -76,6 +76,7 @@ class Panel:
     nodes: tuple[str, ...]
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Independence:
     """``a`` and ``b`` are independent given ``given``."""

@@ -20,6 +20,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from mixedfx._display import StatsTable, Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import AnyArray, IntArray
 from mixedfx.criterion.assembly import TermRows, assemble
 from mixedfx.criterion.problem import is_solved_by_iteration
@@ -29,6 +30,7 @@ from mixedfx.models.base import MixedModel, checked_control
 __all__ = ["Elimination", "components_of", "elimination_of"]
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Elimination:
     """How the equations of a model's random effects will be factorised; made by ``Graph.elimination``.

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import special
 
 from mixedfx._arguments import checked_choice, checked_number
+from mixedfx._suggestions import advised
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.distributions import f_tail, quantile, two_sided
@@ -377,7 +378,7 @@ def adjustment_for(word: str | None) -> Adjustment:
         raise TypeError(f"adjust is the name of a method, such as 'tukey'; found {type(word).__name__}")
     key = ALIASES.get(word.lower(), word.lower())
     if key not in ADJUSTMENTS:
-        raise SpecificationError(f"unknown adjust {word!r}; choose from {', '.join(map(repr, ADJUSTMENTS))}")
+        raise SpecificationError(f"unknown adjust {word!r}; {advised('adjust', word, [*ADJUSTMENTS, 'mvt'])}")
     return ADJUSTMENTS[key]()
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from mixedfx._suggestions import advised
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.labels import row_names, shown_levels, split_by
@@ -180,8 +181,8 @@ def contrasts_for(method: Any, labels: Sequence[str], reference: Hashable | None
         if reference is not None and METHODS.get(key) is not _treatment:
             raise SpecificationError(f"reference={reference!r} is for contrasts of the method 'treatment'")
         if key not in METHODS:
-            known = ", ".join(map(repr, METHODS))
-            raise SpecificationError(f"unknown contrasts {method!r}; choose from {known}, or give coefficients")
+            advice = advised("contrasts", method, METHODS, ", or give coefficients")
+            raise SpecificationError(f"unknown contrasts {method!r}; {advice}")
         return METHODS[key](labels) if reference is None else _treatment(labels, _position(reference, labels))
     if isinstance(method, Mapping):
         return _given(list(method.values()), [str(name) for name in method], labels)

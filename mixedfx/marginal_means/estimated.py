@@ -318,7 +318,8 @@ def _variable(model: MeansModel, text: str) -> tuple[str, MeanScale]:
     """Return the predictor in which a slope is wanted, and the scale on which it is counted: ``log(x)`` is one of x."""
     if not isinstance(text, str):
         raise TypeError(f"variable is the name of a predictor, or one such as 'log(x)'; found {type(text).__name__}")
-    scale = IDENTITY if text in model.fit.predictors else scale_of_response(text)
+    is_name = text in model.fit.predictors or "(" not in text
+    scale = IDENTITY if is_name else scale_of_response(text)
     names = (text,) if scale.is_identity else columns_in([text])
     return (names[0], scale) if len(names) == 1 else (text, IDENTITY)
 

@@ -45,6 +45,13 @@ __all__ = ["MarginalMeans"]
 UNADJUSTED = Unadjusted()
 
 
+# Of a table of means: fields and helpers that other rooms ask for.
+MADE_OF = frozenset(
+    {"adjustment", "changed", "column", "functions", "is_comparison", "kind", "measured", "model", "nesting"}
+    | {"pairs_of", "remarks", "response", "scale", "scale_remarks"}
+)
+
+
 @hinting_methods
 @dataclass(frozen=True, eq=False)
 class MarginalMeans:
@@ -99,6 +106,10 @@ class MarginalMeans:
     response: MeanScale | None = None
     nesting: Nesting = field(default_factory=dict)
     model: MeansModel = field(kw_only=True, repr=False)
+
+    def __dir__(self) -> list[str]:
+        """Show what is of use to somebody who presses Tab, not what the table is made of."""
+        return sorted(set(super().__dir__()) - MADE_OF)
 
     # ---------------------------------------------------------------- estimates
     @property

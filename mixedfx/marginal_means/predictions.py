@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -33,10 +33,15 @@ __all__ = [
     "Shown",
     "linear_predictor",
     "scale_for",
-    "step_of",
 ]
 
 STEP = 1e-3  # by which a predictor is moved to see a slope, relative to its range
+NODES = {-1: (-3, -2, -1, 0), 0: (-2, -1, 1, 2), 1: (0, 1, 2, 3)}  # backward, central and forward, in steps
+WEIGHTS = {
+    -1: (-2 / 6, 9 / 6, -18 / 6, 11 / 6),
+    0: (1 / 12, -8 / 12, 8 / 12, -1 / 12),
+    1: (-11 / 6, 18 / 6, -9 / 6, 2 / 6),
+}
 POPULATION = "Averaged over the distribution of the random effects (population means)."
 NUMBERS = "Means of the category numbers 1, 2, …."
 PROBABILITIES = RowKind("probability", "Marginal probabilities", "probability", is_on_link=False)
@@ -50,20 +55,50 @@ def linear_predictor(model: MeansModel, data: pd.DataFrame) -> Functions:
     return Functions(source, rows[:, source.kept] @ source.beta + model.offset(data), rows)
 
 
-def step_of(model: MeansModel, variable: str) -> float:
-    """Return the step of the differences in a predictor.
+@dataclass(frozen=True)
+class Stencil:
+    """Where every row is predicted to see its slope, and the weights of these predictions.
 
-    Raises
-    ------
-    SpecificationError
-        If it is no numeric predictor of the model.
+    Central differences of fourth order. They stay within the range of the fit, where a spline or a logarithm may end:
+    at either end they are one-sided, of third order. A predictor of one sign moves by a share of itself where that is
+    less than one of the range, as logarithms and roots of it are curved there.
+
+    Attributes
+    ----------
+    places, weights : (4, n)
     """
-    predictor = model.fit.predictors.get(variable)
-    if predictor is None:
-        raise unknown_predictor(model, variable)
-    if np.isnan(predictor.mean):
-        raise SpecificationError(f"{variable!r} is a factor: it has no slope; ask for emmeans(fit, {variable!r})")
-    return STEP * ((predictor.upper - predictor.lower) or abs(predictor.mean) or 1.0)
+
+    places: Array
+    weights: Array
+
+    @classmethod
+    def of(cls, model: MeansModel, variable: str, data: pd.DataFrame) -> Stencil:
+        """Return it for the values of a predictor in the rows ``data``.
+
+        Raises
+        ------
+        SpecificationError
+            If it is no numeric predictor of the model.
+        """
+        predictor = model.fit.predictors.get(variable)
+        if predictor is None:
+            raise unknown_predictor(model, variable)
+        if np.isnan(predictor.mean):
+            raise SpecificationError(f"{variable!r} is a factor: it has no slope; ask for emmeans(fit, {variable!r})")
+        x, lower, upper = column_from_pandas(variable, data[variable]).numbers, predictor.lower, predictor.upper
+        step = np.full(x.size, STEP * ((upper - lower) or abs(predictor.mean) or 1.0))
+        if lower > 0.0 or upper < 0.0:
+            step = np.where(x != 0.0, np.minimum(step, STEP * np.abs(x)), step)
+        at_lower = (x >= lower) & (x - 2.0 * step < lower) & (lower < upper)
+        side = np.where(at_lower, 1, np.where((x <= upper) & (x + 2.0 * step > upper) & (lower < upper), -1, 0))
+        nodes, weights = (np.array([kind[way] for way in (-1, 0, 1)]).T[:, side + 1] for kind in (NODES, WEIGHTS))
+        return cls(x + nodes * step, weights / step)
+
+    def slopes(self, moved: Sequence[Functions]) -> Functions:
+        """Return the slopes, of the predictions at the four places."""
+        values = np.einsum("kn,kn->n", self.weights, [one.values for one in moved])
+        rows = np.einsum("kn,knp->np", self.weights, [one.rows for one in moved])
+        return Functions(moved[0].of, values, rows)
 
 
 class Predictions(ABC):
@@ -77,19 +112,10 @@ class Predictions(ABC):
         """Return each quantity of every row."""
 
     def slopes(self, model: MeansModel, data: pd.DataFrame, variable: str) -> list[Functions]:
-        """Return the derivative of each quantity in a numeric predictor: central differences of fourth order."""
-        step = step_of(model, variable)
-        x = column_from_pandas(variable, data[variable]).numbers
-        moved = [self.of(model, data.assign(**{variable: x + k * step})) for k in (-2, -1, 1, 2)]
-        return [
-            Functions(f[0].of, _fourth_order([p.values for p in f], step), _fourth_order([p.rows for p in f], step))
-            for f in zip(*moved, strict=True)
-        ]
-
-
-def _fourth_order(values: list[Array], step: float) -> Array:
-    two_below, below, above, two_above = values
-    return np.asarray((8.0 * (above - below) - (two_above - two_below)) / (12.0 * step))
+        """Return the derivative of each quantity in a numeric predictor, by :class:`Stencil`."""
+        stencil = Stencil.of(model, variable, data)
+        moved = [self.of(model, data.assign(**{variable: place})) for place in stencil.places]
+        return [stencil.slopes(same) for same in zip(*moved, strict=True)]
 
 
 class LinkPredictions(Predictions):

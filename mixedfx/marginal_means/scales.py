@@ -196,14 +196,19 @@ def scale_of_response(text: str) -> MeanScale:
     >>> import numpy as np
     >>> scale_of_response("log10(y + 1)").inverse(np.array([2.0]))[0]
     array([99.])
+    >>> scale_of_response("log(y, 2)").inverse(np.array([3.0]))[0]
+    array([8.])
     >>> scale_of_response("y").is_identity
     True
     """
     tree = as_expression(text).tree
-    if not isinstance(tree, ast.Call) or len(tree.args) != 1 or tree.keywords:
+    if not isinstance(tree, ast.Call):
         return IDENTITY
     name = tree.func.attr if isinstance(tree.func, ast.Attribute) else getattr(tree.func, "id", "")
-    if name not in TRANSFORMATIONS:
+    options = [*tree.args[1:], *(keyword.value for keyword in tree.keywords)]
+    if name == "log" and len(options) == 1 and isinstance(options[0], ast.Constant):
+        return _logarithm(float(str(options[0].value)), _shift(tree.args[0]), display(text))
+    if name not in TRANSFORMATIONS or options:
         return IDENTITY
     return TRANSFORMATIONS[name](_shift(tree.args[0]), display(text))
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
 from mixedfx._arguments import checked_alpha, checked_choice, checked_name, checked_number, checked_whole
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
 from mixedfx._progress import watched
-from mixedfx.exceptions import SpecificationError
+from mixedfx._suggestions import hinting_methods
+from mixedfx._typing import Array
+from mixedfx.criterion.linear import LinearEvaluation
+from mixedfx.exceptions import DataError, SpecificationError
+from mixedfx.inference.kenward_roger import KenwardRoger
 from mixedfx.planning.designs import extend
-from mixedfx.planning.expected import Expected
 from mixedfx.planning.stated import Study, study_of
+from mixedfx.results.base import MixedResults
+from mixedfx.results.resampling import seed_sequence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +47,7 @@ LEVEL = 0.05  # one minus the level of the Monte Carlo intervals
 EFFECT = "effect"
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Power:
     """The power of tests; made by :func:`power`.
@@ -58,7 +65,7 @@ class Power:
     along: str | None
     alpha: float
     notes: tuple[str, ...]
-    _at: Callable[[float], pd.DataFrame] = field(repr=False)
+    _plan: _Plan = field(repr=False)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the numbers, unrounded."""
@@ -86,9 +93,12 @@ class Power:
         Notes
         -----
         Power is taken to grow with the size. Between the largest size asked for that fails and the next one, halves are
-        tried: by simulation each with the same seed, and up to the errors that the table states.
+        tried: by simulation each with the same seed, and up to the errors that the table states. A size that is too
+        small for the model reaches nothing.
         """
-        wanted = checked_number("target", target, "between 0 and 1")
+        wanted = checked_number("target", target, " between 0 and 1")
+        if not 0.0 < wanted < 1.0:
+            raise SpecificationError(f"target is a power between 0 and 1 (0.8 for 80 %); found {target}")
         if self.along is None:
             raise SpecificationError(
                 "the smallest size is one of several: ask for power(…, along='Subject', sizes=[…])"
@@ -98,24 +108,28 @@ class Power:
             raise SpecificationError(f"effect is one of {', '.join(map(repr, names))}; found {effect!r}")
         chosen = names if effect is None else [effect]
 
-        def reaches(frame: pd.DataFrame) -> bool:
-            return bool((frame.loc[frame["effect"].isin(chosen), "power"] >= wanted).all())
-
-        sizes = sorted(set(self.frame["size"]))
-        good = [size for size in sizes if reaches(self.frame[self.frame["size"] == size])]
-        if not good:
-            best = self.frame.loc[self.frame["size"] == sizes[-1], "power"].min()
+        least = self.frame[self.frame["effect"].isin(chosen)].groupby("size")["power"].min()
+        good = least.index[least >= wanted]
+        if not len(good):
             raise SpecificationError(
-                f"none of the sizes reaches a power of {wanted:g}: with {sizes[-1]:g} it is {best:.3f}; ask for larger "
-                "ones"
+                f"none of the sizes reaches a power of {wanted:g}: with {least.index[-1]:g} it is "
+                f"{least.iloc[-1]:.3f}; ask for larger ones"
             )
-        low, high = max([size for size in sizes if size < good[0]], default=0.0), float(good[0])
+
+        def reaches(size: float) -> bool:
+            try:
+                found = self._plan.at(size)[0]
+            except (SpecificationError, DataError):  # too few levels for the model
+                return False
+            return bool((found.loc[found["effect"].isin(chosen), "power"] >= wanted).all())
+
+        low, high = max(least.index[least.index < good[0]], default=0.0), float(good[0])
         step = 0.01 if self.along == EFFECT else 1.0
         low = max(low, 2.0 - step) if self.along != EFFECT else low
         while high - low > step * 1.0001:
             middle = low + step * np.floor(0.5 * (high - low) / step + 0.5)
             middle = min(max(middle, low + step), high - step)
-            if reaches(self._at(float(middle))):
+            if reaches(float(middle)):
                 high = middle
             else:
                 low = middle
@@ -173,7 +187,8 @@ def power(
         shall differ from its estimates.
     effect : str, list or dict
         What is tested: a coefficient (``"Days"``, ``"group[T.drug]"``), a term whose coefficients are tested together
-        (``"group"``), several of them, or a dict of coefficients and the values that they shall have.
+        (``"group"``), a contrast (``"group[T.drug] - group[T.usual]"``, as for ``fit.t_test``), several of them, or a
+        dict of coefficients and the values that they shall have.
     test : str
         ``"satterthwaite"`` (in generalised models a z test), ``"kenward-roger"``, ``"z"``, or ``"lrt"`` (likelihood
         ratio).
@@ -231,7 +246,7 @@ def power(
     level, draws = checked_alpha(alpha), checked_whole("n_sim", n_sim, 10)
     study = study_of(formula_or_fit, data, params, effect, family=family, link=link, weights=weights)
     sizes = _checked_sizes(study, along, sizes)
-    plan = _Plan(study, test, method, level, draws, seed, along)
+    plan = _Plan(study, test, method, level, draws, seed_sequence(seed), along)
     notes: dict[str, None] = {}
     frames = []
     with closing(watched(map(plan.at, sizes), len(sizes), "Power", progress)) as parts:
@@ -240,10 +255,13 @@ def power(
             notes |= dict.fromkeys(remarks)
     tests = TESTS["z"] if study.is_generalized and test != "lrt" else said
     told = [f"Tests at level {level:g}{': ' + study.family_name if study.family_name else ''}; {tests}."]
+    if study.n_dropped:
+        rows = f"{study.n_dropped} of {len(study.data)} rows of the design"
+        told.append(f"{rows} take no part in the studies, because of missing values.")
     whole = pd.concat(frames, ignore_index=True)
     if along != EFFECT:
         whole["size"] = whole["size"].astype(np.int64)
-    return Power(whole, along, level, (*told, *notes), lambda size: plan.at(size)[0])
+    return Power(whole, along, level, (*told, *notes), plan)
 
 
 def _checked_sizes(study: Study, along: str | None, sizes: Any) -> list[float]:
@@ -256,11 +274,74 @@ def _checked_sizes(study: Study, along: str | None, sizes: Any) -> list[float]:
     if not values:
         raise SpecificationError("sizes= is empty: give numbers of levels such as [10, 20, 40]")
     if along == EFFECT:
-        return [checked_number("a size", value, "the factor of the effect") for value in values]
+        factors = [checked_number("a size", value, ", the factor of the effect") for value in values]
+        if min(factors) < 0:
+            raise SpecificationError(f"a size, the factor of the effect, is at least 0; found {min(factors):g}")
+        return list(dict.fromkeys(factors))
     if along not in study.data.columns:
         known = ", ".join(map(repr, study.data.columns))
         raise SpecificationError(f"along={along!r} is no column of the design ({known}), nor 'effect'")
-    return [float(checked_whole("a size", value, 2)) for value in values]
+    return list(dict.fromkeys(float(checked_whole("a size", value, 2)) for value in values))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Tests of a linear model with stated parameters by the expected information: no responses are drawn.
+
+    Attributes
+    ----------
+    fit : LinearMixedResults
+        Of any response in the rows of the design.
+    theta : (t,) array
+        The stated covariance parameters relative to sigma, on the user's scale.
+    sigma : float
+        The stated residual standard deviation.
+    is_z : bool
+        Whether the tests are normal.
+
+    Notes
+    -----
+    A test of ``L beta = 0`` has noncentrality ``(L beta)' (L C L')^-1 L beta`` with ``C = (X'V^-1 X)^-1``. The
+    denominator degrees of freedom and the scaling of F are those of Kenward and Roger (1997) with the expected
+    information of the variances at the stated values; those of one contrast are Satterthwaite's.
+    """
+
+    fit: MixedResults
+    theta: Array
+    sigma: float
+    is_z: bool = False
+
+    @cached_property
+    def _at(self) -> LinearEvaluation:
+        problem: Any = self.fit.solution.problem
+        at: LinearEvaluation = problem.evaluate(problem.to_inner(self.theta)).linear
+        return at
+
+    @cached_property
+    def _adjustment(self) -> KenwardRoger:
+        return KenwardRoger.of(self._at)
+
+    def power(self, rows: Array, effect: Array, alpha: float) -> float:
+        """Return the power of the test that ``rows @ beta`` (r,), which is ``effect``, is zero.
+
+        Parameters
+        ----------
+        rows : (r, p)
+            Independent contrasts of the coefficients.
+        effect : (r,)
+        alpha : float
+            Level of the test.
+        """
+        inner = rows @ self.fit.solution.problem.basis.matrix
+        spread = self.sigma**2 * (inner @ self._at.unscaled_cov @ inner.T)
+        noncentrality, rank = float(effect @ np.linalg.solve(spread, effect)), len(rows)
+        if self.is_z:
+            return float(stats.ncx2.sf(special.chdtri(rank, alpha), rank, noncentrality))
+        df, scaling = self._adjustment.f_test(inner)
+        if not np.isfinite(df):
+            return float(stats.ncx2.sf(special.chdtri(rank, alpha), rank, noncentrality))
+        critical = float(special.fdtri(rank, df, 1.0 - alpha)) / scaling
+        return 1.0 - float(special.ncfdtr(rank, df, noncentrality, critical))
 
 
 @dataclass(frozen=True)
@@ -277,27 +358,32 @@ class _Plan:
 
     def at(self, size: float) -> tuple[pd.DataFrame, list[str]]:
         """Return the rows of the table for a size, and what is to be said."""
-        study = self.study
+        if self.along is None:
+            return self._of(self.study, size)
         if self.along == EFFECT:
-            study = study.with_effects(size)
-        elif self.along is not None:
-            study = study.on(extend(study.data, self.along, int(size), labels=study.labels_beside(self.along)))
-        notes: list[str] = []
+            return self._of(self.study.with_effects(size), size)
+        try:
+            larger = extend(self.study.data, self.along, int(size), labels=self.study.labels_beside(self.along))
+            return self._of(self.study.on(larger), size)
+        except (SpecificationError, DataError) as error:
+            raise type(error)(f"with {size:g} levels of {self.along!r}: {error}") from error
+
+    def _of(self, study: Study, size: float) -> tuple[pd.DataFrame, list[str]]:
         reason = "" if self.method == "simulate" else self._obstacle(study)
         if self.method == "analytic" and not reason:
-            share = study.share_at_boundary(LOOKED_AT, FEW, self.seed)
-            formed = self._by_formula(study, size)
+            template, share = study.look(LOOKED_AT, FEW, self.seed)
+            formed = self._by_formula(study, template, size)
             if share <= OFTEN:
-                return formed, notes
+                return formed, []
             promised = ", ".join(f"{value:.3f}" for value in formed["power"])
             reason = (
                 f"in {100 * share:.0f} % of such studies the estimate lies on the boundary (a variance at zero), which "
                 f"the formula does not know; it would say {promised}"
             )
-        if reason:
-            notes.append(f"Simulated{'' if self.along is None else f' (size {size:g})'}: {reason}.")
         rows, said = self._by_simulation(study, size)
-        return rows, [*notes, *said]
+        if not reason:
+            return rows, said
+        return rows, [f"Simulated{'' if self.along is None else f' (size {size:g})'}: {reason}.", *said]
 
     def _obstacle(self, study: Study) -> str:
         """Why the formula does not hold whatever the numbers are."""
@@ -305,8 +391,7 @@ class _Plan:
             return "there is no formula for generalised models"
         return "there is no formula for likelihood-ratio tests" if self.test == "lrt" else ""
 
-    def _by_formula(self, study: Study, size: float) -> pd.DataFrame:
-        template = study.template(self.seed)
+    def _by_formula(self, study: Study, template: MixedResults, size: float) -> pd.DataFrame:
         expected = Expected(template, study.theta, study.sigma, self.test == "z")
         found = [expected.power(one.rows(template), one.value(study.params), self.alpha) for one in study.effects]
         return pd.DataFrame(
@@ -333,7 +418,9 @@ class _Plan:
             lower, upper = wilson(hits, self.draws)
             rows.append((size, one.label, hits / self.draws, lower, upper))
         frame = pd.DataFrame(rows, columns=["size", "effect", "power", "lower", "upper"])
-        frame = frame.assign(method="simulate", n_sim=self.draws, failed=tested.failed, singular=tested.singular)
+        frame = frame.assign(
+            method="simulate", n_sim=self.draws, failed=tested.failed, singular=tested.singular / self.draws
+        )
         if tested.failed:
             reason = tested.reason.rstrip(".")
             notes.append(f"{tested.failed} of {self.draws} fits had no optimum; they count as no rejection: {reason}.")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,45 +17,106 @@ from scipy import special
 
 from mixedfx._arguments import checked_mapping, checked_names
 from mixedfx._typing import Array
-from mixedfx.exceptions import MixedfxWarning, SpecificationError
+from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
+from mixedfx.inference.distributions import two_sided
+from mixedfx.inference.hypothesis import hypothesis_from
 from mixedfx.matrices import Predictors, build_predictors
 from mixedfx.matrices.frame import plain_frame
 from mixedfx.models import glmer, lmer
 from mixedfx.results.base import MixedResults, results_of_ours
-from mixedfx.results.many import ManyFits
+from mixedfx.results.many import FittedResponses, joint_pvalues
+from mixedfx.results.resampling import blocks_for
 from mixedfx.results.simulation import simulate, stated
 
 __all__ = ["Effect", "Study", "Tested", "study_of"]
 
 DRAWN = "drawn"  # name of the simulated response, longer where the data have it
+MOST_TRIED = 50  # simulated studies in search of one that has a fit
+MOST_LOOKED_AT = 500  # … of one that has all categories
+MOST_DRAWN = 4_000_000  # simulated numbers that are worked on at a time
 TRIALS = "trials"  # column of the numbers of trials of a response that was cbind(…)
+
+
+def quietly() -> warnings.catch_warnings[None]:
+    """Keep back what single studies are warned of: the table says how many there are."""
+    return warnings.catch_warnings(action="ignore", category=MixedfxWarning)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What is tested: a coefficient, or all coefficients of a term."""
+    """What is tested: ``matrix @ beta = rhs`` of a coefficient, of all coefficients of a term, or of contrasts.
+
+    Attributes
+    ----------
+    label : str
+    names : tuple of str
+        The coefficients (k) that are involved.
+    matrix : (r, k) array
+    rhs : (r,) array
+    """
 
     label: str
     names: tuple[str, ...]
+    matrix: Array
+    rhs: Array
+
+    @classmethod
+    def of_names(cls, label: str, names: tuple[str, ...]) -> Effect:
+        """Return the hypothesis that some coefficients are zero."""
+        return cls(label, names, np.eye(len(names)), np.zeros(len(names)))
+
+    @property
+    def is_coefficient(self) -> bool:
+        """Whether it is that a coefficient is zero."""
+        return self.names == (self.label,)
 
     def rows(self, fit: MixedResults) -> Array:
         """Return the contrasts (r, p) of a fit's coefficients."""
-        names = list(fit.params.index)
-        return np.asarray(np.eye(len(names))[[names.index(name) for name in self.names]])
+        known = list(fit.params.index)
+        lost = [name for name in self.names if name not in known]
+        if lost:
+            raise SpecificationError(f"the design has no coefficient {', '.join(map(repr, lost))}")
+        rows = np.zeros((len(self.matrix), len(known)))
+        rows[:, [known.index(name) for name in self.names]] = self.matrix
+        return rows
 
     def value(self, params: Mapping[str, Any]) -> Array:
-        """Return the true values (r,)."""
-        return np.array([float(params[name]) for name in self.names])
+        """Return how far the truth is from the hypothesis (r,)."""
+        return np.asarray(self.matrix @ [float(params[name]) for name in self.names] - self.rhs)
 
 
 @dataclass(frozen=True)
 class Tested:
-    """p values by effect (n_sim,), how many fits failed and why, and the share at a boundary."""
+    """What was found in simulated studies.
+
+    Attributes
+    ----------
+    pvalues : dict
+        By effect (n_sim,); nan where there is no optimum.
+    failed : int
+        How many have none.
+    reasons : tuple of str
+        Why.
+    singular : int
+        How many have a variance at zero.
+    """
 
     pvalues: dict[str, Array]
     failed: int
-    reason: str
-    singular: float
+    reasons: tuple[str, ...]
+    singular: int
+
+    @classmethod
+    def joined(cls, parts: Sequence[Tested]) -> Tested:
+        """Return what was found in several parts."""
+        values = {label: np.concatenate([part.pvalues[label] for part in parts]) for label in parts[0].pvalues}
+        reasons = tuple(reason for part in parts for reason in part.reasons)
+        return cls(values, sum(part.failed for part in parts), reasons, sum(part.singular for part in parts))
+
+    @property
+    def reason(self) -> str:
+        """The reason that comes most often."""
+        return Counter(self.reasons).most_common(1)[0][0] if self.reasons else ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +156,11 @@ class Study:
         return "" if family is None else f"{getattr(family, 'name', family)} family"
 
     @property
+    def n_dropped(self) -> int:
+        """How many rows of the design have missing values."""
+        return len(self.data) - len(self._predictors.index)
+
+    @property
     def sigma(self) -> float:
         """The residual standard deviation."""
         return float(self.params["sigma"])
@@ -124,41 +193,87 @@ class Study:
             f"{self.response} {self.formula}", self.data, params=self.params, n=count, seed=seed, **self.options
         )
 
+    def blocks(self, count: int, seed: Any) -> Iterator[pd.DataFrame]:
+        """Yield responses, so many at a time that they take little memory: the same ones for the same seed."""
+        size = max(1, MOST_DRAWN // max(len(self.data), 1))
+        if count <= size:
+            yield self.draws(count, seed)
+            return
+        for block in blocks_for(count, size, seed):
+            yield self.draws(block.count, block.seed)
+
     @cached_property
     def _predictors(self) -> Predictors:
         """The right side of the formula in the rows of the design."""
         own = {name: value for name, value in self.options.items() if name not in ("family", "link")}
         return build_predictors(f"{self.response} {self.formula}", self.data, **own)
 
-    def template(self, seed: Any) -> MixedResults:
-        """Return the fit of one simulated study; its model is that of all."""
-        return self._fitted(self.draws(1, seed).iloc[:, 0])
+    def template(self, Y: pd.DataFrame, **changes: Any) -> MixedResults:
+        """Return the fit of one of some simulated studies (n, R), whose model is that of all: the first that has a fit.
+
+        Of ordered categories a study that has them all.
+
+        Raises
+        ------
+        DataError
+            If none of them has a fit, as where events are so rare that no study sees one.
+        """
+        Y = self._with_all_categories(Y) if "thresholds" in self.params else Y
+        columns = Y.columns[: MOST_TRIED if self.is_generalized else 1]
+        for name in columns[:-1]:
+            with suppress(DataError):
+                return self._fitted(Y[name], **changes)
+        try:
+            return self._fitted(Y[columns[-1]], **changes)
+        except DataError as error:
+            if len(columns) == 1:
+                raise
+            raise DataError(
+                f"none of {len(columns)} simulated studies of {len(self.data)} rows can be fitted ({error}): plan more "
+                "rows, or other parameters"
+            ) from error
+
+    def _with_all_categories(self, Y: pd.DataFrame) -> pd.DataFrame:
+        """Those of some studies that have all categories; of others where none has."""
+        wanted = np.size(self.params["thresholds"]) + 1
+        for some in (Y, *self.blocks(MOST_LOOKED_AT, 0)):
+            whole = some.loc[:, some.nunique() == wanted]
+            if whole.shape[1]:
+                return whole
+        raise DataError(
+            f"none of {MOST_LOOKED_AT} simulated studies of {len(self.data)} rows has all {wanted} categories: plan "
+            "more rows, or leave out thresholds between rare ones"
+        )
 
     def _fitted(self, y: pd.Series[Any], **changes: Any) -> MixedResults:
         data = self.data.assign(**{self.response: y})
         written = f"{self.response} {self.formula}"
         options = {**self.options, **self.fitting, **changes}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MixedfxWarning)
+        with quietly():
             if self.is_generalized:
                 return glmer(written, data, **options)
             options.pop("family", None), options.pop("link", None)
             return lmer(written, data, **options)
 
-    def share_at_boundary(self, count: int, few: int, seed: Any) -> float:
-        """Return the share of simulated studies with a variance at zero, of fewer where they are fitted one by one."""
-        Y = self.draws(count, seed)
-        template = self._fitted(Y.iloc[:, 0])
-        return float(self._many(template, Y if template.refits_grouped else Y.iloc[:, :few]).singular.mean())
+    def look(self, count: int, few: int, seed: Any) -> tuple[MixedResults, float]:
+        """Return the fit of one simulated study, and the share of all of them with a variance at zero.
 
-    def _refits(self, Y: pd.DataFrame, **changes: Any) -> tuple[MixedResults, ManyFits]:
-        template = self._fitted(Y.iloc[:, 0], **changes)
-        return template, self._many(template, Y)
+        Of ``count`` studies, or of ``few`` where they are fitted one by one.
+        """
+        blocks = self.blocks(count, seed)
+        first = next(blocks)
+        template = self.template(first)
+        left, found = count if template.refits_grouped else few, []
+        for Y in chain([first], blocks):
+            found.append(self._many(template, Y.iloc[:, :left]).singular)
+            left -= len(found[-1])
+            if left <= 0:
+                break
+        return template, float(pd.concat(found).mean())
 
-    def _many(self, template: MixedResults, Y: pd.DataFrame) -> ManyFits:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MixedfxWarning)
-            return template.refit_many(Y.loc[template.design.index])
+    def _many(self, template: MixedResults, Y: pd.DataFrame) -> FittedResponses:
+        with quietly():
+            return cast("FittedResponses", template.refit_many(Y.loc[template.design.index]))
 
     @property
     def theta(self) -> Array:
@@ -170,37 +285,30 @@ class Study:
 
     def pvalues(self, count: int, seed: Any, test: str) -> Tested:
         """Return p values of the effects in simulated studies."""
-        Y = self.draws(count, seed)
+        return Tested.joined([self._of_block(Y, test) for Y in self.blocks(count, seed)])
+
+    def _of_block(self, Y: pd.DataFrame, test: str) -> Tested:
         if test == "lrt":
             return self._by_likelihood(Y)
-        template, many = self._refits(Y)
-        single = all(len(effect.names) == 1 for effect in self.effects)
-        if single and test in ("satterthwaite", "z"):
-            tested: Any = (
-                many.pvalues
-                if test == "satterthwaite"
-                else many.tvalues.abs().apply(lambda column: column.map(_two_sided))
-            )
-            found = {effect.label: tested[effect.names[0]].to_numpy() for effect in self.effects}
-        else:
-            found = self._one_by_one(template, Y, test)
-        return self._tested(found, many)
+        template, ddf = self.template(Y), "z" if self.is_generalized else test
+        if ddf not in ("satterthwaite", "z") or not (ddf == "z" or template.refits_together):
+            hypotheses = {effect.label: (effect.rows(template), effect.rhs) for effect in self.effects}
+            return _one_by_one(template, Y, hypotheses, ddf)
+        many = self._many(template, Y)
+        return _tested({effect.label: self._test(many, effect, ddf) for effect in self.effects}, [many])
 
-    def _one_by_one(self, template: MixedResults, Y: pd.DataFrame, test: str) -> dict[str, Array]:
-        ddf = "z" if self.is_generalized else test
-        found: dict[str, list[float]] = {effect.label: [] for effect in self.effects}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", MixedfxWarning)
-            for name in Y:
-                fit = template.refit(Y[name])
-                for effect in self.effects:
-                    rows = effect.rows(fit)
-                    found[effect.label].append(float(fit.f_test(rows, ddf=ddf).pvalue))
-        return {label: np.array(values) for label, values in found.items()}
+    def _test(self, many: FittedResponses, effect: Effect, ddf: str) -> Array:
+        """p values (n_sim,) of an effect in many fits."""
+        rows = effect.rows(many.fit)
+        if not effect.is_coefficient:
+            return joint_pvalues(many, rows, effect.rhs, is_z=ddf == "z")
+        column = int(rows[0].argmax())
+        t, df = many.tvalues.iloc[:, column].to_numpy(), many.df.iloc[:, column].to_numpy()
+        return two_sided(t, np.full(df.shape, np.inf) if ddf == "z" else df)
 
     def _by_likelihood(self, Y: pd.DataFrame) -> Tested:
-        changes: dict[str, Any] = {} if self.is_generalized else {"reml": False}
-        full, many = self._refits(Y, **changes)
+        full = self.template(Y, **({} if self.is_generalized else {"reml": False}))
+        fits = [self._many(full, Y)]
         found = {}
         for effect in self.effects:
             if effect.label not in full.design.fixed.terms:
@@ -208,21 +316,47 @@ class Study:
                 raise SpecificationError(
                     f"test='lrt' leaves out a term of the formula: {effect.label!r} is none; they are {known}"
                 )
-            less = self._many(full.update(f". ~ . - {effect.label}"), Y)
-            ratio = 2.0 * (many.llf.to_numpy() - less.llf.to_numpy())
+            with quietly():
+                less = full.update(f". ~ . - {'1' if effect.label == 'Intercept' else effect.label}")
+            if len(less.params) != len(full.params) - len(effect.names):
+                raise SpecificationError(
+                    f"test='lrt': without {effect.label!r} the model is the same, as other terms take its place; "
+                    "take test='satterthwaite', or code the factors so that the columns can be left out"
+                )
+            fits.append(self._many(less, Y))
+            ratio = 2.0 * (fits[0].llf.to_numpy() - fits[-1].llf.to_numpy())
             found[effect.label] = np.asarray(special.chdtrc(len(effect.names), np.maximum(ratio, 0.0)))
-        return self._tested(found, many)
-
-    def _tested(self, found: dict[str, Array], many: ManyFits) -> Tested:
-        failed = ~many.converged.to_numpy()
-        reasons = many.verdict[failed]
-        reason = str(reasons.mode().iloc[0]) if len(reasons) else ""
-        values = {label: np.where(failed, np.nan, p) for label, p in found.items()}
-        return Tested(values, int(failed.sum()), reason, float(many.singular.mean()))
+        return _tested(found, fits)
 
 
-def _two_sided(z: float) -> float:
-    return float(2.0 * special.ndtr(-z))
+def _one_by_one(
+    template: MixedResults, Y: pd.DataFrame, hypotheses: Mapping[str, tuple[Array, Array]], ddf: str
+) -> Tested:
+    """Fit study by study: degrees of freedom of Kenward and Roger, and designs that are too large for a batch."""
+    found = {label: np.full(Y.shape[1], np.nan) for label in hypotheses}
+    reasons: list[str] = []
+    singular = 0
+    with quietly():
+        for k, name in enumerate(Y):
+            try:
+                fit = template.refit(Y[name])
+                singular += fit.is_singular
+                if not fit.converged:
+                    reasons.append(fit.certificate.verdict)
+                    continue
+                for label, hypothesis in hypotheses.items():
+                    found[label][k] = fit.f_test(hypothesis, ddf=ddf).pvalue
+            except (DataError, ArithmeticError, np.linalg.LinAlgError) as error:
+                reasons.append(str(error))
+    return Tested(found, len(reasons), tuple(reasons), singular)
+
+
+def _tested(found: dict[str, Array], fits: Sequence[FittedResponses]) -> Tested:
+    """What was found where all fits have an optimum."""
+    failed = np.any([~many.converged.to_numpy(dtype=bool) for many in fits], axis=0)
+    reasons = [str(word) for many in fits for word in many.verdict[~many.converged.to_numpy(dtype=bool)]]
+    values = {label: np.where(failed, np.nan, p) for label, p in found.items()}
+    return Tested(values, int(failed.sum()), tuple(reasons), int(fits[0].singular.sum()))
 
 
 def study_of(
@@ -237,7 +371,8 @@ def study_of(
 ) -> Study:
     """Return the study that the arguments of :func:`mixedfx.power` describe."""
     fit = results_of_ours(formula_or_fit)
-    changes = {} if params is None else checked_mapping("params", params, "{'Days': 10, 'sd_Intercept|Subject': 25}")
+    given = params.to_dict() if isinstance(params, pd.Series) else params
+    changes = {} if given is None else checked_mapping("params", given, "{'Days': 10, 'sd_Intercept|Subject': 25}")
     if fit is None:
         if not isinstance(formula_or_fit, str):
             raise TypeError(f"power takes a formula or a fitted mixed model, found {type(formula_or_fit).__name__}")
@@ -247,7 +382,7 @@ def study_of(
             raise SpecificationError("a formula needs params=, the true parameters, as for mfx.simulate")
         right = "~" + formula_or_fit.partition("~")[2] if "~" in formula_or_fit else formula_or_fit
         options = {"family": family, "link": link, "weights": weights}
-        study = Study(right, plain_frame(data), dict(changes), (), options, {})
+        study = Study(right, plain_frame(data).reset_index(drop=True), dict(changes), (), options, {})
     else:
         if any(given is not None for given in (family, link, weights)):
             raise SpecificationError("family=, link= and weights= belong to a formula: a fit has its own")
@@ -259,7 +394,9 @@ def study_of(
         study = replace(study, params={**study.params, **{name: float(value) for name, value in wanted.items()}})
     if not names:
         raise SpecificationError("effect= names nothing: give a coefficient, a term, or several")
-    template = study.template(0)
+    if not study.is_generalized and study.params.get("sigma") == 0:
+        raise SpecificationError("params: without a residual (sigma = 0) there is no test; give 'sigma' above 0")
+    template = study.template(next(study.blocks(MOST_TRIED if study.is_generalized else 1, 0)))
     return replace(study, effects=tuple(_effect(template, name) for name in names))
 
 
@@ -272,11 +409,21 @@ def _check_known(wanted: Mapping[str, Any]) -> None:
 def _effect(template: MixedResults, name: str) -> Effect:
     terms, names = template.design.fixed.terms, list(template.params.index)
     if name in names:
-        return Effect(name, (name,))
+        return Effect.of_names(name, (name,))
     if terms.get(name):
-        return Effect(name, tuple(names[j] for j in terms[name]))
-    known = ", ".join(map(repr, dict.fromkeys([*names, *terms])))
-    raise SpecificationError(f"effect {name!r} is neither a coefficient nor a term; there are {known}")
+        return Effect.of_names(name, tuple(names[j] for j in terms[name]))
+    if name in terms:
+        raise SpecificationError(f"effect {name!r} has no coefficient: in this design other terms explain all of it")
+    try:
+        hypothesis = hypothesis_from(name, names).independent()
+    except SpecificationError as error:
+        known = ", ".join(map(repr, dict.fromkeys([*names, *terms])))
+        raise SpecificationError(
+            f"effect {name!r} is neither a coefficient, nor a term, nor a contrast such as 'a - b'; there are {known} "
+            f"({error})"
+        ) from error
+    used = np.flatnonzero(hypothesis.L.any(axis=0))
+    return Effect(name, tuple(names[j] for j in used), hypothesis.L[:, used], hypothesis.rhs)
 
 
 def _of_fit(fit: MixedResults, data: Any, changes: Mapping[str, Any]) -> Study:
@@ -302,8 +449,8 @@ def _of_fit(fit: MixedResults, data: Any, changes: Mapping[str, Any]) -> Study:
             frame = frame.loc[fit.design.index].assign(**{TRIALS: fit.design.response.trials})
         elif TRIALS not in frame:
             raise SpecificationError(f"the response has trials: give the design a column {TRIALS!r} with their numbers")
-    options = {"weights": trials, "offset": given.get("offset"), "contrasts": given.get("contrasts")}
-    fitting = {name: value for name, value in fit.asked.items() if name in ("reml", "nagq")}
+    options = {"weights": trials, **{name: given.get(name) for name in ("offset", "contrasts", "functions")}}
+    fitting = dict(fit.asked) | {name: given[name] for name in ("information", "penalty") if name in given}
     if fit.solution.integration:
         options["family"] = model.family
         fitting["zero_inflation"] = given.get("zero_inflation")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_mapping
+from mixedfx._suggestions import hinting_methods
 from mixedfx.programs.density import log_densities, start_values
 from mixedfx.programs.description import Description
 
@@ -18,6 +19,7 @@ __all__ = ["Program"]
 EXAMPLE = '{"b_Days": 10.0, "sigma": 25.0, …}'
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False, repr=False)
 class Program:
     """A fitted model written for a probabilistic programming language. ``str()`` and ``print`` give its text.

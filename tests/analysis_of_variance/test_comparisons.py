@@ -107,7 +107,7 @@ def test_models_of_which_none_contains_the_other(counts):
     }
     for what, other in others.items():
         table = mfx.anova(plain, other)
-        assert f"Models 1 and 2 differ in their {what}" in " ".join(table.notes)
+        assert f"Model 1 and model 2 differ in their {what}: they are not nested" in " ".join(table.notes)
         assert np.isnan(table["PR(>chi2)"].iloc[1])
 
 

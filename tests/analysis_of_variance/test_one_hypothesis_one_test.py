@@ -43,20 +43,22 @@ def same(ours, theirs):
         assert ours[column].to_numpy() == pytest.approx(theirs[column].to_numpy(), rel=1e-5), column
 
 
-@pytest.mark.parametrize("kind", [1, 2, 3])
 @pytest.mark.parametrize(
     "fixed",
     ["f * h", "f * h * k", "f * x + h", "0 + f + k + x", "0 + f * h", "f:h + h:k", "f + f:h", "f * poly(x, 2)", "h"],
 )
-def test_neither_coding_nor_order_of_levels_matters(fixed, kind):
+def test_neither_coding_nor_order_of_levels_matters(fixed):
     data = drawn(3)
     formula = f"y ~ {fixed} + {RANDOM}"
-    expected = mfx.anova(mfx.lmer(formula, data), type=kind)
+    plain = mfx.lmer(formula, data)
+    expected = {kind: mfx.anova(plain, type=kind) for kind in (1, 2, 3)}
     turned = data.assign(f=pd.Categorical(data["f"], list("rpq")), h=pd.Categorical(data["h"], list("wuv")))
     named = [name for name in "fhk" if name in fixed]
     for other, first in ((data, "sum"), (turned, "treatment"), (turned, "helmert"), (data, "poly")):
         codings = dict(zip(named, itertools.islice(itertools.cycle(CODINGS), CODINGS.index(first), None)))
-        same(mfx.anova(mfx.lmer(formula, other, contrasts=codings), type=kind), expected)
+        fit = mfx.lmer(formula, other, contrasts=codings)
+        for kind, table in expected.items():
+            same(mfx.anova(fit, type=kind), table)
 
 
 @pytest.mark.parametrize("kind", [2, 3])

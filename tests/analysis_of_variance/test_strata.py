@@ -289,3 +289,34 @@ def test_the_frame_has_what_the_table_has(formula):
     rows = frame.droplevel("stratum") if frame.index.nlevels > 1 else frame
     for name in ("den_df", "mse", "F", "PR(>F)", "pes", "ges"):
         assert rows.loc[list(table.index), name].to_numpy() == pytest.approx(table[name].to_numpy(dtype=float))
+
+
+# --------------------------------------------------------------------------- incomplete units
+PLOTS = [(b, v, n) for b in "ABCD" for v in "xyz" for n in "012"]
+
+
+@given(lost=st.sets(st.integers(0, 35), max_size=6), seed=st.integers(0, 99))
+def test_units_that_lack_rows_are_named_where_they_split_terms(lost, seed):
+    """One note in every table that shows a term twice for want of rows, and none elsewhere."""
+    data = pd.DataFrame(PLOTS, columns=["block", "variety", "dose"]).assign(
+        y=np.random.default_rng(seed).normal(size=36)
+    )
+    made = mfx.aov("y ~ variety * dose + Error(block/variety)", data.drop(index=list(lost)))
+    notes = [note for note in made.notes if note.startswith("Incomplete units")]
+    lines = [effect.label for stratum in made.analysis for effect in stratum.effects]
+    assert len(notes) == (len(set(lines)) < len(lines))
+    counts = data.drop(index=list(lost)).groupby(["block", "variety"]).size()
+    for note in notes:
+        assert note in made.table().notes
+        assert note in " ".join(str(made).split())
+        for (block, variety), count in counts[counts < counts.max()].head(4).items():
+            assert f"{block}:{variety} ({count} of {counts.max()} rows)" in note
+
+
+def test_a_lost_cell_of_repeated_measures_is_named():
+    data = mfx.load_dataset("sleepstudy").astype({"Days": "category"})
+    made = mfx.aov("Reaction ~ Days + Error(Subject/Days)", data.drop(index=7))
+    note = next(note for note in made.notes if note.startswith("Incomplete"))
+    assert "Subject 308 (9 of 10 rows)" in note
+    assert "Days in Subject and Subject:Days" in note
+    assert not mfx.aov("Reaction ~ Days + Error(Subject/Days)", data).notes

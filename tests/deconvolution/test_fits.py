@@ -90,7 +90,8 @@ def test_balanced_data_are_group_means_with_one_error():
     for method in ("npmle", "spline"):
         of_fit = fit.deconvolve("g", method=method)
         direct = mfx.deconvolve(means, sd=fit.sigma / np.sqrt(5), method=method)
-        assert of_fit.llf == pytest.approx(direct.llf, abs=1e-9)
+        # the likelihood is highest at the law of the first, but not at a penalised one: there it moves with its end
+        assert of_fit.llf == pytest.approx(direct.llf, abs=1e-9 if method == "npmle" else 1e-7)
         np.testing.assert_allclose(of_fit.posterior_mean, direct.posterior_mean, atol=1e-7)
         np.testing.assert_allclose(of_fit.to_frame()["estimate"], means, atol=1e-9)
 

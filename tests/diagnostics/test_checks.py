@@ -22,6 +22,24 @@ def test_variance_inflation_is_that_of_car(teeth):
         mfx.vif(mfx.lmer("distance ~ age + (1 | Subject)", mfx.load_dataset("orthodont")))
 
 
+def test_numbers_that_may_be_codes_are_doubted():
+    data = pd.DataFrame(
+        {"g": np.repeat(np.arange(10), 6), "cond": np.tile([1, 2, 3], 20), "dose": np.tile([0, 1, 3], 20)}
+    )
+    data["y"] = np.random.default_rng(1).normal(size=60) + data["g"]
+
+    def said(formula):
+        return [remark for remark in mfx.check_design(formula, data).remarks if "codes" in remark]
+
+    (remark,) = said("y ~ cond + dose + (1 | g)")
+    assert "cond has the values 1 to 3" in remark
+    assert "C(cond)" in remark
+    assert said("y ~ C(cond) + dose + (1 | g)") == []
+    assert said("y ~ cond + (1 | g)") == [remark]
+    data["cond"] -= 1
+    assert said("y ~ cond + (1 | g)") == []
+
+
 def test_effects_are_tested_in_their_own_standard_deviations(teeth):
     values = teeth.random_effects["Subject"]["Intercept"]
     sd = np.sqrt(teeth.varcorr.covariances["Subject"].iloc[0, 0] - teeth.random_effects_sd["Subject"]["Intercept"] ** 2)
@@ -72,6 +90,31 @@ def test_design_with_as_many_effects_as_rows_and_few_levels():
     assert mfx.check_design("y ~ g + (1 | g)", data).remarks[-1].startswith("g is both a fixed effect and")
     with pytest.raises(TypeError, match="no argument 'wieghts'"):
         mfx.check_design("y ~ x + (1 | g)", data, wieghts="x")
+
+
+@pytest.mark.parametrize("family", [None, "poisson", "gamma", "lognormal", "beta", "binomial", "ordinal", "student_t"])
+def test_a_plan_is_checked_without_a_response(family):
+    """What is said is what is said of any responses, and none of them is named."""
+    plan = mfx.design(subjects=12, within={"dose": ["low", "high"]}, replicates=3)
+    plan["twin"] = "t" + plan["subject"].astype(str)
+    rng, n = np.random.default_rng(3), len(plan)
+    plan["y"] = {"binomial": lambda: np.arange(n) % 2, "ordinal": lambda: rng.integers(1, 5, n)}.get(
+        family, lambda: rng.integers(1, 9, n) / 10 if family == "beta" else rng.permutation(np.arange(1, n + 1))
+    )()
+    right = "~ dose + (dose | subject) + (1 | twin)"
+    planned = mfx.check_design(right, plan.drop(columns="y"), family=family)
+    real = mfx.check_design(f"y {right}", plan, family=family)
+    assert (planned.problems, planned.remarks) == (real.problems, real.remarks)
+    assert planned.problems
+    assert "response" not in str(planned)
+
+
+def test_a_plan_does_not_say_how_many_trials_a_row_has():
+    plan = mfx.design(subjects=12, within={"dose": ["low", "high"]}).assign(row=range(24))
+    formula = "~ dose + (1 | subject) + (1 | row)"
+    assert mfx.check_design(formula, plan, family="binomial").ok
+    assert not mfx.check_design(f"y {formula}", plan.assign(y=plan["row"] % 2), family="binomial").ok
+    assert not mfx.check_design(formula, plan, family="ordinal").ok
 
 
 def test_page_is_calm_or_points_at_the_fault(teeth):

@@ -1,5 +1,7 @@
 """Influence against fits without the rows, leverages against the dense hat matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,6 +124,51 @@ def test_leverages_are_the_diagonal_of_the_hat_matrix(weighted):
     found = mfx.leverage(fit)
     assert found["fixed"].to_numpy() == pytest.approx(fixed.diagonal(), abs=1e-9)
     assert found["random"].to_numpy() == pytest.approx(random.diagonal(), abs=1e-9)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_set_without_which_errors_are_not_known_leaves_the_measures_of_the_others(sleep):
+    found = mfx.influence(mfx.lmer(SLEEP, sleep), "Subject")
+    covariance = found.estimates.covariance.copy()
+    covariance[3] = np.nan
+    lost = replace(found, estimates=replace(found.estimates, covariance=covariance))
+    for name in ("cooks_distance", "mdffits", "covratio", "covtrace"):
+        measured, expected = (getattr(one, name).to_numpy() for one in (lost, found))
+        assert np.delete(measured, 3) == pytest.approx(np.delete(expected, 3), rel=1e-12)
+        assert np.isnan(measured[3]) or name == "cooks_distance"
+
+
+def graded(seed):
+    rng = np.random.default_rng(seed)
+    data = unbalanced(seed, m=15, n=150).assign(f=rng.choice(list("abc"), 150))
+    grade = pd.cut(data["y"], [-np.inf, 0.0, 1.5, np.inf], labels=["low", "mid", "high"])
+    return data.assign(grade=grade, passed=pd.Categorical(data["y"] > 0.0, ordered=True))
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_leverages_of_two_ordered_categories_are_those_of_a_binary_response(link):
+    """The thresholds take the place of the intercept, and its leverage."""
+    data = graded(3)
+    ordinal, binary = (
+        mfx.leverage(mfx.glmer("passed ~ f + x + (1 | g)", data, family=family, link=link))
+        for family in ("ordinal", "binomial")
+    )
+    assert np.allclose(ordinal, binary, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+@pytest.mark.parametrize("formula", ["grade ~ f * x + (1 | g)", "grade ~ f + x + (x | g)", "grade ~ f + (1 | g)"])
+def test_leverages_of_ordered_categories_do_not_depend_on_coding_levels_or_origin(formula):
+    data = graded(4)
+    turned = data.assign(f=pd.Categorical(data["f"], ["c", "a", "b"]), x=data["x"] + 10.0)
+    fit = mfx.glmer(formula, data, family="ordinal")
+    expected = mfx.leverage(fit)
+    assert expected["fixed"].sum() == pytest.approx(len(fit.params) + 1)
+    others = {"levels": (turned, None), "coding": (data, {"f": "sum"}), "helmert": (turned, {"f": "helmert"})}
+    for rows, contrasts in others.values():
+        found = mfx.leverage(mfx.glmer(formula, rows, family="ordinal", contrasts=contrasts))
+        assert np.allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_least_confounded_residuals_are_uncorrelated_by_construction(sleep):

@@ -2,7 +2,7 @@
 
 Agreement: coefficients and covariance parameters within 1e-5 standard errors (measured: 2e-6), standard errors within
 a relative 5e-4 (measured: 2e-4), the ratio of determinants 2e-3 (measured: 6e-4); with residual structures,
-where every set is fitted, all within 1e-5 (measured: 1e-6).
+where every set has a search of its own, all within 1e-5 (measured: 1e-6).
 """
 
 import numpy as np
@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 import mixedfx as mfx
+from mixedfx.criterion.residual import ResidualCriterion
+from mixedfx.fitting import without
 
 CBPP = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
 CONTRACEPTION = "use ~ age + livch + urban + (1 | district)"
@@ -122,9 +124,66 @@ def test_residual_structures(residual):
     found = assert_same_as_refits(fitted, data, "Subject", subjects, ["M01", "M09", "F11"], 1e-5, 1e-5)
     rho = fitted(data[subjects != "M09"]).solution
     assert found.further.loc["M09"].to_numpy() == pytest.approx(rho.problem.residual.natural(rho.rho), abs=1e-5)
-    rows = mfx.influence(fitted(data), np.where(np.arange(108) == 50, "out", subjects))
+    halves = np.where(np.isin(subjects, np.unique(subjects)[::2]), "one", "other")
+    rows = mfx.influence(fitted(data), np.where(np.arange(108) == 50, "out", halves))
     exact = fitted(data.drop(index=data.index[50]))
     assert rows.params.loc["out"].to_numpy() == pytest.approx(exact.params.to_numpy(), abs=1e-5)
+
+
+CORRELATED = {
+    "plain": ("y ~ x + (1 | g)", 1.0, mfx.AR1("t", group="g"), True),
+    "ml, by the order of the rows": ("y ~ x + (1 | g)", 1.0, mfx.AR1(group="g"), False),
+    "no variance": ("y ~ x + (1 | g)", 0.0, mfx.AR1("t", group="g"), True),
+    "slopes without a variance of their own": ("y ~ x + (x | g)", 1.0, mfx.AR1("t", group="g"), True),
+    "no effects": ("y ~ x", 1.0, mfx.AR1("t", group="g"), True),
+    "two structures": ("y ~ x + (1 | g)", 1.0, mfx.VarExp("x") * mfx.AR1("t", group="g"), True),
+}
+
+
+def correlated(case):
+    """Rows, and how they are fitted."""
+    formula, sd, residual, reml = CORRELATED[case]
+    rng = np.random.default_rng(6)
+    g, t, x = np.repeat(np.arange(8), 12), np.tile(np.arange(12), 8), rng.normal(size=96)
+    errors = rng.normal(size=(8, 12))
+    for now in range(1, 12):
+        errors[:, now] = 0.5 * errors[:, now - 1] + 0.75**0.5 * errors[:, now]
+    data = pd.DataFrame({"y": 1 + x + sd * rng.normal(size=8)[g] + errors.ravel(), "x": x, "g": g, "t": t})
+    return data, lambda rows: mfx.lmer(formula, rows, residual=residual, reml=reml)
+
+
+@pytest.mark.parametrize("case", CORRELATED)
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_correlated_residuals_without_a_row_a_group_or_several(case):
+    data, fitted = correlated(case)
+    sets = np.select([data["g"] == 7, data.index == 40, data["g"] < 3], ["group", "row", "three groups"], "rest")
+    found = mfx.influence(fitted(data), sets)
+    for name in ("row", "group", "three groups"):
+        exact = fitted(data[sets != name])
+        assert found.params.loc[name].to_numpy() == pytest.approx(exact.params.to_numpy(), abs=1e-6)
+        assert found.bse.loc[name].to_numpy() == pytest.approx(exact.bse.to_numpy(), rel=1e-5)
+        assert found.theta.loc[name].to_numpy() == pytest.approx(exact.theta.to_numpy(), abs=1e-5)
+        natural = exact.solution.residual.natural(exact.solution.rho)
+        assert found.further.loc[name].to_numpy() == pytest.approx(natural, abs=1e-5)
+        assert found.sigma[name] == pytest.approx(exact.sigma, rel=1e-5)
+
+
+@pytest.mark.parametrize("case", CORRELATED)
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_a_row_costs_a_few_evaluations_whatever_the_boundary(case, monkeypatch):
+    """The Hessian, which takes many, is that of all rows."""
+    data, fitted = correlated(case)
+    fit, evaluate, refit, costs = fitted(data), ResidualCriterion.__call__, without._linear_refit, []
+
+    def counted(self, x):
+        costs[-1] += 1
+        return evaluate(self, x)
+
+    monkeypatch.setattr(ResidualCriterion, "__call__", counted)
+    monkeypatch.setattr(without, "_linear_refit", lambda *arguments: costs.append(0) or refit(*arguments))
+    costs.append(0)
+    mfx.influence(fit, np.where(data["t"] == 3, data.index, -1))
+    assert max(costs[2:]) < 8  # the first set is of all other rows
 
 
 def dense_leverages(X, Z, R):

@@ -5,11 +5,12 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfx as mfx
 from mixedfx.diagnostics.layers import flat_layers, layers_of
+from tests.examples import examples
 
 
 def nested(children, rows=2, seed=0):
@@ -30,7 +31,7 @@ def names_of(children):
     return [":".join(f"l{i}" for i in range(k + 1)) for k in range(len(children))]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(2, 5), st.lists(st.integers(1, 3), min_size=1, max_size=3), st.integers(1, 3))
 def test_one_child_a_parent_is_a_problem_in_any_layer(top, further, rows):
     children = [top, *further]
@@ -45,7 +46,7 @@ def test_one_child_a_parent_is_a_problem_in_any_layer(top, further, rows):
         assert found.ok == (not single)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 4))
 def test_the_table_of_layers_counts_children(seed, top, most):
     """Random numbers of children: counts by hand, contrasts as the rank that one layer adds to the one above."""

@@ -8,12 +8,13 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfx as mfx
 from mixedfx.linalg.factor import factorize
 from mixedfx.linalg.gram import cross_products
+from tests.examples import examples
 
 SALAMANDER = Path(mfx.__file__).parents[2] / "shared" / "reference" / "hierarchical" / "data" / "salamander.csv"
 
@@ -91,7 +92,7 @@ def eliminated(model, layout):
     return before, edges + core * (core - 1) // 2, multiplications + (core - 1) * core * (core + 1) // 6
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(designs())
 def test_the_prediction_is_what_the_engine_does(case):
     model = model_of(*case)
@@ -108,7 +109,7 @@ def test_the_prediction_is_what_the_engine_does(case):
     assert predicted.multiplications == multiplications
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(designs())
 def test_the_numeric_factor_has_no_entry_that_was_not_predicted(case):
     """Dense Cholesky of the equations in the engine's order: the chain's columns have exactly the predicted entries."""
@@ -194,7 +195,7 @@ def test_iteration_is_foreseen_where_the_fit_would_choose_it():
 
 
 # ------------------------------------------------------------------ components
-@settings(max_examples=30)
+@examples(30)
 @given(designs())
 def test_components_are_those_of_the_moral_graph_given_the_data(case):
     model = model_of(*case)

@@ -9,10 +9,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfx as mfx
+from tests.examples import examples
 
 REFERENCE = json.loads(Path(__file__).with_name("dag_results.json").read_text(encoding="utf-8"))
 
@@ -215,7 +216,7 @@ def test_plates_in_text_lie_as_the_factors_do():
     assert mfx.graph("y ~ x + (1 | g/h)", crossed()).to_networkx().nodes["a[g:h]"]["plates"] == ("g: 3", "g:h: 6")
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.permutations(range(18)))
 def test_the_order_of_rows_changes_no_statement(order):
     data = crossed()

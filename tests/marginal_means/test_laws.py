@@ -298,3 +298,50 @@ def test_ratios_of_predictions_of_both_signs_are_no_numbers():
     d = rows("gamma").assign(v=lambda d: d["y"] - d["y"].mean() + 3.0 * (d["t"] == "d"))
     fit = mfx.lmer("v ~ t + (1 | g)", d)
     assert np.isnan(mfx.comparisons(fit, {"t": ("c", "d")}, comparison="lnratio")["estimate"].iloc[0])
+
+
+CURVES = {  # of a positive predictor of a wide range: the column, and its derivative
+    "log(x)": lambda x: 1.0 / x,
+    "sqrt(x)": lambda x: 0.5 / np.sqrt(x),
+    "log10(x)": lambda x: 1.0 / (x * np.log(10.0)),
+    "I(1 / x)": lambda x: -1.0 / x**2,
+    "I(x^2)": lambda x: 2.0 * x,
+}
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("curve", CURVES)
+def test_slopes_are_derivatives_at_every_row(curve, unit):
+    """Rows near an end of the range, where a step of a share of it would leave the domain, included."""
+    rng = np.random.default_rng(8)
+    g, x = np.repeat(np.arange(20), 10), unit * np.exp(2.0 * rng.normal(size=200))
+    y = np.log(x / unit) + rng.normal(size=20)[g] + rng.normal(size=200)
+    data = pd.DataFrame({"x": x, "y": y, "g": g})
+    fit = mfx.lmer(f"y ~ {curve} + (1 | g)", data)
+    exact = fit.params.iloc[1] * CURVES[curve](x)
+    close = {"rel": 1e-7, "abs": 1e-8 * np.abs(exact).max()}  # next to the intercept a small change is rounded
+    assert mfx.marginal_effects(fit, "x", average=False)["estimate"].to_numpy() == pytest.approx(exact, **close)
+    assert mfx.marginal_effects(fit, "x")["estimate"].iloc[0] == pytest.approx(exact.mean(), rel=1e-7)
+    for place in (0, 17, 101):
+        slope = mfx.trends(fit, "x", at={"x": [x[place]]}).to_frame()["estimate"].iloc[0]
+        assert slope == pytest.approx(exact[place], **close)
+
+
+@pytest.mark.parametrize("term", ["bs(x, df=4)", "bs(x, df=7)", "ns(x, df=3)", "cr(x, df=4)", "poly(x, 3)"])
+def test_slopes_of_a_basis_are_those_of_predict_up_to_the_ends(term):
+    """A spline that ends with the data has slopes in their first and last rows too."""
+    rng = np.random.default_rng(9)
+    g, x = np.repeat(np.arange(15), 10), rng.uniform(-2.0, 5.0, 150)
+    data = pd.DataFrame({"x": x, "g": g, "y": np.sin(x) + rng.normal(size=15)[g] + 0.3 * rng.normal(size=150)})
+    fit = mfx.lmer(f"y ~ {term} + (1 | g)", data)
+    slopes = mfx.marginal_effects(fit, "x", average=False)["estimate"].to_numpy()
+    assert mfx.marginal_effects(fit, "x")["estimate"].iloc[0] == pytest.approx(slopes.mean(), rel=1e-9)
+    step = 1e-6 * np.where(x < x.max() - 1e-3, 1.0, -1.0)
+    change = fit.predict(data.assign(x=x + step), random=False) - fit.predict(data, random=False)
+    assert slopes == pytest.approx(change.to_numpy() / step, rel=1e-3, abs=1e-3)
+
+
+def test_a_name_with_blanks_that_is_no_predictor_is_called_that():
+    fit = mfx.lmer("Reaction ~ Days + (1 | Subject)", mfx.load_dataset("sleepstudy"))
+    with pytest.raises(mfx.SpecificationError, match="'größe x' is no predictor of the model; they are 'Days'"):
+        mfx.trends(fit, "größe x")

@@ -1,12 +1,20 @@
 """Power: by formula, by simulation, and that both agree where the formula holds."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 import mixedfx as mfx
+from mixedfx.inference.denominator import Asymptotic
+from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.satterthwaite import _denominator
+from mixedfx.inference.wald import joint_test
 from mixedfx.planning.power import wilson
+from mixedfx.planning.stated import study_of
+from mixedfx.results.many import joint_pvalues
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 
@@ -121,7 +129,282 @@ def test_tests_that_have_no_formula(sleep):
     assert abs(adjusted["power"].iloc[0] - usual["power"].iloc[0]) <= 0.1
 
 
+# ---------------------------------------------------------------- what is tested
+GROUPS = "y ~ g + visit + (1 | subject)"
+BELIEF = {
+    "Intercept": 0,
+    "g[T.b]": 0.4,
+    "g[T.d]": 1.2,
+    "visit": 0.2,
+    "sd_Intercept|subject": 0.8,
+    "sigma": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def groups():
+    return mfx.design(subjects=36, visits=3, between={"g": ["a", "b", "d"]})
+
+
+@pytest.mark.parametrize("method", ["analytic", "simulate"])
+def test_a_contrast_is_the_coefficient_that_another_reference_gives(groups, method):
+    turned = groups.assign(g=groups["g"].cat.reorder_categories(["b", "a", "d"]))
+    same = {"Intercept": 0.4, "g[T.a]": -0.4, "g[T.d]": 0.8}
+    other = {name: BELIEF[name] for name in ("visit", "sd_Intercept|subject", "sigma")}
+    how = {"method": method, "n_sim": 60, "seed": 3}
+    as_contrast = mfx.power(GROUPS, groups, params=BELIEF, effect=["g[T.d] - g[T.b]", "g"], **how).to_frame()
+    recoded = mfx.power(GROUPS, turned, params={**same, **other}, effect=["g[T.d]", "g"], **how).to_frame()
+    np.testing.assert_allclose(as_contrast["power"], recoded["power"], atol=1e-8)
+
+
+def test_a_contrast_may_be_with_a_number_and_grow_with_the_effect(groups):
+    asked = {"params": BELIEF, "seed": 1}
+    same = mfx.power(GROUPS, groups, effect="g[T.d] = 1.2", **asked).to_frame()["power"].iloc[0]
+    assert same == pytest.approx(0.05, abs=1e-10)
+    found = mfx.power(GROUPS, groups, effect="g[T.d] - g[T.b]", along="effect", sizes=[0, 0.5, 1], **asked)
+    assert found.to_frame()["power"].iloc[0] == pytest.approx(0.05, abs=1e-10)
+    assert found.to_frame()["power"].is_monotonic_increasing
+
+
+def test_two_equal_groups_of_several_coefficients_are_tested_as_one(groups):
+    joint = mfx.power(GROUPS, groups, params=BELIEF, effect=["g", "g[T.b] = 0, g[T.d] = 0"], seed=1).to_frame()
+    assert joint["power"].iloc[0] == pytest.approx(joint["power"].iloc[1], rel=1e-10)
+
+
+def test_a_stricter_level_finds_less_and_a_larger_effect_more(groups):
+    power = [
+        mfx.power(GROUPS, groups, params=BELIEF, effect="g[T.d]", alpha=alpha, seed=1).to_frame()["power"].iloc[0]
+        for alpha in (0.001, 0.01, 0.05, 0.2)
+    ]
+    assert np.all(np.diff(power) > 0)
+
+
+@pytest.mark.parametrize("method", ["analytic", "simulate"])
+def test_units_of_predictors_and_response_change_nothing(groups, method):
+    scaled = {name: 1000.0 * value for name, value in BELIEF.items()} | {"visit": 1000.0 * 0.2 * 7}
+    weeks = groups.assign(visit=groups["visit"] / 7.0)
+    how = {"effect": ["visit", "g[T.d]"], "method": method, "n_sim": 100, "seed": 5}
+    first = mfx.power(GROUPS, groups, params=BELIEF, **how).to_frame()["power"]
+    second = mfx.power(GROUPS, weeks, params=scaled, **how).to_frame()["power"]
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+
+
+def test_the_slow_way_tests_as_the_fast_one(groups):
+    """A contrast that is a coefficient, study by study, against all studies at once."""
+    how = {"params": BELIEF, "method": "simulate", "n_sim": 50, "seed": 2}
+    for test in ("satterthwaite", "z"):
+        fast = mfx.power(GROUPS, groups, effect="g[T.b]", test=test, **how).to_frame()
+        slow = mfx.power(GROUPS, groups, effect="g[T.b] = 0", test=test, **how).to_frame()
+        pd.testing.assert_frame_equal(fast.drop(columns="effect"), slow.drop(columns="effect"))
+
+
+DESIGNS = {
+    "one factor": (GROUPS, {"subjects": 36, "visits": 3, "between": {"g": ["a", "b", "d"]}}, ["g", "g[T.d] - g[T.b]"]),
+    "slopes": ("y ~ g + (g | subject)", {"subjects": 20, "within": {"g": ["a", "b", "d"]}, "replicates": 3}, ["g"]),
+    "crossed": (
+        "y ~ g + (1 | subject) + (1 | item)",
+        {"subjects": 12, "items": 9, "within": {"g": ["a", "b", "d"]}, "counterbalance": "latin"},
+        ["g", "g[T.b] = 0, Intercept = 0.2"],
+    ),
+    "alone": (
+        "y ~ g * visit + ar1(0 + visit | subject)",  # each fit by itself
+        {"subjects": 12, "visits": 4, "between": {"g": ["a", "b", "d"]}},
+        ["g:visit"],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("name", DESIGNS)
+def test_joint_tests_of_all_studies_are_those_of_each(name):
+    """At the same estimates to rounding; after a search of its own as far as searches agree."""
+    formula, arguments, effects = DESIGNS[name]
+    plan = mfx.design(**arguments)
+    any_fit = mfx.lmer(formula, plan.assign(y=np.random.default_rng(1).normal(size=len(plan))))
+    values = {**dict.fromkeys(any_fit.params.index, 0.2), "theta": np.full(len(any_fit.theta), 0.5), "sigma": 1.0}
+    study = study_of(formula, plan, values, effects)
+    Y = study.draws(12, 3)
+    template = study.template(Y)
+    many = template.refit_many(Y)
+    assert template.refits_together
+    for effect in study.effects:
+        hypothesis = Hypothesis(effect.rows(template), effect.rhs, ("",) * len(effect.rhs))
+        for is_z in (False, True):
+            found = joint_pvalues(many, hypothesis.L, hypothesis.rhs, is_z=is_z)
+            for k, name in enumerate(Y):
+                denominator = _denominator(template.solution.problem, Y[name].to_numpy(), many.theta[k])
+                denominator = Asymptotic(denominator.covariance) if is_z else denominator
+                here = joint_test(hypothesis, many.beta[k], denominator, template._canonical_rows.usual)
+                assert found[k] == pytest.approx(here.pvalue, rel=1e-8, abs=1e-14)
+                if k < 3:
+                    own = template.refit(Y[name]).f_test((hypothesis.L, hypothesis.rhs), ddf="z" if is_z else None)
+                    assert found[k] == pytest.approx(own.pvalue, rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_joint_tests_of_generalised_studies_are_those_of_each(groups):
+    values = {**BELIEF, "Intercept": -0.5}
+    del values["sigma"]
+    study = study_of(GROUPS, groups, values, ["g", "g[T.d] - g[T.b]"], family="binomial")
+    Y = study.draws(12, 3)
+    template = study.template(Y)
+    found = study.pvalues(12, 3, "z").pvalues
+    for k, name in enumerate(Y):
+        fit = template.refit(Y[name])
+        for effect in study.effects:
+            own = fit.f_test((effect.rows(template), effect.rhs)).pvalue
+            assert found[effect.label][k] == pytest.approx(own, rel=1e-3)
+
+
+def test_blocks_are_of_bounded_size_and_the_same_for_the_same_seed(groups, monkeypatch):
+    asked = {"params": BELIEF, "effect": "g", "n_sim": 50}
+    whole = mfx.power(GROUPS, groups, method="simulate", seed=3, **asked).to_frame()
+    monkeypatch.setattr("mixedfx.planning.stated.MOST_DRAWN", 20 * len(groups) + 1)
+    study = study_of(GROUPS, groups, BELIEF, "g")
+    blocks = list(study.blocks(50, np.random.SeedSequence(3)))
+    assert [block.shape for block in blocks] == [(len(groups), 20), (len(groups), 20), (len(groups), 10)]
+    for block, again in zip(blocks, study.blocks(50, np.random.SeedSequence(3)), strict=True):
+        pd.testing.assert_frame_equal(block, again)
+    assert pd.concat(blocks, axis=1).T.drop_duplicates().shape[0] == 50
+    parts = mfx.power(GROUPS, groups, method="simulate", seed=3, **asked).to_frame()
+    Y = pd.concat(blocks, axis=1, ignore_index=True)
+    template = study.template(Y)
+    effect = study.effects[0]
+    rejected = joint_pvalues(template.refit_many(Y), effect.rows(template), effect.rhs, is_z=False) < 0.05
+    assert parts["power"].iloc[0] == np.mean(rejected)
+    assert parts["lower"].iloc[0] <= whole["upper"].iloc[0]
+    asked = {"params": BELIEF, "effect": "g", "seed": 3}
+    small = mfx.power(GROUPS, groups, **asked).to_frame()  # the look at the boundary, in ten blocks
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(small, mfx.power(GROUPS, groups, **asked).to_frame())
+
+
+def test_likelihood_ratios_leave_out_the_intercept_too():
+    plan = mfx.design(subjects=20, visits=[-1, 0, 1])
+    values = {"Intercept": 0.6, "visit": 0, "sd_Intercept|subject": 0.7, "sigma": 1}
+    found = mfx.power(
+        "y ~ visit + (1 | subject)", plan, params=values, effect="Intercept", test="lrt", n_sim=400, seed=1
+    )
+    t = mfx.power("y ~ visit + (1 | subject)", plan, params=values, effect="Intercept", seed=1).to_frame()["power"]
+    assert found.to_frame()["power"].iloc[0] == pytest.approx(t.iloc[0], abs=0.08)
+
+
+def test_studies_that_cannot_be_fitted_are_counted():
+    """Rare events: some studies have none, so that nothing can be estimated."""
+    plan = mfx.design(subjects=6, within={"c": ["a", "b"]}, replicates=2)
+    values = {"Intercept": -3.0, "c[T.b]": 0.0, "sd_Intercept|subject": 0.1}
+    for effect in ("c[T.b]", "c[T.b] = 0"):
+        found = mfx.power(
+            "y ~ c + (1 | subject)", plan, params=values, effect=effect, family="binomial", n_sim=40, seed=1
+        )
+        row = found.to_frame().iloc[0]
+        assert 0 < row["failed"] < 40
+        assert row["power"] <= 1 - row["failed"] / 40
+        assert f"{row['failed']} of 40 fits" in str(found)
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+def test_a_first_study_without_events_is_no_obstacle(family):
+    """Most of these studies see no event: what is told does not hang on the first of them."""
+    plan = mfx.design(subjects=6, within={"c": ["a", "b"]}, replicates=2)
+    values = {"Intercept": -4.0, "c[T.b]": 0.0, "sd_Intercept|subject": 0.1}
+    asked = {"effect": "c[T.b]", "family": family, "n_sim": 10, "seed": 1}
+    row = mfx.power("y ~ c + (1 | subject)", plan, params=values, **asked).to_frame().iloc[0]
+    assert row["failed"] > 0
+    assert row["power"] <= 1 - row["failed"] / 10
+
+
+def test_studies_may_lack_a_category():
+    plan = mfx.design(subjects=6, within={"c": ["a", "b"]}, replicates=2)
+    values = {"c[T.b]": 0.0, "sd_Intercept|subject": 0.1, "thresholds": [0, 4, 5]}
+    asked = {"effect": "c[T.b]", "family": "ordinal", "n_sim": 10, "seed": 1}
+    found = mfx.power("y ~ c + (1 | subject)", plan, params=values, **asked)
+    assert "categories" not in str(found)
+    assert found.to_frame()["failed"].iloc[0] == 0
+
+
+def test_parameters_may_be_a_series_and_the_index_anything(groups):
+    how = {"effect": "g[T.d]", "method": "simulate", "n_sim": 20, "seed": 2}
+    first = mfx.power(GROUPS, groups, params=BELIEF, **how).to_frame()
+    again = mfx.power(GROUPS, groups.set_axis([7] * len(groups)), params=pd.Series(BELIEF), **how).to_frame()
+    pd.testing.assert_frame_equal(first, again)
+
+
+def test_functions_of_a_fit_serve_its_studies():
+    data = mfx.load_dataset("sleepstudy")
+    weeks = mfx.lmer("Reaction ~ weeks(Days) + (1 | Subject)", data, functions={"weeks": lambda days: days / 7})
+    plain = mfx.lmer("Reaction ~ Days + (1 | Subject)", data)
+    power = [
+        mfx.power(fit, effect={name: size}, seed=1).to_frame()["power"].iloc[0]
+        for fit, name, size in ((weeks, "weeks(Days)", 14.0), (plain, "Days", 2.0))
+    ]
+    assert power[0] == pytest.approx(power[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", [None, np.random.default_rng(3), np.random.SeedSequence(3)])
+def test_one_table_has_one_seed(groups, seed):
+    """What is asked later of a table is drawn as the table was."""
+    found = mfx.power(
+        GROUPS, groups, params=BELIEF, effect="g[T.d]", along="subject", sizes=[9, 18], method="simulate", n_sim=50,
+        seed=seed,
+    )  # fmt: skip
+    again = pickle.loads(pickle.dumps(found))
+    assert str(again) == str(found)
+    targets = found.to_frame()["power"].to_numpy() - 1e-9
+    assert again.smallest(targets[1]) == found.smallest(targets[1]) <= 18
+    pd.testing.assert_frame_equal(found._plan.at(9)[0], found.to_frame().iloc[:1], check_dtype=False)
+
+
+def test_params_from_the_literature_mean_what_the_guide_says():
+    """The moments of many responses that are drawn from an intraclass correlation, a difference and an R squared."""
+    icc, d, share = 0.3, 0.5, 0.1
+    plan = mfx.design(subjects=20_000, visits=2, between={"g": 2})
+    plan["x"] = np.random.default_rng(1).normal(3.0, 2.0, len(plan))
+    values = {"Intercept": 0, "g[T.g2]": d, "sd_Intercept|subject": icc**0.5, "sigma": (1 - icc) ** 0.5}
+    y = plan.assign(y=mfx.simulate("y ~ g + (1 | subject)", plan, params=values, seed=2)[0])
+    first, second = (y.loc[(y["visit"] == k) & (y["g"] == "g1"), "y"].to_numpy() for k in (0, 1))
+    assert np.corrcoef(first, second)[0, 1] == pytest.approx(icc, abs=0.03)
+    means = y.groupby("g", observed=True)["y"].mean()
+    assert (means["g2"] - means["g1"]) / first.std() == pytest.approx(d, abs=0.04)
+    values = {"Intercept": 0, "x": np.sqrt(share / (1 - share)) / plan["x"].std()} | dict(list(values.items())[2:])
+    drawn = mfx.simulate("y ~ x + (1 | subject)", plan, params=values, seed=3)[0]
+    assert np.corrcoef(plan["x"], drawn)[0, 1] ** 2 == pytest.approx(share, abs=0.01)
+    fit = mfx.lmer("y ~ x + (1 | subject)", plan.assign(y=drawn))
+    assert fit.varcorr.to_frame()["variance"].iloc[0] == pytest.approx(icc, abs=0.03)
+
+
+def test_rows_of_a_design_that_take_no_part_are_said(groups):
+    gaps = groups.assign(visit=groups["visit"].where(groups.index > 4))
+    asked = {"params": BELIEF, "effect": "visit", "seed": 1}
+    assert f"5 of {len(groups)} rows of the design take no part" in str(mfx.power(GROUPS, gaps, **asked))
+    assert "take no part" not in str(mfx.power(GROUPS, groups, **asked))
+
+
 # ---------------------------------------------------------------- along sizes
+@pytest.fixture(scope="module")
+def every(groups):
+    asked = {"along": "subject", "sizes": range(6, 61), "seed": 1}
+    return mfx.power(GROUPS, groups, params=BELIEF, effect="g[T.d]", **asked).to_frame()
+
+
+SLOWLY = [pytest.param(sizes, marks=pytest.mark.slow) for sizes in ([40, 60], [59, 60])]
+
+
+@pytest.mark.parametrize("sizes", [[9, 60], [60], *SLOWLY])
+def test_the_smallest_is_that_of_all_sizes(groups, every, sizes):
+    target = 0.85
+    first = every.loc[every["power"] >= target, "size"].min()
+    found = mfx.power(GROUPS, groups, params=BELIEF, effect=["g[T.d]", "visit"], along="subject", sizes=sizes, seed=1)
+    assert found.smallest(target, "g[T.d]") == first
+
+
+def test_a_size_that_is_too_small_for_the_model_reaches_nothing(groups):
+    asked = {"params": BELIEF, "effect": "visit", "along": "subject", "seed": 1}
+    assert mfx.power(GROUPS, groups, sizes=[12], **asked).smallest(0.06) >= 3
+    with pytest.raises(mfx.SpecificationError, match=r"with 2 levels of 'subject'.*g\[T.d\]"):
+        mfx.power(GROUPS, groups, sizes=[2, 12], **asked)
+
+
 def test_power_grows_along_the_sizes_and_the_smallest_is_the_first_that_reaches(sleep):
     found = mfx.power(sleep, effect={"Days": 4.0}, along="Subject", sizes=[15, 30, 60], seed=1)
     frame = found.to_frame()

@@ -21,6 +21,7 @@ from scipy.linalg import lapack
 from mixedfx._arguments import checked_alpha, checked_choice
 from mixedfx._display import StatsTable
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, IntArray
 from mixedfx.analysis_of_variance.components.layout import factor_columns
 from mixedfx.analysis_of_variance.components.random_terms import linear_results
@@ -469,6 +470,7 @@ def batches(
     return Batches(_table(fit, rows, about), alpha)
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class Batches:
     """One row a batch of coefficients: made by :func:`mixedfx.batches`.

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_choice, checked_mapping
 from mixedfx._display import StatsTable, Summary
+from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.components.expected import (
     CONVENTIONS,
@@ -87,6 +88,7 @@ def mean_squares(
     return MeanSquares(layout, expected_mean_squares(layout, meaning), convention)
 
 
+@hinting_methods
 @dataclass(frozen=True, eq=False)
 class MeanSquares:
     """Mean squares, what they estimate, and what follows.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._display import StatsTable
 from mixedfx._progress import watched
+from mixedfx._suggestions import wrong_fit
 from mixedfx.covariance import Covariance, DiagonalCovariance, UnstructuredCovariance
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import LinearFit, fit_linear
@@ -136,7 +137,7 @@ def linear_results(fit: Any, function: str) -> LinearMixedResults:
     words = "is for linear mixed models"
     results = checked_fit(fit, function, words)
     if not results.solution.response.has_normal_residuals:
-        raise TypeError(f"{function} {words}, found {type(fit).__name__}")
+        raise wrong_fit(function, words, fit)
     if results.solution.not_linear:
         raise SpecificationError(f"{function} {results.solution.not_linear}")
     return cast("LinearMixedResults", results)

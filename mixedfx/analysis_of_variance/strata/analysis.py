@@ -23,11 +23,24 @@ from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices import Design
 from mixedfx.matrices.fixed import independent_columns
 
-__all__ = ["RESIDUAL", "StrataEstimates", "Stratum", "StratumEffect", "analysed", "strata_estimates"]
+__all__ = [
+    "RESIDUAL",
+    "StrataEstimates",
+    "Stratum",
+    "StratumEffect",
+    "analysed",
+    "incomplete_units",
+    "strata_estimates",
+]
 
 WITHIN = "Within"
 RESIDUAL = "Residual"
+SPLIT_NOTE = (
+    "efficiency: the share of what the rows tell of a term that lies in this stratum. It is below 1 if the design is "
+    "not balanced, as when rows are missing: leave incomplete units out, or test in the mixed model, mixed_model()."
+)
 SPLIT = 1e-6  # an efficiency factor farther than this from 0 and 1 shows a term that is split over strata
+SHOWN = 4  # incomplete units that a note names
 ROUNDING = 1e-9  # relative difference of projections that is none
 
 
@@ -113,12 +126,13 @@ class Stratum:
             frame["efficiency"] = [effect.efficiency for effect in effects]
         if self.df:
             frame.loc[RESIDUAL, ["df", "sum_sq", "mean_sq"]] = [self.df, self.error, self.mean_sq]
-        return StatsTable.from_frame(frame, heading=f"Stratum {self.name}", notes=self._notes())
+        return StatsTable.from_frame(frame, heading=f"Stratum {self.name}", notes=self._notes(split))
 
-    def _notes(self) -> list[str]:
+    def _notes(self, split: bool) -> list[str]:
+        notes = [SPLIT_NOTE] if split else []
         if self.effects and not self.df:
-            return ["There are no residual degrees of freedom: the terms cannot be tested in this stratum."]
-        return []
+            notes.append("There are no residual degrees of freedom: the terms cannot be tested in this stratum.")
+        return notes
 
     def __repr__(self) -> str:
         return f"<Stratum: {self.name}, {self.df} residual df>"
@@ -139,6 +153,37 @@ def analysed(data: Observations, kind: TermHypotheses) -> list[Stratum]:
             out.append(_stratum(name, data, part, projector.rank, kind, share))
     rank = data.n - 1 - sum(projector.rank for projector in projectors)
     return [*out, _stratum(WITHIN, data, rest, rank, kind, within)] if rank else out
+
+
+def incomplete_units(data: Observations, strata: Sequence[Stratum]) -> list[str]:
+    """Return a note that names the units with fewer rows than others, where they split terms over strata.
+
+    Of units that lie in each other the smaller ones are named: a whole plot without one of its rows, not its block.
+    """
+    places: dict[str, list[str]] = {}
+    for stratum in strata:
+        for effect in stratum.effects:
+            if abs(1.0 - effect.efficiency) > SPLIT:
+                places.setdefault(effect.label, []).append(stratum.name)
+    split = [f"{label} in {' and '.join(names)}" for label, names in places.items() if len(names) > 1]
+    uneven = [
+        (columns, grouping)
+        for columns, grouping in zip(data.error, data.groupings.values(), strict=True)
+        if grouping.counts.max() > 1 and not grouping.is_balanced
+    ]
+    if not split or not uneven:
+        return []
+    columns, grouping = max(uneven, key=lambda pair: pair[1].size)
+    most = int(grouping.counts.max())
+    short = np.flatnonzero(grouping.counts < most)
+    first = np.unique(grouping.codes, return_index=True)[1][short[:SHOWN]]
+    labels = data.model.data[list(columns)].iloc[first].astype(str).agg(":".join, axis=1)
+    named = ", ".join(f"{label} ({grouping.counts[k]} of {most} rows)" for label, k in zip(labels, short))
+    more = f" and {short.size - SHOWN} more" if short.size > SHOWN else ""
+    return [
+        f"Incomplete units: {':'.join(columns)} {named}{more}. They split terms over strata, {'; '.join(split)}: the "
+        "test of a term is that in the stratum with most of its efficiency, others hold what the incomplete units leak."
+    ]
 
 
 def _stratum(
@@ -244,7 +289,7 @@ class StrataDenominator(Denominator):
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the degrees of freedom of uncorrelated combinations, pooled; F is not scaled."""
         _, vectors = np.linalg.eigh(rows @ self.covariance @ rows.T)
-        return fai_cornelius(self.of_rows(vectors.T @ rows)), 1.0
+        return float(fai_cornelius(self.of_rows(vectors.T @ rows))), 1.0
 
 
 @dataclass(frozen=True, eq=False)

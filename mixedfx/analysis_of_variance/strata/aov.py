@@ -18,6 +18,7 @@ from mixedfx.analysis_of_variance.strata.analysis import (
     Stratum,
     StratumEffect,
     analysed,
+    incomplete_units,
     strata_estimates,
 )
 from mixedfx.analysis_of_variance.strata.observations import AggregateName, Observations, StrataModel, observe
@@ -97,15 +98,16 @@ def aov(
     kind = type_for(type, contains_by_name)
     options = {"contrasts": contrasts, "missing": missing, "functions": functions}
     observations = observe(formula, data, aggregate, options)
+    strata = tuple(analysed(observations, kind))
     return AovResults(
         observations.name,
-        tuple(analysed(observations, kind)),
+        strata,
         {term.label: term.expressions for term in observations.tested},
         kind.numeral,
         _observed(observed, observations),
         repeated_measures(observations.error, observations.groupings, observations.factors),
         bool(observations.error),
-        observations.notes,
+        (*observations.notes, *incomplete_units(observations, strata)),
         observations.model,
     )
 
