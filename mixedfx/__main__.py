@@ -6,33 +6,30 @@ Everything goes through the public functions of the package; bad input ends with
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import mixedfx as mfx
-from mixedfx.command.tables import STANDARD, read_data
+from mixedfx.command.output import RENDERERS, Further, as_text
+from mixedfx.command.tables import STANDARD, read_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mixedfx._display import StatsTable
+    from mixedfx.command.output import Results
     from mixedfx.marginal_means import MarginalMeans
-    from mixedfx.results.generalized import GeneralizedLinearMixedResults
-    from mixedfx.results.linear import LinearMixedResults
-
-    Results: TypeAlias = LinearMixedResults | GeneralizedLinearMixedResults
 
 __all__ = ["main"]
 
 BAD_INPUT = 2
+INTERRUPTED = 130  # as shells have it
 MARKED_FORMULA = "\n    "  # what a message puts before a formula with a mark under it
-FACTS = ("nobs", "llf", "deviance", "aic", "bic", "sigma", "converged", "is_singular")
+OUTPUTS = (*RENDERERS, "report")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,10 +45,7 @@ class _Lesson(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, _: Any, value: Any, option: str | None = None) -> NoReturn:
         from mixedfx.command.lessons import write_lesson
 
-        try:
-            print(write_lesson(str(value)))
-        except (mfx.SpecificationError, OSError) as error:
-            parser.error(str(error))
+        print(write_lesson(str(value)))
         parser.exit()
 
 
@@ -76,6 +70,11 @@ def build_parser() -> argparse.ArgumentParser:
         "data", metavar="DATA", help="a CSV, TSV, Excel or Parquet file, '-' (standard input), or a bundled data set"
     )
     parser.add_argument("--sep", metavar="SIGN", help="what divides the columns of a text file; guessed if omitted")
+    parser.add_argument("--decimal", metavar="SIGN", help="decimal sign, . or , where 1,100 leaves it open")
+    parser.add_argument(
+        "--na", metavar="TEXT", action="append", default=[], help="what stands for a missing value, as in --na=-99"
+    )
+    parser.add_argument("--sheet", metavar="NAME", help="of an Excel file; the first if omitted")
     parser.add_argument("--list", action=_Listing, nargs=0, help="list the bundled data sets and stop")
     parser.add_argument(
         "--lesson", action=_Lesson, metavar="N", help="write lesson N of the course as a notebook and stop"
@@ -110,6 +109,10 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f"--{name}", metavar="FILE", nargs="?", const=STANDARD, help=f"write {label}")
     group.add_argument(
         "--emmeans", metavar="FACTORS", help="add marginal means and their differences: 'a', 'a,b', 'a|b'"
+    )
+    group.add_argument("--exp", action="store_true", help="show exponentiated coefficients, such as odds ratios")
+    group.add_argument(
+        "--predict", metavar="NEW", help="add predictions for the rows of another table; new groups get the average"
     )
     group.add_argument("--check", action="store_true", help="add what can be said of the assumptions")
     group.add_argument(
@@ -149,55 +152,27 @@ def fit_model(options: argparse.Namespace, data: pd.DataFrame) -> Results:
     )
 
 
-def anova_table(fit: Results, options: argparse.Namespace) -> StatsTable | None:
-    """Return the ANOVA table that the options ask for, or None."""
-    if options.anova is None:
-        if options.ddf is not None:
-            raise mfx.SpecificationError("--ddf is for the ANOVA table: add --anova")
-        return None
-    return mfx.anova(fit, type=options.anova, ddf=options.ddf)
+def further_tables(fit: Results, options: argparse.Namespace) -> list[Further]:
+    """Return the tables beside the summary that the options ask for, but for the check."""
+    tables = []
+    if options.anova is not None:
+        tables.append(Further.of_anova(mfx.anova(fit, type=options.anova, ddf=options.ddf)))
+    if options.emmeans is not None:
+        specs, _, by = options.emmeans.partition("|")
+        means = mfx.emmeans(fit, _names(specs), _names(by) or None)
+        tables.append(Further.of_means("emmeans", means))
+        if _have_pairs(means):
+            tables.append(Further.of_means("contrasts", means.pairs()))
+    return tables
 
 
-def _plain(value: Any) -> Any:
-    """A value that JSON has: numbers that are not finite become null, NumPy scalars plain ones."""
-    if hasattr(value, "item"):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _have_pairs(means: MarginalMeans) -> bool:
+    rows = means.labels[list(means.by)]
+    return len(rows) > 1 and (not means.by or bool(rows.duplicated().any()))
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): _plain(value) for key, value in row.items()} for row in frame.to_dict(orient="records")]
-
-
-def as_json(fit: Results, table: StatsTable | None) -> str:
-    """Return the estimates, unrounded, as JSON text."""
-    import pandas as pd
-
-    coefficients = pd.concat([fit.params, fit.bse, fit.df, fit.tvalues, fit.pvalues, fit.conf_int()], axis=1)
-    coefficients.columns = pd.Index(["estimate", "std_error", "df", "statistic", "p_value", "lower", "upper"])
-    content = {
-        "formula": str(fit.model.formula),
-        "n_groups": fit.n_groups,
-        **{name: _plain(getattr(fit, name)) for name in FACTS},
-        "fixed_effects": _records(coefficients.rename_axis("term").reset_index()),
-        "random_effects": _records(fit.varcorr.to_frame()),
-    }
-    if table is not None:
-        content["anova"] = _records(table.to_frame().rename_axis("term").reset_index())
-    return json.dumps(content, indent=2, ensure_ascii=False)
-
-
-Renderer = Callable[["Results", "StatsTable | None"], str]
-RENDERERS: dict[str, Renderer] = {
-    "json": as_json,
-    "csv": lambda fit, table: _joined(fit.summary().as_csv(), None if table is None else table.as_csv()),
-    "html": lambda fit, table: _joined(fit.summary().as_html(), None if table is None else table.as_html()),
-    "latex": lambda fit, table: _joined(fit.summary().as_latex(), None if table is None else table.as_latex()),
-}
-
-
-def _joined(summary: str, table: str | None) -> str:
-    return summary if table is None else f"{summary}\n{table}"
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _pictures(options: argparse.Namespace) -> list[tuple[str | None, str]]:
@@ -219,53 +194,78 @@ def _pictures(options: argparse.Namespace) -> list[tuple[str | None, str]]:
     return wanted
 
 
-def _check_targets(options: argparse.Namespace) -> list[tuple[str | None, str]]:
-    """Refuse files that cannot be written, before the work is done; return the pictures that are asked for."""
+def _check_options(options: argparse.Namespace) -> list[tuple[str | None, str]]:
+    """Refuse options that do not go together and files that cannot be written; return the pictures asked for."""
+    if options.ddf is not None and options.anova is None:
+        raise mfx.SpecificationError("--ddf is for the ANOVA table: add --anova")
+    if options.exp and options.json is not None:
+        raise mfx.SpecificationError("--exp is for summaries, and JSON has the coefficients: leave one of the two out")
     wanted = _pictures(options) if options.plot else []
-    targets = [(name, getattr(options, name)) for name in (*RENDERERS, "report")]
-    for name, target in [*targets, *(("plot", target) for _, target in wanted)]:
-        if target not in (None, STANDARD) and not Path(target).parent.is_dir():
-            raise mfx.SpecificationError(f"--{name} {target}: there is no folder {str(Path(target).parent)!r}")
+    targets = [(name, getattr(options, name)) for name in OUTPUTS if getattr(options, name) is not None]
+    printed = [f"--{name}" for name, target in targets if target == STANDARD]
+    if len(printed) > 1:
+        raise mfx.SpecificationError(f"standard output takes one of {', '.join(printed)}: give the others a file")
+    for name, target in targets:
+        if target != STANDARD:
+            _check_file(name, target)
     for _, target in wanted:
         from mixedfx.plots.files import check_format
 
+        _check_file("plot", target)
         check_format(target)
     return wanted
 
 
-def means_tables(fit: Results, text: str | None) -> list[MarginalMeans]:
-    """Return the marginal means that ``--emmeans`` asks for, and their differences."""
-    if text is None:
-        return []
-    specs, _, by = (part.replace(",", " ").split() for part in text.partition("|"))
-    means = mfx.emmeans(fit, specs, by or None)
-    return [means, means.pairs()]
+def _check_file(option: str, target: str) -> None:
+    path, reason = Path(target), ""
+    if not target:
+        reason = "the name of a file is missing"
+    elif not path.parent.is_dir():
+        reason = f"there is no folder {str(path.parent)!r}"
+    elif path.is_dir():
+        reason = "this is a folder; give the name of a file"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = "no permission to write there"
+    if reason:
+        raise mfx.SpecificationError(f"--{option} {target}: {reason}")
 
 
-def write_results(fit: Results, options: argparse.Namespace, wanted: Sequence[tuple[str | None, str]]) -> None:
-    """Print the summary and write the files that the options ask for."""
-    table = anova_table(fit, options)
-    means = means_tables(fit, options.emmeans)
-    found = fit.check() if options.check or options.report else None
-    chosen = {name: getattr(options, name) for name in RENDERERS if getattr(options, name) is not None}
-    for name, target in chosen.items():
-        text = RENDERERS[name](fit, table)
+def write_results(
+    fit: Results, options: argparse.Namespace, wanted: Sequence[tuple[str | None, str]], new: pd.DataFrame | None
+) -> None:
+    """Print the summary and write the files that the options ask for; ``new`` are the rows to predict."""
+    summary = fit.summary(exp=options.exp)
+    tables, printed = further_tables(fit, options), False
+    further = [*tables, *([Further.of_check(fit.check())] if options.check else [])]
+    further += [] if new is None else [Further.of_predictions(fit, new)]
+    for name in OUTPUTS:
+        target = getattr(options, name)
+        if target is None:
+            continue
+        text = _report(fit, tables, options.data) if name == "report" else RENDERERS[name](fit, summary, further)
         if target == STANDARD:
             print(text)
+            printed = True
         else:
             Path(target).write_text(text + "\n", encoding="utf-8")
-    if STANDARD not in chosen.values():
-        further = [*([] if table is None else [table]), *means, *([found] if options.check else [])]
-        print("\n".join([fit.summary().as_text(), *map(str, further)]))
+    if not printed:
+        print(as_text(summary, further))
+    elif fit.design.n_dropped:
+        _say(f"note: {fit.design.n_dropped} rows were left out: a value is missing, or their weight is zero")
     for kind, target in wanted:
         from mixedfx.plots import save_figure
 
         save_figure(fit.plot(kind), target)
-    if options.report is not None:
-        from mixedfx.command.page import page
 
-        tables = [*([] if table is None else [table]), *means]
-        Path(options.report).write_text(page(fit, tables, options.data, found), encoding="utf-8")
+
+def _report(fit: Results, tables: Sequence[Further], source: str) -> str:
+    from mixedfx.command.page import page
+
+    return page(fit, [one.table for one in tables], source)
+
+
+def _say(text: str) -> None:
+    print(f"mixedfx: {text}", file=sys.stderr)
 
 
 def _one_line(error: Exception | str) -> str:
@@ -286,26 +286,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["y ~ x + (1 | g)", "no_such_file.csv"])
     2
     """
-    options = build_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a letter that the terminal lacks becomes a question mark
+            stream.reconfigure(errors="replace")
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", mfx.MixedfxWarning)
-            wanted = _check_targets(options)
-            data, remark = read_data(options.data, options.sep)
-            if remark:
-                print(f"mixedfx: note: {options.data}: {remark}", file=sys.stderr)
-            fit = fit_model(options, data)
-            write_results(fit, options, wanted)
-            sys.stdout.flush()
+        try:
+            _run(build_parser().parse_args(arguments))
+        finally:
+            print(end="", flush=True)
     except BrokenPipeError:  # the reader, such as head, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (mfx.SpecificationError, mfx.DataError, TypeError, OSError) as error:
-        print(f"mixedfx: {_one_line(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        _say("stopped")
+        return INTERRUPTED
+    except (mfx.SpecificationError, mfx.DataError, TypeError) as error:
+        _say(_one_line(error))
         return BAD_INPUT
-    for warning in caught:
-        print(f"mixedfx: warning: {_one_line(warning.message)}", file=sys.stderr)
+    except OSError as error:
+        where = "" if error.filename is None else f" {str(error.filename)!r}"
+        _say(f"cannot write{where}: {error.strerror}")
+        return BAD_INPUT
     return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", mfx.MixedfxWarning)
+        try:
+            wanted = _check_options(options)
+            names = [options.data, *([] if options.predict is None else [options.predict])]
+            tables = read_tables(
+                names, separator=options.sep, decimal=options.decimal, sheet=options.sheet, missing=options.na
+            )
+            for name, (_, remarks) in zip(names, tables, strict=True):
+                for remark in remarks:
+                    _say(f"note: {name}: {remark}")
+            (data, _), *others = tables
+            new = others[0][0] if others else None
+            write_results(fit_model(options, data), options, wanted, new)
+        finally:
+            for text in dict.fromkeys(_one_line(str(warning.message)) for warning in caught):
+                _say(f"warning: {text}")
 
 
 if __name__ == "__main__":

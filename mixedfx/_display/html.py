@@ -33,13 +33,13 @@ STYLE = """<style>
 .mfx.mfx td.mfx-wide { white-space: normal; overflow-wrap: anywhere; text-align: left; }
 .mfx.mfx tbody tr.mfx-heading:nth-child(n) th { font-style: italic; padding-top: 0.5em; text-align: left; }
 .mfx.mfx tbody tr:hover td, .mfx.mfx tbody tr:hover th { background: rgba(128, 128, 128, 0.14); }
-.mfx.mfx p, .mfx.mfx ol { margin: 0 0 0.6em 0; font-size: 0.88em; max-width: 52em; }
+.mfx.mfx p, .mfx.mfx ol { margin: 0 0 0.6em 0; font-size: 0.88em; max-width: min(52em, 88vw); }
 .mfx.mfx ol { padding-left: 1.6em; }
 </style>"""
 
 
 def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str], following: str = "") -> str:
-    """Write ``blocks`` as tables in one ``<div>`` that carries its own style."""
+    """Write ``blocks`` as tables in one ``<div>`` that carries its own style, in ASCII: no encoding can spoil it."""
     lines = ['<div class="mfx">', STYLE, "<div>"]
     for number, block in enumerate(blocks):
         lines += block_lines(block, block.title or (title if number == 0 else ""))
@@ -47,7 +47,7 @@ def as_html(title: str, blocks: Sequence[Block], notes: Sequence[str], following
         lines += ["<ol>", *(f"<li>{_escaped(note)}</li>" for note in notes), "</ol>"]
     if following:
         lines.append(f"<p>{_escaped(following)}</p>")
-    return "\n".join([*lines, "</div>", "</div>"])
+    return "\n".join([*lines, "</div>", "</div>"]).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _escaped(value: object) -> str:

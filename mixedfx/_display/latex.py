@@ -17,7 +17,8 @@ SPECIAL = {
     '"': r"\char34{}", "[": "{[}", "]": "{]}", "∞": r"$\infty$", "χ": r"$\chi$", "²": r"$^2$",
     "±": r"$\pm$", "σ": r"$\sigma$", "×": r"$\times$", "≤": r"$\le$", "≥": r"$\ge$", "−": r"$-$", "—": "---",
     "–": "--", "…": r"\ldots{}", "θ": r"$\theta$", "β": r"$\beta$", "ρ": r"$\rho$",
-    "·": r"$\cdot$", "→": r"$\to$", "≠": r"$\neq$",
+    "·": r"$\cdot$", "→": r"$\to$", "≠": r"$\neq$", "Δ": r"$\Delta$", "λ": r"$\lambda$", "μ": r"$\mu$",
+    "φ": r"$\phi$", "τ": r"$\tau$", "ω": r"$\omega$", "η": r"$\eta$", "ε": r"$\epsilon$", "³": r"$^3$",
 }  # fmt: skip
 ESCAPES = str.maketrans(SPECIAL)
 SCIENTIFIC = re.compile(r"^(-?[\d.]+)e([+-])0*(\d+)$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -24,12 +24,14 @@ from mixedfx._display.formats import (
     format_percent,
     format_text,
 )
+from mixedfx._suggestions import hinting_methods, unknown_name
 
 __all__ = ["FORMATS", "StatsTable", "Summary", "column_format"]
 
 TERMINAL = 80
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Summary:
     """Tables of a result, ready to be shown.
@@ -83,7 +85,7 @@ class Summary:
 
     def as_html(self) -> str:
         """Return escaped HTML that carries its own style."""
-        return html.as_html(self.title, self.blocks, self.notes, self.following)
+        return html.as_html(self.title, self.blocks, self.notes)
 
     def as_latex(self) -> str:
         """Return a LaTeX ``table``; it needs the package booktabs."""
@@ -130,7 +132,7 @@ class Summary:
         return self.as_text()
 
     def _repr_html_(self) -> str:
-        return self.as_html()
+        return html.as_html(self.title, self.blocks, self.notes, self.following)
 
 
 FORMATS: dict[str, ColumnFormat] = {
@@ -241,6 +243,17 @@ class StatsTable(pd.DataFrame):
             "headers": dict(headers or {}),
         }
         return table
+
+    if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a name is called here that is neither a method nor a column."""
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if hasattr(type(self), name):  # a property failed inside: its own error is the true one
+                    raise
+            raise unknown_name(f"{type(self).__name__!r} object", name, [*dir(type(self)), *map(str, self.columns)])
 
     @property
     def _constructor(self) -> Callable[..., StatsTable]:

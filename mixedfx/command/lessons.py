@@ -31,7 +31,9 @@ def write_lesson(number: str) -> str:
     if target.exists():
         raise mfx.SpecificationError(f"{name} is there already, perhaps with your own answers: rename it first")
     target.write_bytes(folder.joinpath(name).read_bytes())
-    if find_spec("jupyterlab") is None or not sys.stdout.isatty():
+    if find_spec("jupyterlab") is None:
         return f"wrote {name}; open it with Jupyter (pip install jupyterlab)"
+    if not sys.stdout.isatty():
+        return f"wrote {name}; open it with Jupyter"
     subprocess.Popen([sys.executable, "-m", "jupyterlab", name])
     return f"wrote {name}; Jupyter opens it"

@@ -75,7 +75,7 @@ class Reading:
 
 def reading_of(fit: MixedResults) -> Reading:
     """Return how the fixed effects of a fit are read."""
-    name = fit.design.response.name
+    name = fit.design.response.words
     family, link = fit.solution.family, fit.solution.link.name
     if family.has_categories:
         return _ordinal(name, link)

@@ -23,7 +23,7 @@ __all__ = [
 
 RADIUS, DOT = 20.0, 3.5
 LETTER, NOTE = 15.0, 10.5  # sizes of symbols and of small print
-LETTER_WIDTH = 0.6  # of a letter, relative to its size
+LETTER_WIDTH = 0.68  # of a letter, relative to its size: of the wide ones
 LINE = 13.0
 STEEP = 0.9  # sine of an angle beyond which an arrow would cross what stands below a circle
 
@@ -351,5 +351,7 @@ def svg(diagram: Diagram) -> str:
     diagram.draw(canvas)
     size = f'width="{diagram.width:.0f}" height="{diagram.height:.0f}"'
     box = f'viewBox="0 0 {diagram.width:.0f} {diagram.height:.0f}"'
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" class="mixedfx">'
+    told = "; ".join(("Plate diagram", *(frame.label for frame in diagram.frames), *diagram.lines))
+    words = escape(told, {'"': "&quot;"})
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" {size} {box} role="img" aria-label="{words}" class="mixedfx">'
     return "\n".join([opening, f"<style>{STYLE}</style>{HEAD}", *canvas.elements, "</svg>"])

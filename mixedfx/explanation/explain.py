@@ -8,6 +8,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods
 from mixedfx.explanation.diagram import Diagram, svg
 from mixedfx.explanation.equations import Equations, equations
 from mixedfx.explanation.plates import draw_up, symbols_of
@@ -24,6 +25,7 @@ __all__ = ["Explanation", "explain"]
 WIDTH = 80
 
 
+@hinting_methods
 @dataclass(frozen=True)
 class Explanation:
     """A fitted model explained; made by :func:`explain`.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mixedfx._display.names import shortened
 from mixedfx.explanation.diagram import LETTER, LINE, NOTE, RADIUS, Arrow, Diagram, Kind, Node, PlateBorder, text_width
 from mixedfx.explanation.words import Further
 from mixedfx.graphs.plates import Arrangement, Links, Plate
@@ -54,7 +55,7 @@ class Symbols:
     @staticmethod
     def shown(names: Iterable[str]) -> tuple[str, ...]:
         """Return names as a few short lines."""
-        lines = [name if len(name) <= MOST_LETTERS else name[: MOST_LETTERS - 1] + "…" for name in names]
+        lines = shortened(names, MOST_LETTERS)
         more = len(lines) - MOST_LINES
         return tuple(lines) if more <= 0 else (*lines[: MOST_LINES - 1], f"… {more + 1} more")
 
@@ -83,7 +84,7 @@ def symbols_of(fit: MixedResults, further: Further) -> Symbols:
     covariances = numbered([("σ" if len(terms) > 1 else "τ") if len(term.names) == 1 else "Σ" for term in terms])
     shown = Symbols.shown
     return Symbols(
-        response=shown([design.response.name])[0],
+        response=shown([design.response.words])[0],
         predictor="μᵢ" if fit.solution.response.has_normal_residuals else "ηᵢ",
         rows=f"rows: {fit.nobs}",
         letters=letters,

@@ -11,7 +11,14 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import StatsTable, format_number
 from mixedfx._typing import Array, BoolArray
-from mixedfx.analysis_of_variance.comparison import Candidate, candidate, integration_note, labels_of, unlike_rows
+from mixedfx.analysis_of_variance.comparison import (
+    Candidate,
+    candidate,
+    integration_note,
+    labels_of,
+    unlike_criteria,
+    unlike_rows,
+)
 from mixedfx.diagnostics import icc, r2
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.likelihood_ratio import likelihood_ratio
@@ -415,16 +422,9 @@ def _check_comparable(models: Sequence[Candidate]) -> None:
     reason = unlike_rows(models)
     if reason is not None:
         raise SpecificationError(reason)
-    restricted = [model for model in models if model.reml]
-    if restricted and len(restricted) < len(models):
-        raise SpecificationError(
-            "some of the models have restricted likelihoods (REML) and some full ones, which do not compare: "
-            "fit all models with reml=False"
-        )
-    if len({frozenset(model.columns) for model in restricted}) > 1:
-        raise SpecificationError(
-            "restricted likelihoods compare models with the same fixed effects only; fit all models with reml=False"
-        )
+    reason = unlike_criteria(models)
+    if reason is not None:
+        raise SpecificationError(f"{reason}: fit all models with reml=False")
 
 
 def summary_col(
@@ -448,7 +448,7 @@ def summary_col(
     StatsTable
         Text: estimates with standard errors in parentheses, also of zero inflation, dispersion, thresholds and other
         parameters of the family; standard deviations and correlations of the random effects and parameters of the
-        residual structure; criteria.
+        residual structure; criteria, with a note where they do not compare (:func:`compare` refuses such models).
 
     Examples
     --------
@@ -461,7 +461,8 @@ def summary_col(
     Days        10.467 (0.804)   10.467 (1.546)
     """
     stars, exp = checked_flag("stars", stars), checked_flag("exp", exp)
-    columns = {name: _column(fit, stars, exp) for name, fit in _named(fits, names, "summary_col").items()}
+    models = _named(fits, names, "summary_col")
+    columns = {name: _column(fit, stars, exp) for name, fit in models.items()}
     index = _index([list(column) for column in columns.values()])
     frame = pd.DataFrame(
         {name: [column.get(key, "") for key in index] for name, column in columns.items()}, index=index
@@ -471,7 +472,18 @@ def summary_col(
         notes.append("Coefficients are exponentiated, standard errors by the delta method; the tests are unchanged.")
     if stars:
         notes.append("* p < 0.05, ** p < 0.01, *** p < 0.001.")
+    notes += _doubts(list(models.values()))
     return StatsTable.from_frame(frame, heading="Models side by side", notes=notes)
+
+
+def _doubts(fits: Sequence[Any]) -> list[str]:
+    """Return a note if the criteria of models do not compare, for the reasons for which :func:`compare` refuses."""
+    try:
+        models = [candidate(fit) for fit in fits]
+        _check_comparable(models)
+    except SpecificationError as error:
+        return [f"Do not compare the criteria: {str(error).rstrip('.')}."]
+    return integration_note(models)
 
 
 def _index(columns: Sequence[Sequence[str]]) -> list[str]:

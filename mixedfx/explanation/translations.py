@@ -15,7 +15,9 @@ from mixedfx.results.base import MixedResults
 __all__ = ["translations"]
 
 R_FUNCTIONS = frozenset({"log", "log10", "log2", "log1p", "exp", "expm1", "sqrt", "abs", "sin", "cos", "tan", "floor"})
-R_FUNCTIONS |= {"ceil", "I", "C", "cbind", "offset", "poly", "scale"}
+R_FUNCTIONS |= {"ceil", "I", "C", "cbind", "offset", "poly", "scale", "tanh", "pmin", "pmax", "logit", "expit", "where"}
+R_NAMES = {"ceil": "ceiling", "logit": "qlogis", "expit": "plogis", "where": "ifelse"}
+NOT_OF_BAMBI = re.compile(r"\bcontr\.|\b(?:ns|pmin|pmax|where|logit|expit)\(|\blog\((?:[^()]|\([^()]*\))*,")
 TMB_FAMILIES = {
     "gaussian": "gaussian",
     "binomial": "binomial",
@@ -184,7 +186,8 @@ def _in_r(text: str) -> str | None:
     if names - R_FUNCTIONS or "[" in text or ("scale(" in text and "," in text):
         return None
     written = display(text).replace("**", "^")
-    written = re.sub(r"\bceil\(", "ceiling(", written)
+    for name, in_r in R_NAMES.items():
+        written = re.sub(rf"\b{name}\(", f"{in_r}(", written)
     written = re.sub(r"\bC\(([\w.]+)\)", r"factor(\1)", written)
     if re.search(r"\bC\([\w.]+,", written):
         return None
@@ -346,9 +349,9 @@ def _bambi(source: _Source) -> str | None:
     if {term.covariance for term in source.terms} - {"us", "diag"} or "wb(" in str(fit.design.formula):
         return None
     written = str(fit.design.formula).replace("||", "|")  # Bambi has no ||: its | means that
-    if re.search(r"\bcontr\.|\bns\(", written):  # names of R
+    if NOT_OF_BAMBI.search(written):  # names of R, and what NumPy writes otherwise
         return None
-    written = re.sub(r"(?<![\w.])(log|log2|log10|log1p|exp|expm1|sqrt)\(", r"np.\1(", written)
+    written = re.sub(r"(?<![\w.])(log|log2|log10|log1p|exp|expm1|sqrt|tanh)\(", r"np.\1(", written)
     drops = any(
         own.covariance == "us" and len(t.names) > 1 for own, t in zip(source.terms, fit.design.random, strict=True)
     )

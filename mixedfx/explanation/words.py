@@ -17,7 +17,7 @@ from mixedfx.results.varcorr import TermCovariance
 
 STRAIGHT = 1.01  # effective degrees of freedom below which a smooth is a line
 
-__all__ = ["Further", "method_sentence", "sentences"]
+__all__ = ["Further", "further_sentences", "method_sentence", "of_the_rows", "residual_sentences", "sentences"]
 
 
 @dataclass(frozen=True)
@@ -65,31 +65,28 @@ def sentences(fit: MixedResults, further: Further) -> list[str]:
     -------
     list of str
     """
-    return [
+    said = [
         *_opening(fit),
         *coefficient_sentences(fit),
         *_random(fit),
-        *_further(fit, further),
+        *further_sentences(fit, further),
         *_closing(fit, further),
     ]
+    return [f"{one.removesuffix('..')}." if one.endswith("..") else one for one in said]  # of a name with a full stop
 
 
 def _opening(fit: MixedResults) -> Iterator[str]:
     groups = " and ".join(f"{count} levels of {name}" for name, count in fit.n_groups.items())
-    yield f"{fit.nobs} observations of {fit.design.response.name}{f' in {groups}' if groups else ''}."
-    family, link, groups = fit.solution.family, fit.solution.link.name, " and ".join(fit.n_groups)
-    if family.has_categories:
-        order = " < ".join(map(str, fit.design.response.categories or ()))
-        yield f"The response has ordered categories: {order}."
-    elif family.proportions:
-        yield _success(fit)
-    yield from _rows(fit)
+    yield f"{fit.nobs} observations of {fit.design.response.words}{f' in {groups}' if groups else ''}."
+    link, groups = fit.solution.link.name, " and ".join(fit.n_groups)
+    yield from of_the_rows(fit)
     if link != "identity" and groups:
         average = "" if link == "log" else f", and larger than those on averages over {groups}"
         yield f"All effects are those within one and the same {groups}{average}."
 
 
-def _success(fit: MixedResults) -> str:
+def success_sentence(fit: MixedResults) -> str:
+    """Say what is counted as success."""
     success, design = success_of(fit), fit.design
     if success == "success":
         trials = f"the weights {design.weights_column}" if design.weights_column else "the weights given"
@@ -106,9 +103,14 @@ def _meaning_of_weights(fit: MixedResults) -> str:
     return "the likelihood of a row counts as often as its weight says"
 
 
-def _rows(fit: MixedResults) -> Iterator[str]:
-    """What every row brings along: weights and offset."""
-    design = fit.design
+def of_the_rows(fit: MixedResults) -> Iterator[str]:
+    """Say what a response means, and what every row brings along: weights and offset."""
+    design, family = fit.design, fit.solution.family
+    if family.has_categories:
+        order = " < ".join(map(str, design.response.categories or ()))
+        yield f"The response has ordered categories: {order}."
+    elif family.proportions:
+        yield success_sentence(fit)
     if design.has_weights:
         name = "the weights given" if design.weights_column is None else f"the weights {design.weights_column}"
         yield f"Rows have {name}: {_meaning_of_weights(fit)}."
@@ -190,7 +192,7 @@ def _correlation(group: str, first: str, second: str, value: float, low: float, 
 
 def _closing(fit: MixedResults, further: Further) -> Iterator[str]:
     if fit.solution.response.has_normal_residuals:
-        yield from _residual_sentences(fit, further)
+        yield from residual_sentences(fit, further)
     yield method_sentence(fit)
     if fit.is_singular:
         yield "The estimate lies on the boundary: some variance is zero or some correlation is -1 or 1."
@@ -239,7 +241,7 @@ SHAPES = {
 
 
 # ------------------------------------------------------------------ linear models
-def _residual_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
+def residual_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
     """Yield what the residuals of a linear model are like."""
     accounts = accounts_of(fit.model.residual)
     columns = fit.model.residual_columns if accounts else {}
@@ -256,7 +258,7 @@ def _residual_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
 
 
 # ------------------------------------------------------------------ generalised models
-def _further(fit: MixedResults, further: Further) -> Iterator[str]:
+def further_sentences(fit: MixedResults, further: Further) -> Iterator[str]:
     """Yield what a generalised model estimates beside the mean: thresholds, dispersion, extra zeros, shapes."""
     if further.thresholds:
         yield from _thresholds(fit, further.thresholds)

@@ -16,6 +16,7 @@ from mixedfx.plots.diagnostics import (
     residuals,
     scale_location,
 )
+from mixedfx.plots.distributions import ridge, ridge_frame, scatter_matrix, scatter_matrix_frame
 from mixedfx.plots.effects import effect, effect_frame
 from mixedfx.plots.engine import (
     likelihood_surface,
@@ -79,8 +80,12 @@ __all__ = [
     "quantiles",
     "residual_frame",
     "residuals",
+    "ridge",
+    "ridge_frame",
     "save_figure",
     "scale_location",
+    "scatter_matrix",
+    "scatter_matrix_frame",
     "shrinkage",
     "shrinkage_frame",
     "smooth",
@@ -98,4 +103,8 @@ if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
         try:
             return submodules(__name__)(name)
         except AttributeError:
-            raise unknown_name(f"module {__name__!r}", name, __all__, {}) from None
+            raise unknown_name(f"module {__name__!r}", name, __all__) from None
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__doc__", "__name__"])

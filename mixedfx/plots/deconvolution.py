@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mixedfx._display.names import short
 from mixedfx._typing import Array
 from mixedfx.deconvolution import Deconvolution
 from mixedfx.deconvolution.laws import NormalLaw
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLUE, GREY, LIGHT, ORANGE, label_axes, paper, point_size, short
+from mixedfx.plots.look import BLUE, GREY, LIGHT, ORANGE, paper, point_size
+from mixedfx.plots.names import label_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

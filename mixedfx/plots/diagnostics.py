@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,17 +11,20 @@ import pandas as pd
 from scipy import special
 
 from mixedfx._arguments import checked_alpha
+from mixedfx._display.names import short, shortened
 from mixedfx._typing import AnyArray, Array, BoolArray, IntArray
-from mixedfx.diagnostics.influence import CONVENTIONAL, Influence
+from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.influence import Influence, outstanding
 from mixedfx.diagnostics.influence import influence as influence_of
-from mixedfx.diagnostics.page import is_quick, page_residuals
+from mixedfx.diagnostics.page import Check, check
 from mixedfx.diagnostics.random_effects import standardized_effects
 from mixedfx.diagnostics.residuals import standardized_residuals
 from mixedfx.diagnostics.serial import SerialCorrelation
 from mixedfx.diagnostics.simulated import QuantileResiduals
 from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting.response import ResidualName
-from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, level_names, one_panel, point_size, short, smooth
+from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, one_panel, point_size, smooth
+from mixedfx.plots.names import label_axes, level_names, literal
 from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
@@ -59,8 +63,9 @@ def residual_frame(fit: Any, kind: ResidualName | None = None) -> pd.DataFrame:
         Columns ``fitted, residual, root`` (of the absolute residual); fitted values of a generalised model are on the
         scale of the linear predictor.
     """
-    residual = fit.residuals(_chosen_residual(fit, kind))
-    frame = pd.DataFrame({"fitted": fit.linear_predictors[:, 0], "residual": residual}, index=residual.index)
+    results = mixed_results(fit, "residual_frame")
+    residual = results.residuals(_chosen_residual(results, kind))
+    frame = pd.DataFrame({"fitted": results.linear_predictors[:, 0], "residual": residual}, index=residual.index)
     frame["root"] = np.sqrt(frame["residual"].abs())
     return pd.DataFrame(frame[np.isfinite(frame["residual"])])
 
@@ -81,11 +86,14 @@ def residuals(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = N
     -------
     matplotlib Axes
     """
-    frame = residual_frame(fit, kind)
+    results = mixed_results(fit, "residuals")
+    frame = residual_frame(results, kind)
     panel = one_panel(ax)
     panel.axhline(0.0, color=GREY, linewidth=0.8, zorder=0)
     _points(panel, frame["fitted"], frame["residual"])
-    return label_axes(panel, x=_fitted_name(fit), y=_residual_name(fit, kind), title="Residuals and fitted values")
+    return label_axes(
+        panel, x=_fitted_name(results), y=_residual_name(results, kind), title="Residuals and fitted values"
+    )
 
 
 def scale_location(fit: Any, kind: ResidualName | None = None, *, ax: Axes | None = None) -> Axes:
@@ -100,11 +108,12 @@ def scale_location(fit: Any, kind: ResidualName | None = None, *, ax: Axes | Non
     -------
     matplotlib Axes
     """
-    frame = residual_frame(fit, kind)
+    results = mixed_results(fit, "scale_location")
+    frame = residual_frame(results, kind)
     panel = one_panel(ax)
     _points(panel, frame["fitted"], frame["root"])
     panel.set_ylim(bottom=0.0)
-    return label_axes(panel, x=_fitted_name(fit), y="root of |residual|", title="Spread and fitted values")
+    return label_axes(panel, x=_fitted_name(results), y="root of |residual|", title="Spread and fitted values")
 
 
 def _points(panel: Axes, x: pd.Series[float], y: pd.Series[float]) -> None:
@@ -282,12 +291,15 @@ SERIAL: dict[str, Callable[[SerialCorrelation, Any], Any]] = {"acf": _acf, "vari
 
 
 # ------------------------------------------------------------------ influence
+UPRIGHT = 18  # letters of a name that stands upright
 MOST_NAMES = 6  # sets that are named
 MOST_LABELS = 25  # more sets are drawn in their order, without their names
 
 
 def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axes:
-    """Draw Cook's distances; those above the conventional line are named.
+    """Draw Cook's distances; those above the dashed line stand out, orange and with their names.
+
+    The line is at four divided by the number of sets, a convention, or at 1, where a set moves the fixed effects much.
 
     Parameters
     ----------
@@ -306,7 +318,7 @@ def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axe
     distance = np.where(np.isfinite(distance), distance, np.nan)
     order = np.arange(distance.size) if distance.size > MOST_LABELS else np.argsort(-distance)
     distance, labels = distance[order], labels[order]
-    x, limit = np.arange(distance.size), CONVENTIONAL / distance.size
+    x, limit = np.arange(distance.size), outstanding(distance.size)
     remarkable = distance > limit
     panel.vlines(x, 0.0, distance, color=np.where(remarkable, ORANGE, BLUE).tolist(), linewidth=1.2)
     for chosen, colour in ((~remarkable, BLUE), (remarkable, ORANGE)):
@@ -314,7 +326,8 @@ def influence(found: Influence | MixedResults, *, ax: Axes | None = None) -> Axe
     panel.axhline(limit, color=GREY, linestyle="--", linewidth=0.8)
     panel.set_ylim(bottom=0.0, top=1.15 * max(float(np.max(distance, where=np.isfinite(distance), initial=0.0)), limit))
     if distance.size <= MOST_LABELS:
-        panel.set_xticks(x, labels, rotation=90)
+        panel.set_xticks(x, shortened(labels, UPRIGHT), rotation=90)
+        literal(*panel.get_xticklabels())
     else:
         panel.set_xticks([])
         _name_largest(panel, distance, labels, remarkable)
@@ -329,7 +342,7 @@ def _name_largest(panel: Axes, distance: AnyArray, labels: AnyArray, which: Bool
     for i in largest[which[largest]]:
         for side in ("center", "left", "right"):
             place = (i, distance[i] + 0.02 * distance[largest[0]])
-            name = panel.text(*place, short(labels[i]), ha=side, fontsize="x-small")
+            name = panel.text(*place, short(labels[i]), ha=side, fontsize="x-small", parse_math=False)
             box, frame = name.get_window_extent(), panel.get_window_extent()
             if not any(box.overlaps(other) for other in taken) and frame.x0 <= box.x0 and box.x1 <= frame.x1:
                 taken.append(box)
@@ -338,14 +351,15 @@ def _name_largest(panel: Axes, distance: AnyArray, labels: AnyArray, which: Bool
 
 
 # ------------------------------------------------------------------ one page
-def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
+def dashboard(fit: Any) -> Any:
     """Draw residuals, their spread and quantiles, random effects, influence and dispersion on one page.
+
+    Under each picture stands what :func:`mixedfx.check` says of it, and what to do about it.
 
     Parameters
     ----------
-    fit : MixedResults
-    simulated : QuantileResiduals, optional
-        Simulated residuals; drawn if omitted.
+    fit : MixedResults or Check
+        What :func:`mixedfx.check` found, whose ``panels()`` holds the lines; a fit is checked.
 
     Returns
     -------
@@ -353,18 +367,17 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
     """
     from matplotlib import pyplot as plt
 
-    scaled = page_residuals(fit, 0) if simulated is None else simulated
-    _, axes = plt.subplots(2, 3, figsize=(10.5, 6.4), layout="constrained")
-    residuals(fit, ax=axes[0, 0])
-    scale_location(fit, ax=axes[0, 1])
+    found = fit if isinstance(fit, Check) else check(fit)
+    model, scaled = found.fit, found.residuals
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.8))
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.08)
+    residuals(model, ax=axes[0, 0])
+    scale_location(model, ax=axes[0, 1])
     qq(scaled, ax=axes[0, 2]).set_title("Quantiles: simulated residuals", fontsize="medium")
-    if fit.design.random:
-        _random_effects(fit, axes[1, 0])
-    group = min(fit.n_groups, key=lambda name: fit.n_groups[name], default="")
-    plain = fit.solution.response.has_normal_residuals and fit.solution.residual is None
-    if plain and group and is_quick(fit, fit.n_groups[group]):
-        influence(influence_of(fit, group), ax=axes[1, 1])
-    elif scaled.zeros or scaled.drawn_zeros.any():
+    _random_effects(model, axes[1, 0])
+    if found.influence is not None:
+        influence(found.influence, ax=axes[1, 1])
+    elif found.last_but_one == "zeros":
         _histogram(axes[1, 1], scaled.drawn_zeros, scaled.zeros, "number of zeros", "Zeros")
     else:
         outside = int(scaled.outside.sum())
@@ -376,14 +389,38 @@ def dashboard(fit: Any, simulated: QuantileResiduals | None = None) -> Any:
         "mean squared distance",
         "Spread of data and of draws",
     )
+    for panel, line in zip(axes.flat, found.panels()["line"], strict=True):
+        _line_below(panel, line)
     return axes
+
+
+LINE = 44  # letters that fit under a panel of the page
+
+
+def _line_below(panel: Axes, line: str) -> None:
+    """Write a line under the name of the x axis, broken to the width of the panel."""
+    text = "\n".join(wrap(line.replace(" = ", "\u00a0=\u00a0"), LINE))
+    panel.annotate(
+        text,
+        xy=(0.5, 0.0),
+        xycoords=panel.xaxis.label if panel.axison else panel.transAxes,
+        xytext=(0, -6),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize="small",
+        color=ink(),
+        parse_math=False,
+        annotation_clip=False,
+    )
 
 
 def _random_effects(fit: Any, panel: Any) -> None:
     """Quantiles of the first effect that has a variance; words where none has."""
     frame = standardized_effects(fit).dropna()
     if frame.empty:
-        panel.text(0.5, 0.5, "no random effect has a variance", ha="center", transform=panel.transAxes)
+        words = "no random effect has a variance" if fit.design.random else "no random effects"
+        panel.text(0.5, 0.5, words, ha="center", transform=panel.transAxes)
         panel.set_axis_off()
         return
     group, term = frame[["group", "term"]].iloc[0]

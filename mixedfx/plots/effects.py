@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from textwrap import fill
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_flag, checked_mapping, checked_name
-from mixedfx._typing import BoolArray
+from mixedfx._display.names import shortened
+from mixedfx._typing import Array, BoolArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
+from mixedfx.marginal_means.labels import shown_levels
 from mixedfx.matrices.encoder import Variable, read_variable
 from mixedfx.matrices.frame import FrameRows
-from mixedfx.plots.look import (
-    GREY,
-    MARKERS,
-    PALETTE,
-    label_axes,
-    legend_beside,
-    name_levels,
-    one_panel,
-    paper,
-    point_size,
-)
+from mixedfx.plots.look import MARKERS, PALETTE, one_panel, panel_grid, paper, point_size
+from mixedfx.plots.names import MOST_LINES, entry, label_axes, legend_beside, name_levels, name_rows, plain, write_over
 from mixedfx.results.base import MixedResults
 from mixedfx.results.settings import success_of
 
@@ -38,8 +30,11 @@ FINE = 61  # points of a line
 QUANTILES = (0.1, 0.5, 0.9)  # of a numeric by: a line for each
 JITTER = 0.12
 YES_OR_NO = 0.02  # jitter of responses of 0 and 1
-TITLE_WIDTH = 64  # letters of a line
-WIDTH, HEIGHT = 3.4, 3.6  # inches of one panel of several
+CATEGORY = 18  # letters of a line beside the axis
+MOST_BESIDE = 4  # panels in a row
+PANEL, SMALL_PANEL = (3.0, 3.6), (2.8, 2.6)  # inches of one panel of a row, and of several rows
+LEGEND = 1.3  # inches
+TITLE = 30  # letters of a line
 
 
 def effect_frame(
@@ -66,8 +61,8 @@ def effect_frame(
         Columns ``x, by`` (if asked for), ``mean, lower, upper``: without random effects, on the scale of the response.
     """
     variables = _variables(mixed_results(fit, "effect"))
-    fixed = checked_mapping("at", at, "{'x': 1.0}")
-    for name in (checked_name("x", x), *([] if by is None else [checked_name("by", by)]), *fixed):
+    x, by, fixed = plain(checked_name("x", x)), _asked("by", by), _held(at)
+    for name in (x, *([] if by is None else [by]), *fixed):
         if name not in variables:
             known = ", ".join(map(repr, variables)) or "none"
             raise SpecificationError(f"{name!r} is not a variable of the fixed effects or offset; they have {known}")
@@ -89,6 +84,15 @@ def effect_frame(
         out["by"] = grid[by].to_numpy()
     out[["mean", "lower", "upper"]] = prediction[["mean", "mean_ci_lower", "mean_ci_upper"]].to_numpy()
     return out
+
+
+def _asked(argument: str, name: Any) -> Any:
+    """Return the name of a variable, which may stand in back-quotes as in a formula."""
+    return name if name is None else plain(checked_name(argument, name))
+
+
+def _held(at: Any) -> dict[str, Any]:
+    return {plain(name): value for name, value in checked_mapping("at", at, "{'x': 1.0}").items()}
 
 
 def _variables(fit: MixedResults) -> dict[str, Variable]:
@@ -119,7 +123,7 @@ def _spread(variable: Variable, count: int) -> list[Any]:
         return list(variable.levels)
     numbers = np.asarray(variable.numbers)
     values = np.linspace(numbers.min(), numbers.max(), count) if count == FINE else np.quantile(numbers, QUANTILES)
-    return [float(value) for value in values]
+    return list(dict.fromkeys(map(float, values)))  # a value that many rows have is several quantiles
 
 
 def effect(
@@ -143,7 +147,7 @@ def effect(
         A third variable: a panel for each of its levels, for three quantiles if it is numeric. Each has the responses
         of its level, or of the rows that are nearest to its quantile.
     data : bool
-        Whether the responses are drawn as well.
+        Whether the responses are drawn as well, in the colour of their level of ``by`` or of the nearest quantile.
     ax : matplotlib Axes, optional
         Of a picture without panels.
 
@@ -162,29 +166,30 @@ def effect(
     The title says where the other predictors stand: at their mean, or at the commonest level of a factor.
     """
     results = mixed_results(fit, "effect")
+    x, by, panels, at = plain(checked_name("x", x)), _asked("by", by), _asked("panels", panels), _held(at)
     with_rows = checked_flag("data", data) and results.design.represented is None  # sums over rows have no points
     if panels is None:
         return _panel(results, x, by, at, alpha, with_rows, ax)
     if ax is not None:
         raise SpecificationError("a picture with panels= makes its own Axes: leave ax out")
-    if checked_name("panels", panels) in (x, by):
+    if panels in (x, by):
         raise SpecificationError(f"{panels!r} stands for two of x, by and panels: take another variable")
     effect_frame(results, panels)  # refuses what is no variable
-    from matplotlib import pyplot as plt
-
     variable = _variables(results)[panels]
     levels = _spread(variable, len(QUANTILES))
-    _, drawn = plt.subplots(
-        1, len(levels), sharey=True, squeeze=False, figsize=(WIDTH * len(levels), HEIGHT), layout="constrained"
-    )
-    for panel, level in zip(drawn[0], levels, strict=True):
-        is_last = panel is drawn[0][-1]
-        fixed = {**(at or {}), panels: level}
+    size, legend = PANEL if len(levels) <= MOST_BESIDE else SMALL_PANEL, 0.0 if by is None else LEGEND
+    drawn = panel_grid(len(levels), MOST_BESIDE, size, beside=legend, sharey=True)
+    for k, (panel, level) in enumerate(zip(drawn, levels, strict=True)):
+        fixed, is_last = {**at, panels: level}, k == min(len(levels), MOST_BESIDE) - 1
         _panel(results, x, by, fixed, alpha, with_rows, panel, _rows_of(variable, level, levels), legend=is_last)
-        panel.set_title(f"{panels} = {_shown(level)}", fontsize="medium")
-        if panel is not drawn[0][0]:
-            panel.set_ylabel("")
-    return list(drawn[0])
+    write_over(drawn[0].figure.suptitle("", fontsize="small"), _settings(results, (x, by, panels), at))
+    texts = shortened(_shown(levels), TITLE)
+    joined = " = " if len(panels) + max(map(len, texts)) < TITLE else " =\n"
+    for k, (panel, shown) in enumerate(zip(drawn, texts, strict=True)):  # what takes room is there
+        is_left, is_lowest = k % MOST_BESIDE == 0, k + MOST_BESIDE >= len(levels)
+        across, upwards = x if is_lowest else "", response_label(results) if is_left else ""
+        label_axes(panel, x=across, y=upwards, title=f"{panels}{joined}{shown}")
+    return drawn
 
 
 def _rows_of(variable: Variable, level: Any, levels: list[Any]) -> BoolArray:
@@ -212,13 +217,13 @@ def _panel(
     variables = _variables(fit)
     mask = np.ones(fit.design.n_rows, dtype=bool) if shown_rows is None else shown_rows
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
-    for k, level in enumerate(groups):
+    for k, (level, shown) in enumerate(zip(groups, _shown(groups), strict=True)):
         rows = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
-        label = None if by is None else f"{level:.3g}" if isinstance(level, float) else str(level)
+        label = None if by is None else entry(shown)
         if with_rows:
-            line = None if by is None else (variables[by], level)
-            _responses(panel, fit, variables[x], line, colour, k, len(groups), mask)
+            own = mask if by is None else mask & _rows_of(variables[by], level, groups)
+            _responses(panel, fit, variables[x], own, colour, _shift(k, len(groups)), len(groups))
         if variables[x].is_factor:
             shift = _shift(k, len(groups))
             places = np.arange(len(rows)) + shift
@@ -231,20 +236,28 @@ def _panel(
             panel.plot(rows["x"].astype(float), rows["mean"], color=colour, linewidth=2.0, label=label)
     if variables[x].is_factor:
         name_levels(panel, variables[x].levels)
-    if by is not None and legend:
-        legend_beside(panel, by)
     categories = ordered_categories(fit)
     if categories:  # the mean of their numbers
-        panel.set_yticks(1.0 + np.arange(len(categories)), list(map(str, categories)))
-    others = [name for name in variables if name not in (x, by)]
-    settings = ", ".join(f"{name} = {_shown((at or {}).get(name, _usual(variables[name])))}" for name in others)
-    label_axes(panel, x=x, y=response_label(fit))
-    panel.set_title(fill(f"at {settings}", TITLE_WIDTH) if settings else "", fontsize="small")
-    return panel
+        name_rows(panel, 1.0 + np.arange(len(categories)), categories, most=CATEGORY, lines=2)
+    if by is not None and legend:
+        legend_beside(panel, by)
+    return label_axes(
+        panel, x=x, y=response_label(fit), title=_settings(fit, (x, by), at), small=True, lines=MOST_LINES
+    )
 
 
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+def _settings(fit: MixedResults, drawn: Collection[str | None], at: Mapping[str, Any] | None) -> str:
+    """Where the variables stand that are not drawn, in words."""
+    others = {name: variable for name, variable in _variables(fit).items() if name not in drawn}
+    values = {name: (at or {}).get(name, _usual(variable)) for name, variable in others.items()}
+    said = [f"{name} = {_shown([value])[0]}" for name, value in values.items()]
+    return f"at {', '.join(said)}" if said else ""
+
+
+def _shown(values: Sequence[Any]) -> list[str]:
+    """Return values as text: numbers with the digits that tell them apart, whole ones without a point."""
+    shown = shown_levels(pd.Series(list(values), dtype=object))
+    return [str(text).removesuffix(".0") if isinstance(v, float) else str(v) for v, text in zip(values, shown)]
 
 
 def ordered_categories(fit: MixedResults) -> tuple[Any, ...]:
@@ -256,9 +269,16 @@ def response_label(fit: MixedResults) -> str:
     """Return what the axis of the response is called: a probability is one of something."""
     if fit.solution.family.proportions:
         counts = fit.design.response.trials is not None
-        return f"{'proportion' if counts else 'probability'} of {success_of(fit)}"
-    name = str(fit.model.endog_names)
+        return f"{'proportion' if counts else 'probability'} of {plain(success_of(fit))}"
+    name = plain(fit.model.endog_names)
     return f"mean category of {name}" if ordered_categories(fit) else name
+
+
+def response_shown(fit: MixedResults) -> Array:
+    """Return the responses (n,) as they are drawn: points of the same two heights would hide each other."""
+    y = np.asarray(fit.design.response.values, dtype=float)
+    binary = fit.solution.family.proportions and np.isin(y, (0.0, 1.0)).all()
+    return y + np.random.default_rng(1).uniform(-YES_OR_NO, YES_OR_NO, size=len(y)) if binary else y
 
 
 def _shift(k: int, count: int) -> float:
@@ -266,30 +286,14 @@ def _shift(k: int, count: int) -> float:
 
 
 def _responses(
-    panel: Axes,
-    fit: MixedResults,
-    variable: Variable,
-    by: tuple[Variable, Any] | None,
-    colour: str,
-    k: int,
-    count: int,
-    mask: BoolArray,
+    panel: Axes, fit: MixedResults, variable: Variable, rows: BoolArray, colour: str, shift: float, count: int
 ) -> None:
-    """Draw the responses of the rows that belong to one line; all rows once if the lines are values of a number."""
-    y = fit.design.response.values
-    if np.isin(y, (0.0, 1.0)).all():  # points of the same two heights would hide each other
-        y = y + np.random.default_rng(1).uniform(-YES_OR_NO, YES_OR_NO, size=len(y))
-    rows = mask
-    if by is not None and by[0].labels is not None:
-        rows = mask & (by[0].labels.codes == by[0].levels.index(by[1]))
-    elif by is not None and k > 0:
-        return
+    """Draw the responses of some rows, beside the levels of a factor where one of ``count`` lines stands."""
+    y = response_shown(fit)
     if variable.labels is None:
         x = np.asarray(variable.numbers)[rows]
     else:
         noise = np.random.default_rng(0).uniform(-JITTER, JITTER, size=int(rows.sum()))
-        shift = 0.0 if by is not None and by[0].labels is None else _shift(k, count)
         x = variable.labels.codes[rows] + shift + noise / count
-    shown = GREY if by is not None and by[0].labels is None else colour
     size = 0.8 * point_size(len(y))
-    panel.plot(x, y[rows], "o", color=shown, markersize=size, alpha=0.35, markeredgewidth=0, zorder=0)
+    panel.plot(x, y[rows], "o", color=colour, markersize=size, alpha=0.35, markeredgewidth=0, zorder=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -16,8 +16,10 @@ from mixedfx._typing import Array
 from mixedfx.diagnostics.checks import independent_results, mixed_results
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting.linear_search import fit_linear
-from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, label_axes, legend_beside, one_panel
-from mixedfx.results.linear import LinearMixedResults
+from mixedfx.optimize import minimize
+from mixedfx.plots.look import BLUE, GREY, ORANGE, ink, one_panel
+from mixedfx.plots.names import label_axes, legend_beside
+from mixedfx.results.base import MixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,6 +143,9 @@ def matrix_image(fit: Any, which: MatrixName = "Z", *, ax: Axes | None = None) -
 POINTS = 41
 FEWEST_POINTS, MOST_SOLVED = 15, 5e7  # a coarser grid of fits with very many random effects, that many in all
 FINE = 201
+PROFILED_POINTS, PROFILED_FINE = 21, 61  # of generalised models, whose fixed effects are searched for at each point
+SMOOTH = 1e-6  # by how much minus twice a log-likelihood may miss its minimum, in a picture
+SMOOTH_MODE = 1e-9  # and of the conditional mode, the Newton decrement before the last step
 LEVELS = (0.5, 0.8, 0.95, 0.99, 0.999)
 MOST_EVALUATED = 2e7  # evaluations times rows, where a fit is by iteration
 REACH = 3.5  # standard errors to each side
@@ -148,27 +153,70 @@ REACH = 3.5  # standard errors to each side
 
 @dataclass(frozen=True)
 class _Surface:
-    fit: LinearMixedResults
+    fit: MixedResults
     chosen: tuple[int, ...]
     path: Array
     axes: tuple[Array, ...]
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether fixed effects and sigma have their best values in closed form."""
+        return self.fit.solution.response.has_normal_residuals
+
     def values(self) -> Array:
         """Minus twice the log-likelihood above its minimum, over the axes."""
         theta = self.fit.theta.to_numpy()
+        solution = self.fit.solution
+        objective = self._linear if self.is_linear else _Profiled(solution)
         out = np.empty(tuple(axis.size for axis in self.axes))
-        for place in np.ndindex(out.shape):
+        for place in _in_turns(out.shape):
             trial = theta.copy()
             trial[list(self.chosen)] = [axis[i] for axis, i in zip(self.axes, place, strict=True)]
-            out[place] = self._objective(trial)
-        return out - self.fit.deviance
+            try:
+                out[place] = objective(np.asarray(trial, dtype=np.float64))
+            except (FloatingPointError, SpecificationError, DataError):  # neither floating point nor structure has one
+                out[place] = np.nan
+        return out - (self.fit.deviance if self.is_linear else solution.likelihood.value)
 
-    def _objective(self, theta: Any) -> float:
-        """Minus twice the log-likelihood; nan where floating point or the covariance structure has none."""
-        try:
-            return self.fit.model.objective(theta, reml=self.fit.reml)[0]
-        except (FloatingPointError, SpecificationError, DataError):
-            return np.nan
+    def _linear(self, theta: Array) -> float:
+        value: float = self.fit.model.objective(theta, reml=self.fit.reml)[0]
+        return value
+
+
+def _in_turns(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Walk through a grid so that every place is beside the one before: every other row is walked backwards."""
+    for first in range(shape[0]):
+        rest = list(np.ndindex(shape[1:]))
+        yield from ((first, *place) for place in (rest[::-1] if first % 2 else rest))
+
+
+class _Profiled:
+    """Minus twice the log-likelihood of a generalised model at covariance parameters, least over all others."""
+
+    def __init__(self, solution: Any) -> None:
+        self._solution, self._likelihood = solution, solution.likelihood
+        self._nearest, self._near = self._likelihood.phi, solution.at.state
+
+    def __call__(self, theta: Array) -> float:
+        around, place = self._likelihood, self._likelihood.theta
+        solution, problem = self._solution, self._solution.problem
+        asked = problem.to_user(around.phi)
+        asked[place] = theta
+        start, lower, upper = self._nearest.copy(), around.lower.copy(), around.upper.copy()
+        lower[around.ended] = upper[around.ended] = around.phi[around.ended]
+        for values in (start, lower, upper):
+            values[place] = problem.to_inner(asked)[place]
+        with np.errstate(all="ignore"):  # what cannot be computed is not finite, and not accepted
+            found = minimize(
+                lambda x: problem.evaluate(x, solution.integrate, self._near, SMOOTH_MODE),
+                start,
+                lower,
+                upper,
+                tol=SMOOTH,
+            )
+        if np.isfinite(found.point.value):
+            self._nearest, self._near = found.x, found.point.state
+        return float(found.point.value)
 
 
 def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
@@ -186,23 +234,43 @@ def optimizer_path(fit: Any, start: Any = None) -> pd.DataFrame:
     DataFrame
         One row a step, the last one the estimate; columns are the entries of ``fit.theta``, relative to sigma.
     """
-    results = independent_results(fit, "optimizer_path")
+    return _path(independent_results(fit, "optimizer_path"), start)
+
+
+def _path(fit: MixedResults, start: Any) -> pd.DataFrame:
+    solution: Any = fit.solution
+    if solution.response.has_normal_residuals:
+        if start is not None:
+            solution = fit_linear(solution.problem, replace(solution.same_way, start=start))
+        path = solution.problem.to_user(np.array([*solution.optimum.path, solution.inner_theta]))
+    elif start is None:
+        path = fit.theta.to_numpy()[None]
+    else:
+        raise SpecificationError("start is for linear mixed models (lmer), whose path the picture shows: leave it out")
+    return pd.DataFrame(path, columns=fit.theta.index).rename_axis("step")
+
+
+def _surface_results(fit: Any) -> MixedResults:
+    """Return ``fit`` if its likelihood can be drawn over covariance parameters alone."""
+    results, name = mixed_results(fit, "likelihood_surface"), "likelihood_surface"
     solution = results.solution
-    if start is not None:
-        solution = fit_linear(solution.problem, replace(solution.same_way, start=start))
-    steps = [*solution.optimum.path, solution.inner_theta]
-    path = results.solution.problem.to_user(np.array(steps))
-    return pd.DataFrame(path, columns=results.theta.index).rename_axis("step")
+    if solution.response.has_normal_residuals:
+        return independent_results(results, name)
+    if solution.not_linear:
+        raise SpecificationError(f"{name} {solution.not_linear}")
+    if solution.unprofilable:
+        raise SpecificationError(f"{name}: {solution.unprofilable}")
+    return results
 
 
-def _surface(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start: Any) -> _Surface:
+def _surface(fit: MixedResults, parameters: tuple[int, ...] | None, start: Any) -> _Surface:
     k = len(fit.theta)
     if k == 0:
         raise SpecificationError("the model has no covariance parameters to draw")
     chosen = tuple(range(min(k, 2))) if parameters is None else checked_positions("parameters", parameters)
     if not 1 <= len(chosen) <= 2 or any(not 0 <= i < k for i in chosen):
         raise SpecificationError(f"parameters are one or two positions in theta, 0 to {k - 1}; found {chosen}")
-    theta, path = fit.theta.to_numpy(), optimizer_path(fit, start).to_numpy()
+    theta, path = fit.theta.to_numpy(), _path(fit, start).to_numpy()
     se = np.sqrt(np.maximum(np.diag(fit.cov_varpar("theta").to_numpy())[:k], 0.0))
     se = np.where(np.isfinite(se) & (se > 0), se, 0.25 * np.maximum(np.abs(theta), 1.0))
     low = np.minimum(theta - REACH * se, path.min(axis=0) - 0.3 * se)
@@ -211,7 +279,8 @@ def _surface(fit: LinearMixedResults, parameters: tuple[int, ...] | None, start:
     low = np.where(model.lower == 0, np.maximum(low, 0.0), np.maximum(low, model.lower))
     high = np.minimum(high, model.upper)
     effects = sum(term.n_columns * term.n_levels for term in fit.design.random)
-    count = int(np.clip(np.sqrt(MOST_SOLVED / effects), FEWEST_POINTS, POINTS)) if len(chosen) == 2 else FINE
+    points, fine = (POINTS, FINE) if fit.solution.response.has_normal_residuals else (PROFILED_POINTS, PROFILED_FINE)
+    count = int(np.clip(np.sqrt(MOST_SOLVED / effects), FEWEST_POINTS, points)) if len(chosen) == 2 else fine
     if fit.solution.problem.is_iterative and count ** len(chosen) * fit.nobs > MOST_EVALUATED:
         raise SpecificationError(
             f"the surface takes {count ** len(chosen):,} evaluations of a likelihood of {fit.nobs:,} rows, each solved "
@@ -225,19 +294,20 @@ def likelihood_surface_frame(fit: Any, parameters: tuple[int, ...] | None = None
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
+        Of :func:`lmer` without a residual structure, or of :func:`glmer` by Laplace approximation or quadrature.
     parameters : one or two positions in ``fit.theta``, optional
         The first two if omitted; the others stay at their estimates.
     start : array-like, optional
-        Where the optimiser starts, as for :func:`optimizer_path`.
+        Where the optimiser starts, as for :func:`optimizer_path`; for linear models.
 
     Returns
     -------
     DataFrame
         The values of the parameters and ``deviance``: minus twice the (restricted) log-likelihood above its minimum,
-        fixed effects and sigma profiled out.
+        fixed effects, sigma and all that is no covariance parameter profiled out.
     """
-    grid = _surface(independent_results(fit, "likelihood_surface"), parameters, start)
+    grid = _surface(_surface_results(fit), parameters, start)
     names = _names(grid)
     mesh = np.meshgrid(*grid.axes, indexing="ij")
     frame = pd.DataFrame({name: part.ravel() for name, part in zip(names, mesh, strict=True)})
@@ -252,7 +322,7 @@ def _names(grid: _Surface) -> list[str]:
 def likelihood_surface(
     fit: Any, parameters: tuple[int, ...] | None = None, *, start: Any = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw the likelihood over two covariance parameters with the optimiser's path, or its curve over one.
+    """Draw the likelihood over two covariance parameters (of linear models with the optimiser's path), or over one.
 
     Parameters
     ----------
@@ -268,7 +338,7 @@ def likelihood_surface(
     -----
     Contours enclose the regions of 50, 80, 95, 99 and 99.9 % by the chi-squared distribution.
     """
-    results = independent_results(fit, "likelihood_surface")
+    results = _surface_results(fit)
     grid = _surface(results, parameters, start)
     panel = one_panel(ax, (5.2, 4.2))
     path = grid.path
@@ -280,17 +350,19 @@ def likelihood_surface(
     panel.contourf(x, y, values.T, levels=[-1e-6, *cuts], cmap="Blues_r", alpha=0.6)
     lines = panel.contour(x, y, values.T, levels=cuts, colors=ink(), linewidths=0.6)
     panel.clabel(lines, fmt={cut: f"{100 * level:g} %" for cut, level in zip(cuts, LEVELS)}, fontsize="x-small")
-    panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
+    if grid.is_linear:
+        panel.plot(path[:, 0], path[:, 1], "o-", color=ORANGE, markersize=4, linewidth=1.2, label="optimiser")
     panel.plot(*results.theta.to_numpy()[list(grid.chosen)], "*", color=ink(), markersize=11, label="estimate")
     legend_beside(panel)
-    title = "Likelihood regions and the optimiser's path (θ: relative to σ)"
+    title = "Likelihood regions and the optimiser's path (θ: relative to σ)" if grid.is_linear else "Likelihood regions"
     return label_axes(panel, x=f"θ of {names[0]}", y=f"θ of {names[1]}", title=title)
 
 
 def _curve(panel: Axes, grid: _Surface, values: Array, path: Array, name: str) -> Axes:
     panel.plot(grid.axes[0], values, color=BLUE, linewidth=1.8)
     heights = np.interp(path[:, 0], grid.axes[0], values)
-    panel.plot(path[:, 0], heights, "o-", color=ORANGE, markersize=4, linewidth=1.0, label="optimiser")
+    label = "optimiser" if grid.is_linear else "estimate"
+    panel.plot(path[:, 0], heights, "o-", color=ORANGE, markersize=4, linewidth=1.0, label=label)
     panel.axhline(float(special.chdtri(1, 0.05)), color=GREY, linestyle="--", linewidth=0.8, label="95 % cut")
     legend_beside(panel)
     return label_axes(panel, x=name, y="deviance above its minimum")

@@ -10,22 +10,13 @@ import pandas as pd
 from scipy.stats import norm
 
 from mixedfx._arguments import checked_alpha, checked_choice, checked_flag
+from mixedfx._display.names import shortened
 from mixedfx._typing import Array, IntArray
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import (
-    BLUE,
-    GREY,
-    LETTER,
-    MARKERS,
-    PALETTE,
-    label_axes,
-    legend_beside,
-    level_names,
-    one_panel,
-    refuse_fit,
-    short,
-)
+from mixedfx.plots.look import BLUE, GREY, MARKERS, PALETTE, one_panel, refuse_fit
+from mixedfx.plots.names import BESIDE, entry, label_axes, legend_beside, level_names, literal, name_rows, row_width
+from mixedfx.results.settings import ratio_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +24,7 @@ if TYPE_CHECKING:
     from mixedfx.analysis_of_variance.components.batches import Batches
     from mixedfx.results.base import MixedResults
 
-__all__ = ["caterpillar", "caterpillar_frame", "forest", "forest_frame", "plot_batches"]
+__all__ = ["caterpillar", "caterpillar_frame", "forest", "forest_frame", "group_name", "plot_batches"]
 
 SdName: TypeAlias = Literal["finite", "super"]
 
@@ -42,7 +33,9 @@ MOST_LETTERS = 56  # of a coefficient's name
 SPREAD = 0.5  # of a row that the models take
 
 
-def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, standardize: bool = False) -> pd.DataFrame:
+def forest_frame(
+    fits: Any, *, alpha: float = 0.05, intercept: bool = False, standardize: bool = False, exp: bool = False
+) -> pd.DataFrame:
     """Return the numbers behind :func:`forest`.
 
     Parameters
@@ -55,12 +48,15 @@ def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, sta
         Whether the intercept is shown.
     standardize : bool
         Multiply every coefficient by the standard deviation of its column, so that they can be compared.
+    exp : bool
+        Exponentiate coefficients and limits: odds ratios, rate ratios.
 
     Returns
     -------
     DataFrame
         Columns ``model, term, estimate, lower, upper``.
     """
+    exp = checked_flag("exp", exp)
     alpha, intercept = checked_alpha(alpha), checked_flag("intercept", intercept)
     standardize = checked_flag("standardize", standardize)
     tables = []
@@ -73,6 +69,9 @@ def forest_frame(fits: Any, *, alpha: float = 0.05, intercept: bool = False, sta
     out = pd.concat(tables, ignore_index=True)
     if out.empty:
         raise SpecificationError("there is no coefficient beside the intercept: use intercept=True")
+    if exp:
+        with np.errstate(over="ignore"):  # a separated coefficient has an infinite ratio
+            out[["estimate", "lower", "upper"]] = np.exp(out[["estimate", "lower", "upper"]])
     return out
 
 
@@ -94,39 +93,66 @@ def forest(
     alpha: float = 0.05,
     intercept: bool = False,
     standardize: bool = False,
+    exp: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the coefficients of one or several fits with their intervals.
 
     Parameters
     ----------
-    fits, alpha, intercept, standardize
+    fits, alpha, intercept, standardize, exp
         As for :func:`forest_frame`.
     ax : matplotlib Axes, optional
 
     Returns
     -------
     matplotlib Axes
+        Of exponentiated coefficients with a logarithmic axis and the line at 1. What is beyond all numbers, as in
+        separated models, has no mark.
+
+    Examples
+    --------
+    >>> import mixedfx as mfx
+    >>> formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    >>> fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial")
+    >>> mfx.plots.forest(fit, exp=True).get_xlabel()
+    'odds ratio'
     """
-    frame = forest_frame(fits, alpha=alpha, intercept=intercept, standardize=standardize)
+    frame = forest_frame(fits, alpha=alpha, intercept=intercept, standardize=standardize, exp=exp)
     terms, models = list(dict.fromkeys(frame["term"])), list(dict.fromkeys(frame["model"]))
-    names = [short(term, MOST_LETTERS) for term in terms]
-    width = 3.6 + LETTER * max(map(len, names)) + (1.0 if len(models) > 1 else 0.0)
+    width = 3.6 + row_width(terms, MOST_LETTERS) + (1.0 if len(models) > 1 else 0.0)
     panel = one_panel(ax, (width, float(np.clip(0.35 * len(terms) * (1 + 0.25 * len(models)) + 0.9, 1.8, 10.0))))
     shifts = (np.arange(len(models)) - (len(models) - 1) / 2) * SPREAD / max(len(models), 1)
-    panel.axvline(0.0, color=GREY, linewidth=0.8, zorder=0)
+    panel.axvline(1.0 if exp else 0.0, color=GREY, linewidth=0.8, zorder=0)
+    if exp:
+        frame = frame[(frame["lower"] > 0) & np.isfinite(frame["upper"])]
+        _ratio_axis(panel)
+    else:
+        panel.locator_params(axis="x", nbins=6)
     for at, name in enumerate(models):
         rows = frame[frame["model"] == name]
         y = np.array([terms.index(term) for term in rows["term"]]) + shifts[at]
         colour = PALETTE[at % len(PALETTE)]
         panel.hlines(y, rows["lower"], rows["upper"], color=colour, linewidth=1.6)
         marker = MARKERS[at % len(MARKERS)]
-        panel.plot(rows["estimate"], y, marker, color=colour, markersize=5, label=name)
-    panel.set_yticks(np.arange(len(terms)), names)
+        panel.plot(rows["estimate"], y, marker, color=colour, markersize=5, label=entry(name))
+    name_rows(panel, np.arange(len(terms)), terms, most=MOST_LETTERS)
     panel.set_ylim(len(terms) - 0.5, -0.5)
     if len(models) > 1:
         legend_beside(panel)
-    return label_axes(panel, x="per standard deviation" if standardize else "coefficient")
+    kinds = {ratio_name(fit.solution) or "exp(coefficient)" for fit in _named(fits).values()}
+    label = (kinds.pop() if len(kinds) == 1 else "exp(coefficient)") if exp else "coefficient"
+    return label_axes(panel, x=f"{label} per standard deviation" if standardize else label)
+
+
+def _ratio_axis(panel: Axes) -> None:
+    """Make the axis logarithmic, with plain numbers at its ticks."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    panel.set_xscale("log")
+    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 # ------------------------------------------------------------------ random effects
@@ -139,6 +165,7 @@ SHOWN_EXTREMES = 25  # … so many levels at each, …
 GAP = 20  # … with the distribution of all in the height of so many rows between them
 DENSITY_BINS = 80
 PANEL_WIDTH = 3.4  # inches
+DEVIATION = "deviation from the mean"
 
 
 class HasRandomEffects(Protocol):
@@ -170,7 +197,7 @@ def caterpillar_frame(fit: HasRandomEffects, group: str | None = None, *, alpha:
     pandas.DataFrame
         Columns ``level, term, mode, sd, lower, upper``, one row for every level and coefficient.
     """
-    name = _group_name(fit, group)
+    name = group_name(fit, group)
     modes, sds = fit.random_effects[name], fit.random_effects_sd[name]
     half = norm.ppf(1 - checked_alpha(alpha) / 2) * sds
     tables = [
@@ -189,7 +216,10 @@ def caterpillar_frame(fit: HasRandomEffects, group: str | None = None, *, alpha:
     return pd.concat(tables, ignore_index=True)
 
 
-def _group_name(fit: HasRandomEffects, group: str | None) -> str:
+def group_name(fit: HasRandomEffects, group: str | None) -> str:
+    """Return a grouping factor: the first one for None."""
+    if not hasattr(fit, "random_effects"):
+        raise TypeError(f"random effects of a fitted model are drawn, found {type(fit).__name__}")
     names = list(fit.random_effects)
     if not names:
         raise SpecificationError("the model has no random effects to draw")
@@ -223,32 +253,52 @@ def caterpillar(
     list of matplotlib Axes
         One a coefficient.
     """
-    name = _group_name(fit, group)
+    name = group_name(fit, group)
     frame = caterpillar_frame(fit, name, alpha=alpha)
-    terms = list(frame["term"].unique())
-    order = frame.loc[frame["term"] == terms[0]].sort_values("mode")["level"].tolist()
+    n_levels = frame["level"].nunique()
+    wide = [rows.reset_index(drop=True) for _, rows in frame.groupby(np.arange(len(frame)) // n_levels)]
+    terms = [str(rows["term"].iloc[0]) for rows in wide]  # two terms of a factor may have an effect of the same name
+    order = wide[0].sort_values("mode")["level"].tolist()
     panels = _panels(len(terms), len(order), ax)
     if len(order) > MOST_DRAWN:
-        return _extremes(panels, frame, terms, name)
-    for panel, term in zip(panels, terms, strict=True):
-        _draw_panel(panel, frame.loc[frame["term"] == term].set_index("level").loc[order], term)
-    _label_levels(panels[0], name, order)
+        return _extremes(panels, wide, terms, name)
+    for panel, rows in zip(panels, wide, strict=True):
+        _draw_rows(panel, rows.set_index("level").loc[order], np.arange(len(order)))
+        panel.set_ylim(-1.0, len(order))
+    if len(order) <= MOST_LABELS:
+        name_rows(panels[0], np.arange(len(order)), order)
+        return _label(panels, terms, name)
+    names = shortened(order)
+    low, high = names[EXTREMES - 1 :: -1], names[: -EXTREMES - 1 : -1]
+    panels[0].set_yticks([0.0, len(order) - 1.0], ["\n".join(low), "\n".join(high)])
+    literal(*panels[0].get_yticklabels())
+    _label(panels, terms, f"{name} ({len(order)} levels, the {2 * EXTREMES} outermost named)", "x-small")
+    for text, side in zip(panels[0].get_yticklabels(), ("bottom", "top"), strict=True):
+        text.set(va=side)
     return panels
 
 
-def _extremes(panels: list[Axes], frame: pd.DataFrame, terms: list[str], name: str) -> list[Axes]:
+def _label(panels: list[Axes], terms: list[str], group: str, size: str = "small") -> list[Axes]:
+    """Say what the panels show, and write the levels in their size."""
+    panels[0].tick_params(axis="y", labelsize=size)
+    for panel, term in zip(panels, terms, strict=True):
+        label_axes(panel, x=DEVIATION, y=group if panel is panels[0] else "", title=term)
+    panels[0].tick_params(axis="y", labelsize=size)
+    return panels
+
+
+def _extremes(panels: list[Axes], wide: list[pd.DataFrame], terms: list[str], name: str) -> list[Axes]:
     """Draw the levels at each end, by the first coefficient, and between them how all are distributed."""
-    wide = [frame.loc[frame["term"] == term].reset_index(drop=True) for term in terms]
     order = np.argsort(wide[0]["mode"].to_numpy(), kind="stable")
     ends = np.concatenate([order[:SHOWN_EXTREMES], order[-SHOWN_EXTREMES:]])
     y = np.concatenate([np.arange(SHOWN_EXTREMES), SHOWN_EXTREMES + GAP + np.arange(SHOWN_EXTREMES)])
-    for panel, rows, term in zip(panels, wide, terms, strict=True):
-        _draw_rows(panel, rows.iloc[ends], y, term)
+    for panel, rows in zip(panels, wide, strict=True):
+        _draw_rows(panel, rows.iloc[ends], y)
         _draw_density(panel, rows["mode"].to_numpy(), SHOWN_EXTREMES + 0.5, GAP - 2.0)
         panel.set_ylim(-1.0, 2 * SHOWN_EXTREMES + GAP)
-    panels[0].set_ylabel(f"{name} ({len(order):,} levels: the {SHOWN_EXTREMES} at each end, and all between)")
-    panels[0].set_yticks(y, [short(level) for level in wide[0]["level"].iloc[ends]], fontsize="xx-small")
-    return panels
+    name_rows(panels[0], y, wide[0]["level"].iloc[ends].tolist())
+    group = f"{name} ({len(order):,} levels: the {SHOWN_EXTREMES} at each end, and all between)"
+    return _label(panels, terms, group, "xx-small")
 
 
 def _draw_density(panel: Axes, modes: Array, base: float, height: float) -> None:
@@ -274,40 +324,18 @@ def _panels(count: int, rows: int, ax: Axes | None) -> list[Axes]:
     return list(axes[0])
 
 
-def _draw_panel(panel: Axes, rows: pd.DataFrame, term: str) -> None:
-    _draw_rows(panel, rows, np.arange(len(rows)), term)
-    panel.set_ylim(-1.0, len(rows))
-
-
-def _draw_rows(panel: Axes, rows: pd.DataFrame, y: IntArray, term: str) -> None:
+def _draw_rows(panel: Axes, rows: pd.DataFrame, y: IntArray) -> None:
     panel.axvline(0.0, color="0.6", linewidth=0.8, zorder=0)
     many = len(rows) > 2 * SHOWN_EXTREMES
     panel.hlines(
         y, rows["lower"], rows["upper"], color=BLUE, linewidth=0.4 if many else 1.2, alpha=0.6 if many else 1.0
     )
     panel.plot(rows["mode"], y, "o", color=BLUE, markersize=1.2 if many else 3.5)
-    panel.set_xlabel("deviation from the mean", fontsize="small")
-    panel.set_title(term, fontsize="medium")
-    panel.spines[["top", "right"]].set_visible(False)
-
-
-def _label_levels(panel: Axes, name: str, order: list[str]) -> None:
-    labels, count = [short(level) for level in order], len(order)
-    if count <= MOST_LABELS:
-        panel.set_ylabel(name)
-        panel.set_yticks(np.arange(count), labels, fontsize="small")
-        return
-    panel.set_ylabel(f"{name} ({count} levels, the {2 * EXTREMES} outermost named)")
-    panel.set_yticks(
-        [0.0, count - 1.0], ["\n".join(labels[EXTREMES - 1 :: -1]), "\n".join(labels[: -EXTREMES - 1 : -1])]
-    )
-    for text, side in zip(panel.get_yticklabels(), ("bottom", "top"), strict=True):
-        text.set(va=side, fontsize="x-small")
 
 
 # ------------------------------------------------------------------ batches of an analysis of variance
 SDS = {"finite": "among the coefficients at hand", "super": "in the population"}
-BATCH_HEIGHT, MARGIN, WIDTH = 0.34, 1.0, 5.6  # inches
+BATCH_HEIGHT, MARGIN, WIDTH, USUAL = 0.34, 1.0, 5.6, 1.2  # inches; of names that need no more room
 REACH = 4.0  # bars end at this multiple of the largest standard deviation
 
 
@@ -335,18 +363,17 @@ def plot_batches(frame: pd.DataFrame | Batches, *, kind: SdName = "finite", ax: 
     frame = frame if isinstance(frame, pd.DataFrame) else frame.to_frame()
     shown = frame.loc[frame[kind].notna()]
     y = np.arange(len(shown))[::-1]
+    names = [f"{name} ({df:g})" for name, df in zip(shown.index, shown["df"])]
     if ax is None:
-        _, ax = plt.subplots(figsize=(WIDTH, BATCH_HEIGHT * len(shown) + MARGIN), layout="constrained")
+        width = WIDTH + max(0.0, row_width(names) - USUAL)
+        _, ax = plt.subplots(figsize=(width, BATCH_HEIGHT * len(shown) + MARGIN), layout="constrained")
     end = REACH * float(shown[kind].max())
     upper = shown[f"{kind}_upper"].to_numpy(dtype=float)
     ax.hlines(y, shown[f"{kind}_lower"], np.minimum(upper, end), color=BLUE, linewidth=1.2)
     ax.hlines(y, shown[f"{kind}_q25"], np.minimum(shown[f"{kind}_q75"], end), color=BLUE, linewidth=3.5)
     ax.plot(np.full(int((upper > end).sum()), end), y[upper > end], ">", color=BLUE, markersize=5)
     ax.plot(shown[kind], y, "o", label=kind, color=BLUE, markersize=5.5, markeredgecolor="white", markeredgewidth=0.8)
-    ax.set_yticks(y, [f"{name} ({df:g})" for name, df in zip(shown.index, shown["df"])])
+    name_rows(ax, y, names, most=BESIDE, lines=2)
     ax.set_ylim(-0.6, len(shown) - 0.4)
     ax.set_xlim(left=0.0)
-    ax.set_xlabel(f"standard deviation {meaning}")
-    ax.set_ylabel("source (df)")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return label_axes(ax, x=f"standard deviation {meaning}", y="source (df)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,21 +17,16 @@ __all__ = [
     "BLUE",
     "GREEN",
     "GREY",
-    "LETTER",
     "LIGHT",
     "MARKERS",
     "ORANGE",
     "PALETTE",
     "ink",
-    "label_axes",
-    "legend_beside",
-    "level_names",
-    "name_levels",
     "one_panel",
+    "panel_grid",
     "paper",
     "point_size",
     "refuse_fit",
-    "short",
     "smooth",
 ]
 
@@ -43,8 +37,6 @@ PALETTE = (BLUE, ORANGE, GREEN, PINK, SKY, YELLOW, GREY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SIZE = (5.0, 3.6)  # inches
 GRID_POINTS = 60
-LETTER = 0.078  # inches, of a letter of a tick label
-LONGEST = 28  # letters of a name
 MOST_AVERAGED, CELLS = 100_000, 20_000  # rows that are averaged one by one; cells of more
 BANDWIDTH = 0.12  # of a smoother, relative to the range
 
@@ -63,36 +55,6 @@ def paper() -> str:
     return str(rcParams["axes.facecolor"])
 
 
-def short(name: object, most: int = LONGEST) -> str:
-    """Return a name of ``most`` letters at the most: its beginning and its end."""
-    text = str(name)
-    return text if len(text) <= most else f"{text[: most - most // 3 - 1]}…{text[-(most // 3) :]}"
-
-
-def level_names(levels: Iterable[object]) -> list[str]:
-    """Return levels as text, the parts of those of several factors joined by colons."""
-    return [":".join(map(str, level)) if isinstance(level, tuple) else str(level) for level in levels]
-
-
-def name_levels(ax: Axes, names: Sequence[object]) -> None:
-    """Write the levels of a factor below the x axis, slanted if they are too long to stand side by side."""
-    from matplotlib.figure import Figure
-
-    labels = [short(name) for name in names]
-    figure = ax.figure if isinstance(ax.figure, Figure) else ax.figure.figure
-    room = ax.get_position().width * figure.get_size_inches()[0] / max(len(labels), 1)
-    fits = LETTER * max(map(len, labels), default=0) < 0.9 * room
-    slant: dict[str, Any] = (
-        {} if fits else {"rotation": 35 if room > 2.5 * LETTER else 90, "ha": "right", "rotation_mode": "anchor"}
-    )
-    ax.set_xticks(np.arange(len(labels)), labels, **slant)
-
-
-def legend_beside(ax: Axes, title: str | None = None) -> None:
-    """Put the legend to the right of the panel, where no data are."""
-    ax.legend(title=title, frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
 def one_panel(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     """Return the Axes given, or new ones."""
     if ax is not None:
@@ -102,14 +64,40 @@ def one_panel(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
     return plt.subplots(figsize=size, layout="constrained")[1]
 
 
-def label_axes(ax: Axes, *, x: str = "", y: str = "", title: str = "") -> Axes:
-    """Name the axes and take away what distracts."""
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
-    ax.set_title(title, fontsize="medium")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelsize="small")
-    return ax
+def panel_grid(
+    count: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    beside: float = 0.0,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> list[Axes]:
+    """Return ``count`` new panels, ``columns`` in a row at the most; without axes where a row is not full.
+
+    Parameters
+    ----------
+    size : tuple of float
+        Of each, in inches.
+    beside : float
+        Inches for a legend beside them.
+    """
+    from matplotlib import pyplot as plt
+
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(size[0] * columns + beside, size[1] * rows),
+        sharex=sharex,
+        sharey=sharey,
+        squeeze=False,
+        layout="constrained",
+    )
+    for empty in axes.ravel()[count:]:
+        figure.delaxes(empty)
+    return list(axes.ravel()[:count])
 
 
 def point_size(count: int) -> float:

@@ -9,21 +9,23 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_flag
+from mixedfx._display.names import shortened
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import AdjustName
 from mixedfx.marginal_means.labels import shown_levels, split_by
 from mixedfx.marginal_means.means import MarginalMeans
-from mixedfx.plots.look import (
-    GREY,
-    MARKERS,
-    PALETTE,
+from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, refuse_fit
+from mixedfx.plots.names import (
+    BESIDE,
+    entry,
     label_axes,
     legend_beside,
+    literal,
     name_levels,
-    one_panel,
-    refuse_fit,
-    short,
+    name_rows,
+    plain,
+    row_width,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ __all__ = [
 COLOURS = (*PALETTE[:-1], "#000000")
 ROW_HEIGHT, SMALLEST_HEIGHT, LARGEST_HEIGHT = 0.42, 2.2, 10.0  # inches
 EXTRA_HEIGHT = 0.16  # inches for each further group within a row
-WIDTH = 6.0
+WIDTH, USUAL = 6.0, 1.2  # inches; of names that need no more room
 SPREAD = 0.6  # of a row that its groups take
 RATIOS = ("ratio", "odds_ratio", "hazard_ratio")
 
@@ -141,7 +143,7 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
     refuse_fit(means, "plot_marginal_means", 'mfx.emmeans(fit, "factor")')
     frame = marginal_means_frame(means, alpha=alpha)
     rows, groups = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["group"]))
-    panel = _panel(len(rows), len(groups)) if ax is None else ax
+    panel = _panel(rows, len(groups)) if ax is None else ax
     is_ratio = means.estimate in RATIOS
     for number, group in enumerate(groups):
         members = frame[frame["group"] == group]
@@ -152,28 +154,28 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
         panel.axvline(1.0 if is_ratio else 0.0, color="0.35", linewidth=1.0, linestyle="--", zorder=0.7)
     if is_ratio:
         _logarithmic(panel, frame)
-    panel.set_yticks(np.arange(len(rows)), rows)
+    name_rows(panel, np.arange(len(rows)), rows, most=BESIDE, lines=2)
     panel.set_ylim(len(rows) - 0.5, -0.5)
-    panel.set_xlabel(f"{means.measured} ({100 * (1 - alpha):g} % interval)")
+    if len(groups) > 1:
+        legend_beside(panel, ", ".join(means.by))
     specs = [name for name in means.labels.columns if name not in means.by and name != "contrast"]
-    panel.set_ylabel(", ".join(specs))
-    panel.set_title(means.heading, fontsize="medium", loc="left")
-    panel.spines[["top", "right", "left"]].set_visible(False)
+    label_axes(panel, x=f"{plain(means.measured)} ({100 * (1 - alpha):g} % interval)", y=", ".join(specs))
+    literal(panel.set_title(means.heading, fontsize="medium", loc="left"))
+    panel.spines["left"].set_visible(False)
     panel.tick_params(axis="y", length=0)
     panel.grid(axis="x", color=GREY, alpha=0.2, linewidth=0.8)
     panel.set_axisbelow(True)
-    if len(groups) > 1:
-        panel.legend(
-            title=", ".join(means.by), frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5)
-        )
     return panel
 
 
-def _panel(rows: int, groups: int) -> Axes:
+def _panel(rows: Sequence[str], groups: int) -> Axes:
     from matplotlib import pyplot as plt
 
-    height = float(np.clip((ROW_HEIGHT + EXTRA_HEIGHT * (groups - 1)) * rows + 1.1, SMALLEST_HEIGHT, LARGEST_HEIGHT))
-    _, panel = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    height = float(
+        np.clip((ROW_HEIGHT + EXTRA_HEIGHT * (groups - 1)) * len(rows) + 1.1, SMALLEST_HEIGHT, LARGEST_HEIGHT)
+    )
+    width = WIDTH + max(0.0, row_width(rows) - USUAL)
+    _, panel = plt.subplots(figsize=(width, height), layout="constrained")
     return panel
 
 
@@ -186,7 +188,7 @@ def _draw(panel: Axes, members: pd.DataFrame, y: np.ndarray, number: int, group:
         MARKERS[number % len(MARKERS)],
         color=colour,
         markersize=6,
-        label=group,
+        label=entry(group),
         linestyle="none",
     )
 
@@ -297,18 +299,18 @@ def interaction(
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         if interval:
             panel.vlines(places, members["lower"], members["upper"], color=colour, linewidth=1.2, alpha=0.7)
-        panel.plot(places, members["mean"], marker=marker, color=colour, linewidth=1.6, markersize=5, label=line)
+        panel.plot(places, members["mean"], marker=marker, color=colour, linewidth=1.6, markersize=5, label=entry(line))
     if not is_numeric:
         name_levels(panel, levels)
     others = [name for name in means.labels.columns if name != along]
     if others:
         legend_beside(panel, ", ".join(others))
-    return label_axes(panel, x=along, y=means.measured)
+    return label_axes(panel, x=along, y=plain(means.measured))
 
 
 # ------------------------------------------------------------------ pairs
 TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
-ROW = 0.4  # inches
+PAIR = 0.4  # inches
 
 
 def pairwise_pvalues_frame(means: MarginalMeans, *, adjust: AdjustName | None = None) -> pd.DataFrame:
@@ -390,7 +392,7 @@ def pairwise_pvalues(
     shown = means.to_frame()
     names = np.array(row_names(shown, [*means.by, *means.specs]), dtype=object)[order]
     estimates = shown[means.column(means.estimate)].to_numpy()[order]
-    panel = one_panel(ax, (6.0, float(np.clip(ROW * len(names) + 1.2, 2.4, 10.0))))
+    panel = one_panel(ax, (6.0, float(np.clip(PAIR * len(names) + 1.2, 2.4, 10.0))))
     panel.set_xscale("function", functions=(np.cbrt, lambda x: x**3))  # as in R: small p-values get room
     ends = frame[["row_first", "row_second"]].to_numpy()
     for pvalue, pair in zip(frame["pvalue"].tolist(), ends.tolist(), strict=True):
@@ -399,8 +401,8 @@ def pairwise_pvalues(
     panel.axvline(checked_alpha(alpha), color=GREY, linewidth=1.0, linestyle="--", zorder=0.7)
     panel.set_xticks([*TICKS], [f"{tick:g}" for tick in TICKS])
     panel.set_xlim(0.0, 1.05)
-    labels = [f"{short(name)} ({value:.3g})" for name, value in zip(names, estimates, strict=True)]
-    panel.set_yticks(np.arange(len(names)), labels)
+    labels = [f"{name} ({value:.3g})" for name, value in zip(shortened(names), estimates, strict=True)]
+    name_rows(panel, np.arange(len(names)), labels, most=BESIDE, lines=2)
     panel.set_ylim(-0.5, len(names) - 0.5)
     used = means.pairs(adjust=adjust).adjustment.label
     return label_axes(panel, x=f"p-value of the difference{f', adjusted: {used}' if used else ''}")

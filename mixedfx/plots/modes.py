@@ -9,7 +9,8 @@ import pandas as pd
 
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLUE, GREY, ORANGE, label_axes, legend_beside, level_names, one_panel, paper, point_size
+from mixedfx.plots.look import BLUE, GREY, ORANGE, one_panel, paper, point_size
+from mixedfx.plots.names import entry, label_axes, legend_beside, level_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,8 +89,9 @@ def modes_and_means(fit: Any, group: str | None = None, *, ax: Axes | None = Non
     panel.plot(reach, reach, color=GREY, linewidth=0.8, label="mean = mode")
     for (term, rows), colour in zip(frame.groupby("term", sort=False), _colours(frame["term"].nunique()), strict=True):
         panel.vlines(rows["mode"], rows["mean"] - rows["sd"], rows["mean"] + rows["sd"], color=colour, alpha=0.25)
-        panel.plot(rows["mode"], rows["mean"], "o", color=colour, markersize=size, label=str(term))
+        panel.plot(rows["mode"], rows["mean"], "o", color=colour, markersize=size, label=entry(term))
     legend_beside(panel)
+    panel.locator_params(axis="x", nbins=6)
     return label_axes(panel, x="conditional mode", y="conditional mean ± sd")
 
 

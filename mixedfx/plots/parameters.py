@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +13,11 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.special import ndtri
 from scipy.stats import gaussian_kde
 
-from mixedfx._arguments import checked_choice, plain_numbers
+from mixedfx._arguments import checked_choice, checked_names, plain_numbers
 from mixedfx._typing import AnyArray, Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.plots.look import BLUE, ORANGE, label_axes, refuse_fit
+from mixedfx.plots.look import BLUE, ORANGE, panel_grid, refuse_fit
+from mixedfx.plots.names import label_axes
 from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.profile import profile as profile_of
 
@@ -28,17 +28,16 @@ if TYPE_CHECKING:
     from mixedfx.results.bootstrap import Bootstrap
     from mixedfx.results.quantities import WhichName
 
-__all__ = ["ZetaCurve", "plot_bootstrap", "plot_profile", "reflected_density"]
+__all__ = ["REPLICATES", "ZetaCurve", "chosen_names", "plot_bootstrap", "plot_profile", "reflected_density"]
 
 ProfileName: TypeAlias = Literal["zeta", "density"]
 
 # ------------------------------------------------------------------ panels
-PANEL = (3.1, 2.3)  # inches
+PANEL = (3.1, 2.35)  # inches
 MOST_COLUMNS = 3
-LONGEST_TITLE = 32  # characters in a line
 
 
-def _chosen_names(names: Sequence[str], parameters: str | Sequence[str] | None) -> list[str]:
+def chosen_names(names: Sequence[str], parameters: str | Sequence[str] | None) -> list[str]:
     """Return the parameters to draw: those asked for, else all.
 
     Raises
@@ -46,8 +45,7 @@ def _chosen_names(names: Sequence[str], parameters: str | Sequence[str] | None) 
     SpecificationError
         If there is no such parameter, or none at all.
     """
-    wanted = names if parameters is None else parameters
-    chosen = [wanted] if isinstance(wanted, str) else list(wanted)
+    chosen = list(names if parameters is None else checked_names("parameters", parameters))
     unknown = [name for name in chosen if name not in names]
     if unknown:
         raise SpecificationError(f"there is no parameter {unknown[0]!r}; choose from {', '.join(map(repr, names))}")
@@ -69,16 +67,8 @@ def _parameter_panels(count: int, axes: Any = None) -> AnyArray:
         if given.size < count:
             raise SpecificationError(f"{count} parameters need as many Axes; found {given.size}")
         return given[:count]
-    from matplotlib import pyplot as plt
-
-    columns = _columns(count)
-    rows = -(-count // columns)
-    size = (PANEL[0] * columns, PANEL[1] * rows + 0.2)
-    _, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    panels: AnyArray = grid.ravel()
-    for unused in panels[count:]:
-        unused.remove()
-    return panels[:count]
+    panels: AnyArray = np.array(panel_grid(count, _columns(count), PANEL), dtype=object)
+    return panels
 
 
 def _columns(count: int) -> int:
@@ -88,21 +78,9 @@ def _columns(count: int) -> int:
 
 def _finish(panel: Axes, title: str) -> None:
     """Give a panel its title, in lines that do not reach into the next panel, and take away what distracts."""
-    label_axes(panel, y=panel.get_ylabel(), title=_broken(title))
+    label_axes(panel, y=panel.get_ylabel(), title=title)
     panel.yaxis.label.set_fontsize("small")
     panel.locator_params(axis="x", nbins=5)
-
-
-def _broken(title: str) -> str:
-    """Return the name of a parameter in lines that fit a panel, broken behind the marks that it is made of."""
-    lines = [""]
-    for piece in re.findall(r"[^|:.\[\] ]*(?:[|:.\[\] ]+|$)", title):
-        cut = [piece[i : i + LONGEST_TITLE] for i in range(0, len(piece), LONGEST_TITLE)]
-        for part in cut:
-            if lines[-1] and len(lines[-1]) + len(part.rstrip()) > LONGEST_TITLE:
-                lines.append("")
-            lines[-1] += part
-    return "\n".join(line.rstrip() for line in lines)
 
 
 # ------------------------------------------------------------------ profiles
@@ -217,7 +195,7 @@ def plot_profile(
     if outside:
         raise SpecificationError(f"levels lie between 0 and 1, such as 0.95; found {outside[0]}")
     drawn: Any = profile if results_of_ours(profile) is None else profile_of(profile)
-    names = _chosen_names(list(drawn.profiles), parameters)
+    names = chosen_names(list(drawn.profiles), parameters)
     frame = drawn.to_frame()
     panels = _parameter_panels(len(names), axes)
     for panel, name in zip(panels, names, strict=True):
@@ -318,7 +296,7 @@ def plot_bootstrap(
     """
     refuse_fit(replicates, "plot_bootstrap", "mfx.bootstrap(fit)")
     limits = replicates.conf_int(alpha, which, kind)
-    names = _chosen_names(list(limits.index), parameters)
+    names = chosen_names(list(limits.index), parameters)
     panels = _parameter_panels(len(names), axes)
     bounds = replicates.bounds
     for panel, name in zip(panels, names, strict=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mixedfx.plots.look import MARKERS, PALETTE, label_axes, legend_beside, one_panel
+from mixedfx.plots.look import MARKERS, PALETTE, one_panel
+from mixedfx.plots.names import entry, label_axes, legend_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +41,7 @@ def power_curve(power: Power, *, ax: Axes | None = None) -> Axes:
             color=colour,
             marker=MARKERS[k % len(MARKERS)],
             markersize=5,
-            label=str(name),
+            label=entry(name),
         )
     panel.axhline(USUAL, color="0.5", linewidth=0.8, linestyle="--")
     panel.set_ylim(0.0, 1.02)

@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_names
+from mixedfx._suggestions import meant
 from mixedfx._typing import Array
-from mixedfx.diagnostics.checks import independent_results
+from mixedfx.diagnostics.checks import mixed_results
+from mixedfx.diagnostics.level_estimates import estimates_by_level, fit_of_rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects
-from mixedfx.plots.look import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    ink,
-    label_axes,
-    legend_beside,
-    level_names,
-    one_panel,
-    paper,
-    point_size,
-    short,
-)
+from mixedfx.plots.effects import response_label, response_shown
+from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, one_panel, panel_grid, paper, point_size
+from mixedfx.plots.names import label_axes, legend_beside, level_names, name_levels, plain, write_over
 from mixedfx.results.effects import spelled_as
-from mixedfx.results.linear import LinearMixedResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from mixedfx.diagnostics.pooling import Pooling
+    from mixedfx.results.base import MixedResults
 
-__all__ = ["group_panels", "group_panels_frame", "pooling_panels", "shrinkage", "shrinkage_frame"]
+__all__ = [
+    "ELLIPSES",
+    "ellipses",
+    "group_panels",
+    "group_panels_frame",
+    "joint_covariance",
+    "pooling_panels",
+    "shrinkage",
+    "shrinkage_frame",
+]
 
-SPAN = 1e-8  # relative size of a singular value below which a level cannot be fitted by itself
 ELLIPSES = (1.0, 2.0)  # standard deviations of the random effects
-MOST_PANELS = 12
-PANEL_LETTERS = 24  # of a line of a panel's title
+EDGE = 0.12  # of the range, beyond which infinite estimates are drawn
+POINTS = 61  # of a curve
+ENDLESS = 30.0  # of a linear predictor, for infinite
+MOST_PANELS, MOST_BESIDE = 12, 4
+PANEL = (2.1, 2.0)  # inches
 LINES = {"complete": (GREY, "--"), "no": (ORANGE, ":"), "partial": (BLUE, "-")}
 
 
 # ------------------------------------------------------------------ estimates
-def _term(fit: LinearMixedResults, group: str | None) -> RandomEffects:
+def _term(fit: MixedResults, group: str | None) -> RandomEffects:
     terms = {term.group: term for term in reversed(fit.design.grouped)}
     if not terms:
         raise SpecificationError("the model has no random effects to draw")
@@ -56,25 +57,17 @@ def _term(fit: LinearMixedResults, group: str | None) -> RandomEffects:
     return terms[name]
 
 
-def _own_estimates(fit: LinearMixedResults, term: RandomEffects) -> Array:
-    """Least squares within every level (m, q), given the other fixed effects; nan where a level has too few rows."""
-    names = list(fit.params.index)
+def _own_estimates(fit: MixedResults, term: RandomEffects) -> Array:
+    """Estimates (m, q) from the rows of each level alone, given the other fixed effects; nan or infinite without."""
+    names, design = list(fit.params.index), fit.design
     others = [i for i, name in enumerate(names) if spelled_as(name, term.names) not in term.names]
-    y = fit.design.response.values if fit.design.offset is None else fit.design.response.values - fit.design.offset
-    partial_response = y - fit.design.fixed.matrix[:, others] @ fit.params.to_numpy()[others]
-    weights = np.ones(len(y)) if fit.design.weights is None else fit.design.weights
-    q, m = term.n_columns, term.n_levels
-    gram, side = np.empty((m, q, q)), np.empty((m, q))
-    for a in range(q):
-        side[:, a] = np.bincount(term.codes, weights=weights * term.matrix[:, a] * partial_response, minlength=m)
-        for b in range(q):
-            product = weights * term.matrix[:, a] * term.matrix[:, b]
-            gram[:, a, b] = np.bincount(term.codes, weights=product, minlength=m)
-    values = np.linalg.eigvalsh(gram)
-    fitted = values[:, 0] > SPAN * values[:, -1]
-    out = np.full((m, q), np.nan)
-    out[fitted] = np.linalg.solve(gram[fitted], side[fitted][..., None])[..., 0]
-    return out
+    offset = design.fixed.matrix[:, others] @ fit.params.to_numpy()[others]
+    if design.offset is not None:
+        offset = offset + design.offset
+    partial = fit.coefficients[term.group]
+    start = np.column_stack([partial[spelled_as(name, partial.columns)].to_numpy() for name in term.names])
+    what = fit_of_rows(fit, "shrinkage")
+    return estimates_by_level(what, term.codes, term.n_levels, term.matrix, offset, start)
 
 
 def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
@@ -82,17 +75,19 @@ def shrinkage_frame(fit: Any, group: str | None = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
     group : str, optional
         A grouping factor; the first one if omitted.
 
     Returns
     -------
     DataFrame
-        Columns ``level, n, term, no, partial, complete``: estimates from the level alone (the other fixed effects
-        given), from the model, and the fixed effect; nan where a level alone does not suffice.
+        Columns ``level, n, term, no, partial, complete``: estimates from the level alone (the other fixed effects, and
+        dispersion or thresholds, given), from the model, and the fixed effect, on the scale of the link. nan where the
+        rows of a level do not determine a coefficient, -inf or inf where they have no finite estimate: successes or
+        failures only, counts of zero, outcomes that are separated.
     """
-    results = independent_results(fit, "shrinkage")
+    results = mixed_results(fit, "shrinkage")
     term = _term(results, group)
     alone, partial = _own_estimates(results, term), results.coefficients[term.group]
     counts = np.bincount(term.codes, minlength=term.n_levels)
@@ -121,7 +116,7 @@ def shrinkage(
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
     group : str, optional
         A grouping factor; the first one if omitted.
     terms : two names, optional
@@ -131,8 +126,10 @@ def shrinkage(
     Returns
     -------
     matplotlib Axes
+        Of a generalised model on the scale of its link. Levels whose own estimate is infinite have a triangle at the
+        edge, or in the plane of two coefficients no arrow; the title counts them.
     """
-    results = independent_results(fit, "shrinkage")
+    results = mixed_results(fit, "shrinkage")
     term = _term(results, group)
     frame = shrinkage_frame(results, term.group)
     chosen = list(term.names[:2]) if terms is None else list(checked_names("terms", terms))
@@ -141,11 +138,13 @@ def shrinkage(
     unknown = [name for name in chosen if name not in term.names]
     if unknown:
         raise SpecificationError(f"{term.group} has no random effect {unknown[0]!r}; it has {', '.join(term.names)}")
+    scale = _scale_of(results)
     if len(chosen) == 1:
-        return _dumbbells(one_panel(ax), frame[frame["term"] == chosen[0]], term.group)
+        return _dumbbells(one_panel(ax), frame[frame["term"] == chosen[0]], term.group, scale)
     panel = one_panel(ax, (5.4, 4.4))
     first, second = (frame[frame["term"] == name].reset_index(drop=True) for name in chosen[:2])
-    _ellipses(panel, results, term, chosen[:2])
+    fixed = [float(results.params.get(spelled_as(name, results.params.index), 0.0)) for name in chosen]
+    ellipses(panel, joint_covariance(results, term.group, chosen), fixed)
     panel.quiver(
         first["no"],
         second["no"],
@@ -165,38 +164,65 @@ def shrinkage(
     centre = (first["complete"].iloc[0], second["complete"].iloc[0])
     panel.plot(*centre, "P", color=ink(), markersize=8, label="fixed effects", zorder=4)
     legend_beside(panel)
-    return label_axes(panel, x=chosen[0], y=chosen[1], title=f"Shrinkage by {term.group}")
+    lost = int((~np.isfinite(first["no"]) | ~np.isfinite(second["no"])).sum())
+    title = _shrinkage_title(term.group, lost, len(first))
+    return label_axes(panel, x=f"{chosen[0]}{scale}", y=f"{chosen[1]}{scale}", title=title)
 
 
-def _ellipses(panel: Axes, fit: LinearMixedResults, term: RandomEffects, names: Sequence[str]) -> None:
-    """Where one and two standard deviations of the random effects lie, those of one name in several terms together."""
-    covariances = fit.varcorr.covariances[term.group]
+def _scale_of(fit: MixedResults) -> str:
+    """What is added to the name of a coefficient: the scale of a link that is not the identity."""
+    link = fit.solution.link.name
+    return "" if link == "identity" else f" ({link})"
+
+
+def _shrinkage_title(group: str, lost: int, count: int) -> str:
+    said = f"\n{lost} of {count} levels without a finite estimate of their own" if lost else ""
+    return f"Shrinkage by {group}{said}"
+
+
+def joint_covariance(fit: MixedResults, group: str, names: Sequence[str]) -> Array:
+    """Return the covariance (k, k) of the random effects of some names, those of one name in several terms together."""
+    covariances = fit.varcorr.covariances[group]
     picked = np.array([covariances.index == name for name in names], dtype=float)
-    covariance = picked @ covariances.to_numpy() @ picked.T
+    return np.asarray(picked @ covariances.to_numpy() @ picked.T)
+
+
+def ellipses(panel: Axes, covariance: Array, centre: Sequence[float]) -> None:
+    """Draw where one and two standard deviations of a covariance (2, 2) lie around a centre."""
     values, vectors = np.linalg.eigh(covariance)
     angle = np.linspace(0.0, 2.0 * np.pi, 181)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     curve = vectors @ (np.sqrt(np.maximum(values, 0.0))[:, None] * circle)
-    centre = [float(fit.params.get(spelled_as(name, fit.params.index), 0.0)) for name in names]
     for radius in ELLIPSES:
         panel.plot(centre[0] + radius * curve[0], centre[1] + radius * curve[1], color=GREEN, linewidth=0.8, zorder=0)
 
 
-def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str) -> Axes:
+def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str, scale: str = "") -> Axes:
     rows = frame.sort_values("partial").reset_index(drop=True)
-    x = np.arange(len(rows))
+    x, no = np.arange(len(rows)), rows["no"].to_numpy()
     if np.ptp(rows["complete"]) == 0:
         panel.axhline(rows["complete"].iloc[0], color=GREY, linestyle="--", linewidth=0.9, label="complete pooling")
     else:
         panel.plot(x, rows["complete"], "_", color=GREY, markersize=9, label="complete pooling")
-    panel.vlines(x, rows["no"], rows["partial"], color=GREY, linewidth=1.0)
+    finite = np.concatenate([no[np.isfinite(no)], rows["partial"], rows["complete"]])
+    margin = EDGE * (np.ptp(finite) or 1.0)
+    edges = np.where(no > 0, finite.max() + margin, finite.min() - margin)
+    panel.vlines(x, np.where(np.isinf(no), edges, no), rows["partial"], color=GREY, linewidth=1.0)
     size = point_size(len(rows))
-    panel.plot(x, rows["no"], "o", color=ORANGE, markerfacecolor=paper(), markersize=size, label="no pooling")
+    hollow: dict[str, Any] = {"color": ORANGE, "markerfacecolor": paper(), "markersize": size, "linestyle": ""}
+    panel.plot(x, np.where(np.isfinite(no), no, np.nan), marker="o", label="no pooling", **hollow)
+    for sign, marker in ((-1, "v"), (1, "^")):
+        at = no == sign * np.inf
+        if at.any():
+            panel.plot(
+                x[at], edges[at], marker=marker, label=f"no pooling: {'-' if sign < 0 else ''}infinite", **hollow
+            )
     panel.plot(x, rows["partial"], "o", color=BLUE, markersize=size, label="partial pooling")
     few = len(rows) <= 30
-    panel.set_xticks(x if few else [], [short(level) for level in rows["level"]] if few else [], rotation=90)
+    name_levels(panel, list(rows["level"])) if few else panel.set_xticks([])
     legend_beside(panel)
-    return label_axes(panel, x=group, y=str(rows["term"].iloc[0]), title=f"Shrinkage by {group}")
+    title = _shrinkage_title(group, int((~np.isfinite(no)).sum()), len(no))
+    return label_axes(panel, x=group, y=f"{rows['term'].iloc[0]}{scale}", title=title)
 
 
 # ------------------------------------------------------------------ panels
@@ -207,7 +233,7 @@ def group_panels_frame(
 
     Parameters
     ----------
-    fit : LinearMixedResults
+    fit : MixedResults
     x : str
         A column of the fixed effects.
     group : str, optional
@@ -218,48 +244,55 @@ def group_panels_frame(
     Returns
     -------
     DataFrame
-        Columns ``level, pooling, intercept, slope``: ``"complete"`` is the line through all rows, ``"no"`` that through
-        the rows of the level, ``"partial"`` the model's (other predictors at their means in the level).
+        Columns ``level, pooling, intercept, slope``, of the linear predictor: ``"complete"`` is the regression on x of
+        all rows, ``"no"`` that of the rows of the level, ``"partial"`` the model's (other predictors at their means in
+        the level). All are at the level's mean offset, with the family, weights, dispersion and residual structure of
+        the model. nan and infinities as for :func:`shrinkage_frame`.
     """
-    results = independent_results(fit, "group_panels")
+    results = mixed_results(fit, "group_panels")
+    if results.solution.family.has_categories:
+        raise SpecificationError(
+            "group_panels draws means along x, and the categories of an ordinal response have none: plots.effect draws "
+            "their shares, plots.shrinkage the levels"
+        )
+    x = _spelled(results, x)
     column = _column(results, x)
     term = _term(results, group)
-    y, fitted = results.design.response.values, results.fittedvalues.to_numpy()
-    partial_slope = results.coefficients[term.group][x].to_numpy()
-    everything = np.zeros(len(y), dtype=np.intp)
-    complete = _lines(column, y, everything, 1)
-    alone = _lines(column, y, term.codes, term.n_levels)
+    solution = fit_of_rows(results, "group_panels")
+    eta = results.predict(which="linear").to_numpy()
+    offset = np.zeros(len(eta)) if results.design.offset is None else results.design.offset
+    slope = results.coefficients[term.group][x].to_numpy()
     counts = np.bincount(term.codes, minlength=term.n_levels)
-    mean_x = np.bincount(term.codes, weights=column, minlength=term.n_levels) / counts
-    mean_fit = np.bincount(term.codes, weights=fitted, minlength=term.n_levels) / counts
+    mean_x, mean_eta, mean_offset = (
+        np.bincount(term.codes, weights=v, minlength=term.n_levels) / counts for v in (column, eta, offset)
+    )
+    partial = np.column_stack([mean_eta - slope * mean_x, slope])
+    start = partial - np.column_stack([mean_offset, np.zeros(term.n_levels)])
+    Z = np.column_stack([np.ones(len(eta)), column])
+    alone = estimates_by_level(solution, term.codes, term.n_levels, Z, offset, start)
+    together = np.zeros(len(eta), dtype=np.intp)
+    complete = estimates_by_level(solution, together, 1, Z, offset, np.average(start, axis=0, weights=counts)[None])
     rows = []
     for k in _chosen_levels(term, counts, levels):
-        label = term.levels[k]
-        rows.append((label, "complete", *complete[0]))
-        rows.append((label, "no", *alone[k]))
-        rows.append((label, "partial", mean_fit[k] - partial_slope[k] * mean_x[k], partial_slope[k]))
+        lines = {"complete": complete[0], "no": alone[k], "partial": partial[k]}
+        for pooling, (intercept, own) in lines.items():
+            at_offset = 0.0 if pooling == "partial" else mean_offset[k]
+            rows.append((term.levels[k], pooling, intercept + at_offset, own))
     return pd.DataFrame(rows, columns=["level", "pooling", "intercept", "slope"])
 
 
-def _column(fit: LinearMixedResults, x: str) -> Array:
+def _spelled(fit: MixedResults, x: Any) -> Any:
+    """A coefficient, which may stand in back-quotes as in a formula."""
+    return plain(x) if x not in fit.params.index else x
+
+
+def _column(fit: MixedResults, x: str) -> Array:
     names = list(fit.params.index)
     if x not in names or x == "Intercept":
         known = ", ".join(repr(name) for name in names if name != "Intercept") or "none"
-        raise SpecificationError(f"there is no fixed effect {x!r} to draw against; the model has {known}")
+        advice = meant(x, names) or f"the model has {known}"
+        raise SpecificationError(f"there is no fixed effect {x!r} to draw against; {advice}")
     return np.asarray(fit.design.fixed.matrix[:, names.index(x)])
-
-
-def _lines(x: Array, y: Array, codes: Any, count: int) -> Array:
-    """Intercept and slope (count, 2) of least squares by level; the slope is nan where x does not vary."""
-    n = np.bincount(codes, minlength=count)
-    mean_x = np.bincount(codes, weights=x, minlength=count) / n
-    mean_y = np.bincount(codes, weights=y, minlength=count) / n
-    centred = x - mean_x[codes]
-    squares = np.bincount(codes, weights=centred**2, minlength=count)
-    products = np.bincount(codes, weights=centred * y, minlength=count)
-    slope = np.full(count, np.nan)
-    np.divide(products, squares, out=slope, where=squares > SPAN * np.maximum(1.0, n * mean_x**2))
-    return np.column_stack([mean_y - slope * mean_x, slope])
 
 
 def _chosen_levels(term: RandomEffects, counts: Any, levels: Sequence[Any] | None) -> list[int]:
@@ -289,10 +322,12 @@ def group_panels(
     Returns
     -------
     list of matplotlib Axes
+        Of a generalised model on the scale of the response, where the lines are curves. Where x does not vary in a
+        level, a diamond stands for its line of no pooling; where the level's own line is not finite, its panel says so.
     """
-    results = independent_results(fit, "group_panels")
+    results = mixed_results(fit, "group_panels")
     frame = group_panels_frame(results, x, group, levels=levels)
-    return _draw_panels(results, _term(results, group), x, frame, ax)
+    return _draw_panels(results, _term(results, group), _spelled(results, x), frame, ax)
 
 
 def pooling_panels(
@@ -319,13 +354,14 @@ def pooling_panels(
         frame = pooling.to_frame().reset_index()
         first = frame[frame["term"] == term.names[0]]
         first = first.drop_duplicates(list(first.columns[: first.columns.get_loc("term")]))
-        return _dumbbells(one_panel(ax), first.assign(level=level_names(term.levels)), term.group)
+        first = first.assign(level=level_names(term.levels))
+        return _dumbbells(one_panel(ax), first, term.group, _scale_of(fit))
     counts = np.bincount(term.codes, minlength=term.n_levels)
     chosen = [term.levels[k] for k in _chosen_levels(term, counts, levels)]
     return _draw_panels(fit, term, name, pooling.lines(name, chosen), ax)
 
 
-def _first_varying(fit: LinearMixedResults, term: RandomEffects) -> str | None:
+def _first_varying(fit: MixedResults, term: RandomEffects) -> str | None:
     """The first predictor that varies within levels, one whose slope is random if there is one."""
     names = [name for name in fit.params.index if name != "Intercept"]
     for name in sorted(names, key=lambda predictor: predictor not in term.names):
@@ -337,27 +373,56 @@ def _first_varying(fit: LinearMixedResults, term: RandomEffects) -> str | None:
     return None
 
 
-def _draw_panels(fit: LinearMixedResults, term: RandomEffects, x: str, frame: pd.DataFrame, ax: Any) -> Any:
-    column = _column(fit, x)
+def _draw_panels(fit: MixedResults, term: RandomEffects, x: str, frame: pd.DataFrame, ax: Any) -> Any:
+    column, response = _column(fit, x), response_shown(fit)
     names = list(dict.fromkeys(frame["level"]))
     panels = _grid(len(names), ax)
-    ends = np.array([column.min(), column.max()])
+    grid = np.linspace(column.min(), column.max(), 2 if fit.solution.response.mean_is_linear else POINTS)
+    labels = list(term.levels)
     for panel, level in zip(panels, names, strict=True):
-        rows = term.codes == list(term.levels).index(level)
-        panel.plot(column[rows], fit.design.response.values[rows], "o", color=ink(), markersize=3, alpha=0.6)
+        rows = term.codes == labels.index(level)
+        panel.plot(column[rows], response[rows], "o", color=ink(), markersize=3, alpha=0.6)
         lines = frame.loc[frame["level"] == level, ["pooling", "intercept", "slope"]]
         for pooling, intercept, slope in lines.to_numpy():
             colour, style = LINES[pooling]
-            panel.plot(ends, intercept + slope * ends, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
+            height = _mean_along(fit, rows, _straight(grid, intercept, slope))
+            panel.plot(grid, height, style, color=colour, linewidth=1.6, label=f"{pooling} pooling")
+            if np.isnan(height).any():
+                _unknown_line(panel, column[rows], fit.design.response.values[rows], colour)
         _title(panel, *level_names([level]))
     some = f"   ({len(names)} of the {term.n_levels} levels of {term.group})" if len(names) < term.n_levels else ""
-    _legend(panels, f"{x}{some}", fit.model.endog_names)
+    _legend(panels, f"{x}{some}", response_label(fit))
     return panels
+
+
+def _straight(x: Array, intercept: float, slope: float) -> Array:
+    """The linear predictor along x: endless everywhere if the intercept is and there is no slope to it."""
+    if np.isinf(intercept) and np.isnan(slope):
+        return np.full(x.size, np.sign(intercept) * ENDLESS)
+    return np.asarray(intercept + slope * x if np.isfinite(slope) else np.full(x.size, np.nan))
+
+
+def _mean_along(fit: MixedResults, rows: Array, eta: Array) -> Array:
+    """The mean of the response at values of the linear predictor, further predictors at their means in some rows."""
+    response = fit.solution.response
+    further = {name: np.repeat(X[rows].mean(axis=0)[None], eta.size, axis=0) for name, X in response.matrices.items()}
+    with np.errstate(all="ignore"):  # nan where there is no line
+        return np.asarray(response.mean(response.predictors(eta, further)), dtype=float)
+
+
+def _unknown_line(panel: Axes, x: Array, y: Array, colour: str) -> None:
+    """Say what a level without a line of its own has: a mean at its one x, or outcomes that are separated."""
+    if np.ptp(x) == 0:
+        panel.plot(x[:1], [y.mean()], "D", color=colour, markerfacecolor=paper(), markersize=6, zorder=3)
+        return
+    panel.text(
+        0.5, 0.5, "no finite\nline of its own", transform=panel.transAxes, color=colour, ha="center", va="center"
+    )
 
 
 def _title(panel: Any, text: str) -> None:
     """Name a panel in the room that it has beside its neighbours."""
-    label_axes(panel, title=fill(text, PANEL_LETTERS, max_lines=2, placeholder="…")).title.set_fontsize("small")
+    label_axes(panel, title=text, small=True)
 
 
 def _grid(count: int, axes: Any) -> list[Any]:
@@ -366,21 +431,12 @@ def _grid(count: int, axes: Any) -> list[Any]:
         if len(given) < count:
             raise SpecificationError(f"{count} levels need as many Axes; found {len(given)}")
         return given[:count]
-    from matplotlib import pyplot as plt
-
-    columns = min(count, 4)
-    rows = -(-count // columns)
-    size = (2.0 * columns + 0.4, 1.8 * rows + 0.7)
-    _, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained")
-    panels = list(grid.ravel())
-    for unused in panels[count:]:
-        unused.set_visible(False)
-    return panels[:count]
+    return panel_grid(count, MOST_BESIDE, PANEL, sharex=True, sharey=True)
 
 
 def _legend(panels: Sequence[Any], x: str, y: str) -> None:
     figure = panels[0].figure
-    figure.supxlabel(x, fontsize="medium")
-    figure.supylabel(y, fontsize="medium")
+    write_over(figure.supxlabel("", fontsize="medium"), x)
+    write_over(figure.supylabel("", fontsize="medium"), y)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small")

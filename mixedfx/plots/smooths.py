@@ -10,9 +10,11 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx.diagnostics.checks import mixed_results
 from mixedfx.exceptions import SpecificationError
+from mixedfx.formula import display
 from mixedfx.matrices.frame import FrameRows
 from mixedfx.matrices.pooled import smooth_encoder
-from mixedfx.plots.look import GREY, PALETTE, label_axes, legend_beside, one_panel
+from mixedfx.plots.look import GREY, PALETTE, one_panel, panel_grid
+from mixedfx.plots.names import entry, label_axes, legend_beside, plain
 from mixedfx.results.base import MixedResults
 from mixedfx.results.smooths import CURVE_COLUMNS, chosen_smooths, smooth_curve
 
@@ -100,7 +102,7 @@ def smooth(fit: Any, name: str | None = None, *, alpha: float = 0.05, rug: bool 
         raise SpecificationError(
             f"the model has several smooths ({', '.join(panels)}) and one ax: name one, or leave out ax"
         )
-    axes = [one_panel(ax)] if len(panels) == 1 else _grid(len(panels))
+    axes = [one_panel(ax)] if len(panels) == 1 else panel_grid(len(panels), MOST_BESIDE, PANEL)
     for panel, own in zip(axes, panels, strict=True):
         _draw(panel, frame[groups == own], results, own, rug)
     if len(panels) == 1:
@@ -109,29 +111,16 @@ def smooth(fit: Any, name: str | None = None, *, alpha: float = 0.05, rug: bool 
     return out
 
 
-def _grid(count: int) -> list[Axes]:
-    from matplotlib import pyplot as plt
-
-    columns = min(count, MOST_BESIDE)
-    rows = -(-count // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained", squeeze=False
-    )
-    for empty in axes.ravel()[count:]:
-        figure.delaxes(empty)
-    return list(axes.ravel()[:count])
-
-
 def _draw(ax: Axes, frame: pd.DataFrame, results: MixedResults, group: str, rug: bool) -> None:
     term = next(term for term in results.design.random if term.group == group)
     encoder = smooth_encoder(term)
-    variable = group.removeprefix("s(").rsplit(")", 1)[0]
+    variable = plain(display(encoder.smooth.arguments[0]))
     ax.axhline(0.0, color=GREY, linewidth=0.8, linestyle=":")
     for place, (_, curve) in enumerate(frame.groupby("smooth", sort=False)):
         colour = PALETTE[place % len(PALETTE)]
         level = curve["level"].iloc[0]
         ax.fill_between(curve["x"], curve["lower"], curve["upper"], color=colour, alpha=0.2, linewidth=0)
-        ax.plot(curve["x"], curve["fit"], color=colour, label=None if level is None else str(level))
+        ax.plot(curve["x"], curve["fit"], color=colour, label=None if level is None else entry(level))
     if rug and results.model.inputs is not None:
         rows = FrameRows(results.model.inputs.frame, results.design.keep)
         values = np.unique(encoder.values(rows))
@@ -141,7 +130,7 @@ def _draw(ax: Axes, frame: pd.DataFrame, results: MixedResults, group: str, rug:
             values, np.zeros(values.size), "|", color=GREY, markersize=5, transform=ax.get_xaxis_transform(), zorder=1
         )
     edf = results.smooths["edf"].reindex(frame["smooth"].unique())
-    title = f"{group}: edf {edf.iloc[0]:.1f}" if len(edf) == 1 else group
-    label_axes(ax, x=variable, y=group.split(":")[0], title=title)
+    title = f"{plain(group)}: edf {edf.iloc[0]:.1f}" if len(edf) == 1 else plain(group)
     if encoder.by is not None:
         legend_beside(ax, encoder.by)
+    label_axes(ax, x=variable, y=f"s({variable})", title=title)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mixedfx import plots
-from mixedfx.exceptions import SpecificationError
+from mixedfx._arguments import checked_choice
 from mixedfx.results.base import MixedResults
 
 __all__ = ["suited"]
@@ -33,10 +33,8 @@ def suited(fit: MixedResults, kind: str | None = None, **options: Any) -> Any:
     """
     if kind is None:
         kind = _best(fit)
-    known = pictures()
-    if kind not in known:
-        raise SpecificationError(f"kind is one of {', '.join(map(repr, known))}; found {kind!r}")
-    return known[kind](fit, **(_usual(fit, kind) | options))
+    picture = checked_choice("kind", kind, pictures())
+    return picture(fit, **(_usual(fit, kind) | options))
 
 
 def _best(fit: MixedResults) -> str:

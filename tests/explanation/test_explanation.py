@@ -422,3 +422,39 @@ def test_the_second_of_two_rows_has_the_same_names():
     data = mfx.load_dataset("orthodont").rename(columns={"age": "visit_id"})
     fit = mfx.lmer("distance ~ Sex", data, residual=mfx.Unstructured("visit_id", "Subject"))
     assert r"[\text{visit\_id}_i, \text{visit\_id}_j]" in mfx.explain(fit).equations.scalar
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial", "ordinal"])
+def test_sentences_have_names_without_back_quotes_and_one_full_stop(family):
+    rng, g = np.random.default_rng(3), np.repeat(np.arange(20), 10)
+    data = pd.DataFrame({"day (no.)": rng.normal(size=200), "school nr.": g})
+    eta = data["day (no.)"] + rng.normal(size=20)[g]
+    draws = {
+        "gaussian": eta + rng.normal(size=200),
+        "poisson": rng.poisson(np.exp(0.5 * eta)),
+        "binomial": (eta + rng.logistic(size=200) > 0).astype(int),
+        "ordinal": np.digitize(eta + rng.logistic(size=200), [-1.0, 1.0]),
+    }
+    data["score (raw)"] = draws[family]
+    fit = mfx.glmer("`score (raw)` ~ `day (no.)` + (1 | `school nr.`)", data, family=family)
+    told = str(mfx.explain(fit)).split("As equations")[0]
+    assert "score (raw)" in told
+    assert "`score (raw)`" not in told
+    assert ".." not in told
+    assert "levels of school nr." in " ".join(told.split())
+
+
+def test_long_names_of_a_diagram_stay_apart_and_in_their_box():
+    rng, g = np.random.default_rng(3), np.repeat(np.arange(12), 8)
+    names = [f"{word} of the treatment that was given" for word in ("DOSE WITHIN A WEEK", "DOSE WITHIN A YEAR", "KIND")]
+    data = pd.DataFrame(rng.normal(size=(96, 3)), columns=names).assign(g=g)
+    data["y"] = rng.normal(size=96) + rng.normal(size=12)[g]
+    fit = mfx.lmer("y ~ " + " + ".join(f"`{name}`" for name in names) + " + (1 | g)", data)
+    (box,) = [node for node in mfx.explain(fit).diagram.nodes if node.kind == "data"]
+    assert len(set(box.notes)) == 3
+    panel = mfx.explain(fit).plot()
+    panel.figure.draw_without_rendering()
+    (frame,) = [patch.get_window_extent() for patch in panel.patches if type(patch).__name__ == "Rectangle"]
+    written = [text.get_window_extent() for text in panel.texts if text.get_text() in box.notes]
+    assert len(written) == 3
+    assert all(frame.x0 < one.x0 and one.x1 < frame.x1 for one in written)

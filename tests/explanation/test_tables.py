@@ -117,6 +117,22 @@ def test_responses_and_rows_of_compared_models(sleep):
     assert len(mfx.compare([one, lognormal])) == 2
 
 
+def test_criteria_that_do_not_compare_are_told(sleep):
+    full = mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep)
+    others = {
+        "same fixed effects": mfx.lmer("Reaction ~ 1 + (1 | Subject)", sleep),
+        "some full ones": mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep, reml=False),
+        "150 rows": mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep[:150]),
+    }
+    for reason, other in others.items():
+        with pytest.raises(mfx.SpecificationError, match=reason):
+            mfx.compare([full, other])
+        assert reason in " ".join(mfx.summary_col([full, other]).notes)
+    slopes = mfx.lmer("Reaction ~ Days + (Days | Subject)", sleep)
+    assert mfx.compare([full, slopes]) is not None
+    assert len(mfx.summary_col([full, slopes]).notes) == 1
+
+
 def test_a_pair_of_fits_is_told_to_be_a_list(sleep):
     one = mfx.lmer("Reaction ~ Days + (1 | Subject)", sleep)
     for call in (lambda: mfx.compare(one, one), lambda: mfx.summary_col(one)):
@@ -137,7 +153,8 @@ def test_generalised_fits_have_their_measures(salamanders):
 def test_approximations_are_told():
     data, formula = mfx.load_dataset("cbpp"), "cbind(incidence, size - incidence) ~ period + (1 | herd)"
     fits = [mfx.glmer(formula, data, family="binomial", nagq=nagq) for nagq in (1, 15)]
-    assert "not approximated alike" in " ".join(mfx.compare(fits).notes)
+    for table in (mfx.compare(fits), mfx.summary_col(fits)):
+        assert "not approximated alike" in " ".join(table.notes)
 
 
 def test_models_of_statsmodels(sleep, salamanders):

@@ -1,13 +1,18 @@
 """Pictures by the data behind them: frames against definitions, and what is drawn against the frames."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot
+from matplotlib.colors import to_rgba
 from scipy import stats
+from scipy.optimize import minimize
 
 import mixedfx as mfx
 from mixedfx import plots
+from mixedfx.plots import engine
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +205,28 @@ def test_surface_is_the_objective_and_the_path_ends_at_the_estimate(sleep):
         plots.likelihood_surface(sleep, (0, 5))
 
 
+def test_surface_of_a_generalised_model_is_least_over_all_other_parameters(monkeypatch):
+    counts = mfx.load_dataset("grouseticks").iloc[::4].reset_index(drop=True)
+    fit = mfx.glmer("TICKS ~ cHEIGHT + (1 | BROOD) + (1 | LOCATION)", counts, family="poisson")
+    frame = plots.likelihood_surface_frame(fit)
+    assert -1e-5 < frame["deviance"].min() < 0.1  # nowhere below the estimate, which is beside a point of the grid
+    for row in (45, 230, 400):
+        theta = frame.iloc[row, :2].to_numpy()
+        free = minimize(lambda beta, theta=theta: fit.model.objective([*beta, *theta])[0], fit.params, tol=1e-10)
+        assert frame["deviance"].iloc[row] == pytest.approx(free.fun + 2.0 * fit.llf, abs=1e-4)
+    monkeypatch.setattr(engine, "PROFILED_POINTS", 5)
+    assert plots.likelihood_surface(fit).get_title() == "Likelihood regions"
+
+
+def test_curve_of_a_generalised_model_has_risen_at_the_ends_of_its_profile():
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    fit = mfx.glmer(formula, mfx.load_dataset("cbpp"), family="binomial", nagq=7)
+    frame = plots.likelihood_surface_frame(fit)
+    ends = mfx.profile(fit).conf_int().loc["sd_Intercept|herd"]
+    risen = np.interp(ends, frame.iloc[:, 0], frame["deviance"])
+    assert risen == pytest.approx(3.8415, abs=0.05)  # between the points of a grid
+
+
 def test_influence_names_the_remarkable_rows(sleep):
     found = mfx.influence(sleep)
     ax = found.plot()
@@ -207,6 +234,23 @@ def test_influence_names_the_remarkable_rows(sleep):
     assert names == {str(row) for row in found.cooks_distance.index[found.is_remarkable]}
     by_subject = mfx.influence(sleep, "Subject").plot()
     assert by_subject.get_xticklabels()[0].get_text() == "309"
+
+
+@pytest.mark.parametrize(("levels", "spread"), [(3, 1.0), (4, 30.0), (5, 1.0), (12, 1.0), (40, 1.0)])
+def test_orange_stems_are_those_of_which_the_line_below_speaks(levels, spread):
+    rng, g = np.random.default_rng(levels), np.repeat(np.arange(levels), 8)
+    data = pd.DataFrame({"x": rng.normal(size=g.size), "g": g})
+    data["y"] = rng.normal(size=g.size) + spread * rng.standard_t(3, levels)[g] + data["x"] * (g == 2) * spread
+    page = mfx.check(mfx.lmer("y ~ x + (1 | g)", data))
+    panel, line = page.plot()[1, 1], page.panels().loc["influence", "line"]
+    colours = [tuple(colour) for colour in panel.collections[0].get_colors()]
+    orange = sum(colour == to_rgba("#D55E00") for colour in colours)
+    assert orange == page.influence.is_remarkable.sum()
+    assert ("out (above" in line) == (orange > 0)
+    assert orange == 0 or f"; {orange} of {levels} stand" in line
+    assert orange > 0 or " moves the fixed effects a lot" not in line
+    (limit,) = [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == "--"]
+    assert limit == min(4.0 / levels, 1.0)
 
 
 def test_dashboards(sleep, herds):
@@ -284,4 +328,124 @@ def test_the_model_draws_what_was_seen(sleep):
     zero = frame[frame["x"] == 0].iloc[0]
     assert zero["observed"] == pytest.approx(float((counts["count"] == 0).mean()))
     assert zero["observed"] > zero["upper"]  # more zeros than a Poisson model draws
-    pyplot.close("all")
+
+
+DISCRETE = {
+    "counts": ("count ~ mined + (1 | site)", "salamanders", "poisson", None),
+    "yes or no": ("use ~ urban + (1 | district)", "contraception", "binomial", ["N", "Y"]),
+    "categories": ("Informed ~ Product + (1 | Consumer)", "ham", "ordinal", [2, 3, 5, 7, 8, 9]),
+    "trials": ("right ~ Product + (1 | Consumer)", "ham", "binomial", [0.0, 0.25, 0.5, 0.75, 1.0]),
+}
+
+
+@pytest.mark.parametrize("kind", DISCRETE)
+def test_bars_of_a_predictive_picture_are_the_shares_that_are_counted_in_the_simulation(kind):
+    formula, name, family, values = DISCRETE[kind]
+    data = mfx.load_dataset(name)
+    if name == "ham":
+        data = data.iloc[:240].rename(columns={"Informed.liking": "Informed"})
+        data["Informed"] = data["Informed"].replace({1: 2, 4: 3, 6: 5})  # with gaps between the numbers
+        data = data.assign(right=(data["Informed"] % 5) / 4, of=4)
+    fit = mfx.glmer(formula, data, family=family, weights="of" if kind == "trials" else None)
+    frame = plots.predictive_frame(fit, 40, seed=1, alpha=0.2).set_index("x")
+    seen, drawn = data[formula.split()[0]], fit.simulate(40, seed=1).to_numpy()
+    codes = {value: 1.0 + k for k, value in enumerate(values)} if kind == "categories" else {"N": 0.0, "Y": 1.0}
+    assert values is None or frame.index.tolist() == values
+    for value, row in frame.iterrows():
+        assert row["observed"] == (seen == value).mean()
+        shares = (np.abs(drawn - codes.get(value, value)) < 1e-9).mean(axis=0)
+        expected = np.quantile(shares, [0.5, 0.1, 0.9])
+        assert row[["median", "lower", "upper"]].to_numpy(dtype=float) == pytest.approx(expected)
+    assert frame["observed"].sum() == pytest.approx(1.0)
+    panel = plots.predictive(fit, 40, seed=1, alpha=0.2)
+    assert [bar.get_height() for bar in panel.patches] == frame["observed"].tolist()
+    reached = frame[frame["upper"] > 0]
+    assert panel.lines[0].get_ydata() == pytest.approx(reached["median"].to_numpy())
+    ends = np.array([segment[:, 1] for segment in panel.collections[0].get_segments()])
+    assert ends == pytest.approx(reached[["lower", "upper"]].to_numpy())
+    centres = np.array([bar.get_x() + 0.5 * bar.get_width() for bar in panel.patches])
+    assert panel.lines[0].get_xdata() == pytest.approx(centres[frame["upper"] > 0])
+    if values is not None:
+        named = [text.get_text() for text in panel.get_xticklabels()]
+        assert named == [value if isinstance(value, str) else f"{value:g}" for value in values]
+
+
+def test_responses_of_many_values_are_curves(sleep, herds):
+    spread = mfx.glmer("TICKS ~ YEAR + (1 | BROOD)", mfx.load_dataset("grouseticks"), family="poisson")
+    for fit, name in ((sleep, "Reaction"), (herds, "proportion of incidence"), (spread, "TICKS")):
+        panel, frame = plots.predictive(fit, 40), plots.predictive_frame(fit, 40)
+        assert (panel.get_xlabel(), panel.get_ylabel()) == (name, "share of responses up to x")
+        assert panel.lines[1].get_ydata() == pytest.approx(frame["observed"].to_numpy())
+        assert frame["observed"].is_monotonic_increasing
+
+
+def test_a_forest_of_ratios_is_that_of_the_tables(herds):
+    frame = plots.forest_frame(herds, exp=True).set_index("term")
+    tidy = mfx.tidy(herds, exponentiate=True).set_index("term").loc[frame.index]
+    found = tidy[["estimate", "conf_low", "conf_high"]].to_numpy(dtype=float)
+    np.testing.assert_allclose(frame[["estimate", "lower", "upper"]], found, rtol=1e-14)
+    assert frame["estimate"].to_numpy() == pytest.approx(np.exp(herds.params.to_numpy()[1:]))
+    column = mfx.summary_col([herds], exp=True).to_frame().iloc[:, 0]
+    for term, value in frame["estimate"].items():
+        assert float(column[term].split()[0]) == pytest.approx(value, abs=5e-4)
+    panel = plots.forest(herds, exp=True)
+    assert panel.get_xscale() == "log"
+    assert panel.lines[0].get_xdata()[0] == 1.0
+    assert panel.get_xlabel() == "odds ratio"
+    assert "odds ratio" in str(herds.summary(exp=True))
+    assert all(text.get_text() == f"{x:g}" for x, text in zip(panel.get_xticks(), panel.get_xticklabels()))
+
+
+@pytest.mark.parametrize(
+    ("family", "link", "said"),
+    [
+        ("poisson", None, "rate ratio"),
+        ("nbinom2", None, "rate ratio"),
+        ("gamma", "log", "ratio of means"),
+        ("gaussian", None, "exp(coefficient)"),
+        ("binomial", "cloglog", "hazard ratio"),
+        ("binomial", "probit", "exp(coefficient)"),
+    ],
+)
+def test_what_a_ratio_is_called_follows_from_family_and_link(family, link, said):
+    rng, g = np.random.default_rng(8), np.repeat(np.arange(20), 6)
+    data = pd.DataFrame({"x": rng.normal(size=120), "g": g})
+    mean = np.exp(0.5 + 0.3 * data["x"] + 1.2 * rng.normal(size=20)[g])
+    draws = {
+        "gamma": lambda: rng.gamma(3.0, mean / 3.0),
+        "gaussian": lambda: rng.normal(mean),
+        "binomial": lambda: (mean > rng.exponential(1.5, 120)).astype(int),
+        "nbinom2": lambda: rng.poisson(rng.gamma(2, mean / 2)),
+        "poisson": lambda: rng.poisson(mean),
+    }
+    data["y"] = draws[family]()
+    fit = mfx.glmer("y ~ x + (1 | g)", data, family=family, link=link)
+    assert plots.forest(fit, exp=True).get_xlabel() == said
+    assert said.replace("coefficient", "coef") in str(fit.summary(exp=True))
+
+
+def test_names_in_back_quotes_are_names_as_in_formulas():
+    data = mfx.load_dataset("sleepstudy").rename(columns={"Days": "day no. (%)"})
+    data["half year"] = np.where(data["Subject"].cat.codes % 2 == 0, "even", "odd")
+    fit = mfx.lmer("Reaction ~ `day no. (%)` * `half year` + (`day no. (%)` | Subject)", data)
+    bare, quoted = ("day no. (%)", "half year"), ("`day no. (%)`", "`half year`")
+    frames = [plots.effect_frame(fit, x, by) for x, by in (bare, quoted)]
+    pd.testing.assert_frame_equal(*frames)
+    frames = [plots.effect_frame(fit, by, at={x: 3.0}) for x, by in (bare, quoted)]
+    pd.testing.assert_frame_equal(*frames)
+    assert len(plots.effect(fit, quoted[0], panels=quoted[1])) == 2
+    pd.testing.assert_frame_equal(*(plots.group_panels_frame(fit, x) for x, _ in (bare, quoted)))
+    assert len(plots.group_panels(fit, quoted[0])) == 12
+
+
+def test_effects_of_one_name_in_two_terms_of_a_factor_have_a_panel_each():
+    data = mfx.load_dataset("machines")
+    data["t"] = np.arange(len(data)) % 7
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.lmer("score ~ 1 + (1 + Machine | Worker) + (1 + t | Worker)", data)
+    panels = plots.caterpillar(fit)
+    assert len(panels) == 5
+    for panel, place in zip(panels, range(5), strict=True):
+        drawn = panel.lines[-1].get_xdata()
+        np.testing.assert_allclose(np.sort(drawn), np.sort(fit.random_effects["Worker"].iloc[:, place]))
