@@ -11,11 +11,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from tests import statements
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs" / "course").glob("lesson*.md"))
 SHIPPED = ROOT / "mixedfx" / "lessons"
 
-CODE = re.compile(r"```\{code-cell\}[^\n]*\n((?::tags:[^\n]*\n+)?)(.*?)\n```", re.DOTALL)
+CODE = re.compile(r"```\{code-cell\}[^\n]*\n((?::tags:[^\n]*\n+|---\n.*?\n---\n)?)(.*?)\n```", re.DOTALL)
 
 
 def cells(page):
@@ -30,7 +32,8 @@ def cells(page):
 
 
 def plain(text):
-    """What the site's Markdown says in Jupyter's."""
+    """What the site's Markdown says in Jupyter's: of a link within the site its words are left."""
+    text = re.sub(r"\{ref\}`([^`<]+?)\s*<glossary-[\w-]+>`", r"\1", text)
     text = re.sub(r"\{(?:doc|ref|any)\}`([^`<]+?)\s*(?:<[^`]*>)?`", r"*\1*", text)
     text = re.sub(r"\{\w+\}`~?([^`]+)`", r"`\1`", text)
     text = re.sub(
@@ -62,9 +65,6 @@ def notebook(page):
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-NUMBER = re.compile(r"(?<![\w.])[-−]?\d*\.\d+")
-
-
 def ran(page):
     """Run the cells of a page and return all that they show."""
     names, shown = {}, []
@@ -78,24 +78,17 @@ def ran(page):
             value = eval(compile(ast.Expression(last.value), page.stem, "eval"), names) if is_value else None
         getattr(value, "_repr_html_", str)()  # what the page shows, and may fail
         shown += [printed.getvalue(), "" if value is None else str(value)]
+        plt.close("all")  # as Jupyter does after each cell
     return "\n".join(shown)
 
 
 def unshown(page):
-    """Run a page and return the decimal numbers in its text that no cell shows."""
+    """Run a page and return the numbers in its text that come from no cell (:mod:`tests.statements`)."""
     mpl.use("Agg")
-    with pd.option_context("display.width", 200, "display.max_columns", 50):
-        shown = {float(number.replace("−", "-")) for number in NUMBER.findall(ran(page))}
-    plt.close("all")
-    prose = "".join(text for is_code, text, _ in cells(page) if not is_code)
-    prose = re.sub(r"```(?!\{dropdown\}).*?```", "", prose, flags=re.DOTALL)
-    missing = []
-    for said in NUMBER.findall(prose):
-        digits = len(said.partition(".")[2])
-        value = float(said.replace("−", "-"))
-        if not any(abs(round(abs(number), digits) - abs(value)) < 10.0**-digits / 2 for number in shown):
-            missing.append(said)
-    return missing
+    with mpl.rc_context(), pd.option_context("display.width", 200, "display.max_columns", 50):
+        shown = ran(page)
+    text = page.read_text(encoding="utf-8")
+    return statements.unshown(statements.paragraphs(text), shown, statements.code(text))
 
 
 def main():

@@ -15,14 +15,12 @@ import numpy as np
 import pytest
 
 import mixedfx as mfx
-from tests.lessons import unshown
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BUILT = Path(os.environ.get("MIXEDFX_SITE", DOCS / "_build" / "html"))
 NOT_PAGES = {"_build", "_templates", "jupyter_execute"}
 PAGES = sorted(page for page in DOCS.rglob("*.md") if not NOT_PAGES & set(page.relative_to(DOCS).parts))
-EXECUTED = ("choosing-structure", "comparison", "faq", "from-csv-to-report", "glossary")
 READABLE = 4.5  # WCAG 2.2, level AA, text of usual size
 SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 
@@ -122,26 +120,20 @@ def test_pictures_that_are_not_drawn_by_a_cell_are_there_and_described(page):
         assert re.search(r"alt=[\"'].", call), call
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", EXECUTED)
-def test_a_page_runs_and_its_numbers_come_from_its_cells(page):
-    if page == "from-csv-to-report":
-        pytest.importorskip("great_tables", reason="the page shows it; it comes with the extra of the documentation")
-    assert unshown(DOCS / f"{page}.md") == [], "numbers in the text that no cell shows"
-
-
 CALLS = sorted(
     {
-        call.replace("\\|", "|")
-        for row in re.findall(r"^\|.*\|$", (DOCS / "coming-from.md").read_text(encoding="utf-8"), re.MULTILINE)
-        for call in re.findall(r"`((?:mfx|fit)\.[^`]+)`", re.split(r"(?<!\\)\|", row)[2])
+        (page, call.replace("\\|", "|"))
+        for page in ("coming-from", "from_lme4", "from_statsmodels")
+        for row in re.findall(r"^\|.*\|$", (DOCS / f"{page}.md").read_text(encoding="utf-8"), re.MULTILINE)
+        for call in re.findall(r"`((?:mfx|fit|means)\.[^`]+)`", re.split(r"(?<!\\)\|", row)[2])
+        if "…" not in call
     }
 )
 
 
 @cache
 def invented():
-    """Data with every column that the tables of ``coming-from.md`` name, and a fit."""
+    """Data with every column that the tables of those who come from elsewhere name, and a fit."""
     d = mfx.design(clusters={"school": 6, "class": 2}, subjects=4, within={"treat": ["a", "b"]}, visits=3)
     d["f"] = np.array(["p", "q", "r"])[np.arange(len(d)) // 2 % 3]
     d = d.rename(columns={"visit": "time"})
@@ -160,13 +152,48 @@ def invented():
     return d, mfx.lmer("y ~ x * treat + f + (x | school)", d)
 
 
+@cache
+def renamed():
+    """What the tables of those who come from R and statsmodels call things: data, fits, means, new rows."""
+    d = invented()[0]
+    d = d.assign(g=d["school"], Subject=d["subject"], study=d["subject"], no=1 - d["yes"], yi=d["y"], vi=0.5)
+    d["x2"], d["x3"] = d["item"] % 2, d["item"] % 3
+    small, large = (mfx.lmer(f"y ~ {x} + (1 | g)", d, reml=False) for x in ("1", "x"))
+    fit = mfx.lmer("y ~ x + f + x2 + x3 + (x | g) + (1 | Subject)", d)
+    fits = [mfx.lmer("y ~ x2 + x3 + (1 | g)", d.assign(x2=d["x2"] + shift * d["x"])) for shift in (0, 0.1, 0.2)]
+    meta = mfx.lmer("yi ~ 1 + (1 | study)", d, residual=mfx.KnownVariance("vi"))
+    names = {"fit": fit, "fit0": small, "fit1": large, "small": small, "large": large, "meta": meta, "fits": fits}
+    return names | {"mfx": mfx, "d": d, "new": d[:5], "means": mfx.emmeans(fit, "f")}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
-@pytest.mark.parametrize("call", CALLS)
-def test_calls_of_those_who_come_from_elsewhere_run(call):
-    d, fit = invented()
-    rows = d[d["treat"] == "a"] if "residual=" in call else d  # one row a visit
-    assert eval(call, {"mfx": mfx, "d": rows, "fit": fit}) is not None
+@pytest.mark.parametrize(("page", "call"), CALLS)
+def test_calls_of_those_who_come_from_elsewhere_run(page, call):
+    names = renamed()
+    if page == "coming-from":
+        d, fit = invented()
+        rows = d[d["treat"] == "a"] if "residual=" in call else d  # one row a visit
+        names = {"mfx": mfx, "d": rows, "fit": fit}
+    assert eval(call, dict(names)) is not None
+
+
+def test_the_recipe_for_tables_of_spss_runs():
+    rng = np.random.default_rng(3)
+    wide = mfx.design(subjects=12, between={"group": ["a", "b"]})[["subject", "group"]]
+    wide[["t1", "t2", "t3"]] = rng.normal(10, 2, (12, 1)) + rng.normal(size=(12, 3)) + [0, 1, 2]
+    (code,) = re.findall(r"^```python\n(.*?)^```", (DOCS / "coming-from.md").read_text(encoding="utf-8"), re.M | re.S)
+    names = {"mfx": mfx, "d": wide}
+    exec(code, names)
+    assert len(names["data"]) == 36
+    tests = mfx.anova(names["fit"]).to_frame()["F"]
+    strata = str(mfx.aov("score ~ group * time + Error(subject / time)", names["data"]))
+    assert all(f"{value:.3f}" in strata for value in tests[["time", "group:time"]]), "balanced: the same tests"
+    assert "efficiency" not in strata
+    incomplete = names["data"].drop(index=0)
+    assert "leave incomplete units out" in " ".join(
+        mfx.aov("score ~ group * time + Error(subject / time)", incomplete).summary().notes
+    )
 
 
 def luminance(colour):
