@@ -239,7 +239,6 @@ ARGUMENTS: dict[str, Callable[[Context], Any]] = {
     "term": some(None, "(Intercept)", "1", "x", "nope", 3),
     "parameters": some(None, (0,), (0, 1), (1, 0), (99,), (-1,), (), (0, 0), 3, "a"),
     "start": some(None, np.ones(1), np.zeros(2), [], np.full(2, np.nan), "a", 3.0),
-    "simulated": some(None, lambda context: residuals, lambda context: context.fit, 3),
     "source": some(lambda context: context.fit, lambda context: context.fit, "y ~ x + (1 | g)", None, 3),
     "family": some(None, None, "poisson", "nope", 3),
     "view": some("plates", "unrolled", "nope", None),

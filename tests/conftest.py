@@ -1,7 +1,10 @@
 """Settings shared by every test: one BLAS thread, no deadlines, reproducible examples; and what ``--quick`` runs."""
 
+import gc
 import os
 from pathlib import Path
+
+import pytest
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
@@ -12,9 +15,10 @@ settings.register_profile(
     "default",
     deadline=None,
     derandomize=True,
-    max_examples=30,
+    max_examples=15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+settings.register_profile("many", parent=settings.get_profile("default"), max_examples=60)  # what CI runs
 settings.register_profile("long", parent=settings.get_profile("default"), derandomize=False, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -51,6 +55,32 @@ QUICK = [  # some of every room: ``pytest --quick`` takes less than a minute on 
         "test_suggestions.py",
     )
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is collected lives to the end: the garbage collector need not walk through it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """Tests have no examples in docstrings: they are not searched for them."""
+    return [collector for collector in (yield) if type(collector).__name__ != "DoctestModule"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marks
+def pytest_collection_modifyitems(items):
+    """What takes more than about half a second and has quicker siblings is slow: ``heavy.txt`` lists it."""
+    heavy = set((HERE / "heavy.txt").read_text(encoding="utf-8").splitlines())
+    for item in items:
+        if item.nodeid in heavy:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser):

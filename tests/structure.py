@@ -18,7 +18,8 @@ from mixedfx.fitting import Fit
 PACKAGE = Path(mixedfx.__file__).parent
 FLOORS = [
     {"_lazy", "_typing", "exceptions"},
-    {"_arguments", "_libraries", "_suggestions", "calculus"},
+    {"_suggestions"},
+    {"_arguments", "_libraries", "calculus"},
     {"_progress", "covariance"},
     {"formula", "linalg", "families", "optimize", "datasets", "_display", "_workers"},
     {"matrices"},
@@ -62,14 +63,16 @@ def parsed(path: Path) -> ast.Module:
 @cache
 def nodes_of(path: Path) -> list[ast.AST]:
     """Every node of a file, but for what only type checkers see."""
-    return list(_walk(parsed(path)))
+    nodes: list[ast.AST] = []
+    _collect(parsed(path), nodes)
+    return nodes
 
 
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
+def _collect(node: ast.AST, nodes: list[ast.AST]) -> None:
     for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
-            yield child
-            yield from _walk(child)
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            nodes.append(child)
+            _collect(child, nodes)
 
 
 # --------------------------------------------------------------------------- who imports whom

@@ -6,13 +6,14 @@ tests/reliability (SCL-…) has single hard cases of scale; here hypothesis choo
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import mixedfx as mfx
+from tests.examples import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = examples(12)
 SEEDS = st.integers(0, 10_000)
 SLOPES, CROSSED = "y ~ x + f + (1 + x | g)", "y ~ x + f + (1 | g) + (1 | h)"
 FORMULAS = st.sampled_from([SLOPES, CROSSED, "y ~ x + f + (1 | g)"])

@@ -51,6 +51,8 @@ CASES: dict[str, Case] = {
     "text response": (lmer("f ~ x + (1 | g)"), DataError, ("'f'", "ordinal")),
     "constant response": (lmer("t ~ x + (1 | g)"), DataError, ("'t'", "constant")),
     "infinite": (lmer(data=data(x=[np.inf] + [0.0, 1.0] * 23 + [2.0])), DataError, ("x", "infinite")),
+    "next to zero": (lmer(data=data(x=np.arange(48) * 1e-200)), DataError, ("x", "too small to be squared", "47 rows")),
+    "huge": (lmer(data=data(x=np.arange(48) * 1e200)), DataError, ("x", "too large to be squared", "47 rows")),
     "dates": (lmer("y ~ when + (1 | g)"), DataError, ("when", "date")),
     "complex": (lmer(data=data(x=1j)), (DataError, TypeError), ("x", "complex")),
     "row identifier": (lmer("y ~ x + (1 | id)"), DataError, ("'id'", "row identifier", "sigma=")),
@@ -127,6 +129,7 @@ CASES: dict[str, Case] = {
         ("dispersion",),
     ),
     "dataset": (lambda: mfx.load_dataset("nope"), SpecificationError, ("nope", "list_datasets()")),
+    "file for a dataset": (lambda: mfx.load_dataset("mine.csv"), SpecificationError, ("mine.csv", "pandas.read_csv")),
     "outside the link": (glmer("p ~ 0 + (0 + x | g)", "gamma"), DataError, ("'p'", "intercept", "link='log'")),
     # results
     "new level": (fitted(lambda fit: fit.predict(data(g="new"))), DataError, ("new", "g", "population")),

@@ -82,6 +82,27 @@ CASES: dict[str, Case] = {
         D,
         ("half", "5 values", "48 rows"),
     ),
+    "ragged function": (
+        lmer("y ~ half(x) + (1 | g)", functions={"half": lambda x: [[1, 2]] * 24 + [[1]] * 24}),
+        D,
+        ("half(x)", "one length"),
+    ),
+    "cube of a function": (
+        lmer("y ~ half(x) + (1 | g)", functions={"half": lambda x: np.ones((48, 2, 2))}),
+        D,
+        ("half(x)", "3 dimensions"),
+    ),
+    "function of all rows": (
+        lmer("y ~ I(x - mean(x)) + (1 | g)", functions={"mean": np.mean}),
+        S,
+        ("mean(x)", "row by row", "center(x)", "compute the column"),
+    ),
+    "function that fails on rows": (
+        lmer("y ~ own(x) + (1 | g)", functions={"own": lambda x: x + np.arange(48)}),
+        S,
+        ("own(x)", "half of the rows", "fails"),
+    ),
+    "mean of a column": (lmer("y ~ I(x - mean(x)) + (1 | g)"), S, ("mean(…)", "whole column", "center(x)", "wb(x, g)")),
     "not an expression": (lambda: as_expression("x +"), S, ("x +", "not an expression")),
     "indexes": (lmer(data=shuffled("x")), D, ("'x'", "'y'", "index", "DataFrame")),
     "mixed labels": (
@@ -106,6 +127,11 @@ CASES: dict[str, Case] = {
         ("'y'", "does not vary within the levels of g"),
     ),
     "exact": (lmer("v ~ x + (1 | g)", data=data(v=1 + 2 * data()["x"])), D, ("'v'", "exact linear function of x")),
+    "response of a planned study": (
+        lambda: mfx.check_design("z ~ x + (1 | g)", data()),
+        DataError,
+        ("no column 'z'", "left out", "'~ x + (1 | g)'"),
+    ),
     "residual of counts": (
         lambda: mfx.check_design("s ~ x + (1 | g)", data(), family="poisson", sigma=1.0),
         S,

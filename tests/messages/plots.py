@@ -7,7 +7,7 @@ import numpy as np
 
 import mixedfx as mfx
 from mixedfx import SpecificationError
-from tests.messages.helpers import Case, data
+from tests.messages.helpers import Case, data, glmer, lmer
 
 
 def plots() -> Any:
@@ -49,6 +49,20 @@ def wide() -> Any:
     rows = np.arange(2004)
     frame = {"y": np.random.default_rng(1).normal(size=2004) + rows % 4, "g": rows % 4}
     return mfx.lmer("y ~ 1 + (1 | g)", frame)
+
+
+@cache
+def many() -> Any:
+    rng, g = np.random.default_rng(2), np.repeat(np.arange(20), 12)
+    frame = {"y": rng.normal(size=240), "g": g} | {f"x{k}": rng.normal(size=240) for k in range(8)}
+    frame["y"] += sum(rng.normal(size=20)[g] * frame[f"x{k}"] for k in range(8)) + rng.normal(size=20)[g]
+    return mfx.lmer("y ~ 1 + (x0 + x1 + x2 + x3 + x4 + x5 + x6 + x7 || g)", frame)
+
+
+@cache
+def flat() -> Any:
+    rows = np.arange(40)
+    return lmer("y ~ 1 + (1 | g)", data={"y": np.where(rows % 2 == 0, 1.0, -1.0) * (1 + rows // 4), "g": rows // 4})()
 
 
 def axes(count: int = 1) -> Any:
@@ -113,7 +127,72 @@ CASES: dict[str, Case] = {
     "quantiles of no group": (lambda: plots().qq(fit(), "nope"), S, ("'nope'", "'g'")),
     "quantiles of no term": (lambda: plots().qq(fit(), "g", "nope"), S, ("g", "'nope'", "'x'")),
     "surface of no parameter": (lambda: plots().likelihood_surface(fit(), (0, 9)), S, ("0 to 2", "9")),
+    "surface without a likelihood": (
+        lambda: plots().likelihood_surface(glmer("s ~ x + (1 | g)", "poisson", nagq=0)()),
+        S,
+        ("likelihood_surface", "nagq=1"),
+    ),
+    "surface of another likelihood": (
+        lambda: plots().likelihood_surface(glmer("s ~ me(x, sd=0.3) + (1 | g)", errors_in_variables="ml")()),
+        S,
+        ("likelihood_surface", "errors of measurement"),
+    ),
+    "start of a surface": (
+        lambda: plots().likelihood_surface(glmer("s ~ x + (1 | g)", "poisson")(), start=[1.0]),
+        S,
+        ("start", "linear mixed models"),
+    ),
     "picture of a fit": (lambda: fit().plot("nope"), S, ("kind", "'nope'", "'effect'")),
     "panels of an effect in Axes": (lambda: plots().effect(three(), "x", panels="f", ax=axes()), S, ("panels=", "ax")),
     "one variable twice": (lambda: plots().effect(three(), "x", "f", panels="f"), S, ("'f'", "panels")),
+    "ridge of no fit": (lambda: plots().ridge(3), TypeError, ("ridge", "mfx.bootstrap", "int")),
+    "ridge of no effect": (lambda: plots().ridge(fit(), term="nope"), S, ("g", "'nope'", "'x'")),
+    "ridge of no group": (lambda: plots().ridge(fit(), "nope"), S, ("'nope'", "'g'")),
+    "ridge without a variance": (lambda: plots().ridge(flat()), S, ("g", "no variance", "Intercept", "caterpillar")),
+    "draws of a fit": (lambda: plots().ridge(fit(), parameters="x"), S, ("parameters=", "mfx.bootstrap", "term=")),
+    "effects of draws": (lambda: plots().ridge(replicates(), "g"), S, ("group", "parameters=")),
+    "ridge of few replicates": (
+        lambda: plots().ridge(mfx.bootstrap(fit(), 2, seed=1)),
+        S,
+        ("2 replicates", "at least"),
+    ),
+    "ridge of draws that are the same": (
+        lambda: plots().ridge(mfx.bootstrap(fit(), 12, statistic=lambda fit: {"one": 1.0}, seed=1)),
+        S,
+        ("one", "same in all replicates", "parameters="),
+    ),
+    "scatter of one effect": (
+        lambda: plots().scatter_matrix(three()),
+        S,
+        ("two terms", "'Intercept' alone", "caterpillar"),
+    ),
+    "scatter of one parameter": (
+        lambda: plots().scatter_matrix(replicates(), parameters=["x"]),
+        S,
+        ("two parameters", "'x' alone", "plot_bootstrap"),
+    ),
+    "scatter of no effect": (lambda: plots().scatter_matrix(fit(), terms=["nope", "x"]), S, ("'nope'", "'x'")),
+    "scatter of draws of a fit": (
+        lambda: plots().scatter_matrix(fit(), parameters=["x"]),
+        S,
+        ("parameters=", "terms="),
+    ),
+    "scatter of effects of draws": (lambda: plots().scatter_matrix(replicates(), "g"), S, ("group", "parameters=")),
+    "scatter of a profile": (lambda: plots().scatter_matrix(profile()), S, ("joint draws", "mfx.bootstrap(fit)")),
+    "scatter of many": (lambda: plots().scatter_matrix(many()), S, ("8 terms", "9", "terms=")),
+    "panels of an ordinal response": (
+        lambda: plots().group_panels(glmer("s ~ x + (1 | g)", "ordinal", data=data(s=data()["s"] + 1))(), "x"),
+        S,
+        ("group_panels", "ordinal", "plots.effect"),
+    ),
+    "surface of structured residuals": (
+        lambda: plots().likelihood_surface(lmer("y ~ x + (1 | g)", residual=mfx.VarIdent("f"))()),
+        S,
+        ("likelihood_surface", "residual="),
+    ),
+    "shrinkage with errors of measurement": (
+        lambda: plots().shrinkage(lmer("y ~ me(x, sd=0.3) + (1 | g)", errors_in_variables="ml")()),
+        S,
+        ("shrinkage", "errors of measurements", "fit.naive"),
+    ),
 }

@@ -11,7 +11,7 @@ import pandas as pd
 
 import mixedfx as mfx
 from mixedfx import DataError, SpecificationError
-from tests.messages.helpers import Case, data, glmer, lmer
+from tests.messages.helpers import MODEL, Case, data, glmer, lmer
 
 S, D = SpecificationError, DataError
 
@@ -35,6 +35,16 @@ def structured() -> Any:
 def known() -> Any:
     names = [f"g{i}" for i in range(8)]
     return lmer("y ~ x + known(1 | g, K)", functions={"K": pd.DataFrame(np.eye(8), index=names, columns=names)})()
+
+
+def fewer() -> Any:
+    return mfx.lmer("y ~ x + (1 | g)", data().iloc[:40])
+
+
+def long() -> Any:
+    """Two groups of 2001 rows."""
+    y = np.random.default_rng(1).normal(size=4002)
+    return mfx.lmer("y ~ 1 + (1 | g)", {"y": y, "g": np.arange(4002) % 2})
 
 
 def crossed() -> Any:
@@ -69,6 +79,13 @@ def simulated(formula: str = "y ~ x + (1 | g)", family: Any = None, **params: An
 GOOD = {"Intercept": 0.0, "x": 1.0, "sd_Intercept|g": 1.0, "sigma": 1.0}
 SLOPES = GOOD | {"sd_x|g": 1.0, "cor_Intercept.x|g": 0.0}
 
+
+def unequal_spreads():
+    """Fits with residuals that are as unequal as the data are, and as they are not."""
+    frame = data(y=np.random.default_rng(1).normal(size=48) * np.tile([1.0, 9.0, 81.0], 16))
+    return [mfx.lmer("y ~ x", frame, residual=mfx.VarIdent(by)) for by in "fh"]
+
+
 CASES: dict[str, Case] = {
     "negative seed": (lambda: fit().simulate(1, seed=-1), S, ("seed", "at least 0", "-1")),
     "no width": (lambda: fit().summary().as_text(0), S, ("width", "at least 1", "0")),
@@ -76,6 +93,50 @@ CASES: dict[str, Case] = {
         lambda: mfx.bootstrap(fit(), 12, seed=1).conf_int(kind="nope"),
         S,
         ("kind", "'nope'", "percentile"),
+    ),
+    "robust of nagq=0": (lambda: counts(nagq=0).robust(), S, ("lmer", "effects profiled", "mfx.bootstrap")),
+    "robust CR2 of counts": (lambda: counts().robust(kind="CR2"), S, ("'CR2'", "CR0 and CR1", "kind='CR1'")),
+    "robust of crossed factors": (lambda: crossed().robust(), S, ("levels of g and levels of h", "cluster=")),
+    "robust by one of them": (lambda: crossed().robust("g"), S, ("'g'", "levels of h", "whole")),
+    "robust of a smooth": (lambda: fit("y ~ s(x) + (1 | g)").robust(), S, ("s(x)", "mfx.bootstrap(fit)")),
+    "robust of known levels": (lambda: known().robust(), S, ("known(1 | g, K)", "mfx.bootstrap(fit)")),
+    "robust without groups": (
+        lambda: mfx.LinearMixedModel("y ~ x", data()).fit().robust(),
+        S,
+        ("no groups", 'cluster="school"'),
+    ),
+    "robust by no column": (lambda: fit().robust("nope"), S, ("'nope'", "column of the data")),
+    "robust of one cluster": (lambda: fit().robust([0] * 48), D, ("two clusters", "one level")),
+    "robust of a table": (lambda: fit().robust(data()[["g", "x"]]), D, ("cluster", "(48, 2)", "one label")),
+    "robust of few labels": (lambda: fit().robust([0, 1]), D, ("cluster has 2 labels", "48 rows")),
+    "robust of large clusters": (lambda: long().robust(), D, ("'g' has 2001 rows", "2000", "smaller clusters")),
+    "robust test of too much": (
+        lambda: mfx.lmer("y ~ x + f + (1 | g)", data(k=np.arange(48) // 24)).robust("k", "CR0").anova(),
+        S,
+        ("2 coefficients", "clusters", "fewer"),
+    ),
+    "robust with ddf": (lambda: fit().robust().anova(ddf="z"), S, ("ddf=",)),
+    "robust means over groups": (lambda: counts().robust().emmeans(integrate=True), S, ("integrate=", "robust")),
+    "pool of one fit": (lambda: mfx.pool(fit()), S, ("pool", "list of fits", "one fit")),
+    "pool of a number": (lambda: mfx.pool(3), S, ("list of fitted mixed models", "int")),
+    "pool of texts": (lambda: mfx.pool(["a", "b"]), TypeError, ("pool", "str")),
+    "pool of a list of one": (lambda: mfx.pool([fit()]), S, ("at least two", "1")),
+    "pool of two formulas": (
+        lambda: mfx.pool([fit(), fit("y ~ 1 + (1 | g)")]),
+        S,
+        ("the formula", "fit 2", "y ~ 1 + x"),
+    ),
+    "pool of REML and ML": (lambda: mfx.pool([fit(), fit(reml=False)]), S, ("the method", "'REML'", "'ML'")),
+    "pool of two families": (
+        lambda: mfx.pool([counts(), mfx.glmer("s ~ x + (1 | g)", data(), family="nbinom2")]),
+        S,
+        ("the family", "fit 2", "'poisson'"),
+    ),
+    "pool of other rows": (lambda: mfx.pool([fit(), fit(), fewer()]), D, ("48, 40 rows", "the same rows")),
+    "pool of other levels": (
+        lambda: mfx.pool([mfx.lmer("y ~ f + (1 | g)", data(**other)) for other in ({}, {"f": list("abd") * 16})]),
+        D,
+        ("'f[T.c]', 'f[T.d]'", "fit 2", "category"),
     ),
     "containment": (lambda: crossed().t_test("x = 0", ddf="containment"), S, ("nested", "'g'", "kenward-roger")),
     "ddf of counts": (lambda: counts().t_test("x = 0", ddf="satterthwaite"), S, ("satterthwaite", "ddf='z'")),
@@ -144,7 +205,32 @@ CASES: dict[str, Case] = {
         S,
         ("known covariance", "parametric"),
     ),
-    "cluster": (lambda: mfx.bootstrap(fit(), 5, method="cluster", cluster="nope"), S, ("cluster", "'nope'", "'g'")),
+    "cluster": (
+        lambda: mfx.bootstrap(fit(), 5, method="cluster", cluster="nope"),
+        S,
+        ("cluster", "'nope'", "'g'", "a column of the data"),
+    ),
+    "holes of a cluster": (
+        lambda: mfx.bootstrap(
+            mfx.lmer(MODEL, data(v=np.where(np.arange(48) < 3, None, "a"))), 5, method="cluster", cluster="v"
+        ),
+        D,
+        ("cluster='v'", "3 of the 48 rows", "fill"),
+    ),
+    "one cluster": (lambda: mfx.bootstrap(fit(), 5, method="cluster", cluster="t"), D, ("cluster='t'", "one value")),
+    "text as a statistic": (
+        lambda: mfx.bootstrap(fit(), 5, statistic=lambda f: "a"),
+        S,
+        ("statistic", "'a'", "numbers"),
+    ),
+    "no statistic": (lambda: mfx.bootstrap(fit(), 5, statistic=lambda f: None), S, ("statistic", "None", "return")),
+    "a statistic of rows": (
+        lambda: mfx.bootstrap(
+            mfx.lmer(MODEL, data().iloc[1:]), 5, seed=1, method="cluster", statistic=lambda f: f.fittedvalues.to_numpy()
+        ),
+        S,
+        ("47 numbers for the fit", "for a replicate", "as many"),
+    ),
     "crossed clusters": (lambda: mfx.bootstrap(crossed(), 5, method="case"), S, ("crossed", "cluster='g'")),
     "cluster of another method": (lambda: mfx.bootstrap(fit(), 5, cluster="g"), S, ("cluster=", 'method="cluster"')),
     "method of a bootstrap": (lambda: mfx.bootstrap(fit(), 5, method="nope"), S, ("method", "'nope'", "'parametric'")),
@@ -182,6 +268,11 @@ CASES: dict[str, Case] = {
         lambda: fit("y ~ 0 + (1 | g)").t_test("x = 0"),
         S,
         ("no fixed effects", "nothing to test"),
+    ),
+    "rows without groups": (
+        lambda: fit().predict(data().drop(columns="g")),
+        mfx.DataError,
+        ("'g'", "random=False"),
     ),
     "no random": (lambda: fit().predict(data(), random=None), S, ("random=None", "random=False")),
     "random of another type": (lambda: fit().predict(data(), random=3), TypeError, ("random", "a list", "3")),
@@ -221,7 +312,17 @@ CASES: dict[str, Case] = {
     "not nested": (
         lambda: mfx.bootstrap_test(fit("y ~ x + (1 | g)"), fit("y ~ p + w + b + f + (1 | h)"), 5),
         S,
-        ("not nested",),
+        ("the first model has x", "the second lacks", "not nested", "AIC"),
+    ),
+    "other weights of tested models": (
+        lambda: mfx.bootstrap_test(fit("y ~ 1 + (1 | g)"), mfx.lmer("y ~ x + (1 | g)", data(), weights="p"), 5),
+        S,
+        ("differ in their weights", "not nested"),
+    ),
+    "the larger model fits worse": (
+        lambda: mfx.bootstrap_test(*unequal_spreads(), 5),
+        S,
+        ("smaller likelihood", "starts"),
     ),
     "length of a response": (lambda: fit().refit([1.0, 2.0]), D, ("48 rows", "(2, 1)")),
     "holes of a response": (

@@ -23,6 +23,12 @@ def after(fit: Callable[[], Any], action: Callable[[Any], Any]) -> Callable[[], 
     return call
 
 
+def walks() -> Any:
+    """Random walks of the groups, without further noise."""
+    steps = np.random.default_rng(0).normal(size=(8, 6))
+    return data(t=list("uvwxyz") * 8, y=np.cumsum(steps, axis=1).ravel())
+
+
 def gaps() -> Any:
     """A factor with a cell that has no rows."""
     frame = data(k=np.where(np.arange(48) % 5 < 2, "u", "v"))
@@ -32,6 +38,10 @@ def gaps() -> Any:
 def arms() -> Any:
     """Two of the groups have the treatment: without them nothing is known of it."""
     return data(a=np.repeat([0, 0, 0, 0, 0, 0, 1, 1], 6))
+
+
+def unfinished() -> Any:
+    return mfx.lmer("y ~ x + (x | g)", data(), control=mfx.Control(max_iter=1))
 
 
 class Interrupted:
@@ -48,6 +58,11 @@ class Interrupted:
 
 
 CASES: dict[str, Case] = {
+    "pool of fits that did not converge": (
+        after(unfinished, lambda fit: mfx.pool([fit, fit])),
+        ConvergenceWarning,
+        ("2 of 2 fits", "number 1, 2", "certificate"),
+    ),
     "a spline that runs off": (
         lambda: mfx.deconvolve([0.0, 1.0, 2.5], sd=1.0, method="spline", penalty=0),
         ConvergenceWarning,
@@ -73,6 +88,11 @@ CASES: dict[str, Case] = {
         lmer(data=data(y=np.tile([1.0, -1.0, 2.0, -2.0, 0.5, -0.5], 8))),
         SingularFitWarning,
         ("(1 | g)", "no variance"),
+    ),
+    "no residual variance": (
+        lmer("y ~ 1 + ar1(0 + t | g)", data=walks()),
+        SingularFitWarning,
+        ("residual variance is estimated as zero", "ar1(0 + t | g)"),
     ),
     "aliased groups": (
         lmer("y ~ x + (1 | g) + (1 | g2)", data=data(g2=np.repeat(list("sdfghjkl"), 6))),
