@@ -207,7 +207,7 @@ def random_terms(bar: Bar, left: Terms[Expression], scope: Scope) -> tuple[Rando
         members = read_members(bar.group, scope)
         return (RandomTerm(sum_text(terms), (), "us", None, terms, variables, members),)
     groups = group_terms(bar.group, scope)
-    varying = columns_in(_without_groups(factor) for factor in factors)
+    varying = tuple(dict.fromkeys(name for factor in factors for name in factor.summands[0]))
     _check_sides(bar, varying, groups, scope)
     text = sum_text(terms)
     return tuple(RandomTerm(text, group, bar.covariance, bar.argument, terms, variables) for group in groups)
@@ -220,11 +220,6 @@ def group_terms(node: Node, scope: Scope) -> tuple[tuple[str, ...], ...]:
         return [(_group_column(leaf, scope),)]
 
     return tuple(sorted(expand(node, resolve, scope.text).values(), key=len))
-
-
-def _without_groups(factor: Expression) -> Expression:
-    """Return what varies in a factor: the x of ``wb(x, g)``, elsewhere all of it."""
-    return factor.arguments[0] if factor.function == "wb" and "wb" not in factor.user_names else factor
 
 
 def same(first: RandomTerm, second: RandomTerm) -> bool:

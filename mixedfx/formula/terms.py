@@ -124,6 +124,23 @@ class Expression(str):
         """The positional arguments of that call."""
         return tuple(map(self.part, self.tree.args)) if isinstance(self.tree, ast.Call) else ()
 
+    @property
+    def summands(self) -> tuple[tuple[str, ...], ...]:
+        """The columns of the parts of which it is a sum: ``wb(x, g)`` of x and of means of g; elsewhere all of it."""
+        return (self.arguments[0].columns, columns_in(self.arguments[1:])) if self._splits else (self.columns,)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The columns of which it reads the labels only, numbers or not: k of ``C(k)``, g of ``wb(x, g)``."""
+        if self._splits:
+            within, between = self.summands
+            return tuple(name for name in between if name not in within)
+        return self.columns if self.function == "C" and self.arguments[0].is_column else ()
+
+    @property
+    def _splits(self) -> bool:
+        return self.function == "wb" and "wb" not in self.user_names
+
     def _columns_among(self, names: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for name in names if name not in self.user_names and name not in CONSTANTS))
 

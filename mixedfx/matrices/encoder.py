@@ -383,11 +383,11 @@ class Variable:
 def read_variables(encoder: Encoder, rows: FrameRows) -> dict[str, Variable]:
     """Return the variables that an encoder uses.
 
-    A numeric column that occurs only as ``C(k)`` is a factor. Numbers are copied, so that the caller may change the
-    data later.
+    A numeric column that occurs only as ``C(k)`` or in ``wb(x, k)`` is a factor. Numbers are copied, so that the
+    caller may change the data later.
     """
     return {
-        name: read_variable(name, rows, as_factor=_is_only_marked(name, encoder.expressions))
+        name: read_variable(name, rows, as_factor=_is_only_labelled(name, encoder.expressions))
         for name in encoder.variables
     }
 
@@ -399,7 +399,6 @@ def read_variable(name: str, rows: FrameRows, *, as_factor: bool = False) -> Var
     return Variable(name, np.array(rows.numbers(name)), None, rows.is_logical(name))
 
 
-def _is_only_marked(name: str, expressions: Sequence[Expression]) -> bool:
-    """Say whether every expression that uses the column is ``C(column, …)``."""
-    using = [expression for expression in expressions if name in expression.columns]
-    return all(e.function == "C" and e.arguments[0].is_column and e.arguments[0].columns == (name,) for e in using)
+def _is_only_labelled(name: str, expressions: Sequence[Expression]) -> bool:
+    """Say whether every expression that uses the column reads its labels only."""
+    return all(name in expression.labelled for expression in expressions if name in expression.columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -267,7 +268,9 @@ def linear_fit(design: Design, beta: Array, denominator: Denominator, **further:
 
 
 def _terms(design: Design) -> tuple[frozenset[str], ...]:
-    return tuple(frozenset(columns_in(term)) for term in design.formula.fixed_terms)
+    """Return the columns of each term; a product of sums, as of ``wb(x, g)``, is a sum of products."""
+    products = (product(*(factor.summands for factor in term)) for term in design.formula.fixed_terms)
+    return tuple(frozenset(name for part in parts for name in part) for term in products for parts in term)
 
 
 def _described(
@@ -298,7 +301,8 @@ def _factor_columns(encoder: Encoder) -> tuple[str, ...]:
     """Return the columns of which the factors of an encoder are made."""
     if not isinstance(encoder, FormulaicEncoder):
         return ()
-    return columns_in(text for text in encoder.expressions if text in encoder.levels)
+    labelled = (name for expression in encoder.expressions for name in expression.labelled)
+    return (*columns_in(text for text in encoder.expressions if text in encoder.levels), *labelled)
 
 
 def _offset_columns(design: Design) -> tuple[str, ...]:

@@ -208,6 +208,33 @@ def days():
     return mfx.emmeans(mfx.lmer("Reaction ~ C(Days) + (1 | Subject)", mfx.load_dataset("sleepstudy")), "Days")
 
 
+@pytest.mark.parametrize(
+    "formula", ["y ~ wb(x, g) * t + (1 | g)", "y ~ x + C(g) + t + (1 | h)", "y ~ t + wb(x, g, h) + (1 | g)"]
+)
+def test_numbers_that_are_labels_are_labels(formula):
+    rng = np.random.default_rng(8)
+    d = pd.DataFrame({"g": rng.integers(10, 15, 90), "h": rng.integers(0, 4, 90), "x": rng.normal(size=90)})
+    d["t"], d["y"] = rng.choice(["c", "d"], 90), d["x"] + 0.2 * d["g"] + rng.normal(size=90)
+    fits = [mfx.lmer(formula, each) for each in (d, d.assign(g=d["g"].astype(str), h=d["h"].astype(str)))]
+    for ask in (
+        lambda fit: mfx.emmeans(fit, "t").to_frame().iloc[:, 1:],
+        lambda fit: mfx.trends(fit, "x").to_frame().iloc[:, 1:],
+        lambda fit: mfx.comparisons(fit).to_frame().iloc[:, 2:],
+        lambda fit: mfx.joint_tests(fit).to_frame(),
+    ):
+        numbers, text = map(ask, fits)
+        np.testing.assert_allclose(numbers.to_numpy(float), text.to_numpy(float), rtol=1e-8)
+
+
+def test_the_slope_within_groups_interacts_with_none():
+    rng = np.random.default_rng(8)
+    d = pd.DataFrame({"g": np.repeat(np.arange(9), 8), "x": rng.normal(size=72)})
+    fit = mfx.lmer("y ~ wb(x, g) + (1 | g)", d.assign(y=d["x"] + rng.normal(size=9)[d["g"]] + rng.normal(size=72)))
+    slope = mfx.trends(fit, "x")
+    assert slope.to_frame()["estimate"].iloc[0] == pytest.approx(fit.params["wb(x, g)[within]"])
+    assert "interacts" not in str(slope)
+
+
 @pytest.mark.parametrize("adjust", ["none", "bonferroni", "sidak", "holm", "fdr", "tukey", "dunnett", "scheffe"])
 def test_one_sided_tests_know_their_direction(days, adjust):
     up, down = days.contrast("treatment"), days.contrast(-np.eye(10)[1:] + np.eye(10)[0])
