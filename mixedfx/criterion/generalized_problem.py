@@ -156,6 +156,27 @@ class GeneralizedProblem(Problem):
         return list(zip(slices, self.bases, strict=True))
 
     @property
+    def level(self) -> int | None:
+        """Position in ``x`` of the first family-wide parameter where it stands for the intercept; else None."""
+        return self.n_parameters - len(self.family.phi_names) if self.basis.centre.any() else None
+
+    @cached_property
+    def phi_slopes(self) -> Array:
+        """Derivative (m, k) in an inner ``x`` of the family-wide parameters on the user's scale."""
+        out = np.eye(self.n_parameters)[self.n_parameters - len(self.family.phi_names) :]
+        if self.level is not None:
+            out[0, : self.model.n_fixed] = self.basis.centre @ self.basis.matrix
+        return out
+
+    @property
+    def level_columns(self) -> Array:
+        """Columns (n, …) that move the linear predictor: those of the mean, and the common level of thresholds."""
+        X = self.model.X
+        if self.family.has_intercept:
+            return X
+        return np.column_stack([np.arange(len(X)) < self.observed.n, X])
+
+    @property
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds (k,) of ``x`` for the search."""
         lower, upper = np.full(self.n_parameters, -np.inf), np.full(self.n_parameters, np.inf)
@@ -214,6 +235,8 @@ class GeneralizedProblem(Problem):
         out = np.array(gradient, dtype=float)
         for at, fixed in self.coefficients:
             out[at] = np.linalg.solve(fixed.matrix.T, gradient[at])
+        if self.level is not None:
+            out[: self.model.n_fixed] -= self.basis.centre * gradient[self.level]
         span = self.theta_slice
         theta, jacobian = out[span], self.jacobian_to_user(self.to_inner(user))[span, span]
         for basis, slot in zip(self.terms, self.covariance.terms, strict=True):
@@ -228,6 +251,7 @@ class GeneralizedProblem(Problem):
     def jacobian_to_user(self, x: Array) -> Array:
         """Return the derivative (k, k) of :meth:`to_user` at an inner ``x``."""
         out = np.eye(x.size)
+        out[x.size - len(self.phi_slopes) :] = self.phi_slopes
         for at, fixed in self.coefficients:
             out[at, at] = fixed.matrix
         offset, theta = self.theta_slice.start, x[self.theta_slice]
@@ -293,7 +317,8 @@ def generalized_problem(
         Crossed random effects beside the largest factor that are factorised, rather than solved by iteration.
     """
     n = len(design.index)
-    basis, X, _ = fixed_basis(design.fixed.matrix, np.zeros(n), scale_response=False)
+    has_levels = not family.has_intercept and family.parameters[0].name in family.phi_names
+    basis, X, _ = fixed_basis(design.fixed.matrix, np.zeros(n), scale_response=False, has_levels=has_levels)
     assembly, terms = assembled(design, np.zeros((n, 0)), most_exact=most_exact)
     further = [fixed_basis(c.matrix, np.zeros(n), scale_response=False) for c in components]
     shift = _location_shift(family, observed, basis)

@@ -70,6 +70,10 @@ class LinearProblem(Problem):
         return []
 
     @property
+    def level(self) -> None:
+        """None: what stands for an intercept is a column."""
+
+    @property
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds (k,) of ``x`` for the search."""
         return self.criterion.search_lower, self.criterion.upper

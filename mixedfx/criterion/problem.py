@@ -71,6 +71,14 @@ class Problem(ABC):
 
     @property
     @abstractmethod
+    def level(self) -> int | None:
+        """Position in ``x`` of the parameter that stands for the intercept of the mean; None where a column does.
+
+        It is on the inner scale less by ``basis.centre @ beta``.
+        """
+
+    @property
+    @abstractmethod
     def bounds(self) -> tuple[Array, Array]:
         """Lower and upper bounds (k,) of ``x`` for the search: a standard deviation may cross zero."""
 
@@ -100,17 +108,24 @@ class Problem(ABC):
         """Return the parameters (…, k) on the user's scale, of inner ones; a shorter ``x`` may end after theta."""
         out = np.array(x, dtype=float)
         for at, basis in self.coefficients:
-            out[at] = basis.beta(x[at])
+            out[..., at] = basis.beta(x[..., at])
+        self._move_level(out, out, 1.0)
         self._move_theta(out, [basis.to_user for basis in self.terms])
         return out
 
     def to_inner(self, x: Array) -> Array:
         """Return the parameters (…, k) on the inner scale, of the user's; a shorter ``x`` may end after theta."""
         out = np.array(x, dtype=float)
+        self._move_level(out, x, -1.0)
         for at, basis in self.coefficients:
-            out[at] = np.linalg.solve(basis.matrix, x[at] - basis.origin)
+            out[..., at] = basis.beta_inner(x[..., at])
         self._move_theta(out, [basis.to_inner for basis in self.terms])
         return out
+
+    def _move_level(self, x: Array, user: Array, sign: float) -> None:
+        if self.level is not None and self.level < x.shape[-1]:
+            centre = self.basis.centre
+            x[..., self.level] += sign * (user[..., : centre.size] @ centre)
 
     def _move_theta(self, x: Array, maps: Sequence[Callable[[Array], Array]]) -> None:
         theta = x[..., self.theta_slice]

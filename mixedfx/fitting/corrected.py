@@ -292,6 +292,11 @@ class CorrectedFit(Fit):
         """Derivatives (p, k) of the fixed effects in these parameters."""
         return self.inner.beta_slopes
 
+    @property
+    def phi_slopes(self) -> Array:
+        """Derivatives (m, k) of the family-wide parameters in these parameters."""
+        return self.inner.phi_slopes
+
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the linear predictor of each row uncertain, the true values given."""
         hidden = len(self.inner.design.random) - len(self.outer.random)

@@ -386,6 +386,12 @@ class Fit(ABC):
         """Derivatives (p, k) of :attr:`beta` in these parameters; those that come first are beta unless said."""
         return np.eye(len(self.beta), len(self.error_root))
 
+    @property
+    def phi_slopes(self) -> Array:
+        """Derivatives (m, k) of the family-wide parameters in these parameters; those that come last unless said."""
+        k = len(self.error_root)
+        return np.eye(k)[k - self.response.phi.size :]
+
     @abstractmethod
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the first linear predictor of each row uncertain."""

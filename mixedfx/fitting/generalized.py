@@ -316,6 +316,11 @@ class GeneralizedFit(Fit):
         matrix = self.problem.bases[0].matrix
         return np.pad(matrix, [(0, 0), (0, self.x.size - matrix.shape[1])])
 
+    @property
+    def phi_slopes(self) -> Array:
+        """Derivatives (m, k) of the family-wide parameters in all inner parameters."""
+        return self.problem.phi_slopes
+
     def predictor_errors(self, rows: PredictedRows) -> PredictorErrors:
         """Return what makes the first linear predictor of each row uncertain, the variances estimated too."""
         return generalized_errors(self.problem, self.at.state, rows, self.covariances)

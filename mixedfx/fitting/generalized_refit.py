@@ -426,7 +426,7 @@ def _generalized_linear(batch: GeneralizedBatch, x: Array) -> Array:
 
 def _refits(earlier: GeneralizedFit, found: _Found, covariance: Array, good: BoolArray) -> Refits:
     """The estimates on the user's scale."""
-    problem, x, user = earlier.problem, found.x, _to_user(earlier.problem, found.x)
+    problem, x, user = earlier.problem, found.x, earlier.problem.to_user(found.x)
     p, basis, precision = problem.model.n_fixed, problem.bases[0].matrix, problem.model.penalty.precision
     own = basis @ covariance[:, :p, :p] @ basis.T
     values = found.value - np.einsum("ri,ij,rj->r", x[:, :p], precision, x[:, :p])
@@ -434,17 +434,6 @@ def _refits(earlier: GeneralizedFit, found: _Found, covariance: Array, good: Boo
     estimated = (user[:, problem.theta_slice], user[:, :p], _sigmas(earlier, user), values)
     further = np.array([_further(earlier, one) for one in x])
     return Refits(*estimated, good, singular, words, further, own, np.full(own.shape[:2], np.inf))
-
-
-def _to_user(problem: GeneralizedProblem, x: Array) -> Array:
-    """Parameters (R, k) on the user's scale."""
-    out = x.copy()
-    for at, basis in problem.coefficients:
-        out[:, at] = x[:, at] @ basis.matrix.T + basis.origin
-    theta = out[:, problem.theta_slice]
-    for move, slot in zip(problem.terms, problem.covariance.terms, strict=True):
-        theta[:, slot.theta] = move.to_user(theta[:, slot.theta])
-    return out
 
 
 def _sigmas(earlier: GeneralizedFit, user: Array) -> Array:

@@ -62,8 +62,8 @@ def difference_hessian(integrate: Integrator, at: MarginalEvaluation, stretch: f
 
     The error of the predicted mode is of second order in the step, as is that of the difference itself. Covariance
     parameters move one by one, those at an upper bound down; the others along directions that the approximate curvature
-    tells apart, so that coefficients which nearly make up for each other (thresholds and that of a predictor far from
-    zero) cost no digits. The Hessian is nan where floating point cannot compute it.
+    tells apart, so that parameters which nearly make up for each other cost no digits. The Hessian is nan where
+    floating point cannot compute it.
     """
     x, gradient = at.state.x, at.gradient
     moved = x + stretch * _moves(at)

@@ -316,7 +316,7 @@ class HierarchicalFit(GeneralizedFit):
         weights = np.array(self.at.state.expansion.observed.weight)
         weights[: problem.observed.n] = self.family.expected_weights(problem.observed, predictors, response.phi)
         factor = factorize(cross_products(space.rows, weights), self.at.state.factors)
-        return WorkingModel(space, problem.model.X, weights, factor)
+        return WorkingModel(space, problem.level_columns, weights, factor)
 
     def leverages(self) -> tuple[Array, Array]:
         """Return how much every working response pulls its own linear predictor, through fixed and random effects."""

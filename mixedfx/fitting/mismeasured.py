@@ -219,7 +219,7 @@ def _inner(point: JointEvaluation, design: Design) -> GeneralizedFit:
     problem, whole = joint.problem, joint.whole(point.x)
     model = joint.model_at(point.x, point.posterior)
     own = calibrated_design(problem.design, joint.exposure.data, point.posterior.mean)
-    model = replace(model, X=own.fixed.matrix @ problem.bases[0].matrix, offset=problem.model.offset)
+    model = replace(model, X=problem.basis.columns(own.fixed.matrix), offset=problem.model.offset)
     state = point.response.state
     b, t = (np.zeros(0), np.zeros(0)) if state is None else (state.mode.b, state.mode.t)
     at = joint.integrate(known_state(model, whole, b, t, True))

@@ -236,21 +236,20 @@ class LinearQuantity(Quantity):
 
 @dataclass(frozen=True)
 class FamilyParameter(Quantity):
-    """A function of the family-wide parameters, which stand last: ``function`` gives its value and gradient there."""
+    """A function of the family-wide parameters ``slopes @ phi``: ``function`` gives its value and gradient there."""
 
     function: Callable[[Array], tuple[float, Array]]
-    count: int
+    slopes: Array
     lower: float = -np.inf
     upper: float = np.inf
 
     def value(self, phi: Array) -> float:
         """Return the parameter on its natural scale."""
-        return self.function(phi[phi.size - self.count :])[0]
+        return self.function(self.slopes @ phi)[0]
 
     def gradient(self, phi: Array) -> Array:
         """Return its gradient (k,)."""
-        own = phi[phi.size - self.count :]
-        return np.concatenate([np.zeros(phi.size - self.count), self.function(own)[1]])
+        return np.asarray(self.function(self.slopes @ phi)[1] @ self.slopes)
 
 
 @dataclass(frozen=True)

@@ -290,21 +290,21 @@ def family_names(problem: GeneralizedProblem) -> list[str]:
 def _family_wide(problem: GeneralizedProblem) -> Iterator[Reported]:
     """The family-wide parameters; a dispersion that is a variance as ``sigma``, among the random part."""
     family, count = problem.family, len(problem.family.phi_names)
-    last = slice(problem.n_parameters - count, problem.n_parameters)
+    last, slopes = slice(problem.n_parameters - count, problem.n_parameters), problem.phi_slopes
     for position, label in enumerate(family_names(problem)):
         if family.has_categories:  # thresholds: any number, each a function of several parameters
             yield Reported(
-                f"family: {label}", "family", "family", FamilyParameter(partial(_natural, problem, position), count)
+                f"family: {label}", "family", "family", FamilyParameter(partial(_natural, problem, position), slopes)
             )
             continue
         parameter = next(p for p in family.parameters if p.name == family.phi_names[position])
         unbounded = LinearQuantity(np.eye(count)[position], last, parameter.lower, parameter.upper)
         if label == "dispersion" and family.precision_weights:
-            root = FamilyParameter(partial(_root, position), count, 0.0)
+            root = FamilyParameter(partial(_root, position), slopes, 0.0)
             yield Reported("sigma", "random", "residual", root, DISPERSION, unbounded)
         else:
             lower, upper = _natural_bounds(parameter)
-            quantity = FamilyParameter(partial(_natural, problem, position), count, lower, upper)
+            quantity = FamilyParameter(partial(_natural, problem, position), slopes, lower, upper)
             scale = NaturalScale(parameter.natural, parameter.slope, parameter.unbounded)
             yield Reported(f"family: {label}", "family", "family", quantity, scale, unbounded)
 

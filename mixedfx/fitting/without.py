@@ -493,7 +493,7 @@ def _at_boundary(fit: GeneralizedFit) -> bool:
 def _estimable_sets(problem: GeneralizedProblem, sets: IntArray, count: int) -> BoolArray:
     """Which sets leave all coefficients of all linear predictors estimable."""
     given = problem.observed.multiplier
-    matrices = [problem.model.X, *(c.matrix for c in problem.components)]
+    matrices = [problem.level_columns, *(c.matrix for c in problem.components)]
     out: BoolArray = np.ones(count, dtype=bool)
     for matrix in matrices:
         full = matrix.T @ (matrix if given is None else matrix * (given > 0)[:, None])

@@ -132,10 +132,7 @@ class WorkingModel:
         predictors = response.predictors(eta, response.matrices)
         weights = fit.family.expected_weights(problem.observed, predictors, response.phi)
         factor = factorize(cross_products(space.rows, weights), fit.at.state.factors)
-        X = problem.model.X
-        if not fit.family.has_intercept:
-            X = np.column_stack([np.ones(len(X)), X])
-        return cls(space, X, weights, factor)
+        return cls(space, problem.level_columns, weights, factor)
 
     def predicted(self, weighted: Array) -> Array:
         """Return ``Z b`` (n, c) predicted from responses times their weights (n, c)."""

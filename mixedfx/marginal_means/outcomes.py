@@ -104,7 +104,8 @@ class FamilyOutcome(OutcomeModel):
             function = MeanFunction(part, further, variance)
             slopes = function.slopes(linear.values)
             errors = slopes.variance[:, None] * by_errors
-            errors[:, errors.shape[1] - slopes.phi.shape[1] :] += slopes.phi
+            if slopes.phi.shape[1]:
+                errors += slopes.phi @ fit.phi_slopes
             others = [slope[:, None] * x for slope, x in zip(slopes.further.T, columns.values(), strict=True)]
             rows = np.hstack([slopes.eta[:, None] * linear.rows, *others, errors])
             out.append(Functions(self.coefficients, function(linear.values), rows))
@@ -115,7 +116,7 @@ class FamilyOutcome(OutcomeModel):
         phi = self.fit.response.phi
         thresholds, jacobian = self.fit.family.natural(phi)
         rows = np.pad(linear.rows, [(0, 0), (0, len(self.coefficients.silent) - linear.rows.shape[1])])
-        rows[:, rows.shape[1] - phi.size :] -= jacobian.mean(axis=0)
+        rows[:, rows.shape[1] - self.fit.phi_slopes.shape[1] :] -= jacobian.mean(axis=0) @ self.fit.phi_slopes
         return Functions(self.coefficients, linear.values - np.mean(list(thresholds.values())), rows)
 
 

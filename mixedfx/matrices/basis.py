@@ -107,7 +107,7 @@ class InnerResponses:
 class FixedBasis:
     """Affine maps of the fixed effects and the response.
 
-    ``X_inner = X @ matrix`` and ``y_inner = (y - X @ origin) / scale``, so that
+    ``X_inner = (X - centre) @ matrix`` and ``y_inner = (y - X @ origin) / scale``, so that
     ``beta = scale * matrix @ beta_inner + origin``.
 
     Attributes
@@ -124,6 +124,9 @@ class FixedBasis:
     root : (p, p) or None
         Cholesky factor of the weighted mean products of ``X_inner``, by the unit of the weights; None where it is
         singular.
+    centre : (p,)
+        What was taken off the columns although no column takes it up: parameters of the family stand for the intercept,
+        and ``centre @ beta`` is added to them. Zeros where a column takes it up, by ``matrix``, or none is there.
     """
 
     matrix: Array
@@ -132,10 +135,19 @@ class FixedBasis:
     scale: float
     log_det: float
     root: Array | None
+    centre: Array
+
+    def columns(self, X: Array) -> Array:
+        """Return the columns (…, p) of the inner scale."""
+        return np.asarray((X - self.centre if self.centre.any() else X) @ self.matrix)
 
     def beta(self, inner: Array) -> Array:
-        """Return the coefficients (p,) on the user's scale."""
-        return np.asarray(self.scale * (self.matrix @ inner) + self.origin)
+        """Return the coefficients (…, p) on the user's scale."""
+        return np.asarray(self.scale * (inner @ self.matrix.T) + self.origin)
+
+    def beta_inner(self, beta: Array) -> Array:
+        """Return the coefficients (…, p) on the inner scale."""
+        return np.asarray(np.linalg.solve(self.matrix, (beta - self.origin)[..., None])[..., 0] / self.scale)
 
     def covariance(self, inner: Array) -> Array:
         """Return the covariance (p, p) of the coefficients on the user's scale, of one on the inner scale."""
@@ -203,7 +215,7 @@ class TermBasis:
 
 
 def fixed_basis(
-    X: Array, y: Array, weights: RowWeights | None = None, *, scale_response: bool = True
+    X: Array, y: Array, weights: RowWeights | None = None, *, scale_response: bool = True, has_levels: bool = False
 ) -> tuple[FixedBasis, Array, Array]:
     """Centre and scale the fixed-effects columns and the response.
 
@@ -217,6 +229,8 @@ def fixed_basis(
         Equal ones if omitted.
     scale_response : bool
         Whether the response may be shifted and scaled (a Gaussian model whose sigma is free).
+    has_levels : bool
+        Whether parameters of the family stand for the intercept, as thresholds do: no combination of columns is 1.
 
     Returns
     -------
@@ -225,8 +239,8 @@ def fixed_basis(
     """
     p = X.shape[1]
     weights = RowWeights.of(None, len(X)) if weights is None else weights
-    intercept = _intercept(X)
-    centred = intercept == 0 if intercept.any() else np.zeros(p, dtype=bool)
+    intercept = np.zeros(p) if has_levels else _intercept(X)
+    centred = intercept == 0 if has_levels or intercept.any() else np.zeros(p, dtype=bool)
     centre = np.where(centred, weights.mean(X), 0.0) if p else np.zeros(0)
     inner = X - centre if centred.any() else X.copy(order="F")
     spread = np.sqrt(weights.mean_squares(inner)) if p else np.zeros(0)
@@ -241,7 +255,8 @@ def fixed_basis(
     if weights.unit != 1.0:
         inner, matrix = inner / weights.root, matrix / weights.root
         log_det -= p * float(np.log(weights.root))
-    basis = FixedBasis(matrix, intercept, np.zeros(p), 1.0, log_det, root)
+    taken_off = centre if has_levels else np.zeros(p)
+    basis = FixedBasis(matrix, intercept, np.zeros(p), 1.0, log_det, root, taken_off)
     if not (scale_response and y.size):
         return basis, inner, y
     responses = inner_responses(basis, inner, y[:, None], weights)

@@ -238,9 +238,14 @@ class ErrorsInVariablesModel(MixedModel[ErrorsInVariablesResults]):
         before = user[places].copy()
         user[places] = np.linalg.solve(S, total @ before)
         others = np.delete(np.arange(p), places)
-        if others.size and own.size:
+        level = None if self.is_linear else naive.problem.level
+        if own.size and (others.size or level is not None):
             shift = self.data.at_rows(posterior.mean) @ user[places] - self.data.at_rows(self.data.means) @ before
-            user[others] -= np.linalg.lstsq(self.design.fixed.matrix[:, others], shift, rcond=None)[0]
+            columns = [self.design.fixed.matrix[:, others], np.ones((len(shift), int(level is not None)))]
+            moved = np.linalg.lstsq(np.hstack(columns), shift, rcond=None)[0]
+            user[others] -= moved[: others.size]
+            if level is not None:
+                user[level] += moved[-1]
         if self.distribution.precision_weights and self.is_linear and not joint.of_groups:
             left = float(np.mean(np.einsum("k,ikl,l->i", user[places], posterior.covariance, user[places])))
             user[-1] = np.log(max(np.exp(user[-1]) - left, SMALLEST_SHARE * np.exp(user[-1])))

@@ -422,7 +422,7 @@ def prediction(
     slopes = MeanSlopes.of_identity(eta.size) if response.mean_is_linear else mean.slopes(eta)
     others = fit.component_slopes(matrices)
     by_parameter = errors.slopes @ root
-    moved = _mean_slopes(slopes, errors.slopes, others, variance_slopes) @ root
+    moved = _mean_slopes(fit, slopes, errors.slopes, others, variance_slopes) @ root
     with np.errstate(invalid="ignore"):  # rows with missing predictors
         se_linear = np.sqrt(np.einsum("ir,ir->i", by_parameter, by_parameter) + errors.conditional)
         se = np.sqrt(np.einsum("ir,ir->i", moved, moved) + slopes.eta**2 * errors.conditional)
@@ -445,7 +445,7 @@ def prediction(
             eta,
             further,
             np.stack([by_parameter, *(part @ root for part in others)], axis=1),
-            root[root.shape[0] - response.phi.size :],
+            fit.phi_slopes @ root,
             fit.phi_bounds,
             np.sqrt(errors.conditional + errors.outside),
             prior.values,
@@ -467,10 +467,9 @@ def _averaging(fit: Fit, rows: PredictedRows, data: Any, *, averaged: bool) -> t
     return variance, fit.variance_slopes(left_out, data)
 
 
-def _mean_slopes(mean: MeanSlopes, eta: Array, others: list[Array], variance: Array) -> Array:
-    """Derivatives (n, k) of the mean in all parameters, by the chain rule; family-wide ones are the last of them."""
+def _mean_slopes(fit: Fit, mean: MeanSlopes, eta: Array, others: list[Array], variance: Array) -> Array:
+    """Derivatives (n, k) of the mean in all parameters, by the chain rule."""
     slopes = mean.eta[:, None] * eta + mean.variance[:, None] * variance
     for by_predictor, part in zip(mean.further.T, others, strict=True):
         slopes = slopes + by_predictor[:, None] * part
-    slopes[:, slopes.shape[1] - mean.phi.shape[1] :] += mean.phi
-    return np.asarray(slopes)
+    return np.asarray(slopes + mean.phi @ fit.phi_slopes if mean.phi.shape[1] else slopes)

@@ -80,20 +80,82 @@ def test_scale_of_the_predictors_does_not_matter():
     assert far.bse["x"] == pytest.approx(1e4 * near.bse["x"], rel=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
-@pytest.mark.parametrize("random", ["(1 | g)", "(1 | g) + (1 | h)", "(x | g)"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_origin_of_a_predictor_of_ordered_categories_does_not_matter(random, seed):
-    """No intercept takes it up: the thresholds do, and their errors and those of the coefficient nearly cancel."""
+def ordered_frame(seed):
     rng = np.random.default_rng(seed)
     g, h, x = np.repeat(np.arange(15), 8), rng.integers(0, 5, 120), rng.normal(size=120)
-    latent = 0.5 * x + rng.normal(size=15)[g] + 0.5 * rng.normal(size=5)[h] + rng.logistic(size=120)
-    frame = pd.DataFrame({"y": np.digitize(latent, [-1.0, 0.0, 1.5]) + 1, "x": x, "g": g, "h": h})
-    near, far = (mfx.glmer(f"y ~ x + {random}", data, family="ordinal") for data in (frame, frame.assign(x=x + 1000.0)))
-    assert far.llf == pytest.approx(near.llf, abs=1e-6)
-    assert far.bse["x"] == pytest.approx(near.bse["x"], rel=1e-4)
-    found, expected = (fit.get_prediction().summary_frame()["mean_se"] for fit in (far, near))
-    assert found.to_numpy() == pytest.approx(expected.to_numpy(), rel=1e-3)
+    z = 0.9 * x + 0.4 * rng.normal(size=120)
+    latent = 0.5 * x - 0.3 * z + rng.normal(size=15)[g] + 0.5 * rng.normal(size=5)[h] + rng.logistic(size=120)
+    return pd.DataFrame({"y": np.digitize(latent, [-1.0, 0.0, 1.5]) + 1, "x": x, "z": z, "g": g, "h": h})
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("shift", [1e6, *(pytest.param(c, marks=pytest.mark.slow) for c in (1e2, 1e4))])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("right", "link"),
+    [
+        ("x + (1 | g)", "logit"),
+        ("x + (1 | g) + (1 | h)", "probit"),
+        ("x + (x | g)", "logit"),
+        ("x + z + (1 | g)", "logit"),
+        ("x + z", "cloglog"),
+    ],
+)
+def test_the_origin_of_predictors_moves_nothing_but_the_thresholds(right, link, seed, shift):
+    """No intercept takes it up: the thresholds do, and they move by ``beta * shift``."""
+    frame = ordered_frame(seed)
+    moved = frame.assign(x=frame["x"] + shift, z=frame["z"] - shift)
+    near, far = (mfx.glmer(f"y ~ {right}", data, family="ordinal", link=link) for data in (frame, moved))
+    assert far.converged
+    assert far.llf == pytest.approx(near.llf, abs=1e-7)
+    assert far.params.to_numpy() == pytest.approx(near.params.to_numpy(), rel=1e-6)
+    assert far.bse.to_numpy() == pytest.approx(near.bse.to_numpy(), rel=1e-6)
+    by = shift * (far.params["x"] - far.params.get("z", 0.0))
+    assert far.family_params.to_numpy() - by == pytest.approx(near.family_params.to_numpy(), abs=1e-6)
+    found, expected = (fit.get_prediction().summary_frame()["mean_se"].to_numpy() for fit in (far, near))
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_gradient_with_predictors_far_from_zero():
+    shift, own = 1e4, np.array([0.4, 0.8, -1.0, 0.1, 0.3])
+    frame = ordered_frame(1)
+    far = mfx.GeneralizedLinearMixedModel("y ~ x + (1 | g)", frame.assign(x=frame["x"] + shift), family="ordinal")
+    near = mfx.GeneralizedLinearMixedModel("y ~ x + (1 | g)", frame, family="ordinal")
+    (value, gradient), (expected, slopes) = far.objective(own + [0, 0, 0.4 * shift, 0, 0]), near.objective(own)
+    assert value == pytest.approx(expected, abs=1e-8)
+    assert gradient + [shift * gradient[2], 0, 0, 0, 0] == pytest.approx(slopes, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+def test_what_is_made_of_ordered_categories_does_not_know_the_origin_of_predictors(tmp_path):
+    frame, shift = ordered_frame(3), 1e6
+    near, far = (
+        mfx.glmer("y ~ x + z + (1 | g)", frame.assign(x=frame["x"] + c), family="ordinal") for c in (0.0, shift)
+    )
+    path = tmp_path / "far.mfx"
+    far.save(path)
+    assert mfx.load(path).llf == far.llf
+    assert mfx.load(path).params.equals(far.params)
+    rolled = np.roll(frame["y"].to_numpy(), 3)
+    names = ["x", "z", "sd_Intercept|g"]
+
+    def made(fit, c):
+        at = {"x": [c - 1.0, c, c + 1.0]}
+        return {
+            "profile": fit.conf_int(method="profile", which="all").loc[names],
+            "refit": fit.refit(rolled).params,
+            "together": fit.refit_many(np.column_stack([rolled, frame["y"]])).params[["x", "z"]],
+            "bootstrap": fit.bootstrap(3, seed=1).replicates[names],
+            "probabilities": fit.predict(frame.assign(x=frame["x"] + c)[:9], which="probabilities"),
+            "marginal": mfx.emmeans(fit, "x", at=at, scale="response").estimates,
+            "latent": mfx.emmeans(fit, "x", at=at, scale="link").estimates,
+            "influence": fit.influence("g").cooks_distance,
+        }
+
+    expected = made(near, 0.0)
+    for what, found in made(far, shift).items():
+        assert np.asarray(found) == pytest.approx(np.asarray(expected[what]), rel=1e-5, abs=1e-6), what
 
 
 def test_no_variance_is_found_and_confirmed():
