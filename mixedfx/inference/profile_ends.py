@@ -214,7 +214,7 @@ class _Walk:
 
 
 def _newton(value: float, reached: float, target: float, slope: float) -> float:
-    """Where the tangent of the root of the rise reaches the target: infinitely far on a profile that has levelled off."""
+    """Where the tangent of the root of the rise reaches the target: infinitely far if the profile has levelled off."""
     with np.errstate(over="ignore"):
         return float(value + (target - reached) * 2.0 * np.float64(reached) / slope)
 
