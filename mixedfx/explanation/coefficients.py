@@ -302,12 +302,16 @@ def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
 
 def _intercept(fit: MixedResults, columns: _Columns, reading: Reading, value: float, limits: Array) -> str:
     parts = {part.term: part for c in columns.coefficients.values() for part in _zeroing(c)}
+    curves = list(dict.fromkeys(fit.design.random[smooth.term].group for smooth in fit.fitted_smooths))
     if not parts:
         where = "Everywhere"
     elif len(parts) <= MOST_NAMED:
         where = capitalised(columns.where(tuple(parts.values())))
     else:
         where = "Where all numeric predictors are zero and factors at their reference level"
+    if curves:
+        named = f"the curve{'s' * (len(curves) > 1)} {' and '.join(curves)}"
+        where = f"{where}, with {named} at zero," if parts else f"With {named} at zero"
     interval = f"(95 % interval {reading.value(limits[0])} to {reading.value(limits[1])})"
     average = f" (in an average {' and '.join(fit.n_groups)})" if reading.ratio and fit.n_groups else ""
     if fit.design.offset is not None:

@@ -13,6 +13,7 @@ from mixedfx._display import format_number
 from mixedfx.explanation.structures import accounts_of
 from mixedfx.explanation.words import Further
 from mixedfx.matrices import RandomEffects
+from mixedfx.matrices.pooled import smooth_encoder
 from mixedfx.results.base import MixedResults
 from mixedfx.results.effects import spelled_as
 
@@ -279,7 +280,8 @@ class _Writer:
         x = n.row(n.name(term.group.removeprefix("s(").rsplit(")", 1)[0]))
         functions = [f"{self.letter(k, j)}({x})" for j in range(len(term.variances))]
         if len(functions) == 1:
-            return functions
+            times = smooth_encoder(term).times
+            return functions if times is None else [n.times(functions[0], n.row(n.name(times)))]
         levels = [n.row(n.name(name)) for name, _ in term.variances]
         return [n.times(function, level) for function, level in zip(functions, levels, strict=True)]
 

@@ -15,8 +15,6 @@ from mixedfx.results.base import MixedResults
 from mixedfx.results.settings import success_of
 from mixedfx.results.varcorr import TermCovariance
 
-STRAIGHT = 1.01  # effective degrees of freedom below which a smooth is a line
-
 __all__ = ["Further", "further_sentences", "method_sentence", "of_the_rows", "residual_sentences", "sentences"]
 
 
@@ -141,7 +139,9 @@ def _random(fit: MixedResults) -> Iterator[str]:
 
 def _smooth(smooth: FittedSmooth) -> str:
     """Say how far a smooth bends, and whether there is anything at all."""
-    shape = "a straight line" if smooth.edf < STRAIGHT else f"a curve of {number(smooth.edf)} degrees of freedom"
+    shape = "a straight line" if smooth.is_straight else f"a curve of {number(smooth.edf)} degrees of freedom"
+    if smooth.times is not None:
+        shape = f"the coefficient of {smooth.times}, {shape}"
     tested = p_words(smooth.pvalue).removeprefix(", ")
     about = f" ({tested} for no effect at all)" if tested else ""
     return f"{smooth.label} is {shape}{about}: mfx.plots.smooth draws it."

@@ -376,6 +376,6 @@ _EXPECTED = {
     "flag": "expected True or False",
     "label": "expected a level: a string or a number",
     "labels": "expected labels such as ['low', 'high']",
-    "column": "expected the name of a column that is a factor",
+    "column": "expected the name of a column, a factor or a number",
     **{kind: f"expected one of {', '.join(map(repr, words))}" for kind, words in CHOICES.items()},
 }

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 NODES = 60  # of the quadrature of the distribution of the statistic
+STRAIGHT = 0.01  # effective degrees of freedom of what bends below which nothing does
 WHOLE = 1e-8  # a rank this near a whole number is one
 
 
@@ -49,8 +50,12 @@ class FittedSmooth:
         Position of its random term.
     level : int or None
         Level of the factor.
+    times : str or None
+        The number that it multiplies.
     fixed, random : (a,), (b,) int arrays
         Its columns among the fixed effects (the line; none if it is redundant), and among those of the random term.
+    parts : (a,) int array
+        Which of the columns of the lines of all levels the fixed ones are.
     edf, ref_df : float
         Effective degrees of freedom; those of the reference distribution.
     statistic : float
@@ -64,13 +69,20 @@ class FittedSmooth:
     line: str
     term: int
     level: int | None
+    times: str | None
     fixed: IntArray
     random: IntArray
+    parts: IntArray
     edf: float
     ref_df: float
     statistic: float
     df_denom: float
     pvalue: float
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether there is nothing but the straight line."""
+        return self.edf < self.fixed.size + STRAIGHT
 
     @property
     def fvalue(self) -> float:
@@ -154,7 +166,8 @@ def fitted_smooths(fit: Fit) -> tuple[FittedSmooth, ...]:
     for k, term in enumerate(design.random):
         if not term.is_smooth:
             continue
-        for label, level, line, own in _blocks(term, design.fixed.names):
+        times = smooth_encoder(term).times
+        for label, level, line, own, parts in _blocks(term, design.fixed.names):
             places = np.concatenate([line, starts[k] + own]).astype(np.intp)
             inverse = equations.inverse(places)
             penalised = inverse[:, line.size :]
@@ -169,7 +182,8 @@ def fitted_smooths(fit: Fit) -> tuple[FittedSmooth, ...]:
             dense = np.asarray(weighted if isinstance(weighted, np.ndarray) else weighted.toarray())
             wood = wood_statistic(dense, effects, 0.5 * (covariance + covariance.T), ref_df)
             pvalue = smooth_pvalue(wood.mean, wood.rank, df_denom)
-            found.append(FittedSmooth(label, term.term, k, level, line, own, edf, ref_df, wood.mean, df_denom, pvalue))
+            place = label, term.term, k, level, times, line, own, parts
+            found.append(FittedSmooth(*place, edf, ref_df, wood.mean, df_denom, pvalue))
     return tuple(found)
 
 
@@ -283,15 +297,17 @@ def _sparse(term: RandomEffects) -> sp.csr_array:
     return sp.csr_array((np.ascontiguousarray(term.matrix).ravel(), (rows, columns)), shape=(n, term.n_levels * q))
 
 
-def _blocks(term: RandomEffects, names: tuple[str, ...]) -> list[tuple[str, int | None, IntArray, IntArray]]:
-    """Label, level, columns of the line among the fixed effects ``names``, random columns of every smooth of a term."""
+def _blocks(term: RandomEffects, names: tuple[str, ...]) -> list[tuple[str, int | None, IntArray, IntArray, IntArray]]:
+    """Label and level of every smooth of a term; its line among the fixed ``names``, random columns, parts of lines."""
     encoder = smooth_encoder(term)
     places, firsts = {name: j for j, name in enumerate(names)}, [first for _, first in term.variances]
     ends = [*firsts[1:], term.n_columns]
     out = []
-    for level, (label, line_name, first) in enumerate(zip(encoder.labels, encoder.line_names, firsts, strict=True)):
-        line = np.array([places[line_name]] if line_name in places else [], dtype=np.intp)
-        out.append((label, level if encoder.by else None, line, np.arange(first, ends[level])))
+    for level, (label, lines, first) in enumerate(zip(encoder.labels, encoder.line_names, firsts, strict=True)):
+        kept = [j for j, name in enumerate(lines) if name in places]
+        line = np.array([places[lines[j]] for j in kept], dtype=np.intp)
+        parts = np.array(kept, dtype=np.intp) + level * len(lines)
+        out.append((label, level if encoder.by else None, line, np.arange(first, ends[level]), parts))
     return out
 
 

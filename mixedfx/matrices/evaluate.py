@@ -9,13 +9,13 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import plain_numbers, written
-from mixedfx._typing import Array, BoolArray, IntArray
+from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.formula import CONSTANTS, Expression, display
 from mixedfx.formula.names import column
@@ -35,6 +35,9 @@ from mixedfx.matrices.transforms import (
     learn_scale,
 )
 from mixedfx.matrices.values import Basis, Coding, Factor, PolynomialCoding, TreatmentCoding, Value, coding_for
+
+if TYPE_CHECKING:
+    from mixedfx.matrices.smooths import SmoothInputs
 
 __all__ = [
     "BINARY",
@@ -391,19 +394,18 @@ class Evaluator:
 
         key, options = ast.unparse(node), {str(keyword.arg): keyword.value for keyword in node.keywords}
         by = options.pop("by", None)
-        if self.learning and isinstance(by, ast.Name):
-            labels = self.rows.labels(self._by_column(by))
-            self.levels[by_key(key)] = ordered_levels(display(by.id), labels, None)
-        x, codes = self._smoothed(node)
+        if self.learning and isinstance(by, ast.Name) and self.rows.is_factor(name := column(by.id)):
+            self.levels[by_key(key)] = ordered_levels(display(by.id), self.rows.labels(name), None)
+        at, levels = self._smoothed(node), self.levels.get(by_key(key))
         if self.learning:
             given = {name: self._visit(value) for name, value in options.items()}
-            learnt: Any = learn_smooth(x, 1 if by is None else len(self.levels[by_key(key)]), **given)
+            learnt: Any = learn_smooth(at, 1 if levels is None else len(levels), **given)
             self.transforms[key] = learnt
-        levels = ("linear",) if by is None else tuple(self.levels[by_key(key)].tolist())
-        return Basis(self.transforms[key].line(x, codes), levels)  # type: ignore[attr-defined]
+        smooth: Any = self.transforms[key]
+        return Basis(smooth.line(at), smooth.parts if levels is None else tuple(levels.tolist()))
 
-    def smooth_inputs(self, smooth: Expression) -> tuple[Array, IntArray | None]:
-        """Return the variable (n,) of a smooth that is learnt, and the level (n,) of its factor; None without one.
+    def smooth_inputs(self, smooth: Expression) -> SmoothInputs:
+        """Return what a smooth that is learnt is a function of.
 
         Raises
         ------
@@ -412,20 +414,22 @@ class Evaluator:
         """
         return self._smoothed(smooth.tree)
 
-    def _smoothed(self, node: Any) -> tuple[Array, IntArray | None]:
+    def _smoothed(self, node: Any) -> SmoothInputs:
+        from mixedfx.matrices.smooths import SmoothInputs
+
         x = np.asarray(number(self._visit(node.args[0]), node), dtype=np.float64)
         self.check_finite(Expression(ast.unparse(node.args[0]), node.args[0], frozenset(self.functions)), x)
         by = next((keyword.value for keyword in node.keywords if keyword.arg == "by"), None)
         if not isinstance(by, ast.Name):
-            return x, None
-        name = column(by.id)
-        return x, recoded(name, self.rows.labels(name), self.levels[by_key(ast.unparse(node))]).codes
-
-    def _by_column(self, by: ast.Name) -> str:
-        name = column(by.id)
-        if not self.rows.is_factor(name):
-            raise DataError(f"by={name} is a column of numbers: the factor of a smooth is text or a category")
-        return name
+            return SmoothInputs(x)
+        name, levels = column(by.id), self.levels.get(by_key(ast.unparse(node)))
+        if levels is not None:
+            return SmoothInputs(x, codes=recoded(name, self.rows.labels(name), levels).codes)
+        times = np.asarray(number(self._visit(by), by), dtype=np.float64)
+        self.check_finite(Expression(by.id, by, frozenset(self.functions)), times)
+        if self.learning and np.all(times == times[:1]):
+            raise DataError(f"by={name} has the same value in every row: nothing varies, leave it out")
+        return SmoothInputs(x, times=times)
 
     def _categorical(self, node: ast.Call) -> Factor:
         """``C(f)``, ``C(f, contr.sum)``, ``C(f, levels=[…])``: a factor with given contrasts and levels."""

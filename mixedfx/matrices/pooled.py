@@ -16,7 +16,7 @@ import pandas as pd
 from mixedfx._typing import Array, BoolArray
 from mixedfx.covariance.pooled import PooledDiagonalCovariance
 from mixedfx.exceptions import DataError, SpecificationError
-from mixedfx.formula import Expression, Members, RandomTerm, coefficient_name, smooth_by, smooth_label
+from mixedfx.formula import Expression, Members, RandomTerm, coefficient_name, display, smooth_by, smooth_label
 from mixedfx.matrices.encoder import Encoder, Settings, learn_encoder
 from mixedfx.matrices.evaluate import Evaluator, by_key
 from mixedfx.matrices.frame import FrameRows, as_frame
@@ -24,7 +24,7 @@ from mixedfx.matrices.labels import Labels, factorize
 from mixedfx.matrices.limits import check_basis
 
 if TYPE_CHECKING:
-    from mixedfx.matrices.smooths import LearntSmooth
+    from mixedfx.matrices.smooths import LearntSmooth, SmoothInputs
 
 __all__ = ["MemberEncoder", "Pooled", "SmoothEncoder", "member_parts", "memberless", "smooth_encoder", "smooth_parts"]
 
@@ -59,7 +59,7 @@ class Pooled:
 # ---------------------------------------------------------------- smooths
 @dataclass(frozen=True)
 class SmoothEncoder(Encoder):
-    """The random columns of a smooth ``s(x, by=f)``."""
+    """The random columns of a smooth ``s(x, by=f)``, f a factor or a number."""
 
     smooth: Expression
     learnt: tuple[dict[str, Any], dict[str, pd.Index[Any]]]
@@ -86,36 +86,50 @@ class SmoothEncoder(Encoder):
     @property
     def by(self) -> str | None:
         """Column of the factor whose levels have a smooth each; None without."""
+        return self._by_column if by_key(self.smooth.text) in self.learnt[1] else None
+
+    @property
+    def times(self) -> str | None:
+        """Column of the number that the smooth multiplies; None without."""
+        return None if self.by else self._by_column
+
+    @property
+    def _by_column(self) -> str | None:
         identifier = smooth_by(self.smooth)
         return self.smooth.columns[self.smooth.identifiers.index(identifier)] if identifier else None
 
     @property
     def levels(self) -> list[Any]:
-        """Levels of that factor."""
+        """Levels of the factor."""
         return self.learnt[1][by_key(self.smooth.text)].tolist() if self.by else []
 
-    def values(self, rows: FrameRows) -> Array:
-        """Return the variable (n,)."""
+    def inputs(self, rows: FrameRows) -> SmoothInputs:
+        """Return what the smooth is a function of."""
         value = Evaluator(rows, self.settings.functions, self.settings.codings, self.learnt)
-        return value.smooth_inputs(self.smooth)[0]
+        return value.smooth_inputs(self.smooth)
 
     @property
-    def line_names(self) -> tuple[str, ...]:
-        """Names of the fixed effects that are the straight lines of the smooth, a level each."""
+    def line_names(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the fixed effects that are the straight line of the smooth, for each level."""
         label = coefficient_name(self.smooth.text)
-        return tuple(f"{label}[{level}]" for level in (self.levels if self.by else ["linear"]))
+        parts = [(level,) for level in self.levels] if self.by else [self.transform.parts]
+        return tuple(tuple(f"{label}[{part}]" for part in own) for own in parts)
+
+    @property
+    def straight(self) -> str:
+        """What to write in a formula if there is nothing but the straight lines."""
+        x, by = display(self.smooth.arguments[0]), display(smooth_by(self.smooth))
+        return f"{by} + {by}:{x}" if self.times else f"{by}:{x}" if self.by else x
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What the smooths are called, a level each: ``s(x)``, ``s(x):f[a]``."""
+        """What the smooths are called, a level each: ``s(x)``, ``s(x):z``, ``s(x):f[a]``."""
         label = smooth_label(self.smooth)
         return tuple(f"{label}[{level}]" for level in self.levels) if self.by else (label,)
 
     def columns(self, rows: FrameRows) -> Array:
         """Return the columns (n, q)."""
-        value = Evaluator(rows, self.settings.functions, self.settings.codings, self.learnt)
-        x, codes = value.smooth_inputs(self.smooth)
-        return self.transform.wiggle(x, codes)
+        return self.transform.wiggle(self.inputs(rows))
 
 
 def smooth_encoder(term: Any) -> SmoothEncoder:

@@ -6,6 +6,9 @@ independent effects of one variance (Wood 2004, JASA 99:673; 2017, chapter 5). T
 
 Everything is computed of x mapped to [0, 1], so that a shift or another unit of x changes nothing, and Z is scaled to
 have rows of mean square 1: the standard deviation of its effects is that of the smooth about its line.
+
+A curve that multiplies a number z, ``f(x) z``, is a coefficient of z that varies with x (Hastie and Tibshirani 1993,
+JRSS B 55:757). It need not sum to zero: its constant, the fixed effect of z, stands beside its line.
 """
 
 from __future__ import annotations
@@ -22,9 +25,8 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import DataError
 from mixedfx.matrices.limits import check_basis
 from mixedfx.matrices.transforms import whole
-from mixedfx.matrices.values import Basis
 
-__all__ = ["DEFAULT_SIZE", "LearntSmooth", "SmoothBasis", "learn_smooth"]
+__all__ = ["DEFAULT_SIZE", "LearntSmooth", "SmoothBasis", "SmoothInputs", "learn_smooth"]
 
 DEFAULT_SIZE = 10  # columns of a basis, the constant among them
 DEGREE = 3  # of the pieces of a P-spline
@@ -212,6 +214,25 @@ BASES: dict[str, tuple[Callable[[Array, int], SmoothBasis], int]] = {
 
 
 @dataclass(frozen=True)
+class SmoothInputs:
+    """What a smooth is a function of, in some rows.
+
+    Attributes
+    ----------
+    x : (n,)
+        The variable.
+    codes : (n,) or None
+        Level of the factor of ``by=``.
+    times : (n,) or None
+        The number of ``by=``, which the curve multiplies.
+    """
+
+    x: Array
+    codes: IntArray | None = None
+    times: Array | None = None
+
+
+@dataclass(frozen=True)
 class LearntSmooth:
     """A smooth as the data of the fit define it, replayed on other data.
 
@@ -224,6 +245,8 @@ class LearntSmooth:
         ``U_+ D_+^(-1/2)`` in terms of the basis, scaled.
     n_levels : int
         Number of levels of the factor of ``by=``; 1 without.
+    has_constant : bool
+        Whether the curve multiplies a number, and has a constant of its own.
     """
 
     low: float
@@ -232,41 +255,51 @@ class LearntSmooth:
     basis: SmoothBasis
     penalized: Array
     n_levels: int
+    has_constant: bool = False
 
     @property
     def size(self) -> int:
         """Number of random effects of one level."""
         return int(self.penalized.shape[1])
 
-    def line(self, x: Array, codes: IntArray | None) -> Array:
-        """Return the fixed columns (n, n_levels): the variable less its mean, in the rows of each level."""
-        return self._by_level(np.asarray(x - self.mean)[:, None], codes)
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the fixed columns of one level."""
+        return ("constant", "linear") if self.has_constant else ("linear",)
 
-    def wiggle(self, x: Array, codes: IntArray | None) -> Array:
+    def line(self, at: SmoothInputs) -> Array:
+        """Return the fixed columns (n, n_levels * parts): the variable less its mean, in the rows of each level."""
+        line = np.asarray(at.x - self.mean)[:, None]
+        return self._by(np.hstack([np.ones_like(line), line]) if self.has_constant else line, at)
+
+    def wiggle(self, at: SmoothInputs) -> Array:
         """Return the random columns (n, n_levels * size), level after level."""
-        return self._by_level(self.basis((x - self.low) / self.span) @ self.penalized, codes)
+        return self._by(self.basis((at.x - self.low) / self.span) @ self.penalized, at)
 
-    def _by_level(self, columns: Array, codes: IntArray | None) -> Array:
-        if codes is None:
+    def _by(self, columns: Array, at: SmoothInputs) -> Array:
+        if at.times is not None:
+            columns = at.times[:, None] * columns
+        if at.codes is None:
             return np.asfortranarray(columns)
         k = columns.shape[1]
         out = np.zeros((len(columns), self.n_levels * k), order="F")
         for level in range(self.n_levels):
-            rows = codes == level
+            rows = at.codes == level
             out[rows, level * k : (level + 1) * k] = columns[rows]
         return out
 
 
-def learn_smooth(x: Array, n_levels: int, k: Any = DEFAULT_SIZE, bs: str = "cr") -> LearntSmooth:
-    """Learn a smooth of ``x`` (n,): its knots, and what sums to zero over the rows.
+def learn_smooth(at: SmoothInputs, n_levels: int = 1, k: Any = DEFAULT_SIZE, bs: str = "cr") -> LearntSmooth:
+    """Learn a smooth of some rows: its knots, and what sums to zero over the rows.
 
     Raises
     ------
     DataError
-        If the variable has fewer distinct values than the basis has functions.
+        If the variable has fewer distinct values than the basis has functions, or the number of ``by=`` is constant.
     SpecificationError
         If the basis is too small.
     """
+    x, has_constant = at.x, at.times is not None
     make, least = BASES[bs]
     size = whole(f"the number k of functions of a smooth (bs={bs!r})", k, least)
     check_basis("s", size, len(x))
@@ -279,16 +312,13 @@ def learn_smooth(x: Array, n_levels: int, k: Any = DEFAULT_SIZE, bs: str = "cr")
     t = (x - low) / span
     basis = make(t, size)
     columns = basis(t)
-    centred = np.linalg.qr(columns.sum(axis=0)[:, None], mode="complete")[0][:, 1:]
-    values, vectors = np.linalg.eigh(centred.T @ basis.penalty @ centred)
-    kept = slice(1, None)  # the straight line is the one direction without a penalty
-    penalized = centred @ (vectors[:, kept] / np.sqrt(values[kept]))
+    free = np.eye(size) if has_constant else np.linalg.qr(columns.sum(axis=0)[:, None], mode="complete")[0][:, 1:]
+    values, vectors = np.linalg.eigh(free.T @ basis.penalty @ free)
+    kept = slice(2 if has_constant else 1, None)  # a constant and a straight line have no penalty
+    penalized = free @ (vectors[:, kept] / np.sqrt(values[kept]))
     Z = columns @ penalized
     penalized = penalized / np.sqrt(np.mean(np.einsum("ij,ij->i", Z, Z)))
     signs = np.where(penalized[np.abs(penalized).argmax(axis=0), np.arange(penalized.shape[1])] < 0, -1.0, 1.0)
-    return LearntSmooth(low, span, float(np.mean(x)), basis, np.asarray(penalized * signs), n_levels)
-
-
-def line_values(smooth: LearntSmooth, x: Array, codes: IntArray | None, levels: list[Any]) -> Basis:
-    """Return the fixed part of a smooth as the value of its expression."""
-    return Basis(smooth.line(x, codes), ("linear",) if codes is None else tuple(levels))
+    return LearntSmooth(
+        low, span, float(np.mean(x)), basis, np.asarray(penalized * signs), n_levels, has_constant=has_constant
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mixedfx.criterion.boundary import VarianceVerdict
@@ -9,6 +11,7 @@ from mixedfx.exceptions import ConvergenceWarning, SeparationWarning, SingularFi
 from mixedfx.families.links import EVERYWHERE, LINKS
 from mixedfx.fitting import Fit
 from mixedfx.matrices.new_rows import fitted_predictor
+from mixedfx.matrices.pooled import smooth_encoder
 
 __all__ = ["warn_of"]
 
@@ -45,14 +48,18 @@ def warn_of(fit: Fit) -> None:
         warn(message, SeparationWarning)
     if certificate.is_singular or not certificate.is_identified:
         sentence = str(certificate).splitlines()[1]
-        simpler = "; ".join(_simpler(verdict) for verdict in certificate.variances if verdict.rank < verdict.size)
+        lines = {term.term: smooth_encoder(term).straight for term in fit.design.random if term.is_smooth}
+        singular = [verdict for verdict in certificate.variances if verdict.rank < verdict.size]
+        simpler = "; ".join(filter(None, (_simpler(verdict, lines) for verdict in singular)))
         compare = f"; to compare it with a simpler model: {simpler}" if simpler else ""
         advice = f" This is an estimate, not a failure{compare}."
         warn(f"singular fit. {sentence}{advice}" if certificate.is_identified else sentence, SingularFitWarning)
 
 
-def _simpler(verdict: VarianceVerdict) -> str:
-    """What to write in the place of a term that has directions without variance."""
+def _simpler(verdict: VarianceVerdict, lines: Mapping[str, str]) -> str:
+    """What to write in the place of a term that has directions without variance; ``lines`` are those of smooths."""
+    if verdict.term in lines:
+        return "" if verdict.rank else f"write {lines[verdict.term]} for {verdict.term}"
     if verdict.rank == 0:
         return f"leave out {verdict.term}"
     if verdict.term.startswith("(") and " | " in verdict.term:

@@ -123,7 +123,7 @@ def _draw(ax: Axes, frame: pd.DataFrame, results: MixedResults, group: str, rug:
         ax.plot(curve["x"], curve["fit"], color=colour, label=None if level is None else entry(level))
     if rug and results.model.inputs is not None:
         rows = FrameRows(results.model.inputs.frame, results.design.keep)
-        values = np.unique(encoder.values(rows))
+        values = np.unique(encoder.inputs(rows).x)
         if values.size > RUG:
             values = np.quantile(values, np.linspace(0.0, 1.0, RUG))
         ax.plot(
@@ -133,4 +133,5 @@ def _draw(ax: Axes, frame: pd.DataFrame, results: MixedResults, group: str, rug:
     title = f"{plain(group)}: edf {edf.iloc[0]:.1f}" if len(edf) == 1 else plain(group)
     if encoder.by is not None:
         legend_beside(ax, encoder.by)
-    label_axes(ax, x=variable, y=f"s({variable})", title=title)
+    value = f"s({variable})" if encoder.times is None else f"coefficient of {plain(encoder.times)}"
+    label_axes(ax, x=variable, y=value, title=title)

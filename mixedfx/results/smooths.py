@@ -15,6 +15,7 @@ from mixedfx.inference.distributions import quantile
 from mixedfx.inference.smooths import FittedSmooth
 from mixedfx.matrices.new_rows import PredictedRows
 from mixedfx.matrices.pooled import smooth_encoder
+from mixedfx.matrices.smooths import SmoothInputs
 
 __all__ = ["CURVE_COLUMNS", "chosen_smooths", "smooth_curve", "smooth_frame", "smooth_table"]
 
@@ -73,13 +74,15 @@ def chosen_smooths(smooths: tuple[FittedSmooth, ...], fit: Fit, name: str | None
 def smooth_curve(fit: Fit, smooth: FittedSmooth, points: int, alpha: float) -> pd.DataFrame:
     """Return the values of a smooth along its variable, with standard errors and pointwise limits.
 
-    The smooth sums to zero over the rows of the fit, so that it has no constant of its own.
+    The smooth sums to zero over the rows of the fit, so that it has no constant of its own; one that multiplies a
+    number is the coefficient of that number.
     """
     term = fit.design.random[smooth.term]
     transform = smooth_encoder(term).transform
     grid = transform.low + transform.span * np.linspace(0.0, 1.0, points)
     codes = None if smooth.level is None else np.full(points, smooth.level, dtype=np.intp)
-    rows = _rows_of(fit, smooth, transform.line(grid, codes), transform.wiggle(grid, codes))
+    at = SmoothInputs(grid, codes, np.ones(points) if transform.has_constant else None)
+    rows = _rows_of(fit, smooth, transform.line(at), transform.wiggle(at))
     value = rows.predictor(fit.beta, fit.modes)
     se = np.sqrt(np.maximum(fit.predictor_errors(rows).variance(fit.error_root), 0.0))
     reach = float(quantile(1.0 - 0.5 * alpha, np.array([smooth.df_denom]))[0])
@@ -92,8 +95,7 @@ def _rows_of(fit: Fit, smooth: FittedSmooth, line: Array, wiggle: Array) -> Pred
     """Rows of the linear predictor that have one smooth and nothing else."""
     n, design = len(line), fit.design
     x = np.zeros((n, len(design.fixed.names)))
-    if smooth.fixed.size:
-        x[:, smooth.fixed] = line[:, [0 if smooth.level is None else smooth.level]]
+    x[:, smooth.fixed] = line[:, smooth.parts]
     codes = [np.zeros(n, dtype=np.intp) for _ in design.random]
     z = [np.zeros((n, term.n_columns)) for term in design.random]
     z[smooth.term] = wiggle

@@ -26,6 +26,7 @@ from mixedfx._display import (
     format_p,
     options,
 )
+from mixedfx.inference.smooths import FittedSmooth
 from mixedfx.inference.wald import RowTests
 from mixedfx.results.smooths import smooth_table
 from mixedfx.results.varcorr import TermCovariance, VarCorr
@@ -53,6 +54,10 @@ AVERAGE_INFORMATION = (
 SMOOTH_NOTE = (
     "Smooths: edf are effective degrees of freedom (1: a straight line), F tests the smooth being zero everywhere "
     "(Wood 2013). The coefficient [linear] is the slope of the straight part, the variance that of what bends about it."
+)
+COEFFICIENT_NOTE = (
+    "{} is the coefficient of the number {} along a variable (edf 2: a straight line), [constant] that of its straight "
+    "part at the mean of the variable. For a curve at each level make {} a category."
 )
 RATIOS = "Coefficients and limits are exponentiated; the tests are those of the coefficients themselves."
 
@@ -108,6 +113,8 @@ class FittedModel(Protocol):
     def notes(self) -> Sequence[str]: ...  # noqa: D102
     @property
     def smooths(self) -> pd.DataFrame: ...  # noqa: D102
+    @property
+    def fitted_smooths(self) -> tuple[FittedSmooth, ...]: ...  # noqa: D102
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame: ...  # noqa: D102
 
 
@@ -334,6 +341,9 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
     yield from results.notes
     if len(results.smooths):
         yield SMOOTH_NOTE
+    for smooth in results.fitted_smooths:
+        if smooth.times is not None:
+            yield COEFFICIENT_NOTE.format(smooth.label, smooth.times, smooth.times)
     if tests is not None and tests.use_t:
         yield f"t tests and intervals of the fixed effects have degrees of freedom by {tests.method}."
     elif tests is None and len(results.params) and results.use_t:

@@ -52,7 +52,7 @@ CASES: dict[str, Case] = {
     "smooth twice": (lmer("y ~ s(x) + s(x, k=5)"), S, ("two smooths", "s(x, k=5)")),
     "smooth as response": (lmer("s(y) ~ x + (1 | g)"), S, ("no response", "right of")),
     "smooth by an expression": (lmer("y ~ s(x, by=3)"), S, ("name of a column",)),
-    "smooth by numbers": (lmer("y ~ s(x, by=p)"), D, ("by=p", "category")),
+    "smooth by a constant": (lambda: mfx.lmer("y ~ s(x, by=p)", data(p=2.0)), D, ("by=p", "leave it out")),
     "smooth of few values": (lmer("y ~ s(h)"), D, ("k=10", "4 different values", "k=4")),
     "smooth of two values": (lmer("y ~ s(b)"), D, ("2 different values", "a line")),
     "smooth of a small basis": (lmer("y ~ s(x, k=2)"), S, ("at least 3", "bs='cr'")),

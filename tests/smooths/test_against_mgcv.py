@@ -104,10 +104,11 @@ def _theta(fit, at, data):
     for term in fit.design.random:
         if term.is_smooth:
             x = data[term.encoder.smooth.columns[0]].to_numpy(float)
+            z = data[term.encoder.times].to_numpy() if term.encoder.times else np.ones(len(x))
             for (_, first), count in zip(term.variances, term.covariance.counts, strict=True):
                 Z = term.matrix[:, first : first + count]
                 rows = np.abs(Z).max(axis=1) > 0
-                design = np.column_stack([np.ones(rows.sum()), x[rows] - x.mean(), Z[rows]])
+                design = np.column_stack([z[rows], z[rows] * (x[rows] - x.mean()), Z[rows]])
                 u = np.linalg.lstsq(design, values[rows, own], rcond=None)[0]
                 assert design @ u == pytest.approx(values[rows, own], abs=1e-8)
                 squares.append((own, u[2:] @ u[2:]))

@@ -9,7 +9,7 @@ import mixedfx as mfx
 from mixedfx.analysis_of_variance.components.linearity import ratio_draws
 from mixedfx.covariance import PooledDiagonalCovariance
 from mixedfx.inference.smooths import smooth_pvalue
-from mixedfx.matrices.smooths import learn_smooth
+from mixedfx.matrices.smooths import SmoothInputs, learn_smooth
 from tests.differences import jacobian
 
 BASES = ("cr", "tp", "ps")
@@ -36,8 +36,8 @@ def fit():
 @pytest.mark.parametrize("bs", BASES)
 def test_the_random_part_sums_to_zero_has_rows_of_mean_square_one_and_the_straight_line_is_no_part_of_it(bs):
     x = np.random.default_rng(0).gamma(2.0, 3.0, 90)
-    smooth = learn_smooth(x, 1, 9, bs)
-    Z = smooth.wiggle(x, None)
+    smooth = learn_smooth(SmoothInputs(x), k=9, bs=bs)
+    Z = smooth.wiggle(SmoothInputs(x))
     assert Z.shape == (90, 7)
     assert Z.sum(axis=0) == pytest.approx(np.zeros(7), abs=1e-8)
     assert np.mean(np.sum(Z**2, axis=1)) == pytest.approx(1.0)
@@ -51,7 +51,7 @@ def test_the_random_part_sums_to_zero_has_rows_of_mean_square_one_and_the_straig
 def test_the_penalty_is_the_integral_of_the_squared_second_derivative(bs):
     """Of a natural spline, whose second derivative is a polygon: zero beyond the data."""
     x = np.random.default_rng(1).uniform(0, 1, 40)
-    smooth = learn_smooth(x, 1, 7, bs)
+    smooth = learn_smooth(SmoothInputs(x), k=7, bs=bs)
     grid, h = np.linspace(0, 1, 20_001), 1e-4
     low, here, high = (smooth.basis(grid + step) for step in (-h, 0.0, h))
     bent = (low - 2 * here + high) / h**2
@@ -65,10 +65,10 @@ def test_the_penalty_is_the_integral_of_the_squared_second_derivative(bs):
 @pytest.mark.parametrize("bs", BASES)
 def test_a_smooth_goes_on_as_a_straight_line(bs):
     x = np.random.default_rng(1).uniform(0, 1, 60)
-    smooth = learn_smooth(x, 1, 8, bs)
+    smooth = learn_smooth(SmoothInputs(x), k=8, bs=bs)
     beyond = np.array([1.5, 2.0, 2.5, 3.0])
     for points in (beyond, 1.0 - beyond):
-        assert np.diff(smooth.wiggle(points, None), 2, axis=0) == pytest.approx(np.zeros((2, 6)), abs=1e-9)
+        assert np.diff(smooth.wiggle(SmoothInputs(points)), 2, axis=0) == pytest.approx(np.zeros((2, 6)), abs=1e-9)
 
 
 # ---------------------------------------------------------------- what changes nothing
@@ -100,7 +100,7 @@ def test_without_variance_a_smooth_is_a_line():
 
 def test_a_straight_relation_is_fitted_by_a_straight_line():
     data = DATA.assign(y=1 + 2 * DATA["x"] + np.random.default_rng(8).normal(size=len(DATA)))
-    with pytest.warns(mfx.SingularFitWarning):
+    with pytest.warns(mfx.SingularFitWarning, match=r"simpler model: write x for s\(x\)"):
         bent = mfx.lmer("y ~ s(x)", data)
     assert bent.smooths["edf"].tolist() == pytest.approx([1.0])
     assert "straight line" in " ".join(str(bent.summary()).split())
@@ -108,6 +108,69 @@ def test_a_straight_relation_is_fitted_by_a_straight_line():
     assert bent.fittedvalues.to_numpy() == pytest.approx(intercept + slope * data["x"].to_numpy(), abs=1e-6)
     assert bent.params["s(x)[linear]"] == pytest.approx(slope)
     assert mfx.linearity_test(bent).to_frame()["pvalue"].tolist() == [1.0]
+
+
+# ---------------------------------------------------------------- coefficients that vary
+VARYING, WITH_SLOPE = "y ~ s(x) + s(x, by=z, k=8) + (1 | g)", DATA.assign(y=DATA["y"] + DATA["z"] * np.cos(DATA["x"]))
+
+
+@pytest.fixture(scope="module")
+def coefficient():
+    return mfx.lmer(VARYING, WITH_SLOPE)
+
+
+def test_curves_of_indicators_are_the_curves_of_a_factor():
+    """The same columns and the same penalties in other coordinates."""
+    data = DATA.assign(**{level: 1.0 * (DATA["f"] == level) for level in "abc"})
+    factor = mfx.lmer("y ~ f + s(x, by=f) + (1 | g)", data)
+    numbers = mfx.lmer("y ~ 0 + s(x, by=a) + s(x, by=b) + s(x, by=c) + (1 | g)", data)
+    assert numbers.fittedvalues.to_numpy() == pytest.approx(factor.fittedvalues.to_numpy(), abs=1e-5)
+    assert numbers.smooths["edf"].to_numpy() == pytest.approx(1 + factor.smooths["edf"].to_numpy(), abs=1e-4)
+    assert numbers.scale == pytest.approx(factor.scale, rel=1e-6)
+
+
+@pytest.mark.parametrize("moved", [{"z": 1e3 * DATA["z"]}, {"z": -DATA["z"]}, {"x": 5 - 1e2 * DATA["x"]}])
+def test_units_change_nothing_of_a_coefficient_that_varies(coefficient, moved):
+    other = mfx.lmer(VARYING, WITH_SLOPE.assign(**moved))
+    assert other.fittedvalues.to_numpy() == pytest.approx(coefficient.fittedvalues.to_numpy(), abs=1e-5)
+    assert other.smooths["edf"].to_numpy() == pytest.approx(coefficient.smooths["edf"].to_numpy(), abs=1e-4)
+
+
+def test_the_slope_of_the_number_is_the_coefficient(coefficient):
+    curve = mfx.plots.smooth_frame(coefficient, "s(x):z").iloc[[0, 30, 100]]
+    trends = mfx.trends(coefficient, "z", at={"x": curve["x"].tolist()}, by="x").to_frame()
+    assert trends["estimate"].to_numpy() == pytest.approx(curve["fit"].to_numpy(), rel=1e-6)
+    assert trends["se"].to_numpy() == pytest.approx(curve["se"].to_numpy(), rel=1e-4)
+    two = coefficient.predict(pd.DataFrame({"x": curve["x"].iloc[[1, 1]], "z": [0.0, 3.0], "g": "g1"})).to_numpy()
+    assert (two[1] - two[0]) / 3 == pytest.approx(curve["fit"].iloc[1])
+
+
+def test_without_bend_the_coefficient_is_a_product():
+    """The number and its product with x, whose columns the summary calls constant and linear."""
+    line, bent = (mfx.LinearMixedModel(f"y ~ {fixed} + (1 | g)", DATA) for fixed in ("0 + z + z:x", "0 + s(x, by=z)"))
+    theta = line.fit(reml=False).theta.to_numpy()
+    assert bent.objective([*theta, 0.0], reml=False)[0] == pytest.approx(line.objective(theta, reml=False)[0], abs=1e-8)
+
+
+@pytest.mark.parametrize(("smooth", "lines"), [("s(x)", "x"), ("s(x, by=z)", "z + z:x"), ("s(x, by=f)", "f:x")])
+def test_what_a_warning_says_to_write_is_the_fit_without_bends(smooth, lines):
+    data = DATA.assign(y=DATA["z"] + np.random.default_rng(8).normal(size=len(DATA)))
+    model = mfx.LinearMixedModel(f"y ~ f + {smooth} + (1 | g)", data)
+    term = model.design.random[1]
+    assert term.encoder.straight == lines
+    line, bends = mfx.LinearMixedModel(f"y ~ f + {lines} + (1 | g)", data), np.zeros(len(term.variances))
+    assert model.objective([0.3, *bends], reml=False)[0] == pytest.approx(line.objective([0.3], reml=False)[0])
+
+
+def test_a_coefficient_that_varies_in_words(coefficient):
+    words = " ".join(str(mfx.explain(coefficient)).split())
+    assert "s(x):z is the coefficient of z, a curve of" in words
+    assert "With the curves s(x) and s(x):z at zero" in words
+    assert "·zᵢ" in words
+    assert "make z a category" in " ".join(str(coefficient.summary()).split())
+    assert "coefficient of z" in mfx.plots.smooth(coefficient, "s(x):z").get_ylabel()
+    with pytest.raises(mfx.DataError, match="by=one has the same value in every row"):
+        mfx.lmer("y ~ s(x, by=one) + (1 | g)", DATA.assign(one=1.0))
 
 
 # ---------------------------------------------------------------- after the fit
@@ -179,7 +242,7 @@ def test_the_picture_is_the_smooth(fit):
     assert drawn.lines[1].get_ydata() == pytest.approx(z["fit"].to_numpy())
 
 
-@pytest.mark.parametrize("formula", [FORMULA, "y ~ s(log(x), bs='ps', k=7)"])
+@pytest.mark.parametrize("formula", [FORMULA, "y ~ s(log(x), bs='ps', k=7)", "y ~ s(x, by=z)"])
 def test_saved_and_loaded(formula, tmp_path):
     one = mfx.lmer(formula, DATA)
     one.save(tmp_path / "fit.mfx")
