@@ -131,8 +131,7 @@ def drop1(fit: Any, *, ddf: DdfName | None = None) -> StatsTable:
 
 
 def _rule(tested: AnalysedFit) -> Any:
-    mixed_with_df = not tested.is_asymptotic and tested.residual is None
-    return contains_by_sas if mixed_with_df else contains_by_name
+    return contains_by_name if tested.margins_by_name else contains_by_sas
 
 
 def _table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:

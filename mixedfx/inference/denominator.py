@@ -31,6 +31,8 @@ class Denominator(ABC):
     label: str
     #: Whether the degrees of freedom of several rows depend on the combinations of them that are given.
     depends_on_rows = False
+    #: Whether terms are adjusted for each other by the covariance of the estimates, not by the cross-products of columns.
+    by_covariance = False
 
     @property
     @abstractmethod
@@ -44,6 +46,10 @@ class Denominator(ABC):
     @abstractmethod
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return the denominator df of the F test of independent ``rows`` (r, p), and what F is multiplied by."""
+
+    def together(self, rows: Array) -> Array:
+        """Return the covariance (r, r) by which independent ``rows`` (r, p) are tested together."""
+        return np.asarray(rows @ self.covariance @ rows.T)
 
     def of_means(self) -> Denominator:
         """Return what calibrates means and their contrasts; the same, unless it depends on what coefficients mean."""
@@ -100,6 +106,7 @@ class Asymptotic(Denominator):
 
     matrix: Array
     label = "the normal distribution"
+    by_covariance = True
 
     @property
     def covariance(self) -> Array:

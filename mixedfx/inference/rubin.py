@@ -9,12 +9,14 @@ Raghunathan & Rubin (1991), J. Am. Stat. Assoc. 86, 1065-1073. Reiter (2007), Bi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mixedfx._typing import Array
+from mixedfx.inference.denominator import Denominator
 
-__all__ = ["Combined", "combined", "joint_statistic"]
+__all__ = ["Combined", "Rubin", "combined"]
 
 FEW = 4.0  # degrees of freedom between the imputations, at or below which the expansions of the joint test do not hold
 
@@ -87,31 +89,83 @@ def harmonic_mean(df: Array) -> Array:
     return np.asarray(_ratio(np.ones(df.shape[1:]), (1.0 / df).mean(axis=0)))
 
 
-def joint_statistic(values: Array, covariances: Array, complete: Array) -> tuple[float, float]:
-    """Return the Wald statistic ``D1`` of k functions being zero, times k, and its denominator degrees of freedom.
+@dataclass(frozen=True, repr=False)
+class Rubin(Denominator):
+    """Fixed effects of m analyses put together.
 
-    Parameters
+    Attributes
     ----------
-    values : (m, k)
-        The functions in each analysis.
-    covariances : (m, k, k)
-    complete : (m,)
-        Denominator degrees of freedom of the test in each of them.
+    estimates : (m, p)
+    each : tuple of Denominator
+        Covariance and degrees of freedom of each analysis.
 
     Notes
     -----
-    ``D1 = d' W^-1 d / (k (1 + r))`` takes the fractions of missing information of the k functions for equal:
-    ``r = (1 + 1/m) tr(B W^-1) / k`` (Li, Raghunathan and Rubin). The degrees of freedom are Reiter's. One function
-    alone has those of Barnard and Rubin, and so is tested as by its t statistic. Where an expansion does not hold, the
-    degrees of freedom of an infinite sample (Li, Raghunathan and Rubin) and those of complete data are put together as
-    Barnard and Rubin do: with ``k (m - 1) <= 4``, or few degrees of freedom of complete data beside ``4 (1 + r)``.
+    Several combinations are tested together by ``D1 = d' W^-1 d / (k (1 + r))``, which takes the fractions of missing
+    information of the k combinations for equal: ``r = (1 + 1/m) tr(B W^-1) / k`` (Li, Raghunathan and Rubin). The
+    degrees of freedom are Reiter's. One combination alone has those of Barnard and Rubin, and so is tested as by its t
+    statistic. Where an expansion does not hold, the degrees of freedom of an infinite sample (Li, Raghunathan and
+    Rubin) and those of complete data are put together as Barnard and Rubin do: with ``k (m - 1) <= 4``, or few degrees
+    of freedom of complete data beside ``4 (1 + r)``.
     """
-    m, k = values.shape
-    d, within = values.mean(axis=0), covariances.mean(axis=0)
-    between = np.atleast_2d(np.cov(values - values[0], rowvar=False))
-    r = (1.0 + 1.0 / m) * float(np.trace(np.linalg.solve(within, between))) / k
-    statistic = float(d @ np.linalg.solve(within, d)) / (1.0 + r)
-    return statistic, _joint_df(r, k, m, float(harmonic_mean(complete)))
+
+    estimates: Array
+    each: tuple[Denominator, ...]
+    label = "Barnard and Rubin, of several coefficients by Reiter"
+
+    @property
+    def depends_on_rows(self) -> bool:  # type: ignore[override]
+        """Whether those of each analysis do."""
+        return any(one.depends_on_rows for one in self.each)
+
+    @property
+    def by_covariance(self) -> bool:  # type: ignore[override]
+        """Whether those of each analysis do."""
+        return all(one.by_covariance for one in self.each)
+
+    @cached_property
+    def within(self) -> Array:
+        """Mean covariance (p, p) within the analyses, W."""
+        return np.asarray(np.mean([one.covariance for one in self.each], axis=0))
+
+    @cached_property
+    def between(self) -> Array:
+        """Covariance (p, p) of the estimates between the analyses, B; zero where all are the same."""
+        return np.cov(self.estimates - self.estimates[0], rowvar=False).reshape(2 * self.estimates.shape[1:])
+
+    @property
+    def covariance(self) -> Array:
+        """The total covariance (p, p): ``W + (1 + 1/m) B``."""
+        return np.asarray(self.within + (1.0 + 1.0 / len(self.each)) * self.between)
+
+    def combined(self, rows: Array) -> Combined:
+        """Return combinations ``rows`` (r, p) of the coefficients put together."""
+        variances = np.array([np.einsum("rp,pq,rq->r", rows, one.covariance, rows) for one in self.each])
+        complete = np.array([one.of_rows(rows) for one in self.each])
+        return combined(self.estimates @ rows.T, np.maximum(variances, 0.0), complete)
+
+    def of_rows(self, rows: Array) -> Array:
+        """Return the degrees of freedom (r,) of Barnard and Rubin."""
+        return self.combined(rows).df
+
+    def together(self, rows: Array) -> Array:
+        """Return ``(1 + r)`` times the covariance (r, r) within the analyses."""
+        return (1.0 + self._increase(rows)) * (rows @ self.within @ rows.T)
+
+    def joint(self, rows: Array) -> tuple[float, float]:
+        """Return the degrees of freedom of independent ``rows``, and the mean of what the analyses multiply F by."""
+        complete, scaling = np.array([one.joint(rows) for one in self.each]).T
+        k, m = len(rows), len(self.each)
+        return _joint_df(self._increase(rows), k, m, float(harmonic_mean(complete))), float(scaling.mean())
+
+    def _increase(self, rows: Array) -> float:
+        """Relative increase in variance of independent ``rows`` (k, p), on average."""
+        increase = np.linalg.solve(rows @ self.within @ rows.T, rows @ self.between @ rows.T)
+        return (1.0 + 1.0 / len(self.each)) * float(np.trace(increase)) / len(rows)
+
+    def of_means(self) -> Denominator:
+        """Return what calibrates means and their contrasts in each analysis, put together."""
+        return Rubin(self.estimates, tuple(one.of_means() for one in self.each))
 
 
 def _joint_df(r: float, k: int, m: int, complete: float) -> float:

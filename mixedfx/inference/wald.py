@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_alpha
+from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import Column, Each, Numbers, Summary, Table, format_df, format_p
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import chi2_tail, f_tail, quantile, two_sided
-from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.hypothesis import Hypothesis, hypothesis_from, joint_hypothesis
 
-__all__ = ["JointTest", "RowTests", "joint_test", "row_tests"]
+__all__ = ["CoefficientTests", "JointTest", "RowTests", "joint_test", "row_tests"]
 
 SINGULAR = 1e-14  # smallest eigenvalue of a correlation matrix that is rounding
 
@@ -221,7 +223,7 @@ def joint_test(
     if len(L) == 0:
         return JointTest(np.nan, 0, np.nan, 1.0, denominator.label)
     difference = L @ beta - independent.rhs
-    wald = float(difference @ np.linalg.solve(_of_full_rank(L @ denominator.covariance @ L.T), difference))
+    wald = float(difference @ np.linalg.solve(_of_full_rank(denominator.together(L)), difference))
     pooled = write is not None and len(L) > 1 and denominator.depends_on_rows
     df, scaling = denominator.joint(write(L) if write is not None and pooled else L)
     return JointTest(wald, len(L), df, scaling, denominator.label)
@@ -238,3 +240,49 @@ def _of_full_rank(covariance: Array) -> Array:
         f"the covariance of {len(covariance)} coefficients that are tested together is singular, as that of robust "
         "standard errors is with as few clusters as coefficients: test fewer together, or take smaller clusters"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class CoefficientTests:
+    """Tests of coefficients, written by name or as matrices: those of a fit, pooled ones, robust ones.
+
+    Attributes
+    ----------
+    names : tuple of str
+    beta : (p,)
+        Estimates.
+    denominator : Denominator
+        Their covariance and degrees of freedom.
+    write : callable or None
+        Gives the combinations of independent rows (r, p) on which degrees of freedom that depend on them rest.
+    """
+
+    names: tuple[str, ...]
+    beta: Array
+    denominator: Denominator
+    write: Callable[[Array], Array] | None = None
+
+    @cached_property
+    def each(self) -> RowTests:
+        """The test of every coefficient."""
+        p = len(self.names)
+        return row_tests(Hypothesis(np.eye(p), np.zeros(p), self.names), self.beta, self.denominator)
+
+    def single(self, constraints: Any) -> RowTests:
+        """Test combinations one by one."""
+        return row_tests(hypothesis_from(constraints, list(self.names)), self.beta, self.denominator)
+
+    def joint(self, constraints: Any) -> JointTest:
+        """Test combinations all together."""
+        return joint_test(joint_hypothesis(constraints, list(self.names)), self.beta, self.denominator, self.write)
+
+    def of_terms(self, terms: Mapping[str, Sequence[int]], skip_single: bool) -> pd.DataFrame:
+        """Test the coefficients of every term: F, or chi-squared without denominator degrees of freedom."""
+        least = int(checked_flag("skip_single", skip_single))
+        identity, rows = np.eye(len(self.names)), {}
+        for term, columns in terms.items():
+            if len(columns) > least:
+                test = self.joint(identity[list(columns)])
+                rows[term] = (test.statistic, test.pvalue, test.df_num, test.df_denom)
+        named = ["statistic", "pvalue", "df_constraint", "df_denom"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})

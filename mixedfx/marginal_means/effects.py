@@ -199,8 +199,7 @@ def _setting(
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")
-        if model.fit.solution is not None:
-            model.fit.solution.design.need_rows("averages over its rows (give data=)")
+        model.fit.need_rows("averages over its rows (give data=)")
         model, rows, counts = model.in_its_rows(), model.fit.observed, _counts_in_fit(model, weights)
     else:
         rows = _new_rows(model, data)

@@ -232,6 +232,10 @@ class FunctionsDenominator(Denominator):
         """Return the degrees of freedom of combinations (c, r) of them."""
         return self.functions.of.denominator.of_rows(rows @ self.functions.L)
 
+    def together(self, rows: Array) -> Array:
+        """Return the covariance by which independent combinations are tested together."""
+        return self.functions.of.denominator.together(rows @ self.functions.L)
+
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return those of independent combinations together."""
         return self.functions.of.denominator.joint(rows @ self.functions.L)

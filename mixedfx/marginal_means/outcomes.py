@@ -26,7 +26,6 @@ from mixedfx.results.adapted import AdaptedFit, fixed_df
 __all__ = ["OutcomeModel", "outcome_of", "outcome_of_transformed"]
 
 STEP = 1e-5  # of differences of variances in their parameters
-SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 
 
 class OutcomeModel(ABC):
@@ -151,7 +150,7 @@ def outcome_of(fit: Fit, adapted: AdaptedFit, coefficients: Coefficients) -> Out
         parts = tuple(Category(family, response.phi, j) for j in range(family.n_categories))
         categories = tuple(fit.design.response.categories or range(1, family.n_categories + 1))
     whole = _with_all_parameters(fit, coefficients, adapted.df)
-    is_inverse_link = not categories and _is_inverse_link(adapted)
+    is_inverse_link = not categories and adapted.mean_is_inverse_link
     return FamilyOutcome(fit, parts, whole, fit.design.response.name, categories, is_inverse_link)
 
 
@@ -185,15 +184,6 @@ def _moved(covariance: Array, slopes: Array) -> Array:
     out[touched] = np.nan
     out[:, touched] = np.nan
     return np.asarray(out)
-
-
-def _is_inverse_link(adapted: AdaptedFit) -> bool:
-    """Say whether the mean of the fitted rows is the inverse link of the first linear predictor."""
-    if adapted.fitted is None:
-        return True
-    predictors, mean = adapted.fitted()
-    plain = np.asarray(adapted.link.inverse(predictors[:, 0], 0)[0])
-    return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))
 
 
 # ---------------------------------------------------------------- a transformed response

@@ -35,6 +35,7 @@ __all__ = [
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 IDENTITY = link_for("identity")
+SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,10 @@ class AdaptedFit:
         The fit itself, if it is one of ours.
     counts : (n,) or None
         How many rows of the data each of :attr:`observed` is; one if None.
-    fitted : (n,), (n,) or None
-        Linear predictors and means of the fitted rows, of a fit of ours.
+    fitted : callable or None
+        Returns linear predictors (n, K) and means (n,) of the fitted rows, of a fit of ours.
+    need_rows : callable
+        Refuses what averages over rows, in the words that it is given, where there are none.
     """
 
     names: tuple[str, ...]
@@ -213,6 +216,16 @@ class AdaptedFit:
     solution: Fit | None = field(default=None, repr=False)
     counts: Array | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)
+    need_rows: Callable[[str], None] = field(default=lambda asker: None, repr=False)
+
+    @property
+    def mean_is_inverse_link(self) -> bool:
+        """Whether the mean of the fitted rows is the inverse link of the first linear predictor, and nothing else."""
+        if self.fitted is None:
+            return True
+        predictors, mean = self.fitted()
+        plain = np.asarray(self.link.inverse(predictors[:, 0], 0)[0])
+        return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))
 
 
 # ---------------------------------------------------------------- degrees of freedom

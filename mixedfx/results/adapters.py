@@ -124,6 +124,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
         solution=fit,
         counts=design.counts,
         fitted=partial(_fitted, results),
+        need_rows=design.need_rows,
     )
     smooths = results.fitted_smooths
     return with_smooths(out, design, smooths) if smooths else out

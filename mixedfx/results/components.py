@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,6 @@ from mixedfx._typing import Array
 from mixedfx.fitting.certificate import held_notes
 from mixedfx.fitting.reported import family_names
 from mixedfx.inference.distributions import two_sided
-from mixedfx.inference.wald import JointTest
 
 if TYPE_CHECKING:
     from mixedfx.criterion.generalized_problem import Component, GeneralizedProblem
@@ -25,7 +24,6 @@ __all__ = [
     "limit_notes",
     "limit_words",
     "summary_tables",
-    "term_tests",
 ]
 
 
@@ -151,21 +149,3 @@ def summary_tables(problem: GeneralizedProblem, estimate: Array, covariance: Arr
     if problem.family.phi_names:
         titled["Family parameters"] = family_table(problem, estimate, covariance)
     return titled
-
-
-def term_tests(
-    f_test: Callable[[Array], JointTest],
-    terms: Mapping[str, Sequence[int]],
-    size: int,
-    skip_single: bool,
-) -> pd.DataFrame:
-    """Return the test of every term's columns among ``size`` coefficients: F, or chi-squared without denominator df."""
-    identity, rows = np.eye(size), {}
-    for term, columns in terms.items():
-        if len(columns) > int(skip_single):
-            test = f_test(identity[list(columns)])
-            z = np.isinf(test.df_denom)
-            statistic = test.fvalue * test.df_num if z else test.fvalue
-            rows[term] = (statistic, test.pvalue, test.df_num, test.df_denom)
-    named = ["statistic", "pvalue", "df_constraint", "df_denom"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=named).astype({"df_constraint": int})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from mixedfx._arguments import checked_flag
 from mixedfx._suggestions import hinting_methods, names_of
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
@@ -21,12 +20,11 @@ from mixedfx.inference.ddf import denominator_of
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.estimable import CanonicalRows, canonical_rows
-from mixedfx.inference.hypothesis import hypothesis_from, joint_hypothesis
 from mixedfx.inference.smooths import FittedSmooth, fitted_smooths
 from mixedfx.inference.variance_scales import VarianceScaleName, variance_estimates
-from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
+from mixedfx.inference.wald import CoefficientTests, JointTest, RowTests
 from mixedfx.matrices import Design
-from mixedfx.results.components import further_table, term_tests
+from mixedfx.results.components import further_table
 from mixedfx.results.effects import (
     cholesky_factor,
     coefficients_by_level,
@@ -222,6 +220,10 @@ class Estimates:
         """
         return denominator_of(self.solution, ddf)
 
+    def _tests(self, ddf: str | None) -> CoefficientTests:
+        names, beta = tuple(map(str, self.params.index)), np.asarray(self.params, dtype=float)
+        return CoefficientTests(names, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
+
     def t_test(self, constraints: Any, *, ddf: str | None = None) -> RowTests:
         """Test linear combinations of the fixed effects one by one.
 
@@ -246,8 +248,7 @@ class Estimates:
                    estimate     se    df      t  pvalue  lower   upper
         Days = 10    10.467  1.546  17.0  0.302   0.766  7.206  13.729
         """
-        hypothesis = hypothesis_from(constraints, list(self.params.index))
-        return row_tests(hypothesis, np.asarray(self.params, dtype=float), self.denominator(ddf))
+        return self._tests(ddf).single(constraints)
 
     def f_test(self, constraints: Any, *, ddf: str | None = None) -> JointTest:
         """Test linear combinations of the fixed effects all together.
@@ -280,9 +281,7 @@ class Estimates:
         >>> fit.f_test("Days = 0", ddf="kenward-roger")
         F(1, 17.0) = 45.8530, p < 0.001 (denominator df: Kenward and Roger)
         """
-        hypothesis = joint_hypothesis(constraints, list(self.params.index))
-        beta = np.asarray(self.params, dtype=float)
-        return joint_test(hypothesis, beta, self.denominator(ddf), lambda rows: self._canonical_rows.usual(rows))
+        return self._tests(ddf).joint(constraints)
 
     def wald_test(self, constraints: Any, *, use_f: bool | None = None, ddf: str | None = None) -> JointTest:
         """Test linear combinations of the fixed effects all together, by F or by chi-squared.
@@ -328,8 +327,7 @@ class Estimates:
         Intercept    1357.06     0.0              1      17.0
         Days           45.85     0.0              1      17.0
         """
-        checked_flag("skip_single", skip_single)
-        return term_tests(partial(self.f_test, ddf=ddf), self.design.fixed.terms, len(self.params), skip_single)
+        return self._tests(ddf).of_terms(self.design.fixed.terms, skip_single)
 
     @cached_property
     def _canonical_rows(self) -> CanonicalRows:

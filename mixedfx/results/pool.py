@@ -11,20 +11,18 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_alpha
-from mixedfx._display import Column, Numbers, Summary
+from mixedfx._display import Block
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting.reported import IDENTITY, Reported
 from mixedfx.inference.ddf import denominator_of
 from mixedfx.inference.distributions import quantile, two_sided
-from mixedfx.inference.hypothesis import Hypothesis
-from mixedfx.inference.rubin import Combined, combined, joint_statistic
-from mixedfx.inference.wald import JointTest, RowTests
+from mixedfx.inference.rubin import Combined, Rubin, combined
+from mixedfx.results.adapted import AdaptedFit, Predictor
 from mixedfx.results.base import MixedResults, checked_fit, results_of_ours
 from mixedfx.results.settings import settings_of
-from mixedfx.results.summary import coefficient_table
-from mixedfx.results.tested import TestedCoefficients
+from mixedfx.results.tested import Calibrated, TestedCoefficients
 from mixedfx.results.varcorr import VarCorr
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ __all__ = ["Pooled", "pool"]
 FURTHER = frozenset({"structure", "family"})  # components whose numbers are no coefficients
 KNOWN = frozenset({"conditional", "covariance", "residual"})  # components that have tables of their own
 SAME = 1e-6  # a difference of estimates in standard errors that two searches of one optimum may have
-SHOWN = {"estimate": "coef", "se": "bse", "t": "statistic"}  # names of the columns of tables of coefficients
 RULES = "{} imputations, put together by Rubin's rules; degrees of freedom by Barnard and Rubin (1999)."
 MISSING = "fmi: fraction of the information that is missing."
 VARIANCES = "Variances and covariances of the random effects are means over the imputations, without a test."
@@ -63,28 +60,14 @@ class Pooled(TestedCoefficients):
 
     # ---------------------------------------------------------------- fixed effects
     @cached_property
-    def _betas(self) -> Array:
-        """Fixed effects (m, p) of every fit."""
-        return np.array([np.asarray(fit.params, dtype=float) for fit in self.fits])
-
-    @cached_property
-    def _denominators(self) -> tuple[Any, ...]:
-        return tuple(denominator_of(fit.solution, self.ddf) for fit in self.fits)
-
-    @cached_property
-    def _covariances(self) -> Array:
-        """Covariances (m, p, p) of the fixed effects of every fit."""
-        return np.array([denominator.covariance for denominator in self._denominators])
-
-    def _combined(self, L: Array) -> Combined:
-        """Combinations ``L`` (r, p) of the fixed effects put together."""
-        variances = np.einsum("rp,mpq,rq->mr", L, self._covariances, L)
-        complete = np.array([denominator.of_rows(L) for denominator in self._denominators])
-        return combined(self._betas @ L.T, np.maximum(variances, 0.0), complete)
+    def denominator(self) -> Rubin:
+        """The covariance of the fixed effects by Rubin's rules, and the degrees of freedom of its tests."""
+        betas = np.array([np.asarray(fit.params, dtype=float) for fit in self.fits])
+        return Rubin(betas, tuple(denominator_of(fit.solution, self.ddf) for fit in self.fits))
 
     @cached_property
     def _of_coefficients(self) -> Combined:
-        return self._combined(np.eye(len(self.params)))
+        return self.denominator.combined(np.eye(len(self.params)))
 
     @property
     def n_imputations(self) -> int:
@@ -94,24 +77,17 @@ class Pooled(TestedCoefficients):
     @property
     def params(self) -> pd.Series[float]:
         """Fixed effects (p,): means over the fits."""
-        return pd.Series(self._betas.mean(axis=0), index=self.fits[0].params.index, name="params")
-
-    def cov_params(self) -> pd.DataFrame:
-        """Return the total covariance (p, p) of the fixed effects: ``W + (1 + 1/m) B``."""
-        return self.cov_within + (1.0 + 1.0 / self.n_imputations) * self.cov_between
+        return pd.Series(self.denominator.estimates.mean(axis=0), index=self.fits[0].params.index, name="params")
 
     @property
     def cov_within(self) -> pd.DataFrame:
         """Mean covariance (p, p) of the fixed effects within the imputations, W."""
-        return self._matrix(self._covariances.mean(axis=0))
+        return self._matrix(self.denominator.within)
 
     @property
     def cov_between(self) -> pd.DataFrame:
         """Covariance (p, p) of the estimates between the imputations, B."""
-        return self._matrix(np.cov(self._betas, rowvar=False).reshape(2 * [len(self.params)]))
-
-    def _matrix(self, values: Array) -> pd.DataFrame:
-        return pd.DataFrame(values, index=self.params.index, columns=self.params.index)
+        return self._matrix(self.denominator.between)
 
     @property
     def fmi(self) -> pd.Series[float]:
@@ -127,26 +103,48 @@ class Pooled(TestedCoefficients):
     def _is_idle(self) -> bool:
         """Whether the fits are all the same."""
         errors = np.sqrt(self._of_coefficients.within)
-        return bool(errors.size and (np.ptp(self._betas, axis=0) <= SAME * errors).all())
+        return bool(errors.size and (np.ptp(self.denominator.estimates, axis=0) <= SAME * errors).all())
 
     # ---------------------------------------------------------------- tests
-    def _single(self, hypothesis: Hypothesis) -> RowTests:
-        found = self._combined(hypothesis.L)
-        label = "Barnard and Rubin"
-        return RowTests(found.estimate, np.sqrt(found.variance), hypothesis.rhs, found.df, hypothesis.names, label)
-
-    def _joint(self, hypothesis: Hypothesis) -> JointTest:
-        """``D1`` of Li, Raghunathan and Rubin, with Reiter's degrees of freedom."""
-        own = hypothesis.independent()
-        L, label = own.L, "Reiter" if len(own.L) > 1 else "Barnard and Rubin"
-        complete = np.array([fit.f_test(own, ddf=self.ddf).df_denom for fit in self.fits])
-        values = self._betas @ L.T - own.rhs
-        wald, df = joint_statistic(values, np.einsum("rp,mpq,sq->mrs", L, self._covariances, L), complete)
-        return JointTest(wald, len(L), df, 1.0, label)
+    @cached_property
+    def _calibrated(self) -> Calibrated:
+        first = self.fits[0]
+        canonical = None
+        if self.denominator.depends_on_rows:
+            root = _mean_root([fit._canonical_rows.root for fit in self.fits])
+            canonical = replace(first._canonical_rows, root=root)
+        return Calibrated(
+            first,
+            self.denominator,
+            lambda: _mean_root([fit.solution.cross_product_root for fit in self.fits]),
+            np.nan,
+            "pooled",
+            " here, and give it to mfx.pool(fits, ddf=…)",
+            canonical,
+            (f"{self.n_imputations} imputations, put together by Rubin's rules.", *self._doubts),
+        )
 
     @property
-    def _terms(self) -> Mapping[str, Sequence[int]]:
-        return self.fits[0].design.fixed.terms
+    def _doubts(self) -> list[str]:
+        """Notes on what the pooled numbers are worth."""
+        unsure = _unconverged(self.fits)
+        return [*([f"{unsure}."] if unsure else []), *([EQUAL] if self._is_idle else [])]
+
+    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
+        """The linear predictor of the pooled coefficients; its predictors are those of all imputed data sets."""
+        each = [found, *(fit._adapted(None, random=False, further=False) for fit in self.fits[1:])]
+        counts = [one.counts for one in each if one.counts is not None]
+        write = None if self._calibrated.canonical is None else self._calibrated.canonical.usual
+        return replace(
+            found,
+            beta=np.asarray(self.params, dtype=float),
+            predictors={name: _merged([one.predictors[name] for one in each]) for name in found.predictors},
+            observed=pd.concat([one.observed for one in each], ignore_index=True),
+            counts=np.concatenate(counts) if counts else None,
+            usual_rows=write,
+            spread=None,
+            need_rows=_refuse_rows,
+        )
 
     # ---------------------------------------------------------------- what else is estimated
     @cached_property
@@ -220,30 +218,36 @@ class Pooled(TestedCoefficients):
         further = self._further_frame(alpha)
         return pd.concat([frame, further]) if len(further) else frame
 
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the tables: random effects, and all that has a standard error.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the level of the limits.
-
-        Returns
-        -------
-        Summary
-            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
-        """
-        frame = self.to_frame(alpha).rename(columns=SHOWN)
-        title = "Fixed effects" if len(frame) == len(self.params) else "Estimates"
-        table = coefficient_table(title, frame, alpha, use_t=True)
-        table = replace(table, columns=(*table.columns, Column("fmi", tuple(frame["fmi"]), Numbers(3, (1.0,)))))
-        varcorr, first = self.varcorr, self.fits[0]
+    def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
+        varcorr, written = self.varcorr, self.fits[0].design.written
         random = (varcorr.table(),) if varcorr.terms or varcorr.residual is not None else ()
-        notes = [first.design.written, RULES.format(self.n_imputations), MISSING, *([VARIANCES] if random else [])]
-        unsure = _unconverged(self.fits)
-        notes += [f"{unsure}."] if unsure else []
-        notes += [EQUAL] if self._is_idle else []
-        return Summary((*random, table), title="Pooled estimates", notes=tuple(notes))
+        notes = [written, RULES.format(self.n_imputations), MISSING, *([VARIANCES] if random else []), *self._doubts]
+        return "Pooled estimates", "Estimates" if self._further[0] else "Fixed effects", random, notes
+
+
+def _mean_root(roots: Sequence[Array]) -> Array:
+    """The triangular ``R`` with ``R'R`` the mean of the cross-products ``R_i'R_i``."""
+    return np.asarray(np.linalg.qr(np.vstack(roots), mode="r")) / np.sqrt(len(roots))
+
+
+def _merged(each: Sequence[Predictor]) -> Predictor:
+    """A predictor in all imputed data sets; a number that was filled in has more values in all than in one."""
+    first = each[0]
+    levels = tuple(dict.fromkeys(level for one in each for level in one.levels))
+    return replace(
+        first,
+        levels=levels if first.is_factor else tuple(sorted(levels)),  # type: ignore[type-var]
+        mean=float(np.mean([one.mean for one in each])),
+        lower=min(one.lower for one in each),
+        upper=max(one.upper for one in each),
+    )
+
+
+def _refuse_rows(asker: str) -> None:
+    raise SpecificationError(
+        f"imputed data sets differ in their rows, so that pooled fits have no {asker}: compare means by "
+        "pooled.emmeans(…), or pool the estimates of mfx.marginal_effects(fit) of every fit by Rubin's rules"
+    )
 
 
 def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_choice
-from mixedfx._display import StatsTable, Summary
-from mixedfx._lazy import higher
+from mixedfx._display import Block
 from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import IntArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.inference.cluster_robust import KINDS, ClusterRobust, Kind, KindName, cluster_sums, score_robust
 from mixedfx.inference.denominator import Denominator
-from mixedfx.inference.hypothesis import Hypothesis
 from mixedfx.inference.marginal_blocks import RowBlocks
-from mixedfx.inference.wald import JointTest, RowTests, joint_test, row_tests
 from mixedfx.matrices import nested_in
+from mixedfx.results.adapted import AdaptedFit
 from mixedfx.results.base import MixedResults
 from mixedfx.results.resampling import Clusters, labelled_rows, named_clusters
-from mixedfx.results.tested import TestedCoefficients
+from mixedfx.results.tested import Calibrated, TestedCoefficients
 
 if TYPE_CHECKING:
     from mixedfx.fitting import LinearFit
@@ -65,20 +64,13 @@ class Robust(TestedCoefficients):
         """Fixed effects (p,), those of the fit."""
         return self.fit.params
 
-    def cov_params(self) -> pd.DataFrame:
-        """Return the cluster-robust covariance (p, p) of the fixed effects."""
-        names = self.params.index
-        return pd.DataFrame(self.denominator.covariance.copy(), index=names, columns=names)
+    @cached_property
+    def _calibrated(self) -> Calibrated:
+        fit = self.fit
+        return Calibrated(fit, self.denominator, lambda: fit.solution.cross_product_root, fit.scale, "robust")
 
-    def _single(self, hypothesis: Hypothesis) -> RowTests:
-        return row_tests(hypothesis, np.asarray(self.params, dtype=float), self.denominator)
-
-    def _joint(self, hypothesis: Hypothesis) -> JointTest:
-        return joint_test(hypothesis, np.asarray(self.params, dtype=float), self.denominator)
-
-    @property
-    def _terms(self) -> Mapping[str, Sequence[int]]:
-        return self.fit.design.fixed.terms
+    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
+        return found
 
     # ---------------------------------------------------------------- tables
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -91,62 +83,15 @@ class Robust(TestedCoefficients):
         """
         return self._coefficients.to_frame(checked_alpha(alpha))
 
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the coefficients.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the level of the limits.
-
-        Returns
-        -------
-        Summary
-            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
-        """
-        found = self._coefficients.summary(checked_alpha(alpha))
-        notes = [f"{self.kind} standard errors by {self.n_clusters} clusters: {self.clusters.group}.", *found.notes]
+    def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
+        notes = [f"{self.kind} standard errors by {self.n_clusters} clusters: {self.clusters.group}."]
+        notes.append(f"Degrees of freedom by {self.denominator.label}.")
         smallest = float(self.df.min()) if len(self.df) else np.inf
         if smallest < FEW:
             notes.append(
                 f"Some tests have {smallest:.1f} degrees of freedom only: few clusters say what these coefficients are."
             )
-        return Summary(found.blocks, title="Cluster-robust tests of fixed effects", notes=tuple(notes))
-
-    def anova(self, **options: Any) -> StatsTable:
-        """Test the terms of the model by the robust covariance: :func:`mixedfx.anova`.
-
-        Parameters
-        ----------
-        **options
-            ``type`` (1, 2 or 3).
-        """
-        table: StatsTable = higher("anova")(self.fit, ddf=self.denominator, **_without_own(options))
-        return table
-
-    def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
-        """Return marginal means and contrasts with robust standard errors: :func:`mixedfx.emmeans`.
-
-        Parameters
-        ----------
-        specs, by : str or list of str
-            The factors whose means are wanted, and those within whose levels they are compared.
-        **options
-            Further arguments of :func:`mixedfx.emmeans`, but for ``ddf`` and ``integrate``.
-        """
-        return higher("emmeans")(self.fit, specs, by, ddf=self.denominator, **_without_own(options))
-
-
-def _without_own(options: dict[str, Any]) -> dict[str, Any]:
-    """Refuse options that robust tests have an answer of their own for, or none."""
-    if "ddf" in options:
-        raise SpecificationError("robust tests have degrees of freedom of their own: leave out ddf=")
-    if options.get("integrate"):
-        raise SpecificationError(
-            "means over the distribution of the random effects have no robust standard errors, as they depend on the "
-            "variances too: leave out integrate="
-        )
-    return options
+        return "Cluster-robust tests of fixed effects", "", (), notes
 
 
 def robust(fit: MixedResults, cluster: str | Sequence[Any] | None, kind: KindName | None) -> Robust:

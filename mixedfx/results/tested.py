@@ -3,61 +3,136 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from mixedfx._arguments import checked_flag
-from mixedfx._display import Summary
+from mixedfx._arguments import checked_alpha
+from mixedfx._display import Block, Column, Numbers, StatsTable, Summary
+from mixedfx._lazy import higher
+from mixedfx._suggestions import hinting_methods, names_of
 from mixedfx._typing import Array
-from mixedfx.inference.hypothesis import Hypothesis, hypothesis_from, joint_hypothesis
-from mixedfx.inference.wald import JointTest, RowTests
-from mixedfx.results.components import term_tests
+from mixedfx.exceptions import SpecificationError
+from mixedfx.inference.denominator import Denominator
+from mixedfx.inference.estimable import CanonicalRows
+from mixedfx.inference.wald import CoefficientTests, JointTest, RowTests
+from mixedfx.results.adapted import AdaptedFit
+from mixedfx.results.adapters import mixed_fit
+from mixedfx.results.summary import coefficient_table
 
-__all__ = ["TestedCoefficients"]
+if TYPE_CHECKING:
+    from mixedfx.results.base import MixedResults
+
+__all__ = ["Calibrated", "TestedCoefficients"]
+
+SHOWN = {"estimate": "coef", "se": "bse", "t": "statistic", "z": "statistic"}  # as tables of coefficients call them
 
 
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A fit with other standard errors than its own, as tests of terms and means need it.
+
+    Attributes
+    ----------
+    fit : MixedResults
+        Of the model; of several fits one.
+    denominator : Denominator
+        Covariance of the fixed effects, and degrees of freedom of combinations of them.
+    root : callable
+        Returns ``R`` (p, p) with ``R'R`` the cross-products by which terms are adjusted for each other.
+    mean_square : float
+        What F is multiplied by to be a mean square; nan where it is none.
+    words : str
+        What standard errors and tests are called: robust, pooled.
+    ddf : str
+        How degrees of freedom are asked for, behind the words that ``ddf=`` is to be left out.
+    canonical : CanonicalRows or None
+        How hypotheses are written whose degrees of freedom depend on it.
+    remarks : tuple of str
+        Notes on all tables.
+    """
+
+    fit: MixedResults
+    denominator: Denominator
+    root: Callable[[], Array]
+    mean_square: float
+    words: str
+    ddf: str = ""
+    canonical: CanonicalRows | None = None
+    remarks: tuple[str, ...] = ()
+
+    def check_ddf(self, ddf: Any) -> None:
+        """Refuse degrees of freedom by another method."""
+        if ddf is not None:
+            raise SpecificationError(
+                f"{self.words} tests have degrees of freedom of their own: leave out ddf={self.ddf}"
+            )
+
+    def check_smooths(self, what: str) -> None:
+        """Refuse models whose curves have no such standard errors."""
+        if self.fit.fitted_smooths:
+            raise SpecificationError(
+                f"the curves of smooths have no {self.words} standard errors, which {what} need: write ns(x, 3) in the "
+                "place of s(x), or ask for .t_test(…) of the other coefficients"
+            )
+
+
+@hinting_methods
 class TestedCoefficients(ABC):
-    """What follows from the tests of single and of several rows of a hypothesis."""
+    """What follows from the covariance of fixed effects and the degrees of freedom of combinations of them."""
 
     __test__ = False  # no test of pytest's
 
+    if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
+        __getattr__ = names_of("of a fit")
+
+    # ---------------------------------------------------------------- what they are made of
     @property
     @abstractmethod
     def params(self) -> pd.Series[float]:
         """Fixed effects (p,)."""
 
     @abstractmethod
-    def cov_params(self) -> pd.DataFrame:
-        """Return the covariance (p, p) of the fixed effects."""
-
-    @abstractmethod
-    def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the tables, with ``as_text``, ``as_html``, ``as_latex``, ``as_csv``, ``as_markdown``."""
-
-    @abstractmethod
-    def _single(self, hypothesis: Hypothesis) -> RowTests:
-        """Test every row of a hypothesis."""
-
-    @abstractmethod
-    def _joint(self, hypothesis: Hypothesis) -> JointTest:
-        """Test all rows of a hypothesis together."""
+    def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Return the numbers, a coefficient a row."""
 
     @property
     @abstractmethod
-    def _terms(self) -> Mapping[str, Sequence[int]]:
-        """The coefficients of every term."""
+    def _calibrated(self) -> Calibrated:
+        """What calibrates the tests."""
+
+    @abstractmethod
+    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
+        """Return what means of the linear predictor need, from what the fit says."""
+
+    @abstractmethod
+    def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
+        """Return the title of the summary, that of its table of coefficients, the tables before it, and its notes."""
+
+    @property
+    def _tests(self) -> CoefficientTests:
+        own, names = self._calibrated, tuple(map(str, self.params.index))
+        write = None if own.canonical is None else own.canonical.usual
+        return CoefficientTests(names, np.asarray(self.params, dtype=float), own.denominator, write)
 
     @cached_property
     def _coefficients(self) -> RowTests:
-        names = tuple(map(str, self.params.index))
-        return self._single(Hypothesis(np.eye(len(names)), np.zeros(len(names)), names))
+        return self._tests.each
 
     def _series(self, values: Array, name: str) -> pd.Series[float]:
         return pd.Series(values, index=self.params.index, name=name, dtype=float)
+
+    def _matrix(self, values: Array) -> pd.DataFrame:
+        return pd.DataFrame(values.copy(), index=self.params.index, columns=self.params.index)
+
+    # ---------------------------------------------------------------- numbers
+    def cov_params(self) -> pd.DataFrame:
+        """Return the covariance (p, p) of the fixed effects."""
+        return self._matrix(self._calibrated.denominator.covariance)
 
     @property
     def bse(self) -> pd.Series[float]:
@@ -80,66 +155,106 @@ class TestedCoefficients(ABC):
         return self._series(self._coefficients.pvalue, "pvalues")
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return the confidence limits: columns ``lower``, ``upper``.
-
-        Parameters
-        ----------
-        alpha : float
-            One minus the level.
-        """
+        """Return the confidence limits: columns ``lower``, ``upper``; ``alpha`` is one minus their level."""
         limits = self._coefficients.conf_int(alpha)
         return pd.DataFrame(limits, index=self.params.index, columns=["lower", "upper"])
 
+    # ---------------------------------------------------------------- tests
     def t_test(self, constraints: Any) -> RowTests:
-        """Test linear combinations of the fixed effects one by one.
+        """Test linear combinations of the fixed effects one by one, as :meth:`MixedResults.t_test`.
 
         Parameters
         ----------
         constraints : str, dict, array or tuple
-            Text (``"a = b, c = 1"``), ``{"c": 1}``, a matrix with a row for each combination, or ``(matrix, values)``.
-
-        Returns
-        -------
-        RowTests
-            ``effect, sd, statistic, pvalue, df_denom, conf_int(), to_frame(), summary()``.
+            ``"a = b, c = 1"``, …
         """
-        return self._single(hypothesis_from(constraints, list(self.params.index)))
+        return self._tests.single(constraints)
 
     def wald_test(self, constraints: Any) -> JointTest:
-        """Test linear combinations of the fixed effects all together.
+        """Test linear combinations of the fixed effects all together, as :meth:`MixedResults.wald_test`.
 
         Parameters
         ----------
         constraints
             As for :meth:`t_test`.
-
-        Returns
-        -------
-        JointTest
-            ``fvalue, df_num, df_denom, pvalue``.
-
-        Raises
-        ------
-        SpecificationError
-            If the constraints contradict each other, or say nothing.
         """
-        return self._joint(joint_hypothesis(constraints, list(self.params.index)))
+        return self._tests.joint(constraints)
 
     def wald_test_terms(self, *, skip_single: bool = False) -> pd.DataFrame:
-        """Test for every term whether all of its coefficients are zero.
+        """Test for every term whether all of its coefficients are zero, as :meth:`MixedResults.wald_test_terms`.
+
+        What that means depends on how factors are coded; :meth:`anova` tests averages over the levels instead.
 
         Parameters
         ----------
         skip_single : bool
             Leave out terms of one coefficient.
+        """
+        return self._tests.of_terms(self._calibrated.fit.design.fixed.terms, skip_single)
+
+    def anova(self, **options: Any) -> StatsTable:
+        """Test the terms of the model by these standard errors: :func:`mixedfx.anova`.
+
+        Parameters
+        ----------
+        **options
+            ``type`` (1, 2 or 3).
+        """
+        table: StatsTable = higher("anova")(self, **options)
+        return table
+
+    def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
+        """Return marginal means, and contrasts of them, with these standard errors: :func:`mixedfx.emmeans`.
+
+        Parameters
+        ----------
+        specs, by : str or list of str
+            The factors whose means are wanted, and those within whose levels they are compared.
+        **options
+            Further arguments of :func:`mixedfx.emmeans`, but for ``ddf`` and ``integrate``.
+        """
+        return higher("emmeans")(self, specs, by, **options)
+
+    def _adapted(self, ddf: Any, *, random: bool, further: bool) -> AdaptedFit:
+        """Return what tests and means of the linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""
+        own = self._calibrated
+        own.check_ddf(ddf)
+        if random:
+            raise SpecificationError(
+                f"means over the distribution of the random effects have no {own.words} standard errors, as they "
+                "depend on the variances too: leave out integrate="
+            )
+        own.check_smooths("means")
+        found = self._linear_predictor(mixed_fit(own.fit, own.denominator, random=False, further=further))
+        if not found.has_mean or (further and not found.mean_is_inverse_link):
+            what = "thresholds" if not found.has_mean else "parameters beside those of the linear predictor"
+            raise SpecificationError(
+                f"{own.words} standard errors are those of the fixed effects, and these means depend on {what} too: "
+                f"ask for tests of the coefficients, .t_test(…), .anova()"
+                + ("" if not found.has_mean else ", or for means on the scale of the linear predictor, scale='link'")
+            )
+        return replace(found, solution=None, fitted=None, notes=(*found.notes, *own.remarks))
+
+    # ---------------------------------------------------------------- tables
+    def summary(self, alpha: float = 0.05) -> Summary:
+        """Return the tables: all that has a standard error, and what else is known.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the limits.
 
         Returns
         -------
-        DataFrame
-            One row a term: ``statistic, pvalue, df_constraint, df_denom``.
+        Summary
+            Prints as text; HTML in notebooks; ``as_latex``, ``as_csv``, ``as_markdown``, ``tables``.
         """
-        checked_flag("skip_single", skip_single)
-        return term_tests(self.wald_test, self._terms, len(self.params), skip_single)
+        frame = self.to_frame(checked_alpha(alpha)).rename(columns=SHOWN)
+        title, caption, first, notes = self._layout()
+        table = coefficient_table(caption, frame, alpha, use_t=True)
+        if "fmi" in frame:
+            table = replace(table, columns=(*table.columns, Column("fmi", tuple(frame["fmi"]), Numbers(3, (1.0,)))))
+        return Summary((*first, table), title=title, notes=tuple(notes))
 
     def __str__(self) -> str:
         return str(self.summary())

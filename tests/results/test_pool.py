@@ -188,11 +188,13 @@ def test_degrees_of_freedom_never_exceed_those_of_complete_data():
 
 def test_few_degrees_of_freedom_and_much_missing_leave_a_valid_test():
     """Where mitml's expansion turns: with 8 degrees of freedom of complete data it says 4.6, with 12 3.2."""
-    from mixedfx.inference.rubin import joint_statistic
+    from mixedfx.inference.denominator import ByCoefficient
+    from mixedfx.inference.rubin import Rubin
 
     rng = np.random.default_rng(1)
-    values, covariances = rng.normal(size=(5, 2)), np.repeat(0.5 * np.eye(2)[None], 5, axis=0)
-    df = [joint_statistic(values, covariances, np.full(5, nu))[1] for nu in (4.0, 8.0, 12.0, 16.0, 1e3, np.inf)]
+    values = rng.normal(size=(5, 2))
+    complete = [ByCoefficient(0.5 * np.eye(2), np.full(2, nu), "") for nu in (4.0, 8.0, 12.0, 16.0, 1e3, np.inf)]
+    df = [Rubin(values, (one,) * 5).joint(np.eye(2))[0] for one in complete]
     assert (np.diff(df) > 0).all()
     assert df[0] > 0
 

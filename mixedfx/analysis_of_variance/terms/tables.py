@@ -30,6 +30,7 @@ from mixedfx.matrices.frame import FrameRows
 from mixedfx.results.adapted import AdaptedFit
 from mixedfx.results.adapters import adapted
 from mixedfx.results.base import MixedResults, results_of_ours
+from mixedfx.results.tested import Calibrated, TestedCoefficients
 
 __all__ = ["MEANING", "AnalysedFit", "analysed_fit", "chi_squared_table", "cohen_f", "f_table", "partial_eta_squared"]
 
@@ -61,7 +62,7 @@ class AnalysedFit:
     beta : (p,)
     denominator : Denominator
     scale : float
-        Residual variance, by which F becomes a mean square.
+        Residual variance, by which F becomes a mean square; nan if it does not.
     residual : (float, float) or None
         Residual degrees of freedom and sum of squares of an ordinary linear model.
     rows : callable or None
@@ -94,6 +95,11 @@ class AnalysedFit:
         """Whether the tests are chi-squared tests."""
         return isinstance(self.denominator, Asymptotic)
 
+    @property
+    def margins_by_name(self) -> bool:
+        """Whether a term is marginal to those that have its name in theirs, covariates among them."""
+        return self.denominator.by_covariance or self.residual is not None
+
 
 def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
     """Return what is tested, from results of mixedfx or of a statsmodels linear model.
@@ -108,6 +114,9 @@ def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
     ours = results_of_ours(fit)
     if ours is not None:
         return _of_mixed(ours, ddf)
+    if isinstance(fit, TestedCoefficients):
+        fit._calibrated.check_ddf(ddf)
+        return _of_tested(np.asarray(fit.params, dtype=float), fit._calibrated)
     source = adapted(fit, ddf, asker="anova needs") if hasattr(fit, "ssr") else None
     if source is None or not hasattr(source.info, "term_codings"):
         raise TypeError(
@@ -118,12 +127,8 @@ def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
 
 
 def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
-    denominator, frame, fixed = fit.denominator(ddf), frame_of(fit), fit.design.fixed
-    if isinstance(denominator, Asymptotic):
-        root = _root_of_inverse(denominator.covariance, fit.separation_notes)
-    else:
-        root = fit.solution.cross_product_root
-    part = FixedPart(terms_of_design(fit.design, frame), fixed.kept, fixed.alias, root, _estimable(fit, frame))
+    denominator = fit.denominator(ddf)
+    part = _fixed_part(fit, denominator, lambda: fit.solution.cross_product_root)
     return AnalysedFit(
         part,
         fit.solution.beta,
@@ -133,6 +138,24 @@ def _of_mixed(fit: MixedResults, ddf: DdfName | None) -> AnalysedFit:
         notes=fit.separation_notes,
         smooths=fit.fitted_smooths,
     )
+
+
+def _of_tested(beta: Array, found: Calibrated) -> AnalysedFit:
+    found.check_smooths("tests of all terms")
+    fit, canonical = found.fit, found.canonical
+    part = _fixed_part(fit, found.denominator, found.root)
+    rows = None if canonical is None else lambda: canonical
+    notes = (*fit.separation_notes, *found.remarks)
+    return AnalysedFit(part, beta, found.denominator, found.mean_square, rows=rows, notes=notes)
+
+
+def _fixed_part(fit: MixedResults, denominator: Denominator, cross_products: Callable[[], Array]) -> FixedPart:
+    frame, fixed = frame_of(fit), fit.design.fixed
+    if denominator.by_covariance:
+        root = _root_of_inverse(denominator.covariance, fit.separation_notes)
+    else:
+        root = cross_products()
+    return FixedPart(terms_of_design(fit.design, frame), fixed.kept, fixed.alias, root, _estimable(fit, frame))
 
 
 def _root_of_inverse(covariance: Array, reasons: Sequence[str]) -> Array:
@@ -224,12 +247,16 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     if tested.residual is not None:
         residual_df, ssr = tested.residual
         frame.loc["Residual", ["sum_sq", "mean_sq", "df"]] = [ssr, ssr / residual_df, residual_df]
+    has_squares = not np.isnan(tested.scale)
+    if not has_squares:
+        frame = frame[["df", "den_df", "F", "PR(>F)"]]
     notes = [
         f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
+        *tested.notes,
         *_missing(hypotheses),
         *kind.remarks(tested.part, hypotheses),
         *([SMOOTHS] if tested.smooths else []),
-        EFFECT_SIZES,
+        *([EFFECT_SIZES] if has_squares else []),
     ]
     return StatsTable.from_frame(frame, heading="Analysis of variance", notes=notes, headers=SHORT)
 
