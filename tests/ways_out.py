@@ -9,7 +9,7 @@ import scipy
 from matplotlib import pyplot
 
 import mixedfx as mfx
-from mixedfx._suggestions import names, words
+from mixedfx._suggestions import tables, words
 
 CODE = re.compile(r"`([^`]+)`")
 FORMULA = "y ~ x + f + sex + (1 | group)"
@@ -17,22 +17,9 @@ FORMULA = "y ~ x + f + sex + (1 | group)"
 
 def table():
     """Return everything that the tables say: (place, words, what the owner has, sentence)."""
-    tables = {
-        "name": names.NAMES,
-        "of a fit": names.OF_FITS,
-        "of a model": names.OF_MODELS,
-        "argument": words.ARGUMENTS,
-        "family": words.FAMILIES,
-        "link": words.LINKS,
-        "function": words.FUNCTIONS,
-        "structure": words.STRUCTURES,
-        "column": words.COLUMNS,
-        "wrong fit": words.WRONG_FITS,
-        **words.VALUES,
-    }
     return [
         (place, together, hint.has, hint.says)
-        for place, entries in tables.items()
+        for place, entries in tables().items()
         for together, entry in entries.items()
         for hint in ([words.Hint("", entry)] if isinstance(entry, str) else entry)
     ]
@@ -108,11 +95,15 @@ class World:
         means = mfx.emmeans(self.fit, "f")
         return [self.fit, self.counts, self.aov, means, self.fit.summary(), mfx.anova(self.fit), mfx.check(self.fit)]
 
+    @cached_property
+    def pooled(self):
+        return mfx.pool([self.fit, mfx.lmer(FORMULA, self.data.assign(x=self.data["x"] + 0.1 * self.data["z"]))])
+
     def names(self, fit):
         """Return what stands in the code of messages."""
         levels = sorted(set(self.data["group"]))
         names = {"mfx": mfx, "np": np, "pandas": pd, "scipy": scipy, "data": self.data, "formula": FORMULA}
-        names["imputed"] = [self.data, self.data]
+        names |= {"imputed": [self.data, self.data], "pooled": self.pooled, "robust": self.fit.robust()}
         names |= {"fit": fit, "fit0": self.fit0, "fit1": self.fit1, "aov": self.aov, "model": fit.model}
         return names | {"studies": self.studies, "K": pd.DataFrame(np.eye(40), index=levels, columns=levels)}
 

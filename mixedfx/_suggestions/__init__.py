@@ -65,12 +65,11 @@ def plain(word: str) -> str:
     return re.sub(r"[^\w]+", "_", word.partition("(")[0].strip().lower()).strip("_")
 
 
-@cache
-def table(place: str) -> Mapping[str, Any]:
-    """Return what is said of words at a place, by the word as :func:`plain` spells it."""
+def tables() -> dict[str, Mapping[str, Any]]:
+    """Return all tables, by place: what is said of words, by the words between blanks."""
     from mixedfx._suggestions import names, words
 
-    tables: dict[str, Mapping[str, Any]] = {
+    return {
         "name": names.NAMES,
         "of a fit": names.OF_FITS,
         "of a model": names.OF_MODELS,
@@ -83,7 +82,12 @@ def table(place: str) -> Mapping[str, Any]:
         "wrong fit": words.WRONG_FITS,
         **words.VALUES,
     }
-    return {plain(word): entry for together, entry in tables.get(place, {}).items() for word in together.split()}
+
+
+@cache
+def table(place: str) -> Mapping[str, Any]:
+    """Return what is said of words at a place, by the word as :func:`plain` spells it."""
+    return {plain(word): entry for together, entry in tables().get(place, {}).items() for word in together.split()}
 
 
 def way_out(place: str, word: Any, own: Iterable[str] = ()) -> str:

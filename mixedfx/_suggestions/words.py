@@ -411,6 +411,18 @@ WRONG_FITS: dict[str, Entry] = {
     ),
     "optimizer_path": (Hint("compare_integrators", "what the search came to is `fit.certificate`"),),
     "report": (Hint("mixed_model", "the tables are `aov.summary()`, the text that of `aov.mixed_model().report()`"),),
-    "any": (Hint("mixed_model", "the mixed model with the same strata is `aov.mixed_model()`"),),
+    "anova": (
+        Hint(
+            "fmi", "likelihoods are not pooled: test what the larger model adds, `pooled.wald_test('x = sex[T.w] = 0')`"
+        ),
+        Hint("n_clusters", "likelihoods are not robust: test what the larger model adds, `robust.wald_test('x = 0')`"),
+    ),
+    "any": (
+        Hint("mixed_model", "the mixed model with the same strata is `aov.mixed_model()`"),
+        Hint(
+            "fmi", "ask each fit, `pooled.fits[0]`; what is pooled are `pooled.summary()`, `pooled.anova()`, `.emmeans`"
+        ),
+        Hint("n_clusters", "ask the fit itself, `robust.fit`; what is robust are `robust.summary()`, `robust.anova()`"),
+    ),
 }
 """What functions say that are for another kind of fit, by the function; ``has`` is an attribute of what was found."""

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mixedfx._display import StatsTable
+from mixedfx._suggestions import wrong_fit
 from mixedfx._typing import Array
 from mixedfx.analysis_of_variance.components.random_terms import SEVERAL, Extension, chi_bar_square_tail, extension_of
 from mixedfx.exceptions import DataError, SingularFitWarning, SpecificationError
@@ -150,7 +151,7 @@ def candidate(fit: Any, *, refit: bool = False) -> Candidate:
     theirs = foreign_fit(fit)
     if theirs is not None:
         return _of_foreign(theirs)
-    raise TypeError(f"anova compares fitted models; found {type(fit).__name__}")
+    raise wrong_fit("anova", "compares fitted models", fit)
 
 
 def _by_maximum_likelihood(fit: MixedResults) -> MixedResults:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_flag
 from mixedfx._display import StatsTable, format_number
+from mixedfx._suggestions import wrong_fit
 from mixedfx._typing import Array, BoolArray
 from mixedfx.analysis_of_variance.comparison import (
     Candidate,
@@ -32,6 +33,7 @@ from mixedfx.matrices.rows import complete_rows, missing_of
 from mixedfx.matrices.values import Factor
 from mixedfx.results.base import MixedResults, results_of_ours
 from mixedfx.results.foreign import ForeignFit, foreign_fit, is_foreign
+from mixedfx.results.tested import TestedCoefficients
 
 __all__ = ["augment", "compare", "glance", "summary_col", "tidy"]
 
@@ -45,7 +47,7 @@ COLUMNS = [
 def _checked(fit: Any) -> MixedResults:
     results = results_of_ours(fit)
     if results is None:
-        raise TypeError(f"a fitted mixed model is needed, found {type(fit).__name__}")
+        raise wrong_fit("a fitted mixed model", "is needed", fit)
     return results
 
 
@@ -54,7 +56,8 @@ def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.Dat
 
     Parameters
     ----------
-    fit : fitted mixed model
+    fit : fitted mixed model, Pooled, Robust
+        What :func:`mixedfx.pool` and ``fit.robust()`` return is laid out alike, as far as it goes.
     alpha : float
         One minus the level of the confidence limits.
     exponentiate : bool
@@ -83,7 +86,8 @@ def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.Dat
     4  random   Subject  cor__Intercept__Days      0.07
     5  random  Residual       sd__Observation     25.59
     """
-    results, alpha = _checked(fit), checked_alpha(alpha)
+    results: Any = fit if isinstance(fit, TestedCoefficients) else _checked(fit)
+    alpha = checked_alpha(alpha)
     rows = [_fixed_rows(results, alpha), _further_rows(results, alpha)]
     rows.append(pd.DataFrame(_random_rows(results), columns=["effect", "group", "term", "estimate"]))
     rows[-1].insert(1, "component", "conditional")
@@ -91,7 +95,7 @@ def tidy(fit: Any, *, alpha: float = 0.05, exponentiate: bool = False) -> pd.Dat
     return _exponentiated(table) if checked_flag("exponentiate", exponentiate) else table
 
 
-def _fixed_rows(results: MixedResults, alpha: float) -> pd.DataFrame:
+def _fixed_rows(results: MixedResults | TestedCoefficients, alpha: float) -> pd.DataFrame:
     limits = results.conf_int(alpha=alpha)
     return pd.DataFrame(
         {
@@ -110,14 +114,14 @@ def _fixed_rows(results: MixedResults, alpha: float) -> pd.DataFrame:
     )
 
 
-def _further_rows(results: MixedResults, alpha: float) -> pd.DataFrame:
+def _further_rows(results: MixedResults | TestedCoefficients, alpha: float) -> pd.DataFrame:
     further = results._further_table(alpha)
     is_residual = further["component"] == "residual"
     tested = further["statistic"].notna()
     return further.assign(
         effect=np.where(is_residual, "random", "fixed"),
         group=np.where(is_residual, "Residual", ""),
-        df=np.where(tested, np.inf, np.nan),
+        df=further["df"] if "df" in further else np.where(tested, np.inf, np.nan),
     )
 
 
@@ -133,7 +137,7 @@ def _exponentiated(table: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def _random_rows(results: MixedResults) -> list[tuple[str, str, str, float]]:
+def _random_rows(results: MixedResults | TestedCoefficients) -> list[tuple[str, str, str, float]]:
     rows = []
     for term in results.varcorr.terms:
         rows += [("random", term.group, f"sd__{name}", float(sd)) for name, sd in zip(term.names, term.sd, strict=True)]

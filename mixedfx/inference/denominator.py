@@ -31,7 +31,7 @@ class Denominator(ABC):
     label: str
     #: Whether the degrees of freedom of several rows depend on the combinations of them that are given.
     depends_on_rows = False
-    #: Whether terms are adjusted for each other by the covariance of the estimates, not by the cross-products of columns.
+    #: Whether terms are adjusted for each other by the covariance of the estimates, not by cross-products of columns.
     by_covariance = False
 
     @property

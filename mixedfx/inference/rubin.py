@@ -18,6 +18,7 @@ from mixedfx.inference.denominator import Denominator
 
 __all__ = ["Combined", "Rubin", "combined"]
 
+ROUNDING = 1e-12  # a share of the variance between the imputations that is none
 FEW = 4.0  # degrees of freedom between the imputations, at or below which the expansions of the joint test do not hold
 
 
@@ -57,7 +58,7 @@ class Combined:
     @property
     def df(self) -> Array:
         """Degrees of freedom (r,) of Barnard and Rubin."""
-        share = _ratio((1.0 + 1.0 / self.m) * self.between, self.variance)
+        share = _share(_ratio((1.0 + 1.0 / self.m) * self.between, self.variance))
         return _two_sources(_ratio(np.full(share.shape, self.m - 1.0), share**2), self.complete, share)
 
     @property
@@ -169,12 +170,12 @@ class Rubin(Denominator):
 
 
 def _joint_df(r: float, k: int, m: int, complete: float) -> float:
-    t, share = float(k * (m - 1)), r / (1.0 + r)
+    t, share = float(k * (m - 1)), float(_share(np.array(r / (1.0 + r))))
     a = r * t / (t - 2.0) if t > FEW else np.nan
     expanded = _reiter(a, t, complete * (complete + 1.0) / (complete + 3.0)) if k > 1 and complete < np.inf else np.nan
     if not np.isnan(expanded):
         return expanded
-    if r == 0.0:
+    if share == 0.0:
         infinite = np.inf
     elif k == 1:
         infinite = (m - 1.0) / share**2
@@ -196,6 +197,11 @@ def _reiter(a: float, t: float, observed: float) -> float:
     z += c0 * (4.0 * a**2 / (c2 * c1) + 16.0 * a**2 * c1 / c2**3)
     z += c0 * 8.0 * a**2 / c2**2
     return 4.0 + 1.0 / z
+
+
+def _share(between: Array) -> Array:
+    """Share of the variance that is between the analyses, without what is rounding."""
+    return np.where(between < ROUNDING, 0.0, between)
 
 
 def _two_sources(infinite: Array, complete: Array, share: Array) -> Array:

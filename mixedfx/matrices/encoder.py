@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -20,7 +20,7 @@ from mixedfx.matrices.labels import Labels
 from mixedfx.matrices.limits import check_columns
 from mixedfx.matrices.products import TermStructure, hierarchical_structure, minimal_columns, term_columns
 from mixedfx.matrices.rows import complete_rows, missing_of
-from mixedfx.matrices.transforms import FittedTransform
+from mixedfx.matrices.transforms import FittedTransform, GroupMeans
 from mixedfx.matrices.values import Coding, Factor, Value
 
 __all__ = [
@@ -37,7 +37,13 @@ __all__ = [
     "read_variable",
     "read_variables",
     "term_label",
+    "unlike_contrasts",
+    "unlike_levels",
+    "unlike_numbers",
 ]
+
+
+SAME = 1e-9  # a relative difference of learnt numbers that is rounding
 
 
 @dataclass(frozen=True)
@@ -316,6 +322,53 @@ def _structure_by_formulaic(terms: Sequence[Term], values: Mapping[Expression, V
     from mixedfx.matrices.materialize import structure_by_formulaic  # a fifth of a second
 
     return structure_by_formulaic(terms, values)
+
+
+def unlike_levels(one: Encoder, other: Encoder) -> dict[str, tuple[list[Any], list[Any]]]:
+    """Return the factors whose levels two encoders of the same terms know differently, with those of both."""
+    first, second = _learnt(one), _learnt(other)
+    names = [name for name in first.levels if name in second.levels]
+    both = {name: (list(first.levels[name]), list(second.levels[name])) for name in names}
+    return {name: levels for name, levels in both.items() if levels[0] != levels[1]}
+
+
+def unlike_numbers(one: Encoder, other: Encoder) -> list[str]:
+    """Return the expressions for which two encoders of the same terms learnt different numbers from their data.
+
+    These are those of ``scale``, ``poly``, splines and ``cut``. Means by group do not count: they are data, not what
+    the columns mean.
+    """
+    first, second = _learnt(one).transforms, _learnt(other).transforms
+    return [name for name in first if name in second and not _alike(first[name], second[name])]
+
+
+def unlike_contrasts(one: Encoder, other: Encoder) -> list[str]:
+    """Return the columns for which two encoders of the same terms were given different contrasts."""
+    first, second = _learnt(one).settings.codings, _learnt(other).settings.codings
+    return [name for name in first | second if not _alike(first.get(name), second.get(name))]
+
+
+def _learnt(encoder: Encoder) -> FormulaicEncoder:
+    whole = encoder.whole if isinstance(encoder, SelectedEncoder) else encoder
+    return whole if isinstance(whole, FormulaicEncoder) else FormulaicEncoder((), Settings(), {}, {}, (), {})
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two learnt transforms, or what they are made of, are the same but for rounding."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, GroupMeans):
+        return one.within_only == other.within_only  # type: ignore[no-any-return]
+    if is_dataclass(one):
+        return all(_alike(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, tuple | list):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float | np.ndarray | np.floating) and np.asarray(one).dtype.kind == "f":
+        scale = float(np.abs(one).max(initial=0.0)) if np.size(one) else 0.0
+        return np.shape(one) == np.shape(other) and bool(np.allclose(one, other, rtol=0.0, atol=SAME * scale))
+    return bool(np.all(one == other)) if np.shape(one) == np.shape(other) else False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +16,15 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array
 from mixedfx.exceptions import ConvergenceWarning, DataError, SpecificationError, warn
 from mixedfx.fitting.reported import IDENTITY, Reported
+from mixedfx.formula import display
 from mixedfx.inference.ddf import denominator_of
+from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.rubin import Combined, Rubin, combined
+from mixedfx.matrices.encoder import Encoder, unlike_contrasts, unlike_levels, unlike_numbers
 from mixedfx.results.adapted import AdaptedFit, Predictor
 from mixedfx.results.base import MixedResults, checked_fit, results_of_ours
+from mixedfx.results.robust import Robust
 from mixedfx.results.settings import settings_of
 from mixedfx.results.tested import Calibrated, TestedCoefficients
 from mixedfx.results.varcorr import VarCorr
@@ -32,8 +36,10 @@ __all__ = ["Pooled", "pool"]
 
 FURTHER = frozenset({"structure", "family"})  # components whose numbers are no coefficients
 KNOWN = frozenset({"conditional", "covariance", "residual"})  # components that have tables of their own
+LISTED = 8  # levels that an error names
 SAME = 1e-6  # a difference of estimates in standard errors that two searches of one optimum may have
 RULES = "{} imputations, put together by Rubin's rules; degrees of freedom by Barnard and Rubin (1999)."
+OWN = "has its own"
 MISSING = "fmi: fraction of the information that is missing."
 VARIANCES = "Variances and covariances of the random effects are means over the imputations, without a test."
 EQUAL = (
@@ -51,20 +57,17 @@ class Pooled(TestedCoefficients):
     ----------
     fits : tuple of results
         One for each imputed data set.
-    ddf : str, optional
-        Whose standard errors and complete-data degrees of freedom they have; their own by default.
+    denominator : Rubin
+        The covariance of the fixed effects by Rubin's rules, and the degrees of freedom of its tests.
+    errors : str
+        Whose standard errors the fits have, in words, if not their own.
     """
 
     fits: tuple[MixedResults, ...]
-    ddf: DdfName | None = None
+    denominator: Rubin
+    errors: str = ""
 
     # ---------------------------------------------------------------- fixed effects
-    @cached_property
-    def denominator(self) -> Rubin:
-        """The covariance of the fixed effects by Rubin's rules, and the degrees of freedom of its tests."""
-        betas = np.array([np.asarray(fit.params, dtype=float) for fit in self.fits])
-        return Rubin(betas, tuple(denominator_of(fit.solution, self.ddf) for fit in self.fits))
-
     @cached_property
     def _of_coefficients(self) -> Combined:
         return self.denominator.combined(np.eye(len(self.params)))
@@ -116,9 +119,10 @@ class Pooled(TestedCoefficients):
         return Calibrated(
             first,
             self.denominator,
-            lambda: _mean_root([fit.solution.cross_product_root for fit in self.fits]),
+            partial(_cross_product_root, self.fits),
             np.nan,
             "pooled",
+            "each fit, pooled.fits[0]",
             " here, and give it to mfx.pool(fits, ddf=…)",
             canonical,
             (f"{self.n_imputations} imputations, put together by Rubin's rules.", *self._doubts),
@@ -128,7 +132,9 @@ class Pooled(TestedCoefficients):
     def _doubts(self) -> list[str]:
         """Notes on what the pooled numbers are worth."""
         unsure = _unconverged(self.fits)
-        return [*([f"{unsure}."] if unsure else []), *([EQUAL] if self._is_idle else [])]
+        said = [self.errors and f"{self.errors}.", unsure and f"{unsure}.", EQUAL if self._is_idle else ""]
+        said += dict.fromkeys(note for fit in self.fits for note in fit.separation_notes)
+        return [words for words in said if words]
 
     def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
         """The linear predictor of the pooled coefficients; its predictors are those of all imputed data sets."""
@@ -161,7 +167,8 @@ class Pooled(TestedCoefficients):
     @cached_property
     def _further(self) -> tuple[tuple[Reported, ...], Combined]:
         """What is estimated beside fixed effects and random effects, on the scales of their intervals."""
-        places = [k for k, one in enumerate(self.fits[0].solution.reported) if one.component not in KNOWN]
+        entries = () if self.errors else self.fits[0].solution.reported  # whose errors are not robust
+        places = [k for k, one in enumerate(entries) if one.component not in KNOWN]
         found = np.zeros((self.n_imputations, len(places), 2))
         for row, fit in zip(found, self.fits, strict=True):
             entries = fit.solution.reported
@@ -225,6 +232,10 @@ class Pooled(TestedCoefficients):
         return "Pooled estimates", "Estimates" if self._further[0] else "Fixed effects", random, notes
 
 
+def _cross_product_root(fits: Sequence[MixedResults]) -> Array:
+    return _mean_root([fit.solution.cross_product_root for fit in fits])
+
+
 def _mean_root(roots: Sequence[Array]) -> Array:
     """The triangular ``R`` with ``R'R`` the mean of the cross-products ``R_i'R_i``."""
     return np.asarray(np.linalg.qr(np.vstack(roots), mode="r")) / np.sqrt(len(roots))
@@ -245,8 +256,8 @@ def _merged(each: Sequence[Predictor]) -> Predictor:
 
 def _refuse_rows(asker: str) -> None:
     raise SpecificationError(
-        f"imputed data sets differ in their rows, so that pooled fits have no {asker}: compare means by "
-        "pooled.emmeans(…), or pool the estimates of mfx.marginal_effects(fit) of every fit by Rubin's rules"
+        f"a pooled fit has no {asker}, as imputed data sets differ in their rows: compare means by pooled.emmeans(…), "
+        "or put the estimates of mfx.marginal_effects(fit) of every fit together by Rubin's rules"
     )
 
 
@@ -257,7 +268,8 @@ def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:
     ----------
     fits : iterable of results, or dict of them
         Fits of :func:`mixedfx.lmer` or :func:`mixedfx.glmer` by the same call, one for each of at least two data sets
-        in which the missing values were filled in (by any program of multiple imputation). A generator will do.
+        in which the missing values were filled in (by any program of multiple imputation); or ``fit.robust()`` of
+        each. A generator will do.
     ddf : str, optional
         Whose standard errors and degrees of freedom the fits are taken with: their own, as in ``fit.summary()``, by
         default; ``"kenward-roger"``, … as for ``fit.t_test``.
@@ -266,7 +278,7 @@ def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:
     -------
     Pooled
         ``params, bse, df, tvalues, pvalues, fmi, riv``, ``conf_int()``, ``t_test("a = b")``,
-        ``wald_test("a = b = 0")``, ``wald_test_terms()``, ``varcorr``, ``to_frame()``, ``summary()``.
+        ``wald_test("a = b = 0")``, ``anova()``, ``emmeans("f")``, ``varcorr``, ``to_frame()``, ``summary()``.
 
     Raises
     ------
@@ -313,32 +325,53 @@ def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:
     Intercept    250.57  6.89  14.31  0.16
     Days          10.39  1.78  14.74  0.14
     """
-    models = _fits_of(fits)
+    given = _fits_of(fits)
+    models = tuple(one.fit if isinstance(one, Robust) else one for one in given)
     _check_alike(models)
+    each = tuple(_denominator(one, ddf) for one in given)
+    first, *others = (one.errors if isinstance(one, Robust) else "" for one in given)
+    for i, errors in enumerate(others, 2):
+        if errors != first:
+            raise SpecificationError(
+                f"the fits have different standard errors: fit 1 {first or OWN}; fit {i} {errors or OWN}. Take "
+                "fit.robust(…) of all of them with the same arguments, or of none"
+            )
     unsure = _unconverged(models)
     if unsure:
         warn(f"{unsure}: the pooled numbers rest on them all the same; look at fit.certificate", ConvergenceWarning)
-    for fit in models:
-        denominator_of(fit.solution, ddf)  # refuses what is no method of these fits
-    return Pooled(models, ddf)
+    return Pooled(models, Rubin(np.array([np.asarray(fit.params, dtype=float) for fit in models]), each), first)
 
 
-def _fits_of(fits: Any) -> tuple[MixedResults, ...]:
+def _denominator(one: Any, ddf: DdfName | None) -> Denominator:
+    if not isinstance(one, Robust):
+        return denominator_of(one.solution, ddf)
+    one._calibrated.check_ddf(ddf)
+    return one.denominator
+
+
+def _fits_of(fits: Any) -> tuple[Any, ...]:
     if results_of_ours(fits) is not None:
         raise SpecificationError(
             "pool takes a list of fits, one for each imputed data set; found one fit, whose own summary has its tests"
+        )
+    if isinstance(fits, str | pd.DataFrame):
+        raise SpecificationError(
+            f"pool takes a list of fits, one for each imputed data set; found {type(fits).__name__}: write "
+            "mfx.pool([mfx.lmer(formula, one) for one in imputed])"
         )
     try:
         given = list(fits.values() if isinstance(fits, Mapping) else fits)
     except TypeError:
         raise SpecificationError(f"fits is a list of fitted mixed models, found {type(fits).__name__}") from None
-    models = tuple(checked_fit(fit, "pool", "takes a list of fitted mixed models") for fit in given)
-    if len(models) < 2:
+    for one in given:
+        if not isinstance(one, Robust):
+            checked_fit(one, "pool", "takes a list of fitted mixed models, mfx.pool([mfx.lmer(…), mfx.lmer(…)])")
+    if len(given) < 2:
         raise SpecificationError(
-            f"pool needs the fits of at least two imputed data sets, found {len(models)}: the variance between the "
+            f"pool needs the fits of at least two imputed data sets, found {len(given)}: the variance between the "
             "imputations says how much is unknown because values are missing"
         )
-    return models
+    return tuple(given)
 
 
 def _check_alike(models: Sequence[MixedResults]) -> None:
@@ -358,14 +391,65 @@ def _check_alike(models: Sequence[MixedResults]) -> None:
             f"the fits were made from {', '.join(map(str, dict.fromkeys(counts)))} rows: pool is for fits of the same "
             "rows, in all of which every missing value was filled in"
         )
+    for i, fit in enumerate(models[1:], 2):
+        _check_rows(models[0], fit, i)
+        _check_columns(models[0], fit, i)
     names = [[entry.name for entry in fit.solution.reported] for fit in models]
     for i, own in enumerate(names[1:], 2):
         if own != names[0]:
             unlike = [name for name in dict.fromkeys([*names[0], *own]) if (name in names[0]) != (name in own)] or own
             raise DataError(
-                f"fit 1 and fit {i} have different parameters ({', '.join(map(repr, unlike))}): has a factor the same "
-                "levels in the same order in every imputed data set? Make it a category with all its levels"
+                f"fit 1 and fit {i} have different parameters ({', '.join(map(repr, unlike))}): is a column "
+                "in one of the data sets a combination of others (leave it out of the formula), or has a factor other "
+                "levels there?"
             )
+
+
+def _check_rows(first: MixedResults, fit: MixedResults, i: int) -> None:
+    """Refuse a fit that left out other rows because of missing values."""
+    keeps = [np.ones(one.nobs, dtype=bool) if one.design.keep is None else one.design.keep for one in (first, fit)]
+    if len(keeps[0]) != len(keeps[1]) or (keeps[0] != keeps[1]).any():
+        raise DataError(
+            f"fit 1 and fit {i} left out different rows with missing values ({int((~keeps[0]).sum())} and "
+            f"{int((~keeps[1]).sum())} rows): fill in every missing value, or drop the same rows from every data set"
+        )
+
+
+def _check_columns(first: MixedResults, fit: MixedResults, i: int) -> None:
+    """Refuse a fit whose coefficients are those of other columns, by levels or by what was learnt from its data."""
+    for one, other in zip(_encoders(first), _encoders(fit), strict=False):
+        for name, (own, found) in unlike_levels(one, other).items():
+            whole = [*own, *(level for level in found if level not in own)]
+            raise DataError(
+                f"the levels of {name} are {_listed(own)} in fit 1 and {_listed(found)} in fit {i}, so that their "
+                f"coefficients are not the same: make it a category with the same levels in every imputed data set, "
+                f"data[{name!r}] = pd.Categorical(data[{name!r}], {_listed(whole)}), and leave out or merge a level "
+                "that some data sets do not have"
+            )
+        contrasts = unlike_contrasts(one, other)
+        if contrasts:
+            raise SpecificationError(
+                f"the contrasts of {contrasts[0]} are not the same in fit 1 and fit {i}: give the same contrasts= to "
+                "every fit"
+            )
+        unlike = unlike_numbers(one, other)
+        if unlike:
+            raise SpecificationError(
+                f"{display(unlike[0])} is made with numbers that are learnt from the data, and fit 1 and fit {i} "
+                "learnt different ones, so that their coefficients are not the same. Write numbers that hold for all "
+                "imputed data sets: (x - 50) / 10 in the place of scale(x), x + I(x^2) in that of poly(x, 2), "
+                "ns(x, knots=[40, 60], lower_bound=20, upper_bound=80), cut(x, [0, 50, 100])"
+            )
+
+
+def _encoders(fit: MixedResults) -> list[Encoder]:
+    """How the columns of every part of a model are made."""
+    further = [fixed.encoder for fixed in fit.solution.components.values()]
+    return [fit.design.fixed.encoder, *(term.left_encoder for term in fit.design.random), *further]
+
+
+def _listed(levels: Sequence[Any]) -> str:
+    return str(levels if len(levels) <= LISTED else [*levels[:LISTED], "…"])
 
 
 def _description(fit: MixedResults) -> dict[str, str]:

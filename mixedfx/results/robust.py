@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,6 +23,7 @@ from mixedfx.results.adapted import AdaptedFit
 from mixedfx.results.base import MixedResults
 from mixedfx.results.resampling import Clusters, labelled_rows, named_clusters
 from mixedfx.results.tested import Calibrated, TestedCoefficients
+from mixedfx.results.varcorr import VarCorr
 
 if TYPE_CHECKING:
     from mixedfx.fitting import LinearFit
@@ -55,6 +56,11 @@ class Robust(TestedCoefficients):
     denominator: Denominator
 
     @property
+    def errors(self) -> str:
+        """Whose standard errors they are, in words."""
+        return f"{self.kind} standard errors by {self.n_clusters} clusters: {self.clusters.group}"
+
+    @property
     def n_clusters(self) -> int:
         """Number of clusters."""
         return self.clusters.count
@@ -67,10 +73,23 @@ class Robust(TestedCoefficients):
     @cached_property
     def _calibrated(self) -> Calibrated:
         fit = self.fit
-        return Calibrated(fit, self.denominator, lambda: fit.solution.cross_product_root, fit.scale, "robust")
+        return Calibrated(
+            fit,
+            self.denominator,
+            partial(getattr, fit.solution, "cross_product_root"),
+            fit.scale,
+            "robust",
+            "the fit, robust.fit",
+            remarks=fit.separation_notes,
+        )
 
     def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
         return found
+
+    @property
+    def varcorr(self) -> VarCorr:
+        """Variances and covariances of the random effects, and of the residual, those of the fit."""
+        return self.fit.varcorr
 
     # ---------------------------------------------------------------- tables
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -84,8 +103,7 @@ class Robust(TestedCoefficients):
         return self._coefficients.to_frame(checked_alpha(alpha))
 
     def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
-        notes = [f"{self.kind} standard errors by {self.n_clusters} clusters: {self.clusters.group}."]
-        notes.append(f"Degrees of freedom by {self.denominator.label}.")
+        notes = [f"{self.errors}.", f"Degrees of freedom by {self.denominator.label}.", *self.fit.separation_notes]
         smallest = float(self.df.min()) if len(self.df) else np.inf
         if smallest < FEW:
             notes.append(

@@ -14,21 +14,23 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Block, Column, Numbers, StatsTable, Summary
 from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting_methods, names_of
+from mixedfx._suggestions import hinting, hinting_methods, names_of
 from mixedfx._typing import Array
-from mixedfx.exceptions import SpecificationError
+from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.estimable import CanonicalRows
 from mixedfx.inference.wald import CoefficientTests, JointTest, RowTests
 from mixedfx.results.adapted import AdaptedFit
 from mixedfx.results.adapters import mixed_fit
 from mixedfx.results.summary import coefficient_table
+from mixedfx.results.varcorr import VarCorr
 
 if TYPE_CHECKING:
     from mixedfx.results.base import MixedResults
 
 __all__ = ["Calibrated", "TestedCoefficients"]
 
+named = names_of("of a fit")
 SHOWN = {"estimate": "coef", "se": "bse", "t": "statistic", "z": "statistic"}  # as tables of coefficients call them
 
 
@@ -48,6 +50,8 @@ class Calibrated:
         What F is multiplied by to be a mean square; nan where it is none.
     words : str
         What standard errors and tests are called: robust, pooled.
+    whose : str
+        Whose everything else is: the fit, and where it is.
     ddf : str
         How degrees of freedom are asked for, behind the words that ``ddf=`` is to be left out.
     canonical : CanonicalRows or None
@@ -61,6 +65,7 @@ class Calibrated:
     root: Callable[[], Array]
     mean_square: float
     words: str
+    whose: str
     ddf: str = ""
     canonical: CanonicalRows | None = None
     remarks: tuple[str, ...] = ()
@@ -88,13 +93,27 @@ class TestedCoefficients(ABC):
     __test__ = False  # no test of pytest's
 
     if not TYPE_CHECKING:  # a type checker shall miss the names that are not there
-        __getattr__ = names_of("of a fit")
+
+        def __getattr__(self, name: str) -> Any:
+            if not name.startswith("_") and not hasattr(type(self), name) and name in dir(self._calibrated.fit):
+                own = self._calibrated
+                raise UnknownNameError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}: it has the fixed effects and their "
+                    f"{own.words} tests. Ask {own.whose}.{name}",
+                    name=name,
+                )
+            return named(self, name)
 
     # ---------------------------------------------------------------- what they are made of
     @property
     @abstractmethod
     def params(self) -> pd.Series[float]:
         """Fixed effects (p,)."""
+
+    @property
+    @abstractmethod
+    def varcorr(self) -> VarCorr:
+        """Variances and covariances of the random effects, and of the residual."""
 
     @abstractmethod
     def to_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -122,6 +141,25 @@ class TestedCoefficients(ABC):
     @cached_property
     def _coefficients(self) -> RowTests:
         return self._tests.each
+
+    def _further_table(self, alpha: float) -> pd.DataFrame:
+        """What has a standard error beside the fixed effects, as :func:`mixedfx.tidy` lays it out."""
+        frame = self.to_frame(alpha).iloc[len(self.params) :]
+        parts = [str(name).rpartition(": ") for name in frame.index]
+        family = "thresholds" if self._calibrated.fit.solution.family.has_categories else ""
+        return pd.DataFrame(
+            {
+                "component": [(family or term) if part == "family" else part or "residual" for part, _, term in parts],
+                "term": [term for _, _, term in parts],
+                "estimate": frame["estimate"].to_numpy(),
+                "std_error": frame["se"].to_numpy(),
+                "statistic": frame.get("t", frame.get("z")).to_numpy(),
+                "df": frame["df"].to_numpy(),
+                "p_value": frame["pvalue"].to_numpy(),
+                "conf_low": frame["lower"].to_numpy(),
+                "conf_high": frame["upper"].to_numpy(),
+            }
+        )
 
     def _series(self, values: Array, name: str) -> pd.Series[float]:
         return pd.Series(values, index=self.params.index, name=name, dtype=float)
@@ -200,7 +238,7 @@ class TestedCoefficients(ABC):
         **options
             ``type`` (1, 2 or 3).
         """
-        table: StatsTable = higher("anova")(self, **options)
+        table: StatsTable = hinting(higher("anova"))(self, **options)
         return table
 
     def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
@@ -213,7 +251,7 @@ class TestedCoefficients(ABC):
         **options
             Further arguments of :func:`mixedfx.emmeans`, but for ``ddf`` and ``integrate``.
         """
-        return higher("emmeans")(self, specs, by, **options)
+        return hinting(higher("emmeans"))(self, specs, by, **options)
 
     def _adapted(self, ddf: Any, *, random: bool, further: bool) -> AdaptedFit:
         """Return what tests and means of the linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""
@@ -233,7 +271,7 @@ class TestedCoefficients(ABC):
                 f"ask for tests of the coefficients, .t_test(…), .anova()"
                 + ("" if not found.has_mean else ", or for means on the scale of the linear predictor, scale='link'")
             )
-        return replace(found, solution=None, fitted=None, notes=(*found.notes, *own.remarks))
+        return replace(found, solution=None, fitted=None, notes=own.remarks)
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05) -> Summary:

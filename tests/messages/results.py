@@ -37,6 +37,22 @@ def known() -> Any:
     return lmer("y ~ x + known(1 | g, K)", functions={"K": pd.DataFrame(np.eye(8), index=names, columns=names)})()
 
 
+def holes(at: int) -> Any:
+    """Data with a missing value."""
+    return data(x=data()["x"].mask(np.arange(48) == at))
+
+
+def grades() -> Any:
+    grade = np.random.default_rng(3).integers(1, 4, 48)
+    return mfx.glmer("grade ~ f + (1 | g)", data(grade=grade), family="ordinal")
+
+
+def zeros() -> Any:
+    rng = np.random.default_rng(3)
+    s = rng.poisson(3, 48) * (rng.random(48) < 0.7)
+    return mfx.glmer("s ~ f + (1 | g)", data(s=s), family="poisson", zero_inflation="~ 1")
+
+
 def fewer() -> Any:
     return mfx.lmer("y ~ x + (1 | g)", data().iloc[:40])
 
@@ -121,6 +137,64 @@ CASES: dict[str, Case] = {
     "pool of a number": (lambda: mfx.pool(3), S, ("list of fitted mixed models", "int")),
     "pool of texts": (lambda: mfx.pool(["a", "b"]), TypeError, ("pool", "str")),
     "pool of a list of one": (lambda: mfx.pool([fit()]), S, ("at least two", "1")),
+    "pool of a table": (lambda: mfx.pool(data()), S, ("list of fits", "DataFrame", "for one in imputed")),
+    "pool of pooled fits": (lambda: mfx.pool([mfx.pool([fit(), fit()])] * 2), TypeError, ("Pooled", "pooled.fits[0]")),
+    "pool of robust and other fits": (
+        lambda: mfx.pool([fit().robust(), fit()]),
+        S,
+        ("different standard errors", "fit 1 CR2", "fit 2 has its own"),
+    ),
+    "pool of robust fits with ddf": (lambda: mfx.pool([fit().robust()] * 2, ddf="z"), S, ("ddf=", "leave out")),
+    "pool of other missing rows": (
+        lambda: mfx.pool([mfx.lmer("y ~ x + (1 | g)", holes(at)) for at in (0, 5)]),
+        D,
+        ("fit 1 and fit 2", "different rows", "1 and 1"),
+    ),
+    "pool of redundant columns": (
+        lambda: mfx.pool([mfx.lmer("y ~ x + p + (1 | g)", data(p=p)) for p in (np.arange(48.0) ** 2, 2 * data()["x"])]),
+        D,
+        ("fit 1 and fit 2", "('p')", "combination of others"),
+    ),
+    "pool of learnt numbers": (
+        lambda: mfx.pool([mfx.lmer("y ~ scale(x) + (1 | g)", data(x=data()["x"] * k)) for k in (1, 2)]),
+        S,
+        ("scale(x)", "fit 1 and fit 2", "(x - 50) / 10"),
+    ),
+    "pool of contrasts": (
+        lambda: mfx.pool([mfx.lmer("y ~ f + (1 | g)", data(), contrasts={"f": c}) for c in ("sum", "helmert")]),
+        S,
+        ("contrasts of f", "fit 1 and fit 2", "contrasts="),
+    ),
+    "pooled terms with ddf": (lambda: mfx.pool([fit()] * 2).anova(ddf="z"), S, ("ddf=", "mfx.pool(fits, ddf=")),
+    "pooled means over groups": (lambda: mfx.pool([fit()] * 2).emmeans(integrate=True), S, ("integrate=", "pooled")),
+    "pooled terms of a smooth": (
+        lambda: mfx.pool([fit("y ~ f + s(x) + (1 | g)")] * 2).anova(),
+        S,
+        ("smooths", "ns(x, 3)", "t_test"),
+    ),
+    "pooled means of grades": (lambda: mfx.pool([grades()] * 2).emmeans("f"), S, ("thresholds", ".anova()")),
+    "robust means of grades": (lambda: grades().robust().emmeans("f"), S, ("thresholds", ".anova()")),
+    "pooled means of many zeros": (
+        lambda: mfx.pool([zeros()] * 2).emmeans("f", scale="response"),
+        S,
+        ("beside those of the linear predictor", "scale='link'"),
+    ),
+    "pooled effects": (
+        lambda: mfx.marginal_effects(mfx.pool([fit()] * 2)),
+        S,
+        ("imputed data sets", "emmeans", "every fit"),
+    ),
+    "pooled likelihoods": (
+        lambda: mfx.anova(mfx.pool([fit()] * 2), mfx.pool([fit("y ~ 1 + (1 | g)")] * 2)),
+        TypeError,
+        ("Pooled", "not pooled", "wald_test"),
+    ),
+    "aic of pooled fits": (lambda: mfx.pool([fit()] * 2).aic, AttributeError, ("'aic'", "pooled.fits[0].aic")),
+    "predictions of robust tests": (
+        lambda: fit().robust().predict(),
+        AttributeError,
+        ("'predict'", "robust.fit.predict"),
+    ),
     "pool of two formulas": (
         lambda: mfx.pool([fit(), fit("y ~ 1 + (1 | g)")]),
         S,
@@ -136,7 +210,7 @@ CASES: dict[str, Case] = {
     "pool of other levels": (
         lambda: mfx.pool([mfx.lmer("y ~ f + (1 | g)", data(**other)) for other in ({}, {"f": list("abd") * 16})]),
         D,
-        ("'f[T.c]', 'f[T.d]'", "fit 2", "category"),
+        ("the levels of f", "['a', 'b', 'd'] in fit 2", "category"),
     ),
     "containment": (lambda: crossed().t_test("x = 0", ddf="containment"), S, ("nested", "'g'", "kenward-roger")),
     "ddf of counts": (lambda: counts().t_test("x = 0", ddf="satterthwaite"), S, ("satterthwaite", "ddf='z'")),

@@ -1,7 +1,7 @@
-## make_imputation_reference.R -- Rubin's rules by mitml and mice, of fits of lme4 and glmmTMB to imputed data sets.
-## Rscript make_imputation_reference.R     (R packages lme4, glmmTMB, mice, mitml, broom.mixed, jsonlite; deterministic; no network)
+## make_imputation_reference.R -- Rubin's rules by mitml and mice, of fits of lme4 and glmmTMB to imputed data sets; means by emmeans.
+## Rscript make_imputation_reference.R     (R packages lme4, glmmTMB, mice, mitml, broom.mixed, emmeans, jsonlite; deterministic; no network)
 ## Data are simulated and imputed here, written to data/imputed.csv (z1 ... z6 are the imputed covariate) and read back.
-suppressWarnings(suppressPackageStartupMessages({library(lme4); library(glmmTMB); library(mice); library(mitml); library(broom.mixed); library(jsonlite)}))
+suppressWarnings(suppressPackageStartupMessages({library(lme4); library(glmmTMB); library(mice); library(mitml); library(broom.mixed); library(emmeans); library(jsonlite)}))
 options(digits = 15)
 M <- 6
 simulate_data <- function() {
@@ -42,10 +42,22 @@ by_mice <- function(fits, dfcom) {
 RESIDUAL <- nrow(D) - 5
 out <- list(
   software = c(list(R = paste(R.version$major, R.version$minor, sep = ".")),
-    sapply(c("lme4", "glmmTMB", "mice", "mitml"), function(p) as.character(packageVersion(p)), simplify = FALSE)),
+    sapply(c("lme4", "glmmTMB", "mice", "mitml", "emmeans"), function(p) as.character(packageVersion(p)), simplify = FALSE)),
   linear = list(z = rubin(linear), residual = rubin(linear, RESIDUAL), joint_z = joint(linear, c("fb", "fc")),
     joint_residual = joint(linear, c("fb", "fc"), RESIDUAL), joint_all = joint(linear, c("x", "fb - fc", "z"), RESIDUAL)),
   counts = list(z = list(estimates = testEstimates(qhat = qhat, uhat = uhat)$estimates[, c("Estimate", "Std.Error", "df", "RIV", "FMI")]),
     joint_z = as.list(testConstraints(qhat = qhat, uhat = uhat, constraints = c("x", "z"), method = "D1")$test[1, c("F.value", "df1", "df2")])))
 out$linear$mice <- by_mice(linear, RESIDUAL)
+## Terms of a model with an interaction, all cells weighted equally by sum coding; means of each fit at one grid, by Rubin's rules.
+crossed <- lapply(frames, function(d) lmer(y ~ x + f * z + (z | school), data = d, control = tight, contrasts = list(f = "contr.sum")))
+named <- function(b) { names(b) <- gsub(":", "_", names(b)); b }
+qhat <- lapply(crossed, function(fit) named(fixef(fit))); uhat <- lapply(crossed, function(fit) { V <- as.matrix(vcov(fit)); dimnames(V) <- rep(list(names(named(fixef(fit)))), 2); V })
+term <- function(rows, df.com) as.list(testConstraints(qhat = qhat, uhat = uhat, constraints = rows, method = "D1", df.com = df.com)$test[1, c("F.value", "df1", "df2")])
+out$crossed$terms <- lapply(list(f = c("f1", "f2"), z = "z", "f:z" = c("f1_z", "f2_z")), function(rows) list(z = term(rows, NULL), residual = term(rows, nrow(D) - 7)))
+pooled_means <- function(fits, ask) {
+  each <- suppressMessages(lapply(fits, function(fit) as.data.frame(ask(emmeans(fit, "f", at = list(z = 0.5), lmer.df = "asymptotic")))))
+  q <- sapply(each, function(e) e[[2]]); u <- sapply(each, function(e) e$SE^2)
+  data.frame(estimate = rowMeans(q), se = sqrt(rowMeans(u) + (1 + 1 / M) * apply(q, 1, var)))
+}
+out$crossed$means <- pooled_means(crossed, identity); out$crossed$pairs <- pooled_means(crossed, pairs)
 write_json(out, "inference/imputation.json", digits = NA, auto_unbox = TRUE, pretty = TRUE)

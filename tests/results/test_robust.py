@@ -274,6 +274,21 @@ def test_marginal_means_have_the_robust_covariance():
     assert [own["se"], own["df"]] == pytest.approx([expected["se"], expected["df"]], rel=1e-8)
 
 
+def test_effects_and_means_on_the_response_have_the_robust_covariance():
+    frame = data().assign(hit=(data()["y"] > data()["y"].median()).astype(int))
+    fit = mfx.glmer("hit ~ f + x + (1 | school)", frame, family="binomial")
+    robust = fit.robust()
+    means = mfx.emmeans(robust, "f", scale="response")
+    assert means.to_frame()["se"].to_numpy() == pytest.approx(robust.emmeans("f", scale="response").to_frame()["se"])
+    p, X = means.estimates, means.functions.L
+    V = robust.cov_params().to_numpy()
+    assert means.se == pytest.approx(p * (1 - p) * np.sqrt(np.einsum("rp,pq,rq->r", X, V, X)), rel=1e-8)
+    own, found = (mfx.comparisons(one, "f", scale="link")["std_error"].to_numpy() for one in (fit, robust))
+    assert found == pytest.approx(robust.bse.filter(like="f[").to_numpy(), rel=1e-8)
+    assert abs(found / own - 1).max() > 0.01
+    assert mfx.tidy(robust)["std_error"].to_numpy()[:4] == pytest.approx(robust.bse.to_numpy())
+
+
 def test_the_table_says_what_it_is():
     text = " ".join(str(fitted("above").robust("district")).split())
     for words in ("CR2 standard errors by 14 clusters: district", "Pustejovsky and Tipton", "degrees of freedom only"):

@@ -145,8 +145,7 @@ def _of_tested(beta: Array, found: Calibrated) -> AnalysedFit:
     fit, canonical = found.fit, found.canonical
     part = _fixed_part(fit, found.denominator, found.root)
     rows = None if canonical is None else lambda: canonical
-    notes = (*fit.separation_notes, *found.remarks)
-    return AnalysedFit(part, beta, found.denominator, found.mean_square, rows=rows, notes=notes)
+    return AnalysedFit(part, beta, found.denominator, found.mean_square, rows=rows, notes=found.remarks)
 
 
 def _fixed_part(fit: MixedResults, denominator: Denominator, cross_products: Callable[[], Array]) -> FixedPart:
