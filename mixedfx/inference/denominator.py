@@ -29,6 +29,8 @@ class Denominator(ABC):
 
     #: Whose method it is, as notes below a table say it.
     label: str
+    #: Whose method it is of several rows together, where it is another.
+    several = ""
     #: Whether the degrees of freedom of several rows depend on the combinations of them that are given.
     depends_on_rows = False
     #: Whether terms are adjusted for each other by the covariance of the estimates, not by cross-products of columns.
@@ -50,6 +52,11 @@ class Denominator(ABC):
     def together(self, rows: Array) -> Array:
         """Return the covariance (r, r) by which independent ``rows`` (r, p) are tested together."""
         return np.asarray(rows @ self.covariance @ rows.T)
+
+    @property
+    def labels(self) -> str:
+        """Whose methods they are, as notes below a table of terms say it."""
+        return f"{self.label}, of several coefficients by {self.several}" if self.several else self.label
 
     def of_means(self) -> Denominator:
         """Return what calibrates means and their contrasts; the same, unless it depends on what coefficients mean."""

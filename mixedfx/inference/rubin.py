@@ -112,7 +112,8 @@ class Rubin(Denominator):
 
     estimates: Array
     each: tuple[Denominator, ...]
-    label = "Barnard and Rubin, of several coefficients by Reiter"
+    label = "Barnard and Rubin"
+    several = "Reiter"
 
     @property
     def depends_on_rows(self) -> bool:  # type: ignore[override]

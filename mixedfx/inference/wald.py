@@ -226,7 +226,8 @@ def joint_test(
     wald = float(difference @ np.linalg.solve(_of_full_rank(denominator.together(L)), difference))
     pooled = write is not None and len(L) > 1 and denominator.depends_on_rows
     df, scaling = denominator.joint(write(L) if write is not None and pooled else L)
-    return JointTest(wald, len(L), df, scaling, denominator.label)
+    label = denominator.several if len(L) > 1 and denominator.several else denominator.label
+    return JointTest(wald, len(L), df, scaling, label)
 
 
 def _of_full_rank(covariance: Array) -> Array:

@@ -153,5 +153,5 @@ def _table(
     stubs = labels.set_index(list(labels.columns)) if labels.shape[1] else labels
     frame = stubs.assign(df=[float(test.df_num) for test in tests], **columns)
     source = functions.of
-    method = [f"Denominator degrees of freedom by {source.denominator.label}."] if use_f else []
+    method = [f"Denominator degrees of freedom by {source.denominator.labels}."] if use_f else []
     return StatsTable.from_frame(frame, heading="Joint tests", notes=[*source.notes, *first, *method, *last])

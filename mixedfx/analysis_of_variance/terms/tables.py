@@ -250,7 +250,7 @@ def f_table(tested: AnalysedFit, kind: TermHypotheses) -> StatsTable:
     if not has_squares:
         frame = frame[["df", "den_df", "F", "PR(>F)"]]
     notes = [
-        f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.label}.",
+        f"{MEANING[kind.numeral]}; denominator degrees of freedom by {tested.denominator.labels}.",
         *tested.notes,
         *_missing(hypotheses),
         *kind.remarks(tested.part, hypotheses),
