@@ -345,7 +345,7 @@ def unlike_numbers(one: Encoder, other: Encoder) -> list[str]:
 def unlike_contrasts(one: Encoder, other: Encoder) -> list[str]:
     """Return the columns for which two encoders of the same terms were given different contrasts."""
     first, second = _learnt(one).settings.codings, _learnt(other).settings.codings
-    return [name for name in first | second if not _alike(first.get(name), second.get(name))]
+    return [name for name in {**first, **second} if not _alike(first.get(name), second.get(name))]
 
 
 def _learnt(encoder: Encoder) -> FormulaicEncoder:

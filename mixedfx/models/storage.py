@@ -6,15 +6,13 @@ A file is a zip of ``.npy`` members, which ``numpy.load`` can look into: ``head`
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
 import math
-import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -24,6 +22,7 @@ import numpy as np
 from mixedfx._typing import AnyArray
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.models.inputs import ModelInputs
+from mixedfx.results.many_files import replacing
 
 if TYPE_CHECKING:
     from mixedfx.models.sums import SumsInputs
@@ -94,13 +93,8 @@ def write_parts(
     named |= {f"data/{key}": np.ascontiguousarray(value) for key, value in data.items()}
     named |= {f"fit/{key}": np.ascontiguousarray(value) for key, value in arrays.items()}
     named[CHECKSUM] = _checksum(named)
-    try:
-        with _replacing(Path(path)) as file:
-            _pack(file, named)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror or error}); what stood there before is unchanged"
-        ) from error
+    with replacing(Path(path)) as beside, beside.open("r+b") as file:
+        _pack(file, named)
 
 
 def load(path: str | Path) -> Any:
@@ -236,21 +230,6 @@ def load_cross_products(path: str | Path) -> CrossProducts:
     except Exception as error:  # a changed description may lead to any error
         reason = (str(error).splitlines() or [""])[0]
         raise DataError(f"{path} describes sums that cannot be rebuilt ({reason})") from error
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file beside ``path`` that takes its place once it is whole and on the disk, and vanishes otherwise."""
-    beside = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
-    try:
-        with beside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _pack(file: BinaryIO, named: Mapping[str, AnyArray]) -> None:

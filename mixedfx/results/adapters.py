@@ -92,7 +92,9 @@ def adapted(
 
 
 # ---------------------------------------------------------------- results of ours
-def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: bool, further: bool) -> AdaptedFit:
+def mixed_fit(
+    results: MixedResults, ddf: DdfName | float | Denominator | None, *, random: bool, further: bool
+) -> AdaptedFit:
     """Return results of ours as adapted: see :func:`adapted`."""
     fit, design = results.solution, results.design
     response = fit.response
@@ -130,7 +132,7 @@ def mixed_fit(results: MixedResults, ddf: DdfName | float | None, *, random: boo
     return with_smooths(out, design, smooths) if smooths else out
 
 
-def _denominator(results: MixedResults, ddf: DdfName | float | None) -> tuple[Denominator, float | None]:
+def _denominator(results: MixedResults, ddf: DdfName | float | Denominator | None) -> tuple[Denominator, float | None]:
     """Resolve ``ddf=``; with the degrees of freedom if they are the same for everything."""
     number, label = given_df(ddf), "the user"
     if ddf == "residual" and ddf not in results.solution.ddf_methods:

@@ -20,7 +20,7 @@ from mixedfx.results.many import Failures, FittedResponses, ManyFits, estimate_n
 from mixedfx.results.many_responses import Stream, responses_of
 from mixedfx.results.quantities import WhichName
 
-__all__ = ["StoredResponses", "refit_many"]
+__all__ = ["StoredResponses", "refit_many", "replacing"]
 
 RESPONSE = "response"  # the column of the names
 TOGETHER, ONE_BY_ONE = 2e6, 6e4  # values of the responses that are fitted before the next ones are looked at
@@ -112,15 +112,10 @@ def _written(parts: Iterator[FittedResponses], path: Path) -> Failures:
         If the file cannot be written; none is left then, and one that stood there is unchanged.
     """
     failures = Failures()
-    try:
-        with _replacing(path) as beside, _Writer(beside) as file:
-            for found in parts:
-                file.write(found.to_frame())
-                failures = failures.seen(found)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be written ({error.strerror or error}); what stood there before is unchanged"
-        ) from error
+    with replacing(path) as beside, _Writer(beside) as file:
+        for found in parts:
+            file.write(found.to_frame())
+            failures = failures.seen(found)
     return failures
 
 
@@ -147,16 +142,28 @@ def _need_pyarrow() -> None:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """The name of a file beside ``path`` that takes its place once it is whole, and vanishes otherwise."""
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a file beside ``path`` that takes its place once it is whole and on the disk, and vanishes otherwise.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
     beside = path.parent / f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
-    beside.touch(exist_ok=False)  # a file that cannot be made is told of by the system, not by the library that writes
     try:
+        beside.touch(exist_ok=False)  # that it cannot be made, the system tells, and not the library that writes
         yield beside
+        with beside.open("r+b") as file:
+            os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        raise DataError(
+            f"{path} cannot be written ({error.strerror or error}); what stood there before is unchanged"
+        ) from error
 
 
 class _Writer:

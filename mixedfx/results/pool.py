@@ -238,7 +238,7 @@ def _cross_product_root(fits: Sequence[MixedResults]) -> Array:
 
 def _mean_root(roots: Sequence[Array]) -> Array:
     """The triangular ``R`` with ``R'R`` the mean of the cross-products ``R_i'R_i``."""
-    return np.asarray(np.linalg.qr(np.vstack(roots), mode="r")) / np.sqrt(len(roots))
+    return np.asarray(np.linalg.qr(np.vstack(roots), mode="r") / np.sqrt(len(roots)))
 
 
 def _merged(each: Sequence[Predictor]) -> Predictor:

@@ -153,7 +153,7 @@ class TestedCoefficients(ABC):
                 "term": [term for _, _, term in parts],
                 "estimate": frame["estimate"].to_numpy(),
                 "std_error": frame["se"].to_numpy(),
-                "statistic": frame.get("t", frame.get("z")).to_numpy(),
+                "statistic": frame["t" if "t" in frame else "z"].to_numpy(),
                 "df": frame["df"].to_numpy(),
                 "p_value": frame["pvalue"].to_numpy(),
                 "conf_low": frame["lower"].to_numpy(),
