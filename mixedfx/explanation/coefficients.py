@@ -208,6 +208,9 @@ class _Columns:
             return Part(name, name, frozenset((name,)))
         variables, match = self._behind(term), LEVEL.match(name)
         if match is None or name == term:
+            column = self.variables.get(term.strip("`"))
+            if column is not None and column.is_logical:
+                return Part(name, term, variables, level="True", reference="False")
             return Part(name, term, variables)
         coding, level = match["coding"], match["level"]
         factor = self._factor(variables)

@@ -30,7 +30,7 @@ from mixedfx.fitting.integrators import (
     integrator,
     refit_generalized,
 )
-from mixedfx.formula import Formula, parse
+from mixedfx.formula import Formula, display, parse
 from mixedfx.matrices import Design, FixedEffects, build_design, identified_twin
 from mixedfx.matrices.encoder import Settings
 from mixedfx.matrices.fixed import build_fixed
@@ -420,7 +420,12 @@ class _PredictorFormulas:
         parsed = parse(text, columns=self.frame.names, functions=self.settings.functions)
         if parsed.response or parsed.random or parsed.offsets:
             says = f"{name}={text!r} is a formula of fixed effects only, such as '~ x'"
-            raise SpecificationError(says + (f"; {way_out(name, 'random')}" if parsed.random else ""))
+            curves = [display(term.terms[0][0].arguments[0]) for term in parsed.smooths]
+            if curves:
+                says = f"{says}; a curve without a penalty is '~ bs({curves[0]}, df=4)'"
+            elif parsed.random:
+                says = f"{says}; {way_out(name, 'random')}"
+            raise SpecificationError(says)
         return parsed
 
     def fixed(self, formula: Formula, design: Design) -> FixedEffects:

@@ -132,6 +132,16 @@ def claimed(text, verb="changes the expected"):
     return float(re.search(rf"{verb}.*? by (-?[\d.]+)", text)[1])
 
 
+def test_a_logical_predictor_reads_as_the_factor_of_its_two_values():
+    said = []
+    for to in (bool, str):
+        data = ORTHODONT.assign(male=(ORTHODONT["Sex"] == "Male").map(to))
+        sentences = mfx.explain(mfx.lmer("distance ~ male * age + (1 | Subject)", data)).sentences
+        said.append([text.replace("male[T.True]", "male") for text in sentences])
+    assert said[0] == said[1]
+    assert any(text.startswith("male: True instead of False changes") for text in said[0])
+
+
 def test_a_coefficient_is_said_to_hold_where_it_does():
     fit = mfx.lmer("distance ~ age * Sex + (1 | Subject)", ORTHODONT)
     text = sentence(fit, "age")

@@ -42,6 +42,7 @@ CASES: dict[str, Case] = {
     "statsmodels family": (glmer("s ~ x + (1 | g)", odd_family()), S, ("Odd", "'poisson'")),
     "no such component": (lambda: family_for("poisson").with_predictors("nope"), S, ("'poisson'", "'nope'", "'mean'")),
     "no dispersion": (glmer("s ~ x + (1 | g)", "poisson", dispersion="~ x"), S, ("'poisson'", "dispersion=")),
+    "dispersion along a smooth": (glmer("s ~ x + (1 | g)", "nbinom2", dispersion="~ s(x)"), S, ("s(x)", "bs(x, df=4)")),
     "no such parameter": (lambda: family_for("gamma").with_fixed(nope=1.0), S, ("'gamma'", "'nope'", "'dispersion'")),
     "value of a parameter": (
         lambda: family_for("gamma").with_fixed(dispersion=-1.0),
