@@ -37,9 +37,11 @@ UNDEFINED = "—"
 PERFECT = 1 - 1e-4  # a correlation beyond this is called one
 
 SINGULAR_MEANING = (
-    "The estimate lies on the boundary of what is possible: the data hold too little information for this random "
-    "part, and a simpler one would describe them as well. Estimates and tests of the fixed effects remain usable."
+    "The estimate lies on the boundary of what is possible, which is no proof that the truth does.{reduction} Estimates "
+    "and tests of the fixed effects remain usable."
 )
+NOTHING_LOST = " A model without what has no variance has the same likelihood."
+UNTOLD = " Whether a simpler random part describes the data as well, mfx.anova(simpler, fit) tells."
 NOT_CONVERGED = (
     "NOT CONVERGED: these are not the estimates. Look at fit.certificate; other starting values, rescaled predictors "
     "or a simpler random part may help."
@@ -337,7 +339,10 @@ def _notes(results: FittedModel, tests: RowTests | None, ratio: str | None) -> I
         separated = bool(getattr(results.certificate, "separated", ()))
         yield NO_FINITE_ESTIMATES if separated else NOT_CONVERGED
     if results.is_singular:
-        yield f"Singular fit: {'; '.join(_boundaries(results))}. {SINGULAR_MEANING}"
+        found = _boundaries(results)
+        vanished = sum(sd == 0 for term in results.varcorr.terms for sd in term.sd)
+        reduction = f"{NOTHING_LOST if vanished else ''}{UNTOLD if len(found) > vanished else ''}"
+        yield f"Singular fit: {'; '.join(found)}. {SINGULAR_MEANING.format(reduction=reduction)}"
     yield from results.notes
     if len(results.smooths):
         yield SMOOTH_NOTE

@@ -125,6 +125,21 @@ def test_a_singular_fit_is_explained(matrix, sentence):
     assert "on the boundary (see the notes)" in flat(summary)
 
 
+def test_a_singular_fit_is_as_good_without_what_vanished_and_not_without_a_correlation():
+    rng = np.random.default_rng(1)
+    d = pd.DataFrame({"g": np.repeat(np.arange(40), 10), "h": np.tile(np.arange(10), 40), "x": rng.normal(size=400)})
+    u = rng.normal(size=40)[d["g"]]
+    d["y"] = u * (1.0 + d["x"]) + 0.5 * rng.normal(size=400)
+    d["y"] -= d.groupby("h")["y"].transform("mean") - d["y"].mean()  # h explains nothing
+    with pytest.warns(mfx.SingularFitWarning):
+        one, gone = (mfx.lmer(f"y ~ x + {random}", d, reml=False) for random in ("(x | g)", "(1 | g) + (1 | h)"))
+    independent, without = (mfx.lmer(f"y ~ x + {random}", d, reml=False) for random in ("(x || g)", "(1 | g)"))
+    assert one.llf - independent.llf > 10.0
+    assert "as well, mfx.anova(simpler, fit) tells" in one.summary().notes[0]
+    assert gone.llf == pytest.approx(without.llf, abs=1e-6)
+    assert "has the same likelihood" in gone.summary().notes[0]
+
+
 def test_without_random_or_fixed_effects():
     random = summarize(FakeFit(names=(), coef=(), se=(), df_values=(), t=(), p=()))
     assert len(random.tables) == 2
