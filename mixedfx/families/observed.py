@@ -175,6 +175,22 @@ class Observed:
         """Number of rows."""
         return int(self.y.shape[0])
 
+    def where(self, mask: BoolArray) -> Observed:
+        """What a mask (n,), or (R, n) of several responses, lets through, as rows of one response."""
+
+        def chosen(part: Array) -> Array:
+            return np.broadcast_to(part, mask.shape)[mask]
+
+        return replace(
+            self,
+            y=chosen(self.y),
+            trials=chosen(self.trials),
+            constant=chosen(self.constant),
+            multiplier=None if self.multiplier is None else chosen(self.multiplier),
+            log_precision=None if self.log_precision is None else chosen(self.log_precision),
+            inner=None if self.inner is None else self.inner.where(mask),
+        )
+
     def take(self, rows: AnyArray | slice) -> Observed:
         """Some of the rows (positions, a mask, or a slice, which copies nothing)."""
         return replace(

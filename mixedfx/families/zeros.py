@@ -269,7 +269,7 @@ class Hurdle(ExtraZeros):
     def start_parameters(self, observed: Observed) -> tuple[float, ...]:
         """As in the base for the positive responses; every zero belongs to the hurdle."""
         zero = observed.y == 0
-        positive = _positive(observed) if zero.all() else _positive(observed).take(~zero)
+        positive = _positive(observed) if zero.all() else _positive(observed).where(~zero)
         return (*self.base.start_parameters(positive), _cautious_logit(float(np.mean(zero))))
 
 

@@ -20,7 +20,7 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import DataError, MixedfxWarning, SpecificationError
 from mixedfx.inference.distributions import two_sided
 from mixedfx.inference.hypothesis import hypothesis_from
-from mixedfx.matrices import Predictors, build_predictors
+from mixedfx.matrices import Predictors, RandomEffects, build_predictors
 from mixedfx.matrices.frame import plain_frame
 from mixedfx.models import glmer, lmer
 from mixedfx.results.base import MixedResults, results_of_ours
@@ -34,6 +34,8 @@ DRAWN = "drawn"  # name of the simulated response, longer where the data have it
 MOST_TRIED = 50  # simulated studies in search of one that has a fit
 MOST_LOOKED_AT = 500  # … of one that has all categories
 MOST_DRAWN = 4_000_000  # simulated numbers that are worked on at a time
+THETA = "theta"  # name of the covariance parameters among the stated ones
+ROUNDING = 1e-8  # of a covariance, relative to its variances
 TRIALS = "trials"  # column of the numbers of trials of a response that was cbind(…)
 
 
@@ -278,9 +280,11 @@ class Study:
     @property
     def theta(self) -> Array:
         """The covariance parameters relative to sigma, on the user's scale, in the order of ``fit.theta``."""
+        if THETA in self.params:
+            return np.asarray(self.params[THETA], dtype=float)
         design = self._predictors
         roots = stated(self.params, design, None).roots
-        found = [term.covariance.parameters(root / self.sigma) for term, root in zip(design.random, roots, strict=True)]
+        found = [_parameters(term, root / self.sigma) for term, root in zip(design.random, roots, strict=True)]
         return np.concatenate(found) if found else np.zeros(0)
 
     def pvalues(self, count: int, seed: Any, test: str) -> Tested:
@@ -327,6 +331,19 @@ class Study:
             ratio = 2.0 * (fits[0].llf.to_numpy() - fits[-1].llf.to_numpy())
             found[effect.label] = np.asarray(special.chdtrc(len(effect.names), np.maximum(ratio, 0.0)))
         return _tested(found, fits)
+
+
+def _parameters(term: RandomEffects, root: Array) -> Array:
+    """Return the parameters of a term that has the covariance ``root @ root.T``."""
+    structure, wanted = term.covariance, root @ root.T
+    found = structure.parameters(root) if structure.closed_under_affine() else structure.near(wanted)
+    T = structure.factor(found)
+    if not np.allclose(T @ T.T, wanted, rtol=ROUNDING, atol=ROUNDING * float(np.trace(wanted))):
+        raise SpecificationError(
+            f"params: the formula of the power needs {THETA!r} for {term.term}, whose structure has parameters of its "
+            "own; or take method='simulate'"
+        )
+    return found
 
 
 def _one_by_one(
@@ -432,6 +449,12 @@ def _of_fit(fit: MixedResults, data: Any, changes: Mapping[str, Any]) -> Study:
     if model.inputs is None:
         raise SpecificationError("the fit has no data of its own: give a formula, data= and params=")
     given = dict(model.inputs.stated)
+    if given.get("random") is not None or given.get("measured") is not None:
+        what = "hglm" if given.get("measured") is None else "predictors with error"
+        raise SpecificationError(
+            f"power plans models of lmer and glmer; studies of {what} are drawn by fit.simulate(n) and fitted one by "
+            "one, by fit.refit"
+        )
     beyond = [name for name in ("residual", "dispersion") if given.get(name) is not None]
     beyond += ["zero_inflation"] if str(given.get("zero_inflation") or "~1").replace(" ", "") not in ("~1", "1") else []
     beyond += [
@@ -446,19 +469,21 @@ def _of_fit(fit: MixedResults, data: Any, changes: Mapping[str, Any]) -> Study:
     if fit.design.response.trials is not None and trials is None:
         trials = TRIALS
         if data is None:
-            frame = frame.loc[fit.design.index].assign(**{TRIALS: fit.design.response.trials})
+            keep = slice(None) if fit.design.keep is None else fit.design.keep
+            frame = frame.iloc[np.arange(len(frame))[keep]].assign(**{TRIALS: fit.design.response.trials})
         elif TRIALS not in frame:
             raise SpecificationError(f"the response has trials: give the design a column {TRIALS!r} with their numbers")
+    frame = frame.reset_index(drop=True)  # labels of rows may occur twice
     options = {"weights": trials, **{name: given.get(name) for name in ("offset", "contrasts", "functions")}}
     fitting = dict(fit.asked) | {name: given[name] for name in ("information", "penalty") if name in given}
-    if fit.solution.integration:
+    if "family" in given:
         options["family"] = model.family
         fitting["zero_inflation"] = given.get("zero_inflation")
     elif given.get("sigma") is not None:
         fitting["sigma"] = given["sigma"]
     truth = _truth(fit)
     if any(str(name).startswith(("sd_", "cor_")) for name in changes):
-        truth = {k: v for k, v in truth.items() if k != "theta"} | _deviations(fit)
+        truth = {k: v for k, v in truth.items() if k != THETA} | _deviations(fit)
     return Study("~" + str(model.formula).partition("~")[2], frame, {**truth, **changes}, (), options, fitting)
 
 
@@ -466,8 +491,8 @@ def _truth(fit: MixedResults) -> dict[str, Any]:
     """The estimates as :func:`mixedfx.simulate` takes parameters."""
     family, own = fit.solution.family, fit.solution.family.name
     truth: dict[str, Any] = {str(name): float(value) for name, value in fit.params.items()}
-    truth["theta"] = fit.theta.to_numpy()
-    if not fit.solution.integration or own == "gaussian":
+    truth[THETA] = fit.theta.to_numpy()
+    if own == "gaussian":
         return {**truth, "sigma": float(fit.sigma)}
     further = fit.family_params  # type: ignore[attr-defined]
     if family.has_categories:

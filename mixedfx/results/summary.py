@@ -37,8 +37,8 @@ UNDEFINED = "—"
 PERFECT = 1 - 1e-4  # a correlation beyond this is called one
 
 SINGULAR_MEANING = (
-    "The estimate lies on the boundary of what is possible, which is no proof that the truth does.{reduction} Estimates "
-    "and tests of the fixed effects remain usable."
+    "The estimate lies on the boundary of what is possible, which is no proof that the truth does.{reduction} "
+    "Estimates and tests of the fixed effects remain usable."
 )
 NOTHING_LOST = " A model without what has no variance has the same likelihood."
 UNTOLD = " Whether a simpler random part describes the data as well, mfx.anova(simpler, fit) tells."

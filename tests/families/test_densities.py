@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from mixedfx.criterion.generalized_modes import stacked
 from mixedfx.families import LINKS, Ordinal
 from tests.families.catalogue import CASES, eta_range
 
@@ -153,6 +154,15 @@ def test_draws_have_the_moments_and_start_where_the_likelihood_is_finite(case):
     assert start_eta.shape == predictors.shape
     assert start_phi.shape == phi.shape
     assert np.all(np.isfinite(family.loglik(observed, start_eta, start_phi)))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_several_responses_at_once_have_a_start(case):
+    family, eta, phi = one_point(case)
+    trials = np.full(30, N_TRIALS if family.proportions else 1.0)
+    rng, predictors = np.random.default_rng(3), np.broadcast_to(np.asarray(eta), (30, *np.shape(eta)))
+    several = [family.observe(family.simulate(rng, predictors, phi, trials=trials), trials=trials) for _ in range(3)]
+    assert np.all(np.isfinite(family.start_eta(stacked(several))))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -330,6 +330,53 @@ def test_parameters_may_be_a_series_and_the_index_anything(groups):
     pd.testing.assert_frame_equal(first, again)
 
 
+def messy():
+    """Rows with labels that occur twice, and some without an x."""
+    rng = np.random.default_rng(5)
+    d = pd.DataFrame({"g": np.repeat(np.arange(12), 10), "x": rng.normal(size=120), "t": np.tile([0, 1], 60)})
+    eta = 0.4 * d["t"] + 0.8 * rng.normal(size=12)[d["g"]] + 0.7 * rng.normal(size=12)[d["g"]] * d["x"]
+    d["y"], d["count"] = eta + rng.normal(size=120), rng.poisson(np.exp(eta))
+    d.loc[:3, "x"] = np.nan
+    return d.set_index(pd.Index(np.tile(np.arange(60), 2)))
+
+
+@pytest.mark.parametrize("random", ["(x || g)", "(1 | g) + (0 + x | g)", "homdiag(1 + x | g)"])
+def test_power_of_independent_effects_does_not_depend_on_the_spelling_or_the_index(random):
+    d = messy()
+    fits = [mfx.lmer(f"y ~ t + x + {random}", each) for each in (d, d.dropna().reset_index(drop=True))]
+    named = {f"sd_{name}|g": 0.7 for name in ("Intercept", "x")} if "homdiag" not in random else {}
+    found = [mfx.power(fit, effect={"t": 0.3}, params=named, seed=1).to_frame()["power"] for fit in fits]
+    assert found[0].iloc[0] == pytest.approx(found[1].iloc[0], rel=1e-6)
+    assert 0.05 < found[0].iloc[0] < 1.0
+
+
+@pytest.mark.parametrize(
+    "formula, family", [("count ~ t + x", "poisson"), ("count ~ t + (1 | g)", "hurdle_poisson"), ("y ~ t", "gaussian")]
+)
+def test_power_of_generalised_fits_of_any_kind(formula, family):
+    fit = mfx.glmer(formula, messy(), family=family)
+    found = mfx.power(fit, effect="t", n_sim=20, seed=1).to_frame().iloc[0]
+    assert found["failed"] == 0
+    assert found["power"] > 0.0
+
+
+@pytest.mark.slow
+def test_a_structure_with_parameters_of_its_own_is_planned_by_them():
+    plan, belief = messy().reset_index(drop=True), {"Intercept": 0, "C(t)[T.1]": 0.3, "sigma": 1}
+    formula = "~ C(t) + ar1(0 + C(t) | g)"
+    with pytest.raises(mfx.SpecificationError, match="needs 'theta' for ar1"):
+        mfx.power(formula, plan, params=belief | {"sd_C(t)[0]|g": 1, "sd_C(t)[1]|g": 0.5}, effect="C(t)[T.1]", seed=1)
+    found = mfx.power(formula, plan, params=belief | {"theta": [0.7, 0.4]}, effect="C(t)[T.1]", seed=1)
+    assert found.to_frame()["method"].tolist() == ["analytic"]
+
+
+@pytest.mark.slow
+def test_studies_of_other_models_say_what_to_do():
+    fit = mfx.hglm("count ~ t + (1 | g)", messy(), family="poisson", random={"g": "gamma"})
+    with pytest.raises(mfx.SpecificationError, match=r"hglm are drawn by fit\.simulate"):
+        mfx.power(fit, effect="t")
+
+
 def test_functions_of_a_fit_serve_its_studies():
     data = mfx.load_dataset("sleepstudy")
     weeks = mfx.lmer("Reaction ~ weeks(Days) + (1 | Subject)", data, functions={"weeks": lambda days: days / 7})
