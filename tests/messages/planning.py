@@ -37,6 +37,10 @@ def gap() -> Any:
     return data(g=[None, *["a"] * (len(data()) - 1)])
 
 
+def gamma_effects() -> Any:
+    return mfx.hglm("s ~ x + (1 | g)", data(), family="poisson", random={"g": "gamma"})
+
+
 def weighted() -> Any:
     return mfx.lmer(SLOPES, data(), weights=np.ones(len(data())))
 
@@ -181,5 +185,15 @@ CASES: dict[str, Case] = {
     ),
     "power of weights in an array": (lambda: of_fit(weighted()), S, ("weights=", "refit_many")),
     "power of a refit": (lambda: of_fit(fit().refit(fit().fittedvalues)), S, ("no data of its own", "data=")),
+    "power of hglm": (lambda: of_fit(gamma_effects()), S, ("hglm", "fit.simulate(n)", "fit.refit")),
+    "power of a structure by its deviations": (
+        lambda: power(
+            "y ~ x + ar1(0 + f | g)",
+            params={"Intercept": 0.0, "x": 0.5, "sigma": 1.5, **{f"sd_f[{level}]|g": 2.0 for level in "abc"}},
+            test="z",
+        ),
+        S,
+        ("'theta'", "ar1(0 + f | g)", "method='simulate'"),
+    ),
     "power of trials": (lambda: of_fit(trials(), data=data()), S, ("'trials'",)),
 }
