@@ -196,6 +196,8 @@ def _setting(
 ) -> _Setting:
     shown, integrate = scale_for(scale), checked_flag("integrate", integrate)
     model = means_model(fit, ddf, population=integrate, response=shown.needs_response)
+    if model.fit.silence and (integrate or shown.needs_response):
+        raise SpecificationError(model.fit.silence)
     if data is None:
         if offset is not None:
             raise SpecificationError("offset= is that of the rows of data=: the rows of the fit have their own")

@@ -35,7 +35,7 @@ from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.formula import columns_in
 from mixedfx.inference.ddf import DdfName
-from mixedfx.marginal_means.functions import Functions, stacked
+from mixedfx.marginal_means.functions import Functions, put_together, stacked
 from mixedfx.marginal_means.grid import (
     Grid,
     Nesting,
@@ -50,7 +50,7 @@ from mixedfx.marginal_means.grid import (
 from mixedfx.marginal_means.labels import MEANS, RowKind
 from mixedfx.marginal_means.means import MarginalMeans
 from mixedfx.marginal_means.model import MeansModel, means_model, unknown_predictor
-from mixedfx.marginal_means.predictions import STEP, LinkPredictions, ScaleName, linear_predictor, scale_for
+from mixedfx.marginal_means.predictions import STEP, LinkPredictions, MeansView, ScaleName, linear_predictor, scale_for
 from mixedfx.marginal_means.scales import IDENTITY, MeanScale, scale_of_response
 
 __all__ = ["emmeans", "joint_tests", "trends"]
@@ -170,19 +170,20 @@ def emmeans(
     model = means_model(fit, ddf, population=integrate, response=integrate or shown.needs_response)
     at_offset = None if offset is None else checked_number("offset", offset, AT_OFFSET, count="one")
     model = model.on_grid(at_offset)
-    view = shown.view(model, integrate=integrate)
     grid = _grid(model, specs, by, at, nesting)
-    averages = [_averaged(model, grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
+    views = [shown.view(one, integrate=integrate) for one in model.answering]
+    tested = [_tested(one, grid, view, weights) for one, view in zip(model.answering, views, strict=True)]
+    view = views[0]
     labels = view.labels(grid.labels)
     categories = tuple(name for name in labels.columns if name not in grid.labels)
     offsets, interacting = _offset_notes(model, grid.reference), _interaction_notes(model, grid, grid.reference.names)
     return MarginalMeans(
         labels,
-        view.tested(stacked([functions for functions, _ in averages])),
+        put_together([functions for functions, _ in tested]),
         by=(*grid.by, *categories),
         kind=view.kind,
         scale=view.scale,
-        remarks=(*averages[0][1], *offsets, *interacting, *nesting_notes(grid.nesting), *view.notes),
+        remarks=(*tested[0][1], *offsets, *interacting, *nesting_notes(grid.nesting), *view.notes),
         scale_remarks=view.scale_notes,
         response=None if view.scale.is_identity else view.scale,
         nesting=grid.nesting,
@@ -385,6 +386,12 @@ def _averaged(model: MeansModel, grid: _MeansGrid, each: Functions, weights: Any
     single = {name: reference.values[name][0] for name in reference.others if name not in over}
     held = [f"{name} = {f'{v:.4g}' if isinstance(v, float) else v}" for name, v in single.items()]
     return functions, [*each.of.notes, *notes, *([f"Held at: {', '.join(held)}."] if held else [])]
+
+
+def _tested(model: MeansModel, grid: _MeansGrid, view: MeansView, weights: Any) -> tuple[Functions, list[str]]:
+    """Return the averages of all quantities of a view, on the scale on which they are tested, and notes on them."""
+    averages = [_averaged(model, grid, each, weights) for each in view.predictions.of(model, grid.reference.frame)]
+    return view.tested(stacked([functions for functions, _ in averages])), averages[0][1]
 
 
 def _per_unit_of(scale: MeanScale, slopes: Functions, values: Array) -> Functions:

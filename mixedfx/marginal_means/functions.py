@@ -13,6 +13,7 @@ from mixedfx._typing import Array, BoolArray, IntArray
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.hypothesis import Hypothesis
+from mixedfx.inference.rubin import Rubin
 from mixedfx.inference.wald import JointTest, joint_test
 from mixedfx.matrices.fixed import OUTSIDE, estimable_rows
 
@@ -22,12 +23,14 @@ __all__ = [
     "Functions",
     "FunctionsDenominator",
     "WiderDenominator",
+    "put_together",
     "stacked",
     "wald_columns",
 ]
 
 #: Headings of ``wald_columns`` that fit the page.
 SHORT_HEADERS = {"std_error": "se", "conf_low": "lower", "conf_high": "upper", "p_value": "pvalue"}
+DEPENDENT = 1e-10  # a direction of gradients, relative to the largest, that is none
 ROUNDING = 1e-11  # a gradient is zero below this, relative to the numbers of which it is a difference
 
 
@@ -148,6 +151,25 @@ class Functions:
         left, sizes, _ = np.linalg.svd(outside)
         rank = int(np.sum(sizes > OUTSIDE * max(1.0, float(np.abs(finite.rows).max()))))
         return finite.combined(left[:, rank:].T)
+
+
+def put_together(parts: Sequence[Functions]) -> Functions:
+    """Return the same functions of several analyses of imputed data by Rubin's rules; those of one as they are.
+
+    What is not linear has a gradient of its own in each analysis, so that the functions are their own parameters, or
+    rather a basis of them: what is the same whatever the coefficients, such as the sum of all probabilities, is none.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    first, values = parts[0], np.array([part.values for part in parts])
+    left, sizes, _ = np.linalg.svd(np.hstack([np.nan_to_num(part.rows) for part in parts]), full_matrices=False)
+    basis = left[:, sizes > DEPENDENT * sizes.max(initial=0.0)]
+    own = [part.combined(basis.T) for part in parts]
+    rubin = Rubin(np.array([part.values for part in own]), tuple(map(FunctionsDenominator, own)))
+    beta, silent = rubin.estimates.mean(axis=0), basis.T @ np.nan_to_num(first.rows) @ first.of.silent
+    return Functions(
+        Coefficients(beta, rubin, np.arange(len(beta)), silent, notes=first.of.notes), values.mean(axis=0), basis
+    )
 
 
 def stacked(parts: Sequence[Functions]) -> Functions:

@@ -34,6 +34,8 @@ class MeansModel:
         Of its linear predictor.
     outcome : OutcomeModel or None
         Mean or categories of the response, if they are needed.
+    analyses : tuple of MeansModel
+        The models of several fits that are put together, where each is asked for its outcome.
     offset : callable
         Maps rows to the known part (n,) of their linear predictors; :meth:`on_grid` and the like choose it.
     """
@@ -42,7 +44,21 @@ class MeansModel:
     coefficients: Coefficients
     scale: MeanScale
     outcome: OutcomeModel | None = None
+    analyses: tuple[MeansModel, ...] = ()
     offset: Callable[[pd.DataFrame], Array] = field(default=lambda data: np.zeros(len(data)), repr=False)
+
+    @property
+    def answering(self) -> tuple[MeansModel, ...]:
+        """The models that are asked for their outcome: the fits that are put together, or the model itself.
+
+        Raises
+        ------
+        SpecificationError
+            If nobody knows it.
+        """
+        if self.fit.silence and not self.analyses:
+            raise SpecificationError(self.fit.silence)
+        return self.analyses or (self,)
 
     @property
     def categories(self) -> OutcomeModel | None:
@@ -60,12 +76,14 @@ class MeansModel:
     def on_grid(self, offset: float | None) -> MeansModel:
         """Return the model for a reference grid, whose offset is the usual one or a number."""
         fit = self.fit
+        analyses = tuple(one.on_grid(offset) for one in self.analyses)
         if offset is None:
-            return replace(self, offset=fit.columns.usual_offset)
+            return replace(self, offset=fit.columns.usual_offset, analyses=analyses)
         used = {name for term in fit.terms for name in term}
         only = [name for name in fit.columns.offset_names if name not in used]
         left = {name: each for name, each in fit.predictors.items() if name not in only or each.is_fixed}
-        return replace(self, fit=replace(fit, predictors=left), offset=lambda data: np.full(len(data), offset))
+        known = replace(self, offset=lambda data: np.full(len(data), offset), analyses=analyses)
+        return replace(known, fit=replace(fit, predictors=left))
 
 
 def means_model(
@@ -85,6 +103,12 @@ def means_model(
         Whether the response is wanted, and not only the linear predictor.
     """
     source = adapted(fit, ddf, random=population, further=response)
+    model = _model(source, population=population, response=response)
+    analyses = tuple(_model(one, population=population, response=response) for one in source.analyses)
+    return replace(model, analyses=analyses) if analyses else model
+
+
+def _model(source: AdaptedFit, *, population: bool, response: bool) -> MeansModel:
     coefficients = Coefficients(
         source.beta, source.denominator, source.kept, source.silent, source.usual_rows, source.notes
     )

@@ -190,6 +190,10 @@ class AdaptedFit:
         Returns linear predictors (n, K) and means (n,) of the fitted rows, of a fit of ours.
     need_rows : callable
         Refuses what averages over rows, in the words that it is given, where there are none.
+    analyses : tuple of AdaptedFit
+        The fits that it is put together of, where each is asked what the response is.
+    silence : str
+        Why it does not say itself what the response is, where that takes more than the linear predictor.
     """
 
     names: tuple[str, ...]
@@ -217,6 +221,8 @@ class AdaptedFit:
     counts: Array | None = field(default=None, repr=False)
     fitted: Callable[[], tuple[Array, Array]] | None = field(default=None, repr=False)
     need_rows: Callable[[str], None] = field(default=lambda asker: None, repr=False)
+    analyses: tuple[AdaptedFit, ...] = field(default=(), repr=False)
+    silence: str = ""
 
     @property
     def mean_is_inverse_link(self) -> bool:

@@ -23,6 +23,7 @@ from mixedfx.inference.distributions import quantile, two_sided
 from mixedfx.inference.rubin import Combined, Rubin, combined
 from mixedfx.matrices.encoder import Encoder, unlike_contrasts, unlike_levels, unlike_numbers
 from mixedfx.results.adapted import AdaptedFit, Predictor
+from mixedfx.results.adapters import mixed_fit
 from mixedfx.results.base import MixedResults, checked_fit, results_of_ours
 from mixedfx.results.robust import Robust
 from mixedfx.results.settings import settings_of
@@ -126,6 +127,7 @@ class Pooled(TestedCoefficients):
             " here, and give it to mfx.pool(fits, ddf=…)",
             canonical,
             (f"{self.n_imputations} imputations, put together by Rubin's rules.", *self._doubts),
+            of_all=not self.errors,
         )
 
     @property
@@ -136,21 +138,19 @@ class Pooled(TestedCoefficients):
         said += dict.fromkeys(note for fit in self.fits for note in fit.separation_notes)
         return [words for words in said if words]
 
-    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
-        """The linear predictor of the pooled coefficients; its predictors are those of all imputed data sets."""
-        each = [found, *(fit._adapted(None, random=False, further=False) for fit in self.fits[1:])]
+    def _analyses(self, *, random: bool, further: bool) -> tuple[AdaptedFit, ...]:
+        """Each fit, with the predictors of all imputed data sets: means are those at one grid."""
+        each = [
+            mixed_fit(fit, denominator, random=random, further=further)
+            for fit, denominator in zip(self.fits, self.denominator.each, strict=True)
+        ]
         counts = [one.counts for one in each if one.counts is not None]
-        write = None if self._calibrated.canonical is None else self._calibrated.canonical.usual
-        return replace(
-            found,
-            beta=np.asarray(self.params, dtype=float),
-            predictors={name: _merged([one.predictors[name] for one in each]) for name in found.predictors},
-            observed=pd.concat([one.observed for one in each], ignore_index=True),
-            counts=np.concatenate(counts) if counts else None,
-            usual_rows=write,
-            spread=None,
-            need_rows=_refuse_rows,
-        )
+        common: dict[str, Any] = {
+            "predictors": {name: _merged([one.predictors[name] for one in each]) for name in each[0].predictors},
+            "observed": pd.concat([one.observed for one in each], ignore_index=True),
+            "counts": np.concatenate(counts) if counts else None,
+        }
+        return tuple(replace(one, **common, spread=None, need_rows=_refuse_rows) for one in each)
 
     # ---------------------------------------------------------------- what else is estimated
     @cached_property

@@ -20,6 +20,7 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.marginal_blocks import RowBlocks
 from mixedfx.matrices import nested_in
 from mixedfx.results.adapted import AdaptedFit
+from mixedfx.results.adapters import mixed_fit
 from mixedfx.results.base import MixedResults
 from mixedfx.results.resampling import Clusters, labelled_rows, named_clusters
 from mixedfx.results.tested import Calibrated, TestedCoefficients
@@ -83,8 +84,8 @@ class Robust(TestedCoefficients):
             remarks=fit.separation_notes,
         )
 
-    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
-        return found
+    def _analyses(self, *, random: bool, further: bool) -> tuple[AdaptedFit, ...]:
+        return (mixed_fit(self.fit, self.denominator, random=random, further=further),)
 
     @property
     def varcorr(self) -> VarCorr:

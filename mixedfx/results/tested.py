@@ -21,7 +21,6 @@ from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.estimable import CanonicalRows
 from mixedfx.inference.wald import CoefficientTests, JointTest, RowTests
 from mixedfx.results.adapted import AdaptedFit
-from mixedfx.results.adapters import mixed_fit
 from mixedfx.results.summary import coefficient_table
 from mixedfx.results.varcorr import VarCorr
 
@@ -58,6 +57,8 @@ class Calibrated:
         How hypotheses are written whose degrees of freedom depend on it.
     remarks : tuple of str
         Notes on all tables.
+    of_all : bool
+        Whether the standard errors are those of all parameters, and not of the fixed effects only.
     """
 
     fit: MixedResults
@@ -69,6 +70,26 @@ class Calibrated:
     ddf: str = ""
     canonical: CanonicalRows | None = None
     remarks: tuple[str, ...] = ()
+    of_all: bool = False
+
+    def silence(self, has_mean: bool, random: bool) -> str:
+        """Return why it is not known what the response is, where that takes more than the linear predictor."""
+        if self.of_all:
+            return (
+                f"{self.words} effects on the response are not computed where it depends on more than the linear "
+                f"predictor: compare means by {self.words}.emmeans(…, scale='response'), or take scale='link'"
+            )
+        if random:
+            return (
+                f"means over the distribution of the random effects have no {self.words} standard errors, as they "
+                "depend on the variances too: leave out integrate="
+            )
+        what = "parameters beside those of the linear predictor" if has_mean else "thresholds"
+        return (
+            f"{self.words} standard errors are those of the fixed effects, and these means depend on {what} too: ask "
+            f"for tests of the coefficients, .t_test(…), .anova(), or for mfx.joint_tests({self.words})"
+            + (", or for means on the scale of the linear predictor, scale='link'" if has_mean else "")
+        )
 
     def check_ddf(self, ddf: Any) -> None:
         """Refuse degrees of freedom by another method."""
@@ -125,8 +146,8 @@ class TestedCoefficients(ABC):
         """What calibrates the tests."""
 
     @abstractmethod
-    def _linear_predictor(self, found: AdaptedFit) -> AdaptedFit:
-        """Return what means of the linear predictor need, from what the fit says."""
+    def _analyses(self, *, random: bool, further: bool) -> tuple[AdaptedFit, ...]:
+        """Return what means need of each fit, with what all of them have in common."""
 
     @abstractmethod
     def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
@@ -249,7 +270,7 @@ class TestedCoefficients(ABC):
         specs, by : str or list of str
             The factors whose means are wanted, and those within whose levels they are compared.
         **options
-            Further arguments of :func:`mixedfx.emmeans`, but for ``ddf`` and ``integrate``.
+            Further arguments of :func:`mixedfx.emmeans`, but for ``ddf``.
         """
         return hinting(higher("emmeans"))(self, specs, by, **options)
 
@@ -257,21 +278,23 @@ class TestedCoefficients(ABC):
         """Return what tests and means of the linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""
         own = self._calibrated
         own.check_ddf(ddf)
-        if random:
-            raise SpecificationError(
-                f"means over the distribution of the random effects have no {own.words} standard errors, as they "
-                "depend on the variances too: leave out integrate="
-            )
         own.check_smooths("means")
-        found = self._linear_predictor(mixed_fit(own.fit, own.denominator, random=False, further=further))
-        if not found.has_mean or (further and not found.mean_is_inverse_link):
-            what = "thresholds" if not found.has_mean else "parameters beside those of the linear predictor"
-            raise SpecificationError(
-                f"{own.words} standard errors are those of the fixed effects, and these means depend on {what} too: "
-                f"ask for tests of the coefficients, .t_test(…), .anova()"
-                + ("" if not found.has_mean else ", or for means on the scale of the linear predictor, scale='link'")
-            )
-        return replace(found, solution=None, fitted=None, notes=own.remarks)
+        each = self._analyses(random=random, further=further)
+        first, silence = each[0], ""
+        if random or not first.has_mean or (further and not first.mean_is_inverse_link):
+            silence = own.silence(first.has_mean, random)
+        write = None if own.canonical is None else own.canonical.usual
+        return replace(
+            first,
+            beta=np.asarray(self.params, dtype=float),
+            denominator=own.denominator.of_means(),
+            usual_rows=write,
+            solution=None,
+            fitted=None,
+            notes=own.remarks,
+            analyses=tuple(replace(one, notes=own.remarks) for one in each) if silence and own.of_all else (),
+            silence=silence,
+        )
 
     # ---------------------------------------------------------------- tables
     def summary(self, alpha: float = 0.05) -> Summary:

@@ -166,18 +166,26 @@ CASES: dict[str, Case] = {
         ("contrasts of f", "fit 1 and fit 2", "contrasts="),
     ),
     "pooled terms with ddf": (lambda: mfx.pool([fit()] * 2).anova(ddf="z"), S, ("ddf=", "mfx.pool(fits, ddf=")),
-    "pooled means over groups": (lambda: mfx.pool([fit()] * 2).emmeans(integrate=True), S, ("integrate=", "pooled")),
     "pooled terms of a smooth": (
         lambda: mfx.pool([fit("y ~ f + s(x) + (1 | g)")] * 2).anova(),
         S,
         ("smooths", "ns(x, 3)", "t_test"),
     ),
-    "pooled means of grades": (lambda: mfx.pool([grades()] * 2).emmeans("f"), S, ("thresholds", ".anova()")),
+    "robust pooled means of grades": (
+        lambda: mfx.pool([grades().robust()] * 2).emmeans("f"),
+        S,
+        ("thresholds", ".anova()"),
+    ),
     "robust means of grades": (lambda: grades().robust().emmeans("f"), S, ("thresholds", ".anova()")),
-    "pooled means of many zeros": (
-        lambda: mfx.pool([zeros()] * 2).emmeans("f", scale="response"),
+    "robust means of many zeros": (
+        lambda: zeros().robust().emmeans("f", scale="response"),
         S,
         ("beside those of the linear predictor", "scale='link'"),
+    ),
+    "pooled effects of many zeros": (
+        lambda: mfx.marginal_effects(mfx.pool([zeros()] * 2), data=data()),
+        S,
+        ("pooled.emmeans", "scale='link'"),
     ),
     "pooled effects": (
         lambda: mfx.marginal_effects(mfx.pool([fit()] * 2)),

@@ -257,6 +257,56 @@ def test_means_are_those_of_each_fit_put_together(asked, fits):
         assert found[[name, "se", "df"]].iloc[i].tolist() == pytest.approx([mean, error, df], rel=1e-8)
 
 
+@cache
+def grades():
+    cut = [one.assign(grade=pd.cut(one["y"], [-9, 0, 1, 2, 9], labels=False)) for one in frames()[:3]]
+    return [mfx.glmer("grade ~ f + x + z + (1 | school)", one, family="ordinal") for one in cut]
+
+
+@cache
+def many_zeros():
+    return counts("count ~ f + x + z + (1 | school)", zero_inflation="~ f")[:3]
+
+
+def logarithms():
+    return [mfx.lmer("log(u) ~ f * x + z + (1 | school)", one.assign(u=np.exp(one["y"]))) for one in frames()[:3]]
+
+
+OUTCOMES = {
+    "latent": (grades, {}),
+    "probabilities": (grades, {"scale": "response"}),
+    "classes": (grades, {"scale": "mean_class"}),
+    "zeros": (many_zeros, {"scale": "response"}),
+    "groups": (lambda: counts("count ~ x + f + z + (1 | school)")[:3], {"scale": "response", "integrate": True}),
+    "logarithms of groups": (logarithms, {"scale": "response", "integrate": True}),
+}
+
+
+@pytest.mark.parametrize("case", OUTCOMES)
+def test_what_depends_on_more_than_the_linear_predictor_is_put_together_fit_by_fit(case):
+    make, options = OUTCOMES[case]
+    fits, at = make(), {"x": 0.2, "z": -0.3}
+    found, each = mfx.pool(fits).emmeans("f", at=at, **options), [mfx.emmeans(f, "f", at=at, **options) for f in fits]
+    compared = [means.contrast("treatment", adjust="none") for means in (found, *each)]
+    for one, *own in ((found, *each), compared):
+        triples = np.array([[t.functions.estimates, t.functions.se, t.df] for t in own])
+        expected = [rubin(*triples[:, :, j].T)[:3] for j in range(triples.shape[2])]
+        numbers = np.column_stack([one.functions.estimates, one.functions.se, one.df])
+        assert numbers == pytest.approx(np.array(expected), rel=1e-8)
+    again = mfx.pool([fits[0], fits[0]]).emmeans("f", at=at, **options).contrast("treatment").test(joint=True)
+    own = each[0].contrast("treatment").test(joint=True)
+    statistic = "F" if "F" in own else "chi2"
+    assert again[statistic].tolist() == pytest.approx(own[statistic].tolist(), rel=1e-6)
+    assert found.contrast("treatment").test(joint=True)["df"].tolist() == own["df"].tolist()
+
+
+def test_probabilities_that_follow_from_the_others_do_not_count():
+    fit = grades()[0]
+    pooled, own = (mfx.emmeans(one, "f", scale="response") for one in (mfx.pool([fit, fit]), fit))
+    for by in ("f", "grade"):
+        pd.testing.assert_frame_equal(pooled.joint_tests(by).to_frame(), own.joint_tests(by).to_frame(), rtol=1e-6)
+
+
 def test_numbers_are_held_at_their_means_over_all_imputed_data_sets():
     pooled = mfx.pool(crossed())
     at = {name: np.mean([data[name].mean() for data in frames()]) for name in ("x", "z")}
