@@ -17,7 +17,7 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.hypothesis import NUMBER, continues, spellings_of
 
-__all__ = ["Claim", "parse_claim"]
+__all__ = ["Claim", "listed_claims", "parse_claim"]
 
 LONGEST, DEEPEST = 5000, 100  # characters and brackets of an expression
 LN2, LN10 = float(np.log(2.0)), float(np.log(10.0))
@@ -109,6 +109,26 @@ def parse_claim(text: str, names: Sequence[str], beta: Array) -> Claim:
     if not (np.isfinite(left.value) and np.isfinite(left.slope).all() and np.isfinite(right.value)):
         raise parser.fail("has no finite value or slope at the estimates")
     return Claim(text.strip(), left.value, left.slope, right.value)
+
+
+def listed_claims(text: str, names: Sequence[str]) -> list[str]:
+    """Split a list of hypotheses at the commas that stand in no name.
+
+    Examples
+    --------
+    >>> listed_claims("exp(poly(x, 2)[1]) = 1, f[T.a,b]=0", ["poly(x, 2)[1]", "f[T.a,b]"])
+    ['exp(poly(x, 2)[1]) = 1', 'f[T.a,b]=0']
+    """
+    spelled = sorted((name for name in spellings_of(names) if "," in name), key=len, reverse=True)
+    whole = "|".join(["`[^`]*`", *map(re.escape, spelled)])
+    kept = re.compile(f"(?:{whole}|[^,])*")
+    parts, at = [], 0
+    while at <= len(text):
+        found = kept.match(text, at)
+        end = len(text) if found is None else found.end()
+        parts.append(text[at:end].strip())
+        at = end + 1
+    return parts
 
 
 class _ClaimParser:

@@ -15,7 +15,7 @@ from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
 from mixedfx.inference.ddf import DdfName
 from mixedfx.inference.denominator import Denominator
-from mixedfx.inference.expressions import Claim, parse_claim
+from mixedfx.inference.expressions import Claim, listed_claims, parse_claim
 from mixedfx.marginal_means.functions import (
     SHORT_HEADERS,
     Functions,
@@ -85,7 +85,7 @@ def hypotheses(
     """
     level = checked_alpha(alpha)
     names, beta, denominator, remarks = _estimates(fit, ddf)
-    claims = {name: parse_claim(text, names, beta) for name, text in _texts(hypothesis).items()}
+    claims = {name: parse_claim(text, names, beta) for name, text in _texts(hypothesis, names).items()}
     frame = _tested(list(claims.values()), denominator, level)
     frame.index = pd.Index(list(claims))
     notes = [*remarks, "Standard errors by the delta method."]
@@ -105,10 +105,10 @@ def _estimates(fit: Any, ddf: DdfName | float | None) -> tuple[list[str], Array,
     return list(map(str, source.names)), source.beta, source.denominator, source.notes
 
 
-def _texts(hypothesis: Any) -> dict[str, str]:
+def _texts(hypothesis: Any, names: Sequence[str]) -> dict[str, str]:
     """Return the hypotheses by name."""
     if isinstance(hypothesis, str):
-        hypothesis = [part.strip() for part in hypothesis.split(",")]
+        hypothesis = listed_claims(hypothesis, names)
     if isinstance(hypothesis, Mapping):
         texts = {str(name): text for name, text in hypothesis.items()}
     elif isinstance(hypothesis, Sequence):

@@ -1,6 +1,7 @@
 """Functions of coefficients and effect sizes: against differences, R, linear tests and simulation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 
@@ -29,6 +30,23 @@ FUNCTIONS = {
         np.log(b[1] / (20 - b[1])) - np.log1p(b[1]) / np.expm1(b[1] / 9)
     ),
 }
+
+
+def test_any_coefficient_is_named_alone_and_in_lists_as_in_t_test():
+    rng = np.random.default_rng(2)
+    d = pd.DataFrame({"g": np.repeat(np.arange(8), 9), "my x": rng.normal(size=72), "Größe": rng.normal(size=72)})
+    d["f"], d["y"] = rng.choice(["a, b", "c (d)", "e = 1", "-2"], 72), rng.normal(size=72)
+    fit = mfx.lmer("y ~ poly(`my x`, 2) * f + wb(Größe, g) + (1 | g)", d)
+    expected = fit.t_test([f"{name} = 0.5" for name in fit.params.index]).summary_frame()
+    for quote in ("", "`"):
+        texts = [f"{quote}{name}{quote} = 0.5" for name in fit.params.index if "`" not in f"{quote}{name}"[1:]]
+        alone = pd.concat([mfx.hypotheses(fit, text).to_frame() for text in texts])
+        together = mfx.hypotheses(fit, ", ".join(texts)).to_frame()
+        assert list(together.index) == texts
+        np.testing.assert_allclose(together["statistic"], alone["statistic"])
+        if not quote:
+            at = [fit.params.index.get_loc(text.removesuffix(" = 0.5")) for text in texts]
+            np.testing.assert_allclose(alone["p_value"], expected.iloc[at]["P>|t|"], rtol=1e-8)
 
 
 @pytest.mark.parametrize("text", list(FUNCTIONS))
