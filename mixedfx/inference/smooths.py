@@ -7,6 +7,7 @@ the trace of F over its columns, and ``2 F - F F`` in place of F has the referen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import scipy.sparse as sp
 from scipy import special
 
 from mixedfx._typing import Array, IntArray
+from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
 from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices import RandomEffects
@@ -28,11 +30,13 @@ __all__ = [
     "smooth_errors",
     "smooth_joint",
     "smooth_pvalue",
+    "smooth_slopes",
     "wood_statistic",
 ]
 
 NODES = 60  # of the quadrature of the distribution of the statistic
 STRAIGHT = 0.01  # effective degrees of freedom of what bends below which nothing does
+STEP = 1e-5  # of differences of the joint covariance in the parameters of variances
 WHOLE = 1e-8  # a rank this near a whole number is one
 
 
@@ -210,10 +214,15 @@ class _Equations:
     @classmethod
     def of(cls, fit: Fit) -> _Equations:
         """Return the equations at the estimate."""
+        return cls.at(fit, fit.covariances, fit.scale if fit.is_relative else 1.0)
+
+    @classmethod
+    def at(cls, fit: Fit, covariances: Sequence[Array], unit: float) -> _Equations:
+        """Return the equations with other variances, ``unit`` the residual one in linear models."""
         from scipy.sparse.linalg import splu  # few fits have smooths
 
         design, p = fit.design, fit.beta.size
-        roots = tuple(_root(term, matrix, fit) for term, matrix in zip(design.random, fit.covariances, strict=True))
+        roots = tuple(_root(term, matrix, unit) for term, matrix in zip(design.random, covariances, strict=True))
         Z = [_sparse(term) for term in design.random]
         blocks = [sp.csr_array(design.fixed.matrix), *(z @ root for z, root in zip(Z, roots, strict=True))]
         rows = sp.csc_array(fit.weighted_rows(sp.csr_array(sp.hstack(blocks))))
@@ -240,13 +249,51 @@ def smooth_joint(fit: Fit) -> Array:
         bent = np.repeat([term.is_smooth for term in design.random], sizes)
         chosen = np.concatenate([np.arange(p), p + np.flatnonzero(bent)])
         return np.asarray(fit.joint_covariance()[np.ix_(chosen, chosen)])
-    equations = _Equations.of(fit)
+    return _joint(fit, _Equations.of(fit), fit.scale)
+
+
+def smooth_slopes(fit: Fit) -> tuple[Array, Array]:
+    """Return how :func:`smooth_joint` of a linear model moves with its variances, and what these are uncertain by.
+
+    The variances of smooths count as known, as in the tests of smooths, and so do parameters of residual structures.
+
+    Returns
+    -------
+    slopes : (k, p + q, p + q)
+        Derivatives in the parameters of the other random effects and the logarithm of the residual variance.
+    covariance : (k, k)
+        Of these parameters.
+    """
+    variances = fit.normal_variances
+    if variances is None:
+        raise SpecificationError(f"a fit by {fit.heading.lower()} has no variances to differentiate")
+    sizes = [term.covariance.n_theta for term in fit.design.random]
+    held = np.repeat([term.is_smooth for term in fit.design.random], sizes)
+    free = [*np.flatnonzero(~held), variances.phi.size - 1]
+    free = [k for k in free if variances.covariance[k, k] > 0.0]
+
+    def joint(phi: Array) -> Array:
+        covariances, residual = variances.at(phi)
+        return _joint(fit, _Equations.at(fit, covariances, residual), residual)
+
+    slopes = []
+    for k in free:
+        step = STEP * max(1.0, abs(variances.phi[k])) * (np.arange(variances.phi.size) == k)
+        slopes.append((joint(variances.phi + step) - joint(variances.phi - step)) / (2.0 * step[k]))
+    size = len(smooth_joint(fit))
+    stacked = np.array(slopes).reshape(-1, size, size)
+    return stacked, np.asarray(variances.covariance[np.ix_(free, free)])
+
+
+def _joint(fit: Fit, equations: _Equations, unit: float) -> Array:
+    """The joint covariance of a linear model with the residual variance ``unit``."""
+    p, design = fit.beta.size, fit.design
     smooth = [equations.starts[k] + np.arange(t.n_columns) for k, t in enumerate(design.random) if t.is_smooth]
     chosen = np.concatenate([np.arange(p), *smooth]).astype(np.intp)
     back = np.concatenate(
         [np.ones(p), *(equations.roots[k].diagonal() for k, term in enumerate(design.random) if term.is_smooth)]
     )
-    covariance = fit.scale * back[:, None] * equations.inverse(chosen)[chosen] * back
+    covariance = unit * back[:, None] * equations.inverse(chosen)[chosen] * back
     return np.asarray(0.5 * (covariance + covariance.T))
 
 
@@ -278,13 +325,12 @@ def smooth_errors(fit: Fit) -> tuple[Array, Array]:
     return moved, np.asarray(smooth_joint(fit)[p:, p:] - moved @ known @ moved.T)
 
 
-def _root(term: RandomEffects, covariance: Array, fit: Fit) -> Any:
-    """A sparse root of the covariance of a term's effects, levels slowest; relative to sigma in linear models."""
-    unit = float(np.sqrt(fit.scale)) if fit.is_relative else 1.0
+def _root(term: RandomEffects, covariance: Array, unit: float) -> Any:
+    """A sparse root of the covariance of a term's effects, levels slowest, in units of the variance ``unit``."""
     if term.pooled is not None:
-        return sp.csr_array(sp.diags_array(np.sqrt(covariance.diagonal()) / unit))
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0.0)) / unit
+        return sp.csr_array(sp.diags_array(np.sqrt(covariance.diagonal() / unit)))
+    values, vectors = np.linalg.eigh(covariance / unit)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
     levels = sp.eye_array(term.n_levels) if term.loading is None else sp.csr_array(term.loading)
     return sp.csr_array(sp.kron(levels, sp.csr_array(root)))
 

@@ -128,8 +128,7 @@ def mixed_fit(
         fitted=partial(_fitted, results),
         need_rows=design.need_rows,
     )
-    smooths = results.fitted_smooths
-    return with_smooths(out, design, smooths) if smooths else out
+    return with_smooths(out, design) if any(term.is_smooth for term in design.random) else out
 
 
 def _denominator(results: MixedResults, ddf: DdfName | float | Denominator | None) -> tuple[Denominator, float | None]:

@@ -229,7 +229,7 @@ class MixedResults(Shortcuts, HandedOver):
         Linear models: the standard error covers the uncertainty of the fixed effects and of the random effects that are
         included. A new observation adds the random effects that are not included, and its own residual: sigma squared
         over its weight, times what a residual structure says of the row (its variance by group; the known variance of a
-        study). It is the same for rows of the fit and the same rows given as data. Where a row has no random effect,
+        study). It is the same for rows of the fit and the same rows given as data. Where a row has none but smooths,
         the limits of its mean are those of Satterthwaite's t distribution; all others are normal, and the variances
         count as known.
 

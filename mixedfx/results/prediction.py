@@ -12,7 +12,7 @@ import pandas as pd
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
 from mixedfx._suggestions import hinting_methods
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.families.base import Family
 from mixedfx.families.mean_function import MeanFunction, MeanSlopes, joined, limits_on_unbounded_scale
@@ -21,6 +21,7 @@ from mixedfx.fitting.response import ResponseModel
 from mixedfx.inference.denominator import Denominator
 from mixedfx.inference.distributions import quantile
 from mixedfx.matrices.new_rows import PredictedRows
+from mixedfx.results.smooth_adapter import SmoothDenominator
 
 __all__ = ["Prediction", "prediction"]
 
@@ -289,9 +290,9 @@ class Prediction:
         Notes
         -----
         Limits for the mean are those of the linear predictor, transformed: by Satterthwaite's t distribution in rows of
-        a linear model without random effects, by the normal one elsewhere. Where the mean depends on more than one
-        linear predictor (zero inflation), on thresholds, or is integrated over random effects, they are computed on
-        the logarithm (positive means) or logit (means within a range) of the mean.
+        a linear model without random effects but smooths, by the normal one elsewhere. Where the mean depends on more
+        than one linear predictor (zero inflation), on thresholds, or is integrated over random effects, they are
+        computed on the logarithm (positive means) or logit (means within a range) of the mean.
         """
         kind = "obs" if obs else which
         if kind not in (*WHICH, "obs"):
@@ -429,6 +430,11 @@ def prediction(
     df, plain = np.full(eta.size, np.inf), ~rows.with_effects
     if plain.any():
         df[plain] = denominator.of_rows(rows.x[plain])
+    if fit.normal_variances is not None and any(term.is_smooth for term in fit.design.random):
+        bent = _with_smooths_alone(fit, rows)
+        if bent.any():
+            smooths = [rows.z[k] for k, term in enumerate(fit.design.random) if term.is_smooth]
+            df[bent] = SmoothDenominator(denominator, fit).of_rows(np.hstack([rows.x, *smooths])[bent])
     if rows.lost is not None:
         se_linear, se, df = (np.where(rows.lost, np.nan, values) for values in (se_linear, se, df))
     observations: Observations
@@ -456,6 +462,15 @@ def prediction(
     return Prediction(
         linear, se_linear, se, df, mean, fit.family, only, observations, effects, notes, averaged=averaged
     )
+
+
+def _with_smooths_alone(fit: Fit, rows: PredictedRows) -> BoolArray:
+    """Whether all smooths and no other random effects enter the prediction of each row (n,)."""
+    smooth = [term.is_smooth for term in fit.design.random]
+    if not all(mask.all() for mask, is_smooth in zip(rows.chosen, smooth, strict=True) if is_smooth):
+        return np.zeros(len(rows.x), dtype=bool)
+    others = [np.zeros_like(m) if is_smooth else m for m, is_smooth in zip(rows.chosen, smooth, strict=True)]
+    return ~replace(rows, chosen=others).with_effects
 
 
 def _averaging(fit: Fit, rows: PredictedRows, data: Any, *, averaged: bool) -> tuple[Array, Array]:

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from mixedfx._lazy import cached_property
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
-from mixedfx.inference.denominator import Denominator
-from mixedfx.inference.smooths import FittedSmooth, smooth_joint
+from mixedfx.inference.denominator import Denominator, fai_cornelius
+from mixedfx.inference.smooths import smooth_joint, smooth_slopes
 from mixedfx.matrices import Design
 from mixedfx.results.adapted import AdaptedFit, PredictorColumns
 
-__all__ = ["with_smooths"]
+__all__ = ["SmoothDenominator", "with_smooths"]
 
 NEGLIGIBLE = 1e-10  # coefficient of a random column, relative to the largest of a row, that counts as none
 KEPT = (
@@ -59,43 +60,62 @@ class SmoothColumns(PredictorColumns):
         return self.fixed.usual_offset(data)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SmoothDenominator(Denominator):
     """A denominator for the fixed effects and the random columns of smooths.
 
-    What involves no smooth has the degrees of freedom of the fixed effects; what does has those of the tests of
-    smooths, rows less effective degrees of freedom.
+    What involves no smooth has the degrees of freedom of the fixed effects. Where these are Satterthwaite's, what
+    does has them too, the variances of smooths known. In a model without other random effects these are about the rows
+    less the effective degrees of freedom.
 
     Attributes
     ----------
     fixed : Denominator
-    joint_covariance : (p + q, p + q)
-    df : float
+    fit : Fit
     """
 
     fixed: Denominator
-    joint_covariance: Array
-    df: float
+    fit: Any
 
     @property
     def label(self) -> str:  # type: ignore[override]
         """Whose method it is."""
         return self.fixed.label
 
-    @property
-    def covariance(self) -> Array:
+    @cached_property
+    def covariance(self) -> Array:  # type: ignore[override]
         """Covariance (p + q, p + q) of the errors."""
-        return self.joint_covariance
+        return smooth_joint(self.fit)
+
+    @cached_property
+    def _slopes(self) -> tuple[Array, Array]:
+        return smooth_slopes(self.fit)
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
         p = len(self.fixed.covariance)
-        return np.where(_bends(rows, p), self.df, self.fixed.of_rows(rows[:, :p]))
+        bent, plain = _bends(rows, p), rows[:, :p]
+        if bent.any() and not self.fixed.depends_on_rows:  # a method that knows coefficients: a curve alone is of all
+            plain = np.where((bent & ~plain.any(axis=1))[:, None], 1.0, plain)
+            return self.fixed.of_rows(plain)
+        df = np.asarray(self.fixed.of_rows(plain), dtype=float)
+        return np.where(bent, self._of_bent(rows), df) if bent.any() else df
+
+    def _of_bent(self, rows: Array) -> Array:
+        """``2 v^2 / Var(v)`` (r,), v the variance of what rows (r, p + q) say."""
+        slopes, spread = self._slopes
+        variance = np.einsum("ri,ij,rj->r", rows, self.covariance, rows)
+        moved = np.einsum("ri,kij,rj->rk", rows, slopes, rows, optimize=True)
+        error = np.einsum("rk,kl,rl->r", moved, spread, moved)
+        return np.divide(2.0 * variance**2, error, out=np.full(len(rows), np.inf), where=error > 0)
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return those of independent rows together."""
         p = len(self.fixed.covariance)
-        return (self.df, 1.0) if _bends(rows, p).any() else self.fixed.joint(rows[:, :p])
+        if not _bends(rows, p).any():
+            return self.fixed.joint(rows[:, :p])
+        _, vectors = np.linalg.eigh(rows @ self.covariance @ rows.T)
+        return float(fai_cornelius(self.of_rows(vectors.T @ rows))), 1.0
 
 
 def _bends(rows: Array, p: int) -> Any:
@@ -104,7 +124,7 @@ def _bends(rows: Array, p: int) -> Any:
     return np.abs(rows[:, p:]).max(axis=1, initial=0.0) > NEGLIGIBLE * size
 
 
-def with_smooths(adapted: AdaptedFit, design: Design, smooths: tuple[FittedSmooth, ...]) -> AdaptedFit:
+def with_smooths(adapted: AdaptedFit, design: Design) -> AdaptedFit:
     """Return the adapted fit whose columns go on with those of the smooths, that means may keep them.
 
     Raises
@@ -127,7 +147,7 @@ def with_smooths(adapted: AdaptedFit, design: Design, smooths: tuple[FittedSmoot
         adapted,
         names=(*adapted.names, *(f"{terms[0].group} {name}" for name in names)),
         beta=np.concatenate([adapted.beta, *modes]),
-        denominator=SmoothDenominator(adapted.denominator, smooth_joint(fit), smooths[0].df_denom),
+        denominator=SmoothDenominator(adapted.denominator, fit),
         kept=np.concatenate([adapted.kept, full + np.arange(len(names))]).astype(np.intp),
         silent=linalg.block_diag(adapted.silent, np.zeros((len(names), 0))),
         columns=SmoothColumns(adapted.columns, design),

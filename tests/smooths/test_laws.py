@@ -214,6 +214,30 @@ def test_marginal_means_are_predictions_at_the_mean_of_x(family):
     assert any("x = " in note for note in mfx.emmeans(model, "f").notes)
 
 
+def test_intervals_of_means_beside_smooths_are_those_of_predictions_and_know_the_groups():
+    model = mfx.lmer("y ~ f + s(x) + (1 | g)", DATA)
+    grid = pd.DataFrame({"f": list("abc"), "x": DATA["x"].mean()})
+    means = mfx.emmeans(model, "f").to_frame()
+    predicted = model.get_prediction(grid, random=False).conf_int()
+    np.testing.assert_allclose(means[["lower", "upper"]], predicted, rtol=1e-6)
+    picture = mfx.plots.effect_frame(model, "f")
+    np.testing.assert_allclose(picture[["lower", "upper"]], predicted, rtol=1e-6)
+    assert np.all(means["df"] < 80)  # ten groups: far from the 160 rows
+    straight = made(n=80).assign(y=lambda d: d["x"] + d.groupby("g")["y"].transform("mean") + np.tile([-1, 1], 40))
+    with pytest.warns(mfx.SingularFitWarning):
+        bent = mfx.emmeans(mfx.lmer("y ~ f + s(x) + (1 | g)", straight), "f").to_frame()
+    line = mfx.emmeans(mfx.lmer("y ~ f + x + (1 | g)", straight), "f").to_frame()
+    np.testing.assert_allclose(bent[["mean", "se", "df"]], line[["mean", "se", "df"]], rtol=1e-4)
+
+
+def test_without_other_random_effects_the_degrees_of_freedom_are_nearly_those_of_the_rows():
+    model = mfx.lmer("y ~ f + s(x)", DATA)
+    rest = len(DATA) - 3 - model.smooths["edf"].sum()
+    assert mfx.emmeans(model, "f").to_frame()["df"].to_numpy() == pytest.approx(rest, rel=0.08)
+    assert mfx.emmeans(model, "f", ddf=7).to_frame()["df"].tolist() == [7.0] * 3
+    assert np.isinf(mfx.emmeans(model, "f", ddf="z").to_frame()["df"]).all()
+
+
 def test_a_smooth_that_levels_share_leaves_their_differences_alone():
     model = mfx.lmer("y ~ f + s(x) + (1 | g)", DATA)
     pairs = mfx.emmeans(model, "f").pairs().to_frame()
