@@ -16,8 +16,8 @@ import scipy.sparse as sp
 from scipy import special
 
 from mixedfx._typing import Array, IntArray
-from mixedfx.exceptions import SpecificationError
 from mixedfx.fitting import Fit
+from mixedfx.fitting.likelihood import NormalVariances
 from mixedfx.inference.distributions import f_tail
 from mixedfx.matrices import RandomEffects
 from mixedfx.matrices.new_rows import PredictedRows
@@ -252,7 +252,7 @@ def smooth_joint(fit: Fit) -> Array:
     return _joint(fit, _Equations.of(fit), fit.scale)
 
 
-def smooth_slopes(fit: Fit) -> tuple[Array, Array]:
+def smooth_slopes(fit: Fit, variances: NormalVariances) -> tuple[Array, Array]:
     """Return how :func:`smooth_joint` of a linear model moves with its variances, and what these are uncertain by.
 
     The variances of smooths count as known, as in the tests of smooths, and so do parameters of residual structures.
@@ -264,9 +264,6 @@ def smooth_slopes(fit: Fit) -> tuple[Array, Array]:
     covariance : (k, k)
         Of these parameters.
     """
-    variances = fit.normal_variances
-    if variances is None:
-        raise SpecificationError(f"a fit by {fit.heading.lower()} has no variances to differentiate")
     sizes = [term.covariance.n_theta for term in fit.design.random]
     held = np.repeat([term.is_smooth for term in fit.design.random], sizes)
     free = [*np.flatnonzero(~held), variances.phi.size - 1]

@@ -89,7 +89,7 @@ class SmoothDenominator(Denominator):
 
     @cached_property
     def _slopes(self) -> tuple[Array, Array]:
-        return smooth_slopes(self.fit)
+        return smooth_slopes(self.fit, self.fit.normal_variances)
 
     def of_rows(self, rows: Array) -> Array:
         """Return the degrees of freedom (r,)."""
