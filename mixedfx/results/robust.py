@@ -34,6 +34,7 @@ __all__ = ["Robust", "robust"]
 
 MOST_ROWS = 2000  # of a cluster: its covariance matrix is factorised
 INSTEAD = 'or resample: mfx.bootstrap(fit, method="cluster")'
+UNFINISHED = "The fit did not converge: its tests rest on what the search came to; see fit.certificate."
 FEW = 10  # degrees of freedom below which robust tests deserve a word
 
 
@@ -81,8 +82,15 @@ class Robust(TestedCoefficients):
             fit.scale,
             "robust",
             "the fit, robust.fit",
-            remarks=fit.separation_notes,
+            remarks=self._doubts,
         )
+
+    @property
+    def _doubts(self) -> tuple[str, ...]:
+        """Notes on what the tests are worth."""
+        smallest = float(self.denominator.of_rows(np.eye(len(self.params))).min(initial=np.inf))
+        few = f"Some tests have {smallest:.1f} degrees of freedom only: few clusters say what these coefficients are."
+        return (*([few] if smallest < FEW else []), *([UNFINISHED] if not self.fit.converged else []))
 
     def _analyses(self, *, random: bool, further: bool) -> tuple[AdaptedFit, ...]:
         return (mixed_fit(self.fit, self.denominator, random=random, further=further),)
@@ -104,12 +112,7 @@ class Robust(TestedCoefficients):
         return self._coefficients.to_frame(checked_alpha(alpha))
 
     def _layout(self) -> tuple[str, str, Sequence[Block], Sequence[str]]:
-        notes = [f"{self.errors}.", f"Degrees of freedom by {self.denominator.label}.", *self.fit.separation_notes]
-        smallest = float(self.df.min()) if len(self.df) else np.inf
-        if smallest < FEW:
-            notes.append(
-                f"Some tests have {smallest:.1f} degrees of freedom only: few clusters say what these coefficients are."
-            )
+        notes = [f"{self.errors}.", f"Degrees of freedom by {self.denominator.label}.", *self._doubts]
         return "Cluster-robust tests of fixed effects", "", (), notes
 
 
@@ -128,6 +131,12 @@ def robust(fit: MixedResults, cluster: str | Sequence[Any] | None, kind: KindNam
         raise SpecificationError(
             f"kind={chosen.name!r} is for linear mixed models; this fit has {' and '.join(solution.robust_kinds)}: "
             f"take kind={solution.robust_kinds[-1]!r}, {INSTEAD}"
+        )
+    if fit.separation_notes:
+        raise DataError(
+            f"the outcomes are told apart perfectly by {fit.certificate.culprits}, without a finite estimate, so that "
+            "there is no cluster-robust standard error: compare models by the likelihood ratio, mfx.anova(smaller, "
+            "larger), or fit with penalty=0.1"
         )
     clusters = independent_clusters(fit, cluster)
     return Robust(fit, clusters, chosen.name, _denominator(fit, clusters, chosen))
@@ -200,6 +209,12 @@ def _outermost(parts: dict[str, IntArray]) -> Clusters:
 
 
 def _named(fit: MixedResults, cluster: str | Sequence[Any]) -> Clusters:
+    if isinstance(cluster, list | tuple) and not cluster:
+        raise SpecificationError("cluster is the name of a column, or one label for every row; found none")
+    if isinstance(cluster, list | tuple) and len(cluster) < fit.nobs and all(isinstance(name, str) for name in cluster):
+        raise SpecificationError(
+            f"cluster={list(cluster)!r}: name one column, cluster={cluster[0]!r}, or give one label for every row"
+        )
     if not isinstance(cluster, str):
         codes, levels, name = labelled_rows(fit, "cluster", cluster)
         return Clusters(name, codes, len(levels))

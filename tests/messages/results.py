@@ -53,6 +53,10 @@ def zeros() -> Any:
     return mfx.glmer("s ~ f + (1 | g)", data(s=s), family="poisson", zero_inflation="~ 1")
 
 
+def apart() -> Any:
+    return mfx.glmer("s ~ f + (1 | g)", data(s=(np.array(data()["f"]) == "c") * 1), family="binomial")
+
+
 def fewer() -> Any:
     return mfx.lmer("y ~ x + (1 | g)", data().iloc[:40])
 
@@ -131,6 +135,9 @@ CASES: dict[str, Case] = {
         S,
         ("2 coefficients", "clusters", "fewer"),
     ),
+    "robust by a list of columns": (lambda: fit().robust(["g", "h"]), S, ("['g', 'h']", "cluster='g'", "label")),
+    "robust by an empty list": (lambda: fit().robust([]), S, ("name of a column", "found none")),
+    "robust of a separated fit": (lambda: apart().robust(), D, ("apart", "f[T.c]", "penalty=0.1")),
     "robust with ddf": (lambda: fit().robust().anova(ddf="z"), S, ("ddf=",)),
     "robust means over groups": (lambda: counts().robust().emmeans(integrate=True), S, ("integrate=", "robust")),
     "pool of one fit": (lambda: mfx.pool(fit()), S, ("pool", "list of fits", "one fit")),

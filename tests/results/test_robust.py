@@ -289,6 +289,13 @@ def test_effects_and_means_on_the_response_have_the_robust_covariance():
     assert mfx.tidy(robust)["std_error"].to_numpy()[:4] == pytest.approx(robust.bse.to_numpy())
 
 
+def test_few_clusters_are_told_below_every_table():
+    few = data()[data()["school"].isin(data()["school"].unique()[:4])]
+    robust = mfx.lmer("y ~ x + f + (1 | school)", few).robust()
+    for table in (robust, robust.anova().summary(), robust.emmeans("f"), mfx.joint_tests(robust).summary()):
+        assert "degrees of freedom only: few clusters" in " ".join(str(table).split())
+
+
 def test_the_table_says_what_it_is():
     text = " ".join(str(fitted("above").robust("district")).split())
     for words in ("CR2 standard errors by 14 clusters: district", "Pustejovsky and Tipton", "degrees of freedom only"):
