@@ -295,7 +295,9 @@ def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
         certainty = reading.certainty(limits[i, 0], limits[i, 1], p[i])
         coefficient = columns.coefficients.get(str(name), Coefficient(str(name), ()))
         if not coefficient.parts:
-            yield _intercept(fit, columns, reading, float(value), limits[i])
+            yield f"{capitalised(_level(fit, columns, reading, float(value), limits[i]))}."
+        elif (cell := _cell(coefficient)) is not None:
+            yield f"{name}: {_level(fit, columns, reading, float(value), limits[i], cell)}."
         elif len(coefficient.parts) == 1:
             yield f"{name}: {_single(columns, coefficient, reading, float(value))} {certainty}."
         else:
@@ -303,23 +305,40 @@ def coefficient_sentences(fit: MixedResults) -> Iterator[str]:
             yield f"{name}: {_together(columns, coefficient, reading, float(value), dict(values))} {bare}."
 
 
-def _intercept(fit: MixedResults, columns: _Columns, reading: Reading, value: float, limits: Array) -> str:
+def _cell(coefficient: Coefficient) -> Part | None:
+    """The level whose mean a coefficient is, in a model without an intercept; None for other coefficients."""
+    parts = coefficient.parts
+    is_mean = len(parts) == 1 and parts[0].level is not None and parts[0].reference is None
+    return parts[0] if is_mean else None
+
+
+def _level(
+    fit: MixedResults, columns: _Columns, reading: Reading, value: float, limits: Array, cell: Part | None = None
+) -> str:
+    """Say what an intercept is, or the mean of a cell: where all other columns are zero."""
     parts = {part.term: part for c in columns.coefficients.values() for part in _zeroing(c)}
+    if cell is not None:
+        parts.pop(cell.term, None)
     curves = list(dict.fromkeys(fit.design.random[smooth.term].group for smooth in fit.fitted_smooths))
     if not parts:
-        where = "Everywhere"
+        where = "" if cell is not None else "everywhere"
     elif len(parts) <= MOST_NAMED:
-        where = capitalised(columns.where(tuple(parts.values())))
+        where = columns.where(tuple(parts.values()))
     else:
-        where = "Where all numeric predictors are zero and factors at their reference level"
+        where = "where all numeric predictors are zero and factors at their reference level"
+    if cell is not None:
+        here = f"where {cell.term} is {cell.level}"
+        where = (
+            f"{here} and {where.removeprefix('where ')}" if where.startswith("where ") else f"{here} {where}".rstrip()
+        )
     if curves:
         named = f"the curve{'s' * (len(curves) > 1)} {' and '.join(curves)}"
-        where = f"{where}, with {named} at zero," if parts else f"With {named} at zero"
+        where = f"{where}, with {named} at zero," if parts or cell is not None else f"with {named} at zero"
     interval = f"(95 % interval {reading.value(limits[0])} to {reading.value(limits[1])})"
     average = f" (in an average {' and '.join(fit.n_groups)})" if reading.ratio and fit.n_groups else ""
     if fit.design.offset is not None:
         where = f"{where}, with an offset of 0,"
-    return f"{where} the {reading.quantity}{average} {_be(reading)} {reading.value(value)} {interval}."
+    return f"{where} the {reading.quantity}{average} {_be(reading)} {reading.value(value)} {interval}"
 
 
 def _zeroing(coefficient: Coefficient) -> tuple[Part, ...]:
@@ -347,9 +366,6 @@ def _single(columns: _Columns, coefficient: Coefficient, reading: Reading, value
         )
     if part.level is not None and part.reference is not None:
         return f"{part.level} instead of {part.reference} {reading.effect(value)}, {_held(columns, coefficient)}"
-    if part.level is not None:
-        where = f"where {part.term} is {part.level}"
-        return f"{where} the {reading.quantity} {_be(reading)} {reading.value(value)}, {_held(columns, coefficient)}"
     if part.coded:
         return f"one unit of this coded column of {part.term} {reading.effect(value)}, {_held(columns, coefficient)}"
     return f"one unit more {reading.effect(value)}, {_held(columns, coefficient)}"
@@ -364,7 +380,7 @@ def _together(
     plain = len(parts) == 2 and not any(part.coded for part in parts) and not columns.alike(coefficient)
     if plain and inside:
         where = " and ".join(f"{part.term} is {part.level}" for part in inside)
-        slope = [f"one unit more of {part.name}" for part in parts if part.level is None]
+        slope = [_one(part) for part in parts if part not in inside]
         return f"where {where}, {slope[0] if slope else 'this cell'} {reading.effect(value)}, {held}"
     shift = f"{'is multiplied' if reading.ratio else 'differs'} by {reading.value(value)}"
     if not plain:

@@ -79,8 +79,26 @@ def _opening(fit: MixedResults) -> Iterator[str]:
     link, groups = fit.solution.link.name, " and ".join(fit.n_groups)
     yield from of_the_rows(fit)
     if link != "identity" and groups:
-        average = "" if link == "log" else f", and larger than those on averages over {groups}"
-        yield f"All effects are those within one and the same {groups}{average}."
+        yield f"All effects are those within one and the same {groups}{_beside_averages(fit).format(groups)}."
+
+
+FLATTENED = ("logit", "probit", "cloglog", "loglog")
+"""Links of probabilities whose averages over levels rise more slowly than the probabilities of one level do."""
+
+
+def _beside_averages(fit: MixedResults) -> str:
+    """Say how the effects of one level and those of averages over levels differ, where that is known."""
+    terms = [term for term in fit.varcorr.terms if not term.smooth]
+    if not any(sd > 0 for term in terms for sd in term.sd):
+        return ""
+    shifted = all(tuple(term.names) == ("Intercept",) for term in terms)
+    if shifted and fit.solution.link.name == "log":
+        return ""
+    return (
+        ", and larger than those on averages over {}"
+        if shifted and fit.solution.link.name in FLATTENED
+        else (", not those on averages over {}")
+    )
 
 
 def success_sentence(fit: MixedResults) -> str:

@@ -454,6 +454,53 @@ def test_sentences_have_names_without_back_quotes_and_one_full_stop(family):
     assert "levels of school nr." in " ".join(told.split())
 
 
+@pytest.mark.parametrize("family, link", [("poisson", "log"), ("binomial", "logit"), ("gaussian", "identity")])
+def test_a_cell_mean_is_the_prediction_at_its_place(family, link):
+    rng, g = np.random.default_rng(6), np.repeat(np.arange(15), 12)
+    d = pd.DataFrame(
+        {"g": g, "f": rng.choice(["a", "b"], 180), "x": rng.normal(2, 1, 180), "e": rng.uniform(1, 2, 180)}
+    )
+    eta = 0.3 * d["x"] + 0.4 * rng.normal(size=15)[g]
+    d["y"] = {
+        "poisson": rng.poisson(np.exp(eta) * d["e"]),
+        "binomial": (rng.uniform(size=180) < 1 / (1 + np.exp(-eta))).astype(int),
+        "gaussian": eta + rng.normal(size=180),
+    }[family]
+    fit = mfx.glmer("y ~ 0 + f + x + offset(log(e)) + (1 | g)", d, family=family)
+    mean = fit.predict(pd.DataFrame({"f": ["a"], "x": 0.0, "e": 1.0}), random=False).iloc[0]
+    told = " ".join(str(mfx.explain(fit)).split())
+    shown = mean / (1 - mean) if family == "binomial" else mean
+    average = " (in an average g)" if link in ("log", "logit") else ""
+    what, verb = ("odds of y = 1", "are") if family == "binomial" else ("expected y", "is")
+    number = f"{shown:.4g}" if shown > 1 else f"{shown:.3f}"
+    assert f"f[a]: where f is a and x is 0, with an offset of 0, the {what}{average} {verb} {number[:5]}" in told
+
+
+@pytest.mark.parametrize(
+    "formula, family, link, larger",
+    [
+        ("y ~ x + (1 | g)", "binomial", "logit", True),
+        ("y ~ x + (1 | g)", "binomial", "cloglog", True),
+        ("y ~ x + (x | g)", "binomial", "logit", False),
+        ("w ~ x + (1 | g)", "gamma", "inverse", False),
+        ("w ~ x + (1 | g)", "gamma", "log", False),
+    ],
+)
+def test_effects_within_groups_are_called_larger_than_averages_only_where_they_are(formula, family, link, larger):
+    rng, g = np.random.default_rng(4), np.repeat(np.arange(30), 12)
+    d = pd.DataFrame({"g": g, "x": rng.normal(size=360)})
+    eta = 0.8 * d["x"] + rng.normal(size=30)[g] * (1.0 + 0.5 * d["x"])
+    d["y"] = (rng.uniform(size=360) < 1 / (1 + np.exp(-eta))).astype(int)
+    d["w"] = rng.gamma(5.0, 1.0 / (5.0 + 0.5 * d["x"] + 0.4 * rng.normal(size=30)[g])) + 0.01
+    fit = mfx.glmer(formula, d, family=family, link=link)
+    told = " ".join(str(mfx.explain(fit)).split())
+    assert ("and larger than those on averages over g" in told) is larger
+    if "(1 |" in formula:
+        at = pd.DataFrame({"x": [-0.1, 0.1]})
+        averaged = np.diff(fit.solution.link(fit.predict(at, which="marginal").to_numpy()))[0] / 0.2
+        assert (abs(averaged) < abs(fit.params["x"]) * (1 - 1e-4)) is larger
+
+
 def test_long_names_of_a_diagram_stay_apart_and_in_their_box():
     rng, g = np.random.default_rng(3), np.repeat(np.arange(12), 8)
     names = [f"{word} of the treatment that was given" for word in ("DOSE WITHIN A WEEK", "DOSE WITHIN A YEAR", "KIND")]
