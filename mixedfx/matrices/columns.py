@@ -230,6 +230,7 @@ def column_from_array(name: str, values: AnyArray) -> DataColumn:
     if values.ndim != 1:
         raise DataError(f"column {name!r} has {values.ndim} dimensions (shape {values.shape}); give one value a row")
     kind, dtype = values.dtype.kind, str(values.dtype)
+    values = _native(values)
     if kind in "fiub":
         return NumberColumn(name, dtype, values, is_logical=kind == "b")
     if kind in "mM":
@@ -241,6 +242,12 @@ def column_from_array(name: str, values: AnyArray) -> DataColumn:
     if kind == "O":
         return _column_of_objects(name, values)
     return RefusedColumn(name, dtype, "structured values are not supported; take one field")
+
+
+def _native(values: AnyArray) -> AnyArray:
+    """Return the values in the byte order of the machine, and half-precision numbers in single: pandas needs both."""
+    native = values if values.dtype.isnative else values.astype(values.dtype.newbyteorder("="))
+    return native.astype(np.float32) if native.dtype == np.float16 else native
 
 
 _COMPLEX = "complex numbers are not supported; model the real and the imaginary part (or modulus and argument)"

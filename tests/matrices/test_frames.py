@@ -104,13 +104,44 @@ def test_the_index_is_that_of_the_rows_used(index):
 
 
 @pytest.mark.parametrize(
-    "dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "bool"]
+    "dtype",
+    [
+        "int8",
+        "uint8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+        "float16",
+        "float32",
+        "bool",
+        ">f8",
+        ">i4",
+    ],
 )
 def test_numbers_of_any_size(dtype):
     values = (np.arange(24) % 2).astype(dtype)
     design = build_design("y ~ x + (1 | k)", DATA.assign(x=values, k=values))
     assert design.fixed.matrix[:, 1].tolist() == values.astype(float).tolist()
     assert design.random[0].levels.tolist() == sorted(set(values.tolist()))
+
+
+@pytest.mark.parametrize("dtype", ["float16", ">f8", ">i4"])
+def test_numbers_as_instruments_store_them_survive_a_file(dtype, tmp_path):
+    rng = np.random.default_rng(2)
+    data = {
+        "x": rng.integers(0, 9, 40).astype(dtype),
+        "k": rng.integers(0, 6, 40).astype(dtype),
+        "y": rng.normal(size=40),
+    }
+    fit = mfx.lmer("y ~ x + (1 | k)", data)
+    fit.save(tmp_path / "fit")
+    plain = mfx.lmer("y ~ x + (1 | k)", {name: np.asarray(values, dtype=float) for name, values in data.items()})
+    for one in (fit, mfx.load(tmp_path / "fit")):
+        np.testing.assert_allclose(one.params, plain.params)
+        assert list(one.random_effects["k"].index) == list(plain.random_effects["k"].index)
 
 
 @pytest.mark.parametrize("dtype", ["Int64", "UInt8", "Float32", "Float64", "boolean"])
