@@ -24,7 +24,8 @@ def anova(
     Parameters
     ----------
     fit : results
-        Of mixedfx, or an ordinary linear model of statsmodels fitted from a formula.
+        Of mixedfx, of ``fit.robust()`` or :func:`mixedfx.pool`, or an ordinary linear model of statsmodels fitted from
+        a formula.
     *others : results
         Further models of the same data: then likelihood-ratio tests of each model against the next smaller one.
     type : {1, 2, 3}

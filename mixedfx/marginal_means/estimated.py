@@ -84,7 +84,8 @@ def emmeans(
     Parameters
     ----------
     fit : results
-        Of mixedfx, or of a statsmodels model that was fitted from a formula. Of results of
+        Of mixedfx, of ``fit.robust()`` or :func:`mixedfx.pool`, or of a statsmodels model that was fitted from a
+        formula. Of results of
         :func:`mixedfx.aov` the means and contrasts have the errors and degrees of freedom of their strata, as the
         tables; where strata have no single variance, those of the mixed model with the same strata (see
         :meth:`~mixedfx.analysis_of_variance.AovResults.mixed_model`).

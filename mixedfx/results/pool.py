@@ -324,6 +324,9 @@ def pool(fits: Iterable[Any], *, ddf: DdfName | None = None) -> Pooled:
                estimate    se     df   fmi
     Intercept    250.57  6.89  14.31  0.16
     Days          10.39  1.78  14.74  0.14
+    >>> pooled.anova().to_frame().round(2)
+           df  den_df      F  PR(>F)
+    Days  1.0   14.74  34.13     0.0
     """
     given = _fits_of(fits)
     models = tuple(one.fit if isinstance(one, Robust) else one for one in given)

@@ -226,6 +226,14 @@ class TestedCoefficients(ABC):
         ----------
         constraints : str, dict, array or tuple
             ``"a = b, c = 1"``, …
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> robust = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool")).robust()
+        >>> robust.t_test("Type[T.T2] = Type[T.T3]").to_frame()[["estimate", "se", "df"]].round(3)
+                                 estimate     se   df
+        Type[T.T2] = Type[T.T3]     1.667  0.441  8.0
         """
         return self._tests.single(constraints)
 
@@ -236,6 +244,13 @@ class TestedCoefficients(ABC):
         ----------
         constraints
             As for :meth:`t_test`.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> robust = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool")).robust()
+        >>> robust.wald_test("Type[T.T2] = Type[T.T3] = 0")
+        F(2, 7.0) = 41.2097, p < 0.001 (denominator df: Pustejovsky and Tipton)
         """
         return self._tests.joint(constraints)
 
@@ -258,6 +273,14 @@ class TestedCoefficients(ABC):
         ----------
         **options
             ``type`` (1, 2 or 3).
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> robust = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool")).robust()
+        >>> robust.anova().to_frame()[["df", "den_df", "F", "PR(>F)"]].round(4)
+               df  den_df        F  PR(>F)
+        Type  3.0     6.0  28.0337  0.0006
         """
         table: StatsTable = hinting(higher("anova"))(self, **options)
         return table
@@ -271,6 +294,15 @@ class TestedCoefficients(ABC):
             The factors whose means are wanted, and those within whose levels they are compared.
         **options
             Further arguments of :func:`mixedfx.emmeans`, but for ``ddf``.
+
+        Examples
+        --------
+        >>> import mixedfx as mfx
+        >>> robust = mfx.lmer("effort ~ Type + (1 | Subject)", mfx.load_dataset("ergostool")).robust()
+        >>> robust.emmeans("Type").pairs().to_frame()[["contrast", "estimate", "se", "pvalue"]].round(3).head(2)
+          contrast  estimate     se  pvalue
+        0  T1 - T2    -3.889  0.455    0.00
+        1  T1 - T3    -2.222  0.662    0.04
         """
         return hinting(higher("emmeans"))(self, specs, by, **options)
 
