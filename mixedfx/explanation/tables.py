@@ -326,7 +326,7 @@ def _named(fits: Any, names: Any, function: str) -> dict[str, Any]:
         names, models = (list(fits) if names is None else names), list(fits.values())
     for fit in models:
         if not _is_fit(fit):
-            raise TypeError(f"fitted models are needed, of mixedfx or statsmodels; found {type(fit).__name__}")
+            raise wrong_fit("fitted models", "are needed, of mixedfx or statsmodels", fit)
     if not models:
         raise SpecificationError("give at least one fitted model")
     if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):

@@ -204,6 +204,11 @@ CASES: dict[str, Case] = {
         TypeError,
         ("Pooled", "not pooled", "wald_test"),
     ),
+    "pooled fits side by side": (
+        lambda: mfx.compare([mfx.pool([fit()] * 2), fit()]),
+        TypeError,
+        ("Pooled", "pooled.fits[0]", "pooled.summary()"),
+    ),
     "aic of pooled fits": (lambda: mfx.pool([fit()] * 2).aic, AttributeError, ("'aic'", "pooled.fits[0].aic")),
     "predictions of robust tests": (
         lambda: fit().robust().predict(),
