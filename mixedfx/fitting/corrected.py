@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from mixedfx._typing import AnyArray, Array
+from mixedfx._typing import AnyArray, Array, BoolArray
+from mixedfx.exceptions import SpecificationError
 from mixedfx.families import Family
 from mixedfx.fitting.certificate import Certificate
 from mixedfx.fitting.errors import PredictorErrors, root_of
 from mixedfx.fitting.fit import Fit
+from mixedfx.fitting.likelihood import Likelihood
+from mixedfx.fitting.reported import Reported
 from mixedfx.fitting.response import FamilyResponse, ResponseModel
 from mixedfx.matrices import Design, FixedEffects
 from mixedfx.matrices.measured import Measurements
@@ -75,6 +78,12 @@ class Correction:
     notes : tuple of str
     parameters : (k,)
         Where the search for the joint likelihood ended; empty for the other methods.
+    likelihood : Likelihood or None
+        The joint likelihood around the estimate; None for the other methods.
+    known : (k,) bool
+        Its parameters that have a standard error.
+    reported : tuple of Reported
+        The numbers that intervals are made for, as functions of its parameters.
     """
 
     method: str
@@ -93,6 +102,9 @@ class Correction:
     is_linear: bool
     notes: tuple[str, ...] = ()
     parameters: Array = field(default_factory=partial(np.zeros, 0))
+    likelihood: Likelihood | None = None
+    known: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    reported: tuple[Reported, ...] = ()
 
     @property
     def reliability(self) -> Array:
@@ -121,6 +133,10 @@ class CorrectedFit(Fit):
     inner: Fit
     outer: Design
     correction: Correction
+
+    def _lacks(self, what: str) -> SpecificationError:
+        """Return the error of a question that only the fit without correction has an answer to."""
+        return SpecificationError(f"{super()._lacks(what)}; the fit without correction may have: fit.naive")
 
     # ---------------------------------------------------------------- the model
     @property
@@ -244,6 +260,39 @@ class CorrectedFit(Fit):
     def certificate(self) -> Certificate:
         """How sure it is that the optimum was found."""
         return self.correction.certificate
+
+    # ---------------------------------------------------------------- the likelihood around the estimate
+    @property
+    def reported(self) -> tuple[Reported, ...]:
+        """The numbers that intervals are made for; of a fit without joint likelihood the fixed effects."""
+        return self.correction.reported or super().reported
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The joint likelihood, in its own parameters and those of the measurements."""
+        if self.correction.likelihood is None:
+            raise SpecificationError(self.unprofilable)
+        return self.correction.likelihood
+
+    @property
+    def phi_covariance(self) -> Array:
+        """Covariance (k, k) of its parameters, nan for those that have no standard error."""
+        known = self.correction.known
+        return np.where(known[:, None] & known, self.likelihood.covariance, np.nan)
+
+    @property
+    def theta_jacobian(self) -> Array:
+        """Derivatives (t, t) of :attr:`theta` in the inner covariance parameters."""
+        t = self.theta.size
+        return self.inner.theta_jacobian[:t, :t]
+
+    @property
+    def unprofilable(self) -> str:
+        """Why there is no likelihood to profile; empty where there is one."""
+        if self.correction.likelihood is not None:
+            return ""
+        how = METHODS[self.correction.method]
+        return f'estimates by {how} have no likelihood of the measurements: fit with errors_in_variables="ml"'
 
     # ---------------------------------------------------------------- random effects
     @property

@@ -31,6 +31,7 @@ __all__ = [
     "linear_likelihood",
     "linear_theta_jacobian",
     "linear_variances",
+    "opened",
     "variance_covariance",
     "with_variances",
 ]
@@ -160,7 +161,7 @@ def with_variances(slots: Sequence[TermSlot], theta: Array) -> Array:
     return out
 
 
-def _opened(slots: Sequence[TermSlot], place: slice, start: Array, phi: Array) -> Array:
+def opened(slots: Sequence[TermSlot], place: slice, start: Array, phi: Array) -> Array:
     """The parameters with some variance in every direction without, and those with a ``start`` (k,) there."""
     out = np.where(np.isnan(start), phi, start)
     out[place] = with_variances(slots, phi[place])
@@ -254,7 +255,7 @@ def linear_likelihood(fit: LinearFit) -> Likelihood:
         fit.phi_covariance,
         np.append(criterion.search_lower, log_sigma2 if known else -np.inf),
         np.append(criterion.upper, log_sigma2 if known else np.inf),
-        partial(_opened, covariance.terms, slice(0, covariance.n_theta), np.full(phi.size, np.nan)),
+        partial(opened, covariance.terms, slice(0, covariance.n_theta), np.full(phi.size, np.nan)),
         nothing,
         nothing,
         slice(0, covariance.n_theta),
@@ -323,7 +324,7 @@ def generalized_likelihood(fit: GeneralizedFit) -> Likelihood:
         float(fit.at.value),
         covariance,
         *problem.bounds,
-        partial(_opened, problem.covariance.terms, problem.theta_slice, np.where(releasable, start, np.nan)),
+        partial(opened, problem.covariance.terms, problem.theta_slice, np.where(releasable, start, np.nan)),
         ended,
         releasable,
         problem.theta_slice,

@@ -7,7 +7,8 @@ measurements among them, so that the uncertainty of an estimated error variance 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from mixedfx.fitting.control import Control
 from mixedfx.fitting.corrected import CorrectedFit, Correction, MeasurementTable
 from mixedfx.fitting.generalized import GeneralizedFit, unit_at
 from mixedfx.fitting.integrators import check_quadrature, integrator
-from mixedfx.fitting.likelihood import inverse_information
+from mixedfx.fitting.likelihood import Likelihood, inverse_information, opened
+from mixedfx.fitting.reported import Reported, generalized_reported, term_entries
 from mixedfx.fitting.response import FamilyResponse, GaussianResponse, ResponseModel
 from mixedfx.formula import Expression
 from mixedfx.matrices import Design, FixedEffects, RandomEffects
@@ -59,7 +61,7 @@ def joint_problem(design: Design, family: Family, data: Measurements, nodes: int
     components: list[Component] = []
     if data.codes is None:
         family = blurred(family)
-        components = [Component("error", replace(design.fixed, matrix=np.zeros((design.n_rows, 0))))]
+        components = [Component("error", replace(design.fixed, matrix=np.zeros((design.n_rows, 0)), names=()))]
     else:
         design = replace(design, random=(*design.random, _remainder(design, data)))
     response = design.response
@@ -209,8 +211,72 @@ def evaluated_joint(
         is_linear,
         tuple(_notes(point, ended)),
         point.x,
+        _likelihood(point, hessian, covariance, free),
+        free & ~unknown,
+        _reported(joint),
     )
     return CorrectedFit(inner, outer, correction)
+
+
+@dataclass(frozen=True)
+class _Nearby:
+    """Minus twice the joint log-likelihood at ``phi`` (k,), with the ``hessian`` (k, k) at the estimate."""
+
+    estimate: JointEvaluation
+    hessian: Array
+    phi: Array
+
+    @cached_property
+    def at(self) -> JointEvaluation:
+        """The evaluation."""
+        return self.estimate.joint.evaluate(self.phi, self.estimate)
+
+    @property
+    def value(self) -> float:
+        """The criterion."""
+        return self.at.value
+
+    @property
+    def gradient(self) -> Array:
+        """Its gradient (k,)."""
+        return self.at.gradient
+
+    @property
+    def hessian_is_exact(self) -> bool:
+        """Always false: it is that of the estimate."""
+        return False
+
+
+def _likelihood(point: JointEvaluation, hessian: Array, covariance: Array, free: BoolArray) -> Likelihood:
+    """The joint likelihood around the estimate, for intervals and profiles."""
+    joint = point.joint
+    place, terms = joint.problem.theta_slice, joint.problem.covariance.terms
+    place = slice(place.start, place.stop - joint.of_groups)
+    terms = terms[: len(terms) - joint.of_groups]
+    family, position = joint.problem.family, np.arange(point.x.size)
+    is_variance = family.precision_weights and "dispersion" in family.phi_names
+    return Likelihood(
+        partial(_Nearby, point, hessian),
+        point.x,
+        point.value,
+        covariance,
+        *joint.bounds,
+        partial(opened, terms, place, np.full(point.x.size, np.nan)),
+        (position >= place.stop) & ~free,
+        np.zeros(point.x.size, dtype=bool),
+        place,
+        tuple(terms),
+        joint.n_own - len(family.phi_names) + family.phi_names.index("dispersion") if is_variance else None,
+    )
+
+
+def _reported(joint: JointProblem) -> tuple[Reported, ...]:
+    """What the model of the response reports, as functions of the parameters of the joint likelihood."""
+    places = np.full(joint.problem.n_parameters, -1)
+    places[joint.own] = np.arange(joint.n_own)
+    hidden = [name for name, *_ in term_entries(joint.problem.design.random[-1])] if joint.of_groups else []
+    numbers = generalized_reported(joint.problem)
+    return tuple(number.among_all(places) for number in numbers if number.name not in hidden)
 
 
 def _inner(point: JointEvaluation, design: Design) -> GeneralizedFit:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.residual.structure import BoundResidual
 from mixedfx.criterion.assembly import TermSlot
 
@@ -17,6 +17,7 @@ __all__ = [
     "EffectCorrelation",
     "FamilyParameter",
     "LinearQuantity",
+    "OfAll",
     "OfTheta",
     "PositiveParameter",
     "Quantity",
@@ -250,6 +251,37 @@ class FamilyParameter(Quantity):
     def gradient(self, phi: Array) -> Array:
         """Return its gradient (k,)."""
         return np.asarray(self.function(self.slopes @ phi)[1] @ self.slopes)
+
+
+@dataclass(frozen=True)
+class OfAll(Quantity):
+    """A quantity of some parameters, in the ``places`` (m,) that they have among all: -1 for one that it ignores."""
+
+    inner: Quantity
+    places: IntArray
+
+    @property
+    def lower(self) -> float:  # type: ignore[override]
+        """Smallest possible value."""
+        return self.inner.lower
+
+    @property
+    def upper(self) -> float:  # type: ignore[override]
+        """Largest possible value."""
+        return self.inner.upper
+
+    def value(self, phi: Array) -> float:
+        """Return the quantity."""
+        return self.inner.value(self._own(phi))
+
+    def gradient(self, phi: Array) -> Array:
+        """Return its gradient (k,)."""
+        out, kept = np.zeros(phi.size), self.places >= 0
+        out[self.places[kept]] = self.inner.gradient(self._own(phi))[kept]
+        return out
+
+    def _own(self, phi: Array) -> Array:
+        return np.where(self.places >= 0, phi[self.places], 0.0)
 
 
 @dataclass(frozen=True)

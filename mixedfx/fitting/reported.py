@@ -8,14 +8,14 @@ dispersion that is a variance is ``sigma``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mixedfx._typing import Array
+from mixedfx._typing import Array, IntArray
 from mixedfx.covariance.linear import DiagonalCovariance, HomogeneousDiagonalCovariance
 from mixedfx.criterion.assembly import TermSlot
 from mixedfx.criterion.linear_problem import LinearProblem
@@ -24,6 +24,7 @@ from mixedfx.fitting.quantities import (
     EffectCorrelation,
     FamilyParameter,
     LinearQuantity,
+    OfAll,
     OfTheta,
     Quantity,
     ResidualSd,
@@ -136,6 +137,12 @@ class Reported:
     unbounded: Quantity | None = None
     among: tuple[str, ...] = ()
     is_tied: bool = False
+
+    def among_all(self, places: IntArray) -> Reported:
+        """Return the number as a function of all parameters, among which its own have these places."""
+        found = (None if one is None else OfAll(one, places) for one in (self.quantity, self.unbounded))
+        quantity, unbounded = found
+        return replace(self, quantity=quantity, unbounded=unbounded)
 
     @property
     def lower(self) -> float:

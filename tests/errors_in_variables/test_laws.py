@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 import mixedfx as mfx
 
@@ -52,6 +53,59 @@ def fitted(kind, me, data):
 def fit_of(kind, me):
     """The fit to the data as they were drawn, made once."""
     return fitted(kind, me, drawn())
+
+
+LIKELY = ["linear", "mixed", "logistic", "poisson mixed"]
+REACH = 1.96
+
+
+@pytest.mark.parametrize("kind", LIKELY)
+def test_without_error_the_profile_is_the_naive_one(data, kind):
+    fit = fit_of(kind, "me(w, sd=1e-5)")
+    naive = fit.naive if kind in ("logistic", "poisson mixed") else fit.naive.model.fit(reml=False)
+    for side in (-REACH, REACH):
+        end = mfx.profile(fit).end("me(w)", side).value
+        assert end == pytest.approx(mfx.profile(naive).end("me(w)", side).value, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "me"), [("linear", "me(w1, w2)"), ("mixed", "me(u, sd=0.4)"), ("logistic", "me(w, sd=s)")]
+)
+def test_at_the_end_of_the_profile_the_joint_likelihood_has_fallen_by_what_is_wanted(data, kind, me):
+    """By another search, of the definition's parameters with the slope held."""
+    fit = fit_of(kind, me)
+    name, correction = next(n for n in fit.params.index if n.startswith("me(")), fit.solution.correction
+    held = list(fit.params.index).index(name)
+    sigma = [np.log(fit.scale)] if kind != "logistic" else []
+    start = np.array([*fit.params, *fit.theta, *sigma, *correction.table.estimates])
+    others = np.delete(np.arange(start.size), held)
+    lowest = [1e-3 if one.startswith("var(") else None for one in correction.table.names]
+    bounds = [(low, None) for low in [None] * (start.size - len(lowest)) + lowest]
+    for side in (-REACH, REACH):
+        end = mfx.profile(fit).end(name, side)
+
+        def function(values, at=end.value):
+            parameters = np.insert(values, held, at)
+            value, gradient = fit.model.objective(parameters)
+            return value, np.asarray(gradient)[others]
+
+        found = minimize(
+            function, start[others], jac=True, method="L-BFGS-B", bounds=[bounds[k] for k in others], tol=1e-12
+        )
+        assert end.reached
+        assert found.fun + 2.0 * fit.llf == pytest.approx(REACH**2, abs=1e-3)
+
+
+def test_intervals_of_standard_deviations(data):
+    fit = fit_of("mixed", "me(w1, w2)")
+    limits = fit.conf_int(which="all")
+    assert list(limits.index) == ["sd_Intercept|g", "sigma", *fit.params.index]
+    assert (limits["lower"] < limits["upper"]).all()
+    rescaled = fitted("mixed", "me(w1, w2)", data.assign(y=1000 * data["y"]))
+    np.testing.assert_allclose(rescaled.conf_int(which="all"), 1000 * limits, rtol=1e-4)
+    for kind in ("calibrated", "moments"):
+        with pytest.raises(mfx.SpecificationError, match='errors_in_variables="ml"'):
+            mfx.profile(fit_of(kind, "me(w, sd=0.7)"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

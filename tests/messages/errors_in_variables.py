@@ -112,6 +112,16 @@ CASES: dict[str, Case] = {
         ("true values", "positive definite"),
     ),
     "refit": (lambda: mfx.bootstrap(model().fit(), 5, seed=1), SpecificationError, ("errors in variables", "refit")),
+    "profile of calibrated": (
+        lambda: lmer("y ~ me(v1, v2)", errors_in_variables="rc")().profile(),
+        SpecificationError,
+        ("regression calibration", '"ml"'),
+    ),
+    "variances of calibrated": (
+        lambda: lmer("y ~ me(v1, v2) + (1 | g)", errors_in_variables="rc")().cov_varpar(),
+        SpecificationError,
+        ("regression calibration", '"ml"'),
+    ),
     "some rows": (
         lambda: mfx.lmer("y ~ me(v1, v2)", frame()).solution.on_rows(None, None),
         SpecificationError,
