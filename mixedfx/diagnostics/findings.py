@@ -9,6 +9,7 @@ __all__ = ["LOOK", "MARKS", "SUSPICIOUS", "WELL", "WRONG", "Finding", "p_words",
 WELL, LOOK, WRONG = "well", "look", "wrong"
 MARKS = {WELL: "ok", LOOK: "look", WRONG: "wrong"}
 SUSPICIOUS = 0.01  # p-values below are worth a look: several tests are made
+SMALLEST = 1e-16  # p-values below are not told apart: no approximation holds there
 USUAL = 0.05  # p-values below are significant to most readers
 
 
@@ -54,7 +55,11 @@ def p_words(pvalue: float) -> str:
     ('p = 0.004', 'p = 0.2')
     >>> p_words(0.017)
     'p = 0.017; as several tests are made, a look is for p below 0.01'
+    >>> p_words(0.0)  # of a tail that is too small to be computed
+    'p < 1e-16'
     """
+    if pvalue < SMALLEST:
+        return f"p < {SMALLEST:g}"
     between = SUSPICIOUS <= pvalue < USUAL
     limit = f"; as several tests are made, a look is for p below {SUSPICIOUS:g}" if between else ""
     return f"p = {pvalue:.2g}{limit}"

@@ -20,7 +20,7 @@ from mixedfx.diagnostics.findings import LOOK, MARKS, SUSPICIOUS, WELL, WRONG, F
 from mixedfx.diagnostics.influence import LARGE, Influence, influence, outstanding
 from mixedfx.diagnostics.layers import flat_layers
 from mixedfx.diagnostics.measures import vif
-from mixedfx.diagnostics.patterns import can_spread, patterns
+from mixedfx.diagnostics.patterns import DISPERSED, can_spread, patterns
 from mixedfx.diagnostics.random_effects import FEWEST_LEVELS, random_effects_independence, random_effects_normality
 from mixedfx.diagnostics.residuals import anderson_darling, standardized_residuals
 from mixedfx.diagnostics.simulated import QuantileResiduals, sampled_residuals
@@ -293,8 +293,8 @@ def _dispersion(fit: MixedResults, residuals: QuantileResiduals) -> Iterator[Fin
     if verdict(test["pvalue"]) == WELL:
         yield Finding("dispersion", WELL, f"{words}, as chance could make it ({p})")
     elif ratio > 1.0:
-        more = {"poisson": 'try family="nbinom2"', "binomial": 'try family="beta_binomial"'}
-        yield Finding("dispersion", LOOK, f"{words} ({p})", more.get(fit.solution.family.name, "try another family"))
+        other = DISPERSED.get(fit.solution.family.name)
+        yield Finding("dispersion", LOOK, f"{words} ({p})", f'try family="{other}"' if other else "try another family")
     else:
         yield Finding("dispersion", LOOK, f"{words} ({p})", "standard errors are longer than they need be")
 
@@ -355,8 +355,10 @@ def _normality(fit: MixedResults) -> Iterator[Finding]:
         yield Finding("random effects", WELL, _calm(frame))
         return
     labels = [f"{term} of {group}" for group, term in far.index]
-    names = ", ".join(f"{label} (p = {p:.2g})" for label, p in zip(labels, far["p"], strict=True))
-    yield Finding("random effects", LOOK, f"not normal: {names}", "look at the levels far out: what sets them apart?")
+    names = ", ".join(f"{label} ({p_words(p)})" for label, p in zip(labels, far["p"], strict=True))
+    yield Finding(
+        "random effects", LOOK, f"do not look normal: {names}", "look at the levels far out: what sets them apart?"
+    )
 
 
 def _shown(fit: MixedResults) -> float:

@@ -164,7 +164,8 @@ def _dispersed(fit: MixedResults, name: str) -> str:
     return f"the family has no parameter for it: see whether an interaction with {name} is missing"
 
 
-DISPERSED = {"poisson": "nbinom2", "binomial": "beta_binomial"}
+ZEROS = ("", "zero_inflated_", "hurdle_", "truncated_")
+DISPERSED = {f"{zeros}poisson": f"{zeros}nbinom2" for zeros in ZEROS} | {"binomial": "beta_binomial"}
 """Families with a dispersion, for those without one."""
 
 

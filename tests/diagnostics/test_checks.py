@@ -1,5 +1,6 @@
 """Design check, collinearity, random effects, and the page."""
 
+import re
 import warnings
 
 import numpy as np
@@ -170,3 +171,25 @@ def test_the_page_survives_fits_that_are_wrong():
         assert {"convergence", "variances", "distribution"} <= set(page.to_frame().index)
         assert str(page)
         page.plot()
+
+
+@pytest.mark.parametrize(
+    "family", ["poisson", "zero_inflated_poisson", "hurdle_poisson", "truncated_poisson", "binomial"]
+)
+def test_the_family_that_is_advised_for_too_much_variation_fits_better(family):
+    """And no p value is written as zero."""
+    rng, g = np.random.default_rng(8), np.repeat(np.arange(20), 15)
+    x = rng.normal(size=300)
+    counts = rng.negative_binomial(0.8, 0.8 / (0.8 + np.exp(1.5 + 0.3 * x + 0.3 * rng.normal(size=20)[g])))
+    d = pd.DataFrame({"g": g, "x": x, "y": counts, "n": 12})
+    formula = "y ~ x + (1 | g)"
+    if family == "binomial":
+        d["y"], formula = rng.binomial(12, rng.beta(1.0, 1.5, 300)), "cbind(y, n - y) ~ x + (1 | g)"
+    if family == "truncated_poisson":
+        d = d[d["y"] > 0]
+    fit = mfx.glmer(formula, d, family=family)
+    page = mfx.check(fit).to_frame()
+    assert not page["found"].str.contains(r"p = 0\b(?!\.)", regex=True).any()
+    advised = re.fullmatch('try family="(.*)"', page.loc["dispersion", "advice"])
+    assert advised is not None
+    assert mfx.glmer(formula, d, family=advised[1]).llf > fit.llf + 10.0
