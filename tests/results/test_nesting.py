@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -86,6 +87,23 @@ RANDOM = (
     "(1 | g) + (1 | g:f)",
     "(1 | g) + (1 | h)",
 )
+TOLERANCE = 1e-6  # of a covariance of length one
+
+
+@cache
+def written(random):
+    """What ``difference`` asks of a model with these terms, and the covariances that they can give."""
+    model = contents(f"y ~ 1 + {random}", frame(n=36))
+    return model, dense(model.random)
+
+
+@cache
+def span(random):
+    """An orthonormal basis of the covariances of the model, residuals among them."""
+    covariances = written(random)[1]
+    n = round(len(covariances) ** 0.5)
+    U, size, _ = np.linalg.svd(np.column_stack([np.eye(n).ravel() / np.sqrt(n), covariances]), full_matrices=False)
+    return U[:, size > TOLERANCE * size[0]]
 
 
 def dense(random, count=60):
@@ -107,15 +125,11 @@ def dense(random, count=60):
 
 @pytest.mark.parametrize("large", RANDOM)
 def test_terms_are_contained_as_dense_covariances_say(large):
-    data = frame(n=36)
-    n = len(data)
-    outer = contents(f"y ~ 1 + {large}", data)
-    span = np.column_stack([np.eye(n).ravel() / np.sqrt(n), dense(outer.random)])
-    rank = np.linalg.matrix_rank(span, tol=1e-6)
+    outer, U = written(large)[0], span(large)
     for small in RANDOM:
-        inner = contents(f"y ~ 1 + {small}", data)
-        more = np.linalg.matrix_rank(np.column_stack([span, dense(inner.random)]), tol=1e-6)
-        assert bool(difference(inner, outer)) == (more > rank), (small, large)
+        inner, covariances = written(small)
+        outside = np.linalg.norm(covariances - U @ (U.T @ covariances), axis=0).max()
+        assert bool(difference(inner, outer)) == (outside > TOLERANCE), (small, large)
 
 
 def test_the_order_of_terms_levels_and_names_of_groups_says_nothing():
