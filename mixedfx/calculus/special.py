@@ -287,13 +287,14 @@ def log1p_ratio(x: Jet) -> Jet:
     return x.compose(_log1p_ratio)
 
 
-def logaddexp(a: Jet, b: Jet) -> Jet:
-    """``log(exp(a) + exp(b))``."""
-    return b + softplus(a - b)
-
-
-def _logaddexp(a: Any, b: Any) -> Any:
-    return b + softplus(a - b)
+def logaddexp(a: Any, b: Any) -> Jet:
+    """``log(exp(a) + exp(b))`` of jets, one of which may be plain; near the larger one however small the other is."""
+    difference: Jet = a - b
+    excess = softplus(difference)
+    total = b + excess
+    larger = a.value if isinstance(a, Jet) else a
+    value = np.where(difference.value > 0, larger + (excess.value - difference.value), total.value)
+    return Jet({**total.parts, (): value}, total.space)
 
 
 UFUNCS |= {
@@ -302,7 +303,7 @@ UFUNCS |= {
     np.log: log,
     np.log1p: log1p,
     np.sqrt: lambda x: x**0.5,
-    np.logaddexp: _logaddexp,
+    np.logaddexp: logaddexp,
     sp.expit: lambda x: exp(log_expit(x)),
     sp.log_expit: log_expit,
     sp.log_ndtr: log_ndtr,

@@ -68,6 +68,8 @@ class Family(ABC):
         Number of ordered categories of the response; 0 for one that has none.
     limit : str
         Name of the family that this one is at the end of the range of its last parameter, if there is one.
+    limit_end : float
+        That end, on the parameter's unbounded scale: inf or -inf.
     predictors : tuple of str
         Components with a linear predictor of their own; ``("mean",)`` unless :meth:`with_predictors` says more.
 
@@ -115,6 +117,7 @@ class Family(ABC):
     latent: bool = False
     n_categories: int = 0
     limit: str = ""
+    limit_end: float = np.inf
     first: float = 0.0  # what the data call the response that is 0 on the family's own scale
 
     def __init__(self, link: object = None) -> None:

@@ -181,6 +181,7 @@ class NegativeBinomial1(CountFamily):
     information_is_bound = True
     many_responses = True
     limit = "poisson"
+    limit_end = -np.inf
     parameters = (DISPERSION,)
 
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:

@@ -10,7 +10,7 @@ from scipy import special as sp
 
 from mixedfx._typing import Array, BoolArray
 from mixedfx.calculus.jets import Jet, Space, constant, seeds, where
-from mixedfx.calculus.special import cloglog_log_mean, softplus
+from mixedfx.calculus.special import cloglog_log_mean, logaddexp, softplus
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.base import Family
 from mixedfx.families.counts import CountFamily
@@ -18,7 +18,15 @@ from mixedfx.families.links import LOG, Mean
 from mixedfx.families.observed import POSITIVE_COUNTS, Observed, Support
 from mixedfx.families.parameters import ZERO_INFLATION
 
-__all__ = ["ExtraZeros", "Hurdle", "Truncated", "ZeroInflated", "parameters_at_limit", "with_zero_inflation"]
+__all__ = [
+    "ExtraZeros",
+    "Hurdle",
+    "Truncated",
+    "ZeroInflated",
+    "parameters_at_limit",
+    "sources_of_zeros",
+    "with_zero_inflation",
+]
 
 
 @final
@@ -185,7 +193,7 @@ class ZeroInflated(ExtraZeros):
         """``log(pi + (1 - pi) f(0))`` or ``log(1 - pi) + log f(y)``."""
         *inner, logit = parameters
         density = self.base.log_density(observed, mean, *inner)
-        return where(observed.y == 0, logit + softplus(density - logit), density) - softplus(logit)
+        return where(observed.y == 0, logaddexp(logit, density), density) - softplus(logit)
 
     def log_normaliser(self, observed: Observed, *parameters: Jet) -> Jet | Array | float:
         """As in the base."""
@@ -319,6 +327,27 @@ def with_zero_inflation(family: Family) -> Family:
     if family.mean_range == "real":
         raise SpecificationError(f"family {family.name!r} has no zeros to inflate; use one of counts or proportions")
     return ZeroInflated(family) if family.support.contains(np.zeros(1))[0] else Hurdle(family)
+
+
+def sources_of_zeros(family: Family) -> dict[str, float]:
+    """Return the estimated parameters that extra zeros may come from, with the end of each where none do.
+
+    They may stand for each other: extra zeros, and a variance larger than that of the family at the limit. There are
+    none without zero inflation.
+
+    Examples
+    --------
+    >>> from mixedfx.families import family_for, with_zero_inflation
+    >>> sources_of_zeros(with_zero_inflation(family_for("nbinom1")))
+    {'zero_inflation': -inf, 'dispersion': -inf}
+    """
+    if not isinstance(family, ZeroInflated):
+        return {}
+    base = family.innermost
+    ends = {ZERO_INFLATION.name: -np.inf}
+    if base.limit:
+        ends[base.parameters[-1].name] = base.limit_end
+    return {name: end for name, end in ends.items() if name not in family.fixed}
 
 
 def parameters_at_limit(small: Family, large: Family) -> tuple[str, ...] | None:

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from mixedfx._progress import watched
-from mixedfx._typing import Array
+from mixedfx._typing import Array, BoolArray
 from mixedfx.criterion.boundary import CERTIFIED_GAP, reopened, settled, widened
 from mixedfx.criterion.evaluation import Integrator, MarginalEvaluation
 from mixedfx.criterion.generalized_problem import GeneralizedProblem
 from mixedfx.criterion.mode import TOLERANCE
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.families.links import EVERYWHERE, LINKS
+from mixedfx.families.zeros import sources_of_zeros
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.generalized import (
     GeneralizedFit,
@@ -47,6 +48,8 @@ POLISHING_STEPS = 4
 POLISHED = 0.01  # share of the tolerance where they end: with a Hessian at hand a step costs little
 NEXT_TO = 1e-4  # relative distance of a parameter from the end of its range, which is tried too
 EXPLORING, EXPLORED = 1e-3, 8  # decrement, and steps, at which a search elsewhere is asked what it may find
+AS_GOOD_AS_INFINITE = 12.0  # size, on its unbounded scale, of a parameter that a look holds at its end
+UNNOTICED, HARDLY_NOTICED = 0.05, 5.0  # log-likelihood, given the random effects, that a source of zeros is worth
 SEARCHES = 2  # that a boundary usually asks for, where the narrower structures are counted
 EVALUATIONS_PER_STEP = 2  # on average, allowed to all searches together; a search that goes well needs 1 to 1.5
 INNER_SHARE, COARSEST = 1e-4, 1e-4  # of the inner iteration during the search: see inner_tolerance
@@ -130,6 +133,7 @@ def fit_generalized(
         optimum = _searched(problem, control, integrate, first, hessian)
         if start is None:
             optimum = _from_stations(problem, control, integrate, first, optimum)
+            optimum = _from_sources_of_zeros(problem, control, integrate, first, optimum)
         optimum, starts = _from_elsewhere(problem, control, integrate, first, optimum)
     except FloatingPointError as error:
         raise not_computable(problem, error) from error
@@ -151,23 +155,80 @@ def _from_stations(
     found: Optimum[MarginalEvaluation],
 ) -> Optimum[MarginalEvaluation]:
     """Search small models again from elsewhere in the ranges of correlations, for a higher maximum there."""
-    layout, own = problem.assembly.rows.layout, problem.theta_slice
-    few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
-    if found.cut or control.start is not None or not few or not np.isfinite(found.point.value):
+    if control.start is not None or not _is_small(problem, found):
         return found
-    coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
+    own = problem.theta_slice
     for theta in station_thetas(problem.covariance, start[own]):
         begin = start.copy()
         begin[own] = theta
-        try:
-            again = _minimize(problem, begin, coarse, integrate)
-            if again.point.value - 2.0 * again.decrement < found.point.value - CERTIFIED_GAP:
-                again = _minimize(problem, again.x, control, integrate)
-                again = _beyond_boundaries(problem, control, integrate, again)
-        except (FloatingPointError, SpecificationError):
-            continue
-        if again.converged and again.point.value < found.point.value - CERTIFIED_GAP:
-            found = again
+        found = _explored(problem, control, integrate, begin, found)
+    return found
+
+
+def _is_small(problem: GeneralizedProblem, found: Optimum[MarginalEvaluation]) -> bool:
+    """Whether there are so few random effects that other maxima are worth a look, and a search that has ended."""
+    layout = problem.assembly.rows.layout
+    few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
+    return few and not found.cut and bool(np.isfinite(found.point.value))
+
+
+def _explored(
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    begin: Array,
+    found: Optimum[MarginalEvaluation],
+    held: BoolArray | None = None,
+) -> Optimum[MarginalEvaluation]:
+    """The higher one of a maximum and of that near ``begin``, which is searched to the end if it may be the higher.
+
+    The first look leaves the parameters ``held`` (k,) where they are.
+    """
+    coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
+    try:
+        again = _minimize(problem, begin, coarse, integrate, held=held)
+        if again.point.value - 2.0 * again.decrement < found.point.value - CERTIFIED_GAP:
+            again = _minimize(problem, again.x, control, integrate)
+            again = _beyond_boundaries(problem, control, integrate, again)
+    except (FloatingPointError, SpecificationError):
+        return found
+    return again if again.converged and again.point.value < found.point.value - CERTIFIED_GAP else found
+
+
+def _from_sources_of_zeros(
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    start: Array,
+    found: Optimum[MarginalEvaluation],
+) -> Optimum[MarginalEvaluation]:
+    """Look at the smaller models, each without one of two sources of zeros, and search on from one that is better.
+
+    Each may stand for the other, so that the likelihood has a maximum with either. A source is left out where the
+    other one has run to its end, and where the data, given the random effects, hardly notice it.
+    """
+    sources = sources_of_zeros(problem.family)
+    if len(sources) < 2 or not _is_small(problem, found):
+        return found
+    state, model = found.point.state, problem.model
+    names = (*problem.family.predictors[1:], *problem.family.phi_names)
+    places = {name: len(model.auxiliaries) - len(names) + k for k, name in enumerate(names)}
+    held = {name: np.zeros(found.x.size, dtype=bool) for name in sources}
+    at_end, worth = found.x.copy(), {}
+    here = float(model.likelihood.value(state.mode.eta, state.auxiliary).sum())
+    for name, end in sources.items():
+        span, matrix = model.extra_slices[places[name]], model.auxiliaries[places[name]].matrix
+        level = float(np.copysign(AS_GOOD_AS_INFINITE, end))
+        held[name][problem.theta_slice.stop :][span] = True
+        at_end[held[name]] = np.linalg.lstsq(matrix, np.full(len(matrix), level), rcond=None)[0]
+        without = list(state.auxiliary)
+        without[places[name]] = np.full_like(state.auxiliary[places[name]], level)
+        worth[name] = here - float(model.likelihood.value(state.mode.eta, without).sum())
+    for name, other in ((name, other) for name in sources for other in sources if name != other):
+        ended = worth[other] < UNNOTICED
+        if ended or UNNOTICED <= worth[name] < HARDLY_NOTICED:
+            begin = np.where(held[name], at_end, np.where(held[other] & ended, start, found.x))
+            found = _explored(problem, control, integrate, begin, found, held[name])
     return found
 
 
@@ -358,13 +419,16 @@ def _minimize(
     *,
     spent: int = 0,
     hessian: Array | None = None,
+    held: BoolArray | None = None,
 ) -> Optimum[MarginalEvaluation]:
     """Search with warm starts: every mode is sought from where the last accepted one leads one to expect it.
 
     ``spent`` evaluations were made before: the work on a hopeless problem is bounded. ``hessian`` (k, k) is what the
-    one at the start is known to be, or nearly.
+    one at the start is known to be, or nearly. The parameters ``held`` (k,) stay where they start.
     """
     lower, upper = problem.bounds
+    if held is not None:
+        lower, upper = np.where(held, start, lower), np.where(held, start, upper)
     last: list[MarginalEvaluation] = []
 
     def function(x: Array) -> MarginalEvaluation:

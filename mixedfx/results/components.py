@@ -29,12 +29,12 @@ __all__ = [
 
 INFINITE_LOGIT = 15.0  # a probability of 3e-7 or less is none
 LIMITS = {
-    ("nbinom2", "dispersion"): (True, "counts vary no more than Poisson's"),
-    ("nbinom1", "dispersion"): (False, "counts vary no more than Poisson's"),
-    ("beta_binomial", "dispersion"): (True, "proportions vary no more than binomial ones"),
-    ("student_t", "df"): (True, "the tails are no heavier than a normal distribution's"),
+    ("nbinom2", "dispersion"): "counts vary no more than Poisson's",
+    ("nbinom1", "dispersion"): "counts vary no more than Poisson's",
+    ("beta_binomial", "dispersion"): "proportions vary no more than binomial ones",
+    ("student_t", "df"): "the tails are no heavier than a normal distribution's",
 }
-"""By family and parameter: whether its limit is at large values, and what the data show there."""
+"""By family and parameter: what the data show at its limit."""
 
 
 def component_tables(problem: GeneralizedProblem, estimate: Array, covariance: Array) -> dict[str, pd.DataFrame]:
@@ -128,7 +128,8 @@ def _limit_note(problem: GeneralizedProblem, estimate: Array, name: str) -> str:
     words = f"the {name.replace('_', ' ')} has run to its limit"
     component = next((c for c in problem.components if c.name == name), None)
     if name != "zero_inflation" or component is None:
-        is_large, meaning = LIMITS.get((problem.family.innermost.name, name), (True, ""))
+        innermost = problem.family.innermost
+        meaning, is_large = LIMITS.get((innermost.name, name), ""), innermost.limit_end > 0
         if component is None:
             size = float(estimate[_family_positions(problem, estimate)][problem.family.phi_names.index(name)])
         else:

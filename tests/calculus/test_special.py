@@ -74,6 +74,13 @@ def test_numpy_and_scipy_functions_of_jets(name):
         assert result.part(KEYS[order]) == pytest.approx(derivative(lower, 0.0, 1e-2), rel=1e-8, abs=1e-8)
 
 
+@pytest.mark.parametrize("far", [-1e3, -1e71])
+def test_a_sum_of_exponentials_is_the_larger_one_however_small_the_other_is(far):
+    (x, y), _ = seeds([np.array([0.4, -2.0]), np.array([far, far])], [], 1)
+    for both in (np.logaddexp(x, y), np.logaddexp(y, x)):
+        assert both.value.tolist() == [0.4, -2.0]
+
+
 def test_mixed_partial_derivatives():
     """Of ``f = a**3 + b c a**2 + 0.5 a + 0.5 b c + b``, by hand."""
     result, (a, b, c) = random_jet(np.random.default_rng(1))

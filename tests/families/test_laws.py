@@ -85,12 +85,13 @@ def test_deviances_of_textbooks():
 
 
 @pytest.mark.parametrize("name", ["poisson", "nbinom2", "nbinom1", "binomial", "beta_binomial", "tweedie"])
-def test_zero_inflation_that_vanishes(name):
+@pytest.mark.parametrize("logit", [-45.0, -1e71])
+def test_zero_inflation_that_vanishes(name, logit):
     base = family_for(name)
     inflated = with_zero_inflation(base)
     phi = np.full(len(base.phi_names), 0.3)
     y = np.array([0.0, 1.0, 0.0])
-    left = inflated.derivatives(inflated.observe(y), np.column_stack([ETA, np.full(3, -45.0)]), phi)
+    left = inflated.derivatives(inflated.observe(y), np.column_stack([ETA, np.full(3, logit)]), phi)
     right = base.derivatives(base.observe(y), ETA, phi)
     for order in range(4):
         assert left[order][(slice(None), *(0,) * order)] == pytest.approx(right[order], rel=1e-12, abs=1e-12)
