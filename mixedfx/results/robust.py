@@ -88,9 +88,12 @@ class Robust(TestedCoefficients):
     @property
     def _doubts(self) -> tuple[str, ...]:
         """Notes on what the tests are worth."""
-        smallest = float(self.denominator.of_rows(np.eye(len(self.params))).min(initial=np.inf))
-        few = f"Some tests have {smallest:.1f} degrees of freedom only: few clusters say what these coefficients are."
-        return (*([few] if smallest < FEW else []), *([UNFINISHED] if not self.fit.converged else []))
+        df = pd.Series(self.denominator.of_rows(np.eye(len(self.params))), self.params.index)
+        told = [
+            f"The test of coefficient {name} has {smallest:.1f} degrees of freedom only: few clusters say what it is."
+            for name, smallest in df[df < FEW].nsmallest(1).items()
+        ]
+        return (*told, *([UNFINISHED] if not self.fit.converged else []))
 
     def _analyses(self, *, random: bool, further: bool) -> tuple[AdaptedFit, ...]:
         return (mixed_fit(self.fit, self.denominator, random=random, further=further),)

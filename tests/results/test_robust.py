@@ -1,6 +1,7 @@
 """Cluster-robust tests: against n by n matrices, clubSandwich of R, statsmodels, likelihoods of clusters, and laws."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -294,6 +295,8 @@ def test_few_clusters_are_told_below_every_table():
     robust = mfx.lmer("y ~ x + f + (1 | school)", few).robust()
     for table in (robust, robust.anova().summary(), robust.emmeans("f"), mfx.joint_tests(robust).summary()):
         assert "degrees of freedom only: few clusters" in " ".join(str(table).split())
+        named = re.search(r"coefficient (\S+) has ([\d.]+) degrees", " ".join(str(table).split()))
+        assert float(named[2]) == pytest.approx(robust.to_frame()["df"][named[1]], abs=0.05)
 
 
 def test_the_table_says_what_it_is():
