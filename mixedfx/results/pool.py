@@ -121,7 +121,6 @@ class Pooled(TestedCoefficients):
             first,
             self.denominator,
             partial(_cross_product_root, self.fits),
-            np.nan,
             "pooled",
             "each fit, pooled.fits[0]",
             " here, and give it to mfx.pool(fits, ddf=…)",

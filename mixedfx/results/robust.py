@@ -79,7 +79,6 @@ class Robust(TestedCoefficients):
             fit,
             self.denominator,
             partial(getattr, fit.solution, "cross_product_root"),
-            fit.scale,
             "robust",
             "the fit, robust.fit",
             remarks=self._doubts,

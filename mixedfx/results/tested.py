@@ -45,8 +45,6 @@ class Calibrated:
         Covariance of the fixed effects, and degrees of freedom of combinations of them.
     root : callable
         Returns ``R`` (p, p) with ``R'R`` the cross-products by which terms are adjusted for each other.
-    mean_square : float
-        What F is multiplied by to be a mean square; nan where it is none.
     words : str
         What standard errors and tests are called: robust, pooled.
     whose : str
@@ -64,7 +62,6 @@ class Calibrated:
     fit: MixedResults
     denominator: Denominator
     root: Callable[[], Array]
-    mean_square: float
     words: str
     whose: str
     ddf: str = ""

@@ -238,7 +238,9 @@ def test_what_is_tested_together_does_not_depend_on_how_it_is_written():
 def test_balanced_within_subjects_it_is_hotellings_test():
     """With one row a subject and cell the test of a within factor is Hotelling's T squared, with its own df."""
     ergostool = mfx.load_dataset("ergostool")
-    test = mfx.lmer("effort ~ Type + (1 | Subject)", ergostool).robust().anova().to_frame().loc["Type"]
+    table = mfx.lmer("effort ~ Type + (1 | Subject)", ergostool).robust().anova().to_frame()
+    assert list(table.columns) == ["df", "den_df", "F", "PR(>F)"]  # no mean squares, which F is no ratio of
+    test = table.loc["Type"]
     wide = ergostool.pivot(index="Subject", columns="Type", values="effort").to_numpy()
     contrasts = wide[:, 1:] - wide[:, :1]
     m, q = contrasts.shape

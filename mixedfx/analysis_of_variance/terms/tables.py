@@ -145,7 +145,8 @@ def _of_tested(beta: Array, found: Calibrated) -> AnalysedFit:
     fit, canonical = found.fit, found.canonical
     part = _fixed_part(fit, found.denominator, found.root)
     rows = None if canonical is None else lambda: canonical
-    return AnalysedFit(part, beta, found.denominator, found.mean_square, rows=rows, notes=found.remarks)
+    no_squares = np.nan  # F of such errors is no ratio of mean squares, and shares of variation mean nothing
+    return AnalysedFit(part, beta, found.denominator, no_squares, rows=rows, notes=found.remarks)
 
 
 def _fixed_part(fit: MixedResults, denominator: Denominator, cross_products: Callable[[], Array]) -> FixedPart:
