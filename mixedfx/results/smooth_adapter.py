@@ -83,7 +83,7 @@ class SmoothDenominator(Denominator):
         return self.fixed.label
 
     @cached_property
-    def covariance(self) -> Array:  # type: ignore[override]
+    def covariance(self) -> Array:
         """Covariance (p + q, p + q) of the errors."""
         return smooth_joint(self.fit)
 
@@ -107,7 +107,7 @@ class SmoothDenominator(Denominator):
         variance = np.einsum("ri,ij,rj->r", rows, self.covariance, rows)
         moved = np.einsum("ri,kij,rj->rk", rows, slopes, rows, optimize=True)
         error = np.einsum("rk,kl,rl->r", moved, spread, moved)
-        return np.divide(2.0 * variance**2, error, out=np.full(len(rows), np.inf), where=error > 0)
+        return np.asarray(np.divide(2.0 * variance**2, error, out=np.full(len(rows), np.inf), where=error > 0))
 
     def joint(self, rows: Array) -> tuple[float, float]:
         """Return those of independent rows together."""
