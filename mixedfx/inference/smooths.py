@@ -229,7 +229,9 @@ class _Equations:
         size = int(rows.shape[1])
         ridge = np.concatenate([np.zeros(p), np.ones(size - p)])
         starts = p + np.concatenate([[0], np.cumsum([z.shape[1] for z in Z])])
-        return cls(roots, starts.astype(np.intp), splu(sp.csc_array(rows.T @ rows + sp.diags_array(ridge))), size)
+        M = sp.csc_array(rows.T @ rows + sp.diags_array(ridge))
+        solver = splu(M, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        return cls(roots, starts.astype(np.intp), solver, size)
 
     def inverse(self, columns: IntArray) -> Array:
         """Return columns (size, c) of the inverse of M."""
