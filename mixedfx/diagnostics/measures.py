@@ -46,9 +46,7 @@ def icc(fit: Any, *, by_group: bool = False) -> Any:
     fit : MixedResults
         For a generalised model the shares are those of the linear predictor, and the family has its own variance there:
         pi²/3 for a logit, 1 for a probit, ``log(1 + Var/mean²)`` for a log link at the average mean, else by the delta
-        method. A term with one level a row counts as overdispersion. A residual variance that differs between rows
-        (prior weights: ``sigma² / w``; a residual structure; a dispersion formula) is averaged over them, so that
-        weights on another scale say the same.
+        method. A term with one level a row counts as overdispersion.
     by_group : bool
         Whether to return one row for each grouping factor.
 
@@ -98,8 +96,7 @@ def r2(fit: Any) -> pd.Series[float]:
     Parameters
     ----------
     fit : MixedResults
-        A generalised model is measured on the scale of the linear predictor, as by :func:`icc`; a residual variance
-        that differs between rows is averaged over them.
+        A generalised model is measured on the scale of the linear predictor, as by :func:`icc`.
 
     Returns
     -------
@@ -210,13 +207,12 @@ def _generalized_shares(fit: MixedResults) -> _Shares:
 def _distribution_variance(fit: MixedResults) -> float:
     """Variance of the family on the scale of the linear predictor at the average mean, averaged over the rows.
 
-    It differs between rows only if the dispersion has a formula, or is divided by weights.
+    It differs between rows only if the dispersion has a formula.
     """
     family, link, eta = fit.solution.family, fit.solution.family.mean_link, fit.linear_predictors
-    weights = fit.design.weights if family.precision_weights and fit.design.represented is None else None
     middle = link(np.array([link.mean(eta[:, 0]).mean()]))
     points = middle if eta.shape[1] == 1 else np.column_stack([np.repeat(middle, len(eta)), eta[:, 1:]])
-    variance = float(np.mean(family.link_variance(points, fit.solution.response.phi, weights=weights)))
+    variance = float(np.mean(family.link_variance(points, fit.solution.response.phi)))
     if not np.isfinite(variance):
         raise SpecificationError(
             f"shares of variance are not defined: {_without_variance(fit)}; compare the standard deviations of the "
@@ -264,12 +260,9 @@ def random_variances(fit: MixedResults) -> dict[str, float]:
 
 
 def _residual_variance(fit: MixedResults) -> float:
-    """Residual variance, averaged over the rows where it differs between them: by a structure, or by their weights."""
-    if fit.design.represented is not None:  # rows that stand for others have one variance, or nothing has been averaged
-        return fit.scale
-    variances = fit.solution.response.residual_variances()
-    assert variances is not None
-    return float(np.mean(variances[0]))
+    """Residual variance of a row of weight one; averaged over the rows if the residuals have a structure."""
+    bound = fit.solution.residual
+    return fit.scale if bound is None else float(fit.scale * np.mean(bound.relative_variances(fit.solution.rho)))
 
 
 def vif(fit: Any) -> StatsTable:

@@ -469,14 +469,7 @@ class Family(ABC):
         return moments.unit_deviance(self, observed, eta, phi)
 
     @final
-    def link_variance(
-        self,
-        eta: ArrayLike,
-        phi: ArrayLike = (),
-        *,
-        method: VarianceName | None = None,
-        weights: ArrayLike | None = None,
-    ) -> Array:
+    def link_variance(self, eta: ArrayLike, phi: ArrayLike = (), *, method: VarianceName | None = None) -> Array:
         """Variance of the distribution on the scale of the linear predictor, for R² and intraclass correlations.
 
         Parameters
@@ -488,14 +481,12 @@ class Family(ABC):
         method : {"latent", "lognormal", "trigamma", "delta"}, optional
             The variance of the latent variable (pi²/3 for a logit), ``log(1 + Var/mu²)`` or ``trigamma(mu²/Var)``
             for a log link, or the delta method. By default the first that exists.
-        weights : array, optional
-            They divide the dispersion where the family has ``precision_weights``.
 
         References
         ----------
         Nakagawa, S., Johnson, P. C. D. and Schielzeth, H. (2017). J. R. Soc. Interface 14, 20170213.
         """
-        return moments.link_variance(self, np.asarray(eta, dtype=float), phi, method, weights)
+        return moments.link_variance(self, np.asarray(eta, dtype=float), phi, method)
 
     @final
     def start_eta(self, observed: Observed) -> Array:

@@ -147,53 +147,46 @@ def _saturated(family: Family, observed: Observed, eta: Array, phi: ArrayLike) -
     return best
 
 
-Weights: TypeAlias = "ArrayLike | None"
-
-
-def link_variance(
-    family: Family, eta: Array, phi: ArrayLike, method: VarianceName | None, weights: Weights = None
-) -> Array:
+def link_variance(family: Family, eta: Array, phi: ArrayLike, method: VarianceName | None) -> Array:
     """See :meth:`Family.link_variance`."""
     if method is not None:
         if method not in LINK_VARIANCES:
             raise SpecificationError(f"unknown method {method!r}; choose from {', '.join(map(repr, LINK_VARIANCES))}")
-        return LINK_VARIANCES[method](family, eta, phi, weights)
+        return LINK_VARIANCES[method](family, eta, phi)
     latent = family.latent and family.link.latent_variance is not None
-    return (_latent if latent else _lognormal if family.link == LOG else _delta)(family, eta, phi, weights)
+    return (_latent if latent else _lognormal if family.link == LOG else _delta)(family, eta, phi)
 
 
-def _latent(family: Family, eta: Array, phi: ArrayLike, weights: Weights) -> Array:
+def _latent(family: Family, eta: Array, phi: ArrayLike) -> Array:
     if not family.latent or family.link.latent_variance is None:
         raise SpecificationError(f"{family!r} has no latent variance; choose 'delta'")
     return np.full(evaluate.columns(family, eta)[0].shape, family.link.latent_variance)
 
 
-def _lognormal(family: Family, eta: Array, phi: ArrayLike, weights: Weights) -> Array:
-    average, variance = _moments_of_log_link(family, eta, phi, weights, "lognormal")
+def _lognormal(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    average, variance = _moments_of_log_link(family, eta, phi, "lognormal")
     return np.asarray(np.log1p(variance / average**2))
 
 
-def _trigamma(family: Family, eta: Array, phi: ArrayLike, weights: Weights) -> Array:
-    average, variance = _moments_of_log_link(family, eta, phi, weights, "trigamma")
+def _trigamma(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    average, variance = _moments_of_log_link(family, eta, phi, "trigamma")
     return np.asarray(sp.polygamma(1, average**2 / variance))
 
 
-def _moments_of_log_link(
-    family: Family, eta: Array, phi: ArrayLike, weights: Weights, method: str
-) -> tuple[Array, Array]:
+def _moments_of_log_link(family: Family, eta: Array, phi: ArrayLike, method: str) -> tuple[Array, Array]:
     if family.link != LOG:
         raise SpecificationError(f"method {method!r} is for a log link; choose 'delta' for {family!r}")
-    return mean_and_variance(family, eta, phi, weights=weights)
+    return mean_and_variance(family, eta, phi)
 
 
-def _delta(family: Family, eta: Array, phi: ArrayLike, weights: Weights) -> Array:
-    average, variance = mean_and_variance(family, eta, phi, weights=weights)
+def _delta(family: Family, eta: Array, phi: ArrayLike) -> Array:
+    average, variance = mean_and_variance(family, eta, phi)
     first = evaluate.columns(family, eta)[0]
     slope = np.asarray(family.mean_link.inverse(first, 1)[1]) * average / family.mean_link.mean(first)
     return np.asarray(variance / slope**2)
 
 
-LINK_VARIANCES: dict[str, Callable[[Family, Array, ArrayLike, Weights], Array]] = {
+LINK_VARIANCES: dict[str, Callable[[Family, Array, ArrayLike], Array]] = {
     "latent": _latent,
     "lognormal": _lognormal,
     "trigamma": _trigamma,
