@@ -46,7 +46,8 @@ def icc(fit: Any, *, by_group: bool = False) -> Any:
     fit : MixedResults
         For a generalised model the shares are those of the linear predictor, and the family has its own variance there:
         pi²/3 for a logit, 1 for a probit, ``log(1 + Var/mean²)`` for a log link at the average mean, else by the delta
-        method. A term with one level a row counts as overdispersion.
+        method. A term with one level a row counts as overdispersion. With ``weights=`` the shares are those of a row of
+        weight 1, as in R: other units of the weights are other shares.
     by_group : bool
         Whether to return one row for each grouping factor.
 

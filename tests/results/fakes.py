@@ -44,6 +44,7 @@ class FakeFit:
     certificate: object = "The criterion could fall by at most 3e-13."
     notes: tuple = ()
     smooths: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fitted_smooths: tuple = ()
 
     @property
     def params(self):
