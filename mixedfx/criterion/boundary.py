@@ -285,7 +285,8 @@ def followed(
 
     Next to the boundary the curvature in a standard deviation is twice a slope in its variance, which vanishes where
     the data are about to close the direction: its sign says that the criterion falls, not that it falls by anything
-    worth mentioning. Along a flat, curved valley a parabola promises a fall that is not there.
+    worth mentioning. Along a flat, curved valley a parabola promises a fall that is not there. Where the criterion
+    falls along the other directions there is no optimum anyway: its fall along these is left out.
 
     Parameters
     ----------
@@ -296,6 +297,9 @@ def followed(
     """
     if found.ways.size == 0:
         return found
+    gap, whole = found.rest
+    if gap > CERTIFIED_GAP:  # no optimum, whatever else there is
+        return replace(found, gap=gap, whole_gap=whole, negative=0, ways=found.ways[:, :0])
     falls = np.array([_fall(function, x, value, way, lower, upper) for way in found.ways.T])
     gap, whole = (rest + float(falls.max()) for rest in found.rest)
     real = int(np.count_nonzero(falls[: found.negative] > CERTIFIED_GAP))
