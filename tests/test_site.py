@@ -160,7 +160,7 @@ def renamed():
     d["x2"], d["x3"] = d["item"] % 2, d["item"] % 3
     small, large = (mfx.lmer(f"y ~ {x} + (1 | g)", d, reml=False) for x in ("1", "x"))
     fit = mfx.lmer("y ~ x + f + x2 + x3 + (x | g) + (1 | Subject)", d)
-    fits = [mfx.lmer("y ~ x2 + x3 + (1 | g)", d.assign(x2=d["x2"] + shift * d["x"])) for shift in (0, 0.1, 0.2)]
+    fits = [mfx.lmer("y ~ x2 + x3 + f + (1 | g)", d.assign(x2=d["x2"] + shift * d["x"])) for shift in (0, 0.1, 0.2)]
     meta = mfx.lmer("yi ~ 1 + (1 | study)", d, residual=mfx.KnownVariance("vi"))
     names = {"fit": fit, "fit0": small, "fit1": large, "small": small, "large": large, "meta": meta, "fits": fits}
     return names | {"mfx": mfx, "d": d, "new": d[:5], "means": mfx.emmeans(fit, "f")}
