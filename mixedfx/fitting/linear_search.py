@@ -45,6 +45,7 @@ LONG_SEARCH = 10  # evaluations; a longer search met a surface that is far from 
 NEAR_BOUND = 0.25  # share of its range: a parameter of the residuals that is so near to its bound has run away …
 NEAR_END = 0.02  # … or so near to the end of the range of its natural value
 LESS = 0.3  # of the moments' standard deviations: what correlated residuals leave to the random effects
+MOST_BY_DIFFERENCES = 8  # parameters beyond which a curvature by differences is too dear for searches from elsewhere
 EXPLORING, PROMISING, EXPLORED = 1e-6, 1e-5, 30  # decrement, gain, and steps at which a search elsewhere is given up
 WIDER = 3.0  # a second search starts with so many times the moments' standard deviations, without correlations
 
@@ -258,7 +259,8 @@ def _stations(problem: LinearProblem, found: Optimum[GaussianEvaluation]) -> Ite
     model, criterion = problem.covariance, problem.criterion
     k = model.n_theta
     theta, rho = np.split(criterion.start, [k])
-    if _has_few_effects(problem) or has_free_correlation(model, found.x[:k], SMALL_SD):
+    dear = problem.residual is not None and found.x.size > MOST_BY_DIFFERENCES
+    if not dear and (_has_few_effects(problem) or has_free_correlation(model, found.x[:k], SMALL_SD)):
         yield from (np.concatenate([station, rho]) for station in station_thetas(model, theta))
     rho, lower, upper = found.x[k:], criterion.search_lower[k:], criterion.upper[k:]
     at_bound = np.minimum(rho - lower, upper - rho) < NEAR_BOUND * (upper - lower)
