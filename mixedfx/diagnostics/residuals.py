@@ -222,16 +222,12 @@ def least_confounded_residuals(fit: Any) -> pd.Series[float]:
         raise SpecificationError(f"least-confounded residuals take at most {MOST_ROWS} rows, found {results.nobs}")
     design, theta = results.design, results.theta.to_numpy()
     root = np.ones(results.nobs) if design.weights is None else np.sqrt(design.weights)
-    basis = np.linalg.qr(root[:, None] * results.solution.problem.assembly.rows.columns[:, :-1])[0]
+    columns = root[:, None] * results.solution.problem.assembly.rows.columns[:, :-1]
+    beside = np.linalg.qr(columns, mode="complete")[0][:, columns.shape[1] :]
     half = root[:, None] * (results.model.exog_re @ results.model.Lambda(theta)).toarray()
-    inverse = np.linalg.inv(np.eye(results.nobs) + half @ half.T)
-    solved = inverse @ basis
-    projection = inverse - solved @ np.linalg.solve(basis.T @ solved, solved.T)
-    shares, vectors = np.linalg.eigh(0.5 * (projection + projection.T))
-    kept = np.arange(basis.shape[1], results.nobs)[::-1]  # the p smallest are the space of the fixed effects
-    values = (
-        np.sqrt(np.maximum(shares[kept], 0.0))
-        * (vectors[:, kept].T @ (root * results.residuals("marginal")))
-        / results.sigma
-    )
-    return pd.Series(values, index=pd.Index(shares[kept], name="share"), name="residual")
+    axes, sizes, _ = np.linalg.svd(beside.T @ half)  # no inverse: variances may be huge beside the residual's
+    spread = np.ones(len(axes))
+    spread[: sizes.size] += sizes**2
+    vectors, shares = (beside @ axes)[:, ::-1], 1.0 / spread[::-1]
+    values = np.sqrt(shares) * (vectors.T @ (root * results.residuals("marginal"))) / results.sigma
+    return pd.Series(values, index=pd.Index(shares, name="share"), name="residual")

@@ -192,3 +192,15 @@ def test_what_cannot_be_done_is_said(sleep):
     with pytest.raises(TypeError, match="results of lmer or glmer"):
         mfx.influence(sleep)
     assert len(mfx.influence(fit, sleep["Days"]).params) == 10
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.MixedfxWarning")
+def test_least_confounded_residuals_beside_a_huge_variance():
+    """Found by the fuzzer: the variance of the groups was 1e18 times that of the residuals."""
+    rng = np.random.default_rng(3)
+    g, noise = np.repeat(np.arange(8), 6), rng.normal(size=48)
+    level = 1e3 * rng.normal(size=8)[g]
+    for size in (1.0, 1e-4):
+        frame = pd.DataFrame({"y": level + size * noise, "g": g})
+        found = np.asarray(mfx.least_confounded_residuals(mfx.lmer("y ~ 1 + (1 | g)", frame)))
+        assert np.sum(found**2) == pytest.approx(47, rel=1e-4)  # REML: rows less fixed effects
