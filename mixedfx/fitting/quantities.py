@@ -18,7 +18,6 @@ __all__ = [
     "FamilyParameter",
     "LinearQuantity",
     "OfAll",
-    "OfTheta",
     "PositiveParameter",
     "Quantity",
     "ResidualSd",
@@ -299,32 +298,4 @@ class PositiveParameter(Quantity):
         """Return its gradient (k,)."""
         out = np.zeros(phi.size)
         out[self.position] = self.value(phi)
-        return out
-
-
-@dataclass(frozen=True)
-class OfTheta(Quantity):
-    """A quantity of theta and ``log sigma^2``, the latter 0 here, in the place where all parameters have theta."""
-
-    inner: Quantity
-    place: slice
-
-    @property
-    def lower(self) -> float:  # type: ignore[override]
-        """Smallest possible value."""
-        return self.inner.lower
-
-    @property
-    def upper(self) -> float:  # type: ignore[override]
-        """Largest possible value."""
-        return self.inner.upper
-
-    def value(self, phi: Array) -> float:
-        """Return the quantity on the user's scale."""
-        return self.inner.value(np.append(phi[self.place], 0.0))
-
-    def gradient(self, phi: Array) -> Array:
-        """Return its gradient (k,)."""
-        out = np.zeros(phi.size)
-        out[self.place] = self.inner.gradient(np.append(phi[self.place], 0.0))[:-1]
         return out

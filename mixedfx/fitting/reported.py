@@ -25,7 +25,6 @@ from mixedfx.fitting.quantities import (
     FamilyParameter,
     LinearQuantity,
     OfAll,
-    OfTheta,
     Quantity,
     ResidualSd,
     StandardDeviation,
@@ -140,8 +139,7 @@ class Reported:
 
     def among_all(self, places: IntArray) -> Reported:
         """Return the number as a function of all parameters, among which its own have these places."""
-        found = (None if one is None else OfAll(one, places) for one in (self.quantity, self.unbounded))
-        quantity, unbounded = found
+        quantity, unbounded = (one and OfAll(one, places) for one in (self.quantity, self.unbounded))
         return replace(self, quantity=quantity, unbounded=unbounded)
 
     @property
@@ -232,7 +230,7 @@ def _of_term(
             StandardDeviation(slot, matrix, i, scale) if i == j else EffectCorrelation(slot, matrix, i, j)
         )
         if place is not None:
-            quantity = OfTheta(quantity, place)
+            quantity = OfAll(quantity, np.append(np.arange(place.start, place.stop), -1))  # sigma is 1
         if i == j:
             yield Reported(name, "random", "covariance", quantity, LOGARITHM)
         else:
