@@ -23,6 +23,7 @@ from mixedfx.fitting.generalized import (
     inverse_information,
     unit_at,
 )
+from mixedfx.fitting.obstacles import has_collapsed
 from mixedfx.fitting.starts import (
     FEW_EFFECTS,
     NUDGES,
@@ -169,7 +170,13 @@ def _is_small(problem: GeneralizedProblem, found: Optimum[MarginalEvaluation]) -
     """Whether there are so few random effects that other maxima are worth a look, and a search that has ended."""
     layout = problem.assembly.rows.layout
     few = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True)) <= FEW_EFFECTS
-    return few and not found.cut and bool(np.isfinite(found.point.value))
+    return few and not _is_hopeless(problem, found)
+
+
+def _is_hopeless(problem: GeneralizedProblem, found: Optimum[MarginalEvaluation]) -> bool:
+    """Whether a search from elsewhere has nothing to find: the limit is used up, or there is no maximum."""
+    endless = not found.converged and has_collapsed(problem, found.x)
+    return endless or found.cut or not np.isfinite(found.point.value)
 
 
 def _explored(
@@ -297,7 +304,7 @@ def _searched(
     effort.spend(SEARCHES * found.evaluations)
     at, covariance = found.point, problem.covariance
     lost = not found.converged or has_free_correlation(covariance, at.theta, SMALL_SD * unit_at(at))
-    if found.cut or not lost or not np.isfinite(at.value):
+    if not lost or _is_hopeless(problem, found):
         return found
     for narrower in narrower_models(problem.design, covariance):
         if effort.is_used_up:
@@ -342,7 +349,7 @@ def _beyond_boundaries(
     evaluations = found.evaluations
     for elsewhere in RESTARTS:
         at = found.point
-        if found.cut or not np.isfinite(at.value):
+        if _is_hopeless(problem, found):
             break
         theta = elsewhere(problem.covariance, at, unit_at(at))
         if theta is None:

@@ -31,6 +31,7 @@ EIGENVALUE_FLOOR = 1e-7  # of the scaled curvature, relative to its largest eige
 SUFFICIENT_DECREASE = 1e-4  # Armijo's constant
 SHORT_STEP, STUCK = 1e-3, 10  # so many steps in a row of a smaller fraction end the search
 SMALLEST_STEP = 1e-10  # give up a line search below this fraction of the Newton step
+UNCOMPUTABLE, FAR_SHORTER = 4, 0.01  # after so many trials in a row without a value a step becomes far shorter
 LARGEST_MOVE = 4.0  # along no principal direction an unbounded parameter moves by more than this times (1 + its size)
 LOPSIDED = 1e3  # a larger entry beside a unit diagonal asks for another scale …
 EQUILIBRATIONS = 20  # … found in so many steps at the most
@@ -314,7 +315,7 @@ class _Trial(Generic[P]):
 def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array, box: Box) -> _Trial[P]:
     """Backtrack along the projected step until the function falls enough; ``point`` None if it never does."""
     slack = ROUNDING * abs(point.value)
-    fraction, evaluations = 1.0, 0
+    fraction, evaluations, uncomputable = 1.0, 0, 0
     while fraction > SMALLEST_STEP:
         trial_x = box.clipped(x + fraction * step)
         slope = float(point.gradient @ (trial_x - x))
@@ -324,7 +325,9 @@ def _line_search(function: Callable[[Array], P], x: Array, point: P, step: Array
         good = math.isfinite(value) and value <= point.value + SUFFICIENT_DECREASE * min(slope, 0.0) + slack
         if trial is not None and good and _has_derivatives(trial):
             return _Trial(trial_x, trial, fraction, evaluations)
-        fraction *= float(_shrinkage(np.asarray(value - point.value), np.asarray(slope)))
+        uncomputable = 0 if math.isfinite(value) else uncomputable + 1
+        shorter = float(_shrinkage(np.asarray(value - point.value), np.asarray(slope)))
+        fraction *= FAR_SHORTER if uncomputable >= UNCOMPUTABLE else shorter
     return _Trial(x, None, 0.0, evaluations)
 
 

@@ -66,6 +66,23 @@ def test_places_that_cannot_be_computed_are_stepped_back_from():
     np.testing.assert_allclose(found.x, [0.5, 0.0])
 
 
+@pytest.mark.parametrize("edge", [1e-3, 1e-6, 1e-9])
+def test_a_wall_close_by_is_found_in_few_trials(edge):
+    """Each trial beyond it may cost the whole of a fruitless search for the conditional mode."""
+    tried = []
+
+    def walled(x):
+        tried.append(float(x[0]))
+        if x[0] > edge:
+            raise FloatingPointError("beyond")
+        return Point(-float(x[0]), np.array([-1.0, 0.0]), np.eye(2))
+
+    found = minimize(walled, np.zeros(2), *FREE, max_iter=1)
+    assert found.iterations == 1
+    assert 0 < found.x[0] <= edge
+    assert len(tried) <= 10
+
+
 def test_a_start_that_cannot_be_computed_is_an_error():
     def nowhere(x):
         raise FloatingPointError("nothing here")
