@@ -30,7 +30,18 @@ from mixedfx.calculus.special import (
 )
 from mixedfx.exceptions import SpecificationError
 
-__all__ = ["LINKS", "Link", "LinkName", "Mean", "MeanRange", "inside_domain", "link_for"]
+__all__ = [
+    "EVERYWHERE",
+    "LINKS",
+    "Domain",
+    "Link",
+    "LinkName",
+    "Mean",
+    "MeanRange",
+    "image",
+    "inside_domain",
+    "link_for",
+]
 
 LinkName: TypeAlias = Literal[
     "logit", "probit", "cloglog", "cauchit", "log", "identity", "inverse", "inverse_squared", "sqrt"
@@ -436,6 +447,34 @@ MEAN_INTERVALS: dict[MeanRange, MeanInterval] = {
         near=lambda y, trials: (y + 0.5) / (trials + 1.0),
     ),
 }
+
+
+def image(link: Link, domain: Domain, low: Array, high: Array) -> tuple[Array, Array]:
+    """Return the least and the largest mean between two linear predictors, those outside the domain left out.
+
+    Parameters
+    ----------
+    link : Link
+    domain : (float, float)
+        See :meth:`Link.domain`.
+    low, high : (n,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image(INVERSE, POSITIVE, np.array([-0.5]), np.array([2.0]))
+    (array([0.5]), array([inf]))
+    >>> image(SQRT, EVERYWHERE, np.array([-0.5]), np.array([2.0]))
+    (array([0.]), array([4.]))
+    """
+    low, high = np.clip(low, *domain), np.clip(high, *domain)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # a mean may be infinite at the edge
+        first, last = link.mean(low), link.mean(high)
+        before, after = (np.sign(np.asarray(link.inverse(end, 1)[1], dtype=float)) for end in (low, high))
+        turns = before * after < 0  # the square of a root, at zero
+        passes_pole = (before == after) & (before * (last - first) < 0)  # the reciprocal of a mean of either sign
+        lower = np.where(turns, link.mean(np.zeros_like(low)), np.minimum(first, last))
+        return np.where(passes_pole, -np.inf, lower), np.where(passes_pole, np.inf, np.maximum(first, last))
 
 
 def inside_domain(link: Link, mean_range: MeanRange, eta: Array) -> tuple[BoolArray | None, Array]:

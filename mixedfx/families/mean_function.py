@@ -11,11 +11,22 @@ from scipy import special
 from mixedfx._typing import Array
 from mixedfx.calculus.quadrature import averaged
 from mixedfx.families.base import Family
+from mixedfx.families.links import EVERYWHERE, Link, image
 
-__all__ = ["MeanFunction", "MeanModel", "MeanSlopes", "joined", "limits_on_unbounded_scale"]
+__all__ = [
+    "MeanFunction",
+    "MeanModel",
+    "MeanSlopes",
+    "has_link_scale",
+    "is_inverse_link",
+    "joined",
+    "limits_of_mean",
+    "limits_within",
+]
 
 STEP = 1e-3  # of first differences of fourth order, in units of a linear predictor or of an unbounded parameter
 FOUR = (-2, -1, 1, 2)
+SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 WIDE_STEP = 1e-2  # of the second difference of fourth order
 
 
@@ -55,11 +66,6 @@ class MeanSlopes:
     def of_identity(cls, n: int) -> MeanSlopes:
         """Return the slopes of a mean that is the linear predictor itself."""
         return cls(np.ones(n), np.zeros((n, 0)), np.zeros((n, 0)), np.zeros(n))
-
-    @property
-    def of_eta_only(self) -> bool:
-        """Whether the mean is a function of the first linear predictor alone."""
-        return not (self.further.any() or self.phi.any() or self.variance.any())
 
 
 @dataclass(frozen=True)
@@ -128,27 +134,50 @@ def joined(eta: Array, further: Array) -> Array:
     return np.stack(np.broadcast_arrays(eta, *others), axis=-1)
 
 
-def limits_on_unbounded_scale(family: Family, mean: Array, reach: Array) -> tuple[Array, Array]:
-    """Return ``mean -+ reach``, to first order, by a logarithm or logit of the mean that keeps it within its range.
+def is_inverse_link(link: Link, eta: Array, mean: Array) -> bool:
+    """Whether means (n,) are the inverse link of the linear predictor ``eta`` (n,) and nothing else."""
+    with np.errstate(invalid="ignore"):  # rows with missing predictors
+        plain, known = link.mean(eta), np.isfinite(mean)
+        return bool(np.all(np.abs(mean - plain)[known] <= SAME * np.abs(plain)[known]))
+
+
+def has_link_scale(family: Family) -> bool:
+    """Whether the link takes all means of the family, and no others, to the whole line."""
+    interval, link = family.mean_interval, family.mean_link
+    before, after = link.mean(np.array([-1.0, 1.0]))  # alike where the mean is the square of a root
+    of_range = family.mean_bounds == (interval.lower, interval.upper)
+    return bool(before != after) and of_range and link.domain(family.mean_range) == EVERYWHERE
+
+
+def limits_of_mean(family: Family, mean: Array, reach: Array) -> tuple[Array, Array]:
+    """Return ``mean -+ reach``, to first order, on a scale without bounds: that of the link, or of the range.
 
     Parameters
     ----------
     family : Family
-        Its :attr:`~Family.mean_bounds` say in which range the mean lies.
+        Its link, and its :attr:`~Family.mean_bounds`.
     mean, reach : (n,)
-        Half the width of the interval on the scale of the mean.
+        ``reach`` is half the width of the interval on the scale of the mean.
     """
-    lower, upper = family.mean_bounds
+    if not has_link_scale(family):
+        return limits_within(family.mean_bounds, mean, reach)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a mean at the end of its range has none
+        eta = family.mean_link(mean)
+        half = reach / np.abs(np.asarray(family.mean_link.inverse(eta, 1)[1]))
+    return image(family.mean_link, EVERYWHERE, eta - half, eta + half)
+
+
+def limits_within(bounds: tuple[float, float], value: Array, reach: Array) -> tuple[Array, Array]:
+    """Return ``value -+ reach`` (n,), to first order, on the logarithm or logit of where a value lies in its range."""
+    lower, upper = bounds
     if not np.isfinite(lower):
-        return mean - reach, mean + reach
-    with np.errstate(
-        divide="ignore", invalid="ignore", over="ignore"
-    ):  # a mean at the end of its range has no interval
+        return value - reach, value + reach
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # a value at the end of its range has none
         if not np.isfinite(upper):
-            factor = np.exp(reach / mean)
-            return mean / factor, mean * factor
+            factor = np.exp(reach / (value - lower))
+            return lower + (value - lower) / factor, lower + (value - lower) * factor
         width = upper - lower
-        share = (mean - lower) / width
+        share = (value - lower) / width
         half = reach / (width * share * (1.0 - share))
         centre = special.logit(share)
         return lower + width * special.expit(centre - half), lower + width * special.expit(centre + half)

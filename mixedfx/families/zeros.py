@@ -50,6 +50,11 @@ class Truncated(Family):
         super().__init__(base.link)
         self.predictors, self.fixed = base.predictors, base.fixed
 
+    @property
+    def mean_bounds(self) -> tuple[float, float]:
+        """The mean of positive counts is above one."""
+        return 1.0, np.inf
+
     def log_density(self, observed: Observed, mean: Mean, *parameters: Jet) -> Jet:
         """Log-density of the count minus ``log(1 - P(0))``."""
         zero_rate = self.base.log_zero_rate(mean, *parameters)

@@ -109,7 +109,8 @@ def emmeans(
         models, ``integrate=True``), the means themselves are averaged: arithmetic ones of the response, zeros included.
         Of an ordinal response ``"link"`` is the latent variable less the mean threshold (whatever the coding),
         ``"response"`` gives the probability of every category (averaged as such), and ``"mean_class"`` the mean of the
-        category numbers 1, 2, ….
+        category numbers 1, 2, …. Intervals on these scales stay in the range of what they are of; those of one cell are
+        the intervals of ``get_prediction(random=False)``.
     integrate : bool
         Average over the distribution of the random effects: population means rather than those of an average group.
         Contrasts then compare populations. Standard errors by the joint delta method: what is not known of the

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_lowercase
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from mixedfx._typing import Array, BoolArray, IntArray
 
-__all__ = ["MEANS", "RowKind", "compact_letters", "row_names", "shown_levels", "split_by"]
+__all__ = ["MEANS", "Limits", "RowKind", "compact_letters", "row_names", "shown_levels", "split_by"]
 
+Limits: TypeAlias = Callable[[Array, Array], tuple[Array, Array]]
 DIGITS = 5  # significant digits of a number, if these distinguish it from the others
 SHORT = 7  # characters that need no rounding
 MOST_DIGITS = 17
@@ -39,6 +40,9 @@ class RowKind:
         Whether the rows are compared with zero (or one): differences, ratios, slopes.
     is_on_link : bool
         Whether the estimates are on the scale of the linear predictor, unless they are transformed back.
+    limits : callable, optional
+        From estimates (r,) and half widths, both as shown, to the ends of intervals within the range of what is
+        estimated; None where intervals are made on the scale of the tests.
     """
 
     estimate: str
@@ -48,6 +52,7 @@ class RowKind:
     place: str = ""
     is_comparison: bool = False
     is_on_link: bool = True
+    limits: Limits | None = None
 
     def contrasts(self, ratio: str | None) -> RowKind:
         """Return the kind of contrasts of such rows; ``ratio`` is the name of the column if they become ratios."""
@@ -59,13 +64,20 @@ class RowKind:
             words=(ratio.replace("_", " ") if ratio else self.difference) + self.place,
             is_comparison=True,
             is_on_link=self.is_on_link and ratio is None,
+            limits=None,
         )
 
     def sizes(self) -> RowKind:
         """Return the kind of such rows in units of a standard deviation."""
         words = f"effect size{self.place}"
         return replace(
-            self, estimate="effect_size", heading="Effect sizes", words=words, is_comparison=True, is_on_link=False
+            self,
+            estimate="effect_size",
+            heading="Effect sizes",
+            words=words,
+            is_comparison=True,
+            is_on_link=False,
+            limits=None,
         )
 
 

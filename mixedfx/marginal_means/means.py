@@ -174,9 +174,10 @@ class MarginalMeans:
 
     def _limits(self, alpha: float, adjustment: Adjustment) -> tuple[Array, tuple[str, ...]]:
         multipliers, notes = self._of_families(adjustment, lambda chosen, tests: chosen.multipliers(tests, alpha))
+        if self.kind.limits is not None:
+            return np.stack(self.kind.limits(self.estimates, multipliers * self.se), axis=1), notes
         link, half = self.functions.estimates, multipliers * self.functions.se
-        ends = np.stack([self.scale.inverse(link - half)[0], self.scale.inverse(link + half)[0]])
-        return np.sort(ends, axis=0).T, notes
+        return np.stack(self.scale.between(link - half, link + half), axis=1), notes
 
     def conf_int(self, alpha: float = 0.05, adjust: AdjustName | None = None) -> pd.DataFrame:
         """Return confidence limits.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.families.links import EVERYWHERE
 from mixedfx.inference.ddf import DdfName
 from mixedfx.marginal_means.functions import Coefficients
 from mixedfx.marginal_means.outcomes import OutcomeModel, outcome_of, outcome_of_transformed
@@ -113,7 +114,8 @@ def _model(source: AdaptedFit, *, population: bool, response: bool) -> MeansMode
         source.beta, source.denominator, source.kept, source.silent, source.usual_rows, source.notes
     )
     text, link = source.transformed, source.link
-    scale = scale_of_response(text) if text else scale_of_link(link, has_mean=source.has_mean)
+    domain = EVERYWHERE if source.solution is None else link.domain(source.solution.family.mean_range)
+    scale = scale_of_response(text) if text else scale_of_link(link, has_mean=source.has_mean, domain=domain)
     model = MeansModel(source, coefficients, scale)
     if source.solution is None:
         return model

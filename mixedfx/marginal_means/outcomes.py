@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,12 +13,13 @@ from scipy import linalg
 
 from mixedfx._typing import Array
 from mixedfx.families import Family
-from mixedfx.families.mean_function import MeanFunction, MeanModel
+from mixedfx.families.mean_function import MeanFunction, MeanModel, has_link_scale, limits_of_mean
 from mixedfx.fitting.fit import Fit
 from mixedfx.fitting.likelihood import NormalVariances
 from mixedfx.inference.denominator import Asymptotic
 from mixedfx.inference.smooths import smooth_errors
 from mixedfx.marginal_means.functions import Coefficients, Functions, WiderDenominator
+from mixedfx.marginal_means.labels import Limits
 from mixedfx.marginal_means.scales import MeanScale
 from mixedfx.matrices import Design
 from mixedfx.matrices.new_rows import averaged_columns, linear_predictor_variance
@@ -59,6 +61,16 @@ class OutcomeModel(ABC):
             then include the uncertainty of the variances.
         """
 
+    @property
+    def is_on_link(self) -> bool:
+        """Whether the link has no edge and the range of the mean, so that intervals of means are made on its scale."""
+        return True
+
+    @property
+    def limits(self) -> Limits | None:
+        """What makes intervals of means within their range; None where the scale of the tests does."""
+        return None
+
     def latent(self, linear: Functions) -> Functions:
         """Return the linear predictor of every row less the origin of the latent variable, if there are categories."""
         return linear
@@ -87,6 +99,16 @@ class FamilyOutcome(OutcomeModel):
     name: str
     categories: tuple[Hashable, ...]
     is_inverse_link: bool
+
+    @property
+    def is_on_link(self) -> bool:
+        """Whether the link has no edge and the range of the mean."""
+        return has_link_scale(self.fit.family)
+
+    @property
+    def limits(self) -> Limits | None:
+        """What makes intervals of means within their range, as those of predictions are made."""
+        return partial(limits_of_mean, self.fit.family)
 
     def of(self, linear: Functions, data: pd.DataFrame, *, integrate: bool) -> list[Functions]:
         """Return the mean of every row, or the probability of each category in turn."""

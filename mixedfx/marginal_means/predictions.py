@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from mixedfx._arguments import checked_choice
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError
+from mixedfx.families.mean_function import limits_within
 from mixedfx.marginal_means.functions import Functions
 from mixedfx.marginal_means.labels import MEANS, RowKind
 from mixedfx.marginal_means.model import MeansModel, unknown_predictor
@@ -44,7 +46,14 @@ WEIGHTS = {
 }
 POPULATION = "Averaged over the distribution of the random effects (population means)."
 NUMBERS = "Means of the category numbers 1, 2, …."
-PROBABILITIES = RowKind("probability", "Marginal probabilities", "probability", is_on_link=False)
+TESTED = "Tests by the delta method."
+PROBABILITIES = RowKind(
+    "probability",
+    "Marginal probabilities",
+    "probability",
+    is_on_link=False,
+    limits=partial(limits_within, (0.0, 1.0)),
+)
 CLASS_MEANS = RowKind("mean", "Marginal means", "mean category", place=" in the mean category", is_on_link=False)
 
 
@@ -278,7 +287,7 @@ class OnLink(Shown):
         notes = () if model.scale.is_identity else (f"Estimates are on the {model.scale.name} scale.",)
         if integrate:
             return _averaged_means(model, IDENTITY, notes, (), integrate=True)
-        return MeansView(LinkPredictions(), IDENTITY, notes)
+        return MeansView(LinkPredictions(), model.scale if model.scale.is_identity else IDENTITY, notes)
 
 
 class OnResponse(Shown):
@@ -295,14 +304,21 @@ class OnResponse(Shown):
         """Return averages of probabilities, of the linear predictor (shown transformed back), or of means."""
         outcome, link = model.categories, model.scale
         if outcome is not None:
-            notes = (*((POPULATION,) if integrate else ()), "Tests and intervals by the delta method.")
+            notes = (
+                *((POPULATION,) if integrate else ()),
+                TESTED,
+                "Intervals of probabilities are made on the logit scale.",
+            )
             predictions = CategoryPredictions(outcome, integrate)
             return MeansView(predictions, IDENTITY, notes, kind=PROBABILITIES)
         back = f"Tests and intervals were made on the {link.name} scale, estimates are on the response scale."
         scale_notes = () if link.is_identity else (back,)
         if not integrate and (model.outcome is None or model.outcome.is_inverse_link):
             return MeansView(LinkPredictions(), link, (), scale_notes)
-        return _averaged_means(model, link, (), scale_notes, integrate=integrate)
+        kind = MEANS if model.outcome is None else replace(MEANS, limits=model.outcome.limits)
+        if model.outcome is not None and not model.outcome.is_on_link and not link.is_identity:
+            scale_notes = (f"Tests were made on the {link.name} scale, intervals within the range of the mean.",)
+        return _averaged_means(model, link, (), scale_notes, integrate=integrate, kind=kind)
 
 
 class OnClasses(Shown):
@@ -314,17 +330,30 @@ class OnClasses(Shown):
 
     def view(self, model: MeansModel, *, integrate: bool) -> MeansView:
         """Return averages of it."""
-        notes = (*((POPULATION,) if integrate else ()), NUMBERS)
-        return MeansView(self._of(model, integrate), IDENTITY, notes, kind=CLASS_MEANS)
+        predictions = self._of(model, integrate)
+        notes = (
+            *((POPULATION,) if integrate else ()),
+            NUMBERS,
+            TESTED,
+            "Intervals of means are made within their range.",
+        )
+        kind = replace(CLASS_MEANS, limits=predictions.outcome.limits)
+        return MeansView(predictions, IDENTITY, notes, kind=kind)
 
-    def _of(self, model: MeansModel, integrate: bool) -> Predictions:
+    def _of(self, model: MeansModel, integrate: bool) -> ClassPredictions:
         if model.categories is None:
             raise SpecificationError("scale='mean_class' is for ordinal responses; use 'link' or 'response'")
         return ClassPredictions(model.categories, integrate)
 
 
 def _averaged_means(
-    model: MeansModel, shown: MeanScale, notes: tuple[str, ...], scale_notes: tuple[str, ...], *, integrate: bool
+    model: MeansModel,
+    shown: MeanScale,
+    notes: tuple[str, ...],
+    scale_notes: tuple[str, ...],
+    *,
+    integrate: bool,
+    kind: RowKind = MEANS,
 ) -> MeansView:
     """Return the view of arithmetic means of the response, tested on the scale of the link."""
 
@@ -336,7 +365,8 @@ def _averaged_means(
 
     delta = "Means are those of the response, averaged as such (arithmetic means); intervals by the delta method."
     population = (POPULATION,) if integrate else ()
-    return MeansView(MeanPredictions(integrate), shown, (*population, delta, *notes), scale_notes, tested=on_link)
+    notes = (*population, delta, *notes)
+    return MeansView(MeanPredictions(integrate), shown, notes, scale_notes, kind, tested=on_link)
 
 
 ScaleName: TypeAlias = Literal["link", "response", "mean_class"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixedfx._typing import Array
-from mixedfx.families.links import Link
+from mixedfx.families.links import EVERYWHERE, Domain, Link, image
 from mixedfx.formula import as_expression, display
 
 __all__ = [
@@ -69,6 +69,11 @@ class MeanScale(ABC):
     def inverse(self, eta: Array) -> Derivatives:
         """Return ``mu`` at ``eta``, and its first two derivatives."""
 
+    def between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Return the least and the largest ``mu`` between two ``eta``."""
+        ends = np.stack([self.inverse(low)[0], self.inverse(high)[0]])
+        return ends.min(axis=0), ends.max(axis=0)
+
     @property
     def is_identity(self) -> bool:
         """Whether there is nothing to transform."""
@@ -77,9 +82,10 @@ class MeanScale(ABC):
 
 @dataclass(frozen=True)
 class IdentityScale(MeanScale):
-    """The mean itself."""
+    """The mean itself, which may have a range."""
 
     name: str = "identity"
+    domain: Domain = EVERYWHERE
 
     def function(self, mu: Array) -> Array:
         """Return ``mu``."""
@@ -88,6 +94,10 @@ class IdentityScale(MeanScale):
     def inverse(self, eta: Array) -> Derivatives:
         """Return ``eta``."""
         return eta, np.ones_like(eta), np.zeros_like(eta)
+
+    def between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Return the ends within the range."""
+        return np.clip(low, *self.domain), np.clip(high, *self.domain)
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,7 @@ class LinkScale(MeanScale):
     link: Link
     ratio: Ratio | None = None
     has_mean: bool = True
+    domain: Domain = EVERYWHERE
 
     def function(self, mu: Array) -> Array:
         """Return the link of ``mu``."""
@@ -108,6 +119,10 @@ class LinkScale(MeanScale):
         value, *slopes = self.link.inverse(eta, 2)
         first, second = (np.zeros_like(eta) if slope is None else np.asarray(slope) for slope in slopes)
         return np.asarray(value), np.broadcast_to(first, eta.shape), np.broadcast_to(second, eta.shape)
+
+    def between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Return the least and the largest mean in the domain."""
+        return image(self.link, self.domain, low, high)
 
 
 @dataclass(frozen=True)
@@ -145,6 +160,10 @@ class RootScale(MeanScale):
         """Return the square less the shift."""
         return eta**2 - self.shift, 2.0 * eta, np.full_like(eta, 2.0)
 
+    def between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Return the squares of what is a root: not below zero."""
+        return self.inverse(np.maximum(low, 0.0))[0], self.inverse(np.maximum(high, 0.0))[0]
+
 
 @dataclass(frozen=True)
 class RatioScale(MeanScale):
@@ -167,11 +186,11 @@ IDENTITY = IdentityScale()
 RATIOS = {"logit": Ratio("odds_ratio"), "log": Ratio("ratio"), "cloglog": Ratio("hazard_ratio")}
 
 
-def scale_of_link(link: Link, *, has_mean: bool = True) -> MeanScale:
-    """Return the scale of a link; an ordinal response has no mean."""
+def scale_of_link(link: Link, *, has_mean: bool = True, domain: Domain = EVERYWHERE) -> MeanScale:
+    """Return the scale of a link with its :meth:`~Link.domain`; an ordinal response has no mean."""
     if link.name == "identity":
-        return IDENTITY
-    return LinkScale(link.name, link, RATIOS.get(link.name), has_mean)
+        return IdentityScale(domain=domain)
+    return LinkScale(link.name, link, RATIOS.get(link.name), has_mean, domain)
 
 
 def _logarithm(base: float, shift: float, name: str) -> MeanScale:

@@ -18,6 +18,7 @@ from mixedfx._arguments import is_number
 from mixedfx._typing import Array, IntArray
 from mixedfx.exceptions import SpecificationError
 from mixedfx.families.links import Link, link_for
+from mixedfx.families.mean_function import is_inverse_link
 from mixedfx.fitting.fit import Fit
 from mixedfx.inference.denominator import Asymptotic, ByCoefficient, Denominator
 from mixedfx.matrices.frame import FrameRows
@@ -35,7 +36,6 @@ __all__ = [
 
 KEPT_VALUES = 2  # a numeric predictor with no more distinct values than this is averaged over them, like a factor
 IDENTITY = link_for("identity")
-SAME = 1e-10  # relative difference of a mean from the inverse link that is rounding
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,7 @@ class AdaptedFit:
         if self.fitted is None:
             return True
         predictors, mean = self.fitted()
-        plain = np.asarray(self.link.inverse(predictors[:, 0], 0)[0])
-        return bool(np.all(np.abs(mean - plain) <= SAME * np.abs(plain)))
+        return is_inverse_link(self.link, predictors[:, 0], mean)
 
 
 # ---------------------------------------------------------------- degrees of freedom

@@ -15,7 +15,8 @@ from mixedfx._suggestions import hinting_methods
 from mixedfx._typing import Array, BoolArray
 from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.families.base import Family
-from mixedfx.families.mean_function import MeanFunction, MeanSlopes, joined, limits_on_unbounded_scale
+from mixedfx.families.links import image
+from mixedfx.families.mean_function import MeanFunction, MeanSlopes, is_inverse_link, joined, limits_of_mean
 from mixedfx.fitting import Fit
 from mixedfx.fitting.response import ResponseModel
 from mixedfx.inference.denominator import Denominator
@@ -193,8 +194,8 @@ class Prediction:
         Degrees of freedom of the limits for the mean; inf for the normal distribution.
     mean : MeanFunction
     family : Family
-    of_eta_only : bool
-        Whether the mean is a function of the linear predictor alone.
+    is_inverse_link : bool
+        Whether the mean is the inverse link of the linear predictor, and nothing else.
     observations : NormalObservations or SimulatedObservations
         New observations of the rows.
     effects : Effects
@@ -211,7 +212,7 @@ class Prediction:
     df: Array
     mean: MeanFunction
     family: Family
-    of_eta_only: bool
+    is_inverse_link: bool
     observations: Observations
     effects: Effects
     notes: tuple[str, ...] = ()
@@ -290,9 +291,10 @@ class Prediction:
         Notes
         -----
         Limits for the mean are those of the linear predictor, transformed: by Satterthwaite's t distribution in rows of
-        a linear model without random effects but smooths, by the normal one elsewhere. Where the mean depends on more
-        than one linear predictor (zero inflation), on thresholds, or is integrated over random effects, they are
-        computed on the logarithm (positive means) or logit (means within a range) of the mean.
+        a linear model without random effects but smooths, by the normal one elsewhere. Where the mean is more than the
+        inverse link (zero inflation, truncation, thresholds, an average over random effects), they are computed on the
+        link of the mean; if that has an edge or another range, on the logarithm or logit of where the mean lies in its
+        range. :func:`mixedfx.emmeans` has the same.
         """
         kind = "obs" if obs else which
         if kind not in (*WHICH, "obs"):
@@ -312,10 +314,10 @@ class Prediction:
         low, high = self._eta - wide * se_linear, self._eta + wide * se_linear
         if kind == "linear":
             return low, high
-        if self.of_eta_only:
-            ends = np.stack([self.mean(low), self.mean(high)])
-            return ends.min(axis=0), ends.max(axis=0)
-        return limits_on_unbounded_scale(self.family, self.mean(self._eta), wide * se)
+        if self.is_inverse_link:
+            link = self.family.mean_link
+            return image(link, link.domain(self.family.mean_range), low, high)
+        return limits_of_mean(self.family, self.mean(self._eta), wide * se)
 
     def _se_effect(self) -> tuple[Array, Array]:
         """Standard errors (n,) of the linear predictor and of the mean of a new group."""
@@ -458,9 +460,9 @@ def prediction(
         )
     effects = Effects(errors.outside, slopes.eta)
     notes = (*rows.notes, *notes, *errors.notes)
-    only = slopes.of_eta_only
+    plain_mean = not averaged and is_inverse_link(fit.family.mean_link, eta, mean(eta))
     return Prediction(
-        linear, se_linear, se, df, mean, fit.family, only, observations, effects, notes, averaged=averaged
+        linear, se_linear, se, df, mean, fit.family, plain_mean, observations, effects, notes, averaged=averaged
     )
 
 

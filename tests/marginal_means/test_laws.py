@@ -1,5 +1,7 @@
 """Laws of means, comparisons and slopes: they agree with predict, and do not depend on codings, labels or order."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 import mixedfx as mfx
+from mixedfx.families.links import image, link_for
 
 FAMILIES = {
     "poisson": {},
@@ -84,6 +87,73 @@ def test_errors_of_population_means_are_those_of_predictions(fitted):
     own = None if offset is None else np.full(3, offset.mean())
     expected = fit.get_prediction(grid, random=False, integrate=True, offset=own).summary_frame()["mean_se"]
     np.testing.assert_allclose(mfx.emmeans(fit, "t", scale=scale, integrate=True).se, expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::mixedfx.SingularFitWarning")
+@pytest.mark.parametrize("integrate", [False, True])
+def test_one_mean_has_one_interval(fitted, integrate):
+    fit, d, offset = fitted
+    family = fit.solution.problem.family
+    scale = "response" if family.has_intercept else "mean_class"
+    grid = pd.DataFrame({"x": [d["x"].mean()] * 3, "t": ["c", "d", "f"]})
+    own = None if offset is None else np.full(3, offset.mean())
+    predicted = fit.get_prediction(grid, random=False, integrate=integrate, offset=own).conf_int(0.01)
+    means = mfx.emmeans(fit, "t", scale=scale, integrate=integrate).conf_int(0.01)
+    np.testing.assert_allclose(means[["lower", "upper"]], predicted, rtol=1e-6)
+    lowest, highest = family.mean_bounds
+    assert (predicted["lower"] > lowest).all()
+    assert (predicted["upper"] < highest).all()
+
+
+@pytest.mark.parametrize(
+    ("family", "link", "ends"),
+    [
+        ("poisson", "sqrt", lambda low, high: (0.0 if low < 0 < high else min(low**2, high**2), max(low**2, high**2))),
+        ("gamma", "inverse", lambda low, high: (1.0 / high, 1.0 / low if low > 0 else np.inf)),
+        ("inverse_gaussian", "inverse_squared", lambda low, high: (high**-0.5, low**-0.5 if low > 0 else np.inf)),
+    ],
+)
+def test_an_interval_that_goes_beyond_the_edge_of_a_link_ends_there(family, link, ends):
+    """The square of a negative root is no lower end, and the reciprocal of a negative rate no upper one."""
+    rng = np.random.default_rng(5)
+    d = pd.DataFrame({"t": ["c"] * 8 + ["d"] * 40, "g": rng.integers(0, 6, 48)})
+    size = np.where(d["t"] == "c", 0.1, 4.0) if family == "poisson" else np.where(d["t"] == "c", 20.0, 1.0)
+    d["y"] = rng.poisson(size) if family == "poisson" else rng.gamma(0.3, size) + 1e-3
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mfx.MixedfxWarning)
+        fit = mfx.glmer("y ~ t + (1 | g)", d, family=family, link=link)
+    on_link = fit.get_prediction({"t": ["c", "d"]}, random=False).conf_int(which="linear")
+    expected = [ends(low, high) for low, high in on_link.to_numpy()]
+    assert (on_link["lower"] < 0).any()
+    np.testing.assert_allclose(fit.get_prediction({"t": ["c", "d"]}, random=False).conf_int(), expected)
+    means = mfx.emmeans(fit, "t", scale="response")
+    np.testing.assert_allclose(means.conf_int()[["lower", "upper"]], expected, rtol=1e-6)
+    assert (means.conf_int()["lower"] <= means.estimates).all()
+    assert (means.conf_int()["upper"] >= means.estimates).all()
+
+
+@pytest.mark.parametrize("domain", [(-np.inf, np.inf), (0.0, np.inf)])
+@pytest.mark.parametrize("name", ["logit", "log", "cauchit", "inverse", "sqrt", "identity"])
+def test_no_mean_between_two_linear_predictors_is_left_out(name, domain):
+    link, rng = link_for(name), np.random.default_rng(1)
+    low, high = np.sort(rng.normal(size=(2, 50)), axis=0)
+    lower, upper = image(link, domain, low, high)
+    for share in np.linspace(0.0, 1.0, 101)[1:-1]:
+        inside = np.clip(low + share * (high - low), *domain)
+        with np.errstate(divide="ignore"):
+            mean = link.mean(inside)
+        assert (mean >= lower - 1e-12).all()
+        assert (mean <= upper + 1e-12).all()
+
+
+def test_two_ordered_categories_have_the_interval_of_a_binary_response():
+    d = rows("binomial")
+    ordered = d.assign(y=pd.Categorical(d["y"], ordered=True))
+    binary = mfx.glmer("y ~ x + t + (1 | g)", d, family="binomial").emmeans("t", scale="response")
+    two = mfx.glmer("y ~ x + t + (1 | g)", ordered, family="ordinal").emmeans("t", scale="response")
+    one = two.to_frame().query("y == 1")
+    for name, own in {"probability": "mean", "se": "se", "lower": "lower", "upper": "upper"}.items():
+        np.testing.assert_allclose(one[name], binary.to_frame()[own], rtol=1e-5)
 
 
 def test_new_rows_need_their_offset_where_it_was_an_array():

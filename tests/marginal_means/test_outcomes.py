@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import mixedfx as mfx
 
@@ -42,20 +43,29 @@ def zeros(key):
 
 
 @pytest.mark.parametrize(
-    ("key", "column_name", "made"),
+    ("key", "column_name", "bounds", "made"),
     [
-        ("prob", "prob", lambda: mfx.emmeans(ordinal(), "Product", scale="response")),
-        ("prob_pairs", "estimate", lambda: mfx.emmeans(ordinal(), "Product", scale="response").pairs(adjust="none")),
-        ("mean_class", "mean.class", lambda: mfx.emmeans(ordinal(), "Product", scale="mean_class")),
-        ("mean_class_pairs", "estimate", lambda: mfx.emmeans(ordinal(), "Product", scale="mean_class").pairs()),
+        ("prob", "prob", (0, 1), lambda means: means),
+        ("prob_pairs", "estimate", None, lambda means: means.pairs(adjust="none")),
+        ("mean_class", "mean.class", (1, 3), lambda means: means),
+        ("mean_class_pairs", "estimate", None, lambda means: means.pairs()),
     ],
 )
-def test_categories_are_those_of_r(key, column_name, made):
-    table, rows = made(), THEIRS[key]
+def test_categories_are_those_of_r(key, column_name, bounds, made):
+    """R's intervals are symmetric and may leave the range; ours are those of its numbers on the logit scale."""
+    table = made(mfx.emmeans(ordinal(), "Product", scale="response" if key.startswith("prob") else "mean_class"))
+    rows = THEIRS[key]
     frame, se = table.to_frame(), column(rows, "SE")
     np.testing.assert_allclose(frame["se"], se, rtol=SE)
     assert np.abs((frame[table.estimate] - column(rows, column_name)) / se).max() < SE
-    assert np.abs((frame["lower"] - column(rows, "asymp.LCL")) / se).max() < 3 * SE
+    lower, upper = column(rows, "asymp.LCL"), column(rows, "asymp.UCL")
+    if bounds is not None:
+        lowest, width = bounds[0], bounds[1] - bounds[0]
+        share = (column(rows, column_name) - lowest) / width
+        half = (upper - lower) / 2 / width / (share * (1 - share))
+        lower, upper = (lowest + width * special.expit(special.logit(share) + half * side) for side in (-1, 1))
+    assert np.abs((frame["lower"] - lower) / se).max() < 3 * SE
+    assert np.abs((frame["upper"] - upper) / se).max() < 3 * SE
     np.testing.assert_allclose(frame["pvalue"], column(rows, "p.value"), atol=SE)
 
 
