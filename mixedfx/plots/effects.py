@@ -16,7 +16,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.labels import shown_levels
 from mixedfx.matrices.encoder import Variable, read_variable
 from mixedfx.matrices.frame import FrameRows
-from mixedfx.plots.look import MARKERS, PALETTE, one_panel, panel_grid, paper, point_size
+from mixedfx.plots.look import MARKERS, PALETTE, draw_intervals, drawn_ends, one_panel, panel_grid, paper, point_size
 from mixedfx.plots.names import MOST_LINES, entry, label_axes, legend_beside, name_levels, name_rows, plain, write_over
 from mixedfx.results.base import MixedResults
 from mixedfx.results.settings import success_of
@@ -217,6 +217,7 @@ def _panel(
     variables = _variables(fit)
     mask = np.ones(fit.design.n_rows, dtype=bool) if shown_rows is None else shown_rows
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
+    known = frame[["lower", "mean", "upper"]].to_numpy(dtype=float)
     for k, (level, shown) in enumerate(zip(groups, _shown(groups), strict=True)):
         rows = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
@@ -224,15 +225,15 @@ def _panel(
         if with_rows:
             own = mask if by is None else mask & _rows_of(variables[by], level, groups)
             _responses(panel, fit, variables[x], own, colour, _shift(k, len(groups)), len(groups))
+            known = np.append(known, panel.get_ylim())
         if variables[x].is_factor:
             shift = _shift(k, len(groups))
             places = np.arange(len(rows)) + shift
-            panel.vlines(places, rows["lower"], rows["upper"], color=colour, linewidth=2.2)
+            draw_intervals(panel, places, rows, known, color=colour, linewidth=2.2)
             panel.plot(places, rows["mean"], marker, color=colour, markersize=7, markeredgecolor=paper(), label=label)
         else:
-            panel.fill_between(
-                rows["x"].astype(float), rows["lower"], rows["upper"], color=colour, alpha=0.2, linewidth=0
-            )
+            lower, upper = (drawn_ends(rows[end].to_numpy(dtype=float), known) for end in ("lower", "upper"))
+            panel.fill_between(rows["x"].astype(float), lower, upper, color=colour, alpha=0.2, linewidth=0)
             panel.plot(rows["x"].astype(float), rows["mean"], color=colour, linewidth=2.0, label=label)
     if variables[x].is_factor:
         name_levels(panel, variables[x].levels)

@@ -11,6 +11,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.results.base import results_of_ours
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "MARKERS",
     "ORANGE",
     "PALETTE",
+    "draw_intervals",
+    "drawn_ends",
     "ink",
     "one_panel",
     "panel_grid",
@@ -39,6 +42,7 @@ SIZE = (5.0, 3.6)  # inches
 GRID_POINTS = 60
 MOST_AVERAGED, CELLS = 100_000, 20_000  # rows that are averaged one by one; cells of more
 BANDWIDTH = 0.12  # of a smoother, relative to the range
+EDGE = 0.12  # of the range, beyond which what is infinite is drawn
 
 
 def ink() -> str:
@@ -103,6 +107,43 @@ def panel_grid(
 def point_size(count: int) -> float:
     """Return a marker size that lets ``count`` points be told apart."""
     return float(np.clip(90.0 / np.sqrt(max(count, 1)), 1.5, 5.0))
+
+
+def drawn_ends(ends: AnyArray, known: AnyArray) -> Array:
+    """Return the ends of intervals, those at infinity a little beyond all finite numbers that are ``known``."""
+    finite = known[np.isfinite(known)]
+    if finite.size == 0:
+        return np.asarray(np.where(np.isinf(ends), np.nan, ends))
+    margin = EDGE * (float(np.ptp(finite)) or 1.0)
+    return np.asarray(np.clip(ends, finite.min() - margin, finite.max() + margin))
+
+
+def draw_intervals(
+    panel: Axes, places: AnyArray, rows: pd.DataFrame, known: AnyArray, *, level: bool = False, **style: Any
+) -> None:
+    """Draw the intervals ``lower`` to ``upper`` of some rows, upright or ``level``; arrows where they have no end.
+
+    Parameters
+    ----------
+    panel : Axes
+    places : (r,)
+        On the other axis.
+    rows : DataFrame
+    known : (m,)
+        All numbers that the panel shows along the intervals.
+    level : bool
+    **style
+        Colour and width of the lines.
+    """
+    draw, marks = (panel.hlines, "<>") if level else (panel.vlines, "v^")
+    ends = [rows[name].to_numpy(dtype=float) for name in ("lower", "upper")]
+    lower, upper = (drawn_ends(end, known) for end in ends)
+    draw(places, lower, upper, **style)
+    for end, shown, mark in zip(ends, (lower, upper), marks, strict=True):
+        open_ones = np.isinf(end) & np.isfinite(shown)
+        at = (shown[open_ones], places[open_ones]) if level else (places[open_ones], shown[open_ones])
+        if open_ones.any():
+            panel.plot(*at, mark, color=style["color"], markersize=5, linestyle="none")
 
 
 def smooth(x: AnyArray, y: AnyArray) -> tuple[Array, Array]:

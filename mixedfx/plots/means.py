@@ -15,7 +15,7 @@ from mixedfx.exceptions import SpecificationError
 from mixedfx.marginal_means.adjust import AdjustName
 from mixedfx.marginal_means.labels import shown_levels, split_by
 from mixedfx.marginal_means.means import MarginalMeans
-from mixedfx.plots.look import GREY, MARKERS, PALETTE, one_panel, refuse_fit
+from mixedfx.plots.look import GREY, MARKERS, PALETTE, draw_intervals, one_panel, refuse_fit
 from mixedfx.plots.names import (
     BESIDE,
     entry,
@@ -145,11 +145,12 @@ def plot_marginal_means(means: HasIntervals, *, alpha: float = 0.05, ax: Axes | 
     rows, groups = list(dict.fromkeys(frame["row"])), list(dict.fromkeys(frame["group"]))
     panel = _panel(rows, len(groups)) if ax is None else ax
     is_ratio = means.estimate in RATIOS
+    known = frame[["lower", "estimate", "upper"]].to_numpy(dtype=float)
     for number, group in enumerate(groups):
         members = frame[frame["group"] == group]
         shift = SPREAD * ((number + 0.5) / len(groups) - 0.5)
         y = np.array([rows.index(row) for row in members["row"]]) + shift
-        _draw(panel, members, y, number, group)
+        _draw(panel, members, y, known, number, group)
     if means.estimate not in ("mean", "probability"):
         panel.axvline(1.0 if is_ratio else 0.0, color="0.35", linewidth=1.0, linestyle="--", zorder=0.7)
     if is_ratio:
@@ -179,9 +180,9 @@ def _panel(rows: Sequence[str], groups: int) -> Axes:
     return panel
 
 
-def _draw(panel: Axes, members: pd.DataFrame, y: np.ndarray, number: int, group: str) -> None:
+def _draw(panel: Axes, members: pd.DataFrame, y: np.ndarray, known: np.ndarray, number: int, group: str) -> None:
     colour = COLOURS[number % len(COLOURS)]
-    panel.hlines(y, members["lower"], members["upper"], color=colour, linewidth=1.8)
+    draw_intervals(panel, y, members, known, level=True, color=colour, linewidth=1.8)
     panel.plot(
         members["estimate"],
         y,
@@ -286,6 +287,7 @@ def interaction(
     panel = one_panel(ax)
     along = next(iter(means.labels.columns)) if x is None else x
     levels, lines = list(dict.fromkeys(frame["x"])), list(dict.fromkeys(frame["line"]))
+    known = frame[["lower", "mean", "upper"]].to_numpy(dtype=float)
     is_numeric = pd.api.types.is_numeric_dtype(frame["x"]) and not pd.api.types.is_bool_dtype(frame["x"])
     width = float(np.ptp(np.asarray(levels, dtype=float))) / max(len(levels) - 1, 1) if is_numeric else 1.0
     for k, line in enumerate(lines):
@@ -298,7 +300,7 @@ def interaction(
         places = places + SHIFT * (width or 1.0) * (k - 0.5 * (len(lines) - 1)) if interval else places
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]
         if interval:
-            panel.vlines(places, members["lower"], members["upper"], color=colour, linewidth=1.2, alpha=0.7)
+            draw_intervals(panel, places, members, known, color=colour, linewidth=1.2, alpha=0.7)
         panel.plot(places, members["mean"], marker=marker, color=colour, linewidth=1.6, markersize=5, label=entry(line))
     if not is_numeric:
         name_levels(panel, levels)

@@ -16,7 +16,7 @@ from mixedfx.diagnostics.level_estimates import estimates_by_level, fit_of_rows
 from mixedfx.exceptions import SpecificationError
 from mixedfx.matrices import RandomEffects
 from mixedfx.plots.effects import response_label, response_shown
-from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, ink, one_panel, panel_grid, paper, point_size
+from mixedfx.plots.look import BLUE, GREEN, GREY, ORANGE, drawn_ends, ink, one_panel, panel_grid, paper, point_size
 from mixedfx.plots.names import label_axes, legend_beside, level_names, name_levels, plain, write_over
 from mixedfx.results.effects import spelled_as
 
@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 ELLIPSES = (1.0, 2.0)  # standard deviations of the random effects
-EDGE = 0.12  # of the range, beyond which infinite estimates are drawn
 POINTS = 61  # of a curve
 ENDLESS = 30.0  # of a linear predictor, for infinite
 MOST_PANELS, MOST_BESIDE = 12, 4
@@ -204,10 +203,8 @@ def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str, scale: str = "") ->
         panel.axhline(rows["complete"].iloc[0], color=GREY, linestyle="--", linewidth=0.9, label="complete pooling")
     else:
         panel.plot(x, rows["complete"], "_", color=GREY, markersize=9, label="complete pooling")
-    finite = np.concatenate([no[np.isfinite(no)], rows["partial"], rows["complete"]])
-    margin = EDGE * (np.ptp(finite) or 1.0)
-    edges = np.where(no > 0, finite.max() + margin, finite.min() - margin)
-    panel.vlines(x, np.where(np.isinf(no), edges, no), rows["partial"], color=GREY, linewidth=1.0)
+    shown = drawn_ends(no, np.concatenate([no, rows["partial"], rows["complete"]]))
+    panel.vlines(x, shown, rows["partial"], color=GREY, linewidth=1.0)
     size = point_size(len(rows))
     hollow: dict[str, Any] = {"color": ORANGE, "markerfacecolor": paper(), "markersize": size, "linestyle": ""}
     panel.plot(x, np.where(np.isfinite(no), no, np.nan), marker="o", label="no pooling", **hollow)
@@ -215,7 +212,7 @@ def _dumbbells(panel: Axes, frame: pd.DataFrame, group: str, scale: str = "") ->
         at = no == sign * np.inf
         if at.any():
             panel.plot(
-                x[at], edges[at], marker=marker, label=f"no pooling: {'-' if sign < 0 else ''}infinite", **hollow
+                x[at], shown[at], marker=marker, label=f"no pooling: {'-' if sign < 0 else ''}infinite", **hollow
             )
     panel.plot(x, rows["partial"], "o", color=BLUE, markersize=size, label="partial pooling")
     few = len(rows) <= 30

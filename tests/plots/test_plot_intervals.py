@@ -101,3 +101,21 @@ def test_a_constant_quantity_can_be_drawn(fit):
     replicates = mfx.bootstrap(fit, 12, seed=1, statistic=lambda fit: 1.0)
     (panel,) = replicates.plot()
     assert panel.get_title() == "statistic"
+
+
+def test_an_interval_without_end_is_an_arrow():
+    """An infinite line is not drawn at all, and the least certain mean would look like the most certain one."""
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"t": ["c"] * 8 + ["d"] * 40, "g": rng.integers(0, 6, 48)})
+    data["y"] = rng.gamma(0.3, np.where(data["t"] == "c", 20.0, 1.0)) + 1e-3
+    fit = mfx.glmer("y ~ t + (1 | g)", data, family="gamma", link="inverse")
+    means = mfx.emmeans(fit, "t", scale="response")
+    assert np.isinf(means.conf_int()["upper"]).any()
+    for panel, along, mark in ((means.plot(), 0, ">"), (mfx.plots.effect(fit, "t"), 1, "^")):
+        lines = np.concatenate(
+            [np.array(one.get_segments()) for one in panel.collections if hasattr(one, "get_segments")]
+        )
+        assert len(lines) == 2
+        assert np.isfinite(lines).all()
+        assert [line.get_marker() for line in panel.lines].count(mark) == 1
+        assert lines[..., along].max() > means.estimates.max()
