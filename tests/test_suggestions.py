@@ -9,6 +9,7 @@ import sys
 from operator import attrgetter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import mixedfx as mfx
@@ -298,6 +299,15 @@ def test_copies_and_pickles(fit):
         (lambda d, f: mfx.Control(maxiter=10), "max_iter="),
         (lambda d, f: mfx.profile(f, "Days"), "too many arguments without a name; these need one: n_jobs=, progress="),
         (lambda d, f: mfx.aicc(f, "Days"), "got too many arguments: it takes fit"),
+        (lambda d, f: mfx.pool(f, f), "pool takes the fits as one list: pool([a, b])"),
+        (lambda d, f: mfx.plots.forest(f, f), "forest takes the fits as one list: forest([a, b])"),
+        (lambda d, f: mfx.anova([f, f]), "write anova(a, b), one after the other"),
+        (lambda d, f: f.bootstrap(nsim=10), "bootstrap has no argument 'nsim': write n="),
+        (lambda d, f: f.emmeans("Days", type="response"), "write scale='response'"),
+        (lambda d, f: f.anova(typ=3), "did you mean type=?"),
+        (lambda d, f: f.check("normality"), "check got too many arguments: it takes none, and others by name"),
+        (lambda d, f: f.profile(level=0.9), "profile has no argument 'level': it takes n_jobs, progress"),
+        (lambda d, f: f.anova().as_latex(caption="x"), "as_latex has no argument 'caption'"),
         (lambda d, f: mfx.plots.group_panels(f), "group_panels needs x=, the name of a predictor"),
         (lambda d, f: mfx.plots.interaction(f, "Days", "Days"), "too many arguments without a name"),
         (lambda d, f: mfx.plots.effect(f, "Days", level=0.9), "alpha="),
@@ -306,6 +316,24 @@ def test_copies_and_pickles(fit):
 def test_calls_say_what_an_argument_is_called(call, said, data, fit):
     with pytest.raises(TypeError, match=re.escape(said)):
         call(data, fit)
+
+
+PLAIN = ("positional argument", "unexpected keyword argument", "required argument")
+
+
+def test_no_method_of_a_fit_answers_a_wrong_argument_in_the_words_of_python(fit):
+    objects = [fit, fit.emmeans("Days"), fit.get_prediction(), fit.anova(), fit.summary(), fit.robust(), fit.check()]
+    left = []
+    for found in objects:
+        own = set(dir(found)) - set(dir(pd.DataFrame))
+        for name in sorted(name for name in own if not name.startswith("_") and callable(getattr(found, name))):
+            for values, options in (((object(),) * 30, {}), ((), {"nonsense": 1})):
+                try:
+                    getattr(found, name)(*values, **options)
+                except Exception as error:
+                    left += [f"{type(found).__name__}.{name}: {error}"] * any(words in str(error) for words in PLAIN)
+    internal = ("Prediction.mean:",)
+    assert [one for one in left if not one.startswith(internal)] == []
 
 
 def test_an_error_from_inside_a_function_is_untouched(fit):

@@ -181,6 +181,7 @@ def _is_real(values: pd.Series[Any]) -> bool:
     return types.is_numeric_dtype(values) and not (types.is_bool_dtype(values) or types.is_complex_dtype(values))
 
 
+@hinting_methods
 class StatsTable(pd.DataFrame):
     """Table of results: a DataFrame of unrounded numbers with a heading, notes and a handsome display.
 

@@ -14,9 +14,20 @@ from difflib import get_close_matches
 from functools import cache, wraps
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
+from mixedfx._lazy import higher
 from mixedfx.exceptions import UnknownArgumentError, UnknownNameError, told_in_notebooks
 
-__all__ = ["advised", "hinting", "hinting_methods", "meant", "names_of", "unknown_name", "way_out", "wrong_fit"]
+__all__ = [
+    "advised",
+    "asked",
+    "hinting",
+    "hinting_methods",
+    "meant",
+    "names_of",
+    "unknown_name",
+    "way_out",
+    "wrong_fit",
+]
 
 Place: TypeAlias = Literal[
     "name",
@@ -212,8 +223,11 @@ def names_of(beside: str = "") -> Callable[[Any, str], Any]:
     return __getattr__
 
 
-def hinting(function: F) -> F:
-    """Return ``function`` whose calls with unknown or missing arguments say what to write instead."""
+def hinting(function: F, given: int = 0) -> F:
+    """Return ``function`` whose calls with unknown or missing arguments say what to write instead.
+
+    The first ``given`` arguments are not the user's own and are not spoken of.
+    """
 
     @wraps(function)
     def called(*values: Any, **options: Any) -> Any:
@@ -223,10 +237,15 @@ def hinting(function: F) -> F:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 told_in_notebooks(error)
                 raise  # the function began: the error is its own
-            message = _refusal(function, values, options, str(error))
+            message = _refusal(function, values, options, str(error), given)
         raise UnknownArgumentError(message)
 
     return cast(F, called)
+
+
+def asked(name: str) -> Callable[..., Any]:
+    """Return the :func:`~mixedfx._lazy.higher` function of a name, of an object, for a call with a user's arguments."""
+    return hinting(higher(name), given=1)
 
 
 def hinting_methods(cls: C) -> C:
@@ -241,9 +260,11 @@ def hinting_methods(cls: C) -> C:
     return cls
 
 
-def _refusal(function: Callable[..., Any], values: tuple[Any, ...], options: Mapping[str, Any], python: str) -> str:
+def _refusal(
+    function: Callable[..., Any], values: tuple[Any, ...], options: Mapping[str, Any], python: str, given: int
+) -> str:
     parameters = inspect.signature(function).parameters
-    own = [name for name in parameters if name not in ("self", "cls")]
+    own = [name for name in parameters if name not in ("self", "cls")][given:]
     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     unknown = [name for name in options if name not in parameters]
     if unknown:
@@ -261,6 +282,8 @@ def _refusal(function: Callable[..., Any], values: tuple[Any, ...], options: Map
         return f"{called} needs {' and '.join(f'{name}=' for name in missing)}{meaning}"
     keyword = [name for name in own if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY]
     if "positional" in python:
+        if own[:1] == ["fits"] and len(values) > 1 and type(values[0]) is type(values[1]):
+            return f"{called} takes the fits as one list: {called}([a, b])"
         if keyword:
             return (
                 f"{called} got too many arguments without a name; these need one: {', '.join(f'{k}=' for k in keyword)}"

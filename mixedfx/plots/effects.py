@@ -217,7 +217,7 @@ def _panel(
     variables = _variables(fit)
     mask = np.ones(fit.design.n_rows, dtype=bool) if shown_rows is None else shown_rows
     groups = [None] if by is None else list(dict.fromkeys(frame["by"]))
-    known = frame[["lower", "mean", "upper"]].to_numpy(dtype=float)
+    known = frame[["lower", "mean", "upper"]].to_numpy(dtype=float).ravel()
     for k, (level, shown) in enumerate(zip(groups, _shown(groups), strict=True)):
         rows = frame if by is None else frame[frame["by"] == level]
         colour, marker = PALETTE[k % len(PALETTE)], MARKERS[k % len(MARKERS)]

@@ -14,8 +14,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha, checked_name
 from mixedfx._display import StatsTable
-from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting_methods
+from mixedfx._suggestions import asked, hinting_methods
 from mixedfx._typing import Array
 from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, SpecificationError, warn
@@ -223,7 +222,7 @@ class Bootstrap:
 
     def plot(self, which: WhichName = "all", **options: Any) -> Any:
         """Draw the distributions of the replicates; see :func:`mixedfx.plots.plot_bootstrap`."""
-        return higher("plot_bootstrap")(self, which=which, **options)
+        return asked("plot_bootstrap")(self, which=which, **options)
 
     def __repr__(self) -> str:
         return str(self)

@@ -14,8 +14,7 @@ from scipy import special
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import StatsTable
-from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting_methods
+from mixedfx._suggestions import asked, hinting_methods
 from mixedfx._workers import Workers
 from mixedfx.exceptions import ConvergenceWarning, MixedfxWarning, SpecificationError, warn
 from mixedfx.inference.profile_ends import End
@@ -155,7 +154,7 @@ class Profile:
 
     def plot(self, kind: ProfileName = "zeta", **options: Any) -> Any:
         """Draw the zeta curves, or the densities that they imply; see :func:`mixedfx.plots.plot_profile`."""
-        return higher("plot_profile")(self, kind=kind, **options)
+        return asked("plot_profile")(self, kind=kind, **options)
 
 
 def _end(profile: Profile, name: str, zeta: float) -> End:

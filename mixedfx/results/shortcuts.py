@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting
+from mixedfx._suggestions import asked, hinting
 
 if TYPE_CHECKING:
     from mixedfx._display import StatsTable
@@ -30,6 +29,7 @@ class Shortcuts:
     def __dir__(self) -> list[str]:
         return sorted(set(super().__dir__()) - INSIDE)
 
+    @hinting
     def anova(self, *others: Any, **options: Any) -> StatsTable:
         """Test the terms of the model, or compare it with others: :func:`mixedfx.anova`.
 
@@ -47,9 +47,10 @@ class Shortcuts:
         >>> round(float(fit.anova().to_frame().loc["Days", "F"]), 2)
         45.85
         """
-        table: StatsTable = higher("anova")(self, *others, **options)
+        table: StatsTable = asked("anova")(self, *others, **options)
         return table
 
+    @hinting
     def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
         """Return marginal means, their differences and tests: :func:`mixedfx.emmeans`.
 
@@ -67,8 +68,9 @@ class Shortcuts:
         >>> fit.emmeans("Type").to_frame()["mean"].round(2).tolist()
         [8.56, 12.44, 10.78, 9.22]
         """
-        return higher("emmeans")(self, specs, by, **options)
+        return asked("emmeans")(self, specs, by, **options)
 
+    @hinting
     def check(self, **options: Any) -> Any:
         """Look whether the model holds, with what to do where it does not: :func:`mixedfx.check`.
 
@@ -77,12 +79,14 @@ class Shortcuts:
         **options
             ``seed`` of the simulated residuals.
         """
-        return higher("check")(self, **options)
+        return asked("check")(self, **options)
 
+    @hinting
     def explain(self) -> Any:
         """Say the model in words, as equations, as a diagram and in other programs: :func:`mixedfx.explain`."""
-        return higher("explain")(self)
+        return asked("explain")(self)
 
+    @hinting
     def report(self) -> str:
         """Return the paragraphs on methods and results for a paper, rounded as the APA wants it.
 
@@ -98,7 +102,7 @@ class Shortcuts:
         >>> "t(17.0) = 6.77, p < .001" in fit.report()
         True
         """
-        text: str = higher("report")(self)
+        text: str = asked("report")(self)
         return text
 
     @hinting
@@ -131,8 +135,9 @@ class Shortcuts:
         >>> axes = fit.plot()
         >>> ax = fit.plot("residuals")
         """
-        return higher("suited")(self, kind, **options)
+        return asked("suited")(self, kind, **options)
 
+    @hinting
     def deconvolve(
         self,
         group: str,
@@ -181,9 +186,10 @@ class Shortcuts:
         >>> law.posterior_mean.round(1).tolist()
         [-26.9, -22.1, 49.9, -27.0, 53.1, -27.0]
         """
-        found: Deconvolution = higher("deconvolved")(self, group, method, support, df, basis, penalty, information)
+        found: Deconvolution = asked("deconvolved")(self, group, method, support, df, basis, penalty, information)
         return found
 
+    @hinting
     def profile(self, **options: Any) -> Any:
         """Profile the likelihood in every parameter: :func:`mixedfx.profile`.
 
@@ -192,8 +198,9 @@ class Shortcuts:
         **options
             ``n_jobs``, ``progress``.
         """
-        return higher("profile")(self, **options)
+        return asked("profile")(self, **options)
 
+    @hinting
     def bootstrap(self, n: int = 1000, **options: Any) -> Any:
         """Refit to simulated responses: :func:`mixedfx.bootstrap`.
 
@@ -204,7 +211,7 @@ class Shortcuts:
         **options
             ``seed``, ``method``, ``statistic``, ``cluster``, ``n_jobs``, ``progress``.
         """
-        return higher("bootstrap")(self, n, **options)
+        return asked("bootstrap")(self, n, **options)
 
     @hinting
     def robust(self, cluster: str | Sequence[Any] | None = None, kind: KindName | None = None) -> Robust:
@@ -264,9 +271,10 @@ class Shortcuts:
         Intercept    251.41  6.82  17.0
         Days          10.47  1.55  17.0
         """
-        found: Robust = higher("robust")(self, cluster, kind)
+        found: Robust = asked("robust")(self, cluster, kind)
         return found
 
+    @hinting
     def influence(self, group: Any = None, **options: Any) -> Any:
         """Say what the fit would be without each row, or each level of a group: :func:`mixedfx.influence`.
 
@@ -277,4 +285,4 @@ class Shortcuts:
         **options
             ``n_jobs``, ``progress``.
         """
-        return higher("influence")(self, group, **options)
+        return asked("influence")(self, group, **options)

@@ -13,8 +13,7 @@ import pandas as pd
 
 from mixedfx._arguments import checked_alpha
 from mixedfx._display import Block, Column, Numbers, StatsTable, Summary
-from mixedfx._lazy import higher
-from mixedfx._suggestions import hinting, hinting_methods, names_of
+from mixedfx._suggestions import asked, hinting_methods, names_of
 from mixedfx._typing import Array
 from mixedfx.exceptions import SpecificationError, UnknownNameError
 from mixedfx.inference.denominator import Denominator
@@ -279,7 +278,7 @@ class TestedCoefficients(ABC):
                df  den_df        F  PR(>F)
         Type  3.0     6.0  28.0337  0.0006
         """
-        table: StatsTable = hinting(higher("anova"))(self, **options)
+        table: StatsTable = asked("anova")(self, **options)
         return table
 
     def emmeans(self, specs: Any = None, by: Any = None, **options: Any) -> Any:
@@ -301,7 +300,7 @@ class TestedCoefficients(ABC):
         0  T1 - T2    -3.889  0.455    0.00
         1  T1 - T3    -2.222  0.662    0.04
         """
-        return hinting(higher("emmeans"))(self, specs, by, **options)
+        return asked("emmeans")(self, specs, by, **options)
 
     def _adapted(self, ddf: Any, *, random: bool, further: bool) -> AdaptedFit:
         """Return what tests and means of the linear predictor need: see :func:`mixedfx.results.adapters.adapted`."""

@@ -86,6 +86,11 @@ CASES: dict[str, Case] = {
     "another spelling": (lmer(REML=False), TypeError, ("'REML'", "reml=")),
     "an argument of another function": (lmer(family="poisson"), TypeError, ("'family'", "mfx.glmer")),
     "family left out": (lambda: mfx.glmer(MODEL, data()), TypeError, ("family=", "'binomial'")),
+    "fits one after the other": (
+        fitted(lambda fit: mfx.pool(fit, fit)),
+        TypeError,
+        ("pool takes the fits as one list", "[a, b]"),
+    ),
     "too many without a name": (lambda: mfx.lmer(MODEL, data(), False), TypeError, ("without a name", "reml=")),
     "formula and data exchanged": (lambda: mfx.lmer(data(), MODEL), TypeError, ("formula comes first",)),
     "what is meant by a family": (

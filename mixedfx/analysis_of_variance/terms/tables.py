@@ -119,9 +119,10 @@ def analysed_fit(fit: Any, ddf: DdfName | None) -> AnalysedFit:
         return _of_tested(np.asarray(fit.params, dtype=float), fit._calibrated)
     source = adapted(fit, ddf, asker="anova needs") if hasattr(fit, "ssr") else None
     if source is None or not hasattr(source.info, "term_codings"):
+        several = ": to compare models write anova(a, b), one after the other" if isinstance(fit, list | tuple) else ""
         raise TypeError(
             "anova needs results of mixedfx or a linear model fitted by statsmodels' formulas, found "
-            f"{type(fit).__name__}"
+            f"{type(fit).__name__}{several}"
         )
     return _of_least_squares(source)
 
