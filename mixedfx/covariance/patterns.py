@@ -155,8 +155,9 @@ class ExchangeableCorrelation(Correlation):
         return np.asarray(np.tril(np.broadcast_to(below, (self.size, self.size)), -1) + np.diag(on))
 
 
-_Jet = tuple[Array, Array, Array]
-"""Value (q,), gradient (q - 1, q) and Hessian (q - 1, q - 1, q) in the parameters of one row over the innovations."""
+_Jet = tuple[Array, ...]
+"""Value (q,), gradient (q - 1, q) and Hessian (q - 1, q - 1, q) in the parameters of one row over the innovations, up
+to the order that is wanted."""
 
 
 @dataclass(frozen=True)
@@ -205,15 +206,15 @@ class ToeplitzCorrelation(Correlation):
 
     def cholesky(self, rho: Array) -> Array:
         """Return ``C`` (q, q)."""
-        return self._jets(rho)[0]
+        return self._jets(rho, 0)[0]
 
     def derivative(self, rho: Array) -> Array:
         """Return ``dC / drho`` (n_rho, q, q)."""
-        return self._jets(rho)[1]
+        return self._jets(rho, 1)[1]
 
     def second_derivative(self, rho: Array) -> Array:
         """Return ``d2C / drho2`` (n_rho, n_rho, q, q)."""
-        return self._jets(rho)[2]
+        return self._jets(rho, 2)[2]
 
     def lower(self) -> Array:
         """Return just above -1."""
@@ -223,20 +224,21 @@ class ToeplitzCorrelation(Correlation):
         """Return just below 1."""
         return np.full(self.n_rho, 1 - CORRELATION_MARGIN)
 
-    def _jets(self, rho: Array) -> tuple[Array, Array, Array]:
-        """``C`` (q, q), first (n_rho, q, q) and second derivative (n_rho, n_rho, q, q) by the lattice."""
+    def _jets(self, rho: Array, order: int) -> _Jet:
+        """``C`` (q, q), first (n_rho, q, q) and second (n_rho, n_rho, q, q) derivative by the lattice."""
         q, n = self.size, self.size - 1
-        factor, first, second = np.zeros((q, q)), np.zeros((n, q, q)), np.zeros((n, n, q, q))
+        out = tuple(np.zeros((*(n,) * degree, q, q)) for degree in range(order + 1))
         backward: list[_Jet] = []
         for t in range(q):
-            forward: _Jet = (np.eye(q)[t], np.zeros((n, q)), np.zeros((n, n, q)))
+            forward: _Jet = (np.eye(q)[t], *(np.zeros((*(n,) * degree, q)) for degree in range(1, order + 1)))
             renewed: list[_Jet] = []
             for k in range(t - 1, -1, -1):
                 forward, rotated = _rotate(rho, k, forward, backward[k])
                 renewed.append(rotated)
             backward = [forward, *reversed(renewed)]
-            factor[t], first[:, t], second[:, :, t] = forward
-        return factor, first, second
+            for part, row in zip(out, forward, strict=True):
+                part[..., t, :] = row
+        return out
 
 
 def _rotate(rho: Array, k: int, forward: _Jet, backward: _Jet) -> tuple[_Jet, _Jet]:
@@ -251,10 +253,12 @@ def _rotate(rho: Array, k: int, forward: _Jet, backward: _Jet) -> tuple[_Jet, _J
 
 def _combine(k: int, a: tuple[float, float, float], x: _Jet, b: tuple[float, float, float], y: _Jet) -> _Jet:
     """Return ``a x + b y`` with its derivatives; ``a`` and ``b`` depend on parameter k alone."""
-    value, gradient, hessian = (a[0] * left + b[0] * right for left, right in zip(x, y))
-    gradient[k] += a[1] * x[0] + b[1] * y[0]
-    cross = a[1] * x[1] + b[1] * y[1]
-    hessian[k] += cross
-    hessian[:, k] += cross
-    hessian[k, k] += a[2] * x[0] + b[2] * y[0]
-    return value, gradient, hessian
+    out = tuple(a[0] * left + b[0] * right for left, right in zip(x, y, strict=True))
+    if len(out) > 1:
+        out[1][k] += a[1] * x[0] + b[1] * y[0]
+    if len(out) > 2:
+        cross = a[1] * x[1] + b[1] * y[1]
+        out[2][k] += cross
+        out[2][:, k] += cross
+        out[2][k, k] += a[2] * x[0] + b[2] * y[0]
+    return out

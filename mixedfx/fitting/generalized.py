@@ -28,7 +28,7 @@ from mixedfx.fitting.errors import PredictorErrors, generalized_errors, generali
 from mixedfx.fitting.fit import SAMPLED_LIKELIHOOD, Fit
 from mixedfx.fitting.likelihood import Likelihood, generalized_likelihood, inverse_information
 from mixedfx.fitting.monte_carlo import MonteCarlo, monte_carlo, relative_errors
-from mixedfx.fitting.obstacles import has_collapsed, obstacle_at
+from mixedfx.fitting.obstacles import COLLAPSE, has_no_end, obstacle_at
 from mixedfx.fitting.reported import Reported, family_names, generalized_reported
 from mixedfx.fitting.response import FamilyResponse
 from mixedfx.fitting.starts import Starts, ended
@@ -248,6 +248,8 @@ class GeneralizedFit(Fit):
         """Why the likelihood cannot be profiled; empty where it can."""
         if self.problem.is_iterative:
             return SAMPLED_LIKELIHOOD
+        if has_no_end(self.problem, self.optimum):
+            return f"there is no maximum to profile around: {COLLAPSE}"
         return "a fit with nagq=0 has no likelihood to profile: fit it with nagq=1" if self.nodes == 0 else ""
 
     # ---------------------------------------------------------------- random effects
@@ -447,8 +449,7 @@ class GeneralizedFit(Fit):
         counted = np.isin(np.arange(self.x.size), np.arange(self.x.size)[problem.theta_slice])
         point = (self.hessian, at.gradient, self.free, self.x)
         found = curvature_verdict(*point, known_flat=self._known_flat, counted=counted)
-        endless = not self.optimum.converged and has_collapsed(problem, self.x)
-        if self.remaining is not None or not np.isfinite(at.value) or endless:
+        if self.remaining is not None or not np.isfinite(at.value) or has_no_end(problem, self.optimum):
             return found
         nearby = partial(problem.evaluate, integrate=self.integrate, near=at.state)
         return followed(found, nearby, self.x, at.value, *problem.bounds)

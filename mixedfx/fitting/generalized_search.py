@@ -23,7 +23,7 @@ from mixedfx.fitting.generalized import (
     inverse_information,
     unit_at,
 )
-from mixedfx.fitting.obstacles import has_collapsed
+from mixedfx.fitting.obstacles import has_no_end
 from mixedfx.fitting.starts import (
     FEW_EFFECTS,
     NUDGES,
@@ -175,8 +175,7 @@ def _is_small(problem: GeneralizedProblem, found: Optimum[MarginalEvaluation]) -
 
 def _is_hopeless(problem: GeneralizedProblem, found: Optimum[MarginalEvaluation]) -> bool:
     """Whether a search from elsewhere has nothing to find: the limit is used up, or there is no maximum."""
-    endless = not found.converged and has_collapsed(problem, found.x)
-    return endless or found.cut or not np.isfinite(found.point.value)
+    return found.cut or not np.isfinite(found.point.value) or has_no_end(problem, found)
 
 
 def _explored(
@@ -196,7 +195,7 @@ def _explored(
         again = _minimize(problem, begin, coarse, integrate, held=held)
         if again.point.value - 2.0 * again.decrement < found.point.value - CERTIFIED_GAP:
             again = _minimize(problem, again.x, control, integrate)
-            again = _beyond_boundaries(problem, control, integrate, again)
+            again = _beyond_boundaries(problem, control, integrate, again, found)
     except (FloatingPointError, SpecificationError):
         return found
     return again if again.converged and again.point.value < found.point.value - CERTIFIED_GAP else found
@@ -313,7 +312,8 @@ def _searched(
             begin = _optimum_within(problem, narrower, control, integrate, effort)
             if begin is None:
                 continue
-            again = _beyond_boundaries(problem, control, integrate, _minimize(problem, begin, control, integrate))
+            again = _minimize(problem, begin, control, integrate)
+            again = _beyond_boundaries(problem, control, integrate, again, found)
         except FloatingPointError:
             continue
         effort.spend(SEARCHES * again.evaluations)
@@ -340,12 +340,19 @@ def _optimum_within(
 
 
 def _beyond_boundaries(
-    problem: GeneralizedProblem, control: Control, integrate: Integrator, found: Optimum[MarginalEvaluation]
+    problem: GeneralizedProblem,
+    control: Control,
+    integrate: Integrator,
+    found: Optimum[MarginalEvaluation],
+    known: Optimum[MarginalEvaluation] | None = None,
 ) -> Optimum[MarginalEvaluation]:
     """Search again from other variances where some are zero that should not be, or a higher maximum may lie beyond.
 
     What lies beyond must be a maximum: the Laplace approximation of a density with several modes grows without one.
+    Of an optimum that is ``known``, which has come from here, nothing is searched twice.
     """
+    if known is not None and known.converged and abs(found.point.value - known.point.value) <= CERTIFIED_GAP:
+        return found
     evaluations = found.evaluations
     for elsewhere in RESTARTS:
         at = found.point
