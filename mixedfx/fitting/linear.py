@@ -488,14 +488,19 @@ class LinearFit(Fit):
 
         Asked of small designs only: larger ones have more rows than effects, or more than one can look at.
         """
-        problem, design, layout = self.problem, self.problem.design, self.problem.assembly.rows.layout
-        X = problem.assembly.rows.columns[:, :-1]
-        effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
-        if problem.criterion.sigma2 is not None or problem.residual is not None:
-            return False
-        if design.n_rows > min(X.shape[1] + effects, MOST_ROWS):
-            return False
-        return bool(np.linalg.matrix_rank(np.hstack([unit_columns(X), random_matrix(design)])) == design.n_rows)
+        return is_saturated(self.problem)
+
+
+def is_saturated(problem: LinearProblem) -> bool:
+    """Whether the columns of all effects of a small design span its rows, while the residual variance is estimated."""
+    design, layout = problem.design, problem.assembly.rows.layout
+    X = problem.assembly.rows.columns[:, :-1]
+    effects = sum(m * q for m, q in zip(layout.levels, layout.sizes, strict=True))
+    if problem.criterion.sigma2 is not None or problem.residual is not None:
+        return False
+    if design.n_rows > min(X.shape[1] + effects, MOST_ROWS):
+        return False
+    return bool(np.linalg.matrix_rank(np.hstack([unit_columns(X), random_matrix(design)])) == design.n_rows)
 
 
 def unit_columns(matrix: Array) -> Array:

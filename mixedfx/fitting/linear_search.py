@@ -16,7 +16,7 @@ from mixedfx.criterion.linear_problem import LinearProblem
 from mixedfx.exceptions import DataError, SpecificationError
 from mixedfx.fitting.control import Control, checked_start
 from mixedfx.fitting.iterative_search import fit_by_probes, near_optimum
-from mixedfx.fitting.linear import LinearFit
+from mixedfx.fitting.linear import LinearFit, is_saturated
 from mixedfx.fitting.starts import (
     FEW_EFFECTS,
     NUDGES,
@@ -130,6 +130,8 @@ def _from_within(
     lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
     if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
         return found
+    if not found.converged and is_saturated(problem):
+        return found
     if effort is None:
         structured = sum(bool(term.covariance.contained()) for term in problem.design.random)
         effort = Effort(control.max_iter // max(structured, 1) ** 2 if lost else DOUBLE * found.evaluations)
@@ -237,6 +239,8 @@ def _from_stations(
     Every search is given up as soon as it is seen to end no higher than what was found.
     """
     if (found.cut and found.decrement > EXPLORING) or control.start is not None or effort is not None:
+        return found
+    if not found.converged and is_saturated(problem):  # rounding beside no residual: any place is as low as another
         return found
     coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
     for start in _stations(problem, found):
