@@ -128,9 +128,7 @@ def _from_within(
     """Search structured covariances again from the optima of the structures that they contain."""
     model = problem.covariance
     lost = not found.converged or has_free_correlation(model, found.x[: model.n_theta], SMALL_SD)
-    if found.cut or not (lost or (control.start is None and _has_few_effects(problem))):
-        return found
-    if not found.converged and is_saturated(problem):
+    if found.cut or not (lost or (control.start is None and _has_few_effects(problem))) or _is_hopeless(problem, found):
         return found
     if effort is None:
         structured = sum(bool(term.covariance.contained()) for term in problem.design.random)
@@ -169,6 +167,11 @@ def _optimum_within(problem: LinearProblem, narrower: NarrowerModel, control: Co
         return None
     theta, rho = found
     return np.concatenate([problem.to_inner(narrower.embed(theta)), rho])
+
+
+def _is_hopeless(problem: LinearProblem, found: Optimum[GaussianEvaluation]) -> bool:
+    """Whether the search ran into rounding beside no residual, where any place is as low as another."""
+    return not found.converged and is_saturated(problem)
 
 
 def _has_few_effects(problem: LinearProblem) -> bool:
@@ -240,7 +243,7 @@ def _from_stations(
     """
     if (found.cut and found.decrement > EXPLORING) or control.start is not None or effort is not None:
         return found
-    if not found.converged and is_saturated(problem):  # rounding beside no residual: any place is as low as another
+    if _is_hopeless(problem, found):
         return found
     coarse = replace(control, tol=max(control.tol, EXPLORING), max_iter=min(control.max_iter, EXPLORED))
     for start in _stations(problem, found):
